@@ -1,0 +1,35 @@
+"""What can go wrong through a user's input: one tree of exceptions, each message with its numbers and its mend."""
+
+from __future__ import annotations
+
+
+class MmsrError(Exception):
+    """Something the user can mend; the message is one line that says what is wrong and what to do."""
+
+
+class InputError(MmsrError):
+    """A raster that cannot be opened, or is not of a kind that can be sharpened or guide."""
+
+
+class GridError(MmsrError):
+    """Two grids that do not fit: no CRS, no overlap, a scale that cannot be."""
+
+
+class GuideCoverageError(GridError):
+    """The guide covers too little of the source."""
+
+
+class PixelError(MmsrError):
+    """Pixels that leave nothing to work on: all nodata, nothing valid in common."""
+
+
+class NetFileError(MmsrError):
+    """A file that holds no net, a damaged one, or one for another kind of pair."""
+
+
+class OptionError(MmsrError):
+    """An option out of its range, or two that contradict each other."""
+
+
+class OutputError(MmsrError):
+    """An output that exists already or cannot be written."""

@@ -1,0 +1,126 @@
+"""The MMSR network and how far it sees; knows tensors only, no raster, statistics or files."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+import torch.nn.functional as F  # noqa: N812  (torch's own convention)
+from torch import Tensor, nn
+
+from mmsr_geo.network.attention import neighbourhood_attention
+
+Backend = Literal["windowed", "naive"]
+
+
+@dataclass(frozen=True, slots=True)
+class NetParams:
+    """The network's shape; the defaults are the paper's (Dong et al., ECCV 2022)."""
+
+    guide_bands: int
+    channels: int = 64
+    source_to_guide_px: int = 11
+    guide_to_source_px: int = 5
+
+    def __post_init__(self) -> None:
+        """Refuse a shape that no network can have."""
+        if self.guide_bands < 1 or self.channels < 1:
+            msg = f"a network needs at least one guide band and one channel, not {self.guide_bands}, {self.channels}"
+            raise ValueError(msg)
+        for size in (self.source_to_guide_px, self.guide_to_source_px):
+            if size < 1 or size % 2 == 0:
+                msg = f"a neighbourhood's side must be odd and positive, not {size}"
+                raise ValueError(msg)
+
+
+@dataclass(frozen=True, slots=True)
+class Support:
+    """How far from a target pixel an input still matters, in each direction."""
+
+    guide_px: int
+    """Guide pixels (on the target grid)."""
+    source_target_px: int
+    """Target pixels, on the source brought to the target grid."""
+    source_px: int
+    """Source pixels, beyond those: the reach of the bilinear way to the target grid."""
+
+
+class MmsrNet(nn.Module):
+    """Guide and source in, target out: two branches, mutual modulation, a head of 1 x 1 convolutions."""
+
+    def __init__(self, params: NetParams) -> None:
+        """Draw fresh weights from torch's global generator."""
+        super().__init__()
+        c = params.channels
+        self.params = params
+        self.guide_branch = _branch(params.guide_bands, c, kernel=3)
+        self.source_branch = _branch(1, c, kernel=1)
+        self.to_guide_query = nn.Conv2d(c, c, 1)
+        self.to_source_query = nn.Conv2d(c, c, 1)
+        self.fusion = nn.Conv2d(2 * c, c, 1)
+        self.head = nn.Sequential(*(ResidualBlock(c, kernel=1) for _ in range(3)), nn.Conv2d(c, 1, 1))
+
+    def forward(self, guide: Tensor, source: Tensor) -> Tensor:
+        """Predict the target.
+
+        guide: (B, guide_bands, H, W), on the target grid. source: (B, 1, h, w), on the source grid, H and W whole
+        multiples of h and w; or (B, 1, H, W) if it was brought to the target grid before. Both normalised, without
+        holes. Returns (B, 1, H, W) in the source's normalised units.
+        """
+        if source.shape[-2:] != guide.shape[-2:]:
+            source = F.interpolate(source, size=guide.shape[-2:], mode="bilinear", align_corners=False)
+        g = self.to_guide_query(self.guide_branch(guide))
+        s = self.to_source_query(self.source_branch(source))
+        source_to_guide = neighbourhood_attention(g, s, self.params.source_to_guide_px)
+        guide_to_source = neighbourhood_attention(s, g, self.params.guide_to_source_px)
+        target: Tensor = self.head(self.fusion(torch.cat([source_to_guide, guide_to_source], dim=1)))
+        return target
+
+    @property
+    def support(self) -> Support:
+        """How far the network sees, from its layers."""
+        guide_branch, source_branch = _reach(self.guide_branch), _reach(self.source_branch)
+        after = _reach(self.fusion) + _reach(self.head)
+        to_guide, to_source = self.params.source_to_guide_px // 2, self.params.guide_to_source_px // 2
+        guide = _reach(self.to_guide_query) + guide_branch
+        source = _reach(self.to_source_query) + source_branch
+        return Support(
+            guide_px=after + max(guide, to_source + guide),
+            source_target_px=after + max(source, to_guide + source),
+            source_px=1,
+        )
+
+
+class ResidualBlock(nn.Module):
+    """x + conv(ReLU(conv(x)))."""
+
+    def __init__(self, channels: int, kernel: int) -> None:
+        """Keep the size: zero padding of half a kernel."""
+        super().__init__()
+        self.convs = nn.Sequential(
+            nn.Conv2d(channels, channels, kernel, padding=kernel // 2),
+            nn.ReLU(),
+            nn.Conv2d(channels, channels, kernel, padding=kernel // 2),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) → (B, C, H, W)."""
+        out: Tensor = x + self.convs(x)
+        return out
+
+
+def _branch(bands: int, channels: int, kernel: int) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(bands, channels, kernel, padding=kernel // 2),
+        nn.ReLU(),
+        nn.Conv2d(channels, channels, kernel, padding=kernel // 2),
+        nn.ReLU(),
+        ResidualBlock(channels, kernel),
+        ResidualBlock(channels, kernel),
+    )
+
+
+def _reach(layers: nn.Module) -> int:
+    """Return how many pixels a chain of convolutions sees beyond its own: the sum of the kernels' halves."""
+    return sum(int(m.kernel_size[0]) // 2 for m in layers.modules() if isinstance(m, nn.Conv2d))
