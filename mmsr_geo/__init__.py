@@ -1,0 +1,69 @@
+"""mmsr_geo: a coarse raster made sharp by a finer image of the same place.
+
+Importing registers the xarray accessor `.mmsr`; torch and GDAL are imported when a name that needs them is first used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from mmsr_geo import accessor as _accessor  # noqa: F401  (registers .mmsr)
+from mmsr_geo._version import __version__
+from mmsr_geo.errors import (
+    GridError,
+    GuideCoverageError,
+    InputError,
+    MmsrError,
+    NetFileError,
+    OptionError,
+    OutputError,
+    PixelError,
+)
+
+if TYPE_CHECKING:
+    from mmsr_geo.api import fit, load, upsample, upsample_to_file
+    from mmsr_geo.geometry import Scale
+    from mmsr_geo.network.fitted import FittedNet
+    from mmsr_geo.network.fitting import FitParams
+
+__all__ = [
+    "FitParams",
+    "FittedNet",
+    "GridError",
+    "GuideCoverageError",
+    "InputError",
+    "MmsrError",
+    "NetFileError",
+    "OptionError",
+    "OutputError",
+    "PixelError",
+    "Scale",
+    "__version__",
+    "fit",
+    "load",
+    "upsample",
+    "upsample_to_file",
+]
+
+_HOMES = {
+    "FitParams": "mmsr_geo.network.fitting",
+    "FittedNet": "mmsr_geo.network.fitted",
+    "Scale": "mmsr_geo.geometry",
+    "fit": "mmsr_geo.api",
+    "load": "mmsr_geo.api",
+    "upsample": "mmsr_geo.api",
+    "upsample_to_file": "mmsr_geo.api",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Import a public name when it is first used."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    """List the public names."""
+    return __all__

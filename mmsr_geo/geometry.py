@@ -22,7 +22,7 @@ class Scale:
 
     def __post_init__(self) -> None:
         """Refuse what is not a refinement."""
-        if min(self.y, self.x) < 1 or max(self.y, self.x) < 2:  # noqa: PLR2004  (a refinement doubles at least once)
+        if min(self.y, self.x) < 1 or max(self.y, self.x) < 2:
             msg = f"a scale of {self} refines nothing: give a whole number of 2 or more, as in scale=4"
             raise GridError(msg)
         if max(self.y, self.x) > LARGEST_SCALE:

@@ -1,0 +1,53 @@
+"""`.mmsr` on a DataArray: explicit arguments, one call into the api each; imports torch and GDAL only when called."""
+
+from __future__ import annotations
+
+from os import PathLike
+from typing import TYPE_CHECKING
+
+import xarray as xr
+
+if TYPE_CHECKING:
+    from mmsr_geo.api import Bounds, GuideLike, ScaleLike
+    from mmsr_geo.network.fitted import FittedNet
+    from mmsr_geo.network.fitting import FitParams
+
+
+@xr.register_dataarray_accessor("mmsr")
+class MmsrAccessor:
+    """Guided super-resolution of this array."""
+
+    def __init__(self, array: xr.DataArray) -> None:
+        """Keep the array; nothing is looked at before it is asked for."""
+        self._array = array
+
+    def upsample(  # noqa: PLR0913  (the api's own)
+        self,
+        guide: GuideLike,
+        scale: ScaleLike = None,
+        *,
+        net: FittedNet | str | PathLike[str] | None = None,
+        params: FitParams | None = None,
+        bounds: Bounds | None = None,
+        tile_size: int | None = None,
+        device: str = "auto",
+        seed: int = 0,
+        keep_statistics: bool = False,
+        min_coverage: float = 0.95,
+    ) -> xr.DataArray:
+        """Return this array at the guide's detail, lazily; see `mmsr_geo.upsample`."""
+        from mmsr_geo import api  # noqa: PLC0415  (torch and GDAL, only when asked for)
+
+        return api.upsample(
+            self._array,
+            guide,
+            scale,
+            net=net,
+            params=params,
+            bounds=bounds,
+            tile_size=tile_size,
+            device=device,
+            seed=seed,
+            keep_statistics=keep_statistics,
+            min_coverage=min_coverage,
+        )

@@ -1,0 +1,284 @@
+"""The `mmsr-geo` command: options to the api, refusals to one line; torch and GDAL are imported when a command runs."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from mmsr_geo._version import __version__
+from mmsr_geo.errors import MmsrError
+
+if TYPE_CHECKING:
+    from mmsr_geo.progress import Display
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+class _Refusal(click.ClickException):
+    """A user's mistake: one line, exit status 2."""
+
+    exit_code = 2
+
+
+class _Commands(click.Group):
+    """A group whose commands turn MmsrError into one line."""
+
+    def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401  (click's own)
+        """Run a command."""
+        try:
+            return super().invoke(ctx)
+        except MmsrError as error:
+            raise _Refusal(str(error)) from error
+
+
+class _Scale(click.ParamType[Any]):
+    """4, or 2x1 (down x across)."""
+
+    name = "N|NxM"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:  # noqa: ANN401
+        """Return an int or a pair."""
+        parts = str(value).lower().replace(",", "x").split("x")
+        if len(parts) > 2 or not all(part.strip().isdigit() for part in parts):
+            self.fail(f"{value!r} is no scale: give a whole number such as 4, or 2x1 (down x across)", param, ctx)
+        numbers = tuple(int(part) for part in parts)
+        return numbers[0] if len(numbers) == 1 else numbers
+
+
+class _Bounds(click.ParamType[Any]):
+    """W,S,E,N in the source's CRS."""
+
+    name = "W,S,E,N"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:  # noqa: ANN401
+        """Return four floats."""
+        try:
+            west, south, east, north = (float(part) for part in str(value).split(","))
+        except ValueError:
+            self.fail(
+                f"{value!r} is not W,S,E,N: give four numbers in the source's CRS, as in 3.1,50.2,3.4,50.5", param, ctx
+            )
+        return west, south, east, north
+
+
+def _options(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:
+    def decorate(command: Command) -> Command:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorate
+
+
+_pair = _options(
+    click.argument("source", metavar="SOURCE"),
+    click.argument("guide", metavar="GUIDE"),
+    click.option(
+        "--scale", type=_Scale(), help="Target pixels per source pixel; chosen from the two grids if left out."
+    ),
+    click.option("--bounds", type=_Bounds(), help="Only this part, in the source's CRS."),
+    click.option(
+        "--min-coverage",
+        type=float,
+        default=0.95,
+        show_default=True,
+        help="Share of the source that the guide must cover.",
+    ),
+)
+_fitting = _options(
+    click.option("--steps", type=int, help="Steps of the fit."),
+    click.option("--threads", type=int, help="Torch threads on a CPU; the cores there are, 8 at most, if left out."),
+    click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N."),
+    click.option("--seed", type=int, default=0, show_default=True, help="Of every random choice."),
+)
+_output = _options(
+    click.option("--overwrite", is_flag=True, help="Replace an output that exists."),
+    click.option(
+        "--progress",
+        "progress_kind",
+        type=click.Choice(["rich", "json", "none"]),
+        default="rich",
+        show_default=True,
+        help="A live display, JSON lines on stdout, or nothing.",
+    ),
+)
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="mmsr-geo")
+def cli() -> None:
+    """Make a coarse raster sharp by a finer image of the same place."""
+
+
+@cli.command()
+@_pair
+@click.option("-o", "--output", required=True, metavar="OUT.tif", help="The Cloud Optimized GeoTIFF to write.")
+@click.option("--net", metavar="FILE", help="Use a saved net instead of a fit.")
+@click.option("--keep-statistics", is_flag=True, help="Use the saved net's statistics, not this pair's.")
+@click.option("--save-net", metavar="FILE", help="Save the net that was fitted.")
+@click.option("--tile-size", type=int, help="A tile's side in target pixels; chosen from the free memory if left out.")
+@_fitting
+@_output
+def upsample(  # noqa: PLR0913  (one an option)
+    source: str,
+    guide: str,
+    output: str,
+    net: str | None,
+    save_net: str | None,
+    steps: int | None,
+    threads: int | None,
+    *,
+    progress_kind: str,
+    overwrite: bool,
+    **options: Any,  # noqa: ANN401
+) -> None:
+    """Write SOURCE at the detail of GUIDE."""
+    with _shown(progress_kind, "upsample", source=source, guide=guide, output=output) as show:
+        from mmsr_geo import api  # noqa: PLC0415
+
+        if save_net is not None:
+            _check_save_net(save_net, net, overwrite=overwrite)
+        outcome = api.upsample_to_file(
+            source,
+            guide,
+            output,
+            net=net,
+            params=_params(steps, threads),
+            overwrite=overwrite,
+            progress=show,
+            **options,
+        )
+        if save_net is not None:
+            outcome.nets[0].save(save_net)
+        show.event(
+            "done",
+            output=str(outcome.path),
+            scale=outcome.scale,
+            tiles=outcome.tiles,
+            seconds=round(outcome.seconds, 1),
+        )
+    if progress_kind == "rich":
+        height, width = outcome.shape_yx
+        click.echo(
+            f"{output}: {width} x {height} px, scale {outcome.scale}, {outcome.tiles} tiles, {outcome.seconds:.0f} s"
+        )
+
+
+@cli.command()
+@_pair
+@click.option("-o", "--output", required=True, metavar="OUT.mmsr", help="The file to save the net in.")
+@_fitting
+@_output
+def fit(  # noqa: PLR0913
+    source: str,
+    guide: str,
+    output: str,
+    steps: int | None,
+    threads: int | None,
+    *,
+    progress_kind: str,
+    overwrite: bool,
+    **options: Any,  # noqa: ANN401
+) -> None:
+    """Fit a net to SOURCE and GUIDE and save it, to be used with upsample --net."""
+    with _shown(progress_kind, "fit", source=source, guide=guide, output=output) as show:
+        from mmsr_geo import api  # noqa: PLC0415
+        from mmsr_geo.errors import OutputError  # noqa: PLC0415
+
+        if Path(output).exists() and not overwrite:
+            raise OutputError(f"{output} exists: choose another name, or pass --overwrite")
+        net = api.fit(source, guide, params=_params(steps, threads), progress=show, **options)
+        net.save(output)
+        show.event("done", output=output, net=net.digest)
+    if progress_kind == "rich":
+        click.echo(f"{output}: net {net.digest}, scale {net.scale}, guide bands {', '.join(net.guide_bands)}")
+
+
+@cli.command()
+@click.argument("files", nargs=-1, required=True, metavar="FILE...")
+@click.option("--scale", type=_Scale(), help="For a pair: the scale to show.")
+def info(files: tuple[str, ...], scale: Any) -> None:  # noqa: ANN401
+    """Say what is in rasters and saved nets; for two rasters, how they would go together."""
+    from mmsr_geo.info import show_files  # noqa: PLC0415
+
+    show_files(files, scale)
+
+
+@cli.command()
+@click.option(
+    "-o", "--output", "folder", default="mmsr-geo-demo", show_default=True, metavar="DIR", help="Where to write."
+)
+@click.option("--seed", type=int, default=0, show_default=True, help="Of every random choice.")
+@click.option("--threads", type=int, help="Torch threads; the cores there are, 8 at most, if left out.")
+@click.option("--steps", type=int, help="Steps of the fit: fewer are quicker and worse.")
+def demo(folder: str, seed: int, threads: int | None, steps: int | None) -> None:
+    """Run the main job on real data that ships with the package, and compare it with the truth."""
+    from mmsr_geo.demo import run_demo  # noqa: PLC0415
+
+    run_demo(Path(folder), seed=seed, params=_params(steps, threads))
+
+
+def main() -> None:
+    """Run the command: exit status 0 done, 2 wrong use or input, 1 anything else."""
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        cli.main(standalone_mode=False)
+    except click.UsageError as error:
+        where = error.ctx.command_path if error.ctx is not None else "mmsr-geo"
+        _leave(f"Error: {error.format_message()} (see {where} --help)", error.exit_code)
+    except click.ClickException as error:
+        _leave(f"Error: {error.format_message()}", error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        _leave("Stopped: nothing was written.", 1)
+    except BrokenPipeError:
+        sys.exit(1)
+
+
+def _leave(message: str, status: int) -> None:
+    click.echo(message, err=True)
+    sys.exit(status)
+
+
+def _interrupt(signum: int, frame: FrameType | None) -> None:  # noqa: ARG001  (what a handler is given)
+    """Treat a termination like Ctrl-C, so that temporary files go."""
+    raise KeyboardInterrupt
+
+
+class _shown:  # noqa: N801  (reads as a function)
+    """The display of a command: started at the beginning, an error event where it fails."""
+
+    def __init__(self, kind: str, command: str, **facts: str) -> None:
+        from mmsr_geo.progress import display  # noqa: PLC0415
+
+        self._display: Display = display(kind)
+        self._display.event("started", command=command, version=__version__, **facts)
+
+    def __enter__(self) -> Display:
+        return self._display.__enter__()
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        if error is not None:
+            message = "stopped" if isinstance(error, KeyboardInterrupt) else str(error)
+            self._display.event("error", kind=type(error).__name__, message=message)
+        self._display.__exit__(None, None, None)
+
+
+def _params(steps: int | None, threads: int | None) -> Any:  # noqa: ANN401  (FitParams, imported late)
+    from mmsr_geo.network.fitting import FitParams  # noqa: PLC0415
+
+    return FitParams(threads=threads) if steps is None else FitParams(steps=steps, threads=threads)
+
+
+def _check_save_net(save_net: str, net: str | None, *, overwrite: bool) -> None:
+    from mmsr_geo.errors import OptionError, OutputError  # noqa: PLC0415
+
+    if net is not None:
+        raise OptionError("--save-net goes with a fit: leave out --net, or copy its file")
+    if Path(save_net).exists() and not overwrite:
+        raise OutputError(f"{save_net} exists: choose another name, or pass --overwrite")

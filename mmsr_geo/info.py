@@ -1,0 +1,91 @@
+"""`mmsr-geo info`: rasters, nets and pairs as tables for a person; computes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.table import Table
+
+from mmsr_geo.errors import GridError
+from mmsr_geo.geometry import Scale
+from mmsr_geo.network.fitted import FittedNet
+from mmsr_geo.raster.grids import coverage, nearest_scale, refined, resolution_m, steps_across
+from mmsr_geo.raster.inspecting import RasterSummary, summary_of
+
+SAFETENSORS_HEAD = b"{"
+"""What stands after the eight bytes of a safetensors file's length."""
+
+
+def show_files(files: Sequence[str], scale: int | tuple[int, int] | None) -> None:
+    """Print what is in the files; two rasters side by side, with the scale that would be chosen."""
+    console = Console()
+    rasters = []
+    for file in files:
+        if _looks_like_net(file):
+            console.print(_net_table(file, FittedNet.load(file)))
+        else:
+            rasters.append(summary_of(file))
+    if rasters:
+        console.print(_raster_table(rasters))
+    if len(rasters) == 2:
+        console.print(_pair_text(rasters[0], rasters[1], scale))
+
+
+def _looks_like_net(file: str) -> bool:
+    try:
+        with open(file, "rb") as opened:  # noqa: PTH123  (a URL is no Path)
+            return opened.read(9)[8:] == SAFETENSORS_HEAD
+    except OSError:
+        return False
+
+
+def _raster_table(rasters: Sequence[RasterSummary]) -> Table:
+    table = Table(title=None, show_header=True, header_style="bold")
+    table.add_column("")
+    for summary in rasters:
+        table.add_column(summary.raster.path, overflow="fold")
+    for rows in zip(*(summary.rows() for summary in rasters), strict=True):
+        table.add_row(rows[0][0], *(value for _, value in rows))
+    return table
+
+
+def _pair_text(source: RasterSummary, guide: RasterSummary, scale: int | tuple[int, int] | None) -> str:
+    ours, theirs = source.raster.grid, guide.raster.grid
+    down, across = steps_across(ours, theirs)
+    lines = [f"A pair: a source pixel is {across:.4g} x {down:.4g} guide pixels."]
+    share = coverage(ours, theirs)
+    lines.append(f"The guide covers {share:.1%} of the source.")
+    try:
+        chosen = nearest_scale(ours, theirs) if scale is None else Scale.of(scale)
+    except GridError as error:
+        return "\n".join([*lines, f"No scale: {error}"])
+    target = refined(ours, chosen)
+    by_y, by_x = resolution_m(target)
+    how = "would be chosen" if scale is None else "was asked for"
+    lines.append(
+        f"Scale {chosen} {how}: a target of {target.shape.x} x {target.shape.y} px of {by_x:.4g} x {by_y:.4g} m, "
+        f"on the grid of {source.raster.path}."
+    )
+    return "\n".join(lines)
+
+
+def _net_table(file: str, net: FittedNet) -> Table:
+    fit = net.provenance.get("fit", {})
+    statistics = net.statistics
+    table = Table(show_header=True, header_style="bold")
+    table.add_column("net")
+    table.add_column(file, overflow="fold")
+    for row in [
+        ("hash", net.digest),
+        ("written by", f"mmsr_geo {net.version}"),
+        ("scale", str(net.scale)),
+        ("guide bands", ", ".join(net.guide_bands)),
+        ("channels", str(net.params.channels)),
+        ("source", f"{statistics.source_centre:.6g} ± {statistics.source_spread:.4g}"),
+        ("fitted to", f"{net.provenance.get('source', '?')} with {net.provenance.get('guide', '?')}"),
+        ("steps", f"{fit.get('steps', '?')}, {'after' if fit.get('first_stage') else 'without'} a first stage"),
+        ("seed, threads, device", f"{fit.get('seed', '?')}, {fit.get('threads', '?')}, {fit.get('device', '?')}"),
+    ]:
+        table.add_row(*row)
+    return table

@@ -1,0 +1,56 @@
+"""How much memory there is, and how large a tile fits in it; knows no pixels."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from pathlib import Path
+
+import psutil
+
+from mmsr_geo.errors import OptionError
+from mmsr_geo.geometry import Halo, Scale, Tiling, Window
+
+BYTES_PER_TARGET_PX = 3200
+"""Peak of a prediction with 64 channels on a CPU: 2900 measured at 512 x 512 and 1024 x 1024, and the window's own."""
+TILE_SIDES_PX = (1024, 768, 512, 384, 256, 192, 128)
+"""Tile sizes chosen from, in target pixels: a few only, so that a little more free memory gives the same tiles."""
+SHARE = 4
+"""One part in so many of the free memory is meant for tiles."""
+
+
+def available_memory() -> int:
+    """Return the bytes free to this process: the machine's, or what is left of its control group's limit."""
+    free = int(psutil.virtual_memory().available)
+    with suppress(OSError, ValueError):
+        group = Path("/sys/fs/cgroup")
+        limit = int((group / "memory.max").read_text())  # "max" where there is none
+        free = min(free, limit - int((group / "memory.current").read_text()))
+    return max(free, 0)
+
+
+def tiling_for(  # noqa: PLR0913  (what decides a tile)
+    part: Window, whole: Window, scale: Scale, halo: Halo, *, tile_size: int | None = None, at_once: int = 1
+) -> Tiling:
+    """Cut the part into tiles, all windows in source pixels.
+
+    tile_size: a tile's side in target pixels, without its halo, rounded down to whole source pixels; None: chosen from
+    the free memory, for so many tiles `at_once`. Raises OptionError for a size below one pixel.
+    """
+    if tile_size is not None and tile_size < 1:
+        raise OptionError(f"tile_size is in target pixels and must be 1 or more, not {tile_size}")
+    side = tile_size or _side_for(available_memory() // (SHARE * at_once), scale, halo)
+    return Tiling(part, (max(1, side // scale.y), max(1, side // scale.x)), halo, whole)
+
+
+def cores() -> int:
+    """Return the processor cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _side_for(budget: int, scale: Scale, halo: Halo) -> int:
+    for side in TILE_SIDES_PX:
+        pixels = (side + 2 * halo.y * scale.y) * (side + 2 * halo.x * scale.x)
+        if pixels * BYTES_PER_TARGET_PX <= budget:
+            return side
+    return TILE_SIDES_PX[-1]

@@ -1,0 +1,150 @@
+"""From target to source grid and back: D (the block mean), U (bicubic) and the solve that makes a target consistent.
+
+Tensors only. Everything that iterates lives on the source grid, 1 / scale.area of the target's pixels.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+
+import torch
+import torch.nn.functional as F  # noqa: N812  (torch's own convention)
+from torch import Tensor
+
+from mmsr_geo.geometry import Scale
+
+SPECTRUM = (0.35, 1.05)
+"""Bounds of the eigenvalues of D∘U for bicubic U, at any scale from 2 on and with holes."""
+STEPS = 10
+"""Chebyshev steps: the residual falls by 4 a step, to 1e-6 of what it was."""
+BICUBIC_SUPPORT_PX = 2
+"""Source pixels that a bicubic interpolation sees beyond its own."""
+CONSISTENCY_SUPPORT_PX = BICUBIC_SUPPORT_PX + 7
+"""Source pixels around a window that its correction depends on: (D∘U)^-1 decays 4.5 times a pixel, so that what lies
+farther changes the target by less than 1e-5 of the correction. A tile's halo must hold them."""
+FILL_PX = 2
+"""Source pixels by which valid values are carried into holes: as far as a bicubic interpolation looks."""
+
+
+def degrade(target: Tensor, scale: Scale) -> Tensor:
+    """Average a target onto its source grid: D.
+
+    target: (..., H, W), H and W whole multiples of the scale. Returns (..., H / scale.y, W / scale.x), same units.
+    """
+    shape = target.shape
+    blocks = target.reshape(*shape[:-2], shape[-2] // scale.y, scale.y, shape[-1] // scale.x, scale.x)
+    return blocks.mean(dim=(-3, -1))
+
+
+def degrade_valid(target: Tensor, valid: Tensor, scale: Scale) -> tuple[Tensor, Tensor]:
+    """Average the valid pixels of each block.
+
+    target: (..., H, W), finite also where invalid; valid: (H, W) bool. Returns the means (..., h, w), 0 where a block
+    holds no valid pixel, and the share of valid pixels (h, w) in 0..1.
+    """
+    weights = valid.to(target.dtype)
+    share = degrade(weights, scale)
+    return degrade(target * weights, scale) / share.clamp_min(1e-6), share
+
+
+def bicubic(source: Tensor, scale: Scale) -> Tensor:
+    """Interpolate a source onto its target grid: U (Keys 1981, a = -0.75), the border pixel repeated outside.
+
+    source: (..., h, w), without holes. Returns (..., h * scale.y, w * scale.x), same dtype.
+    """
+    rows = _interpolate_last(source, scale.x)
+    return _interpolate_last(rows.transpose(-1, -2), scale.y).transpose(-1, -2).contiguous()
+
+
+def fill_holes(source: Tensor, valid: Tensor, reach_px: int = FILL_PX) -> Tensor:
+    """Carry valid values into holes, pixel by pixel, as the mean of the 3 x 3 neighbours that hold one.
+
+    source: (h, w); valid: (h, w) bool. Returns (h, w): the source where valid, the carried values within `reach_px` of
+    it, 0 beyond. What happens at a pixel depends on what lies within `reach_px` alone, so tiles agree.
+    """
+    if bool(valid.all()):
+        return source
+    known = valid
+    filled = torch.where(valid, source, torch.zeros_like(source))
+    kernel = torch.ones(1, 1, 3, 3, dtype=source.dtype, device=source.device)
+    for _ in range(reach_px):
+        weights = F.conv2d(known.to(source.dtype)[None, None], kernel, padding=1)[0, 0]
+        sums = F.conv2d((filled * known)[None, None], kernel, padding=1)[0, 0]
+        filled = torch.where(known, filled, sums / weights.clamp_min(1))
+        known = known | (weights > 0)
+    return filled
+
+
+def make_consistent(prediction: Tensor, source: Tensor, valid: Tensor, scale: Scale) -> Tensor:
+    """Correct a prediction so that its block means are the source.
+
+    Solves (D∘U) C = source - D(prediction) by a Chebyshev semi-iteration of fixed length and coefficients (Golub and
+    Varga 1961), adds U(C), and last the block-constant term that takes what remains. This is iterated back-projection
+    (Irani and Peleg 1991) at a fraction of its cost. Where the source is a hole nothing is asked of the target.
+
+    prediction: (H, W); source: (h, w), finite also in holes; valid: (h, w) bool; any float dtype, the work is done in
+    float64. Returns (H, W) float64; D of it equals the source where valid, to float64 rounding.
+    """
+    wanted, target = source.double(), prediction.double()
+    asked = valid.to(torch.float64)
+    residual = (wanted - degrade(target, scale)) * asked
+    target = target + bicubic(_solve(residual, asked, scale), scale)
+    remainder = (wanted - degrade(target, scale)) * asked
+    return target + nearest(remainder, scale)
+
+
+def nearest(source: Tensor, scale: Scale) -> Tensor:
+    """Repeat each source pixel over its block: (..., h, w) → (..., h * scale.y, w * scale.x)."""
+    return source.repeat_interleave(scale.y, dim=-2).repeat_interleave(scale.x, dim=-1)
+
+
+def _solve(residual: Tensor, asked: Tensor, scale: Scale) -> Tensor:
+    """Return C with (D∘U) C ≈ residual on the pixels asked for."""
+    middle, half = (SPECTRUM[1] + SPECTRUM[0]) / 2, (SPECTRUM[1] - SPECTRUM[0]) / 2
+    step, alpha = residual, 1 / middle
+    solution = alpha * step
+    left = residual - asked * _degrade_bicubic(solution, scale)
+    for index in range(1, STEPS):
+        beta = (half * alpha) ** 2 / (2 if index == 1 else 4)
+        alpha = 1 / (middle - beta / alpha)
+        step = left + beta * step
+        solution = solution + alpha * step
+        left = left - asked * _degrade_bicubic(alpha * step, scale)
+    return solution
+
+
+def _degrade_bicubic(field: Tensor, scale: Scale) -> Tensor:
+    """D∘U without the target grid: five taps down and five across, the border pixel repeated outside."""
+    taps_y, taps_x = (_degraded_taps(s).to(field) for s in (scale.y, scale.x))
+    reach = BICUBIC_SUPPORT_PX
+    padded = F.pad(field[None, None], (reach, reach, reach, reach), mode="replicate")
+    across = F.conv2d(padded, taps_x.view(1, 1, 1, -1))
+    return F.conv2d(across, taps_y.view(1, 1, -1, 1))[0, 0]
+
+
+def _interpolate_last(field: Tensor, factor: int) -> Tensor:
+    """Interpolate along the last axis: each of the `factor` phases is a five-tap filter."""
+    if factor == 1:
+        return field
+    reach = BICUBIC_SUPPORT_PX
+    lines = field.reshape(-1, 1, field.shape[-1])
+    padded = F.pad(lines, (reach, reach), mode="replicate")
+    phases = F.conv1d(padded, _phase_taps(factor).to(field)[:, None, :])
+    return phases.transpose(1, 2).reshape(*field.shape[:-1], -1)
+
+
+@cache
+def _phase_taps(factor: int) -> Tensor:
+    """Return (factor, 5): the weights of the source pixels -2..2 at each target pixel within a source pixel."""
+    at = (torch.arange(factor, dtype=torch.float64) + 0.5) / factor - 0.5
+    distance = (at[:, None] - torch.arange(-BICUBIC_SUPPORT_PX, BICUBIC_SUPPORT_PX + 1)).abs()
+    a = -0.75
+    near = (a + 2) * distance**3 - (a + 3) * distance**2 + 1
+    far = a * (distance**3 - 5 * distance**2 + 8 * distance - 4)
+    return torch.where(distance <= 1, near, torch.where(distance < 2, far, torch.zeros_like(far)))
+
+
+@cache
+def _degraded_taps(factor: int) -> Tensor:
+    """Return (5,): D∘U along one axis."""
+    return _phase_taps(factor).mean(dim=0)

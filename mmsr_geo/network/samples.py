@@ -1,0 +1,85 @@
+"""What a fit sees: parts of a pair, with masks, and the statistics that bring them to the network's units."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from mmsr_geo.errors import PixelError
+from mmsr_geo.network.degradation import fill_holes
+
+TAIL = 0.01
+"""Share of the values cut at each end before a mean and a deviation are taken."""
+LARGEST_STATISTICS_SAMPLE = 4_000_000
+"""Values that a quantile is taken of at most; beyond, every n-th."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sample:
+    """One part of a pair, in the rasters' own units.
+
+    source: (h, w) float32; source_valid: (h, w) bool; guide: (C, h * scale.y, w * scale.x) float32;
+    guide_valid: (h * scale.y, w * scale.x) bool. Values in holes are ignored and may be NaN.
+    """
+
+    source: Tensor
+    source_valid: Tensor
+    guide: Tensor
+    guide_valid: Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Statistics:
+    """What a pair's values are centred on and divided by; global, so that every tile is treated alike."""
+
+    source_centre: float
+    source_spread: float
+    guide_centre: tuple[float, ...]
+    guide_spread: tuple[float, ...]
+
+    @classmethod
+    def of(cls, samples: Sequence[Sample]) -> Statistics:
+        """Take the mean and the deviation of the valid values, the outer 1 % at each end cut to the quantile.
+
+        Raises PixelError when no valid source pixel, or no valid guide pixel, is in the samples. A band without
+        variation gets a spread of 1.
+        """
+        source = torch.cat([sample.source[sample.source_valid] for sample in samples])
+        guide = torch.cat([sample.guide[:, sample.guide_valid] for sample in samples], dim=1)
+        if source.numel() == 0:
+            raise PixelError("the source holds no valid pixel where it was sampled: check its nodata value")
+        if guide.numel() == 0:
+            raise PixelError("the guide holds no valid pixel where the source was sampled: check its nodata value")
+        source_centre, source_spread = _centre_and_spread(source)
+        centres, spreads = zip(*(_centre_and_spread(band) for band in guide), strict=True)
+        return cls(source_centre, source_spread, centres, spreads)
+
+    def normalise_source(self, source: Tensor, valid: Tensor) -> Tensor:
+        """(h, w) in the raster's units → (h, w) float32 in the network's, holes filled from beside them."""
+        centred = torch.where(valid, self.centred_source(source), torch.zeros((), dtype=torch.float64))
+        return fill_holes(centred.float(), valid)
+
+    def centred_source(self, source: Tensor) -> Tensor:
+        """(h, w) in the raster's units → (h, w) float64 in the network's: exact, for the consistency."""
+        return (source.double() - self.source_centre) / self.source_spread
+
+    def normalise_guide(self, guide: Tensor, valid: Tensor) -> Tensor:
+        """(C, H, W) in the raster's units → (C, H, W) float32 in the network's, 0 in holes."""
+        centre = torch.tensor(self.guide_centre, device=guide.device)[:, None, None]
+        spread = torch.tensor(self.guide_spread, device=guide.device)[:, None, None]
+        return torch.where(valid, (guide - centre) / spread, torch.zeros((), device=guide.device))
+
+
+def _centre_and_spread(values: Tensor) -> tuple[float, float]:
+    values = values[:: -(-values.numel() // LARGEST_STATISTICS_SAMPLE)].double()
+    count = values.numel()
+    ranks = sorted((max(1, round(TAIL * count)), min(count, round((1 - TAIL) * count) + 1)))
+    low, high = (float(values.kthvalue(rank).values) for rank in ranks)
+    cut = values.clamp(low, high)
+    spread = float(cut.std(correction=0)) or float(values.std(correction=0))
+    centre = float(cut.mean())
+    smallest = max(abs(centre), 1.0) * torch.finfo(torch.float32).eps
+    return centre, spread if spread > smallest else 1.0

@@ -1,0 +1,224 @@
+"""Georeferenced grids: the target's, the scale between two, what they share; knows CRSs, no pixels and no files."""
+
+from __future__ import annotations
+
+import math
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import numpy as np
+from odc.geo.geobox import GeoBox
+from pyproj import Geod
+from pyproj.exceptions import ProjError
+from shapely import Polygon, box
+
+from mmsr_geo.errors import GridError, GuideCoverageError
+from mmsr_geo.geometry import Scale, Window
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from numpy.typing import ArrayLike, NDArray
+
+    Coordinates = NDArray[np.float64]
+
+SNAP_PX = 1e-6
+"""Nearer than this to a pixel's edge is on the edge: what a round trip through a file's text leaves."""
+_POINTS_PER_SIDE = 65
+
+
+def refined(grid: GeoBox, scale: Scale) -> GeoBox:
+    """Return the target grid: each pixel cut into scale.y x scale.x; CRS, origin, rotation and orientation stay."""
+    return grid.zoom_to((grid.shape.y * scale.y, grid.shape.x * scale.x))
+
+
+def window_grid(grid: GeoBox, window: Window) -> GeoBox:
+    """Return the grid of a window; it may reach beyond the raster's border."""
+    return GeoBox(window.shape, grid.affine * grid.affine.translation(window.col, window.row), grid.crs)
+
+
+def pixel_coordinates(grid: GeoBox, other: GeoBox, x: ArrayLike, y: ArrayLike) -> Coordinates:
+    """Carry points from one grid's pixel coordinates (column, row; a pixel's centre at .5) to the other's.
+
+    x, y: (n,). Returns (2, n); not finite where a point has no place in the other's CRS.
+    Raises GridError where no transformation between the two CRSs is known.
+    """
+    east, north = _world(grid, np.asarray(x, np.float64), np.asarray(y, np.float64))
+    if grid.crs != other.crs:
+        if grid.crs is None or other.crs is None:
+            msg = "a raster without a CRS cannot be placed: assign the one it is in, as .rio.write_crs(...) does"
+            raise GridError(msg)
+        try:
+            east, north = grid.crs.transformer_to_crs(other.crs)(east, north)
+        except ProjError as error:
+            msg = f"no way from {_crs_name(grid)} to {_crs_name(other)} is known ({error}): warp one raster first"
+            raise GridError(msg) from error
+    return np.stack(_pixels(other, east, north))
+
+
+def steps_across(grid: GeoBox, other: GeoBox) -> tuple[float, float]:
+    """How many of the other's pixels one pixel's step down and one across cross, at the grid's centre.
+
+    For grids aligned to each other this is the ratio of their resolutions in metres. Not finite where the centre has no
+    place in the other's CRS.
+    """
+    y, x = grid.shape.y / 2, grid.shape.x / 2
+    points = pixel_coordinates(grid, other, [x, x, x - 0.5, x + 0.5], [y - 0.5, y + 0.5, y, y])
+    down, across = points[:, 1] - points[:, 0], points[:, 3] - points[:, 2]
+    return float(np.hypot(*down)), float(np.hypot(*across))
+
+
+def nearest_scale(source_grid: GeoBox, guide_grid: GeoBox) -> Scale:
+    """Return the whole numbers nearest to the ratio of resolutions at the source's centre, halves up, 1 at least.
+
+    Raises GridError where that refines in no direction.
+    """
+    ratios = steps_across(source_grid, guide_grid)
+    if not all(map(math.isfinite, ratios)):
+        raise _no_overlap(source_grid, guide_grid)
+    # A half measured through a transform falls short by rounding: it counts as the half that it is.
+    y, x = (max(1, math.floor(ratio + 0.5 + SNAP_PX)) for ratio in ratios)
+    if max(y, x) < 2:
+        msg = (
+            f"scale under 2: the guide's pixels ({_metres(guide_grid)}) are hardly finer than the source's "
+            f"({_metres(source_grid)}); give a finer guide, or the scale yourself, as in scale=2"
+        )
+        raise GridError(msg)
+    return Scale(y, x)
+
+
+def coverage(source_grid: GeoBox, guide_grid: GeoBox) -> float:
+    """Return the share (0 to 1) of the source's area that lies within the guide's extent, measured in source pixels."""
+    source, guide = box(0, 0, *source_grid.shape.xy), box(0, 0, *guide_grid.shape.xy)
+    # The smaller extent is carried to the larger: a world's outline in a country's CRS is finite, but folded.
+    if _ground_area(source_grid) > _ground_area(guide_grid):
+        outline = _carried(_ring(*guide_grid.shape.xy), guide_grid, source_grid)
+        area = _polygon(outline).intersection(source).area
+    else:
+        outline = _carried(_ring(*source_grid.shape.xy), source_grid, guide_grid)
+        shared = _polygon(outline).intersection(guide)
+        parts = [part for part in getattr(shared, "geoms", [shared]) if isinstance(part, Polygon)]
+        step = max(*source_grid.shape.xy, *guide_grid.shape.xy) / _POINTS_PER_SIDE
+        rings = [np.asarray(part.segmentize(step).exterior.coords) for part in parts if not part.is_empty]
+        area = sum(_polygon(_carried(ring, guide_grid, source_grid)).intersection(source).area for ring in rings)
+    share = area / source.area
+    return 1.0 if share > 1 - SNAP_PX else float(share)
+
+
+def check_pair(source_grid: GeoBox, guide_grid: GeoBox, min_coverage: float = 0.95) -> None:
+    """Refuse a guide that lies elsewhere (GridError) or covers too little of the source (GuideCoverageError)."""
+    share = coverage(source_grid, guide_grid)
+    if share == 0:
+        raise _no_overlap(source_grid, guide_grid)
+    if share < min_coverage:
+        percent, least = math.floor(share * 1000) / 10, math.floor(share * 100) / 100
+        msg = (
+            f"the guide covers {percent:g} % of the source (needs {min_coverage * 100:g} %); crop the source with "
+            f"--bounds W,S,E,N or .rio.clip_box(...), or pass min_coverage={least:g}"
+        )
+        raise GuideCoverageError(msg)
+
+
+def bounds_window(grid: GeoBox, bounds: tuple[float, float, float, float]) -> Window:
+    """Return the whole pixels that touch the bounds (west, south, east, north; in the grid's CRS), cut at the border.
+
+    Raises GridError for bounds the wrong way round or beside the raster.
+    """
+    west, south, east, north = bounds
+    if not (west < east and south < north):
+        msg = f"bounds are W,S,E,N with W < E and S < N, not {_listed(bounds)}"
+        raise GridError(msg)
+    cols, rows = _pixels(grid, np.array([west, east, east, west]), np.array([south, south, north, north]))
+    left, right = math.floor(cols.min() + SNAP_PX), math.ceil(cols.max() - SNAP_PX)
+    top, bottom = math.floor(rows.min() + SNAP_PX), math.ceil(rows.max() - SNAP_PX)
+    window = Window(top, left, bottom - top, right - left).intersection(Window.whole(grid.shape.yx))
+    if not (window.height and window.width):
+        msg = (
+            f"the bounds {_listed(bounds)} do not meet the raster at {_listed(grid.boundingbox)}: "
+            f"give W,S,E,N in its CRS, {_crs_name(grid)}"
+        )
+        raise GridError(msg)
+    return window
+
+
+def resolution_m(grid: GeoBox) -> tuple[float, float]:
+    """Return the metres a pixel spans at the centre, (down, across), on the CRS's ellipsoid; for display."""
+    y, x = grid.shape.y / 2, grid.shape.x / 2
+    east, north = _world(grid, np.array([x, x, x - 0.5, x + 0.5]), np.array([y - 0.5, y + 0.5, y, y]))
+    crs = grid.crs.proj if grid.crs is not None else None
+    if crs is None or crs.geodetic_crs is None:
+        # An engineering CRS has no place on Earth, but it has a unit.
+        metres = crs.axis_info[0].unit_conversion_factor if crs is not None and crs.axis_info else 1.0
+        return (
+            float(np.hypot(east[1] - east[0], north[1] - north[0]) * metres),
+            float(np.hypot(east[3] - east[2], north[3] - north[2]) * metres),
+        )
+    geod = crs.get_geod() or Geod(ellps="WGS84")
+    if grid.crs is not None and not crs.is_geographic:
+        east, north = grid.crs.transformer_to_crs(crs.geodetic_crs)(east, north)
+    _, _, lengths = geod.inv(east[::2], north[::2], east[1::2], north[1::2])
+    return float(lengths[0]), float(lengths[1])
+
+
+def _world(grid: GeoBox, cols: Coordinates, rows: Coordinates) -> tuple[Coordinates, Coordinates]:
+    x, y = grid.pix2wld(cols, rows)  # type: ignore[no-untyped-call]
+    return x, y
+
+
+def _pixels(grid: GeoBox, x: Coordinates, y: Coordinates) -> tuple[Coordinates, Coordinates]:
+    with np.errstate(invalid="ignore"):  # points outside a CRS's domain are infinite
+        cols, rows = grid.wld2pix(x, y)  # type: ignore[no-untyped-call]
+    return cols, rows
+
+
+def _ring(width: int, height: int) -> Coordinates:
+    ring = box(0, 0, width, height).exterior
+    along = np.linspace(0, 1, _POINTS_PER_SIDE)[:-1]
+    corners = np.asarray(ring.coords)
+    sides = [a + along[:, None] * (b - a) for a, b in pairwise(corners)]
+    return np.concatenate(sides)
+
+
+def _ground_area(grid: GeoBox) -> float:
+    down, across = resolution_m(grid)
+    return down * across * grid.shape.y * grid.shape.x
+
+
+def _carried(points: Coordinates, grid: GeoBox, other: GeoBox) -> Coordinates:
+    return pixel_coordinates(grid, other, points[:, 0], points[:, 1]).T
+
+
+def _polygon(points: Coordinates) -> Polygon:
+    """A polygon of the points that have a place; buffering by nothing mends a ring that touches itself."""
+    points = points[np.isfinite(points).all(axis=1)]
+    return Polygon(points).buffer(0) if len(points) > 2 else Polygon()
+
+
+def _no_overlap(source_grid: GeoBox, guide_grid: GeoBox) -> GridError:
+    ring = _carried(_ring(*guide_grid.shape.xy), guide_grid, source_grid)
+    ring = ring[np.isfinite(ring).all(axis=1)]
+    if len(ring):
+        east, north = _world(source_grid, ring[:, 0], ring[:, 1])
+        guide = _listed((east.min(), north.min(), east.max(), north.max()))
+    else:
+        guide = f"{_listed(guide_grid.boundingbox)} of its own CRS, {_crs_name(guide_grid)}, outside the source's"
+    return GridError(
+        f"the guide does not overlap the source: the source lies at {_listed(source_grid.boundingbox)} (W,S,E,N in "
+        f"{_crs_name(source_grid)}), the guide at {guide}; give a guide of the same place, or mend a wrong CRS"
+    )
+
+
+def _crs_name(grid: GeoBox) -> str:
+    if grid.crs is None:
+        return "no CRS"
+    epsg = grid.crs.epsg
+    return f"EPSG:{epsg}" if epsg else f"{grid.crs.proj.name}"
+
+
+def _metres(grid: GeoBox) -> str:
+    y, x = resolution_m(grid)
+    return f"{y:.4g} m" if math.isclose(y, x, rel_tol=1e-3) else f"{y:.4g} x {x:.4g} m"
+
+
+def _listed(bounds: Iterable[float]) -> str:
+    return ",".join(f"{value:.10g}" for value in bounds)

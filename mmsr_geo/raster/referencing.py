@@ -1,0 +1,116 @@
+"""Where an xarray array lies: its CRS, and the transform in its metadata against its coordinates; knows no pixels."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import rioxarray  # noqa: F401  (registers .rio)
+from affine import Affine
+from odc.geo.geobox import GeoBox
+
+from mmsr_geo.errors import GridError
+from mmsr_geo.raster.grids import SNAP_PX
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable
+
+    import xarray as xr
+    from numpy.typing import NDArray
+
+    Points = NDArray[np.float64]
+
+_UNEVEN_PX = 0.01
+"""Coordinates of float32, or rounded by a person, stray from even steps by less."""
+
+
+def array_grid(array: xr.DataArray, name: str) -> GeoBox:
+    """Return the grid of an array.
+
+    The transform stored with it (spatial_ref's GeoTransform) is taken to the bit where the coordinates agree with it to
+    1e-6 pixels, and moved by whole pixels where a selection has moved them (isel leaves it stale); otherwise the
+    coordinates alone say. Without coordinates the stored one holds.
+
+    Raises GridError, with the array's `name`: no CRS, no georeferencing, control points only, uneven coordinates.
+    """
+    mapping = array.coords.get(array.rio.grid_mapping, None)
+    attrs = mapping.attrs if mapping is not None else {}
+    stored = _stored_transform(attrs.get("GeoTransform"))
+    found = _transform_of_coordinates(array, stored, name)
+    transform = stored if found is None else found
+    if transform is None:
+        if "gcps" in attrs:
+            msg = f"{name} is placed by ground control points only: warp it onto a grid first, as .rio.reproject does"
+            raise GridError(msg)
+        msg = f"{name} is not georeferenced: give it x and y coordinates, or a transform with .rio.write_transform(...)"
+        raise GridError(msg)
+    if array.rio.crs is None:
+        msg = f"{name} has no CRS: assign the one it is in with .rio.write_crs(...)"
+        raise GridError(msg)
+    shape = array.sizes[array.rio.y_dim], array.sizes[array.rio.x_dim]
+    return GeoBox(shape, transform, array.rio.crs)
+
+
+def _stored_transform(text: object) -> Affine | None:
+    try:
+        numbers = [float(number) for number in str(text).split()]
+    except ValueError:
+        return None
+    return Affine.from_gdal(*numbers) if len(numbers) == 6 else None
+
+
+def _transform_of_coordinates(array: xr.DataArray, stored: Affine | None, name: str) -> Affine | None:
+    """The transform that the coordinates of pixel centres say, put on the stored one where they agree."""
+    dims = array.rio.y_dim, array.rio.x_dim
+    edges = _edge_centres(array, *dims)
+    if edges is None:
+        return None
+    top, left = edges
+    if stored is not None:
+        # Whole pixels from the stored corner to this one: 0 unless something was selected.
+        col, row = ~stored * (float(top[0, 0]), float(top[1, 0]))
+        moved = round(col - 0.5), round(row - 0.5)
+        here = stored * Affine.translation(*moved) if any(moved) else stored
+        if _stray(here, top, left) < SNAP_PX:
+            return here
+    if stored is None and 1 in (top.shape[1], left.shape[1]):
+        msg = f"{name} is one pixel wide and stores no transform: give it one with .rio.write_transform(...)"
+        raise GridError(msg)
+    across = _step(top) if stored is None or top.shape[1] > 1 else (stored.a, stored.d)
+    down = _step(left) if stored is None or left.shape[1] > 1 else (stored.b, stored.e)
+    centred = Affine(across[0], down[0], float(top[0, 0]), across[1], down[1], float(top[1, 0]))
+    if centred.is_degenerate:
+        msg = f"{name} has coordinates that do not move from pixel to pixel: give it real x and y coordinates"
+        raise GridError(msg)
+    transform = centred * Affine.translation(-0.5, -0.5)
+    if (uneven := _stray(transform, top, left)) > _UNEVEN_PX:
+        msg = f"{name} has uneven coordinates ({uneven:.2g} pixels off even steps): interpolate it onto even ones first"
+        raise GridError(msg)
+    return transform
+
+
+def _edge_centres(array: xr.DataArray, y_dim: Hashable, x_dim: Hashable) -> tuple[Points, Points] | None:
+    """The centres of the first row, (2, columns), and of the first column, (2, rows), as x and y."""
+    if {y_dim, x_dim} <= array.coords.keys():
+        x, y = (np.asarray(array.coords[dim].values, np.float64) for dim in (x_dim, y_dim))
+        return np.stack([x, np.full_like(x, y[0])]), np.stack([np.full_like(y, x[0]), y])
+    # What rioxarray gives to a rotated raster.
+    if {"xc", "yc"} <= array.coords.keys() and set(array.coords["xc"].dims) == {y_dim, x_dim}:
+        both = [array.coords[key].transpose(y_dim, x_dim) for key in ("xc", "yc")]
+        top, left = (np.stack([c[part].values for c in both]).astype(np.float64) for part in (np.s_[0, :], np.s_[:, 0]))
+        return top, left
+    return None
+
+
+def _stray(transform: Affine, top: Points, left: Points) -> float:
+    """How far the centres are from where the transform puts them, in pixels."""
+    back = ~transform
+    col, row = back * (top[0], top[1])
+    off = max(np.abs(col - np.arange(top.shape[1]) - 0.5).max(), np.abs(row - 0.5).max())
+    col, row = back * (left[0], left[1])
+    return float(max(off, np.abs(col - 0.5).max(), np.abs(row - np.arange(left.shape[1]) - 0.5).max()))
+
+
+def _step(points: Points) -> tuple[float, float]:
+    x, y = (points[:, -1] - points[:, 0]) / (points.shape[1] - 1)
+    return float(x), float(y)

@@ -1,0 +1,126 @@
+"""Arrays of more than one band or date: taken apart into rasters, put together again; knows xarray, reads nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from itertools import product
+from os import PathLike
+from typing import Any
+
+import dask.array as da
+import numpy as np
+import rioxarray
+import xarray as xr
+from odc.geo.geobox import GeoBox
+
+from mmsr_geo.errors import InputError
+from mmsr_geo.raster.reading import FileRaster, Raster, open_source
+from mmsr_geo.raster.writing import output_nodata, with_nodata
+
+BAND_DIMS = ("band", "bands", "variable")
+"""Names of the dim that holds a guide's bands; any other is matched with the source's."""
+_NODATA_ATTRS = ("_FillValue", "missing_value")
+_STALE_ATTRS = ("STATISTICS_", "valid_range", "valid_min", "valid_max", "actual_range", "dtype")
+"""Attributes that speak of the source's pixels, not of the target's."""
+
+
+def slices_of(source: str | PathLike[str] | xr.DataArray) -> tuple[xr.DataArray, list[tuple[xr.DataArray, Raster]]]:
+    """Open a source and take it apart into rasters of one band.
+
+    Returns the array that the target shall look like, not loaded, and its (y, x) slices in the order of its other dims,
+    each with the raster that reads it. Raises InputError and GridError as `open_source` does.
+    """
+    if isinstance(source, xr.DataArray):
+        dims = _extra_dims(source)
+        indexes = product(*(range(source.sizes[dim]) for dim in dims))
+        parts = [source.isel(dict(zip(dims, index, strict=True))) for index in indexes]
+        if not parts:
+            raise InputError(f"{source.name or 'the source'} has no slices: one of its dims is of no length")
+        return source, [(part, open_source(part)) for part in parts]
+    file = FileRaster.open(source)
+    rasters = [FileRaster.open(source, (index,)) for index in file.indexes]
+    opened = rioxarray.open_rasterio(source)
+    if not isinstance(opened, xr.DataArray):
+        raise InputError(f"{file.name} holds several rasters: name one of them")
+    template = opened.sel(band=list(file.indexes))
+    if len(rasters) == 1:
+        template = template.squeeze("band", drop=True)
+        return template, [(template, rasters[0])]
+    return template, [(template.isel(band=i), raster) for i, raster in enumerate(rasters)]
+
+
+def guide_for(guide: Any, part: xr.DataArray) -> Any:  # noqa: ANN401  (what open_guide takes)
+    """Return the guide of one slice of the source: matched by coordinate in the dims it does not have for bands.
+
+    Raises InputError where the source's slice has no such coordinate, or the guide no such date.
+    """
+    if not isinstance(guide, xr.DataArray | xr.Dataset):
+        return guide
+    y, x = guide.rio.y_dim, guide.rio.x_dim
+    for dim in [dim for dim in guide.dims if dim not in {y, x, *BAND_DIMS}]:
+        size = guide.sizes[dim]
+        if dim not in part.coords or dim not in guide.coords:
+            if (
+                isinstance(guide, xr.DataArray)
+                and dim not in part.coords
+                and guide.ndim == 3
+                and dim not in guide.coords
+            ):
+                return guide.rename({dim: "band"})
+            raise InputError(
+                f"the guide has {size} along {dim} and the source does not say which: choose one, "
+                f"as in guide.isel({dim}=0)"
+            )
+        value = part.coords[dim].values
+        found = np.flatnonzero(guide.coords[dim].values == value)
+        if len(found) != 1:
+            raise InputError(
+                f"the guide has {'no' if not len(found) else len(found)} {dim} {value}, the source does: "
+                f"give a guide with it, or choose one, as in guide.isel({dim}=0)"
+            )
+        guide = guide.isel({dim: int(found[0])})
+    return guide
+
+
+def target_array(source: xr.DataArray, targets: Sequence[da.Array], grid: GeoBox) -> xr.DataArray:
+    """Put the slices' targets (H, W; NaN in holes) together as the source is: dims, coordinates, attrs, name, holes."""
+    dims = _extra_dims(source)
+    y, x = source.rio.y_dim, source.rio.x_dim
+    shape = tuple(source.sizes[dim] for dim in dims)
+    data = da.stack(targets).reshape(*shape, *grid.shape.yx) if dims else targets[0]
+    coords = {
+        name: c for name, c in source.coords.items() if not {y, x} & set(c.dims) and name not in _grid_names(source)
+    }
+    attrs = {
+        key: value
+        for key, value in source.attrs.items()
+        if key not in {*_NODATA_ATTRS, "grid_mapping"} and not str(key).startswith(_STALE_ATTRS)
+    }
+    masked = source.rio.encoded_nodata is not None
+    nodata = output_nodata(source.rio.encoded_nodata if masked else source.rio.nodata)
+    if not masked:
+        data = data.map_blocks(with_nodata, nodata, dtype=np.float32, meta=np.empty((0,) * data.ndim, np.float32))
+    target = xr.DataArray(data, dims=(*dims, y, x), coords=coords, attrs=attrs, name=source.name)
+    if grid.axis_aligned:
+        axes = {y: grid.coordinates[grid.dimensions[0]], x: grid.coordinates[grid.dimensions[1]]}
+        target = target.assign_coords(
+            {
+                dim: (dim, axis.values, source.coords[dim].attrs if dim in source.coords else {})
+                for dim, axis in axes.items()
+            }
+        )
+    target = target.rio.set_spatial_dims(x_dim=x, y_dim=y)
+    mapping = source.rio.grid_mapping
+    target = target.rio.write_crs(source.rio.crs, grid_mapping_name=mapping)
+    target = target.rio.write_transform(grid.affine, grid_mapping_name=mapping)
+    target = target.rio.write_nodata(nodata, encoded=masked)
+    arranged: xr.DataArray = target.transpose(*source.dims)
+    return arranged
+
+
+def _extra_dims(source: xr.DataArray) -> list[Hashable]:
+    return [dim for dim in source.dims if dim not in (source.rio.y_dim, source.rio.x_dim)]
+
+
+def _grid_names(source: xr.DataArray) -> set[Hashable]:
+    return {source.rio.grid_mapping, "spatial_ref"}
