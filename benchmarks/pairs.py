@@ -22,13 +22,15 @@ class Pair:
     @property
     def valid(self) -> np.ndarray:
         """Return the truth's mask (H, W)."""
-        return np.isfinite(self.truth)
+        valid: np.ndarray = np.isfinite(self.truth)
+        return valid
 
     @property
     def source(self) -> np.ndarray:
         """Return the truth's block means (h, w), NaN where a block holds a hole."""
         height, width = (side // self.scale for side in self.truth.shape)
-        return self.truth.reshape(height, self.scale, width, self.scale).mean(axis=(1, 3))
+        means: np.ndarray = self.truth.reshape(height, self.scale, width, self.scale).mean(axis=(1, 3))
+        return means
 
 
 def pair(name: str, data: Path) -> Pair:
@@ -37,9 +39,7 @@ def pair(name: str, data: Path) -> Pair:
     scale = int(factor.removeprefix("x"))
     truth, guide = _READERS[parts[0].rstrip("012") if parts[0].startswith("vhm") else parts[0]](data, parts)
     height, width = (side // scale * scale for side in truth.shape)
-    return Pair(
-        name, scale, truth[:height, :width].astype(np.float32), guide[:, :height, :width].astype(np.float32)
-    )
+    return Pair(name, scale, truth[:height, :width].astype(np.float32), guide[:, :height, :width].astype(np.float32))
 
 
 def _sentinel(data: Path, parts: list[str]) -> tuple[np.ndarray, np.ndarray]:

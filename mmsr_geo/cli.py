@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from mmsr_geo._version import __version__
-from mmsr_geo.errors import MmsrError
+from mmsr_geo.errors import MmsrError, OptionError
 
 if TYPE_CHECKING:
     from mmsr_geo.progress import Display
@@ -189,10 +189,9 @@ def fit(  # noqa: PLR0913
     """Fit a net to SOURCE and GUIDE and save it, to be used with upsample --net."""
     with _shown(progress_kind, "fit", source=source, guide=guide, output=output) as show:
         from mmsr_geo import api  # noqa: PLC0415
-        from mmsr_geo.errors import OutputError  # noqa: PLC0415
+        from mmsr_geo.raster.writing import check_output  # noqa: PLC0415
 
-        if Path(output).exists() and not overwrite:
-            raise OutputError(f"{output} exists: choose another name, or pass --overwrite")
+        check_output(output, overwrite=overwrite)
         net = api.fit(source, guide, params=_params(steps, threads), progress=show, **options)
         net.save(output)
         show.event("done", output=output, net=net.digest)
@@ -276,9 +275,8 @@ def _params(steps: int | None, threads: int | None) -> Any:  # noqa: ANN401  (Fi
 
 
 def _check_save_net(save_net: str, net: str | None, *, overwrite: bool) -> None:
-    from mmsr_geo.errors import OptionError, OutputError  # noqa: PLC0415
+    from mmsr_geo.raster.writing import check_output  # noqa: PLC0415
 
     if net is not None:
         raise OptionError("--save-net goes with a fit: leave out --net, or copy its file")
-    if Path(save_net).exists() and not overwrite:
-        raise OutputError(f"{save_net} exists: choose another name, or pass --overwrite")
+    check_output(save_net, overwrite=overwrite)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from numbers import Integral
 from typing import TYPE_CHECKING
 
 from mmsr_geo.errors import GridError, OptionError
@@ -31,16 +32,12 @@ class Scale:
 
     @classmethod
     def of(cls, scale: Scale | int | tuple[int, int]) -> Scale:
-        """Accept an int for both directions, a pair (down, across), or a Scale."""
-        match scale:
-            case Scale():
-                return scale
-            case bool():
-                pass
-            case int():
-                return cls(scale, scale)
-            case (int() as y, int() as x):
-                return cls(y, x)
+        """Accept an int (numpy's too) for both directions, a pair (down, across), or a Scale."""
+        if isinstance(scale, Scale):
+            return scale
+        pair = scale if isinstance(scale, tuple | list) else (scale, scale)
+        if len(pair) == 2 and all(isinstance(step, Integral) and not isinstance(step, bool) for step in pair):
+            return cls(int(pair[0]), int(pair[1]))
         msg = f"a scale is a whole number or a pair (down, across) of them, not {scale!r}"
         raise OptionError(msg)
 

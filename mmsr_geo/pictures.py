@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from matplotlib_scalebar.scalebar import ScaleBar
 from numpy.typing import NDArray
 
@@ -31,37 +33,41 @@ class Map:
 
 
 def draw_maps(maps: list[Map], path: Path, *, title: str, columns: int = 3) -> None:
-    """Write the panels as one PNG."""
+    """Write the panels as one PNG, row by row."""
     rows = -(-len(maps) // columns)
-    figure = Figure(figsize=(4.6 * columns, 4.2 * rows + 0.4), dpi=110, layout="constrained")
+    height, width = maps[0].values.shape[-2:]
+    side = 3.6
+    figure = Figure(figsize=((side + 1.0) * columns, (side * height / width + 0.35) * rows + 0.6), dpi=110)
     FigureCanvasAgg(figure)
     figure.suptitle(title, fontsize=13, fontweight="bold")
-    for axes, panel in zip(figure.subplots(rows, columns, squeeze=False).flat, maps, strict=False):
-        _draw(figure, axes, panel)
-    for axes in figure.axes[len(maps) : rows * columns]:
+    panels = figure.subplots(rows, columns, squeeze=False)
+    figure.subplots_adjust(left=0.01, right=0.94, bottom=0.02, top=0.9, wspace=0.3, hspace=0.12)
+    for axes, panel in zip(panels.flat, maps, strict=False):
+        _draw(axes, panel)
+    for axes in panels.flat[len(maps) :]:
         axes.set_visible(False)
     figure.savefig(path)
 
 
-def shared_limits(*values: Values) -> tuple[float, float]:
-    """Return colour limits that suit all: the 1st and the 99th percentile of what is finite."""
-    finite = np.concatenate([part[np.isfinite(part)] for part in values])
+def shared_limits(values: Values, percentiles: tuple[float, float] = (1, 99)) -> tuple[float, float]:
+    """Return colour limits: two percentiles of what is finite, never equal."""
+    finite = values[np.isfinite(values)]
     if not finite.size:
         return 0.0, 1.0
-    low, high = np.percentile(finite, (1, 99))
+    low, high = np.percentile(finite, percentiles)
     return (float(low), float(high)) if high > low else (float(low) - 0.5, float(low) + 0.5)
 
 
-def _draw(figure: Figure, axes: Axes, panel: Map) -> None:
+def _draw(axes: Axes, panel: Map) -> None:
     axes.set_title(panel.title, fontsize=10)
     axes.set_axis_off()
     if panel.values.ndim == 3:
         _draw_composite(axes, panel)
     else:
         low, high = panel.limits or shared_limits(panel.values)
-        image = axes.imshow(panel.values, cmap=panel.colours, vmin=low, vmax=high, interpolation="nearest")
-        image.cmap.set_bad("0.8")
-        bar = figure.colorbar(image, ax=axes, shrink=0.86, aspect=26, pad=0.02)
+        colours = colormaps[panel.colours].with_extremes(bad="0.8")
+        image = axes.imshow(panel.values, cmap=colours, vmin=low, vmax=high, interpolation="nearest")
+        bar = axes.figure.colorbar(image, cax=axes.inset_axes((1.025, 0, 0.04, 1)), extend="both")
         bar.set_label(panel.unit, fontsize=8)
         bar.ax.tick_params(labelsize=8)
     axes.add_artist(
@@ -71,7 +77,7 @@ def _draw(figure: Figure, axes: Axes, panel: Map) -> None:
 
 def _draw_composite(axes: Axes, panel: Map) -> None:
     """Show three bands as one picture, and a colour bar for each: what black and full colour stand for."""
-    limits = [shared_limits(band) for band in panel.values]
+    limits = [shared_limits(band, (2, 95)) for band in panel.values]
     stretched = [
         np.clip((band - low) / (high - low), 0, 1) for band, (low, high) in zip(panel.values, limits, strict=True)
     ]
@@ -79,9 +85,11 @@ def _draw_composite(axes: Axes, panel: Map) -> None:
     for index, ((low, high), name) in enumerate(zip(limits, panel.bands, strict=True)):
         ramp = np.zeros((64, 1, 3))
         ramp[:, 0, index] = np.linspace(1, 0, 64)
-        bar = axes.inset_axes((1.03 + 0.13 * index, 0.07, 0.035, 0.80))
+        bar = axes.inset_axes((1.025, 0.35 * index, 0.04, 0.28))
         bar.imshow(ramp, aspect="auto", extent=(0, 1, low, high))
         bar.set_xticks([])
-        bar.set_yticks([low, high], [f"{low:.0f}", f"{high:.0f}"], fontsize=6)
         bar.yaxis.tick_right()
-        bar.set_title(name, fontsize=6)
+        bar.yaxis.set_label_position("right")
+        bar.tick_params(labelsize=7)
+        bar.yaxis.set_major_locator(MaxNLocator(3))
+        bar.set_ylabel(name, fontsize=8)

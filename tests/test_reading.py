@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 from odc.geo.geobox import GeoBox
 from rasterio.control import GroundControlPoint
 from rasterio.enums import ColorInterp
+from rasters import LANDSAT_GUIDE, LANDSAT_TRUTH, SENTINEL_GUIDE, SENTINEL_TRUTH
 
 from mmsr_geo.errors import GridError, InputError
 from mmsr_geo.geometry import Scale, Window
@@ -41,7 +42,6 @@ from mmsr_geo.raster.warping import GridWarp
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-SHARED = Path(__file__).parents[2] / "shared" / "data"
 UTM = "EPSG:32618"
 PLACE = Affine(10.1, 0, 435_730.3, 0, -9.9, 4_176_900.7)
 ROTATED = PLACE * Affine.rotation(20)
@@ -498,15 +498,12 @@ def test_a_warper_carries_no_pixels() -> None:
     assert len(pickle.dumps(on_grid.warper)) < 5_000
 
 
-@pytest.mark.skipif(not SHARED.is_dir(), reason="the whole rasters are not beside this checkout")
-@pytest.mark.parametrize("name", ["landsat7_pennsylvania", "sentinel2_virginia"])
-def test_real_guides_by_window(name: str) -> None:
-    guide, source = {
-        "landsat7_pennsylvania": ("optical_30m.tif", "thermal_b62_dn_30m.tif"),
-        "sentinel2_virginia": ("bands_10m.tif", "bands_20m.tif"),
-    }[name]
-    coarse = FileRaster.open(SHARED / name / source, (1,)).grid[:60, :60].zoom_out(4)
-    on_grid = GuideOnGrid(open_guide(SHARED / name / guide), refined(coarse, Scale(4, 4)))
+@pytest.mark.parametrize(
+    ("guide", "truth"), [(SENTINEL_GUIDE, SENTINEL_TRUTH), (LANDSAT_GUIDE, LANDSAT_TRUTH)], ids=["sentinel", "landsat"]
+)
+def test_real_guides_by_window(guide: Path, truth: Path) -> None:
+    coarse = FileRaster.open(truth, (1,)).grid[:60, :60].zoom_out(4)
+    on_grid = GuideOnGrid(open_guide(guide), refined(coarse, Scale(4, 4)))
     whole = on_grid.read(Window.whole((60, 60)))
     for window in (Window(0, 0, 17, 60), Window(31, 9, 20, 20)):
         part = on_grid.read(window)

@@ -6,7 +6,7 @@ import math
 import os
 import resource
 import signal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -18,6 +18,7 @@ from odc.geo.geobox import GeoBox
 
 from mmsr_geo.errors import OutputError
 from mmsr_geo.geometry import Window
+from mmsr_geo.raster import writing
 from mmsr_geo.raster.reading import BandTags, FileRaster
 from mmsr_geo.raster.writing import CogWriter, output_nodata, with_nodata
 
@@ -46,14 +47,13 @@ def test_windows_in_any_order_make_one_cog_with_its_tags(tmp_path: Path, values:
     path = tmp_path / "sharp.tif"
     tags = {"MMSR_GEO_VERSION": "0.1", "MMSR_GEO_SEED": "3"}
     bands = [BandTags("temperature", "K", 0.01, 273.15), BandTags("quality")]
-    seen: list[float] = []
-    with CogWriter(path, GRID, bands=2, nodata=-9999.0, tags=tags, band_tags=bands) as writer:
+    with CogWriter(path, GRID, bands=2, nodata=-9999.0, band_tags=bands) as writer:
         for row, col in [(300, 500), (0, 0), (300, 0), (0, 500)]:
             window = Window(row, col, 300 if row == 0 else 400, 500 if col == 0 else 600)
-            writer.write(window, values[(slice(None), *window.slices)])
+            writer.write(window, values[(slice(None), *window.slices)][:1], bands=[1])
+            writer.write(window, values[(slice(None), *window.slices)][1:], bands=[2])
         assert not path.exists()
-        writer.finish(seen.append)
-    assert seen == [0, 1]
+        writer.finish(tags)
     assert os.listdir(tmp_path) == ["sharp.tif"]  # noqa: PTH208  (hidden files too)
     with rasterio.open(path) as dataset:
         assert (dataset.read() == values).all()
@@ -125,14 +125,19 @@ def test_nothing_is_left_of_what_was_not_finished(
     assert path.read_text() == "mine"
 
 
-def test_a_cancel_while_the_cog_is_made_leaves_nothing(tmp_path: Path, values: NDArray[np.float32]) -> None:
-    def cancel(_: float) -> None:
+def test_a_cancel_while_the_cog_is_made_leaves_nothing(
+    tmp_path: Path, values: NDArray[np.float32], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def cancel(made: Path) -> None:
+        assert made.stat().st_size > 1000
         raise KeyboardInterrupt
+
+    monkeypatch.setattr(writing, "_sync", cancel)
 
     def go() -> None:
         with CogWriter(tmp_path / "sharp.tif", GRID, bands=2) as writer:
             writer.write(WHOLE, values)
-            writer.finish(cancel)
+            writer.finish()
 
     with pytest.raises(KeyboardInterrupt):
         go()
@@ -153,7 +158,7 @@ def limited() -> Iterator[None]:
 @pytest.mark.parametrize("short_by", [12_000_000, 6_000_000, 500_000, 1000, 1])
 @pytest.mark.parametrize("step", ["tiles", "cog"])
 def test_a_full_disk_is_an_output_error_and_leaves_nothing(
-    tmp_path: Path, values: NDArray[np.float32], short_by: int, step: str
+    tmp_path: Path, values: NDArray[np.float32], monkeypatch: pytest.MonkeyPatch, short_by: int, step: str
 ) -> None:
     path = tmp_path / "sharp.tif"
     written(path, values)
@@ -161,14 +166,22 @@ def test_a_full_disk_is_an_output_error_and_leaves_nothing(
     size = {"tiles": 2 * 2 * 3 * 4 * 512**2, "cog": path.stat().st_size}[step]
     path.write_text("mine")
 
+    copy = rasterio.shutil.copy
+
+    def fill_up() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (max(size - short_by, 1000), hard))
+
+    def copy_to_a_full_disk(*arguments: Any, **options: Any) -> None:
+        fill_up()
+        copy(*arguments, **options)
+
     def go() -> None:
         with CogWriter(path, GRID, bands=2, nodata=-9999.0, overwrite=True) as writer:
-            if step == "cog":
-                writer.write(WHOLE, values)
-                writer._close_draft()
-            resource.setrlimit(resource.RLIMIT_FSIZE, (max(size - short_by, 1000), hard))
             if step == "tiles":
-                writer.write(WHOLE, values)
+                fill_up()
+            else:
+                monkeypatch.setattr(rasterio.shutil, "copy", copy_to_a_full_disk)
+            writer.write(WHOLE, values)
             writer.finish()
 
     with pytest.raises(OutputError, match=r"could not be written.*make room"):

@@ -1,1 +1,6 @@
 """The network and its fit: torch in, torch out; knows no raster, file, CRS or dask."""
+
+from mmsr_geo.network.attention import neighbourhood_attention
+from mmsr_geo.network.mmsr import MmsrNet, NetParams
+
+__all__ = ["MmsrNet", "NetParams", "neighbourhood_attention"]

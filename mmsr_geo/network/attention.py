@@ -121,7 +121,8 @@ def _strided_blocks(  # noqa: PLR0913  (two corners and two counts, all of them 
 def _band_mask(size: int, dtype: torch.dtype, device: torch.device) -> Tensor:
     """Return (BLOCK², extent²): 0 where a key lies in the query's neighbourhood, else -inf."""
     reach = size // 2
-    query, key = torch.arange(BLOCK), torch.arange(BLOCK + 2 * reach)
-    near = (key - query[:, None] - reach).abs() <= reach
-    inside = (near[:, None, :, None] & near[None, :, None, :]).reshape(BLOCK**2, -1)
-    return torch.zeros(inside.shape, dtype=dtype).masked_fill(~inside, float("-inf")).to(device)
+    with torch.inference_mode(mode=False):  # made while predicting, it is kept for the next fit, which needs gradients
+        query, key = torch.arange(BLOCK), torch.arange(BLOCK + 2 * reach)
+        near = (key - query[:, None] - reach).abs() <= reach
+        inside = (near[:, None, :, None] & near[None, :, None, :]).reshape(BLOCK**2, -1)
+        return torch.zeros(inside.shape, dtype=dtype).masked_fill(~inside, float("-inf")).to(device)

@@ -52,8 +52,17 @@ def bicubic(source: Tensor, scale: Scale) -> Tensor:
 
     source: (..., h, w), without holes. Returns (..., h * scale.y, w * scale.x), same dtype.
     """
-    rows = _interpolate_last(source, scale.x)
-    return _interpolate_last(rows.transpose(-1, -2), scale.y).transpose(-1, -2).contiguous()
+    return _interpolate(source, _phase_taps(scale.y), _phase_taps(scale.x))
+
+
+def bilinear(source: Tensor, scale: Scale) -> Tensor:
+    """Interpolate a source onto its target grid linearly, as F.interpolate(align_corners=False) does.
+
+    source: (..., h, w), without holes. Returns (..., h * scale.y, w * scale.x), same dtype. The weights are exact at
+    any distance from the corner: torch's positions are float32, 1e-4 pixels off a thousand pixels away where the scale
+    is no power of 2, and tiles would differ by as much.
+    """
+    return _interpolate(source, _bilinear_taps(scale.y), _bilinear_taps(scale.x))
 
 
 def fill_holes(source: Tensor, valid: Tensor, reach_px: int = FILL_PX) -> Tensor:
@@ -122,26 +131,40 @@ def _degrade_bicubic(field: Tensor, scale: Scale) -> Tensor:
     return F.conv2d(across, taps_y.view(1, 1, -1, 1))[0, 0]
 
 
-def _interpolate_last(field: Tensor, factor: int) -> Tensor:
-    """Interpolate along the last axis: each of the `factor` phases is a five-tap filter."""
+def _interpolate(source: Tensor, taps_y: Tensor, taps_x: Tensor) -> Tensor:
+    rows = _interpolate_last(source, taps_x)
+    return _interpolate_last(rows.transpose(-1, -2), taps_y).transpose(-1, -2).contiguous()
+
+
+def _interpolate_last(field: Tensor, taps: Tensor) -> Tensor:
+    """Interpolate along the last axis: each of the phases, a row of `taps`, is a filter of its own."""
+    factor, length = taps.shape
     if factor == 1:
         return field
-    reach = BICUBIC_SUPPORT_PX
     lines = field.reshape(-1, 1, field.shape[-1])
-    padded = F.pad(lines, (reach, reach), mode="replicate")
-    phases = F.conv1d(padded, _phase_taps(factor).to(field)[:, None, :])
+    padded = F.pad(lines, (length // 2, length // 2), mode="replicate")
+    phases = F.conv1d(padded, taps.to(field)[:, None, :])
     return phases.transpose(1, 2).reshape(*field.shape[:-1], -1)
+
+
+@cache
+def _bilinear_taps(factor: int) -> Tensor:
+    """Return (factor, 3): the weights of the source pixels -1..1 at each target pixel within a source pixel."""
+    with torch.inference_mode(mode=False):  # kept for calls that want gradients, whoever asks first
+        at = (torch.arange(factor, dtype=torch.float64) + 0.5) / factor - 0.5
+        return (1 - (at[:, None] - torch.arange(-1, 2)).abs()).clamp_min(0)
 
 
 @cache
 def _phase_taps(factor: int) -> Tensor:
     """Return (factor, 5): the weights of the source pixels -2..2 at each target pixel within a source pixel."""
-    at = (torch.arange(factor, dtype=torch.float64) + 0.5) / factor - 0.5
-    distance = (at[:, None] - torch.arange(-BICUBIC_SUPPORT_PX, BICUBIC_SUPPORT_PX + 1)).abs()
-    a = -0.75
-    near = (a + 2) * distance**3 - (a + 3) * distance**2 + 1
-    far = a * (distance**3 - 5 * distance**2 + 8 * distance - 4)
-    return torch.where(distance <= 1, near, torch.where(distance < 2, far, torch.zeros_like(far)))
+    with torch.inference_mode(mode=False):  # kept for calls that want gradients, whoever asks first
+        at = (torch.arange(factor, dtype=torch.float64) + 0.5) / factor - 0.5
+        distance = (at[:, None] - torch.arange(-BICUBIC_SUPPORT_PX, BICUBIC_SUPPORT_PX + 1)).abs()
+        a = -0.75
+        near = (a + 2) * distance**3 - (a + 3) * distance**2 + 1
+        far = a * (distance**3 - 5 * distance**2 + 8 * distance - 4)
+        return torch.where(distance <= 1, near, torch.where(distance < 2, far, torch.zeros_like(far)))
 
 
 @cache

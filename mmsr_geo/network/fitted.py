@@ -7,6 +7,7 @@ import json
 import os
 import tempfile
 from dataclasses import asdict, dataclass, field, replace
+from operator import index
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from mmsr_geo._version import __version__
-from mmsr_geo.errors import NetFileError, OutputError
+from mmsr_geo.errors import MmsrError, NetFileError, OutputError
 from mmsr_geo.geometry import Scale
 from mmsr_geo.network.mmsr import MmsrNet, NetParams
 from mmsr_geo.network.samples import Statistics
@@ -114,7 +115,7 @@ class FittedNet:
         try:
             net = cls._from_description(json.loads(text), weights)
             net.check_weights()
-        except (ValueError, TypeError, KeyError, AttributeError, RuntimeError) as error:
+        except (ValueError, TypeError, KeyError, AttributeError, RuntimeError, MmsrError) as error:
             raise NetFileError(f"{path} is damaged or from another version ({error}): make it again") from error
         return net
 
@@ -124,8 +125,8 @@ class FittedNet:
             raise ValueError(f"format {description['format']}, this version reads {FORMAT}")
         statistics = description["statistics"]
         return cls(
-            params=NetParams(**description["params"]),
-            scale=Scale(**description["scale"]),
+            params=NetParams(**{name: index(number) for name, number in description["params"].items()}),
+            scale=Scale.of((description["scale"]["y"], description["scale"]["x"])),
             statistics=Statistics(
                 source_centre=float(statistics["source_centre"]),
                 source_spread=float(statistics["source_spread"]),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -15,6 +15,7 @@ from torch import Tensor
 
 from mmsr_geo.errors import OptionError, PixelError
 from mmsr_geo.geometry import Scale, Window
+from mmsr_geo.memory import cores
 from mmsr_geo.network.degradation import bicubic, degrade, degrade_valid, fill_holes, make_consistent
 from mmsr_geo.network.fitted import FittedNet
 from mmsr_geo.network.mmsr import MmsrNet, NetParams
@@ -63,13 +64,15 @@ class FitParams:
                 raise OptionError(f"{name} must be {smallest} or more, not {getattr(self, name)}")
         if not 0 < self.lr < 1:
             raise OptionError(f"lr must lie between 0 and 1, not {self.lr}")
+        if not 0 <= self.guide_weight_decay < math.inf:
+            raise OptionError(f"guide_weight_decay must be 0 or more, not {self.guide_weight_decay}")
         if self.threads is not None and self.threads < 1:
             raise OptionError(f"threads must be 1 or more, not {self.threads}")
 
     @property
     def fixed_threads(self) -> int:
         """The number of torch threads that a fit asked for here will use, wherever it runs."""
-        return self.threads or min(MOST_THREADS, len(os.sched_getaffinity(0)))
+        return self.threads or min(MOST_THREADS, cores())
 
 
 def fit_samples(  # noqa: PLR0913  (what is known of a fit, all of it recorded in the net)
@@ -91,12 +94,10 @@ def fit_samples(  # noqa: PLR0913  (what is known of a fit, all of it recorded i
     """
     device = device or torch.device("cpu")
     statistics = Statistics.of(samples)
-    with torch_threads(params.fixed_threads), torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        fit = _Fit(
-            statistics, [_Layers.of(sample, statistics, scale, device) for sample in samples], scale, params, progress
-        )
-        outcome = fit.run(torch.Generator().manual_seed(seed))
+    with torch_threads(params.fixed_threads):
+        layers = [_Layers.of(sample, statistics, scale, device) for sample in samples]
+        fit = _Fit(len(statistics.guide_centre), layers, scale, params, progress, seed)
+        outcome = fit.run()
     record = {
         "seed": seed,
         "params": asdict(params),
@@ -195,33 +196,34 @@ def _window_means(mask: Tensor, size_yx: tuple[int, int]) -> Tensor:
 class _Fit:
     """One fit under way: the network, what it learns from, and what is to be recorded."""
 
-    def __init__(
-        self, statistics: Statistics, layers: Sequence[_Layers], scale: Scale, params: FitParams, progress: Progress
+    def __init__(  # noqa: PLR0913  (all that a fit is)
+        self, bands: int, layers: Sequence[_Layers], scale: Scale, params: FitParams, progress: Progress, seed: int
     ) -> None:
-        self.layers, self.scale, self.params, self.progress = layers, scale, params, progress
-        self.bands = len(statistics.guide_centre)
+        self.bands, self.layers, self.scale, self.params, self.progress = bands, layers, scale, params, progress
+        # Generators of its own: torch's global one is shared with whatever else runs in the process.
+        self.weights_generator, self.patches_generator = (torch.Generator().manual_seed(seed) for _ in range(2))
         self.network = self._fresh_network()
 
     def _fresh_network(self) -> MmsrNet:
-        network = MmsrNet(NetParams(self.bands)).to(self.layers[0].source.device)
+        with torch.device("meta"):
+            network = MmsrNet(NetParams(self.bands))
+        network = network.to_empty(device="cpu").draw_weights(self.weights_generator).to(self.layers[0].source.device)
         return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]  # torch types no memory_format here
 
-    def run(self, generator: torch.Generator) -> dict[str, Any]:
+    def run(self) -> dict[str, Any]:
         """Fit; return what is to be recorded, as JSON values."""
         record: dict[str, Any] = {"first_stage": False}
         steps = self.params.steps
         if self._first_stage_possible():
-            first = self._stage(
-                "first stage", self.params.steps, self._supervised_batch, self._supervised_sites(), generator
-            )
+            first = self._stage("first stage", self.params.steps, self._supervised_batch, self._supervised_sites())
             gain = self._held_out_error_ratio()
-            kept = self.params.first_stage or gain <= FIRST_STAGE_GAIN
+            kept = self.params.first_stage or (gain is not None and gain <= FIRST_STAGE_GAIN)
             record |= {"first_stage": kept, "first_stage_loss": first, "held_out_error_to_bicubic": gain}
             if kept:
                 steps = max(1, round(2 / 3 * steps))
             else:
                 self.network = self._fresh_network()
-        loss = self._stage("fit", steps, self._self_supervised_batch, self._self_supervised_sites(), generator)
+        loss = self._stage("fit", steps, self._self_supervised_batch, self._self_supervised_sites())
         return record | {"steps": steps, "loss": loss}
 
     def _stage(
@@ -230,7 +232,6 @@ class _Fit:
         steps: int,
         batch: Callable[[int, Window], _Batch],
         sites: _Sites,
-        generator: torch.Generator,
     ) -> float:
         """Take the steps of one stage; return the mean loss of its last tenth."""
         decayed = self.network.guide_branch.parameters()
@@ -246,7 +247,7 @@ class _Fit:
         losses: list[Tensor] = []
         for step in range(steps):
             self.progress(name, step, steps)
-            patches = [batch(*site) for site in sites.draw(self.params.batch, generator)]
+            patches = [batch(*site) for site in sites.draw(self.params.batch, self.patches_generator)]
             guide, source, wanted, asked = (torch.stack(parts) for parts in zip(*patches, strict=True))
             target = self.network(guide.contiguous(memory_format=torch.channels_last), source[:, None])[:, 0]
             if target.shape != wanted.shape:
@@ -294,16 +295,30 @@ class _Fit:
         return fill_holes(means, share > 0.5)
 
     def _first_stage_possible(self) -> bool:
-        """Whether it is wanted, or undecided and there are pixels enough to learn from and to judge by."""
-        if self.params.first_stage is not None:
-            return self.params.first_stage
+        """Whether it is wanted, or undecided and there are pixels enough to learn from and to judge by.
+
+        Raises OptionError when it is wanted and there is nothing to learn from.
+        """
+        if self.params.first_stage is False:
+            return False
         height, width = self.layers[0].source.shape
-        enough = min(height // self.scale.y, width // self.scale.x) >= SMALLEST_FIRST_STAGE_PX
-        return enough and any(bool((layer.asked & layer.held_out).any()) for layer in self.layers)
+        below = min(height // self.scale.y, width // self.scale.x)
+        learnable = below >= 1 and any(bool((layer.asked & ~layer.held_out).any()) for layer in self.layers)
+        if self.params.first_stage and not learnable:
+            raise OptionError(
+                f"first_stage=True finds nothing to learn from one level down: the source's {height} x {width} pixels "
+                f"are too few at scale {self.scale}, or holes; leave first_stage to be decided from the data"
+            )
+        judged = any(bool((layer.asked & layer.held_out).any()) for layer in self.layers)
+        return bool(self.params.first_stage) or (below >= SMALLEST_FIRST_STAGE_PX and learnable and judged)
 
     @torch.inference_mode()
-    def _held_out_error_ratio(self) -> float:
-        """Return the RMSE one level down on blocks the first stage has not seen, over the consistent bicubic's."""
+    def _held_out_error_ratio(self) -> float | None:
+        """Return the RMSE one level down on blocks the first stage has not seen, over the consistent bicubic's.
+
+        None where no pixel is held out.
+        """
+        judged_px = 0
         squares = torch.zeros(2, dtype=torch.float64)
         for layer in self.layers:
             height, width = (
@@ -311,8 +326,9 @@ class _Fit:
             )
             truth, valid = layer.source[:height, :width], layer.asked[:height, :width]
             judged = valid & layer.held_out[:height, :width]
-            means, share = degrade_valid(truth, valid, self.scale)
-            known = share == 1
+            judged_px += int(judged.sum())
+            means, _ = degrade_valid(truth, valid, self.scale)
+            known = degrade((~valid).float(), self.scale) == 0  # a mean of ones need not be 1 on a GPU
             source = fill_holes(means, known)
             guide = layer.guide_below[None, :, :height, :width].contiguous(memory_format=torch.channels_last)
             ours, smooth = (
@@ -320,4 +336,4 @@ class _Fit:
                 for prediction in (self.network(guide, source[None, None])[0, 0], bicubic(source, self.scale))
             )
             squares += torch.stack([ours, smooth]).cpu()
-        return float((squares[0] / squares[1].clamp_min(1e-12)).sqrt())
+        return float((squares[0] / squares[1].clamp_min(1e-12)).sqrt()) if judged_px else None

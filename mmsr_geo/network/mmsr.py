@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Self
 
 import torch
-import torch.nn.functional as F  # noqa: N812  (torch's own convention)
 from torch import Tensor, nn
 
+from mmsr_geo.geometry import Scale
 from mmsr_geo.network.attention import neighbourhood_attention
+from mmsr_geo.network.degradation import bilinear
 
 Backend = Literal["windowed", "naive"]
 
@@ -66,16 +68,30 @@ class MmsrNet(nn.Module):
 
         guide: (B, guide_bands, H, W), on the target grid. source: (B, 1, h, w), on the source grid, H and W whole
         multiples of h and w; or (B, 1, H, W) if it was brought to the target grid before. Both normalised, without
-        holes. Returns (B, 1, H, W) in the source's normalised units.
+        holes. Returns (B, 1, H, W) in the source's normalised units. Raises ValueError for a guide that is not a
+        whole multiple of the source.
         """
         if source.shape[-2:] != guide.shape[-2:]:
-            source = F.interpolate(source, size=guide.shape[-2:], mode="bilinear", align_corners=False)
+            source = bilinear(source, _scale_between(source, guide))
         g = self.to_guide_query(self.guide_branch(guide))
         s = self.to_source_query(self.source_branch(source))
         source_to_guide = neighbourhood_attention(g, s, self.params.source_to_guide_px)
         guide_to_source = neighbourhood_attention(s, g, self.params.guide_to_source_px)
         target: Tensor = self.head(self.fusion(torch.cat([source_to_guide, guide_to_source], dim=1)))
         return target
+
+    def draw_weights(self, generator: torch.Generator) -> Self:
+        """Draw fresh weights as torch does for convolutions (uniform in ±1 / sqrt(fan-in)), from a generator of choice.
+
+        Returns itself.
+        """
+        for layer in self.modules():
+            if isinstance(layer, nn.Conv2d):
+                nn.init.kaiming_uniform_(layer.weight, a=math.sqrt(5), generator=generator)
+                if layer.bias is not None:
+                    reach = 1 / math.sqrt(layer.weight[0].numel())
+                    nn.init.uniform_(layer.bias, -reach, reach, generator=generator)
+        return self
 
     @property
     def support(self) -> Support:
@@ -108,6 +124,14 @@ class ResidualBlock(nn.Module):
         """(B, C, H, W) → (B, C, H, W)."""
         out: Tensor = x + self.convs(x)
         return out
+
+
+def _scale_between(source: Tensor, guide: Tensor) -> Scale:
+    (height, width), (guide_height, guide_width) = source.shape[-2:], guide.shape[-2:]
+    if guide_height % height or guide_width % width:
+        msg = f"a guide of {guide_height} x {guide_width} is no whole multiple of a source of {height} x {width}"
+        raise ValueError(msg)
+    return Scale(guide_height // height, guide_width // width)
 
 
 def _branch(bands: int, channels: int, kernel: int) -> nn.Sequential:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -39,6 +40,13 @@ class Statistics:
     source_spread: float
     guide_centre: tuple[float, ...]
     guide_spread: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        """Refuse what nothing can be centred on or divided by."""
+        centres, spreads = (self.source_centre, *self.guide_centre), (self.source_spread, *self.guide_spread)
+        if len(centres) != len(spreads) or not all(map(math.isfinite, (*centres, *spreads))) or min(spreads) <= 0:
+            msg = f"statistics need a finite centre and a spread above 0 for each band, not {centres} and {spreads}"
+            raise ValueError(msg)
 
     @classmethod
     def of(cls, samples: Sequence[Sample]) -> Statistics:

@@ -276,11 +276,10 @@ class ArrayRaster:
     def read(self, window: Window) -> Pixels:
         """Compute a window that lies within the raster, here and now.
 
-        Within a task of dask.distributed the cluster computes it, as the array may be persisted there; elsewhere this
-        thread does.
+        This thread computes it; only what is persisted on a cluster is asked for there, within a task of it.
         """
         request = self.request(window)
-        if _in_worker_task():
+        if _on_cluster(request):
             from distributed import worker_client  # noqa: PLC0415  (an extra, and slow to import)
 
             with worker_client() as client:
@@ -510,16 +509,17 @@ def _with_crs(array: xr.DataArray, dataset: xr.Dataset) -> xr.DataArray:
     return array
 
 
-def _in_worker_task() -> bool:
+def _on_cluster(request: da.Array) -> bool:
+    """Whether this is a task of dask.distributed and the array's chunks lie on the cluster already."""
     if "distributed" not in sys.modules:
         return False
-    from distributed import get_worker  # noqa: PLC0415  (an extra)
+    from distributed import futures_of, get_worker  # noqa: PLC0415  (an extra)
 
     try:
         get_worker()
     except ValueError:
         return False
-    return True
+    return bool(futures_of(request))
 
 
 def _stamp(path: str) -> tuple[int, int] | None:

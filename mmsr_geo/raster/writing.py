@@ -62,6 +62,17 @@ def with_nodata(values: NDArray[np.float32], nodata: float) -> NDArray[np.float3
     return np.where(np.isnan(values), fill, np.where(values == fill, beside, values))
 
 
+def check_output(path: str | os.PathLike[str], *, overwrite: bool) -> None:
+    """Refuse, before any work is done for it, an output that exists already or has no folder (OutputError)."""
+    path = Path(path)
+    if path.is_dir():
+        raise OutputError(f"{path} is a folder: give the name of a file in it")
+    if path.exists() and not overwrite:
+        raise OutputError(f"{path} exists: choose another name, or pass --overwrite (overwrite=True)")
+    if not path.parent.is_dir():
+        raise OutputError(f"the folder {path.parent} does not exist: make it first")
+
+
 class CogWriter:
     """Windows in, a Cloud Optimized GeoTIFF out, under its name only once it is whole.
 
@@ -88,16 +99,8 @@ class CogWriter:
         self._grid = grid
         self._bands = bands
         self._lock = threading.Lock()
+        check_output(self.path, overwrite=overwrite)
         folder = self.path.parent
-        if self.path.is_dir():
-            msg = f"{self.path} is a folder: give the name of a file in it"
-            raise OutputError(msg)
-        if self.path.exists() and not overwrite:
-            msg = f"{self.path} exists: choose another name, or pass --overwrite (overwrite=True)"
-            raise OutputError(msg)
-        if not folder.is_dir():
-            msg = f"the folder {folder} does not exist: make it first"
-            raise OutputError(msg)
         rows, cols = (-(-length // _BLOCK_PX) * _BLOCK_PX for length in grid.shape.yx)
         self._size = rows * cols * bands * 4
         free = shutil.disk_usage(folder).free
