@@ -14,7 +14,6 @@ from mmsr_geo.jobs.local import Outcome, write_target
 from mmsr_geo.memory import cores, tiling_for
 from mmsr_geo.network.fitted import FittedNet
 from mmsr_geo.network.fitting import FitParams, Progress, no_progress
-from mmsr_geo.network.mmsr import NetParams
 from mmsr_geo.pair import MIN_COVERAGE, Pair
 from mmsr_geo.raster.reading import open_guide, open_source
 from mmsr_geo.scene import NetSource, SavedNet, SceneFit, check_net
@@ -145,10 +144,7 @@ class _Job:
         first = self.pairs[0]
         if isinstance(net, SavedNet):
             check_net(net.net, first)
-            shape = net.net.params
-        else:
-            shape = NetParams(len(first.guide.guide.bands))
-        halo = net_halo(shape, first.scale)
+        halo = net_halo(len(first.guide.guide.bands), first.scale)
         return tiling_for(first.part, first.whole, first.scale, halo, tile_size=tile_size, at_once=at_once)
 
 

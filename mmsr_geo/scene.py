@@ -88,9 +88,9 @@ class SavedNet:
 def check_net(net: FittedNet, pair: Pair) -> None:
     """Refuse a net that is for another kind of pair."""
     bands = pair.guide.guide.bands
-    if len(bands) != net.params.guide_bands:
+    if len(bands) != len(net.guide_bands):
         raise NetFileError(
-            f"the net is for {net.params.guide_bands} guide bands ({', '.join(net.guide_bands)}), "
+            f"the net is for {len(net.guide_bands)} guide bands ({', '.join(net.guide_bands)}), "
             f"this guide has {len(bands)} ({', '.join(bands)}): give a guide with the same bands, or fit anew"
         )
     if net.scale != pair.scale:

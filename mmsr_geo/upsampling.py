@@ -21,6 +21,7 @@ from mmsr_geo.network.degradation import (
     make_consistent,
     nearest,
 )
+from mmsr_geo.network.features import FEATURE_SUPPORT_PX, PER_BAND, guide_features
 from mmsr_geo.network.fitted import FittedNet
 from mmsr_geo.network.mmsr import MmsrNet, NetParams, Support
 from mmsr_geo.network.samples import Sample
@@ -43,21 +44,22 @@ def halo_of(support: Support, scale: Scale) -> Halo:
     """Return what a tile must read around itself, in source pixels.
 
     The correction of a window depends on the prediction CONSISTENCY_SUPPORT_PX around it; that prediction on the guide
-    and the source as far as the network sees, or as far as a bicubic interpolation does where the guide is missing.
+    and the source as far as the network and the guide's features see, or as far as a bicubic interpolation does where
+    the guide is missing.
     """
 
     def along(factor: int) -> int:
-        guide = math.ceil(support.guide_px / factor)
+        guide = math.ceil((support.guide_px + FEATURE_SUPPORT_PX) / factor)
         source = math.ceil(support.source_target_px / factor) + support.source_px + FILL_PX
         return CONSISTENCY_SUPPORT_PX + max(guide, source, BICUBIC_SUPPORT_PX + FILL_PX)
 
     return Halo(along(scale.y), along(scale.x))
 
 
-def net_halo(params: NetParams, scale: Scale) -> Halo:
-    """Return the halo of a network of this shape, without its weights."""
+def net_halo(guide_bands: int, scale: Scale) -> Halo:
+    """Return the halo of a net for so many guide bands, before it is fitted."""
     with torch.device("meta"):
-        return halo_of(MmsrNet(params).support, scale)
+        return halo_of(MmsrNet(NetParams(PER_BAND * guide_bands)).support, scale)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +113,8 @@ class Upsampler:
             return torch.full(core.refined(scale).shape, torch.nan)
         guide_valid = sample.guide_valid.to(self.device)
         source = statistics.normalise_source(sample.source.to(self.device), valid)
-        guide = statistics.normalise_guide(sample.guide.to(self.device), guide_valid)
+        bands = statistics.normalise_guide(sample.guide.to(self.device), guide_valid)
+        guide = guide_features(bands, guide_valid)
         if bool(guide_valid.any()):
             prediction = self.network(guide[None].contiguous(memory_format=torch.channels_last), source[None, None])[
                 0, 0

@@ -1,9 +1,10 @@
-"""What tests share: one torch thread, and a small net fitted once."""
+"""What tests share: one torch thread, no deadline for Hypothesis, and a small net fitted once."""
 
 from __future__ import annotations
 
 import pytest
 import torch
+from hypothesis import settings
 from scenes import scene
 
 from mmsr_geo.geometry import Scale
@@ -11,6 +12,8 @@ from mmsr_geo.network.fitted import FittedNet
 from mmsr_geo.network.fitting import FitParams, fit_samples
 
 torch.set_num_threads(1)
+settings.register_profile("mmsr", deadline=None)  # the first example pays for imports, and the machine may be busy
+settings.load_profile("mmsr")
 
 
 @pytest.fixture(scope="session")

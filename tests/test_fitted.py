@@ -63,7 +63,8 @@ def test_a_saved_net_comes_back_with_every_field(fitted: FittedNet, saved: Path)
 
 def test_a_saved_net_predicts_the_same(fitted: FittedNet, saved: Path) -> None:
     generator = torch.Generator().manual_seed(0)
-    guide, source = torch.randn(1, 2, 21, 18, generator=generator), torch.randn(1, 1, 7, 6, generator=generator)
+    channels = fitted.params.guide_bands
+    guide, source = torch.randn(1, channels, 21, 18, generator=generator), torch.randn(1, 1, 7, 6, generator=generator)
     with torch.inference_mode():
         before, after = (net.network()(guide, source) for net in (fitted, FittedNet.load(saved)))
     assert torch.equal(before, after)
@@ -90,7 +91,7 @@ def test_the_network_is_ready_to_predict_and_apart_from_the_net(fitted: FittedNe
     network = fitted.network()
     assert not network.training
     digest = fitted.digest
-    network(torch.zeros(1, 2, 6, 6), torch.zeros(1, 1, 2, 2)).sum().backward()
+    network(torch.zeros(1, fitted.params.guide_bands, 6, 6), torch.zeros(1, 1, 2, 2)).sum().backward()
     assert fitted.digest == digest
 
 

@@ -34,15 +34,15 @@ def bytes_for(side: int, scale: Scale, halo: Halo) -> int:
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
-    st.integers(0, 40 * 2**30),
+    st.integers(0, 40 * 2**10),
     st.builds(Scale, st.integers(2, 16), st.integers(1, 16)),
     st.builds(Halo, st.integers(0, 25), st.integers(0, 25)),
     st.integers(1, 8),
 )
 def test_the_largest_size_is_taken_that_fits_a_quarter_of_the_memory_so_many_times(
-    free: SimpleNamespace, there: int, scale: Scale, halo: Halo, at_once: int
+    free: SimpleNamespace, megabytes: int, scale: Scale, halo: Halo, at_once: int
 ) -> None:
-    free.bytes = there
+    free.bytes = there = megabytes * 2**20
     fitting = [side for side in TILE_SIDES_PX if bytes_for(side, scale, halo) * SHARE * at_once <= there]
     side = max(fitting, default=min(TILE_SIDES_PX))
     tiling = tiling_for(WHOLE, WHOLE, scale, halo, at_once=at_once)
@@ -60,6 +60,13 @@ def test_more_memory_gives_no_smaller_tiles_and_little_more_gives_the_same(free:
     assert sizes[-1] == max(TILE_SIDES_PX)
     free.bytes = 0
     assert tiling_for(WHOLE, WHOLE, FOUR, HALO).tile_yx == (32, 32)
+
+
+def test_tiles_at_once_share_the_memory(free: SimpleNamespace) -> None:
+    free.bytes = bytes_for(768, FOUR, HALO) * SHARE
+    assert tiling_for(WHOLE, WHOLE, FOUR, HALO).tile_yx == (192, 192)
+    for at_once, side in ((2, 384), (4, 256), (8, 192)):
+        assert tiling_for(WHOLE, WHOLE, FOUR, HALO, at_once=at_once).tile_yx == (side // 4, side // 4)
 
 
 @pytest.mark.parametrize(

@@ -16,8 +16,9 @@ from torch import Tensor
 from mmsr_geo.errors import OptionError
 from mmsr_geo.geometry import Halo, Scale, Tile, Tiling, Window
 from mmsr_geo.network.degradation import CONSISTENCY_SUPPORT_PX, bicubic, degrade, fill_holes, make_consistent, nearest
+from mmsr_geo.network.features import FEATURE_SUPPORT_PX, guide_features
 from mmsr_geo.network.fitted import FittedNet
-from mmsr_geo.network.mmsr import MmsrNet, NetParams, Support
+from mmsr_geo.network.mmsr import MmsrNet, Support
 from mmsr_geo.network.samples import Sample, Statistics
 from mmsr_geo.raster.pixels import Pixels
 from mmsr_geo.upsampling import Upsampler, halo_of, net_halo, resolve_device, sample_of
@@ -90,10 +91,12 @@ class Watched:
     def __init__(self, network: object, most: int | None = None, error: BaseException | None = None) -> None:
         assert isinstance(network, MmsrNet)
         self.network, self.most, self.error = network, most, error
+        self.tried = 0
         self.done: list[int] = []
 
     def __call__(self, guide: Tensor, source: Tensor) -> Tensor:
         size = guide.shape[-2] * guide.shape[-1]
+        self.tried += 1
         if self.error is not None and (self.most is None or size > self.most):
             raise self.error
         self.done.append(size)
@@ -117,7 +120,7 @@ def test_a_target_is_what_the_network_says_made_consistent(
     )[:, None, None]
     source = ((clean.source.double() - statistics.source_centre) / statistics.source_spread).float()
     with torch.no_grad():
-        said = fitted.network()(guide[None], source[None, None])[0, 0].double()
+        said = fitted.network()(guide_features(guide, clean.guide_valid)[None], source[None, None])[0, 0].double()
     said = said * statistics.source_spread + statistics.source_centre
     wanted = make_consistent(said, clean.source, clean.source_valid, SCALE)
     np.testing.assert_allclose(target, wanted.numpy(), rtol=0, atol=tolerance(clean))
@@ -288,6 +291,7 @@ def test_any_other_error_is_not_taken_for_a_full_memory(
     failing = Watched(upsampler.network, None, error)
     with pytest.raises(type(error), match=str(error)):
         upsampled(replace(upsampler, network=failing), clean)
+    assert failing.tried == 1
 
 
 def test_a_prediction_keeps_no_graph_and_leaves_autograd_on(upsampler: Upsampler, clean: Sample) -> None:
@@ -309,18 +313,18 @@ def test_a_prediction_keeps_no_graph_and_leaves_autograd_on(upsampler: Upsampler
         (Support(8, 5, 1), Scale(2, 2), Halo(9 + 6, 9 + 6)),
         (Support(8, 5, 1), Scale(4, 4), Halo(9 + 5, 9 + 5)),
         (Support(8, 5, 1), Scale(16, 16), Halo(9 + 4, 9 + 4)),
-        (Support(8, 5, 1), Scale(1, 8), Halo(9 + 8, 9 + 4)),
-        (Support(40, 5, 1), Scale(4, 4), Halo(9 + 10, 9 + 10)),
+        (Support(8, 5, 1), Scale(1, 8), Halo(9 + 12, 9 + 4)),
+        (Support(40, 5, 1), Scale(4, 4), Halo(9 + 11, 9 + 11)),
     ],
 )
 def test_the_halo_holds_the_correction_and_the_prediction_it_needs(support: Support, scale: Scale, halo: Halo) -> None:
-    """By hand: 9 source pixels, and beyond them the farther of 8 guide pixels and 5 target + 1 + 2 source pixels."""
-    assert CONSISTENCY_SUPPORT_PX == 9
+    """By hand: 9 source pixels, then the farther of 8 + 4 guide pixels and 5 target + 1 + 2 source pixels."""
+    assert (CONSISTENCY_SUPPORT_PX, FEATURE_SUPPORT_PX) == (9, 4)
     assert halo_of(support, scale) == halo
 
 
 def test_the_halo_of_a_network_is_known_without_its_weights(upsampler: Upsampler) -> None:
-    assert net_halo(NetParams(2), SCALE) == upsampler.halo
+    assert net_halo(2, SCALE) == upsampler.halo
 
 
 def test_a_sample_holds_a_windows_pixels_with_their_masks(clean: Sample) -> None:

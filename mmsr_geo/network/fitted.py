@@ -18,6 +18,7 @@ from safetensors.torch import save_file
 from mmsr_geo._version import __version__
 from mmsr_geo.errors import MmsrError, NetFileError, OutputError
 from mmsr_geo.geometry import Scale
+from mmsr_geo.network.features import PER_BAND
 from mmsr_geo.network.mmsr import MmsrNet, NetParams
 from mmsr_geo.network.samples import Statistics
 
@@ -37,6 +38,7 @@ class FittedNet:
     statistics: Statistics
     weights: dict[str, Tensor] = field(repr=False)
     guide_bands: tuple[str, ...]
+    """The guide's bands by name; the network is shown their features (`params.guide_bands` of them)."""
     version: str = __version__
     provenance: dict[str, Any] = field(default_factory=dict)
     """How it came to be, as JSON values: inputs, options, seed, threads, stages and their last losses."""
@@ -150,10 +152,13 @@ class FittedNet:
                 raise ValueError(f"{name} is {tuple(tensor.shape)} {tensor.dtype}")
             if not bool(torch.isfinite(tensor).all()):
                 raise ValueError(f"{name} holds values that are not finite")
-        if len(self.guide_bands) != self.params.guide_bands or len(self.statistics.guide_centre) != len(
-            self.guide_bands
-        ):
-            raise ValueError(f"{self.params.guide_bands} guide bands, {len(self.guide_bands)} names")
+        counts = (
+            self.params.guide_bands,
+            PER_BAND * len(self.statistics.guide_centre),
+            PER_BAND * len(self.guide_bands),
+        )
+        if len(set(counts)) != 1:
+            raise ValueError(f"{counts[0]} features of the guide, statistics for {counts[1]}, names for {counts[2]}")
 
 
 def _umask() -> int:

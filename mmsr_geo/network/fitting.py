@@ -17,6 +17,7 @@ from mmsr_geo.errors import OptionError, PixelError
 from mmsr_geo.geometry import Scale, Window
 from mmsr_geo.memory import cores
 from mmsr_geo.network.degradation import bicubic, degrade, degrade_valid, fill_holes, make_consistent
+from mmsr_geo.network.features import PER_BAND, guide_features
 from mmsr_geo.network.fitted import FittedNet
 from mmsr_geo.network.mmsr import MmsrNet, NetParams
 from mmsr_geo.network.samples import Sample, Statistics
@@ -26,7 +27,7 @@ Progress = Callable[[str, int, int], None]
 
 SMALLEST_FIRST_STAGE_PX = 16
 """Source pixels one level down, along the shorter side, below which there is too little to learn from."""
-FIRST_STAGE_GAIN = 0.75
+FIRST_STAGE_GAIN = 0.5
 """The first stage is kept where its error on blocks it has not seen is at most this part of the bicubic's."""
 HELD_OUT = 7
 """One block of source pixels in so many is kept from the first stage, to judge it by."""
@@ -49,13 +50,13 @@ class FitParams:
     """A patch's side in target pixels."""
     batch: int = 1
     """Patches a step."""
-    lr: float = 0.003
+    lr: float = 0.002
     """The peak of each stage's one-cycle learning rate."""
     guide_weight_decay: float = 5e-4
     """Weight decay on the guide branch, as published."""
     threads: int | None = None
     """Torch threads on a CPU; None: as many as the cores of the machine where the fit is asked for, 8 at most. The
-    number changes the result in its last digits and is recorded."""
+    number changes the order of sums, hence the fit, and is recorded."""
 
     def __post_init__(self) -> None:
         """Refuse what no fit can do."""
@@ -136,9 +137,9 @@ class _Layers:
     asked: Tensor
     """(h, w) bool: source and guide are valid."""
     guide: Tensor
-    """(C, H, W), 0 in holes."""
+    """(3 C, H, W): the guide's features, 0 in holes."""
     guide_below: Tensor
-    """(C, h, w): the guide's means over source pixels."""
+    """(3 C, h, w): the features of the guide's means over source pixels."""
     held_out: Tensor
     """(h, w) bool: kept from the first stage."""
 
@@ -146,6 +147,7 @@ class _Layers:
     def of(cls, sample: Sample, statistics: Statistics, scale: Scale, device: torch.device) -> _Layers:
         guide = statistics.normalise_guide(sample.guide, sample.guide_valid)
         below, share = degrade_valid(guide, sample.guide_valid, scale)
+        guide, below = guide_features(guide, sample.guide_valid), guide_features(below, share > 0.5)
         source = statistics.normalise_source(sample.source, sample.source_valid)
         asked = sample.source_valid & (share > 0.5)
         layers = (source, asked, guide, below, _held_out(asked.shape, scale))
@@ -185,6 +187,14 @@ class _Sites:
         ]
 
 
+def _inside(start: int, length: int, whole: int, reach: int) -> Tensor:
+    """Return (length,) bool: `reach` away from each end that is not an end of the whole."""
+    place = torch.arange(start, start + length)
+    below = (place >= start + reach) | torch.tensor(start == 0)
+    above = (place < start + length - reach) | torch.tensor(start + length == whole)
+    return below & above
+
+
 def _window_means(mask: Tensor, size_yx: tuple[int, int]) -> Tensor:
     """Return the mean of (h, w) bool over every window of the size, by a summed-area table: exact in float64."""
     height, width = size_yx
@@ -206,7 +216,7 @@ class _Fit:
 
     def _fresh_network(self) -> MmsrNet:
         with torch.device("meta"):
-            network = MmsrNet(NetParams(self.bands))
+            network = MmsrNet(NetParams(PER_BAND * self.bands))
         network = network.to_empty(device="cpu").draw_weights(self.weights_generator).to(self.layers[0].source.device)
         return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]  # torch types no memory_format here
 
@@ -270,7 +280,8 @@ class _Fit:
         layer, (rows, columns) = self.layers[sample], at.slices
         target_rows, target_columns = at.refined(self.scale).slices
         source = layer.source[rows, columns]
-        return layer.guide[:, target_rows, target_columns], source, source, layer.asked[rows, columns]
+        asked = layer.asked[rows, columns] & self._away_from_cuts(layer, at, self.scale.y, self.scale.x)
+        return layer.guide[:, target_rows, target_columns], source, source, asked
 
     def _supervised_sites(self) -> _Sites:
         """Patches one level down are counted in source pixels, a whole multiple of the scale along each side."""
@@ -282,13 +293,26 @@ class _Fit:
     def _supervised_batch(self, sample: int, at: Window) -> _Batch:
         """One level down: the source itself is the target, its block means are the source."""
         layer, (rows, columns) = self.layers[sample], at.slices
-        truth, asked = layer.source[rows, columns], layer.asked[rows, columns]
-        return (
-            layer.guide_below[:, rows, columns],
-            self._below(truth, asked),
-            truth,
-            asked & ~layer.held_out[rows, columns],
-        )
+        truth, valid = layer.source[rows, columns], layer.asked[rows, columns]
+        asked = valid & ~layer.held_out[rows, columns] & self._away_from_cuts(layer, at, 1, 1)
+        return layer.guide_below[:, rows, columns], self._below(truth, valid), truth, asked
+
+    def _away_from_cuts(self, layer: _Layers, at: Window, per_row: int, per_column: int) -> Tensor:
+        """Return (h, w) bool: where the network sees a patch as it would see the whole sample.
+
+        Beyond a cut it sees zeros, which it never does when it predicts, but at the raster's own border it does. Each
+        row and column stands for so many pixels of the grid that the network works on. All True in a patch that is
+        too small to have an inside.
+        """
+        inside = [
+            _inside(start, length, whole, -(-self.network.support.guide_px // pixels))
+            for start, length, whole, pixels in (
+                (at.row, at.height, layer.source.shape[0], per_row),
+                (at.col, at.width, layer.source.shape[1], per_column),
+            )
+        ]
+        both = inside[0][:, None] & inside[1]
+        return (both if bool(both.any()) else torch.ones_like(both)).to(layer.source.device)
 
     def _below(self, truth: Tensor, valid: Tensor) -> Tensor:
         means, share = degrade_valid(truth, valid, self.scale)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal, Self
+from typing import Self
 
 import torch
 from torch import Tensor, nn
@@ -12,8 +12,6 @@ from torch import Tensor, nn
 from mmsr_geo.geometry import Scale
 from mmsr_geo.network.attention import neighbourhood_attention
 from mmsr_geo.network.degradation import bilinear
-
-Backend = Literal["windowed", "naive"]
 
 
 @dataclass(frozen=True, slots=True)

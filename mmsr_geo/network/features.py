@@ -1,0 +1,51 @@
+"""What the network is shown of a guide beside its bands: local contrast and edges; tensors only."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F  # noqa: N812  (torch's own convention)
+from torch import Tensor
+
+LOCAL_PX = 9
+"""Side of the square that a pixel is compared with."""
+FEATURE_SUPPORT_PX = LOCAL_PX // 2
+"""Guide pixels around a pixel that its features depend on; the gradient's one pixel lies within."""
+PER_BAND = 3
+"""Channels that one guide band becomes."""
+QUIET = 0.05
+"""Local deviation, in the band's own, below which contrast is noise and is not drawn up to full size."""
+
+
+def guide_features(guide: Tensor, valid: Tensor) -> Tensor:
+    """Return the bands, their local contrast and their edges.
+
+    guide: (C, H, W), of deviation 1, 0 in holes; valid: (H, W) bool. Returns (3 C, H, W), 0 in holes: the bands; each
+    minus its mean over the valid pixels of a 9 x 9 square, over their deviation; the magnitude of its gradient over
+    the same. What lies outside the image counts as a hole.
+    """
+    weights, bands = valid.double(), guide.double()  # a variance by sums cancels in float32 where a guide is bright
+    count = _square_sums(weights[None]).clamp_min(1)
+    mean = _square_sums(bands) / count
+    spread = (_square_sums(bands**2) / count - mean**2).clamp_min(0).sqrt() + QUIET
+    down, across = (_slope(bands, weights, dim) for dim in (-2, -1))
+    features = torch.cat([bands, (bands - mean) / spread, (down**2 + across**2).sqrt() / spread])
+    return (features * weights).to(guide.dtype)
+
+
+def _square_sums(bands: Tensor) -> Tensor:
+    """Sum over the square around each pixel: (C, H, W) → (C, H, W)."""
+    kernel = torch.ones(1, 1, LOCAL_PX, dtype=bands.dtype, device=bands.device)
+    height, width = bands.shape[-2:]
+    across = F.conv1d(bands.reshape(-1, 1, width), kernel, padding=LOCAL_PX // 2).view(-1, height, width)
+    turned = across.transpose(-1, -2).reshape(-1, 1, height)
+    return F.conv1d(turned, kernel, padding=LOCAL_PX // 2).view(-1, width, height).transpose(-1, -2)
+
+
+def _slope(bands: Tensor, weights: Tensor, dim: int) -> Tensor:
+    """Return half the difference of the two neighbours along a dim; 0 where one of them is missing."""
+    pad = (0, 0, 1, 1) if dim == -2 else (1, 1)
+    padded, known = F.pad(bands, pad), F.pad(weights, pad)
+    length = bands.shape[dim]
+    after, before = (padded.narrow(dim, start, length) for start in (2, 0))
+    both = known.narrow(dim, 2, length) * known.narrow(dim, 0, length)
+    return (after - before) / 2 * both
