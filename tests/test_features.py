@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from mmsr_geo.geometry import Halo, Window
-from mmsr_geo.network.features import FEATURE_SUPPORT_PX, LOCAL_PX, PER_BAND, QUIET, guide_features
+from mmsr_geo.network.features import EDGE, FEATURE_SUPPORT_PX, LOCAL_PX, PER_BAND, QUIET, guide_features
 
 
 def band(height: int, width: int, share: float, seed: int, bands: int = 1) -> tuple[Tensor, Tensor]:
@@ -45,7 +45,7 @@ def looped(values: Tensor, valid: Tensor) -> Tensor:
             0.0 if before is None or after is None else (after - before) / 2
             for before, after in ((at(row - 1, col), at(row + 1, col)), (at(row, col - 1), at(row, col + 1)))
         ]
-        features[:, row, col] = torch.tensor([value, (value - mean) / spread, math.hypot(*slopes) / spread])
+        features[:, row, col] = torch.tensor([value, (value - mean) / spread, EDGE * math.hypot(*slopes)])
     return features
 
 

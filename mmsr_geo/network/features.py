@@ -14,21 +14,23 @@ PER_BAND = 3
 """Channels that one guide band becomes."""
 QUIET = 0.05
 """Local deviation, in the band's own, below which contrast is noise and is not drawn up to full size."""
+EDGE = 3.0
+"""What brings a gradient's magnitude, in the band's deviation a pixel, near the bands' own size."""
 
 
 def guide_features(guide: Tensor, valid: Tensor) -> Tensor:
     """Return the bands, their local contrast and their edges.
 
     guide: (C, H, W), of deviation 1, 0 in holes; valid: (H, W) bool. Returns (3 C, H, W), 0 in holes: the bands; each
-    minus its mean over the valid pixels of a 9 x 9 square, over their deviation; the magnitude of its gradient over
-    the same. What lies outside the image counts as a hole.
+    minus its mean over the valid pixels of a 9 x 9 square, over their deviation; the magnitude of its gradient. What
+    lies outside the image counts as a hole.
     """
     weights, bands = valid.double(), guide.double()  # a variance by sums cancels in float32 where a guide is bright
     count = _square_sums(weights[None]).clamp_min(1)
     mean = _square_sums(bands) / count
     spread = (_square_sums(bands**2) / count - mean**2).clamp_min(0).sqrt() + QUIET
     down, across = (_slope(bands, weights, dim) for dim in (-2, -1))
-    features = torch.cat([bands, (bands - mean) / spread, (down**2 + across**2).sqrt() / spread])
+    features = torch.cat([bands, (bands - mean) / spread, EDGE * (down**2 + across**2).sqrt()])
     return (features * weights).to(guide.dtype)
 
 

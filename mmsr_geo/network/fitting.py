@@ -43,14 +43,14 @@ class FitParams:
     """How a net is fitted; the defaults were measured (docs/decisions/002-fit-defaults.md)."""
 
     steps: int = 300
-    """Self-supervised steps at the true scale, when there is no first stage; two thirds of them after one."""
+    """Steps of each stage."""
     first_stage: bool | None = None
     """Whether supervised steps one level down come first; None: decided from the data."""
     patch_px: int = 96
     """A patch's side in target pixels."""
     batch: int = 1
     """Patches a step."""
-    lr: float = 0.002
+    lr: float = 0.001
     """The peak of each stage's one-cycle learning rate."""
     guide_weight_decay: float = 5e-4
     """Weight decay on the guide branch, as published."""
@@ -209,30 +209,29 @@ class _Fit:
     def __init__(  # noqa: PLR0913  (all that a fit is)
         self, bands: int, layers: Sequence[_Layers], scale: Scale, params: FitParams, progress: Progress, seed: int
     ) -> None:
-        self.bands, self.layers, self.scale, self.params, self.progress = bands, layers, scale, params, progress
-        # Generators of its own: torch's global one is shared with whatever else runs in the process.
-        self.weights_generator, self.patches_generator = (torch.Generator().manual_seed(seed) for _ in range(2))
-        self.network = self._fresh_network()
-
-    def _fresh_network(self) -> MmsrNet:
+        self.layers, self.scale, self.params, self.progress, self.seed = layers, scale, params, progress, seed
         with torch.device("meta"):
-            network = MmsrNet(NetParams(PER_BAND * self.bands))
-        network = network.to_empty(device="cpu").draw_weights(self.weights_generator).to(self.layers[0].source.device)
-        return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]  # torch types no memory_format here
+            self.network = MmsrNet(NetParams(PER_BAND * bands))
+        self._begin()
+
+    def _begin(self) -> None:
+        """Draw fresh weights and begin the draws of patches, as if nothing had been before."""
+        # Generators of its own: torch's global one is shared with whatever else runs in the process.
+        weights, self.patches_generator = (torch.Generator().manual_seed(self.seed) for _ in range(2))
+        network = self.network.to_empty(device="cpu").draw_weights(weights).to(self.layers[0].source.device)
+        self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch types no memory_format here
 
     def run(self) -> dict[str, Any]:
         """Fit; return what is to be recorded, as JSON values."""
         record: dict[str, Any] = {"first_stage": False}
         steps = self.params.steps
         if self._first_stage_possible():
-            first = self._stage("first stage", self.params.steps, self._supervised_batch, self._supervised_sites())
+            first = self._stage("first stage", steps, self._supervised_batch, self._supervised_sites())
             gain = self._held_out_error_ratio()
             kept = self.params.first_stage or (gain is not None and gain <= FIRST_STAGE_GAIN)
             record |= {"first_stage": kept, "first_stage_loss": first, "held_out_error_to_bicubic": gain}
-            if kept:
-                steps = max(1, round(2 / 3 * steps))
-            else:
-                self.network = self._fresh_network()
+            if not kept:
+                self._begin()
         loss = self._stage("fit", steps, self._self_supervised_batch, self._self_supervised_sites())
         return record | {"steps": steps, "loss": loss}
 
