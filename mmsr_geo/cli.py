@@ -228,7 +228,7 @@ def main() -> None:
     """Run the command: exit status 0 done, 2 wrong use or input, 1 anything else."""
     signal.signal(signal.SIGTERM, _interrupt)
     # Read when torch is first imported. Threads that spin while they wait make a step 8 times slower (1.9 s against
-    # 0.24 s) beside one other busy process on two cores; passive ones cost nothing to be measured on a free machine.
+    # 0.24 s) beside one other busy process on two cores; waiting passively costs up to a fifth where there is none.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     try:
         cli.main(standalone_mode=False)

@@ -112,7 +112,9 @@ def run_demo(folder: Path, *, seed: int = 0, params: FitParams | None = None) ->
     for table in _tables(results):
         console.print(table)
     for result in results:
-        console.print(f"{result.case.name}: " + ", ".join(str(file) for file in result.files), highlight=False)
+        console.print(
+            f"{result.case.name}: " + ", ".join(str(file) for file in result.files), highlight=False, soft_wrap=True
+        )
     return results
 
 

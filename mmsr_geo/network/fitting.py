@@ -210,15 +210,16 @@ class _Fit:
         self, bands: int, layers: Sequence[_Layers], scale: Scale, params: FitParams, progress: Progress, seed: int
     ) -> None:
         self.layers, self.scale, self.params, self.progress, self.seed = layers, scale, params, progress, seed
-        with torch.device("meta"):
-            self.network = MmsrNet(NetParams(PER_BAND * bands))
+        self.shape = NetParams(PER_BAND * bands)
         self._begin()
 
     def _begin(self) -> None:
         """Draw fresh weights and begin the draws of patches, as if nothing had been before."""
         # Generators of its own: torch's global one is shared with whatever else runs in the process.
         weights, self.patches_generator = (torch.Generator().manual_seed(self.seed) for _ in range(2))
-        network = self.network.to_empty(device="cpu").draw_weights(weights).to(self.layers[0].source.device)
+        with torch.device("meta"):
+            network = MmsrNet(self.shape)
+        network = network.to_empty(device="cpu").draw_weights(weights).to(self.layers[0].source.device)
         self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch types no memory_format here
 
     def run(self) -> dict[str, Any]:
