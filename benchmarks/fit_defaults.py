@@ -66,7 +66,7 @@ def main() -> None:
     parser.add_argument("--pairs", nargs="*", default=PAIRS)
     parser.add_argument("--ways", nargs="*", choices=WAYS, default=["default", "no first stage"])
     parser.add_argument("--seeds", type=int, default=1)
-    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--table", action="store_true", help="print what is there and run nothing")
     options = parser.parse_args()
     RESULTS.parent.mkdir(exist_ok=True)
