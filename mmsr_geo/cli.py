@@ -166,9 +166,8 @@ def upsample(  # noqa: PLR0913  (one an option)
         )
     if progress_kind == "rich":
         height, width = outcome.shape_yx
-        click.echo(
-            f"{output}: {width} x {height} px, scale {outcome.scale}, {outcome.tiles} tiles, {outcome.seconds:.0f} s"
-        )
+        tiles = "1 tile" if outcome.tiles == 1 else f"{outcome.tiles} tiles"
+        click.echo(f"{output}: {width} x {height} px, scale {outcome.scale}, {tiles}, {outcome.seconds:.0f} s")
 
 
 @cli.command()
