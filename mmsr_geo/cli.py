@@ -111,7 +111,7 @@ _output = _options(
 )
 
 
-@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group("mmsr", cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="mmsr-geo")
 def cli() -> None:
     """Make a coarse raster sharp by a finer image of the same place."""
@@ -230,7 +230,7 @@ def main() -> None:
     # 0.24 s) beside one other busy process on two cores; waiting passively costs up to a fifth where there is none.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     try:
-        cli.main(standalone_mode=False)
+        cli.main(prog_name="mmsr-geo", standalone_mode=False)
     except click.UsageError as error:
         where = error.ctx.command_path if error.ctx is not None else "mmsr-geo"
         _leave(f"Error: {error.format_message()} (see {where} --help)", error.exit_code)

@@ -13,6 +13,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import rasterio
+from click.testing import CliRunner
+from rasterio.rio.main import main_group
 from rasterio.warp import Resampling, calculate_default_transform, reproject
 from rasters import LANDSAT_GUIDE, LANDSAT_TRUTH, SENTINEL_GUIDE, block_means, sentinel_crop, sentinel_net
 
@@ -151,6 +153,14 @@ def test_info_puts_a_pair_side_by_side(source: Path) -> None:
     assert "Scale 8 would be chosen: a target of 192 x 160 px of 10 x 10 m" in told.stdout
     asked = command("info", source, SENTINEL_GUIDE, "--scale", "4").stdout
     assert "Scale 4 was asked for: a target of 96 x 80 px" in asked
+
+
+def test_rio_has_the_command() -> None:
+    """rasterio's own command finds it by its entry point, under the name it gives itself."""
+    words = ["mmsr", "upsample", "none.tif", "none.tif", "-o", "o.tif", "--progress", "none"]
+    told = CliRunner().invoke(main_group, words)
+    assert told.exit_code == 2
+    assert "none.tif cannot be opened" in told.output
 
 
 def test_bounds_give_the_part(source: Path, tmp_path: Path) -> None:
