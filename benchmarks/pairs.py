@@ -53,7 +53,7 @@ def _sentinel(data: Path, parts: list[str]) -> tuple[np.ndarray, np.ndarray]:
     return truth, shifted.reshape(bands, height // 2, 2, width // 2, 2).mean(axis=(2, 4))
 
 
-def _landsat(data: Path, parts: list[str]) -> tuple[np.ndarray, np.ndarray]:  # noqa: ARG001
+def _landsat(data: Path, parts: list[str]) -> tuple[np.ndarray, np.ndarray]:  # noqa: ARG001  (one signature for all readers)
     with rasterio.open(data / "landsat7_pennsylvania/thermal_b62_dn_30m.tif") as thermal:
         truth = thermal.read(1)
     with rasterio.open(data / "landsat7_pennsylvania/optical_30m.tif") as optical:
@@ -66,7 +66,7 @@ def _canopy(data: Path, parts: list[str]) -> tuple[np.ndarray, np.ndarray]:
     return images["target_imgs"][index], images["guide_imgs"][index]
 
 
-def _autzen(data: Path, parts: list[str]) -> tuple[np.ndarray, np.ndarray]:  # noqa: ARG001
+def _autzen(data: Path, parts: list[str]) -> tuple[np.ndarray, np.ndarray]:  # noqa: ARG001  (one signature for all readers)
     side = 1024
     with rasterio.open(data / "autzen_lidar_ortho/dsm_2ft.tif") as surface:
         truth = surface.read(1, window=((600, 600 + side), (300, 300 + side)), masked=True).filled(np.nan)

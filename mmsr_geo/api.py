@@ -74,7 +74,7 @@ def upsample(  # noqa: PLR0913  (the same names as the command's options)
     return target_array(job.template, targets, job.pairs[0].target_grid)
 
 
-def upsample_to_file(  # noqa: PLR0913
+def upsample_to_file(  # noqa: PLR0913  (the same names as the command's options)
     source: SourceLike,
     guide: GuideLike,
     output: str | PathLike[str],
@@ -106,7 +106,7 @@ def upsample_to_file(  # noqa: PLR0913
     )
 
 
-def fit(  # noqa: PLR0913
+def fit(  # noqa: PLR0913  (the same names as the command's options)
     source: SourceLike,
     guide: GuideLike,
     scale: ScaleLike = None,

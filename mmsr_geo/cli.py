@@ -43,7 +43,7 @@ class _Scale(click.ParamType[Any]):
 
     name = "N|NxM"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:  # noqa: ANN401
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:  # noqa: ANN401  (click's own, or JSON values)
         """Return an int or a pair."""
         parts = str(value).lower().replace(",", "x").split("x")
         if len(parts) > 2 or not all(part.strip().isdigit() for part in parts):
@@ -57,7 +57,7 @@ class _Bounds(click.ParamType[Any]):
 
     name = "W,S,E,N"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:  # noqa: ANN401
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:  # noqa: ANN401  (click's own, or JSON values)
         """Return four floats."""
         try:
             west, south, east, north = (float(part) for part in str(value).split(","))
@@ -137,11 +137,11 @@ def upsample(  # noqa: PLR0913  (one an option)
     *,
     progress_kind: str,
     overwrite: bool,
-    **options: Any,  # noqa: ANN401
+    **options: Any,  # noqa: ANN401  (click's own, or JSON values)
 ) -> None:
     """Write SOURCE at the detail of GUIDE."""
     with _shown(progress_kind, "upsample", source=source, guide=guide, output=output) as show:
-        from mmsr_geo import api  # noqa: PLC0415
+        from mmsr_geo import api  # noqa: PLC0415  (torch and GDAL, only when asked for)
 
         if save_net is not None:
             _check_save_net(save_net, net, overwrite=overwrite)
@@ -175,7 +175,7 @@ def upsample(  # noqa: PLR0913  (one an option)
 @click.option("-o", "--output", required=True, metavar="OUT.mmsr", help="The file to save the net in.")
 @_fitting
 @_output
-def fit(  # noqa: PLR0913
+def fit(  # noqa: PLR0913  (the same names as the command's options)
     source: str,
     guide: str,
     output: str,
@@ -184,12 +184,12 @@ def fit(  # noqa: PLR0913
     *,
     progress_kind: str,
     overwrite: bool,
-    **options: Any,  # noqa: ANN401
+    **options: Any,  # noqa: ANN401  (click's own, or JSON values)
 ) -> None:
     """Fit a net to SOURCE and GUIDE and save it, to be used with upsample --net."""
     with _shown(progress_kind, "fit", source=source, guide=guide, output=output) as show:
-        from mmsr_geo import api  # noqa: PLC0415
-        from mmsr_geo.raster.writing import check_output  # noqa: PLC0415
+        from mmsr_geo import api  # noqa: PLC0415  (torch and GDAL, only when asked for)
+        from mmsr_geo.raster.writing import check_output  # noqa: PLC0415  (torch and GDAL, only when asked for)
 
         check_output(output, overwrite=overwrite)
         net = api.fit(source, guide, params=_params(steps, threads), progress=show, **options)
@@ -202,9 +202,9 @@ def fit(  # noqa: PLR0913
 @cli.command()
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
 @click.option("--scale", type=_Scale(), help="For a pair: the scale to show.")
-def info(files: tuple[str, ...], scale: Any) -> None:  # noqa: ANN401
+def info(files: tuple[str, ...], scale: Any) -> None:  # noqa: ANN401  (click's own, or JSON values)
     """Say what is in rasters and saved nets; for two rasters, how they would go together."""
-    from mmsr_geo.info import show_files  # noqa: PLC0415
+    from mmsr_geo.info import show_files  # noqa: PLC0415  (torch and GDAL, only when asked for)
 
     show_files(files, scale)
 
@@ -218,7 +218,7 @@ def info(files: tuple[str, ...], scale: Any) -> None:  # noqa: ANN401
 @click.option("--steps", type=int, help="Steps of the fit: fewer are quicker and worse.")
 def demo(folder: str, seed: int, threads: int | None, steps: int | None) -> None:
     """Run the main job on real data that ships with the package, and compare it with the truth."""
-    from mmsr_geo.demo import run_demo  # noqa: PLC0415
+    from mmsr_geo.demo import run_demo  # noqa: PLC0415  (torch and GDAL, only when asked for)
 
     run_demo(Path(folder), seed=seed, params=_params(steps, threads))
 
@@ -237,7 +237,7 @@ def main() -> None:
     except click.ClickException as error:
         _leave(f"Error: {error.format_message()}", error.exit_code)
     except (click.Abort, KeyboardInterrupt):
-        _leave("Stopped: nothing was written.", 1)
+        _leave("Stopped: no unfinished file is left.", 1)
     except BrokenPipeError:
         sys.exit(1)
 
@@ -256,7 +256,7 @@ class _shown:  # noqa: N801  (reads as a function)
     """The display of a command: started at the beginning, an error event where it fails."""
 
     def __init__(self, kind: str, command: str, **facts: str) -> None:
-        from mmsr_geo.progress import display  # noqa: PLC0415
+        from mmsr_geo.progress import display  # noqa: PLC0415  (torch and GDAL, only when asked for)
 
         self._display: Display = display(kind)
         self._display.event("started", command=command, version=__version__, **facts)
@@ -272,13 +272,13 @@ class _shown:  # noqa: N801  (reads as a function)
 
 
 def _params(steps: int | None, threads: int | None) -> Any:  # noqa: ANN401  (FitParams, imported late)
-    from mmsr_geo.network.fitting import FitParams  # noqa: PLC0415
+    from mmsr_geo.network.fitting import FitParams  # noqa: PLC0415  (torch and GDAL, only when asked for)
 
     return FitParams(threads=threads) if steps is None else FitParams(steps=steps, threads=threads)
 
 
 def _check_save_net(save_net: str, net: str | None, *, overwrite: bool) -> None:
-    from mmsr_geo.raster.writing import check_output  # noqa: PLC0415
+    from mmsr_geo.raster.writing import check_output  # noqa: PLC0415  (torch and GDAL, only when asked for)
 
     if net is not None:
         raise OptionError("--save-net goes with a fit: leave out --net, or copy its file")

@@ -72,7 +72,7 @@ class RichDisplay:
             self._tasks[stage] = self._progress.add_task(text, total=total)
         self._progress.update(self._tasks[stage], completed=done, total=total)
 
-    def event(self, kind: str, /, **facts: Any) -> None:  # noqa: ANN401
+    def event(self, kind: str, /, **facts: Any) -> None:  # noqa: ANN401  (click's own, or JSON values)
         """Print a warning above the bars; the command prints the rest itself."""
         if kind == "warning":
             self._progress.console.print(f"[yellow]Warning:[/] {facts['message']}")
@@ -106,7 +106,7 @@ class JsonDisplay:
         left = round((now - self._since) / done * (total - done), 1) if done else None
         self.event("progress", stage=stage, done=done, total=total, seconds_left=left)
 
-    def event(self, kind: str, /, **facts: Any) -> None:  # noqa: ANN401
+    def event(self, kind: str, /, **facts: Any) -> None:  # noqa: ANN401  (click's own, or JSON values)
         """Write one line."""
         print(json.dumps({"event": kind, **facts}), file=sys.stdout, flush=True)  # noqa: T201  (the protocol)
 
@@ -124,7 +124,7 @@ class NoDisplay:
     def __call__(self, stage: str, done: int, total: int) -> None:
         """Say nothing."""
 
-    def event(self, kind: str, /, **facts: Any) -> None:  # noqa: ANN401
+    def event(self, kind: str, /, **facts: Any) -> None:  # noqa: ANN401  (click's own, or JSON values)
         """Say nothing."""
 
     def __enter__(self) -> Self:

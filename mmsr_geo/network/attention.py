@@ -89,7 +89,7 @@ class _HaloedBlocks(torch.autograd.Function):
         return _strided_blocks(padded, extent, extent, 0, 0).contiguous()
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:  # noqa: ANN401
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:  # noqa: ANN401  (click's own, or JSON values)
         """Add each block's gradient to the pixels it was cut from."""
         (grad,) = grads
         summed = grad.new_zeros(ctx.padded_shape)
