@@ -1,4 +1,8 @@
-"""The pairs that benchmarks run on: a truth and its guide from the data folder, the source made by block means."""
+"""The pairs that benchmarks run on, from the data folder: a truth and its guide on one grid, the source by block means.
+
+A name is a data set, a scale and at most one change: `s2-B11-x4`, `vhm0-x8-shifted` (the guide moved to where its edges
+match), `autzen-x4-crop` (the 256 x 256 pixels that the published fit can be run on).
+"""
 
 from __future__ import annotations
 
@@ -8,65 +12,109 @@ from pathlib import Path
 
 import numpy as np
 import rasterio
+from odc.geo.geobox import GeoBox
+
+from mmsr_geo.evaluation import Trial
+from mmsr_geo.geometry import Scale, Window
+from mmsr_geo.pair import Pair
+from mmsr_geo.raster.grids import refined
+from mmsr_geo.raster.reading import ArrayRaster, FileRaster, GuideOnGrid
+
+Layers = tuple[np.ndarray, np.ndarray]
+
+CROP_PX = 256
+CROPS = {"s2": (64, 80), "l7": (22, 22), "autzen": (384, 384)}
+"""Where a crop begins, in pixels of the truth."""
+GUIDE_SHIFT = (2, 1)
+"""Rows and columns that the canopy heights' guide lies off: at this shift the gradients of both match best."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Pair:
-    """truth (H, W), guide (C, H, W) and their masks on the target grid; source by the block mean."""
+class Case:
+    """truth (H, W) with NaN in holes and guide (C, H, W) on the target grid."""
 
     name: str
-    scale: int
+    scale: Scale
     truth: np.ndarray
     guide: np.ndarray
 
     @property
-    def valid(self) -> np.ndarray:
-        """Return the truth's mask (H, W)."""
-        valid: np.ndarray = np.isfinite(self.truth)
-        return valid
+    def dataset(self) -> str:
+        """The data set it is of."""
+        return dataset_of(self.name)
 
     @property
     def source(self) -> np.ndarray:
         """Return the truth's block means (h, w), NaN where a block holds a hole."""
-        height, width = (side // self.scale for side in self.truth.shape)
-        means: np.ndarray = self.truth.reshape(height, self.scale, width, self.scale).mean(axis=(1, 3))
+        height, width = self.truth.shape
+        blocks = self.truth.reshape(height // self.scale.y, self.scale.y, width // self.scale.x, self.scale.x)
+        means: np.ndarray = blocks.mean(axis=(1, 3), dtype=np.float64).astype(np.float32)
         return means
 
+    @property
+    def trial(self) -> Trial:
+        """What `mmsr_geo.evaluation` tries methods on; the place on Earth is made up."""
+        height, width = self.truth.shape
+        source = self.source
+        grid = GeoBox((height, width), rasterio.Affine(10.0, 0.0, 5e5, 0.0, -10.0, 4e6), "EPSG:32618")
+        below = ArrayRaster.in_memory(source[None], grid.zoom_to(source.shape), bands=("source",), name=self.name)
+        names = tuple(f"band {number}" for number in range(1, len(self.guide) + 1))
+        beside = ArrayRaster.in_memory(self.guide, grid, bands=names, name=f"guide of {self.name}")
+        pair = Pair(below, GuideOnGrid(beside, refined(below.grid, self.scale)), self.scale, Window.whole(source.shape))
+        return Trial(pair, self.truth, "truth")
 
-def pair(name: str, data: Path) -> Pair:
-    """Read the pair of a name such as s2-B11-x4, l7-x4, vhm0-x4 or autzen-x4."""
-    *parts, factor = name.split("-")
-    scale = int(factor.removeprefix("x"))
-    truth, guide = _READERS[parts[0].rstrip("012") if parts[0].startswith("vhm") else parts[0]](data, parts)
-    height, width = (side // scale * scale for side in truth.shape)
-    return Pair(name, scale, truth[:height, :width].astype(np.float32), guide[:, :height, :width].astype(np.float32))
+
+def dataset_of(name: str) -> str:
+    """Return the data set that a pair of this name is of."""
+    first = name.partition("-")[0]
+    return "vhm" if first.startswith("vhm") else first
 
 
-def _sentinel(data: Path, parts: list[str]) -> tuple[np.ndarray, np.ndarray]:
+def case(name: str, data: Path) -> Case:
+    """Read the pair of a name such as s2-B11-x4, l7-x4, vhm0-x8-shifted, autzen-x4-crop or rmnp-x2."""
+    words = name.split("-")
+    factor = next(int(word[1:]) for word in words if word.startswith("x"))
+    truth, guide = _READERS[dataset_of(name)](data, words)
+    if "shifted" in words:
+        guide = np.roll(guide, GUIDE_SHIFT, axis=(1, 2))
+    if "crop" in words:
+        top, left = CROPS[dataset_of(name)]
+        part = slice(top, top + CROP_PX), slice(left, left + CROP_PX)
+        truth, guide = truth[part], guide[:, *part]
+    height, width = (side // factor * factor for side in truth.shape)
+    return Case(
+        name,
+        Scale(factor, factor),
+        truth[:height, :width].astype(np.float32),
+        guide[:, :height, :width].astype(np.float32),
+    )
+
+
+def _sentinel(data: Path, words: list[str]) -> Layers:
     with rasterio.open(data / "sentinel2_virginia/bands_20m.tif") as coarse:
-        band = ["B05", "B06", "B07", "B8A", "B11", "B12"].index(parts[1]) + 1
+        band = ["B05", "B06", "B07", "B8A", "B11", "B12"].index(words[1]) + 1
         truth = coarse.read(band)
     with rasterio.open(data / "sentinel2_virginia/bands_10m.tif") as fine:
         ten = fine.read().astype(np.float32)
-    shifted = np.concatenate([ten[:, :, :1], ten[:, :, :-1]], axis=2)
+    shifted = np.concatenate([ten[:, :, :1], ten[:, :, :-1]], axis=2)  # its grid begins 10 m farther east
     bands, height, width = shifted.shape
     return truth, shifted.reshape(bands, height // 2, 2, width // 2, 2).mean(axis=(2, 4))
 
 
-def _landsat(data: Path, parts: list[str]) -> tuple[np.ndarray, np.ndarray]:  # noqa: ARG001  (one signature for all readers)
+def _landsat(data: Path, words: list[str]) -> Layers:  # noqa: ARG001  (one signature for all readers)
     with rasterio.open(data / "landsat7_pennsylvania/thermal_b62_dn_30m.tif") as thermal:
         truth = thermal.read(1)
     with rasterio.open(data / "landsat7_pennsylvania/optical_30m.tif") as optical:
         return truth, optical.read()
 
 
-def _canopy(data: Path, parts: list[str]) -> tuple[np.ndarray, np.ndarray]:
+def _canopy(data: Path, words: list[str]) -> Layers:
     images = np.load(data / "pixtransform_vhm/vhm_sample_images.npz")
-    index = int(parts[0][-1])
+    index = int(words[0][-1])
     return images["target_imgs"][index], images["guide_imgs"][index]
 
 
-def _autzen(data: Path, parts: list[str]) -> tuple[np.ndarray, np.ndarray]:  # noqa: ARG001  (one signature for all readers)
+def _autzen(data: Path, words: list[str]) -> Layers:  # noqa: ARG001  (one signature for all readers)
     side = 1024
     with rasterio.open(data / "autzen_lidar_ortho/dsm_2ft.tif") as surface:
         truth = surface.read(1, window=((600, 600 + side), (300, 300 + side)), masked=True).filled(np.nan)
@@ -75,9 +123,17 @@ def _autzen(data: Path, parts: list[str]) -> tuple[np.ndarray, np.ndarray]:  # n
     return truth, rgb.reshape(3, side, 2, side, 2).mean(axis=(2, 4))
 
 
-_READERS: dict[str, Callable[[Path, list[str]], tuple[np.ndarray, np.ndarray]]] = {
+def _rocky(data: Path, words: list[str]) -> Layers:  # noqa: ARG001  (one signature for all readers)
+    elevation = FileRaster.open(data / "rmnp_dem_rgb/rmnp-dem.tif")
+    photo = FileRaster.open(data / "rmnp_dem_rgb/rmnp-rgb.tif")
+    whole = Window.whole(elevation.grid.shape.yx)
+    return elevation.read(whole).values[0], GuideOnGrid(photo, elevation.grid).read(whole).values
+
+
+_READERS: dict[str, Callable[[Path, list[str]], Layers]] = {
     "s2": _sentinel,
     "l7": _landsat,
     "vhm": _canopy,
     "autzen": _autzen,
+    "rmnp": _rocky,
 }

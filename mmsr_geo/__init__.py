@@ -13,17 +13,20 @@ from mmsr_geo._version import __version__
 from mmsr_geo.errors import (
     GridError,
     GuideCoverageError,
+    GuideWarning,
     InputError,
     MmsrError,
     NetFileError,
     OptionError,
     OutputError,
     PixelError,
+    UnhelpfulGuideError,
 )
 
 if TYPE_CHECKING:
-    from mmsr_geo.api import fit, load, upsample, upsample_to_file
+    from mmsr_geo.api import evaluate, fit, load, upsample, upsample_to_file
     from mmsr_geo.geometry import Scale
+    from mmsr_geo.network.checking import GuideCheck
     from mmsr_geo.network.fitted import FittedNet
     from mmsr_geo.network.fitting import FitParams
 
@@ -31,7 +34,9 @@ __all__ = [
     "FitParams",
     "FittedNet",
     "GridError",
+    "GuideCheck",
     "GuideCoverageError",
+    "GuideWarning",
     "InputError",
     "MmsrError",
     "NetFileError",
@@ -39,7 +44,9 @@ __all__ = [
     "OutputError",
     "PixelError",
     "Scale",
+    "UnhelpfulGuideError",
     "__version__",
+    "evaluate",
     "fit",
     "load",
     "upsample",
@@ -49,7 +56,9 @@ __all__ = [
 _HOMES = {
     "FitParams": "mmsr_geo.network.fitting",
     "FittedNet": "mmsr_geo.network.fitted",
+    "GuideCheck": "mmsr_geo.network.checking",
     "Scale": "mmsr_geo.geometry",
+    "evaluate": "mmsr_geo.api",
     "fit": "mmsr_geo.api",
     "load": "mmsr_geo.api",
     "upsample": "mmsr_geo.api",

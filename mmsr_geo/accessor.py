@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import xarray as xr
 
 if TYPE_CHECKING:
-    from mmsr_geo.api import Bounds, GuideLike, ScaleLike
+    from mmsr_geo.api import Bounds, Fit, GuideLike, ScaleLike
+    from mmsr_geo.methods import IfUnhelpful
     from mmsr_geo.network.fitted import FittedNet
     from mmsr_geo.network.fitting import FitParams
 
@@ -26,8 +27,11 @@ class MmsrAccessor:
         guide: GuideLike,
         scale: ScaleLike = None,
         *,
+        method: str = "mmsr",
+        fit: Fit = "scene",
         net: FittedNet | str | PathLike[str] | None = None,
         params: FitParams | None = None,
+        if_unhelpful: IfUnhelpful = "bicubic",
         bounds: Bounds | None = None,
         tile_size: int | None = None,
         device: str = "auto",
@@ -42,8 +46,11 @@ class MmsrAccessor:
             self._array,
             guide,
             scale,
+            method=method,
+            fit=fit,
             net=net,
             params=params,
+            if_unhelpful=if_unhelpful,
             bounds=bounds,
             tile_size=tile_size,
             device=device,

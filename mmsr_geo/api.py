@@ -1,24 +1,35 @@
-"""What the doors call: fit, upsample, load; takes what a user has, checks it, and puts the rooms to work."""
+"""What the doors call: fit, upsample, evaluate, load; takes what a user has, checks it, and puts the rooms to work."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from os import PathLike
+from typing import Literal, get_args
 
 import xarray as xr
 
+from mmsr_geo._version import __version__
+from mmsr_geo.baselines import CONSISTENT, METHODS, baseline
 from mmsr_geo.errors import OptionError
+from mmsr_geo.evaluation import Evaluation, truth_trial, wald_trial
+from mmsr_geo.evaluation import evaluate as run_evaluation
 from mmsr_geo.geometry import Scale, Tiling
 from mmsr_geo.graph import lazy_target
 from mmsr_geo.jobs.local import Outcome, write_target
 from mmsr_geo.memory import cores, tiling_for
+from mmsr_geo.methods import IfUnhelpful, ModelSource, OtherMethod, SavedNet, SceneFit
 from mmsr_geo.network.fitted import FittedNet
-from mmsr_geo.network.fitting import FitParams, Progress, no_progress
+from mmsr_geo.network.fitting import PUBLISHED_STEPS, FitParams, Progress, no_progress
 from mmsr_geo.pair import MIN_COVERAGE, Pair
 from mmsr_geo.raster.reading import open_guide, open_source
-from mmsr_geo.scene import NetSource, SavedNet, SceneFit, check_net
 from mmsr_geo.slices import guide_for, slices_of, target_array
-from mmsr_geo.upsampling import net_halo, resolve_device
+from mmsr_geo.tilewise import TILE_PX, TileFit
+from mmsr_geo.upsampling import halo_of, resolve_device
+
+Fit = Literal["scene", "adapt", "tile", "published"]
+EVALUATED = ("nearest", "bilinear", "bicubic", "bicubic+consistency", "guided-filter", "mmsr")
+"""What is compared unless told otherwise; p2p and published take many minutes and are to be named."""
 
 SourceLike = str | PathLike[str] | xr.DataArray
 GuideLike = str | PathLike[str] | xr.DataArray | xr.Dataset
@@ -31,8 +42,11 @@ def upsample(  # noqa: PLR0913  (the same names as the command's options)
     guide: GuideLike,
     scale: ScaleLike = None,
     *,
+    method: str = "mmsr",
+    fit: Fit = "scene",
     net: FittedNet | str | PathLike[str] | None = None,
     params: FitParams | None = None,
+    if_unhelpful: IfUnhelpful = "bicubic",
     bounds: Bounds | None = None,
     tile_size: int | None = None,
     device: str = "auto",
@@ -49,8 +63,14 @@ def upsample(  # noqa: PLR0913  (the same names as the command's options)
             a dim of the source's (time) is matched by coordinate.
         scale: target pixels per source pixel, an int or (down, across); None: the whole number nearest to the ratio of
             the two resolutions.
-        net: a fitted net, or the path of a saved one, instead of a fit.
-        params: how to fit.
+        method: mmsr, or one of the others: nearest, bilinear, bicubic, guided-filter, p2p, as their authors gave them,
+            or with "+consistency" after the name made to average to the source.
+        fit: scene (one net for all tiles, no seams), adapt (the scene's net takes a few more steps on each tile), tile
+            (a net for each tile; both are blended), or published (the original's steps on the whole raster at once).
+        net: a fitted net, or the path of a saved one, instead of a scene fit.
+        params: how to fit; of another method than mmsr, its steps.
+        if_unhelpful: what to do where the guide turns out not to help: give the consistent bicubic interpolation, warn
+            and use the net all the same, or raise an error.
         bounds: west, south, east, north in the source's CRS: compute this part only, grown to whole source pixels.
         tile_size: a chunk's side in target pixels; None: chosen from the free memory. The result does not depend on it.
         device: auto (a GPU where there is one), cpu, cuda or cuda:N.
@@ -61,17 +81,20 @@ def upsample(  # noqa: PLR0913  (the same names as the command's options)
 
     Returns:
         A float32 DataArray on the source's grid refined by the scale, of the source's name, attrs and units, with a
-        dask chunk a tile. Its block means are the source's values; the source's holes stay holes.
+        dask chunk a tile. Its block means are the source's values; the source's holes stay holes. With mmsr it has a
+        lazy coordinate `guide_gain`: the share of the interpolation's error that the guide took away one level down,
+        NaN where that is not known; computed with the array, it costs nothing.
 
     Raises:
         InputError, GridError, OptionError, NetFileError: at the call, for what the metadata tell.
-        PixelError: on computing, where the pixels leave nothing to fit.
+        PixelError: on computing, where the pixels leave nothing to fit; UnhelpfulGuideError, if asked for.
     """
     job = _job(source, guide, scale, bounds=bounds, min_coverage=min_coverage)
-    where_from = _net_source(net, params, seed=seed, device=device, keep_statistics=keep_statistics)
-    tiling = job.tiling(where_from, tile_size, at_once=cores())
-    targets = [lazy_target(pair, where_from, tiling, device=device) for pair in job.pairs]
-    return target_array(job.template, targets, job.pairs[0].target_grid)
+    work = _method(method, fit, net, params, if_unhelpful, seed=seed, device=device, keep_statistics=keep_statistics)
+    tiling = job.tiling(work, tile_size, at_once=cores())
+    targets = [lazy_target(pair, work, tiling, device=device) for pair in job.pairs]
+    gains = None if isinstance(work, OtherMethod) else [target.guide_gain for target in targets]
+    return target_array(job.template, [target.values for target in targets], job.pairs[0].target_grid, gains)
 
 
 def upsample_to_file(  # noqa: PLR0913  (the same names as the command's options)
@@ -80,8 +103,11 @@ def upsample_to_file(  # noqa: PLR0913  (the same names as the command's options
     output: str | PathLike[str],
     scale: ScaleLike = None,
     *,
+    method: str = "mmsr",
+    fit: Fit = "scene",
     net: FittedNet | str | PathLike[str] | None = None,
     params: FitParams | None = None,
+    if_unhelpful: IfUnhelpful = "bicubic",
     bounds: Bounds | None = None,
     tile_size: int | None = None,
     device: str = "auto",
@@ -98,11 +124,11 @@ def upsample_to_file(  # noqa: PLR0913  (the same names as the command's options
     `overwrite`) or cannot be written, and what `upsample` raises.
     """
     job = _job(source, guide, scale, bounds=bounds, min_coverage=min_coverage)
-    where_from = _net_source(net, params, seed=seed, device=device, keep_statistics=keep_statistics)
-    tiling = job.tiling(where_from, tile_size, at_once=1)
+    work = _method(method, fit, net, params, if_unhelpful, seed=seed, device=device, keep_statistics=keep_statistics)
+    tiling = job.tiling(work, tile_size, at_once=1)
     threads = (params or FitParams()).fixed_threads
     return write_target(
-        job.pairs, where_from, tiling, output, device=device, threads=threads, overwrite=overwrite, progress=progress
+        job.pairs, work, tiling, output, device=device, threads=threads, overwrite=overwrite, progress=progress
     )
 
 
@@ -120,11 +146,73 @@ def fit(  # noqa: PLR0913  (the same names as the command's options)
 ) -> FittedNet:
     """Fit a net to one pair, here and now; arguments as for `upsample`.
 
-    progress: called as progress(stage, done, total); what it raises ends the fit.
+    progress: called as progress(stage, done, total); what it raises ends the fit. What the fit found out about the
+    guide is in the net's `check`.
     """
     resolve_device(device)
     pair = Pair.of(open_source(source), open_guide(guide), scale, bounds=bounds, min_coverage=min_coverage)
-    return SceneFit(params or FitParams(), seed, device).for_pair(pair, progress)
+    return SceneFit(params or FitParams(), seed, device, "warn").for_pair(pair, progress)
+
+
+def evaluate(  # noqa: PLR0913  (the same names as the command's options)
+    source: SourceLike,
+    guide: GuideLike,
+    scale: ScaleLike = None,
+    *,
+    truth: SourceLike | None = None,
+    methods: Sequence[str] = EVALUATED,
+    params: FitParams | None = None,
+    if_unhelpful: IfUnhelpful = "bicubic",
+    bounds: Bounds | None = None,
+    tile_size: int | None = None,
+    device: str = "auto",
+    seed: int = 0,
+    min_coverage: float = MIN_COVERAGE,
+    progress: Progress = no_progress,
+) -> Evaluation:
+    """Compare methods on a pair, here and now: against a truth, or one level down, where the source is the truth.
+
+    Arguments as for `upsample`, and:
+        truth: the source at the target's detail, where it is known, on any grid. Without it source and guide are
+            degraded by the scale and the source serves as the truth (Wald et al. 1997): what holds from there to here
+            is expected to hold from here on.
+        methods: of `upsample`'s methods, with "+consistency" or without, and mmsr-adapt, mmsr-tile (mmsr with another
+            fit), mmsr-always (whatever the guide is worth) and published (the original's fit, not made consistent).
+        params: how mmsr is fitted; of the others none.
+
+    Returns an Evaluation: `results["mmsr"].scores.rmse`, `.target`, `ratio("mmsr")`, `as_dict()`. A raster with more
+    than 1.5 million truth pixels is compared in a part of it; bounds choose another. Raises what `upsample` raises.
+    """
+    opened = Pair.of(open_source(source), open_guide(guide), scale, bounds=bounds, min_coverage=min_coverage)
+    trial = wald_trial(opened) if truth is None else truth_trial(opened, open_source(truth))
+    if not methods:
+        raise OptionError(f"no methods to evaluate: name some, such as {','.join(EVALUATED)}")
+    chosen = {
+        name: _evaluated_method(name, params, if_unhelpful, seed=seed, device=device) for name in dict.fromkeys(methods)
+    }
+    job = _Job(xr.DataArray(), (trial.pair,))
+    part = trial.pair.part if truth is not None else None
+    return run_evaluation(
+        trial,
+        chosen,
+        {name: job.tiling(method, tile_size, at_once=1) for name, method in chosen.items()},
+        device=device,
+        threads=(params or FitParams()).fixed_threads,
+        inputs={
+            "source": opened.source.name,
+            "guide": opened.guide.guide.name,
+            "truth": None if truth is None else open_source(truth).name,
+            "compared": list(trial.truth.shape),
+            "source_window": None if part is None else [part.row, part.col, part.height, part.width],
+        },
+        options={
+            "methods": {name: method.description for name, method in chosen.items()},
+            "seed": seed,
+            "if_unhelpful": if_unhelpful,
+            "version": __version__,
+        },
+        progress=progress,
+    )
 
 
 def load(path: str | PathLike[str]) -> FittedNet:
@@ -139,12 +227,13 @@ class _Job:
     template: xr.DataArray
     pairs: tuple[Pair, ...]
 
-    def tiling(self, net: NetSource, tile_size: int | None, at_once: int) -> Tiling:
+    def tiling(self, method: ModelSource, tile_size: int | None, at_once: int) -> Tiling:
         """Cut the part into tiles; refuses a net that is not for these pairs."""
         first = self.pairs[0]
-        if isinstance(net, SavedNet):
-            check_net(net.net, first)
-        halo = net_halo(len(first.guide.guide.bands), first.scale)
+        if isinstance(method, TileFit):
+            halo, tile_size = method.halo(first), tile_size or TILE_PX
+        else:
+            halo = halo_of(method.reach(first), consistent=method.consistent)
         return tiling_for(first.part, first.whole, first.scale, halo, tile_size=tile_size, at_once=at_once)
 
 
@@ -157,19 +246,100 @@ def _job(source: SourceLike, guide: GuideLike, scale: ScaleLike, *, bounds: Boun
     return _Job(template, tuple(pairs))
 
 
-def _net_source(
+def _method(  # noqa: PLR0913  (the options that decide it)
+    method: str,
+    fit: Fit,
     net: FittedNet | str | PathLike[str] | None,
     params: FitParams | None,
+    if_unhelpful: IfUnhelpful,
     *,
     seed: int,
     device: str,
     keep_statistics: bool,
-) -> NetSource:
+) -> ModelSource:
+    """Turn the options into where the model comes from; refuses those that contradict each other."""
     resolve_device(device)
-    if net is None:
-        if keep_statistics:
-            raise OptionError("keep_statistics goes with a saved net: pass net as well, or leave it out")
-        return SceneFit(params or FitParams(), seed, device)
-    if params is not None and params != FitParams(threads=params.threads):
+    _check_choices(method, fit, if_unhelpful)
+    if keep_statistics and net is None:
+        raise OptionError("keep_statistics goes with a saved net: pass net as well, or leave it out")
+    name = method.removesuffix(CONSISTENT)
+    if name != "mmsr":
+        if net is not None or fit != "scene":
+            raise OptionError(f"a net and a fit are of mmsr, not of {name}: leave them out, or the method")
+        return _other_method(name, params, consistent=name != method, seed=seed, device=device)
+    params = _published(params) if fit == "published" else params or FitParams()
+    scene = (
+        SceneFit(params, seed, device, if_unhelpful)
+        if net is None
+        else _saved(net, fit, params, if_unhelpful, keep_statistics=keep_statistics)
+    )
+    if fit in {"adapt", "tile"}:
+        return TileFit(params, seed, device, if_unhelpful, scene if fit == "adapt" else None)
+    return scene
+
+
+def _saved(
+    net: FittedNet | str | PathLike[str],
+    fit: Fit,
+    params: FitParams,
+    if_unhelpful: IfUnhelpful,
+    *,
+    keep_statistics: bool,
+) -> SavedNet:
+    if fit in {"tile", "published"}:
+        raise OptionError(f"fit={fit!r} begins afresh: leave out net, or choose scene or adapt")
+    if fit == "scene" and params != FitParams(threads=params.threads):
         raise OptionError("a saved net is not fitted again: leave out net, or the options of the fit")
-    return SavedNet(net if isinstance(net, FittedNet) else load(net), keep_statistics)
+    return SavedNet(net if isinstance(net, FittedNet) else load(net), keep_statistics, if_unhelpful)
+
+
+def _check_choices(method: str, fit: str, if_unhelpful: str) -> None:
+    if method.removesuffix(CONSISTENT) not in {"mmsr", *METHODS}:
+        raise OptionError(f"there is no method {method!r}: choose one of mmsr, {', '.join(METHODS)}")
+    for name, value, choices in (("fit", fit, get_args(Fit)), ("if_unhelpful", if_unhelpful, get_args(IfUnhelpful))):
+        if value not in choices:
+            raise OptionError(f"{name} is one of {', '.join(choices)}, not {value!r}")
+
+
+def _evaluated_method(
+    name: str, params: FitParams | None, if_unhelpful: IfUnhelpful, *, seed: int, device: str
+) -> ModelSource:
+    """Turn a name in an evaluation into where the model comes from."""
+    base = name.removesuffix(CONSISTENT)
+    fits: dict[str, tuple[Fit, IfUnhelpful]] = {
+        "mmsr": ("scene", if_unhelpful),
+        "mmsr-always": ("scene", "warn"),
+        "mmsr-adapt": ("adapt", if_unhelpful),
+        "mmsr-tile": ("tile", if_unhelpful),
+    }
+    if base == "published":
+        threads = (params or FitParams()).threads
+        return SceneFit(FitParams.published(threads=threads), seed, device, "warn", consistent=base != name)
+    if base not in fits:
+        if base not in METHODS:
+            raise OptionError(f"there is no method {name!r}: choose of {', '.join([*METHODS, *fits, 'published'])}")
+        return _method(name, "scene", None, None, if_unhelpful, seed=seed, device=device, keep_statistics=False)
+    fit, unhelpful = fits[base]
+    return _method("mmsr", fit, None, params, unhelpful, seed=seed, device=device, keep_statistics=False)
+
+
+def _published(params: FitParams | None) -> FitParams:
+    """Return the published fit's params, with the steps and threads asked for."""
+    if params is None or params == FitParams(steps=params.steps, threads=params.threads):
+        params = params or FitParams()
+        return FitParams.published(params.steps or PUBLISHED_STEPS, params.threads)
+    if params.schedule != "published":
+        raise OptionError("fit='published' has params of its own: pass steps and threads alone")
+    return params
+
+
+def _other_method(name: str, params: FitParams | None, *, consistent: bool, seed: int, device: str) -> OtherMethod:
+    params = params or FitParams()
+    if params != FitParams(steps=params.steps, threads=params.threads):
+        raise OptionError(f"of the params of a fit, {name} takes steps and threads alone")
+    method = baseline(name)
+    if params.steps is not None:
+        if not hasattr(method, "steps"):
+            raise OptionError(f"{name} is not fitted by steps: leave them out")
+        method = replace(method, steps=params.steps)  # type: ignore[type-var]  # methods are dataclasses
+    return OtherMethod(name, method, consistent, seed, device, params.fixed_threads)

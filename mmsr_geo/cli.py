@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from mmsr_geo._version import __version__
-from mmsr_geo.errors import MmsrError, OptionError
+from mmsr_geo.errors import GuideWarning, MmsrError, OptionError
 
 if TYPE_CHECKING:
     from mmsr_geo.progress import Display
@@ -93,7 +94,7 @@ _pair = _options(
     ),
 )
 _fitting = _options(
-    click.option("--steps", type=int, help="Steps of the fit."),
+    click.option("--steps", type=int, help="Steps of the fit; as many as the method was measured with, if left out."),
     click.option("--threads", type=int, help="Torch threads on a CPU; the cores there are, 8 at most, if left out."),
     click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N."),
     click.option("--seed", type=int, default=0, show_default=True, help="Of every random choice."),
@@ -120,7 +121,29 @@ def cli() -> None:
 @cli.command()
 @_pair
 @click.option("-o", "--output", required=True, metavar="OUT.tif", help="The Cloud Optimized GeoTIFF to write.")
-@click.option("--net", metavar="FILE", help="Use a saved net instead of a fit.")
+@click.option(
+    "--method",
+    default="mmsr",
+    show_default=True,
+    help="mmsr, nearest, bilinear, bicubic, guided-filter or p2p; +consistency after another's name makes its result "
+    "average to the source, as mmsr's does.",
+)
+@click.option(
+    "--fit",
+    "fit",
+    type=click.Choice(["scene", "adapt", "tile", "published"]),
+    default="scene",
+    show_default=True,
+    help="One net for all tiles; that net adapted to each tile; a net for each tile; the original's whole-raster fit.",
+)
+@click.option(
+    "--if-unhelpful",
+    type=click.Choice(["bicubic", "warn", "error"]),
+    default="bicubic",
+    show_default=True,
+    help="What to do where the guide turns out not to help: give the interpolation, warn only, or stop.",
+)
+@click.option("--net", metavar="FILE", help="Use a saved net instead of a scene fit.")
 @click.option("--keep-statistics", is_flag=True, help="Use the saved net's statistics, not this pair's.")
 @click.option("--save-net", metavar="FILE", help="Save the net that was fitted.")
 @click.option("--tile-size", type=int, help="A tile's side in target pixels; chosen from the free memory if left out.")
@@ -144,7 +167,7 @@ def upsample(  # noqa: PLR0913  (one an option)
         from mmsr_geo import api  # noqa: PLC0415  (torch and GDAL, only when asked for)
 
         if save_net is not None:
-            _check_save_net(save_net, net, overwrite=overwrite)
+            _check_save_net(save_net, net, options, overwrite=overwrite)
         outcome = api.upsample_to_file(
             source,
             guide,
@@ -156,10 +179,13 @@ def upsample(  # noqa: PLR0913  (one an option)
             **options,
         )
         if save_net is not None:
-            outcome.nets[0].save(save_net)
+            outcome.net.save(save_net)
+        check = outcome.checks[0]
         show.event(
             "done",
             output=str(outcome.path),
+            guide_gain=check.gain,
+            guide_verdict=check.verdict,
             scale=outcome.scale,
             tiles=outcome.tiles,
             seconds=round(outcome.seconds, 1),
@@ -168,6 +194,10 @@ def upsample(  # noqa: PLR0913  (one an option)
         height, width = outcome.shape_yx
         tiles = "1 tile" if outcome.tiles == 1 else f"{outcome.tiles} tiles"
         click.echo(f"{output}: {width} x {height} px, scale {outcome.scale}, {tiles}, {outcome.seconds:.0f} s")
+        if options["method"] == "mmsr":
+            for number, check in enumerate(outcome.checks, start=1):
+                band = f"Band {number}: " if len(outcome.checks) > 1 else ""
+                click.echo(f"{band}{check.sentence[0].upper()}{check.sentence[1:]}.")
 
 
 @cli.command()
@@ -197,6 +227,61 @@ def fit(  # noqa: PLR0913  (the same names as the command's options)
         show.event("done", output=output, net=net.digest)
     if progress_kind == "rich":
         click.echo(f"{output}: net {net.digest}, scale {net.scale}, guide bands {', '.join(net.guide_bands)}")
+
+
+@cli.command()
+@_pair
+@click.option("--truth", metavar="FILE", help="Compare with this; without it, one level down with SOURCE itself.")
+@click.option(
+    "--methods",
+    help="Which, with commas: nearest, bilinear, bicubic, guided-filter, p2p (each also +consistency), mmsr, "
+    "mmsr-adapt, mmsr-tile, mmsr-always (whatever the guide is worth), published. All quick ones and mmsr if left out.",
+)
+@click.option("-o", "--output", metavar="DIR", help="Write report.json and report.png there.")
+@click.option(
+    "--hillshade/--no-hillshade", default=None, help="Show targets lit; where it is an elevation, if left out."
+)
+@click.option(
+    "--if-unhelpful",
+    type=click.Choice(["bicubic", "warn", "error"]),
+    default="bicubic",
+    show_default=True,
+    help="What mmsr does where the guide turns out not to help, as in upsample.",
+)
+@click.option("--tile-size", type=int, help="A tile's side in target pixels; chosen from the free memory if left out.")
+@_fitting
+@_output
+def evaluate(  # noqa: PLR0913  (one an option)
+    source: str,
+    guide: str,
+    methods: str | None,
+    output: str | None,
+    steps: int | None,
+    threads: int | None,
+    *,
+    hillshade: bool | None,
+    progress_kind: str,
+    overwrite: bool,
+    **options: Any,  # noqa: ANN401  (click's own, or JSON values)
+) -> None:
+    """Compare methods on SOURCE and GUIDE, with a truth or one level down."""
+    with _shown(progress_kind, "evaluate", source=source, guide=guide) as show:
+        from mmsr_geo import api, report  # noqa: PLC0415  (torch and GDAL, only when asked for)
+
+        if output is not None:
+            report.report_files(Path(output), overwrite=overwrite)
+        names = api.EVALUATED if methods is None else [name.strip() for name in methods.split(",") if name.strip()]
+        evaluation = api.evaluate(
+            source, guide, methods=names, params=_params(steps, threads), progress=show, **options
+        )
+        files = []
+        if output is not None:
+            files = report.save_report(evaluation, Path(output), overwrite=True, hillshades=hillshade)
+        show.event("done", files=[str(file) for file in files], **evaluation.as_dict())
+    if progress_kind == "rich":
+        report.print_scores(evaluation)
+        for file in files:
+            click.echo(str(file))
 
 
 @cli.command()
@@ -259,9 +344,20 @@ class _shown:  # noqa: N801  (reads as a function)
         from mmsr_geo.progress import display  # noqa: PLC0415  (torch and GDAL, only when asked for)
 
         self._display: Display = display(kind)
+        self._warnings = warnings.catch_warnings()
         self._display.event("started", command=command, version=__version__, **facts)
 
     def __enter__(self) -> Display:
+        self._warnings.__enter__()
+        default = warnings.showwarning
+
+        def show(message: Warning | str, category: type[Warning], *rest: Any) -> None:  # noqa: ANN401  (warnings' own)
+            if issubclass(category, GuideWarning):
+                self._display.event("warning", message=str(message))
+            else:
+                default(message, category, *rest)
+
+        warnings.showwarning = show  # type: ignore[assignment]  # its last four arguments are passed on as they are
         return self._display.__enter__()
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
@@ -269,6 +365,7 @@ class _shown:  # noqa: N801  (reads as a function)
             message = "stopped" if isinstance(error, KeyboardInterrupt) else str(error)
             self._display.event("error", kind=type(error).__name__, message=message)
         self._display.__exit__(None, None, None)
+        self._warnings.__exit__(None, None, None)
 
 
 def _params(steps: int | None, threads: int | None) -> Any:  # noqa: ANN401  (FitParams, imported late)
@@ -277,9 +374,11 @@ def _params(steps: int | None, threads: int | None) -> Any:  # noqa: ANN401  (Fi
     return FitParams(threads=threads) if steps is None else FitParams(steps=steps, threads=threads)
 
 
-def _check_save_net(save_net: str, net: str | None, *, overwrite: bool) -> None:
+def _check_save_net(save_net: str, net: str | None, options: dict[str, Any], *, overwrite: bool) -> None:
     from mmsr_geo.raster.writing import check_output  # noqa: PLC0415  (torch and GDAL, only when asked for)
 
     if net is not None:
         raise OptionError("--save-net goes with a fit: leave out --net, or copy its file")
+    if options["method"] != "mmsr" or options["fit"] == "tile":
+        raise OptionError("--save-net saves a scene's net: leave it out, or --method and --fit")
     check_output(save_net, overwrite=overwrite)

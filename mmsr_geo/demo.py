@@ -17,7 +17,6 @@ from rich.console import Console
 from rich.table import Table
 
 from mmsr_geo import api
-from mmsr_geo.baselines import interpolation
 from mmsr_geo.errors import OutputError
 from mmsr_geo.geometry import Scale, Window
 from mmsr_geo.network.fitting import FitParams
@@ -25,7 +24,6 @@ from mmsr_geo.pair import Pair
 from mmsr_geo.pictures import Map, draw_maps, shared_limits
 from mmsr_geo.progress import RichDisplay
 from mmsr_geo.raster.grids import resolution_m
-from mmsr_geo.raster.pixels import Pixels
 from mmsr_geo.raster.reading import FileRaster
 from mmsr_geo.raster.writing import CogWriter
 
@@ -139,12 +137,10 @@ def run_case(case: Case, folder: Path, *, seed: int, params: FitParams) -> Resul
             )
         seconds = time.monotonic() - started
         target = FileRaster.open(target_path).read(Window.whole(truth.grid.shape.yx)).values[0]
-        source = Pixels.masked(coarse[np.newaxis])
         targets = {
-            "nearest": interpolation.nearest(source, scale),
-            "bicubic": interpolation.bicubic(source, scale),
-            "mmsr": target,
-        }
+            name: api.upsample(source_path, guide_path, scale, method=name).to_numpy()
+            for name in ("nearest", "bicubic")
+        } | {"mmsr": target}
         picture_path = folder / f"{case.name}.png"
         pair = Pair.of(FileRaster.open(source_path), FileRaster.open(guide_path), scale)
         _draw(case, pair, coarse, true, targets, picture_path)

@@ -33,3 +33,11 @@ class OptionError(MmsrError):
 
 class OutputError(MmsrError):
     """An output that exists already or cannot be written."""
+
+
+class UnhelpfulGuideError(PixelError):
+    """A guide that did not help, where that was to be an error."""
+
+
+class GuideWarning(UserWarning):
+    """A guide that did not help."""

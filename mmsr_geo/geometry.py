@@ -145,6 +145,13 @@ class Tiling:
                 index += 1
             row += height
 
+    def core(self, index: int) -> Window:
+        """Return one tile's core."""
+        rows, columns = self.chunks
+        row, column = divmod(index, len(columns))
+        height, width = self.tile_yx
+        return Window(self.part.row + row * height, self.part.col + column * width, rows[row], columns[column])
+
     @property
     def chunks(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """The heights of the rows of tiles and the widths of the columns, in source pixels."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable, Iterator
 from dataclasses import dataclass
 from itertools import product
@@ -13,63 +14,172 @@ from dask.base import tokenize
 from dask.highlevelgraph import HighLevelGraph
 from numpy.typing import NDArray
 
+from mmsr_geo.blending import BlendedTiling
 from mmsr_geo.geometry import Tile, Tiling, Window
-from mmsr_geo.network.fitted import FittedNet
+from mmsr_geo.methods import ModelSource, check_of
+from mmsr_geo.model import Model
+from mmsr_geo.network.checking import GuideCheck
 from mmsr_geo.network.fitting import torch_threads
 from mmsr_geo.pair import Pair
 from mmsr_geo.raster.pixels import Pixels, with_holes
 from mmsr_geo.raster.reading import ArrayRaster, FileRaster, Raster
 from mmsr_geo.raster.warping import GridWarp
-from mmsr_geo.scene import NetSource
+from mmsr_geo.tilewise import TileFit, TilePrediction, finish_tile
 from mmsr_geo.upsampling import Upsampler
 
 Key = tuple[Hashable, ...]
+Layer = dict[Hashable, Any]
 
 
-def lazy_target(pair: Pair, net: NetSource, tiling: Tiling, *, device: str = "auto") -> da.Array:
-    """Return the target of the pair's part, (H, W) float32, NaN in holes, one chunk a tile.
+@dataclass(frozen=True, slots=True)
+class LazyTarget:
+    """A target to be computed, and what will be known of the guide with it."""
+
+    values: da.Array
+    """(H, W) float32, NaN in holes, one chunk a tile."""
+    guide_gain: da.Array
+    """0-d float64: see `GuideCheck.gain`; NaN where it is not known."""
+
+
+def lazy_target(pair: Pair, method: ModelSource, tiling: Tiling, *, device: str = "auto") -> LazyTarget:
+    """Return the target of the pair's part.
 
     Nothing is read or fitted before it is computed. The names of the tasks are tokens of the inputs' content and the
     options, so equal calls give equal names.
     """
-    token = tokenize(pair.source, pair.guide, pair.scale, pair.part, net, tiling, device)
-    name, net_key = f"mmsr-target-{token}", f"mmsr-net-{token}"
-    layer: dict[Hashable, Any] = {net_key: (net.for_pair, pair)}
-    source, guide = _Reads(f"mmsr-source-{token}", pair.source), _Reads(f"mmsr-guide-{token}", pair.guide.guide)
-    rows, columns = tiling.chunks
-    for tile, (row, column) in zip(tiling, product(range(len(rows)), range(len(columns))), strict=True):
-        native = pair.guide.native_window(tile.read.refined(pair.scale))
-        work = _TileTask(tile, native, pair.guide.warper, device)
-        layer[name, row, column] = (
-            work,
-            net_key,
-            source.add(layer, (row, column), tile.read),
-            guide.add(layer, (row, column), native),
-        )
+    token = tokenize(pair.source, pair.guide, pair.scale, pair.part, method, tiling, device)
+    work = _Work(pair, method, device, token)
+    layer: Layer = {work.model_key: (method.for_pair, pair)}
+    if isinstance(method, TileFit):
+        check = work.add_blended_tiles(layer, method, method.blended(pair, tiling))
+    else:
+        check = work.add_tiles(layer, tiling)
     arrays = [raster.raw for raster in (pair.source, pair.guide.guide) if isinstance(raster, ArrayRaster)]
-    graph = HighLevelGraph.from_collections(name, layer, dependencies=arrays)
+    graph = HighLevelGraph.from_collections(work.name, layer, dependencies=arrays)
+    # The fit's task is of the target's layer: what computes both together fits once.
+    gain = f"mmsr-guide-gain-{token}"
+    with_gain = HighLevelGraph(
+        {**graph.layers, gain: {(gain,): (_gain, check)}}, {**graph.dependencies, gain: {work.name}}
+    )
     chunks = tuple(
         tuple(size * factor for size in sizes)
         for sizes, factor in zip(tiling.chunks, (pair.scale.y, pair.scale.x), strict=True)
     )
-    return da.Array(graph, name, chunks, meta=np.empty((0, 0), np.float32))
+    return LazyTarget(
+        da.Array(graph, work.name, chunks, meta=np.empty((0, 0), np.float32)),
+        da.Array(with_gain, gain, (), meta=np.empty((), np.float64)),
+    )
+
+
+class _Work:
+    """The tasks of one target."""
+
+    def __init__(self, pair: Pair, method: ModelSource, device: str, token: str) -> None:
+        self.pair, self.method, self.device, self.token = pair, method, device, token
+        self.name, self.model_key = f"mmsr-target-{token}", f"mmsr-model-{token}"
+        self.source = _Reads(f"mmsr-source-{token}", pair.source)
+        self.guide = _Reads(f"mmsr-guide-{token}", pair.guide.guide)
+
+    def add_tiles(self, layer: Layer, tiling: Tiling) -> Hashable:
+        """Add a task a tile; return the key of what is known of the guide."""
+        for tile, at in zip(tiling, _places(tiling), strict=True):
+            work = _TileTask(tile, self._native(tile), self.pair.guide.warper, self.device, self.method)
+            layer[self.name, *at] = (work, self.model_key, *self._add_reads(layer, tile, at))
+        check = f"mmsr-guide-check-{self.token}"
+        layer[check] = (check_of, self.model_key)
+        return check
+
+    def add_blended_tiles(self, layer: Layer, method: TileFit, blended: BlendedTiling) -> Hashable:
+        """Add two tasks a tile: fit and predict, then blend and make consistent."""
+        places = _places(blended.tiling)
+        predicted, checked = f"mmsr-predicted-{self.token}", f"mmsr-checked-{self.token}"
+        for tile, at in zip(blended.predictions, places, strict=True):
+            bands = self.pair.guide.guide.bands
+            work = _PredictTask(tile, self._native(tile), self.pair.guide.warper, bands, method)
+            layer[predicted, tile.index] = (work, self.model_key, *self._add_reads(layer, tile, at))
+            layer[checked, tile.index] = (_check_of_tile, (predicted, tile.index))
+        together = f"mmsr-guide-check-{self.token}"
+        tiles = [(checked, index) for index in range(len(blended))]
+        layer[together] = (method.check, self.model_key, tiles, self.pair)
+        finished = _Reads(f"mmsr-blended-source-{self.token}", self.pair.source)
+        for tile, at in zip(blended.targets, places, strict=True):
+            indexes = blended.contributors(tile.read)
+            layer[self.name, *at] = (
+                _FinishTask(tile, blended, tuple(indexes), method),
+                finished.add(layer, at, tile.read),
+                [(predicted, index) for index in indexes],
+                together,
+            )
+        return together
+
+    def _native(self, tile: Tile) -> Window:
+        return self.pair.guide.native_window(tile.read.refined(self.pair.scale))
+
+    def _add_reads(self, layer: Layer, tile: Tile, at: tuple[int, int]) -> tuple[Key, Key]:
+        return self.source.add(layer, at, tile.read), self.guide.add(layer, at, self._native(tile))
+
+
+def _places(tiling: Tiling) -> list[tuple[int, int]]:
+    rows, columns = tiling.chunks
+    return list(product(range(len(rows)), range(len(columns))))
+
+
+def _gain(check: GuideCheck) -> NDArray[np.float64]:
+    return np.array(math.nan if check.gain is None else check.gain)
+
+
+def _check_of_tile(prediction: TilePrediction) -> GuideCheck:
+    return prediction.check
 
 
 @dataclass(frozen=True, slots=True)
 class _TileTask:
-    """Everything of a tile's work but its pixels and the net."""
+    """Everything of a tile's work but its pixels and the model."""
 
     tile: Tile
     native: Window
     """The guide's pixels it needs."""
     warper: GridWarp
     device: str
+    method: ModelSource
 
-    def __call__(self, net: FittedNet, source: Pixels, guide: Pixels) -> NDArray[np.float32]:
+    def __call__(self, model: Model, source: Pixels, guide: Pixels) -> NDArray[np.float32]:
         """Return the tile's target; one torch thread on a CPU, because dask runs as many tasks as there are cores."""
         with torch_threads(1):
-            on_grid = self.warper.warp(guide, self.native, self.tile.read.refined(net.scale))
-            return Upsampler.of(net, self.device).upsample(self.tile, source, on_grid)
+            on_grid = self.warper.warp(guide, self.native, self.tile.read.refined(model.scale))
+            upsampler = Upsampler.of(self.method.chosen(model), self.device, consistent=self.method.consistent)
+            return upsampler.upsample(self.tile, source, on_grid)
+
+
+@dataclass(frozen=True, slots=True)
+class _PredictTask:
+    """A tile's own fit and its prediction, but its pixels and where it begins from."""
+
+    tile: Tile
+    native: Window
+    warper: GridWarp
+    guide_bands: tuple[str, ...]
+    method: TileFit
+
+    def __call__(self, base: Model, source: Pixels, guide: Pixels) -> TilePrediction:
+        """Fit and predict."""
+        on_grid = self.warper.warp(guide, self.native, self.tile.read.refined(base.scale))
+        return self.method.predict(base, self.tile, source, on_grid, self.guide_bands)
+
+
+@dataclass(frozen=True, slots=True)
+class _FinishTask:
+    """A tile's blend, but its source and its neighbours' predictions."""
+
+    tile: Tile
+    blended: BlendedTiling
+    contributors: tuple[int, ...]
+    method: TileFit
+
+    def __call__(self, source: Pixels, predictions: list[TilePrediction], check: GuideCheck) -> NDArray[np.float32]:
+        """Return the tile's target."""
+        by_index = dict(zip(self.contributors, predictions, strict=True))
+        return finish_tile(self.blended, self.tile, source, by_index, smooth=self.method.falls_back(check))
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +189,7 @@ class _Reads:
     name: str
     raster: Raster
 
-    def add(self, layer: dict[Hashable, Any], at: tuple[int, int], window: Window) -> Key:
+    def add(self, layer: Layer, at: tuple[int, int], window: Window) -> Key:
         """Add the task that reads a window and return its key."""
         key = (self.name, *at)
         match self.raster:

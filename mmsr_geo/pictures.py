@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import LightSource
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from matplotlib_scalebar.scalebar import ScaleBar
@@ -32,18 +34,22 @@ class Map:
     bands: tuple[str, str, str] = ("red", "green", "blue")
 
 
-def draw_maps(maps: list[Map], path: Path, *, title: str, columns: int = 3) -> None:
-    """Write the panels as one PNG, row by row."""
+def draw_maps(maps: Sequence[Map | None], path: Path, *, title: str, columns: int = 3) -> None:
+    """Write the panels as one PNG, row by row; None leaves a place empty."""
     rows = -(-len(maps) // columns)
-    height, width = maps[0].values.shape[-2:]
+    height, width = next(panel for panel in maps if panel is not None).values.shape[-2:]
     side = 3.6
-    figure = Figure(figsize=((side + 1.0) * columns, (side * height / width + 0.35) * rows + 0.6), dpi=110)
+    high = (side * height / width + 0.35) * rows + 0.6
+    figure = Figure(figsize=((side + 1.0) * columns, high), dpi=110)
     FigureCanvasAgg(figure)
     figure.suptitle(title, fontsize=13, fontweight="bold")
     panels = figure.subplots(rows, columns, squeeze=False)
-    figure.subplots_adjust(left=0.01, right=0.94, bottom=0.02, top=0.9, wspace=0.3, hspace=0.12)
+    figure.subplots_adjust(left=0.01, right=0.94, bottom=0.15 / high, top=1 - 0.85 / high, wspace=0.3, hspace=0.12)
     for axes, panel in zip(panels.flat, maps, strict=False):
-        _draw(axes, panel)
+        if panel is None:
+            axes.set_visible(False)
+        else:
+            _draw(axes, panel)
     for axes in panels.flat[len(maps) :]:
         axes.set_visible(False)
     figure.savefig(path)
@@ -56,6 +62,28 @@ def shared_limits(values: Values, percentiles: tuple[float, float] = (1, 99)) ->
         return 0.0, 1.0
     low, high = np.percentile(finite, percentiles)
     return (float(low), float(high)) if high > low else (float(low) - 0.5, float(low) + 0.5)
+
+
+def relief(elevation: Values, pixel_m: tuple[float, float]) -> float:
+    """Return the exaggeration at which the steepest tenth of a surface's slopes reach 45 degrees.
+
+    So that seams and blocks are to be seen in flat land too; elevation and pixel_m as for `hillshade`.
+    """
+    down, across = np.gradient(elevation.astype(np.float64), *pixel_m)
+    slopes = np.hypot(down, across)
+    steepest = float(np.nanpercentile(slopes, 90)) if np.isfinite(slopes).any() else 0.0
+    return 1 / steepest if steepest > 0 else 1.0
+
+
+def hillshade(elevation: Values, pixel_m: tuple[float, float], exaggeration: float) -> Values:
+    """Light a surface from the north-west, 45 degrees high: (h, w) in metres → (h, w) in 0..1, NaN in holes.
+
+    pixel_m: metres a pixel spans down and across.
+    """
+    light = LightSource(azdeg=315, altdeg=45)
+    filled = np.where(np.isfinite(elevation), elevation, np.nanmean(elevation) if np.isfinite(elevation).any() else 0)
+    lit: Values = light.hillshade(filled, vert_exag=exaggeration, dx=pixel_m[1], dy=pixel_m[0])
+    return np.where(np.isfinite(elevation), lit, np.nan)
 
 
 def _draw(axes: Axes, panel: Map) -> None:

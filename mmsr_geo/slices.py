@@ -20,6 +20,10 @@ from mmsr_geo.raster.writing import output_nodata, with_nodata
 BAND_DIMS = ("band", "bands", "variable")
 """Names of the dim that holds a guide's bands; any other is matched with the source's."""
 _NODATA_ATTRS = ("_FillValue", "missing_value")
+_GAIN_ATTRS = {
+    "long_name": "share of the bicubic interpolation's error that the guide took away, one level down",
+    "units": "1",
+}
 _STALE_ATTRS = ("STATISTICS_", "valid_range", "valid_min", "valid_max", "actual_range", "dtype")
 """Attributes that speak of the source's pixels, not of the target's."""
 
@@ -82,8 +86,13 @@ def guide_for(guide: Any, part: xr.DataArray) -> Any:  # noqa: ANN401  (what ope
     return guide
 
 
-def target_array(source: xr.DataArray, targets: Sequence[da.Array], grid: GeoBox) -> xr.DataArray:
-    """Put the slices' targets (H, W; NaN in holes) together as the source is: dims, coordinates, attrs, name, holes."""
+def target_array(
+    source: xr.DataArray, targets: Sequence[da.Array], grid: GeoBox, guide_gains: Sequence[da.Array] | None = None
+) -> xr.DataArray:
+    """Put the slices' targets (H, W; NaN in holes) together as the source is: dims, coordinates, attrs, name, holes.
+
+    guide_gains: a 0-d array a slice; they become the coordinate `guide_gain`.
+    """
     dims = _extra_dims(source)
     y, x = source.rio.y_dim, source.rio.x_dim
     shape = tuple(source.sizes[dim] for dim in dims)
@@ -109,6 +118,9 @@ def target_array(source: xr.DataArray, targets: Sequence[da.Array], grid: GeoBox
                 for dim, axis in axes.items()
             }
         )
+    if guide_gains is not None:
+        gains = da.stack(guide_gains).reshape(shape) if dims else guide_gains[0]
+        target = target.assign_coords({"guide_gain": (dims, gains, _GAIN_ATTRS)})
     target = target.rio.set_spatial_dims(x_dim=x, y_dim=y)
     mapping = source.rio.grid_mapping
     target = target.rio.write_crs(source.rio.crs, grid_mapping_name=mapping)

@@ -1,8 +1,7 @@
-"""The way of one window: normalise, predict, make consistent, mask. Arrays in, array out; no file, no graph."""
+"""The way of one window: predict, make consistent, mask. Arrays in, array out; no file, no graph."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -13,70 +12,66 @@ from torch import Tensor
 
 from mmsr_geo.errors import OptionError
 from mmsr_geo.geometry import Halo, Scale, Tile, Window
+from mmsr_geo.model import Model, Predictor
 from mmsr_geo.network.degradation import (
     BICUBIC_SUPPORT_PX,
     CONSISTENCY_SUPPORT_PX,
     FILL_PX,
     bicubic,
+    fill_holes,
     make_consistent,
     nearest,
 )
-from mmsr_geo.network.features import FEATURE_SUPPORT_PX, PER_BAND, guide_features
-from mmsr_geo.network.fitted import FittedNet
-from mmsr_geo.network.mmsr import MmsrNet, NetParams, Support
 from mmsr_geo.network.samples import Sample
 from mmsr_geo.raster.pixels import Pixels
 
-Predictor = Callable[[Tensor, Tensor], Tensor]
 
+def sample_of(source: Pixels, guide: Pixels, row: int = 0, col: int = 0) -> Sample:
+    """Bring a window's pixels to torch: source (1, h, w) and guide (C, H, W) with their masks.
 
-def sample_of(source: Pixels, guide: Pixels) -> Sample:
-    """Bring a window's pixels to torch: source (1, h, w) and guide (C, H, W) with their masks."""
+    row, col: where the window begins in the raster, in source pixels.
+    """
     return Sample(
         source=torch.from_numpy(source.values[0]),
         source_valid=torch.from_numpy(source.valid),
         guide=torch.from_numpy(guide.values),
         guide_valid=torch.from_numpy(guide.valid),
+        row=row,
+        col=col,
     )
 
 
-def halo_of(support: Support, scale: Scale) -> Halo:
+def halo_of(reach: Halo, *, consistent: bool = True) -> Halo:
     """Return what a tile must read around itself, in source pixels.
 
-    The correction of a window depends on the prediction CONSISTENCY_SUPPORT_PX around it; that prediction on the guide
-    and the source as far as the network and the guide's features see, or as far as a bicubic interpolation does where
-    the guide is missing.
+    A prediction depends on the source and the guide as far as the model reaches, or as far as a bicubic interpolation
+    does where the guide is missing. A target that is made consistent depends on the prediction CONSISTENCY_SUPPORT_PX
+    around it, in addition.
     """
-
-    def along(factor: int) -> int:
-        guide = math.ceil((support.guide_px + FEATURE_SUPPORT_PX) / factor)
-        source = math.ceil(support.source_target_px / factor) + support.source_px + FILL_PX
-        return CONSISTENCY_SUPPORT_PX + max(guide, source, BICUBIC_SUPPORT_PX + FILL_PX)
-
-    return Halo(along(scale.y), along(scale.x))
-
-
-def net_halo(guide_bands: int, scale: Scale) -> Halo:
-    """Return the halo of a net for so many guide bands, before it is fitted."""
-    with torch.device("meta"):
-        return halo_of(MmsrNet(NetParams(PER_BAND * guide_bands)).support, scale)
+    around = CONSISTENCY_SUPPORT_PX if consistent else 0
+    return Halo(*(around + max(side, BICUBIC_SUPPORT_PX + FILL_PX) for side in (reach.y, reach.x)))
 
 
 @dataclass(frozen=True, slots=True)
 class Upsampler:
-    """A fitted net at work on a device: the function that turns a tile's pixels into its target."""
+    """A model at work on a device: the function that turns a tile's pixels into its target."""
 
-    net: FittedNet
-    network: Predictor
-    halo: Halo
+    model: Model
+    predictor: Predictor
     device: torch.device
+    consistent: bool = True
+    """Whether the prediction is corrected so that its block means are the source."""
 
     @classmethod
-    def of(cls, net: FittedNet, device: str = "auto") -> Upsampler:
-        """Build the network on `device`: auto (a GPU where there is one), cpu, cuda or cuda:N."""
+    def of(cls, model: Model, device: str = "auto", *, consistent: bool = True) -> Upsampler:
+        """Put the model to work on `device`: auto (a GPU where there is one), cpu, cuda or cuda:N."""
         where = resolve_device(device)
-        network = net.network(where)
-        return cls(net, network, halo_of(network.support, net.scale), where)
+        return cls(model, model.predictor(where), where, consistent)
+
+    @property
+    def halo(self) -> Halo:
+        """What a tile must read around itself, in source pixels."""
+        return halo_of(self.model.reach, consistent=self.consistent)
 
     def upsample(self, tile: Tile, source: Pixels, guide: Pixels) -> NDArray[np.float32]:
         """Return the target of a tile's core, (H, W) float32 in the source's units, NaN where the source is a hole.
@@ -85,15 +80,37 @@ class Upsampler:
         Where the memory of the device does not hold the window it is halved, as often as it takes; the result is the
         same, because a part of a tile is a tile.
         """
-        sample = sample_of(source, guide)
-        scale = self.net.scale
+        sample = sample_of(source, guide, tile.read.row, tile.read.col)
+        scale = self.model.scale
         target = np.empty(tile.core.refined(scale).shape, np.float32)
+        for part, values in self._by_parts(tile, sample, self._upsample_window):
+            target[part.relative_to(tile.core).refined(scale).slices] = values.float().cpu().numpy()
+        return target
+
+    def predict(self, tile: Tile, source: Pixels, guide: Pixels) -> NDArray[np.float32]:
+        """Return the prediction of a tile's core before it is made consistent or masked, (H, W) float32.
+
+        Where the guide is a hole it is the bicubic interpolation. What is to be blended with its neighbours comes from
+        here; `finish` makes a target of it.
+        """
+        sample = sample_of(source, guide, tile.read.row, tile.read.col)
+        scale = self.model.scale
+        prediction = np.empty(tile.core.refined(scale).shape, np.float32)
+        for part, values in self._by_parts(tile, sample, self._predict_window):
+            prediction[part.relative_to(tile.core).refined(scale).slices] = values.float().cpu().numpy()
+        return prediction
+
+    def _by_parts(
+        self, tile: Tile, sample: Sample, work: Callable[[Sample, Window], Tensor]
+    ) -> Iterator[tuple[Window, Tensor]]:
+        """Yield the parts of a tile's core and what comes of them, as large as the device's memory holds."""
         parts = [tile.core]
         while parts:
             part = parts.pop()
             read = part.padded(self.halo, tile.read)
             try:
-                values = self._upsample_window(_cut(sample, read.relative_to(tile.read), scale), part.relative_to(read))
+                cut = sample.cut(read.relative_to(tile.read), self.model.scale)
+                values = work(cut.to(self.device), part.relative_to(read))
             except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
                 if not _is_out_of_memory(error) or part.shape == (1, 1):
                     raise
@@ -101,33 +118,46 @@ class Upsampler:
                     torch.cuda.empty_cache()
                 parts.extend(_halves(part))
                 continue
-            target[part.relative_to(tile.core).refined(scale).slices] = values.cpu().numpy()
-        return target
+            yield part, values
 
     @torch.inference_mode()
     def _upsample_window(self, sample: Sample, core: Window) -> Tensor:
-        """Return (H, W) float32 of `core`, a window in source pixels of the sample."""
-        scale, statistics = self.net.scale, self.net.statistics
-        valid = sample.source_valid.to(self.device)
-        if not bool(valid[core.slices].any()):
-            return torch.full(core.refined(scale).shape, torch.nan)
-        guide_valid = sample.guide_valid.to(self.device)
-        source = statistics.normalise_source(sample.source.to(self.device), valid)
-        bands = statistics.normalise_guide(sample.guide.to(self.device), guide_valid)
-        guide = guide_features(bands, guide_valid)
-        if bool(guide_valid.any()):
-            prediction = self.network(guide[None].contiguous(memory_format=torch.channels_last), source[None, None])[
-                0, 0
-            ]
-        else:
-            prediction = torch.zeros(guide_valid.shape, device=self.device)
-        if not bool(guide_valid.all()):
-            prediction = torch.where(guide_valid, prediction, bicubic(source, scale))
-        exact = torch.where(valid, statistics.centred_source(sample.source.to(self.device)), source.double())
-        target = make_consistent(prediction, exact, valid, scale)[core.refined(scale).slices]
-        target = target * statistics.source_spread + statistics.source_centre
-        hole = ~nearest(valid[core.slices], scale)
-        return target.masked_fill(hole, torch.nan).float()
+        """Return (H, W) float64 of `core`, a window in source pixels of the sample."""
+        if not bool(sample.source_valid[core.slices].any()):
+            return torch.full(core.refined(self.model.scale).shape, torch.nan)
+        return finish(self._prediction(sample), sample, self.model.scale, core, consistent=self.consistent)
+
+    @torch.inference_mode()
+    def _predict_window(self, sample: Sample, core: Window) -> Tensor:
+        return self._prediction(sample)[core.refined(self.model.scale).slices]
+
+    def _prediction(self, sample: Sample) -> Tensor:
+        """Return (H, W) float64: the model's word, the bicubic interpolation where it has none."""
+        if not self.model.uses_guide:
+            return self.predictor(sample)
+        known = sample.guide_valid
+        if bool(known.all()):
+            return self.predictor(sample)
+        smooth = bicubic(filled_source(sample), self.model.scale)
+        return torch.where(known, self.predictor(sample), smooth) if bool(known.any()) else smooth
+
+
+def finish(prediction: Tensor, sample: Sample, scale: Scale, core: Window, *, consistent: bool) -> Tensor:
+    """Make a prediction the target of `core`: consistent if asked for, NaN where the source is a hole.
+
+    prediction: (H, W) of the whole sample. Returns (H, W) float64 of the core, a window in source pixels of the sample.
+    """
+    valid = sample.source_valid
+    if consistent:
+        prediction = make_consistent(prediction, filled_source(sample), valid, scale)
+    hole = ~nearest(valid[core.slices], scale)
+    return prediction[core.refined(scale).slices].double().masked_fill(hole, torch.nan)
+
+
+def filled_source(sample: Sample) -> Tensor:
+    """Return the sample's source, (h, w) float64, its holes filled from beside them as far as interpolations look."""
+    zero = torch.zeros((), dtype=torch.float64, device=sample.source.device)
+    return fill_holes(torch.where(sample.source_valid, sample.source.double(), zero), sample.source_valid)
 
 
 def resolve_device(device: str) -> torch.device:
@@ -145,17 +175,6 @@ def resolve_device(device: str) -> torch.device:
     if resolved.type not in {"cpu", "cuda"}:
         raise OptionError(f"the device {device!r} is not supported: choose auto, cpu or cuda")
     return resolved
-
-
-def _cut(sample: Sample, window: Window, scale: Scale) -> Sample:
-    rows, columns = window.slices
-    target_rows, target_columns = window.refined(scale).slices
-    return Sample(
-        sample.source[rows, columns],
-        sample.source_valid[rows, columns],
-        sample.guide[:, target_rows, target_columns],
-        sample.guide_valid[target_rows, target_columns],
-    )
 
 
 def _halves(window: Window) -> Iterator[Window]:

@@ -23,6 +23,7 @@ from torch import Tensor
 from mmsr_geo.errors import OptionError, PixelError
 from mmsr_geo.geometry import Halo, Scale, Window
 from mmsr_geo.network import fitting
+from mmsr_geo.network.checking import held_out
 from mmsr_geo.network.degradation import bicubic, degrade
 from mmsr_geo.network.fitted import FittedNet
 from mmsr_geo.network.fitting import FitParams, Progress, fit_samples, no_progress, torch_threads
@@ -163,7 +164,9 @@ def test_the_net_holds_what_it_was_fitted_for(samples: list[Sample]) -> None:
     net.check_weights()
 
 
-@pytest.mark.parametrize(("first_stage", "gain", "kept"), [(True, 0, True), (None, math.inf, True), (None, 0, False)])
+@pytest.mark.parametrize(
+    ("first_stage", "gain", "kept"), [(True, math.inf, True), (None, -math.inf, True), (None, math.inf, False)]
+)
 def test_the_first_stage_is_forced_or_judged_and_recorded(
     monkeypatch: pytest.MonkeyPatch,
     first_stage: bool | None,  # noqa: FBT001  (parametrised)
@@ -178,7 +181,8 @@ def test_the_first_stage_is_forced_or_judged_and_recorded(
     assert record["first_stage"] is kept
     assert record["steps"] == 9
     assert math.isfinite(record["first_stage_loss"])
-    assert record["held_out_error_to_bicubic"] > 0
+    assert net.check.gain is not None
+    assert math.isfinite(net.check.gain)
     assert stages == ["first stage"] * 10 + ["fit"] * (record["steps"] + 1)
 
 
@@ -197,7 +201,7 @@ def test_without_a_first_stage_none_is_run(first_stage: bool | None) -> None:  #
 
 def test_a_first_stage_that_is_dropped_leaves_no_trace(monkeypatch: pytest.MonkeyPatch) -> None:
     """It starts again from the same fresh weights and draws the same patches as if it had not been."""
-    monkeypatch.setattr(fitting, "FIRST_STAGE_GAIN", 0)
+    monkeypatch.setattr(fitting, "FIRST_STAGE_GAIN", math.inf)
     params = FitParams(steps=3, patch_px=16, threads=1)
     dropped, never = (fit([scene(34, 33, TWO)], TWO, replace(params, first_stage=first)) for first in (None, False))
     assert dropped.provenance["fit"]["first_stage_loss"] > 0
@@ -206,7 +210,7 @@ def test_a_first_stage_that_is_dropped_leaves_no_trace(monkeypatch: pytest.Monke
 
 def test_held_out_blocks_are_a_seventh_whole_blocks_one_level_down_and_everywhere() -> None:
     for scale in (TWO, THREE, Scale(16, 16), Scale(1, 5)):
-        held = fitting._held_out((224, 240), scale)
+        held = held_out((224, 240), scale)
         assert float(held.float().mean()) == pytest.approx(1 / 7, abs=0.04)
         height, width = 224 // scale.y * scale.y, 240 // scale.x * scale.x
         shares = degrade(held[:height, :width].float(), scale)
@@ -218,7 +222,7 @@ def test_held_out_blocks_are_a_seventh_whole_blocks_one_level_down_and_everywher
 def a_fit(sample: Sample, scale: Scale, params: FitParams = SHORT) -> fitting._Fit:
     statistics = Statistics.of([sample])
     layers = fitting._Layers.of(sample, statistics, scale, torch.device("cpu"))
-    return fitting._Fit(2, [layers], scale, params, no_progress, 0)
+    return fitting._Fit([layers], scale, params, no_progress, 0)
 
 
 def test_the_first_stage_asks_for_no_held_out_pixel_and_no_hole() -> None:
@@ -263,7 +267,7 @@ def test_the_second_stage_asks_where_most_of_the_guide_is_valid_and_the_patchs_c
 def test_the_first_stage_is_judged_by_its_error_over_the_bicubics(monkeypatch: pytest.MonkeyPatch) -> None:
     """A network that says the bicubic scores 1, one that says the truth scores 0, half way between scores a half."""
     sample = with_holes(scene(64, 66, TWO), source=0.02)
-    work = a_fit(sample, TWO)
+    work = a_fit(sample, TWO, replace(SHORT, over_bicubic=False))
     truth = work.layers[0].source[None, None]
 
     def saying(share: float) -> Callable[[Tensor, Tensor], Tensor]:
@@ -271,11 +275,11 @@ def test_the_first_stage_is_judged_by_its_error_over_the_bicubics(monkeypatch: p
 
     for share in (1.0, 0.5, 0.0):
         monkeypatch.setattr(work, "network", saying(share))
-        assert work._held_out_error_ratio() == pytest.approx(share, abs=0.05 * share + 1e-3)
+        assert work._checked().gain == pytest.approx(1 - share, abs=0.05 * share + 1e-3)
 
 
 def test_where_nothing_is_held_out_there_is_no_judgement() -> None:
-    assert a_fit(scene(8, 8, TWO), TWO)._held_out_error_ratio() is None
+    assert a_fit(scene(8, 8, TWO), TWO)._checked().gain is None
 
 
 @pytest.mark.parametrize("scale", [TWO, Scale(4, 4), Scale(1, 3)])
@@ -292,12 +296,12 @@ def test_a_first_stage_forced_on_a_source_too_small_for_it_is_refused() -> None:
         fit([scene(3, 5, Scale(4, 4))], Scale(4, 4), replace(SHORT, first_stage=True))
     net = fit([scene(3, 5, TWO)], TWO, replace(SHORT, steps=3, first_stage=True))
     assert net.provenance["fit"]["first_stage"] is True
-    assert net.provenance["fit"]["held_out_error_to_bicubic"] is None
+    assert net.check.verdict == "unknown"
 
 
 def test_a_source_valid_only_where_it_would_be_held_out_is_fitted_without_a_first_stage() -> None:
     sample = scene(40, 40, TWO)
-    only_held_out = replace(sample, source_valid=fitting._held_out((40, 40), TWO))
+    only_held_out = replace(sample, source_valid=held_out((40, 40), TWO))
     net = fit([only_held_out], TWO, replace(SHORT, steps=2, first_stage=None))
     assert net.provenance["fit"]["first_stage"] is False
     with pytest.raises(OptionError, match="nothing to learn from"):

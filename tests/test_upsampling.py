@@ -13,15 +13,17 @@ from numpy.typing import NDArray
 from scenes import scene, with_holes
 from torch import Tensor
 
+from mmsr_geo import upsampling
 from mmsr_geo.errors import OptionError
 from mmsr_geo.geometry import Halo, Scale, Tile, Tiling, Window
+from mmsr_geo.model import Predictor
 from mmsr_geo.network.degradation import CONSISTENCY_SUPPORT_PX, bicubic, degrade, fill_holes, make_consistent, nearest
 from mmsr_geo.network.features import FEATURE_SUPPORT_PX, guide_features
-from mmsr_geo.network.fitted import FittedNet
-from mmsr_geo.network.mmsr import MmsrNet, Support
+from mmsr_geo.network.fitted import FittedNet, NetPredictor, net_reach, reach_of
+from mmsr_geo.network.mmsr import MmsrNet, NetParams, Support
 from mmsr_geo.network.samples import Sample, Statistics
 from mmsr_geo.raster.pixels import Pixels
-from mmsr_geo.upsampling import Upsampler, halo_of, net_halo, resolve_device, sample_of
+from mmsr_geo.upsampling import Upsampler, halo_of, resolve_device, sample_of
 
 SCALE = Scale(3, 3)
 Target = NDArray[np.float32]
@@ -86,22 +88,20 @@ def target(upsampler: Upsampler, clean: Sample) -> Target:
 
 
 class Watched:
-    """A network that counts its calls, and may have too little memory for more than so many target pixels."""
+    """A predictor that counts its calls, and may have too little memory for more than so many target pixels."""
 
-    def __init__(self, network: object, most: int | None = None, error: BaseException | None = None) -> None:
-        assert isinstance(network, MmsrNet)
-        self.network, self.most, self.error = network, most, error
+    def __init__(self, predictor: Predictor, most: int | None = None, error: BaseException | None = None) -> None:
+        self.predictor, self.most, self.error = predictor, most, error
         self.tried = 0
         self.done: list[int] = []
 
-    def __call__(self, guide: Tensor, source: Tensor) -> Tensor:
-        size = guide.shape[-2] * guide.shape[-1]
+    def __call__(self, sample: Sample) -> Tensor:
+        size = sample.guide_valid.numel()
         self.tried += 1
         if self.error is not None and (self.most is None or size > self.most):
             raise self.error
         self.done.append(size)
-        prediction: Tensor = self.network(guide, source)
-        return prediction
+        return self.predictor(sample)
 
 
 def test_a_target_is_float32_on_the_target_grid_and_averages_to_its_source(target: Target, clean: Sample) -> None:
@@ -114,7 +114,8 @@ def test_a_target_is_float32_on_the_target_grid_and_averages_to_its_source(targe
 def test_a_target_is_what_the_network_says_made_consistent(
     fitted: FittedNet, upsampler: Upsampler, target: Target, clean: Sample
 ) -> None:
-    statistics = upsampler.net.statistics
+    assert isinstance(upsampler.model, FittedNet)
+    statistics = upsampler.model.statistics
     guide = (clean.guide - torch.tensor(statistics.guide_centre)[:, None, None]) / torch.tensor(
         statistics.guide_spread
     )[:, None, None]
@@ -161,8 +162,8 @@ def test_where_the_guide_is_missing_everywhere_the_target_is_the_consistent_bicu
     upsampler: Upsampler, clean: Sample, holes: float
 ) -> None:
     sample = with_holes(clean, source=holes, guide=1.1)
-    watched = Watched(upsampler.network)
-    result = upsampled(replace(upsampler, network=watched), sample)
+    watched = Watched(upsampler.predictor)
+    result = upsampled(replace(upsampler, predictor=watched), sample)
     assert watched.done == []
     valid, centre = sample.source_valid, float(clean.source.double().mean())
     filled = fill_holes(torch.where(valid, sample.source.double() - centre, torch.zeros(()).double()), valid)
@@ -193,9 +194,9 @@ def test_a_tile_of_holes_is_all_nan_and_costs_nothing(upsampler: Upsampler, clea
     valid = clean.source_valid.clone()
     valid[:, :20] = False
     sample = replace(clean, source_valid=valid)
-    watched = Watched(upsampler.network)
+    watched = Watched(upsampler.predictor)
     tile = Tile(0, Window(0, 0, 31, 20), whole_of(sample))
-    result = replace(upsampler, network=watched).upsample(tile, *pixels(sample))
+    result = replace(upsampler, predictor=watched).upsample(tile, *pixels(sample))
     assert result.shape == (93, 60)
     assert np.isnan(result).all()
     assert watched.done == []
@@ -253,8 +254,8 @@ def test_a_window_too_large_for_the_memory_is_halved_and_the_target_is_the_same(
     fitted: FittedNet, large: Sample, large_target: Target, error: BaseException, most_source_px: int, windows: int
 ) -> None:
     upsampler = for_pair(fitted, large)
-    watched = Watched(upsampler.network, most_source_px * SCALE.area, error)
-    result = upsampled(replace(upsampler, network=watched), large)
+    watched = Watched(upsampler.predictor, most_source_px * SCALE.area, error)
+    result = upsampled(replace(upsampler, predictor=watched), large)
     assert len(watched.done) >= windows
     np.testing.assert_allclose(result, large_target, rtol=0, atol=tolerance(large))
 
@@ -262,24 +263,25 @@ def test_a_window_too_large_for_the_memory_is_halved_and_the_target_is_the_same(
 def test_a_core_inside_its_halo_is_halved_too(fitted: FittedNet, large: Sample, large_target: Target) -> None:
     upsampler, core = for_pair(fitted, large), Window(14, 16, 7, 11)
     read = core.padded(upsampler.halo, whole_of(large))
-    watched = Watched(upsampler.network, read.height * read.width * SCALE.area - 1, OUT_OF_MEMORY[0])
-    result = replace(upsampler, network=watched).upsample(Tile(0, core, read), *pixels(cut(large, read)))
+    watched = Watched(upsampler.predictor, read.height * read.width * SCALE.area - 1, OUT_OF_MEMORY[0])
+    result = replace(upsampler, predictor=watched).upsample(Tile(0, core, read), *pixels(cut(large, read)))
     assert len(watched.done) == 2
     np.testing.assert_allclose(result, large_target[core.refined(SCALE).slices], rtol=0, atol=tolerance(large))
 
 
 @pytest.mark.parametrize(("height", "width"), [(1, 1), (1, 3), (2, 3), (5, 4)])
 def test_halving_goes_down_to_single_pixels_and_leaves_none_out(
-    upsampler: Upsampler, clean: Sample, height: int, width: int
+    monkeypatch: pytest.MonkeyPatch, upsampler: Upsampler, clean: Sample, height: int, width: int
 ) -> None:
-    watched = Watched(upsampler.network, SCALE.area, OUT_OF_MEMORY[0])
-    alone = replace(upsampler, network=watched, halo=Halo(0, 0))
+    watched = Watched(upsampler.predictor, SCALE.area, OUT_OF_MEMORY[0])
+    monkeypatch.setattr(upsampling, "halo_of", lambda *_, **__: Halo(0, 0))
+    alone = replace(upsampler, predictor=watched)
     assert np.isfinite(upsampled(alone, cut(clean, Window(3, 4, height, width)))).all()
     assert watched.done == [SCALE.area] * (height * width)
 
 
 def test_a_memory_too_small_for_one_pixel_is_an_error(upsampler: Upsampler, clean: Sample) -> None:
-    nothing_fits = replace(upsampler, network=Watched(upsampler.network, 0, OUT_OF_MEMORY[0]))
+    nothing_fits = replace(upsampler, predictor=Watched(upsampler.predictor, 0, OUT_OF_MEMORY[0]))
     with pytest.raises(torch.OutOfMemoryError, match="out of memory"):
         upsampled(nothing_fits, cut(clean, Window(0, 0, 4, 5)))
 
@@ -288,20 +290,20 @@ def test_a_memory_too_small_for_one_pixel_is_an_error(upsampler: Upsampler, clea
 def test_any_other_error_is_not_taken_for_a_full_memory(
     upsampler: Upsampler, clean: Sample, error: BaseException
 ) -> None:
-    failing = Watched(upsampler.network, None, error)
+    failing = Watched(upsampler.predictor, None, error)
     with pytest.raises(type(error), match=str(error)):
-        upsampled(replace(upsampler, network=failing), clean)
+        upsampled(replace(upsampler, predictor=failing), clean)
     assert failing.tried == 1
 
 
 def test_a_prediction_keeps_no_graph_and_leaves_autograd_on(upsampler: Upsampler, clean: Sample) -> None:
     modes: list[bool] = []
 
-    def watching(guide: Tensor, source: Tensor) -> Tensor:
+    def watching(sample: Sample) -> Tensor:
         modes.append(torch.is_grad_enabled())
-        return upsampler.network(guide, source)
+        return upsampler.predictor(sample)
 
-    upsampled(replace(upsampler, network=watching), clean)
+    upsampled(replace(upsampler, predictor=watching), clean)
     assert modes == [False]
     assert torch.is_grad_enabled()
     assert not torch.is_inference_mode_enabled()
@@ -320,11 +322,22 @@ def test_a_prediction_keeps_no_graph_and_leaves_autograd_on(upsampler: Upsampler
 def test_the_halo_holds_the_correction_and_the_prediction_it_needs(support: Support, scale: Scale, halo: Halo) -> None:
     """By hand: 9 source pixels, then the farther of 8 + 4 guide pixels and 5 target + 1 + 2 source pixels."""
     assert (CONSISTENCY_SUPPORT_PX, FEATURE_SUPPORT_PX) == (9, 4)
-    assert halo_of(support, scale) == halo
+    assert halo_of(reach_of(support, scale, features=True)) == halo
 
 
-def test_the_halo_of_a_network_is_known_without_its_weights(upsampler: Upsampler) -> None:
-    assert net_halo(2, SCALE) == upsampler.halo
+def test_what_is_not_made_consistent_needs_less_around_it() -> None:
+    reach = reach_of(Support(8, 5, 1), Scale(2, 2), features=True)
+    assert halo_of(reach, consistent=False) == Halo(6, 6)
+    assert halo_of(Halo(0, 0), consistent=False) == Halo(4, 4)
+
+
+def test_a_network_that_is_shown_the_bands_alone_looks_less_far() -> None:
+    assert reach_of(Support(8, 5, 1), Scale(2, 2), features=False) == Halo(6, 6)
+    assert reach_of(Support(40, 5, 1), Scale(4, 4), features=False) == Halo(10, 10)
+
+
+def test_the_reach_of_a_network_is_known_without_its_weights(upsampler: Upsampler) -> None:
+    assert net_reach(NetParams(6), SCALE, features=True) == upsampler.model.reach
 
 
 def test_a_sample_holds_a_windows_pixels_with_their_masks(clean: Sample) -> None:
@@ -375,8 +388,9 @@ def test_a_device_that_is_not_there_is_refused(
 
 def test_an_upsampler_is_made_of_a_net_and_a_device(fitted: FittedNet) -> None:
     made = Upsampler.of(fitted, "cpu")
-    assert (made.net.digest, made.device) == (fitted.digest, torch.device("cpu"))
-    assert isinstance(made.network, MmsrNet)
-    assert all(not parameter.is_meta for parameter in made.network.parameters())
+    assert (made.model.digest, made.device) == (fitted.digest, torch.device("cpu"))
+    assert isinstance(made.predictor, NetPredictor)
+    assert isinstance(made.predictor.network, MmsrNet)
+    assert all(not parameter.is_meta for parameter in made.predictor.network.parameters())
     with pytest.raises(OptionError):
         Upsampler.of(fitted, "abacus")

@@ -12,13 +12,16 @@ from pathlib import Path
 import numpy as np
 
 from mmsr_geo._version import __version__
+from mmsr_geo.errors import OptionError
 from mmsr_geo.geometry import Tiling
+from mmsr_geo.methods import ModelSource
+from mmsr_geo.model import Model
+from mmsr_geo.network.checking import GuideCheck
 from mmsr_geo.network.fitted import FittedNet
-from mmsr_geo.network.fitting import Progress, no_progress, torch_threads
+from mmsr_geo.network.fitting import Progress, no_progress
 from mmsr_geo.pair import Pair
 from mmsr_geo.raster.writing import CogWriter, output_nodata, with_nodata
-from mmsr_geo.scene import NetSource
-from mmsr_geo.upsampling import Upsampler
+from mmsr_geo.running import run_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,17 +29,26 @@ class Outcome:
     """What a job made."""
 
     path: Path
-    nets: tuple[FittedNet, ...]
-    """One for each band."""
+    models: tuple[Model, ...]
+    """One for each band, as it was fitted."""
+    checks: tuple[GuideCheck, ...]
+    """What is known of the guide, for each band."""
     scale: str
     shape_yx: tuple[int, int]
     tiles: int
     seconds: float
 
+    @property
+    def net(self) -> FittedNet:
+        """The first band's net; raises OptionError where it was made without one."""
+        if not isinstance(self.models[0], FittedNet):
+            raise OptionError(f"{self.path} was made without a scene's net: there is none to save")
+        return self.models[0]
+
 
 def write_target(  # noqa: PLR0913  (what a job is made of)
     pairs: Sequence[Pair],
-    net: NetSource,
+    method: ModelSource,
     tiling: Tiling,
     output: str | os.PathLike[str],
     *,
@@ -53,7 +65,8 @@ def write_target(  # noqa: PLR0913  (what a job is made of)
     started = time.monotonic()
     first = pairs[0]
     nodata = output_nodata(first.source.nodata)
-    nets: list[FittedNet] = []
+    models: list[Model] = []
+    checks: list[GuideCheck] = []
     with CogWriter(
         output,
         first.target_grid,
@@ -64,22 +77,22 @@ def write_target(  # noqa: PLR0913  (what a job is made of)
     ) as writer:
         for number, pair in enumerate(pairs, start=1):
             report = progress if len(pairs) == 1 else _labelled(progress, f"band {number} of {len(pairs)}: ")
-            fitted = net.for_pair(pair, report)
-            nets.append(fitted)
-            upsampler = Upsampler.of(fitted, device)
-            with torch_threads(threads):
-                for tile in tiling:
-                    report("predict", tile.index, len(tiling))
-                    target = with_nodata(upsampler.upsample(tile, *pair.read(tile.read)), nodata)
-                    place = tile.core.relative_to(pair.part).refined(pair.scale)
-                    writer.write(place, target[np.newaxis], bands=(number,))
-            report("predict", len(tiling), len(tiling))
+            model = method.for_pair(pair, report)
+            run = run_of(
+                pair, method, model, tiling, device=device, threads=threads, progress=report, scratch=writer.scratch
+            )
+            for tile, target in run.targets():
+                place = tile.core.relative_to(pair.part).refined(pair.scale)
+                writer.write(place, with_nodata(target, nodata)[np.newaxis], bands=(number,))
+            models.append(model)
+            checks.append(run.check)
         progress("write", 0, 1)
-        writer.finish(tags=_tags(pairs, nets, net))
+        writer.finish(tags=_tags(pairs, models, checks, method))
         progress("write", 1, 1)
     return Outcome(
         Path(output),
-        tuple(nets),
+        tuple(models),
+        tuple(checks),
         str(first.scale),
         first.target_grid.shape.yx,
         len(tiling) * len(pairs),
@@ -91,15 +104,22 @@ def _labelled(progress: Progress, label: str) -> Progress:
     return lambda stage, done, total: progress(label + stage, done, total)
 
 
-def _tags(pairs: Sequence[Pair], nets: Sequence[FittedNet], net: NetSource) -> dict[str, str]:
+def _tags(
+    pairs: Sequence[Pair], models: Sequence[Model], checks: Sequence[GuideCheck], method: ModelSource
+) -> dict[str, str]:
     """Say in the file how it came to be."""
     first = pairs[0]
-    options = {"scale": str(first.scale), "part": asdict(first.part), "net": net.description}
+    options = {"scale": str(first.scale), "part": asdict(first.part), **method.description}
+    used = ["bicubic+consistency" if method.falls_back(check) else str(options["method"]) for check in checks]
+    gains = ["" if check.gain is None else f"{check.gain:.4f}" for check in checks]
     return {
         "MMSR_GEO_VERSION": __version__,
         "MMSR_GEO_SOURCE": first.source.name,
         "MMSR_GEO_GUIDE": first.guide.guide.name,
-        "MMSR_GEO_NET": ",".join(fitted.digest for fitted in nets),
-        "MMSR_GEO_SEED": str(nets[0].provenance.get("fit", {}).get("seed", "")),
+        "MMSR_GEO_METHOD": ",".join(used),
+        "MMSR_GEO_NET": ",".join(model.digest for model in models),
+        "MMSR_GEO_SEED": str(options.get("seed", "")),
+        "MMSR_GEO_GUIDE_GAIN": ",".join(gains),
+        "MMSR_GEO_GUIDE_VERDICT": ",".join(check.verdict for check in checks),
         "MMSR_GEO_OPTIONS": json.dumps(options),
     }

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import tempfile
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from operator import index
 from pathlib import Path
@@ -17,16 +19,18 @@ from safetensors.torch import save_file
 
 from mmsr_geo._version import __version__
 from mmsr_geo.errors import MmsrError, NetFileError, OutputError
-from mmsr_geo.geometry import Scale
-from mmsr_geo.network.features import PER_BAND
-from mmsr_geo.network.mmsr import MmsrNet, NetParams
-from mmsr_geo.network.samples import Statistics
+from mmsr_geo.geometry import Halo, Scale, Window
+from mmsr_geo.network.checking import GuideCheck, Region
+from mmsr_geo.network.degradation import FILL_PX, bicubic
+from mmsr_geo.network.features import FEATURE_SUPPORT_PX, PER_BAND, guide_features
+from mmsr_geo.network.mmsr import MmsrNet, NetParams, Support
+from mmsr_geo.network.samples import Sample, Statistics
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 METADATA_KEY = "mmsr_geo"
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -38,7 +42,12 @@ class FittedNet:
     statistics: Statistics
     weights: dict[str, Tensor] = field(repr=False)
     guide_bands: tuple[str, ...]
-    """The guide's bands by name; the network is shown their features (`params.guide_bands` of them)."""
+    """The guide's bands by name; the network is shown them, or their features (`params.guide_bands` of them)."""
+    detail: float | None = None
+    """What the network's output is multiplied by and added to the bicubic interpolation, in the source's deviation;
+    None: its output is the whole target."""
+    check: GuideCheck = field(default_factory=GuideCheck)
+    """What the fit found out about whether the guide helped."""
     version: str = __version__
     provenance: dict[str, Any] = field(default_factory=dict)
     """How it came to be, as JSON values: inputs, options, seed, threads, stages and their last losses."""
@@ -50,6 +59,25 @@ class FittedNet:
         network.load_state_dict(self.weights, assign=True)
         return network.to(device=device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload,no-any-return]  # torch types no memory_format here
 
+    @property
+    def reach(self) -> Halo:
+        """Source pixels, beyond a target pixel's own, that its prediction depends on."""
+        return net_reach(self.params, self.scale, features=self.shows_features)
+
+    @property
+    def uses_guide(self) -> bool:
+        """A net does."""
+        return True
+
+    @property
+    def shows_features(self) -> bool:
+        """Whether the network is shown local contrast and edges beside the bands."""
+        return self.params.guide_bands != len(self.statistics.guide_centre)
+
+    def predictor(self, device: torch.device | str = "cpu") -> NetPredictor:
+        """Put the network to work on a device."""
+        return NetPredictor(self, self.network(device))
+
     def with_statistics(self, statistics: Statistics) -> FittedNet:
         """Return the same weights for another pair's statistics."""
         return replace(self, statistics=statistics)
@@ -57,7 +85,7 @@ class FittedNet:
     @property
     def digest(self) -> str:
         """A hash of what decides a prediction: shape, scale, statistics and weights."""
-        digest = hashlib.sha256(repr((self.params, self.scale, self.statistics)).encode())
+        digest = hashlib.sha256(repr((self.params, self.scale, self.statistics, self.detail)).encode())
         for name in sorted(self.weights):
             digest.update(name.encode())
             digest.update(self.weights[name].contiguous().numpy().tobytes())
@@ -78,6 +106,8 @@ class FittedNet:
             "scale": asdict(self.scale),
             "statistics": asdict(self.statistics),
             "guide_bands": list(self.guide_bands),
+            "detail": self.detail,
+            "check": asdict(self.check),
             "provenance": self.provenance,
         }
         weights = {name: tensor.contiguous() for name, tensor in self.weights.items()}
@@ -137,6 +167,8 @@ class FittedNet:
             ),
             weights=weights,
             guide_bands=tuple(map(str, description["guide_bands"])),
+            detail=None if description["detail"] is None else float(description["detail"]),
+            check=_check_from(description["check"]),
             version=str(description["version"]),
             provenance=dict(description["provenance"]),
         )
@@ -152,13 +184,71 @@ class FittedNet:
                 raise ValueError(f"{name} is {tuple(tensor.shape)} {tensor.dtype}")
             if not bool(torch.isfinite(tensor).all()):
                 raise ValueError(f"{name} holds values that are not finite")
-        counts = (
-            self.params.guide_bands,
-            PER_BAND * len(self.statistics.guide_centre),
-            PER_BAND * len(self.guide_bands),
+        bands = len(self.statistics.guide_centre)
+        if len(self.guide_bands) != bands or self.params.guide_bands not in {bands, PER_BAND * bands}:
+            raise ValueError(
+                f"it is shown {self.params.guide_bands} layers of the guide, has statistics for {bands} bands and "
+                f"{len(self.guide_bands)} names"
+            )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class NetPredictor:
+    """A net at work on a device: a window's pixels in, its prediction in the source's units out."""
+
+    net: FittedNet
+    network: Callable[[Tensor, Tensor], Tensor]
+
+    def __call__(self, sample: Sample) -> Tensor:
+        """Predict a window, (H, W) float64; where the guide is a hole what comes out means nothing."""
+        statistics = self.net.statistics
+        source = statistics.normalise_source(sample.source, sample.source_valid)
+        guide = statistics.normalise_guide(sample.guide, sample.guide_valid)
+        if self.net.shows_features:
+            guide = guide_features(guide, sample.guide_valid)
+        shown = guide[None].contiguous(memory_format=torch.channels_last)
+        prediction = drawn(self.network(shown, source[None, None])[0, 0], source, self.net.scale, self.net.detail)
+        return prediction.double() * statistics.source_spread + statistics.source_centre
+
+
+def drawn(output: Tensor, source: Tensor, scale: Scale, detail: float | None) -> Tensor:
+    """Turn a network's output (..., H, W) into a prediction: as it is, or as detail on the bicubic interpolation.
+
+    source: (..., h, w), without holes; all in the network's units.
+    """
+    return output if detail is None else bicubic(source, scale) + detail * output
+
+
+def net_reach(params: NetParams, scale: Scale, *, features: bool) -> Halo:
+    """Return how far a network of this shape looks, in source pixels: known before it is fitted."""
+    with torch.device("meta"):
+        support = MmsrNet(params).support
+    return reach_of(support, scale, features=features)
+
+
+def reach_of(support: Support, scale: Scale, *, features: bool) -> Halo:
+    """Turn a network's support into source pixels: the farther of what it needs of the guide and of the source."""
+
+    def along(factor: int) -> int:
+        guide = math.ceil((support.guide_px + (FEATURE_SUPPORT_PX if features else 0)) / factor)
+        source = math.ceil(support.source_target_px / factor) + support.source_px + FILL_PX
+        return max(guide, source)
+
+    return Halo(along(scale.y), along(scale.x))
+
+
+def _check_from(description: dict[str, Any]) -> GuideCheck:
+    return GuideCheck(
+        tuple(
+            Region(
+                Window(*(index(region["window"][side]) for side in ("row", "col", "height", "width"))),
+                index(region["judged_px"]),
+                float(region["net_squares"]),
+                float(region["smooth_squares"]),
+            )
+            for region in description["regions"]
         )
-        if len(set(counts)) != 1:
-            raise ValueError(f"{counts[0]} features of the guide, statistics for {counts[1]}, names for {counts[2]}")
+    )
 
 
 def _umask() -> int:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from statistics import fmean
-from typing import Any
+from typing import Any, Literal, Self
 
 import torch
 import torch.nn.functional as F  # noqa: N812  (torch's own convention)
@@ -16,21 +17,27 @@ from torch import Tensor
 from mmsr_geo.errors import OptionError, PixelError
 from mmsr_geo.geometry import Scale, Window
 from mmsr_geo.memory import cores
-from mmsr_geo.network.degradation import bicubic, degrade, degrade_valid, fill_holes, make_consistent
-from mmsr_geo.network.features import PER_BAND, guide_features
-from mmsr_geo.network.fitted import FittedNet
+from mmsr_geo.network.checking import SMALLEST_CHECKED_PX, GuideCheck, check_sample, held_out, interpolation_error
+from mmsr_geo.network.degradation import degrade, degrade_valid, fill_holes
+from mmsr_geo.network.features import guide_features
+from mmsr_geo.network.fitted import FittedNet, drawn
 from mmsr_geo.network.mmsr import MmsrNet, NetParams
 from mmsr_geo.network.samples import Sample, Statistics
 
 Progress = Callable[[str, int, int], None]
 """Called as progress(stage, done, total). What it raises ends the work: that is how to cancel."""
 
-SMALLEST_FIRST_STAGE_PX = 16
-"""Source pixels one level down, along the shorter side, below which there is too little to learn from."""
+STEPS = 300
+"""Steps of each stage, unless told otherwise."""
+PUBLISHED_STEPS = 1000
 FIRST_STAGE_GAIN = 0.5
-"""The first stage is kept where its error on blocks it has not seen is at most this part of the bicubic's."""
-HELD_OUT = 7
-"""One block of source pixels in so many is kept from the first stage, to judge it by."""
+"""The first stage is kept where it takes away at least this part of the bicubic's error on blocks it has not seen."""
+FAINTEST_DETAIL = 1e-4
+"""In the source's deviation: what a network that draws detail can draw at least."""
+SMOOTH = 0.2
+"""A source is smooth where, one level down, the interpolation's error is below this part of the source's deviation."""
+PUBLISHED_DECAY = 0.9998
+"""The published fit's learning rate falls by this factor every five steps."""
 MOST_THREADS = 8
 
 
@@ -42,33 +49,60 @@ def no_progress(stage: str, done: int, total: int) -> None:
 class FitParams:
     """How a net is fitted; the defaults were measured (docs/decisions/002-fit-defaults.md)."""
 
-    steps: int = 300
-    """Steps of each stage."""
+    steps: int | None = None
+    """Steps of each stage; None: as many as the method was measured with, 300 for ours."""
     first_stage: bool | None = None
-    """Whether supervised steps one level down come first; None: decided from the data."""
-    patch_px: int = 96
-    """A patch's side in target pixels."""
+    """Whether supervised steps one level down come first; None: decided from the data. Without them nothing is known of
+    whether the guide helped."""
+    patch_px: int | None = 96
+    """A patch's side in target pixels; None: the whole raster is one patch."""
     batch: int = 1
     """Patches a step."""
     lr: float = 0.001
-    """The peak of each stage's one-cycle learning rate."""
+    """The peak of each stage's one-cycle learning rate, or where the published schedule begins."""
+    schedule: Literal["one-cycle", "published"] = "one-cycle"
+    """How the learning rate goes: up to its peak and down to nothing, or almost constant, as published."""
+    guide_features: bool = True
+    """Whether the network is shown local contrast and edges beside the guide's bands."""
+    over_bicubic: bool | None = None
+    """Whether the network draws detail on the bicubic interpolation, not the whole target; None: where the source is so
+    smooth that the interpolation is nearly right."""
     guide_weight_decay: float = 5e-4
     """Weight decay on the guide branch, as published."""
+    adapt_steps: int = 50
+    """Steps that a scene's net takes on each tile where it is adapted to it."""
     threads: int | None = None
     """Torch threads on a CPU; None: as many as the cores of the machine where the fit is asked for, 8 at most. The
     number changes the order of sums, hence the fit, and is recorded."""
 
     def __post_init__(self) -> None:
         """Refuse what no fit can do."""
-        for name, smallest in (("steps", 1), ("patch_px", 8), ("batch", 1)):
-            if getattr(self, name) < smallest:
-                raise OptionError(f"{name} must be {smallest} or more, not {getattr(self, name)}")
+        for name, smallest in (("steps", 1), ("patch_px", 8), ("batch", 1), ("adapt_steps", 1)):
+            value = getattr(self, name)
+            if value is not None and value < smallest:
+                raise OptionError(f"{name} must be {smallest} or more, not {value}")
+        if self.schedule not in {"one-cycle", "published"}:
+            raise OptionError(f"schedule is one-cycle or published, not {self.schedule!r}")
         if not 0 < self.lr < 1:
             raise OptionError(f"lr must lie between 0 and 1, not {self.lr}")
         if not 0 <= self.guide_weight_decay < math.inf:
             raise OptionError(f"guide_weight_decay must be 0 or more, not {self.guide_weight_decay}")
         if self.threads is not None and self.threads < 1:
             raise OptionError(f"threads must be 1 or more, not {self.threads}")
+
+    @classmethod
+    def published(cls, steps: int = PUBLISHED_STEPS, threads: int | None = None) -> Self:
+        """Return the fit of Dong et al. (ECCV 2022): bands alone, the whole raster a step, a nearly constant rate."""
+        return cls(
+            steps=steps,
+            first_stage=False,
+            patch_px=None,
+            lr=0.002,
+            schedule="published",
+            guide_features=False,
+            over_bicubic=False,
+            threads=threads,
+        )
 
     @property
     def fixed_threads(self) -> int:
@@ -95,9 +129,15 @@ def fit_samples(  # noqa: PLR0913  (what is known of a fit, all of it recorded i
     """
     device = device or torch.device("cpu")
     statistics = Statistics.of(samples)
+    if params.patch_px is None and len(samples) > 1:
+        height, width = samples[0].guide_valid.shape
+        raise OptionError(
+            f"the published fit takes the whole raster at every step, and this one was too large to be read whole "
+            f"({len(samples)} parts of {height} x {width} target pixels were): give bounds, or fit tile by tile"
+        )
     with torch_threads(params.fixed_threads):
-        layers = [_Layers.of(sample, statistics, scale, device) for sample in samples]
-        fit = _Fit(len(statistics.guide_centre), layers, scale, params, progress, seed)
+        layers = [_Layers.of(sample, statistics, scale, device, features=params.guide_features) for sample in samples]
+        fit = _Fit(layers, scale, params, progress, seed)
         outcome = fit.run()
     record = {
         "seed": seed,
@@ -107,10 +147,50 @@ def fit_samples(  # noqa: PLR0913  (what is known of a fit, all of it recorded i
         "torch": torch.__version__,
         **outcome,
     }
-    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in fit.network.state_dict().items()}
     return FittedNet(
-        fit.network.params, scale, statistics, weights, guide_bands, provenance=(provenance or {}) | {"fit": record}
+        fit.network.params,
+        scale,
+        statistics,
+        _weights(fit.network),
+        guide_bands,
+        detail=fit.detail,
+        check=fit.check,
+        provenance=(provenance or {}) | {"fit": record},
     )
+
+
+def adapt_net(  # noqa: PLR0913  (a net, what it is to learn, and how)
+    net: FittedNet,
+    samples: Sequence[Sample],
+    params: FitParams,
+    *,
+    seed: int = 0,
+    device: torch.device | None = None,
+    progress: Progress = no_progress,
+) -> FittedNet:
+    """Take a few more steps at the true scale, on samples of one tile, with the net's own statistics.
+
+    Raises PixelError when no pixel is valid in source and guide.
+    """
+    device = device or torch.device("cpu")
+    with torch_threads(params.fixed_threads):
+        layers = [
+            _Layers.of(sample, net.statistics, net.scale, device, features=net.shows_features) for sample in samples
+        ]
+        fit = _Fit(layers, net.scale, params, progress, seed)
+        fit.network.load_state_dict(net.weights)
+        fit.detail = net.detail
+        fit.adapt()
+    return replace(net, weights=_weights(fit.network))
+
+
+def tile_seed(seed: int, index: int) -> int:
+    """Return the seed of one tile's fit."""
+    return int.from_bytes(hashlib.sha256(f"{seed} {index}".encode()).digest()[:4], "big")
+
+
+def _weights(network: MmsrNet) -> dict[str, Tensor]:
+    return {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
 
 
 @contextmanager
@@ -137,28 +217,32 @@ class _Layers:
     asked: Tensor
     """(h, w) bool: source and guide are valid."""
     guide: Tensor
-    """(3 C, H, W): the guide's features, 0 in holes."""
+    """(C or 3 C, H, W): what the network is shown of the guide, 0 in holes."""
     guide_below: Tensor
-    """(3 C, h, w): the features of the guide's means over source pixels."""
+    """(C or 3 C, h, w): the same of the guide's means over source pixels."""
     held_out: Tensor
     """(h, w) bool: kept from the first stage."""
+    corner: tuple[int, int]
+    """The first source row's and column's place in the raster."""
 
     @classmethod
-    def of(cls, sample: Sample, statistics: Statistics, scale: Scale, device: torch.device) -> _Layers:
+    def of(
+        cls, sample: Sample, statistics: Statistics, scale: Scale, device: torch.device, *, features: bool = True
+    ) -> _Layers:
         guide = statistics.normalise_guide(sample.guide, sample.guide_valid)
         below, share = degrade_valid(guide, sample.guide_valid, scale)
-        guide, below = guide_features(guide, sample.guide_valid), guide_features(below, share > 0.5)
+        if features:
+            guide, below = guide_features(guide, sample.guide_valid), guide_features(below, share > 0.5)
         source = statistics.normalise_source(sample.source, sample.source_valid)
         asked = sample.source_valid & (share > 0.5)
-        layers = (source, asked, guide, below, _held_out(asked.shape, scale))
-        return cls(*(layer.to(device) for layer in layers))
-
-
-def _held_out(shape: tuple[int, ...], scale: Scale) -> Tensor:
-    """Return (h, w) bool: blocks of about 8 x 8 source pixels, one in HELD_OUT, a knight's move apart."""
-    side_y, side_x = (factor * max(1, 8 // factor) for factor in (scale.y, scale.x))
-    row, column = torch.arange(shape[0]) // side_y, torch.arange(shape[1]) // side_x
-    return (row[:, None] * 3 + column) % HELD_OUT == HELD_OUT // 2
+        return cls(
+            source.to(device),
+            asked.to(device),
+            guide.to(device),
+            below.to(device),
+            held_out(asked.shape, scale).to(device),
+            (sample.row, sample.col),
+        )
 
 
 _Batch = tuple[Tensor, Tensor, Tensor, Tensor]
@@ -206,11 +290,14 @@ def _window_means(mask: Tensor, size_yx: tuple[int, int]) -> Tensor:
 class _Fit:
     """One fit under way: the network, what it learns from, and what is to be recorded."""
 
-    def __init__(  # noqa: PLR0913  (all that a fit is)
-        self, bands: int, layers: Sequence[_Layers], scale: Scale, params: FitParams, progress: Progress, seed: int
+    def __init__(
+        self, layers: Sequence[_Layers], scale: Scale, params: FitParams, progress: Progress, seed: int
     ) -> None:
         self.layers, self.scale, self.params, self.progress, self.seed = layers, scale, params, progress, seed
-        self.shape = NetParams(PER_BAND * bands)
+        self.shape = NetParams(len(layers[0].guide))
+        self.check = GuideCheck()
+        self.pixel_steps = 0
+        self.detail = self._detail()
         self._begin()
 
     def _begin(self) -> None:
@@ -225,16 +312,22 @@ class _Fit:
     def run(self) -> dict[str, Any]:
         """Fit; return what is to be recorded, as JSON values."""
         record: dict[str, Any] = {"first_stage": False}
-        steps = self.params.steps
+        steps = self.params.steps or STEPS
         if self._first_stage_possible():
             first = self._stage("first stage", steps, self._supervised_batch, self._supervised_sites())
-            gain = self._held_out_error_ratio()
-            kept = self.params.first_stage or (gain is not None and gain <= FIRST_STAGE_GAIN)
-            record |= {"first_stage": kept, "first_stage_loss": first, "held_out_error_to_bicubic": gain}
+            if self._checkable():
+                self.check = self._checked()
+            gain = self.check.gain
+            kept = self.params.first_stage or (gain is not None and gain >= FIRST_STAGE_GAIN)
+            record |= {"first_stage": kept, "first_stage_loss": first}
             if not kept:
                 self._begin()
         loss = self._stage("fit", steps, self._self_supervised_batch, self._self_supervised_sites())
-        return record | {"steps": steps, "loss": loss}
+        return record | {"steps": steps, "loss": loss, "pixel_steps": self.pixel_steps}
+
+    def adapt(self) -> None:
+        """Take the steps of a tile from the weights there are."""
+        self._stage("adapt", self.params.adapt_steps, self._self_supervised_batch, self._self_supervised_sites())
 
     def _stage(
         self,
@@ -251,28 +344,39 @@ class _Fit:
             {"params": others},
         ]
         optimiser = torch.optim.Adam(groups, lr=self.params.lr)
-        schedule = torch.optim.lr_scheduler.OneCycleLR(
-            optimiser, max_lr=self.params.lr, total_steps=steps, cycle_momentum=False
-        )
+        schedule = self._schedule(optimiser, steps)
         losses: list[Tensor] = []
         for step in range(steps):
             self.progress(name, step, steps)
             patches = [batch(*site) for site in sites.draw(self.params.batch, self.patches_generator)]
             guide, source, wanted, asked = (torch.stack(parts) for parts in zip(*patches, strict=True))
-            target = self.network(guide.contiguous(memory_format=torch.channels_last), source[:, None])[:, 0]
+            target = self._predict(guide.contiguous(memory_format=torch.channels_last), source)
             if target.shape != wanted.shape:
                 target = degrade(target, self.scale)
             loss = (F.l1_loss(target, wanted, reduction="none") * asked).sum() / asked.sum().clamp_min(1)
             optimiser.zero_grad(set_to_none=True)
             loss.backward()
+            self.pixel_steps += guide[:, 0].numel()
             optimiser.step()
             schedule.step()
             losses.append(loss.detach())
         self.progress(name, steps, steps)
         return fmean(float(loss) for loss in losses[-max(1, steps // 10) :])
 
+    def _schedule(self, optimiser: torch.optim.Optimizer, steps: int) -> torch.optim.lr_scheduler.LRScheduler:
+        if self.params.schedule == "published":
+            return torch.optim.lr_scheduler.StepLR(optimiser, step_size=5, gamma=PUBLISHED_DECAY)
+        return torch.optim.lr_scheduler.OneCycleLR(
+            optimiser, max_lr=self.params.lr, total_steps=steps, cycle_momentum=False
+        )
+
+    def _patch_px(self) -> int:
+        """Return a patch's side in target pixels, as large as the raster at most."""
+        height, width = self.layers[0].source.shape
+        return self.params.patch_px or max(height * self.scale.y, width * self.scale.x)
+
     def _self_supervised_sites(self) -> _Sites:
-        scale, patch = self.scale, self.params.patch_px
+        scale, patch = self.scale, self._patch_px()
         return _Sites([layer.asked for layer in self.layers], (max(1, patch // scale.y), max(1, patch // scale.x)))
 
     def _self_supervised_batch(self, sample: int, at: Window) -> _Batch:
@@ -286,7 +390,7 @@ class _Fit:
     def _supervised_sites(self) -> _Sites:
         """Patches one level down are counted in source pixels, a whole multiple of the scale along each side."""
         height, width = self.layers[0].source.shape
-        patch, scale = self.params.patch_px, self.scale
+        patch, scale = self._patch_px(), self.scale
         side_y, side_x = (max(min(patch, side) // s, 1) * s for side, s in ((height, scale.y), (width, scale.x)))
         return _Sites([layer.asked & ~layer.held_out for layer in self.layers], (side_y, side_x))
 
@@ -318,6 +422,23 @@ class _Fit:
         means, share = degrade_valid(truth, valid, self.scale)
         return fill_holes(means, share > 0.5)
 
+    def _predict(self, guide: Tensor, source: Tensor) -> Tensor:
+        """(B, C, H, W) and (B, h, w) → (B, H, W)."""
+        return drawn(self.network(guide, source[:, None])[:, 0], source, self.scale, self.detail)
+
+    def _detail(self) -> float | None:
+        """Return what the output is to be multiplied by on the interpolation; None: it is the whole target."""
+        if self.params.over_bicubic is False or min(self._shape_below()) < 1:
+            return None
+        squares = torch.cat([interpolation_error(layer.source, layer.asked, self.scale) for layer in self.layers])
+        size = float(squares.mean().sqrt()) if len(squares) else 0.0
+        wanted = self.params.over_bicubic or size < SMOOTH
+        return max(size, FAINTEST_DETAIL) if wanted else None
+
+    def _shape_below(self) -> tuple[int, int]:
+        height, width = self.layers[0].source.shape
+        return height // self.scale.y, width // self.scale.x
+
     def _first_stage_possible(self) -> bool:
         """Whether it is wanted, or undecided and there are pixels enough to learn from and to judge by.
 
@@ -326,38 +447,35 @@ class _Fit:
         if self.params.first_stage is False:
             return False
         height, width = self.layers[0].source.shape
-        below = min(height // self.scale.y, width // self.scale.x)
-        learnable = below >= 1 and any(bool((layer.asked & ~layer.held_out).any()) for layer in self.layers)
+        learnable = min(self._shape_below()) >= 1 and any(
+            bool((layer.asked & ~layer.held_out).any()) for layer in self.layers
+        )
         if self.params.first_stage and not learnable:
             raise OptionError(
                 f"first_stage=True finds nothing to learn from one level down: the source's {height} x {width} pixels "
                 f"are too few at scale {self.scale}, or holes; leave first_stage to be decided from the data"
             )
+        return bool(self.params.first_stage) or (learnable and self._checkable())
+
+    def _checkable(self) -> bool:
+        """Whether there are pixels enough one level down, and held-out ones among them, to tell if the guide helps."""
         judged = any(bool((layer.asked & layer.held_out).any()) for layer in self.layers)
-        return bool(self.params.first_stage) or (below >= SMALLEST_FIRST_STAGE_PX and learnable and judged)
+        return min(self._shape_below()) >= SMALLEST_CHECKED_PX and judged
 
-    @torch.inference_mode()
-    def _held_out_error_ratio(self) -> float | None:
-        """Return the RMSE one level down on blocks the first stage has not seen, over the consistent bicubic's.
-
-        None where no pixel is held out.
-        """
-        judged_px = 0
-        squares = torch.zeros(2, dtype=torch.float64)
-        for layer in self.layers:
-            height, width = (
-                side // s * s for side, s in zip(layer.source.shape, (self.scale.y, self.scale.x), strict=True)
+    def _checked(self) -> GuideCheck:
+        """Judge the first stage on the blocks that it has not seen."""
+        return GuideCheck(
+            tuple(
+                region
+                for layer in self.layers
+                for region in check_sample(
+                    self._predict,
+                    layer.guide_below,
+                    layer.source,
+                    layer.asked,
+                    layer.held_out,
+                    self.scale,
+                    layer.corner,
+                )
             )
-            truth, valid = layer.source[:height, :width], layer.asked[:height, :width]
-            judged = valid & layer.held_out[:height, :width]
-            judged_px += int(judged.sum())
-            means, _ = degrade_valid(truth, valid, self.scale)
-            known = degrade((~valid).float(), self.scale) == 0  # a mean of ones need not be 1 on a GPU
-            source = fill_holes(means, known)
-            guide = layer.guide_below[None, :, :height, :width].contiguous(memory_format=torch.channels_last)
-            ours, smooth = (
-                (make_consistent(prediction, source, known, self.scale) - truth)[judged].square().sum()
-                for prediction in (self.network(guide, source[None, None])[0, 0], bicubic(source, self.scale))
-            )
-            squares += torch.stack([ours, smooth]).cpu()
-        return float((squares[0] / squares[1].clamp_min(1e-12)).sqrt()) if judged_px else None
+        )

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from mmsr_geo.errors import PixelError
+from mmsr_geo.geometry import Scale, Window
 from mmsr_geo.network.degradation import fill_holes
 
 TAIL = 0.01
@@ -30,6 +31,34 @@ class Sample:
     source_valid: Tensor
     guide: Tensor
     guide_valid: Tensor
+    row: int = 0
+    """The first source row's place in the raster."""
+    col: int = 0
+    """The first source column's."""
+
+    def to(self, device: torch.device) -> Sample:
+        """Bring it to a device."""
+        return Sample(
+            self.source.to(device),
+            self.source_valid.to(device),
+            self.guide.to(device),
+            self.guide_valid.to(device),
+            self.row,
+            self.col,
+        )
+
+    def cut(self, window: Window, scale: Scale) -> Sample:
+        """Return a part of it; the window is in source pixels, counted from the sample's corner."""
+        rows, columns = window.slices
+        target_rows, target_columns = window.refined(scale).slices
+        return Sample(
+            self.source[rows, columns],
+            self.source_valid[rows, columns],
+            self.guide[:, target_rows, target_columns],
+            self.guide_valid[target_rows, target_columns],
+            self.row + window.row,
+            self.col + window.col,
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -239,6 +239,20 @@ class ArrayRaster:
         )
 
     @classmethod
+    def in_memory(cls, values: NDArray[np.float32], grid: GeoBox, *, bands: Sequence[str], name: str) -> ArrayRaster:
+        """Take values (bands, h, w), NaN in holes, that lie on a grid."""
+        count = values.shape[0]
+        return cls(
+            raw=da.from_array(values, chunks=-1),
+            grid=grid,
+            bands=tuple(bands),
+            holes=(None,) * count,
+            nodata=None,
+            band_tags=(BandTags(),) * count,
+            name=name,
+        )
+
+    @classmethod
     def stacked(cls, rasters: Sequence[ArrayRaster], name: str) -> ArrayRaster:
         """Stack the bands of several rasters on one grid, as a Dataset's variables are."""
         first = rasters[0]

@@ -177,6 +177,11 @@ class CogWriter:
         finally:
             self._discard()
 
+    @property
+    def scratch(self) -> Path:
+        """A folder for what is needed until the output is whole; it goes when the writer does."""
+        return self._scratch
+
     def __enter__(self) -> Self:
         """Return itself."""
         return self

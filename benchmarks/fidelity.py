@@ -1,0 +1,339 @@
+"""How near the truth each method comes, over real pairs: one table, from runs that are kept and never made twice.
+
+    python benchmarks/fidelity.py --data DIR            all of it: hours on 2 cores, resumable
+    python benchmarks/fidelity.py --data DIR --core     8 pairs, one seed, the quick methods: half an hour
+    python benchmarks/fidelity.py --table               what is kept, as docs/fidelity.md
+
+A run is kept by pair, method, seed, the method's options and the code that decides its outcome, as one line of
+benchmarks/results/fidelity.jsonl; where code or options have changed it is made again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import hashlib
+import json
+import time
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from functools import cache
+from multiprocessing import get_context
+from pathlib import Path
+from statistics import fmean, geometric_mean, stdev
+from typing import Any
+
+import torch
+from pairs import case, dataset_of
+
+import mmsr_geo
+from mmsr_geo.baselines import CONSISTENT, METHODS, baseline
+from mmsr_geo.baselines.p2p import P2P
+from mmsr_geo.evaluation import evaluate
+from mmsr_geo.memory import tiling_for
+from mmsr_geo.methods import ModelSource, OtherMethod, SceneFit
+from mmsr_geo.network.checking import verdict_of
+from mmsr_geo.network.fitting import FitParams
+from mmsr_geo.upsampling import halo_of
+
+HERE = Path(__file__).parent
+RESULTS = HERE / "results" / "fidelity.jsonl"
+TABLE = HERE.parent / "docs" / "fidelity.md"
+
+S2 = tuple(f"s2-{band}-x{scale}" for band in ("B05", "B8A", "B11", "B12") for scale in (2, 4, 8))
+CANOPY = tuple(f"vhm{i}-x{scale}{change}" for scale in (4, 8) for change in ("", "-shifted") for i in range(3))
+AUTZEN = tuple(f"autzen-x{scale}" for scale in (2, 4, 8, 16))
+WHOLE = (*S2, "l7-x4", *CANOPY, *AUTZEN, "rmnp-x2")
+CROPS = ("s2-B11-x4-crop", "l7-x4-crop", "autzen-x4-crop")
+CORE = ("s2-B11-x4", "s2-B8A-x2", "s2-B05-x8", "l7-x4", "vhm0-x4", "vhm1-x8", "autzen-x8", "rmnp-x2")
+PUBLISHED_ON = (*CROPS, "vhm0-x4", "vhm1-x4", "vhm2-x4")
+"""The published fit takes 256 x 256 pixels at every one of its steps: 20 minutes on 2 cores."""
+FULL_P2P_ON = tuple(name for name in CANOPY if "-x4" in name)
+"""Where P2P takes its published 32 768 steps."""
+SHORT_P2P = 4096
+QUICK = ("bicubic", "bicubic+consistency", "guided-filter", "guided-filter+consistency")
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One fit on one pair, and the targets that come of it."""
+
+    pair: str
+    methods: tuple[str, ...]
+    seed: int
+    threads: int
+    code: str
+
+    @property
+    def keys(self) -> list[dict[str, Any]]:
+        """What identifies each of its results."""
+        return [
+            {
+                "pair": self.pair,
+                "method": name,
+                "seed": self.seed,
+                "options": method_of(name, self.seed, self.threads).description,
+                "threads": self.threads,
+                "code": self.code,
+            }
+            for name in self.methods
+        ]
+
+
+def method_of(name: str, seed: int, threads: int) -> ModelSource:
+    """Return a method by its name in the table; p2p-4096 is P2P with so many steps."""
+    base = name.removesuffix(CONSISTENT)
+    if base in {"mmsr", "mmsr-always"}:
+        return SceneFit(FitParams(threads=threads), seed, "cpu", "bicubic" if base == "mmsr" else "warn")
+    if base == "published":
+        return SceneFit(FitParams.published(threads=threads), seed, "cpu", "warn", consistent=base != name)
+    method = P2P(int(base.removeprefix("p2p-"))) if base.startswith("p2p-") else baseline(base)
+    return OtherMethod(base, method, base != name, seed, "cpu", threads)
+
+
+def run(job: Job, data: Path) -> list[dict[str, Any]]:
+    """Fit, predict and score; called in a process of its own."""
+    torch.set_num_threads(job.threads)
+    trial = case(job.pair, data).trial
+    pair = trial.pair
+    methods = {name: method_of(name, job.seed, job.threads) for name in job.methods}
+    tilings = {
+        name: tiling_for(
+            pair.part,
+            pair.whole,
+            pair.scale,
+            halo_of(method.reach(pair), consistent=method.consistent),
+            tile_size=512,
+        )
+        for name, method in methods.items()
+    }
+    evaluation = evaluate(trial, methods, tilings, device="cpu", threads=job.threads)
+    return [
+        key
+        | {
+            "rmse": result.scores.rmse,
+            "scores": result.scores.as_dict(),
+            "seconds": round(result.fit_seconds + result.predict_seconds, 1),
+            "pixel_steps": result.pixel_steps,
+            "gain": result.check.gain,
+            "verdict": result.check.verdict,
+        }
+        for key, result in zip(job.keys, evaluation.results.values(), strict=True)
+    ]
+
+
+def jobs_of(pairs: Iterable[str], seeds: int, threads: int, *, slow: bool) -> list[Job]:
+    """Return the fits to be made: first one seed of ours everywhere, then the others, then more seeds."""
+
+    def job(pair: str, *methods: str, seed: int = 0) -> Job:
+        return Job(pair, methods, seed, threads, code_version(methods[0]))
+
+    pairs = list(pairs)
+    found = [job(pair, name) for pair in pairs for name in QUICK]
+    ours = [[job(pair, "mmsr-always", "mmsr", seed=seed) for pair in pairs] for seed in range(seeds)]
+    found += ours[0]
+    if slow:
+        found += [job(pair, "p2p", "p2p+consistency") for pair in pairs if pair in FULL_P2P_ON]
+        found += [job(pair, "published", "published+consistency") for pair in pairs if pair in PUBLISHED_ON]
+    found += [job(pair, f"p2p-{SHORT_P2P}") for pair in pairs if not (slow and pair in FULL_P2P_ON)]
+    return found + [each for more in ours[1:] for each in more]
+
+
+@cache
+def code_version(method: str) -> str:
+    """Return a hash of the code that decides a method's outcome: its meaning, not its comments and docstrings."""
+    package = Path(mmsr_geo.__file__).parent
+    base = method.removesuffix(CONSISTENT).split("-4096")[0]
+    files = [package / "upsampling.py", package / "network" / "degradation.py", package / "network" / "samples.py"]
+    if base in METHODS:
+        files.append(package / "baselines" / f"{METHODS[base].split(':')[0]}.py")
+    else:
+        files += [
+            package / "network" / f"{name}.py"
+            for name in ("attention", "checking", "features", "fitted", "fitting", "mmsr")
+        ]
+    digest = hashlib.sha256()
+    for file in files:
+        tree = ast.parse(file.read_text())
+        for node in ast.walk(tree):
+            body = getattr(node, "body", None)
+            if isinstance(body, list):  # a docstring is an expression that is a constant
+                node.body = [  # type: ignore[attr-defined]
+                    each for each in body if not (isinstance(each, ast.Expr) and isinstance(each.value, ast.Constant))
+                ]
+        digest.update(ast.dump(tree).encode())
+    return digest.hexdigest()[:12]
+
+
+def kept() -> list[dict[str, Any]]:
+    """Return all results that were kept."""
+    return [json.loads(line) for line in RESULTS.read_text().splitlines()] if RESULTS.exists() else []
+
+
+def is_kept(job: Job, records: Sequence[dict[str, Any]]) -> bool:
+    """Whether all that comes of a job is kept."""
+    return all(any(key.items() <= record.items() for record in records) for key in job.keys)
+
+
+def run_all(jobs: Sequence[Job], data: Path, workers: int) -> None:
+    """Run what is missing, several processes at once, and keep each result as it comes."""
+    records = kept()
+    missing = [job for job in jobs if not is_kept(job, records)]
+    RESULTS.parent.mkdir(exist_ok=True)
+    started = time.monotonic()
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        waiting = {pool.submit(run, job, data): job for job in missing}
+        for done, future in enumerate(as_completed(waiting), start=1):
+            lines = future.result()
+            with RESULTS.open("a") as file:
+                file.writelines(json.dumps(line) + "\n" for line in lines)
+            minutes = (time.monotonic() - started) / 60
+            for line in lines:
+                said = f"{line['pair']:18} {line['method']:26} {line['seed']}  RMSE {line['rmse']:9.4g}"
+                print(f"[{done}/{len(missing)}, {minutes:.0f} min] {said}  {line['seconds']:.0f} s", flush=True)
+
+
+def main() -> None:
+    """Run what is missing, then write the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, help="the folder of the data sets; needed unless --table")
+    parser.add_argument("--core", action="store_true", help="8 pairs, one seed, neither published nor P2P in full")
+    parser.add_argument("--pairs", nargs="*", choices=(*WHOLE, *CROPS), help="these pairs only")
+    parser.add_argument("--seeds", type=int, help="of ours; 3, or 1 with --core")
+    parser.add_argument("--workers", type=int, default=2, help="processes at once")
+    parser.add_argument("--threads", type=int, default=1, help="torch threads in each: they change the fit a little")
+    parser.add_argument("--table", action="store_true", help="write the table of what is kept and run nothing")
+    options = parser.parse_args()
+    pairs = options.pairs or (CORE if options.core else (*WHOLE, *CROPS))
+    seeds = options.seeds or (1 if options.core else 3)
+    jobs = jobs_of(pairs, seeds, options.threads, slow=not options.core)
+    if not options.table:
+        if options.data is None:
+            parser.error("give the folder of the data sets: --data DIR")
+        run_all(jobs, options.data, options.workers)
+    text = table(jobs, [record for record in kept() if any(record["code"] == job.code for job in jobs)])
+    print(text)
+    if not options.core and not options.pairs:
+        TABLE.write_text(text)
+
+
+def table(jobs: Sequence[Job], records: Sequence[dict[str, Any]]) -> str:
+    """Return the table in Markdown: each pair, the summary, and what the guide's check said beside what was true."""
+    wanted = {(job.pair, name) for job in jobs for name in job.methods}
+    runs: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for record in records:
+        if (record["pair"], record["method"]) in wanted:
+            runs.setdefault((record["pair"], record["method"]), []).append(record)
+    pairs = [pair for pair in dict.fromkeys(job.pair for job in jobs) if (pair, "bicubic") in runs]
+    whole = [pair for pair in pairs if pair in WHOLE]
+    slow = ("p2p", "p2p+consistency", "published", "published+consistency")
+    parts = [
+        "# Fidelity: how near the truth each method comes",
+        "",
+        "Made by `python benchmarks/fidelity.py --data DIR`; a line of `benchmarks/results/fidelity.jsonl` is one run.",
+        "RMSE over the bicubic interpolation's; of `mmsr`, the mean over seeds ± their deviation (how many). `mmsr` is",
+        "the default, which gives the consistent bicubic where its check says that the guide did not help;",
+        "`mmsr-always` does not.",
+        "",
+        "## All pairs",
+        "",
+        *_ratios(whole, (*QUICK[1:], f"p2p-{SHORT_P2P}", "mmsr-always", "mmsr"), runs),
+        "",
+        "## Against the slow methods",
+        "",
+        "The published fit on 256 x 256 pixels (1000 steps of the whole image), P2P with its 32 768 steps.",
+        "",
+        *_ratios([p for p in pairs if p in PUBLISHED_ON or p in FULL_P2P_ON], (*slow, "mmsr"), runs, summary=False),
+        "",
+        "## Did the guide help? What the check said, and what was true",
+        "",
+        *_verdicts(whole, runs),
+        "",
+        "## Work",
+        "",
+        *_work(pairs, runs),
+        "",
+    ]
+    return "\n".join(parts)
+
+
+def _ratios(
+    pairs: Sequence[str],
+    methods: Sequence[str],
+    runs: dict[tuple[str, str], list[dict[str, Any]]],
+    *,
+    summary: bool = True,
+) -> list[str]:
+    lines = [f"| pair | bicubic, RMSE | {' | '.join(methods)} |", "|---" * (len(methods) + 2) + "|"]
+    ratios: dict[str, dict[str, float]] = {}
+    for pair in pairs:
+        base = runs[pair, "bicubic"][0]["rmse"]
+        cells = [f"{base:.4g}"]
+        for method in methods:
+            values = [record["rmse"] / base for record in runs.get((pair, method), [])]
+            ratios.setdefault(method, {})
+            if values:
+                ratios[method][pair] = fmean(values)
+            spread = f" ± {stdev(values):.3f} ({len(values)})" if len(values) > 1 else ""
+            cells.append(f"{fmean(values):.3f}{spread}" if values else "")
+        lines.append(f"| {pair} | {' | '.join(cells)} |")
+    if summary:
+        cells = [_summary(ratios[method], pairs) for method in methods]
+        lines.append(f"| **geometric mean by data set, then over them** | | {' | '.join(cells)} |")
+    return lines
+
+
+def _summary(ratios: dict[str, float], pairs: Sequence[str]) -> str:
+    """Return the geometric mean within each data set, then over the data sets; nothing where a pair is missing."""
+    if set(ratios) != set(pairs):
+        return f"({len(ratios)} of {len(pairs)})"
+    by_set: dict[str, list[float]] = {}
+    for pair, ratio in ratios.items():
+        by_set.setdefault(dataset_of(pair), []).append(ratio)
+    return f"**{geometric_mean(geometric_mean(values) for values in by_set.values()):.3f}**"
+
+
+def _verdicts(pairs: Sequence[str], runs: dict[tuple[str, str], list[dict[str, Any]]]) -> list[str]:
+    lines = [
+        "The gain is the share of the consistent bicubic's error that is taken away: as the check found it one level",
+        "down, and as it truly was with the net (all seeds' means). The last column is what the default gave.",
+        "",
+        "| pair | gain, checked | verdict | gain, true | default over bicubic, worst seed |",
+        "|---|---|---|---|---|",
+    ]
+    for pair in pairs:
+        net, given = runs.get((pair, "mmsr-always"), []), runs.get((pair, "mmsr"), [])
+        if not net or not given:
+            continue
+        smooth, base = runs[pair, "bicubic+consistency"][0]["rmse"], runs[pair, "bicubic"][0]["rmse"]
+        gains = [record["gain"] for record in net]
+        checked = "" if None in gains else f"{fmean(gains):+.2f}"
+        verdicts = "/".join(dict.fromkeys(verdict_of(gain) for gain in gains))
+        true = 1 - fmean(record["rmse"] for record in net) / smooth
+        worst = max(record["rmse"] for record in given) / base
+        lines.append(f"| {pair} | {checked} | {verdicts} | {true:+.2f} | {worst:.3f} |")
+    return lines
+
+
+def _work(pairs: Sequence[str], runs: dict[tuple[str, str], list[dict[str, Any]]]) -> list[str]:
+    methods = ("guided-filter", f"p2p-{SHORT_P2P}", "p2p", "published", "mmsr-always")
+    lines = [
+        "Seconds of one process with its threads (fit and prediction), and pixels x steps of the fit in millions.",
+        "",
+        f"| pair | {' | '.join(methods)} |",
+        "|---" * (len(methods) + 1) + "|",
+    ]
+    for pair in pairs:
+        cells = []
+        for method in methods:
+            found = runs.get((pair, method), [])
+            work = found[0]["pixel_steps"] if found else None
+            million = f", {work / 1e6:.1f} M" if work else ""
+            cells.append(f"{fmean(record['seconds'] for record in found):.0f} s{million}" if found else "")
+        lines.append(f"| {pair} | {' | '.join(cells)} |")
+    return lines
+
+
+if __name__ == "__main__":
+    main()

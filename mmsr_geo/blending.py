@@ -1,0 +1,107 @@
+"""Tiles whose predictions overlap: which there are, how they are weighed, how they are put together; arrays only."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mmsr_geo.geometry import Halo, Scale, Tile, Tiling, Window
+
+
+@dataclass(frozen=True, slots=True)
+class BlendedTiling:
+    """A tiling whose tiles are predicted beyond their cores, and faded into each other there."""
+
+    tiling: Tiling
+    """The cores, and the halo that a prediction needs around what is predicted."""
+    overlap: Halo
+    """Source pixels by which a tile is predicted beyond its core."""
+    around: Halo
+    """Source pixels of blended prediction that a core's correction needs around it."""
+    scale: Scale
+
+    def __len__(self) -> int:
+        """Count the tiles."""
+        return len(self.tiling)
+
+    @property
+    def span(self) -> Window:
+        """All that is predicted."""
+        return self.tiling.part.padded(self.overlap, self.tiling.within)
+
+    def predicted(self, core: Window) -> Window:
+        """Return what is predicted of a tile."""
+        return core.padded(self.overlap, self.span)
+
+    @property
+    def predictions(self) -> Iterator[Tile]:
+        """Yield the tiles to predict: `core` is what is predicted, `read` what that needs."""
+        for tile in self.tiling:
+            core = self.predicted(tile.core)
+            yield Tile(tile.index, core, core.padded(self.tiling.halo, self.tiling.within))
+
+    @property
+    def targets(self) -> Iterator[Tile]:
+        """Yield the tiles to finish: `core` is what is written, `read` the source and the blend that it needs."""
+        for tile in self.tiling:
+            yield Tile(tile.index, tile.core, tile.core.padded(self.around, self.span))
+
+    def contributors(self, window: Window) -> list[int]:
+        """Return the indexes of the tiles whose predictions reach into a window, in their order."""
+        rows, columns = self.tiling.chunks
+        part = self.tiling.part
+        down = _reaching(rows, part.row, self.overlap.y, window.row, window.height)
+        across = _reaching(columns, part.col, self.overlap.x, window.col, window.width)
+        return [row * len(columns) + column for row in down for column in across]
+
+    def weights(self, core: Window) -> NDArray[np.float64]:
+        """Return (H, W) of a tile's prediction: 1 inside, falling across its borders with other tiles, never 0.
+
+        Those of all tiles need not add up to 1: `blend` divides by their sum.
+        """
+        predicted, part, scale = self.predicted(core), self.tiling.part, self.scale
+        down = _ramp(core.row, core.height, part.row, part.height, predicted.row, predicted.height, scale.y)
+        across = _ramp(core.col, core.width, part.col, part.width, predicted.col, predicted.width, scale.x)
+        return down[:, None] * across
+
+    def blend(self, window: Window, predictions: Mapping[int, NDArray[np.float32]]) -> NDArray[np.float64]:
+        """Return the blend of a window of `span`, (H, W), from the predictions of its contributors by tile index."""
+        total = np.zeros(window.refined(self.scale).shape)
+        weight = np.zeros_like(total)
+        for index in sorted(predictions):
+            core = self.tiling.core(index)
+            predicted = self.predicted(core)
+            shared = predicted.intersection(window)
+            here = shared.relative_to(window).refined(self.scale).slices
+            there = shared.relative_to(predicted).refined(self.scale).slices
+            share = self.weights(core)[there]
+            total[here] += share * predictions[index][there]
+            weight[here] += share
+        return total / weight
+
+
+def _reaching(sizes: tuple[int, ...], start: int, overlap: int, at: int, length: int) -> list[int]:
+    """Return the tiles along an axis whose predictions meet a window."""
+    found = []
+    for index, size in enumerate(sizes):
+        if start - overlap < at + length and at < start + size + overlap:
+            found.append(index)
+        start += size
+    return found
+
+
+def _ramp(  # noqa: PLR0913  (three intervals and a scale)
+    core: int, core_length: int, part: int, part_length: int, at: int, length: int, factor: int
+) -> NDArray[np.float64]:
+    """Return the weights along an axis of a prediction: linear across a border with another tile, 1/2 at it."""
+    place = (np.arange(length * factor) + 0.5) / factor + at
+    weights = np.ones(length * factor)
+    if core > part and core > at:
+        weights = np.minimum(weights, 0.5 + (place - core) / (2 * (core - at)))
+    end, last = core + core_length, at + length
+    if end < part + part_length and last > end:
+        weights = np.minimum(weights, 0.5 + (end - place) / (2 * (last - end)))
+    return weights

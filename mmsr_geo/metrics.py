@@ -1,0 +1,437 @@
+"""How far a target is from the truth, and what is wrong with it even without one; arrays only.
+
+Everywhere: a target and its truth are (H, W), a source is (H/s.y, W/s.x), of any real dtype; what is not finite is a
+hole, and where one of them has a hole, none of them counts; sums are in float64; a score is NaN where there is
+nothing to take it from; shapes that do not fit are a ValueError.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, fields
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import convolve, minimum_filter  # type: ignore[import-untyped]
+from skimage.metrics import structural_similarity
+
+from mmsr_geo.geometry import Scale
+
+Raster = NDArray[np.floating] | NDArray[np.integer]
+Values = NDArray[np.float64]
+
+SSIM_PX = 11
+"""The side of the window of Wang et al. 2004: a Gaussian of 1.5 pixels, cut at 5."""
+STRIP = 512
+"""SSIM needs 16 rasters of its own while it runs: so many rows are taken at a time."""
+SMOOTH_PX = 3
+"""How many source pixels around it the smooth raster looks at."""
+FLAT_QUARTER = 0.25
+"""A texture imprint is looked for where the source varies least: in this share of its pixels, ..."""
+FLAT_STD = 0.25
+"""... and only where it varies by less than this share of its standard deviation."""
+FAINT = 0.1
+"""Lines with less than this share of the steps elsewhere count as having it, so that no ratio to a truth runs away."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """What can be said of one target; what needs a truth, or tiles, is NaN where there are none."""
+
+    rmse: float
+    """√mean((target - truth)²), in the raster's units; 0 is exact."""
+    mae: float
+    """mean(|target - truth|), in the raster's units; 0 is exact."""
+    bias: float
+    """mean(target - truth), in the raster's units; 0 is none."""
+    psnr: float
+    """20 log10((max - min of the truth) / RMSE), in dB; infinite where exact."""
+    ssim: float
+    """Structural similarity (Wang et al. 2004), -1 to 1; 1 is exact."""
+    high_frequency_correlation: float
+    """Correlation of the details of target and truth that their block means do not tell, -1 to 1; 1 is exact."""
+    seam_score: float
+    """How many times stronger jumps across tile borders are than across other edges of source pixels; 1 is no seam."""
+    blockiness: float
+    """How many times stronger steps across source pixels' edges are than between all rows and columns; 1 is no blocks,
+    smooth interpolations have up to 1.35, nearest neighbour has the scale."""
+    texture_imprint: float
+    """RMS of the detail in flat parts that the truth does not have, over the source's deviation; 0 is none."""
+    consistency: float
+    """max(|block mean of the target - source|) over the source's deviation; 0 is consistent (Wald et al. 1997)."""
+
+    @classmethod
+    def of(
+        cls,
+        target: Raster,
+        source: Raster,
+        scale: Scale,
+        truth: Raster | None = None,
+        tile_px: tuple[int, int] | None = None,
+    ) -> Scores:
+        """Take all scores of a target (H, W) of a source (H/s.y, W/s.x), in the same units.
+
+        truth: (H, W), where it is known. tile_px: the sides (down, across) in target pixels of the tiles that the
+        target was computed by, counted from its upper left corner; None if in one piece.
+        """
+        _check_source(target, source, scale)
+        values = np.where(_refined(np.isfinite(source), scale), target, np.nan)
+        return cls(
+            rmse=rmse(values, truth) if truth is not None else math.nan,
+            mae=mae(values, truth) if truth is not None else math.nan,
+            bias=bias(values, truth) if truth is not None else math.nan,
+            psnr=psnr(values, truth) if truth is not None else math.nan,
+            ssim=ssim(values, truth) if truth is not None else math.nan,
+            high_frequency_correlation=(
+                high_frequency_correlation(values, truth, scale) if truth is not None else math.nan
+            ),
+            seam_score=seam_score(values, scale, tile_px, truth),
+            blockiness=blockiness(values, scale, truth),
+            texture_imprint=texture_imprint(values, source, scale, truth),
+            consistency=consistency(values, source, scale),
+        )
+
+    def as_dict(self) -> dict[str, float | None]:
+        """Return the scores by name, None for those that JSON cannot hold: NaN and infinity."""
+        scores = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: score if math.isfinite(score) else None for name, score in scores.items()}
+
+
+def rmse(target: Raster, truth: Raster) -> float:
+    """Return √mean((target - truth)²) over the pixels (H, W) that are valid in both, in their units."""
+    difference = _differences(target, truth)
+    return math.sqrt(np.mean(difference**2)) if difference.size else math.nan
+
+
+def mae(target: Raster, truth: Raster) -> float:
+    """Return mean(|target - truth|) over the pixels (H, W) that are valid in both, in their units."""
+    difference = _differences(target, truth)
+    return float(np.mean(np.abs(difference))) if difference.size else math.nan
+
+
+def bias(target: Raster, truth: Raster) -> float:
+    """Return mean(target - truth) over the pixels (H, W) that are valid in both, in their units."""
+    difference = _differences(target, truth)
+    return float(np.mean(difference)) if difference.size else math.nan
+
+
+def psnr(target: Raster, truth: Raster) -> float:
+    """Return 20 log10(range / RMSE) in dB, the range being max - min of the truth (H, W) where both are valid.
+
+    Infinite for an exact target, NaN for a truth without range. Not by skimage, which divides by zero where exact.
+    """
+    _, expected = _common(target, truth)
+    span, error = _span(expected), rmse(target, truth)
+    if not span > 0:
+        return math.nan
+    return 20 * math.log10(span / error) if error > 0 else math.inf
+
+
+def ssim(target: Raster, truth: Raster) -> float:
+    """Return the mean structural similarity (Wang et al. 2004) of (H, W) rasters; 1 for an exact target.
+
+    By skimage, with Gaussian weights of 1.5 pixels and constants by the range as in `psnr`; the mean is over windows of
+    11 x 11 pixels that are valid in whole. A factor common to both changes nothing; an offset common to both does, as
+    the measure compares means by their ratio. NaN where there is no such window, or a truth without range.
+    """
+    compared, expected = _common(target, truth)
+    valid = np.isfinite(expected)
+    span, reach = _span(expected), SSIM_PX // 2
+    if not span > 0 or min(valid.shape) < SSIM_PX:
+        return math.nan
+    whole = minimum_filter(valid, SSIM_PX, mode="constant", cval=0)
+    for values in (compared, expected):
+        values[~valid] = 0.0
+    total, count, last = 0.0, 0, valid.shape[0] - reach
+    for top in range(reach, last, STRIP):
+        bottom = min(top + STRIP, last)
+        read = slice(top - reach, bottom + reach)
+        _, similar = structural_similarity(  # type: ignore[no-untyped-call]
+            expected[read],
+            compared[read],
+            data_range=span,
+            gaussian_weights=True,
+            sigma=1.5,
+            use_sample_covariance=False,
+            full=True,
+        )
+        counted = whole[top:bottom]
+        total += float(similar[reach:-reach][counted].sum())
+        count += int(counted.sum())
+    return total / count if count else math.nan
+
+
+def high_frequency_correlation(target: Raster, truth: Raster, scale: Scale) -> float:
+    """Return Pearson's correlation of the details of target and truth (H, W): of what the source grid does not tell.
+
+    A raster's detail is what is left of it less the smooth raster with the same block means (see `_smooth`), in source
+    pixels that are valid in whole. 1 for an exact target, near 0 for interpolations of the source, which a correlation
+    after a Gaussian high-pass is not (0.6 for bicubic at x4). NaN where one of them has no detail beyond rounding.
+    """
+    compared, expected = _common(target, truth)
+    _check_multiple(compared, scale)
+    details = []
+    for values in (compared, expected):
+        detail = _detail(values, scale)
+        detail = detail[np.isfinite(detail)]
+        if not detail.size or np.sqrt(np.mean(detail**2)) <= _rounding(values):
+            return math.nan
+        details.append(detail - detail.mean())
+    ours, theirs = details
+    return float(np.sum(ours * theirs) / math.sqrt(np.sum(ours**2) * np.sum(theirs**2)))
+
+
+def seam_score(target: Raster, scale: Scale, tile_px: tuple[int, int] | None, truth: Raster | None = None) -> float:
+    """Return how much stronger jumps of a target (H, W) are across tile borders than across source pixels' edges.
+
+    tile_px: the sides of the tiles (down, across) in target pixels, whole multiples of the scale; borders lie at their
+    multiples. A jump is the difference across a line less the mean of the differences one line before and after, so
+    that neither a slope nor a bend is one or hides one. The score is the mean |jump| across borders over that across
+    all edges of source pixels, in the same direction: only those, so that blocks are no seams. A truth's own score
+    divides: an edge of the scene on a border is no seam. 1 is no seam; without a truth there is at most the number of
+    edges to a border. NaN where tile_px is None or no border lies inside.
+    """
+    if tile_px is None:
+        return math.nan
+    if min(tile_px) < 1 or tile_px[0] % scale.y or tile_px[1] % scale.x:
+        msg = f"tiles of {tile_px} target pixels (down, across) are no whole source pixels at a scale of {scale}"
+        raise ValueError(msg)
+    return _against_truth(target, scale, truth, _Lines(tile_px, (scale.y, scale.x), (1, 1)))
+
+
+def blockiness(target: Raster, scale: Scale, truth: Raster | None = None) -> float:
+    """Return how much stronger steps of a target (H, W) are across source pixels' edges than across all lines.
+
+    The greater of two ratios of a mean across edges to that across all rows or columns, in the same direction: of
+    |difference|, which a staircase cannot evade, and of |difference less the mean of those one source pixel before and
+    after|, which no slope can hide. A truth's own ratios divide. 1 is no blocks (a slope, noise, a photograph); smooth
+    interpolations have up to 1.35, as they are steepest at the edges; nearest neighbour has the scale (a little more in
+    a small raster), which is the most there is without a truth. NaN where no edge lies inside.
+    """
+    edges = (scale.y, scale.x)
+    ways = [_against_truth(target, scale, truth, _Lines(edges, (1, 1), lag)) for lag in ((0, 0), edges)]
+    return max((way for way in ways if not math.isnan(way)), default=math.nan)
+
+
+def texture_imprint(target: Raster, source: Raster, scale: Scale, truth: Raster | None = None) -> float:
+    """Return the RMS of detail in a target (H, W) where its source (H/s.y, W/s.x) is flat, over the source's deviation.
+
+    Flat is a source pixel that with its eight neighbours has a standard deviation in the lowest quarter of all, and
+    below a quarter of the whole source's. Detail is what is left less the smooth raster with the same block means (see
+    `_smooth`), so that a slope is none. What the truth's detail explains of it is taken away first (by least squares,
+    at most the truth's whole): what the truth has too is no imprint, and what the target lacks neither. 0 is none;
+    twice the texture is twice the imprint. NaN where nothing is flat or the source has no deviation.
+    """
+    _check_source(target, source, scale)
+    known = _with_holes(source)
+    compared, expected = _common(target, target if truth is None else truth)
+    spread = _std(known)
+    detail = _detail(compared, scale)
+    counted = _refined(_flat(known), scale) & np.isfinite(detail)
+    if not spread > 0 or not counted.any():
+        return math.nan
+    drawn = detail[counted]
+    if truth is not None:
+        real = _detail(expected, scale)[counted]
+        power = float(np.sum(real**2))
+        share = float(np.sum(drawn * real)) / power if power > 0 else 0.0
+        drawn -= min(max(share, 0.0), 1.0) * real
+    return math.sqrt(np.mean(drawn**2)) / spread
+
+
+def consistency(target: Raster, source: Raster, scale: Scale) -> float:
+    """Return max(|block mean of the target (H, W) - source (H/s.y, W/s.x)|) over the source's standard deviation.
+
+    Block means are over valid pixels. NaN where no source pixel has one or the source has no deviation.
+    """
+    _check_source(target, source, scale)
+    known, blocks = _with_holes(source), _blocks(_with_holes(target), scale)
+    counts = np.isfinite(blocks).sum(axis=(1, 3))
+    means = np.nansum(blocks, axis=(1, 3)) / np.maximum(counts, 1)
+    error = np.abs(means - known)[(counts > 0) & np.isfinite(known)]
+    spread = _std(known)
+    return float(error.max()) / spread if spread > 0 and error.size else math.nan
+
+
+def _with_holes(raster: Raster) -> Values:
+    """Copy as float64, NaN for all that is not finite."""
+    values = np.array(raster, dtype=np.float64)
+    values[~np.isfinite(values)] = np.nan
+    return values
+
+
+def _common(target: Raster, truth: Raster) -> tuple[Values, Values]:
+    """Copy both as float64, NaN where either is not finite."""
+    if target.ndim != 2 or target.shape != truth.shape or not target.size:
+        msg = f"a target and its truth are two rasters (H, W) of one shape, not {target.shape} and {truth.shape}"
+        raise ValueError(msg)
+    compared, expected = _with_holes(target), _with_holes(truth)
+    hole = np.isnan(compared) | np.isnan(expected)
+    compared[hole] = expected[hole] = np.nan
+    return compared, expected
+
+
+def _check_multiple(target: Raster, scale: Scale) -> None:
+    if target.ndim != 2 or not target.size or target.shape[0] % scale.y or target.shape[1] % scale.x:
+        msg = f"a target at a scale of {scale} is (H, W), whole multiples of it, not {target.shape}"
+        raise ValueError(msg)
+
+
+def _check_source(target: Raster, source: Raster, scale: Scale) -> None:
+    _check_multiple(target, scale)
+    expected = (target.shape[0] // scale.y, target.shape[1] // scale.x)
+    if source.shape != expected:
+        msg = f"a target {target.shape} at a scale of {scale} has a source {expected}, not {source.shape}"
+        raise ValueError(msg)
+
+
+def _differences(target: Raster, truth: Raster) -> Values:
+    """Return target - truth where both are valid, as a row."""
+    compared, expected = _common(target, truth)
+    compared -= expected
+    return compared[np.isfinite(compared)]
+
+
+def _span(values: Values) -> float:
+    valid = values[np.isfinite(values)]
+    return float(valid.max() - valid.min()) if valid.size else math.nan
+
+
+def _std(values: Values) -> float:
+    valid = values[np.isfinite(values)]
+    return float(valid.std()) if valid.size else math.nan
+
+
+def _rounding(values: Values) -> float:
+    """Return float32's spacing at the largest magnitude, or up to twice of it: what is smaller may be rounding."""
+    return float(np.finfo(np.float32).eps * np.nanmax(np.abs(values), initial=0.0))
+
+
+def _blocks(values: Values, scale: Scale) -> Values:
+    """(H, W) → (h, s.y, w, s.x), a view."""
+    height, width = values.shape
+    return values.reshape(height // scale.y, scale.y, width // scale.x, scale.x)
+
+
+def _refined(source: NDArray[np.bool_], scale: Scale) -> NDArray[np.bool_]:
+    """(h, w) → (H, W), repeated."""
+    return np.repeat(np.repeat(source, scale.y, axis=0), scale.x, axis=1)
+
+
+def _detail(values: Values, scale: Scale) -> Values:
+    """Return what the block means of (H, W) do not tell; NaN in source pixels with a hole."""
+    means = _blocks(values, scale).mean(axis=(1, 3))
+    known = np.isfinite(means)
+    if not known.any():
+        return np.full_like(values, np.nan)
+    centre = means[known].mean()
+    detail = _smooth(_filled(np.where(known, means - centre, 0.0), known), scale)
+    detail += centre
+    np.subtract(values, detail, out=detail)
+    detail[~_refined(known, scale)] = np.nan
+    return detail
+
+
+def _filled(source: Values, known: NDArray[np.bool_]) -> Values:
+    """Carry (h, w) into holes, ring by ring, as far as `_smooth` looks: each the mean of its neighbours; 0 beyond."""
+    if known.all():
+        return source
+    around = np.ones((3, 3))
+    for _ in range(SMOOTH_PX):
+        counts = convolve(known.astype(np.float64), around, mode="constant")
+        ring = ~known & (counts > 0)
+        source[ring] = convolve(source, around, mode="constant")[ring] / counts[ring]
+        known = known | ring
+    return source
+
+
+def _smooth(source: Values, scale: Scale) -> Values:
+    """(h, w) → (H, W): in each direction a parabola in each source pixel, whose mean is the source's value exactly.
+
+    They meet at the edges, at values of sixth order (Colella and Woodward 1984; Colella and Sekora 2008). So a slope
+    comes back as it was, and what is further away than 3 source pixels does not matter.
+    """
+    return _parabolas(_parabolas(source.T, scale.x).T, scale.y)
+
+
+def _parabolas(rows: Values, step: int) -> Values:
+    """Refine (h, w) to (h · step, w)."""
+    height, width = rows.shape
+    if step == 1:
+        return rows
+    near = np.pad(rows, ((SMOOTH_PX, SMOOTH_PX), (0, 0)), mode="reflect", reflect_type="odd")
+    edges = np.zeros((height + 1, width))
+    for off, weight in enumerate((37 / 60, -8 / 60, 1 / 60)):
+        edges += weight * (near[2 - off : 3 - off + height] + near[3 + off : 4 + off + height])
+    at = np.arange(step + 1) / step
+    ours, first, last = (
+        step * np.diff(basis) for basis in (3 * at**2 - 2 * at**3, at**3 - 2 * at**2 + at, at**3 - at**2)
+    )
+    refined = np.empty((height, step, width))
+    for pixel in range(step):
+        refined[:, pixel] = ours[pixel] * rows + first[pixel] * edges[:-1] + last[pixel] * edges[1:]
+    return refined.reshape(height * step, width)
+
+
+def _flat(source: Values) -> NDArray[np.bool_]:
+    """Return where the source varies least over 3 x 3 pixels: (h, w); never at the border or beside a hole."""
+    flat = np.zeros(source.shape, dtype=np.bool_)
+    if min(source.shape) < 3:
+        return flat
+    height, width = source.shape
+    shifts = [source[row : height - 2 + row, col : width - 2 + col] for row in range(3) for col in range(3)]
+    mean = sum(shifts, start=np.zeros_like(shifts[0])) / 9
+    stds = np.sqrt(sum(((shift - mean) ** 2 for shift in shifts), start=np.zeros_like(mean)) / 9)
+    known = stds[np.isfinite(stds)]
+    if known.size:
+        flat[1:-1, 1:-1] = stds <= min(float(np.quantile(known, FLAT_QUARTER)), FLAT_STD * _std(source))
+    return flat
+
+
+@dataclass(frozen=True, slots=True)
+class _Lines:
+    """Which lines between rows, and between columns, to compare with which, and by what step."""
+
+    edges: tuple[int, int]
+    """Every so many-th line, down and across, is one where steps are looked for; ..."""
+    among: tuple[int, int]
+    """... they are compared with every so many-th, themselves included. Nothing to compare where both are the same."""
+    lag: tuple[int, int]
+    """A step is the difference across a line less the mean of those so many lines before and after; 0: as it is."""
+
+
+def _against_truth(target: Raster, scale: Scale, truth: Raster | None, lines: _Lines) -> float:
+    """Return the target's prominence, over the truth's where there is one."""
+    compared, expected = _common(target, target if truth is None else truth)
+    _check_multiple(compared, scale)
+    ours = _prominence(compared, lines)
+    if truth is None or math.isnan(ours):
+        return ours
+    return max(ours, FAINT) / max(_prominence(expected, lines), FAINT)
+
+
+def _prominence(values: Values, lines: _Lines) -> float:
+    """Return the mean |step| across edges over that across all lines among them; 1 where there is none at all.
+
+    Directions are summed before they are divided: what is observed over what an even spread would give.
+    """
+    observed, even, count = 0.0, 0.0, 0
+    least = 2 * _rounding(values)
+    for rows, edge, every, lag in zip((values, values.T), lines.edges, lines.among, lines.lag, strict=True):
+        if edge == every or rows.shape[0] < 2 * lag + 2:
+            continue
+        steps = np.diff(rows, axis=0)
+        if lag:
+            steps = steps[lag:-lag] - (steps[: -2 * lag] + steps[2 * lag :]) / 2
+        np.abs(steps, out=steps)
+        steps[steps <= least] = 0.0
+        at = np.arange(1 + lag, rows.shape[0] - lag)
+        across = steps[at % edge == 0]
+        across = across[np.isfinite(across)]
+        if across.size:
+            observed += float(across.sum())
+            even += across.size * float(np.nanmean(steps[at % every == 0]))
+            count += across.size
+    if even > 0:
+        return observed / even
+    return 1.0 if count else math.nan

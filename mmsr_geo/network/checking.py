@@ -1,0 +1,181 @@
+"""Whether the guide helped: a net's error one level down, on blocks it has not seen, against the interpolation's."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from mmsr_geo.geometry import Scale, Window
+from mmsr_geo.network.degradation import bicubic, degrade, degrade_valid, fill_holes, make_consistent
+
+Verdict = Literal["helped", "unhelpful", "unknown"]
+
+HELD_OUT = 7
+"""One block of source pixels in so many is held out."""
+BLOCK_PX = 8
+"""A block's side in source pixels, to the next whole number of pixels one level down."""
+SMALLEST_CHECKED_PX = 16
+"""Source pixels one level down, along the shorter side, below which nothing can be told."""
+LEAST_GAIN = 0.02
+"""Share of the interpolation's error that the guide must take away one level down to be called helpful; chosen in
+docs/decisions/004-did-the-guide-help.md."""
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """A part of the raster and how the net did there, on held-out pixels one level down."""
+
+    window: Window
+    """Where it lies, in source pixels of the raster."""
+    judged_px: int
+    """Source pixels that were compared."""
+    net_squares: float
+    """The sum of the net's squared errors, in the source's deviation."""
+    smooth_squares: float
+    """The consistent bicubic's."""
+
+    @property
+    def gain(self) -> float | None:
+        """The share of the interpolation's RMSE that the guide took away here; None where nothing was compared."""
+        return _gain([self])
+
+
+@dataclass(frozen=True, slots=True)
+class GuideCheck:
+    """What a fit found out about its guide, as a whole and region by region."""
+
+    regions: tuple[Region, ...] = ()
+
+    @property
+    def gain(self) -> float | None:
+        """1 - RMSE of the net over RMSE of the consistent bicubic, one level down: 0.4 means 40 % less error.
+
+        Below 0 the guide did harm; None where the source is too small to tell, or the check was left out.
+        """
+        return _gain(self.regions)
+
+    @property
+    def verdict(self) -> Verdict:
+        """Say whether the guide helped: `unhelpful` where the gain is below LEAST_GAIN."""
+        return verdict_of(self.gain)
+
+    @property
+    def sentence(self) -> str:
+        """Say it to a person."""
+        gain = self.gain
+        if gain is None:
+            return "whether the guide helped is unknown: the source is too small to tell, or the fit left the check out"
+        judged = [region for region in self.regions if region.judged_px]
+        helped = sum(verdict_of(region.gain) == "helped" for region in judged)
+        regions = f" ({helped} of {len(judged)} regions helped)" if len(judged) > 1 else ""
+        than = (
+            f"one level down its error is {1 - gain:.2f} of the interpolation's, on blocks kept from the fit{regions}"
+        )
+        return f"the guide helped: {than}" if self.verdict == "helped" else f"the guide did not help: {than}"
+
+    @property
+    def unhelpful_share(self) -> float | None:
+        """The share of the judged regions where the guide did not help; None where none was judged."""
+        judged = [region for region in self.regions if region.judged_px]
+        if not judged:
+            return None
+        return sum(verdict_of(region.gain) == "unhelpful" for region in judged) / len(judged)
+
+
+def verdict_of(gain: float | None) -> Verdict:
+    """Turn a gain into a verdict."""
+    if gain is None or math.isnan(gain):
+        return "unknown"
+    return "helped" if gain >= LEAST_GAIN else "unhelpful"
+
+
+def held_out(shape: tuple[int, ...], scale: Scale) -> Tensor:
+    """Return (h, w) bool: blocks of about 8 x 8 source pixels, one in HELD_OUT, a knight's move apart."""
+    side_y, side_x = _block(scale)
+    row, column = torch.arange(shape[0]) // side_y, torch.arange(shape[1]) // side_x
+    return (row[:, None] * 3 + column) % HELD_OUT == HELD_OUT // 2
+
+
+def regions_of(shape: tuple[int, ...], scale: Scale) -> list[Window]:
+    """Cut (h, w) source pixels into parts that each hold about HELD_OUT held-out blocks."""
+    height, width = shape
+    rows, columns = (max(1, round(side / (block * HELD_OUT))) for side, block in zip(shape, _block(scale), strict=True))
+    edges_y = [height * i // rows for i in range(rows + 1)]
+    edges_x = [width * i // columns for i in range(columns + 1)]
+    return [
+        Window(top, left, bottom - top, right - left)
+        for top, bottom in pairwise(edges_y)
+        for left, right in pairwise(edges_x)
+    ]
+
+
+@torch.inference_mode()
+def check_sample(  # noqa: PLR0913  (a sample one level down, layer by layer)
+    predict: Callable[[Tensor, Tensor], Tensor],
+    guide_below: Tensor,
+    truth: Tensor,
+    asked: Tensor,
+    judged: Tensor,
+    scale: Scale,
+    corner: tuple[int, int],
+) -> Iterable[Region]:
+    """Predict a sample one level down and compare with the source, which is the truth there.
+
+    predict: guide (1, C, H, W) and source (1, h, w) in, prediction (1, H, W) out;
+    guide_below: (C, h, w) as the network is shown it; truth: (h, w), holes filled; asked: (h, w) bool, source and guide
+    are valid; judged: (h, w) bool, what the network has not seen; corner: the sample's place in the raster.
+    """
+    source, known = level_below(truth, asked, scale)
+    height, width = source.shape[0] * scale.y, source.shape[1] * scale.x
+    truth, judged = truth[:height, :width], (asked & judged)[:height, :width]
+    guide = guide_below[None, :, :height, :width].contiguous(memory_format=torch.channels_last)
+    net, smooth = (
+        ((make_consistent(prediction, source, known, scale) - truth).square() * judged).cpu()
+        for prediction in (predict(guide, source[None])[0], bicubic(source, scale))
+    )
+    counts = judged.cpu()
+    for window in regions_of((height, width), scale):
+        part = window.slices
+        yield Region(
+            Window(corner[0] + window.row, corner[1] + window.col, window.height, window.width),
+            int(counts[part].sum()),
+            float(net[part].sum()),
+            float(smooth[part].sum()),
+        )
+
+
+@torch.inference_mode()
+def interpolation_error(truth: Tensor, asked: Tensor, scale: Scale) -> Tensor:
+    """Return the squared errors of the consistent bicubic one level down, of the valid pixels in a row, float64."""
+    source, known = level_below(truth, asked, scale)
+    height, width = source.shape[0] * scale.y, source.shape[1] * scale.x
+    errors = make_consistent(bicubic(source, scale), source, known, scale) - truth[:height, :width]
+    return errors[asked[:height, :width]].square()
+
+
+def level_below(truth: Tensor, asked: Tensor, scale: Scale) -> tuple[Tensor, Tensor]:
+    """Degrade a source (h, w) once more: its block means, holes filled from beside them, and which blocks are whole."""
+    height, width = (side // s * s for side, s in zip(truth.shape, (scale.y, scale.x), strict=True))
+    truth, asked = truth[:height, :width], asked[:height, :width]
+    means, _ = degrade_valid(truth, asked, scale)
+    known = degrade((~asked).float(), scale) == 0  # a mean of ones need not be 1 on a GPU
+    return fill_holes(means, known), known
+
+
+def _block(scale: Scale) -> tuple[int, int]:
+    return scale.y * max(1, BLOCK_PX // scale.y), scale.x * max(1, BLOCK_PX // scale.x)
+
+
+def _gain(regions: Sequence[Region]) -> float | None:
+    if not sum(region.judged_px for region in regions):
+        return None
+    net = math.fsum(region.net_squares for region in regions)
+    smooth = math.fsum(region.smooth_squares for region in regions)
+    # What an interpolation gets right to the last digit no guide can better.
+    return 1 - math.sqrt(net / smooth) if smooth > 0 else 0.0

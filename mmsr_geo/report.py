@@ -1,0 +1,164 @@
+"""An evaluation as a person reads it: a table, report.json and report.png; computes nothing."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.table import Table
+
+from mmsr_geo.errors import OutputError
+from mmsr_geo.evaluation import Evaluation, MethodResult
+from mmsr_geo.pictures import Map, draw_maps, hillshade, relief, shared_limits
+from mmsr_geo.raster.grids import resolution_m
+from mmsr_geo.raster.writing import check_output
+
+ERRORS = {
+    "RMSE": ("rmse", ".4g"),
+    "MAE": ("mae", ".4g"),
+    "bias": ("bias", "+.2g"),
+    "PSNR": ("psnr", ".2f"),
+    "SSIM": ("ssim", ".3f"),
+}
+ARTEFACTS = {
+    "detail correlation": ("high_frequency_correlation", ".2f"),
+    "seams": ("seam_score", ".2f"),
+    "blocks": ("blockiness", ".2f"),
+    "imprint": ("texture_imprint", ".2g"),
+    "consistency": ("consistency", ".0e"),
+}
+"""Headings → the score and its format."""
+_ELEVATION = re.compile(r"(^|[^a-z])(dem|dsm|dtm|srtm|elevation|height|altitude|surface)([^a-z]|$)", re.IGNORECASE)
+
+Values = NDArray[np.float32]
+
+
+def error_table(evaluation: Evaluation) -> Table:
+    """Return the methods' errors side by side, the smallest in bold."""
+    how = (
+        "against the truth" if evaluation.trial.protocol == "truth" else "one level down, where the source is the truth"
+    )
+    table = _table(f"Errors, {how}", [*ERRORS, "/ bicubic", "time"])
+    best = min(result.scores.rmse for result in evaluation.results.values())
+    for name, result in evaluation.results.items():
+        rmse, *others = _cells(result, ERRORS)
+        ratio, seconds = evaluation.ratio(name), result.fit_seconds + result.predict_seconds
+        table.add_row(
+            name,
+            f"[bold]{rmse}[/]" if result.scores.rmse == best else rmse,
+            *others,
+            "-" if math.isnan(ratio) else f"{ratio:.3f}",
+            f"{seconds:.1f} s",
+        )
+    return table
+
+
+def artefact_table(evaluation: Evaluation) -> Table:
+    """Return what the errors do not tell: detail that is right, and what should not be there."""
+    table = _table("Detail and artefacts", [*ARTEFACTS])
+    for name, result in evaluation.results.items():
+        table.add_row(name, *_cells(result, ARTEFACTS))
+    return table
+
+
+def _table(title: str, headings: Sequence[str]) -> Table:
+    table = Table(title=title, title_justify="left", header_style="bold", padding=(0, 1))
+    table.add_column("method", no_wrap=True)
+    for heading in headings:
+        table.add_column(heading, justify="right")
+    return table
+
+
+def _cells(result: MethodResult, columns: Mapping[str, tuple[str, str]]) -> list[str]:
+    scores = result.scores.as_dict()
+    return ["-" if (score := scores[key]) is None else format(score, form) for key, form in columns.values()]
+
+
+def print_scores(evaluation: Evaluation) -> None:
+    """Print the table, and what is known of the guide."""
+    console = Console()
+    console.print(error_table(evaluation))
+    console.print(artefact_table(evaluation))
+    if any(result.check.regions for result in evaluation.results.values()) or "mmsr" in evaluation.results:
+        sentence = evaluation.check.sentence
+        console.print(f"mmsr's own check, another level down: {sentence}.", highlight=False, soft_wrap=True)
+
+
+def save_report(evaluation: Evaluation, folder: Path, *, overwrite: bool, hillshades: bool | None = None) -> list[Path]:
+    """Write report.json and report.png into a folder, which is made where it is missing; return what was written.
+
+    hillshades: whether targets are also shown as lit surfaces; None: where the source's name, band or unit says that it
+    is an elevation. Raises OutputError where they exist and are not to be replaced, or cannot be written.
+    """
+    files = report_files(folder, overwrite=overwrite)
+    try:
+        files[0].write_text(json.dumps(evaluation.as_dict(), indent=2) + "\n")
+        draw_report(evaluation, files[1], hillshades=is_elevation(evaluation) if hillshades is None else hillshades)
+    except OSError as error:
+        raise OutputError(f"{folder} cannot be written to ({error.strerror}): choose another folder") from error
+    return files
+
+
+def report_files(folder: Path, *, overwrite: bool) -> list[Path]:
+    """Make the folder and return the files that a report will be; raises OutputError as `save_report` does."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"cannot make the folder {folder} ({error.strerror}): choose another with -o") from error
+    files = [folder / "report.json", folder / "report.png"]
+    for file in files:
+        check_output(file, overwrite=overwrite)
+    return files
+
+
+def is_elevation(evaluation: Evaluation) -> bool:
+    """Guess from the source's name, band and unit whether it is an elevation."""
+    source = evaluation.trial.pair.source
+    return any(_ELEVATION.search(text) for text in (Path(source.name).stem, *source.bands))
+
+
+def draw_report(evaluation: Evaluation, path: Path, *, hillshades: bool) -> None:
+    """Draw source, guide and truth, then each method's target and error (and its hillshade)."""
+    panels = list(_panels(evaluation, hillshades=hillshades))
+    pair = evaluation.trial.pair
+    level = "against the truth" if evaluation.trial.protocol == "truth" else "one level down"
+    title = f"{Path(pair.source.name).name} guided by {Path(pair.guide.guide.name).name}, scale {pair.scale}, {level}"
+    draw_maps(panels, path, title=title, columns=3 if hillshades else 4)
+
+
+def _panels(evaluation: Evaluation, *, hillshades: bool) -> Iterator[Map | None]:
+    trial = evaluation.trial
+    pair, truth = trial.pair, trial.truth
+    fine, coarse = (resolution_m(grid) for grid in (pair.target_grid, pair.source.grid))
+    limits = shared_limits(truth)
+    unit = pair.source.band_tags[0].unit or ""
+    guide = trial.guide
+    exaggeration = relief(truth, fine) if hillshades else 1.0
+    yield Map(f"source ({coarse[1]:.3g} m)", trial.source, coarse[1], limits, unit=unit)
+    if len(guide) >= 3:
+        names = pair.guide.guide.bands
+        yield Map(f"guide ({', '.join(names[:3])})", guide[:3], fine[1], bands=(names[0], names[1], names[2]))
+    else:
+        yield Map(f"guide ({pair.guide.guide.bands[0]})", guide[0], fine[1], colours="gray")
+    yield Map(f"truth ({fine[1]:.3g} m)", truth, fine[1], limits, unit=unit)
+    if hillshades:
+        yield None
+        yield None
+        yield Map("truth, lit", hillshade(truth, fine, exaggeration), fine[1], (0, 1), "gray")
+    else:
+        yield None
+    errors = [result.target - truth for result in evaluation.results.values()]
+    reference = evaluation.results["bicubic"].target - truth if "bicubic" in evaluation.results else errors[0]
+    largest = shared_limits(np.abs(reference), (0, 99))[1]
+    for (name, result), error in zip(evaluation.results.items(), errors, strict=True):
+        yield Map(name, result.target, fine[1], limits, unit=unit)
+        title = f"{name}: error (RMSE {result.scores.rmse:.4g})"
+        yield Map(title, error, fine[1], (-largest, largest), "RdBu_r", unit)
+        if hillshades:
+            yield Map(f"{name}, lit", hillshade(result.target, fine, exaggeration), fine[1], (0, 1), "gray")
