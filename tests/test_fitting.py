@@ -22,7 +22,7 @@ from torch import Tensor
 
 from mmsr_geo.errors import OptionError, PixelError
 from mmsr_geo.geometry import Halo, Scale, Window
-from mmsr_geo.network import fitting
+from mmsr_geo.network import checking, fitting
 from mmsr_geo.network.checking import held_out
 from mmsr_geo.network.degradation import bicubic, degrade
 from mmsr_geo.network.fitted import FittedNet
@@ -173,13 +173,13 @@ def test_the_first_stage_is_forced_or_judged_and_recorded(
     gain: float,
     kept: bool,  # noqa: FBT001
 ) -> None:
-    monkeypatch.setattr(fitting, "FIRST_STAGE_GAIN", gain)
+    monkeypatch.setattr(checking, "LEAST_GAIN", gain)
     stages: list[str] = []
     params = FitParams(steps=9, patch_px=16, threads=1, first_stage=first_stage)
     net = fit([scene(34, 33, TWO)], TWO, params, progress=lambda stage, *_: stages.append(stage))
     record = net.provenance["fit"]
     assert record["first_stage"] is kept
-    assert record["steps"] == 9
+    assert record["steps"] == (3 if kept else 9)
     assert math.isfinite(record["first_stage_loss"])
     assert net.check.gain is not None
     assert math.isfinite(net.check.gain)
@@ -201,7 +201,7 @@ def test_without_a_first_stage_none_is_run(first_stage: bool | None) -> None:  #
 
 def test_a_first_stage_that_is_dropped_leaves_no_trace(monkeypatch: pytest.MonkeyPatch) -> None:
     """It starts again from the same fresh weights and draws the same patches as if it had not been."""
-    monkeypatch.setattr(fitting, "FIRST_STAGE_GAIN", math.inf)
+    monkeypatch.setattr(checking, "LEAST_GAIN", math.inf)
     params = FitParams(steps=3, patch_px=16, threads=1)
     dropped, never = (fit([scene(34, 33, TWO)], TWO, replace(params, first_stage=first)) for first in (None, False))
     assert dropped.provenance["fit"]["first_stage_loss"] > 0
@@ -345,7 +345,7 @@ def test_progress_comes_for_every_step_from_nothing_to_all(samples: list[Sample]
     calls: list[tuple[str, int, int]] = []
     params = FitParams(steps=6, patch_px=24, threads=1, first_stage=True)
     fit(samples, params=params, progress=lambda *call: calls.append(call))
-    first, second = [("first stage", done, 6) for done in range(7)], [("fit", done, 6) for done in range(7)]
+    first, second = [("first stage", done, 6) for done in range(7)], [("fit", done, 2) for done in range(3)]
     assert calls == first + second
 
 

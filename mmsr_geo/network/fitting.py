@@ -30,8 +30,8 @@ Progress = Callable[[str, int, int], None]
 STEPS = 300
 """Steps of each stage, unless told otherwise."""
 PUBLISHED_STEPS = 1000
-FIRST_STAGE_GAIN = 0.5
-"""The first stage is kept where it takes away at least this part of the bicubic's error on blocks it has not seen."""
+AFTER_FIRST_STAGE = 3
+"""After a first stage so many times fewer steps follow: more of them lose what it has learnt."""
 FAINTEST_DETAIL = 1e-4
 """In the source's deviation: what a network that draws detail can draw at least."""
 SMOOTH = 0.2
@@ -50,10 +50,11 @@ class FitParams:
     """How a net is fitted; the defaults were measured (docs/decisions/002-fit-defaults.md)."""
 
     steps: int | None = None
-    """Steps of each stage; None: as many as the method was measured with, 300 for ours."""
+    """Steps of the first stage, after which a third of them follow at the true scale; all of them are taken there where
+    there is no first stage. None: as many as the method was measured with, 300 for ours."""
     first_stage: bool | None = None
-    """Whether supervised steps one level down come first; None: decided from the data. Without them nothing is known of
-    whether the guide helped."""
+    """Whether supervised steps one level down come first; None: where pixels are enough and the guide helps there.
+    Without them nothing is known of whether the guide helped."""
     patch_px: int | None = 96
     """A patch's side in target pixels; None: the whole raster is one patch."""
     batch: int = 1
@@ -317,10 +318,11 @@ class _Fit:
             first = self._stage("first stage", steps, self._supervised_batch, self._supervised_sites())
             if self._checkable():
                 self.check = self._checked()
-            gain = self.check.gain
-            kept = self.params.first_stage or (gain is not None and gain >= FIRST_STAGE_GAIN)
+            kept = bool(self.params.first_stage) or self.check.verdict == "helped"
             record |= {"first_stage": kept, "first_stage_loss": first}
-            if not kept:
+            if kept:
+                steps = -(-steps // AFTER_FIRST_STAGE)
+            else:
                 self._begin()
         loss = self._stage("fit", steps, self._self_supervised_batch, self._self_supervised_sites())
         return record | {"steps": steps, "loss": loss, "pixel_steps": self.pixel_steps}
