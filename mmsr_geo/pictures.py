@@ -42,9 +42,9 @@ def draw_maps(maps: Sequence[Map | None], path: Path, *, title: str, columns: in
     high = (side * height / width + 0.35) * rows + 0.6
     figure = Figure(figsize=((side + 1.0) * columns, high), dpi=110)
     FigureCanvasAgg(figure)
-    figure.suptitle(title, fontsize=13, fontweight="bold")
+    figure.suptitle(title, fontsize=13, fontweight="bold", y=1 - 0.25 / high)
     panels = figure.subplots(rows, columns, squeeze=False)
-    figure.subplots_adjust(left=0.01, right=0.94, bottom=0.15 / high, top=1 - 0.85 / high, wspace=0.3, hspace=0.12)
+    figure.subplots_adjust(left=0.01, right=0.94, bottom=0.15 / high, top=1 - 0.8 / high, wspace=0.3, hspace=0.12)
     for axes, panel in zip(panels.flat, maps, strict=False):
         if panel is None:
             axes.set_visible(False)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
@@ -24,10 +25,10 @@ ERRORS = {
     "MAE": ("mae", ".4g"),
     "bias": ("bias", "+.2g"),
     "PSNR": ("psnr", ".2f"),
-    "SSIM": ("ssim", ".3f"),
 }
 ARTEFACTS = {
-    "detail correlation": ("high_frequency_correlation", ".2f"),
+    "SSIM": ("ssim", ".3f"),
+    "detail": ("high_frequency_correlation", ".2f"),
     "seams": ("seam_score", ".2f"),
     "blocks": ("blockiness", ".2f"),
     "imprint": ("texture_imprint", ".2g"),
@@ -44,7 +45,7 @@ def error_table(evaluation: Evaluation) -> Table:
     how = (
         "against the truth" if evaluation.trial.protocol == "truth" else "one level down, where the source is the truth"
     )
-    table = _table(f"Errors, {how}", [*ERRORS, "/ bicubic", "time"])
+    table = _table(f"Errors, {how}", [*ERRORS, "/bicubic", "time"])
     best = min(result.scores.rmse for result in evaluation.results.values())
     for name, result in evaluation.results.items():
         rmse, *others = _cells(result, ERRORS)
@@ -68,10 +69,10 @@ def artefact_table(evaluation: Evaluation) -> Table:
 
 
 def _table(title: str, headings: Sequence[str]) -> Table:
-    table = Table(title=title, title_justify="left", header_style="bold", padding=(0, 1))
+    table = Table(title=title, title_justify="left", header_style="bold", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     table.add_column("method", no_wrap=True)
     for heading in headings:
-        table.add_column(heading, justify="right")
+        table.add_column(heading, justify="right", no_wrap=True)
     return table
 
 
@@ -140,19 +141,19 @@ def _panels(evaluation: Evaluation, *, hillshades: bool) -> Iterator[Map | None]
     unit = pair.source.band_tags[0].unit or ""
     guide = trial.guide
     exaggeration = relief(truth, fine) if hillshades else 1.0
-    yield Map(f"source ({coarse[1]:.3g} m)", trial.source, coarse[1], limits, unit=unit)
+    source = trial.source
+    yield Map(f"source ({coarse[1]:.3g} m)", source, coarse[1], limits, unit=unit)
     if len(guide) >= 3:
         names = pair.guide.guide.bands
         yield Map(f"guide ({', '.join(names[:3])})", guide[:3], fine[1], bands=(names[0], names[1], names[2]))
     else:
         yield Map(f"guide ({pair.guide.guide.bands[0]})", guide[0], fine[1], colours="gray")
-    yield Map(f"truth ({fine[1]:.3g} m)", truth, fine[1], limits, unit=unit)
     if hillshades:
-        yield None
-        yield None
+        yield Map("source, lit", hillshade(source, coarse, exaggeration), coarse[1], (0, 1), "gray")
+    yield Map(f"truth ({fine[1]:.3g} m)", truth, fine[1], limits, unit=unit)
+    yield None
+    if hillshades:
         yield Map("truth, lit", hillshade(truth, fine, exaggeration), fine[1], (0, 1), "gray")
-    else:
-        yield None
     errors = [result.target - truth for result in evaluation.results.values()]
     reference = evaluation.results["bicubic"].target - truth if "bicubic" in evaluation.results else errors[0]
     largest = shared_limits(np.abs(reference), (0, 99))[1]
