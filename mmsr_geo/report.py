@@ -88,7 +88,12 @@ def print_scores(evaluation: Evaluation) -> None:
     console.print(artefact_table(evaluation))
     if any(result.check.regions for result in evaluation.results.values()) or "mmsr" in evaluation.results:
         sentence = evaluation.check.sentence
-        console.print(f"mmsr's own check, another level down: {sentence}.", highlight=False, soft_wrap=True)
+        console.print(
+            f"What mmsr's own check foresaw, another level down: {sentence}.", highlight=False, soft_wrap=True
+        )
+    if not math.isnan(evaluation.gain_measured):
+        ratio = 1 - evaluation.gain_measured
+        console.print(f"Here mmsr's error is {ratio:.2f} of the consistent bicubic's.", highlight=False, soft_wrap=True)
 
 
 def save_report(evaluation: Evaluation, folder: Path, *, overwrite: bool, hillshades: bool | None = None) -> list[Path]:
