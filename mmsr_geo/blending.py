@@ -63,8 +63,20 @@ class BlendedTiling:
         Those of all tiles need not add up to 1: `blend` divides by their sum.
         """
         predicted, part, scale = self.predicted(core), self.tiling.part, self.scale
-        down = _ramp(core.row, core.height, part.row, part.height, predicted.row, predicted.height, scale.y)
-        across = _ramp(core.col, core.width, part.col, part.width, predicted.col, predicted.width, scale.x)
+        down = _ramp(
+            predicted.row,
+            predicted.height,
+            scale.y,
+            self.overlap.y,
+            _borders(core.row, core.height, part.row, part.height),
+        )
+        across = _ramp(
+            predicted.col,
+            predicted.width,
+            scale.x,
+            self.overlap.x,
+            _borders(core.col, core.width, part.col, part.width),
+        )
         return down[:, None] * across
 
     def blend(self, window: Window, predictions: Mapping[int, NDArray[np.float32]]) -> NDArray[np.float64]:
@@ -93,15 +105,25 @@ def _reaching(sizes: tuple[int, ...], start: int, overlap: int, at: int, length:
     return found
 
 
-def _ramp(  # noqa: PLR0913  (three intervals and a scale)
-    core: int, core_length: int, part: int, part_length: int, at: int, length: int, factor: int
+def _borders(core: int, core_length: int, part: int, part_length: int) -> tuple[int | None, int | None]:
+    """Return where a tile's core has a border with the tile before and the one after; None where there is no other."""
+    end = core + core_length
+    return core if core > part else None, end if end < part + part_length else None
+
+
+def _ramp(
+    at: int, length: int, factor: int, overlap: int, borders: tuple[int | None, int | None]
 ) -> NDArray[np.float64]:
-    """Return the weights along an axis of a prediction: linear across a border with another tile, 1/2 at it."""
+    """Return the weights along an axis of a prediction: linear across a border with another tile, 1/2 at it.
+
+    The slope is the overlap's also where the raster's end cuts a prediction short: beside a last tile of a pixel or two
+    it would be a step otherwise.
+    """
     place = (np.arange(length * factor) + 0.5) / factor + at
     weights = np.ones(length * factor)
-    if core > part and core > at:
-        weights = np.minimum(weights, 0.5 + (place - core) / (2 * (core - at)))
-    end, last = core + core_length, at + length
-    if end < part + part_length and last > end:
-        weights = np.minimum(weights, 0.5 + (end - place) / (2 * (last - end)))
+    before, after = borders
+    if overlap and before is not None:
+        weights = np.minimum(weights, 0.5 + (place - before) / (2 * overlap))
+    if overlap and after is not None:
+        weights = np.minimum(weights, 0.5 + (after - place) / (2 * overlap))
     return weights

@@ -17,6 +17,7 @@ from mmsr_geo._version import __version__
 from mmsr_geo.errors import GuideWarning, MmsrError, OptionError
 
 if TYPE_CHECKING:
+    from mmsr_geo.network.checking import GuideCheck
     from mmsr_geo.progress import Display
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -197,7 +198,7 @@ def upsample(  # noqa: PLR0913  (one an option)
         if options["method"] == "mmsr":
             for number, check in enumerate(outcome.checks, start=1):
                 band = f"Band {number}: " if len(outcome.checks) > 1 else ""
-                click.echo(f"{band}{check.sentence[0].upper()}{check.sentence[1:]}.")
+                click.echo(f"{band}{_sentence(check)}")
 
 
 @cli.command()
@@ -224,9 +225,11 @@ def fit(  # noqa: PLR0913  (the same names as the command's options)
         check_output(output, overwrite=overwrite)
         net = api.fit(source, guide, params=_params(steps, threads), progress=show, **options)
         net.save(output)
-        show.event("done", output=output, net=net.digest)
+        check = net.check
+        show.event("done", output=output, net=net.digest, guide_gain=check.gain, guide_verdict=check.verdict)
     if progress_kind == "rich":
         click.echo(f"{output}: net {net.digest}, scale {net.scale}, guide bands {', '.join(net.guide_bands)}")
+        click.echo(_sentence(check))
 
 
 @cli.command()
@@ -366,6 +369,10 @@ class _shown:  # noqa: N801  (reads as a function)
             self._display.event("error", kind=type(error).__name__, message=message)
         self._display.__exit__(None, None, None)
         self._warnings.__exit__(None, None, None)
+
+
+def _sentence(check: GuideCheck) -> str:
+    return f"{check.sentence[0].upper()}{check.sentence[1:]}."
 
 
 def _params(steps: int | None, threads: int | None) -> Any:  # noqa: ANN401  (FitParams, imported late)
