@@ -111,19 +111,19 @@ def _borders(core: int, core_length: int, part: int, part_length: int) -> tuple[
     return core if core > part else None, end if end < part + part_length else None
 
 
-def _ramp(
-    at: int, length: int, factor: int, overlap: int, borders: tuple[int | None, int | None]
+def _ramp(  # noqa: PLR0913  (three intervals, the overlap and a scale)
+    core: int, core_length: int, part: int, part_length: int, at: int, length: int, overlap: int, factor: int
 ) -> NDArray[np.float64]:
     """Return the weights along an axis of a prediction: linear across a border with another tile, 1/2 at it.
 
     The slope is the overlap's also where the raster's end cuts a prediction short: beside a last tile of a pixel or two
-    it would be a step otherwise.
+    it would be nearly a step otherwise.
     """
     place = (np.arange(length * factor) + 0.5) / factor + at
     weights = np.ones(length * factor)
-    before, after = borders
-    if overlap and before is not None:
-        weights = np.minimum(weights, 0.5 + (place - before) / (2 * overlap))
-    if overlap and after is not None:
-        weights = np.minimum(weights, 0.5 + (after - place) / (2 * overlap))
+    if overlap and core > part:
+        weights = np.minimum(weights, 0.5 + (place - core) / (2 * overlap))
+    end = core + core_length
+    if overlap and end < part + part_length:
+        weights = np.minimum(weights, 0.5 + (end - place) / (2 * overlap))
     return weights
