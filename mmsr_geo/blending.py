@@ -63,20 +63,9 @@ class BlendedTiling:
         Those of all tiles need not add up to 1: `blend` divides by their sum.
         """
         predicted, part, scale = self.predicted(core), self.tiling.part, self.scale
-        down = _ramp(
-            predicted.row,
-            predicted.height,
-            scale.y,
-            self.overlap.y,
-            _borders(core.row, core.height, part.row, part.height),
-        )
-        across = _ramp(
-            predicted.col,
-            predicted.width,
-            scale.x,
-            self.overlap.x,
-            _borders(core.col, core.width, part.col, part.width),
-        )
+        over = self.overlap
+        down = _ramp(core.row, core.height, part.row, part.height, predicted.row, predicted.height, over.y, scale.y)
+        across = _ramp(core.col, core.width, part.col, part.width, predicted.col, predicted.width, over.x, scale.x)
         return down[:, None] * across
 
     def blend(self, window: Window, predictions: Mapping[int, NDArray[np.float32]]) -> NDArray[np.float64]:
@@ -103,12 +92,6 @@ def _reaching(sizes: tuple[int, ...], start: int, overlap: int, at: int, length:
             found.append(index)
         start += size
     return found
-
-
-def _borders(core: int, core_length: int, part: int, part_length: int) -> tuple[int | None, int | None]:
-    """Return where a tile's core has a border with the tile before and the one after; None where there is no other."""
-    end = core + core_length
-    return core if core > part else None, end if end < part + part_length else None
 
 
 def _ramp(  # noqa: PLR0913  (three intervals, the overlap and a scale)
