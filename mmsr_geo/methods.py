@@ -153,8 +153,8 @@ class SavedNet:
         return falls_back(check, self.if_unhelpful)
 
     def __dask_tokenize__(self) -> object:
-        """Identify the net by its content."""
-        return type(self).__name__, self.net.digest, self.keep_statistics, self.if_unhelpful
+        """Identify the net by its content, and by what is known of its guide: it decides what is given."""
+        return type(self).__name__, self.net.digest, self.net.check, self.keep_statistics, self.if_unhelpful
 
 
 @dataclass(frozen=True, slots=True)

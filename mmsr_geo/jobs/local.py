@@ -12,9 +12,10 @@ from pathlib import Path
 import numpy as np
 
 from mmsr_geo._version import __version__
+from mmsr_geo.baselines import CONSISTENT
 from mmsr_geo.errors import OptionError
 from mmsr_geo.geometry import Tiling
-from mmsr_geo.methods import ModelSource
+from mmsr_geo.methods import ModelSource, OtherMethod
 from mmsr_geo.model import Model
 from mmsr_geo.network.checking import GuideCheck
 from mmsr_geo.network.fitted import FittedNet
@@ -110,7 +111,10 @@ def _tags(
     """Say in the file how it came to be."""
     first = pairs[0]
     options = {"scale": str(first.scale), "part": asdict(first.part), **method.description}
-    used = ["bicubic+consistency" if method.falls_back(check) else str(options["method"]) for check in checks]
+    name = str(options["method"])
+    if isinstance(method, OtherMethod) and method.consistent:
+        name += CONSISTENT
+    used = ["bicubic+consistency" if method.falls_back(check) else name for check in checks]
     gains = ["" if check.gain is None else f"{check.gain:.4f}" for check in checks]
     return {
         "MMSR_GEO_VERSION": __version__,
