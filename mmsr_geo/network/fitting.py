@@ -27,11 +27,8 @@ from mmsr_geo.network.samples import Sample, Statistics
 Progress = Callable[[str, int, int], None]
 """Called as progress(stage, done, total). What it raises ends the work: that is how to cancel."""
 
-STEPS, MOST_STEPS = 300, 1000
-"""Steps unless told otherwise: so many for a raster of up to SMALL_PX target pixels, more for a larger one."""
-SMALL_PX = 512 * 512
-STEPS_EXPONENT = 0.87
-"""1000 steps for 1024 x 1024 target pixels."""
+STEPS = 300
+"""Steps unless told otherwise."""
 PUBLISHED_STEPS = 1000
 AFTER_FIRST_STAGE = 3
 """After a first stage so many times fewer steps follow: more of them lose what it has learnt."""
@@ -54,7 +51,7 @@ class FitParams:
 
     steps: int | None = None
     """Steps of the first stage, after which a third of them follow at the true scale; all of them are taken there where
-    there is no first stage. None: 300 for up to 512 x 512 target pixels, more for a larger raster, 1000 at most."""
+    there is no first stage. None: as many as the method was measured with, 300 for ours."""
     first_stage: bool | None = None
     """Whether supervised steps one level down come first; None: where pixels are enough and the guide helps there.
     Without them nothing is known of whether the guide helped."""
@@ -316,7 +313,7 @@ class _Fit:
     def run(self) -> dict[str, Any]:
         """Fit; return what is to be recorded, as JSON values."""
         record: dict[str, Any] = {"first_stage": False}
-        steps = self.params.steps or self._enough_steps()
+        steps = self.params.steps or STEPS
         if self._first_stage_possible():
             first = self._stage("first stage", steps, self._supervised_batch, self._supervised_sites())
             if self._checkable():
@@ -329,12 +326,6 @@ class _Fit:
                 self._begin()
         loss = self._stage("fit", steps, self._self_supervised_batch, self._self_supervised_sites())
         return record | {"steps": steps, "loss": loss, "pixel_steps": self.pixel_steps}
-
-    def _enough_steps(self) -> int:
-        """Return how many steps what there is to learn from is worth."""
-        target_px = sum(layer.source.numel() for layer in self.layers) * self.scale.area
-        wanted = round(STEPS * math.pow(target_px / SMALL_PX, STEPS_EXPONENT))
-        return min(MOST_STEPS, max(STEPS, wanted))
 
     def adapt(self) -> None:
         """Take the steps of a tile from the weights there are."""
