@@ -177,9 +177,10 @@ class _FinishTask:
     method: TileFit
 
     def __call__(self, source: Pixels, predictions: list[TilePrediction], check: GuideCheck) -> NDArray[np.float32]:
-        """Return the tile's target."""
+        """Return the tile's target; one torch thread, as for any tile."""
         by_index = dict(zip(self.contributors, predictions, strict=True))
-        return finish_tile(self.blended, self.tile, source, by_index, smooth=self.method.falls_back(check))
+        with torch_threads(1):
+            return finish_tile(self.blended, self.tile, source, by_index, smooth=self.method.falls_back(check))
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 
 from mmsr_geo.baselines.interpolation import Interpolation
 from mmsr_geo.blending import BlendedTiling
-from mmsr_geo.errors import PixelError
+from mmsr_geo.errors import OptionError, PixelError
 from mmsr_geo.geometry import Halo, Scale, Tile, Tiling
 from mmsr_geo.methods import IfUnhelpful, ModelSource, SceneFit, check_of, falls_back, helpful, tell
 from mmsr_geo.model import Model
@@ -145,9 +146,11 @@ class TileFit:
                 return adapt_net(base, [sample], params, seed=seed, device=device, progress=progress)
             if self.scene is not None:
                 return base
-            return fit_samples(
-                [sample], base.scale, params, guide_bands=guide_bands, seed=seed, device=device, progress=progress
-            )
+            fit = partial(fit_samples, [sample], base.scale, guide_bands=guide_bands, seed=seed, device=device)
+            try:
+                return fit(params, progress=progress)
+            except OptionError:  # a first stage was asked for, and the tile holds nothing to learn from there
+                return fit(replace(params, first_stage=None), progress=progress)
         except PixelError:
             return base  # nothing valid in common here
 
