@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import xarray as xr
 
 if TYPE_CHECKING:
-    from mmsr_geo.api import Bounds, Fit, GuideLike, ScaleLike
+    from mmsr_geo.api import Bounds, GuideLike, ScaleLike
+    from mmsr_geo.choosing import Fit
     from mmsr_geo.methods import IfUnhelpful
     from mmsr_geo.network.fitted import FittedNet
     from mmsr_geo.network.fitting import FitParams

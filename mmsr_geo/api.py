@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from os import PathLike
-from typing import Literal, get_args
 
 import xarray as xr
 
 from mmsr_geo._version import __version__
-from mmsr_geo.baselines import CONSISTENT, METHODS, baseline
+from mmsr_geo.choosing import EVALUATED, Fit, evaluated_method, method_for
 from mmsr_geo.errors import OptionError
 from mmsr_geo.evaluation import Evaluation, truth_trial, wald_trial
 from mmsr_geo.evaluation import evaluate as run_evaluation
@@ -18,18 +17,14 @@ from mmsr_geo.geometry import Scale, Tiling
 from mmsr_geo.graph import lazy_target
 from mmsr_geo.jobs.local import Outcome, write_target
 from mmsr_geo.memory import cores, tiling_for
-from mmsr_geo.methods import IfUnhelpful, ModelSource, OtherMethod, SavedNet, SceneFit
+from mmsr_geo.methods import IfUnhelpful, ModelSource, OtherMethod, SceneFit
 from mmsr_geo.network.fitted import FittedNet
-from mmsr_geo.network.fitting import PUBLISHED_STEPS, FitParams, Progress, no_progress
+from mmsr_geo.network.fitting import FitParams, Progress, no_progress
 from mmsr_geo.pair import MIN_COVERAGE, Pair
 from mmsr_geo.raster.reading import open_guide, open_source
 from mmsr_geo.slices import guide_for, slices_of, target_array
 from mmsr_geo.tilewise import TILE_PX, TileFit
 from mmsr_geo.upsampling import halo_of, resolve_device
-
-Fit = Literal["scene", "adapt", "tile", "published"]
-EVALUATED = ("nearest", "bilinear", "bicubic", "bicubic+consistency", "guided-filter", "mmsr")
-"""What is compared unless told otherwise; p2p and published take many minutes and are to be named."""
 
 SourceLike = str | PathLike[str] | xr.DataArray
 GuideLike = str | PathLike[str] | xr.DataArray | xr.Dataset
@@ -90,8 +85,8 @@ def upsample(  # noqa: PLR0913  (the same names as the command's options)
         PixelError: on computing, where the pixels leave nothing to fit; UnhelpfulGuideError, if asked for.
     """
     job = _job(source, guide, scale, bounds=bounds, min_coverage=min_coverage)
-    work = _method(method, fit, net, params, if_unhelpful, seed=seed, device=device, keep_statistics=keep_statistics)
-    tiling = job.tiling(work, tile_size, at_once=cores())
+    work = method_for(method, fit, net, params, if_unhelpful, seed=seed, device=device, keep_statistics=keep_statistics)
+    tiling = _tiling(job.pairs[0], work, tile_size, at_once=cores())
     targets = [lazy_target(pair, work, tiling, device=device) for pair in job.pairs]
     gains = None if isinstance(work, OtherMethod) else [target.guide_gain for target in targets]
     return target_array(job.template, [target.values for target in targets], job.pairs[0].target_grid, gains)
@@ -124,8 +119,8 @@ def upsample_to_file(  # noqa: PLR0913  (the same names as the command's options
     `overwrite`) or cannot be written, and what `upsample` raises.
     """
     job = _job(source, guide, scale, bounds=bounds, min_coverage=min_coverage)
-    work = _method(method, fit, net, params, if_unhelpful, seed=seed, device=device, keep_statistics=keep_statistics)
-    tiling = job.tiling(work, tile_size, at_once=1)
+    work = method_for(method, fit, net, params, if_unhelpful, seed=seed, device=device, keep_statistics=keep_statistics)
+    tiling = _tiling(job.pairs[0], work, tile_size, at_once=1)
     threads = (params or FitParams()).fixed_threads
     return write_target(
         job.pairs, work, tiling, output, device=device, threads=threads, overwrite=overwrite, progress=progress
@@ -188,14 +183,13 @@ def evaluate(  # noqa: PLR0913  (the same names as the command's options)
     if not methods:
         raise OptionError(f"no methods to evaluate: name some, such as {','.join(EVALUATED)}")
     chosen = {
-        name: _evaluated_method(name, params, if_unhelpful, seed=seed, device=device) for name in dict.fromkeys(methods)
+        name: evaluated_method(name, params, if_unhelpful, seed=seed, device=device) for name in dict.fromkeys(methods)
     }
-    job = _Job(xr.DataArray(), (trial.pair,))
     part = trial.pair.part if truth is not None else None
     return run_evaluation(
         trial,
         chosen,
-        {name: job.tiling(method, tile_size, at_once=1) for name, method in chosen.items()},
+        {name: _tiling(trial.pair, method, tile_size, at_once=1) for name, method in chosen.items()},
         device=device,
         threads=(params or FitParams()).fixed_threads,
         inputs={
@@ -227,15 +221,6 @@ class _Job:
     template: xr.DataArray
     pairs: tuple[Pair, ...]
 
-    def tiling(self, method: ModelSource, tile_size: int | None, at_once: int) -> Tiling:
-        """Cut the part into tiles; refuses a net that is not for these pairs."""
-        first = self.pairs[0]
-        if isinstance(method, TileFit):
-            halo, tile_size = method.halo(first), tile_size or TILE_PX
-        else:
-            halo = halo_of(method.reach(first), consistent=method.consistent)
-        return tiling_for(first.part, first.whole, first.scale, halo, tile_size=tile_size, at_once=at_once)
-
 
 def _job(source: SourceLike, guide: GuideLike, scale: ScaleLike, *, bounds: Bounds | None, min_coverage: float) -> _Job:
     template, slices = slices_of(source)
@@ -246,100 +231,10 @@ def _job(source: SourceLike, guide: GuideLike, scale: ScaleLike, *, bounds: Boun
     return _Job(template, tuple(pairs))
 
 
-def _method(  # noqa: PLR0913  (the options that decide it)
-    method: str,
-    fit: Fit,
-    net: FittedNet | str | PathLike[str] | None,
-    params: FitParams | None,
-    if_unhelpful: IfUnhelpful,
-    *,
-    seed: int,
-    device: str,
-    keep_statistics: bool,
-) -> ModelSource:
-    """Turn the options into where the model comes from; refuses those that contradict each other."""
-    resolve_device(device)
-    _check_choices(method, fit, if_unhelpful)
-    if keep_statistics and net is None:
-        raise OptionError("keep_statistics goes with a saved net: pass net as well, or leave it out")
-    name = method.removesuffix(CONSISTENT)
-    if name != "mmsr":
-        if net is not None or fit != "scene":
-            raise OptionError(f"a net and a fit are of mmsr, not of {name}: leave them out, or the method")
-        return _other_method(name, params, consistent=name != method, seed=seed, device=device)
-    params = _published(params) if fit == "published" else params or FitParams()
-    scene = (
-        SceneFit(params, seed, device, if_unhelpful)
-        if net is None
-        else _saved(net, fit, params, if_unhelpful, keep_statistics=keep_statistics)
-    )
-    if fit in {"adapt", "tile"}:
-        return TileFit(params, seed, device, if_unhelpful, scene if fit == "adapt" else None)
-    return scene
-
-
-def _saved(
-    net: FittedNet | str | PathLike[str],
-    fit: Fit,
-    params: FitParams,
-    if_unhelpful: IfUnhelpful,
-    *,
-    keep_statistics: bool,
-) -> SavedNet:
-    if fit in {"tile", "published"}:
-        raise OptionError(f"fit={fit!r} begins afresh: leave out net, or choose scene or adapt")
-    if fit == "scene" and params != FitParams(threads=params.threads):
-        raise OptionError("a saved net is not fitted again: leave out net, or the options of the fit")
-    return SavedNet(net if isinstance(net, FittedNet) else load(net), keep_statistics, if_unhelpful)
-
-
-def _check_choices(method: str, fit: str, if_unhelpful: str) -> None:
-    if method.removesuffix(CONSISTENT) not in {"mmsr", *METHODS}:
-        raise OptionError(f"there is no method {method!r}: choose one of mmsr, {', '.join(METHODS)}")
-    for name, value, choices in (("fit", fit, get_args(Fit)), ("if_unhelpful", if_unhelpful, get_args(IfUnhelpful))):
-        if value not in choices:
-            raise OptionError(f"{name} is one of {', '.join(choices)}, not {value!r}")
-
-
-def _evaluated_method(
-    name: str, params: FitParams | None, if_unhelpful: IfUnhelpful, *, seed: int, device: str
-) -> ModelSource:
-    """Turn a name in an evaluation into where the model comes from."""
-    base = name.removesuffix(CONSISTENT)
-    fits: dict[str, tuple[Fit, IfUnhelpful]] = {
-        "mmsr": ("scene", if_unhelpful),
-        "mmsr-always": ("scene", "warn"),
-        "mmsr-adapt": ("adapt", if_unhelpful),
-        "mmsr-tile": ("tile", if_unhelpful),
-    }
-    if base == "published":
-        threads = (params or FitParams()).threads
-        return SceneFit(FitParams.published(threads=threads), seed, device, "warn", consistent=base != name)
-    if base not in fits:
-        if base not in METHODS:
-            raise OptionError(f"there is no method {name!r}: choose of {', '.join([*METHODS, *fits, 'published'])}")
-        return _method(name, "scene", None, None, if_unhelpful, seed=seed, device=device, keep_statistics=False)
-    fit, unhelpful = fits[base]
-    return _method("mmsr", fit, None, params, unhelpful, seed=seed, device=device, keep_statistics=False)
-
-
-def _published(params: FitParams | None) -> FitParams:
-    """Return the published fit's params, with the steps and threads asked for."""
-    if params is None or params == FitParams(steps=params.steps, threads=params.threads):
-        params = params or FitParams()
-        return FitParams.published(params.steps or PUBLISHED_STEPS, params.threads)
-    if params.schedule != "published":
-        raise OptionError("fit='published' has params of its own: pass steps and threads alone")
-    return params
-
-
-def _other_method(name: str, params: FitParams | None, *, consistent: bool, seed: int, device: str) -> OtherMethod:
-    params = params or FitParams()
-    if params != FitParams(steps=params.steps, threads=params.threads):
-        raise OptionError(f"of the params of a fit, {name} takes steps and threads alone")
-    method = baseline(name)
-    if params.steps is not None:
-        if not hasattr(method, "steps"):
-            raise OptionError(f"{name} is not fitted by steps: leave them out")
-        method = replace(method, steps=params.steps)  # type: ignore[type-var]  # methods are dataclasses
-    return OtherMethod(name, method, consistent, seed, device, params.fixed_threads)
+def _tiling(pair: Pair, method: ModelSource, tile_size: int | None, at_once: int) -> Tiling:
+    """Cut a pair's part into tiles; refuses a net that is not for it."""
+    if isinstance(method, TileFit):
+        halo, tile_size = method.halo(pair), tile_size or TILE_PX
+    else:
+        halo = halo_of(method.reach(pair), consistent=method.consistent)
+    return tiling_for(pair.part, pair.whole, pair.scale, halo, tile_size=tile_size, at_once=at_once)

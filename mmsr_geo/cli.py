@@ -270,10 +270,11 @@ def evaluate(  # noqa: PLR0913  (one an option)
     """Compare methods on SOURCE and GUIDE, with a truth or one level down."""
     with _shown(progress_kind, "evaluate", source=source, guide=guide) as show:
         from mmsr_geo import api, report  # noqa: PLC0415  (torch and GDAL, only when asked for)
+        from mmsr_geo.choosing import EVALUATED  # noqa: PLC0415  (torch and GDAL, only when asked for)
 
         if output is not None:
             report.report_files(Path(output), overwrite=overwrite)
-        names = api.EVALUATED if methods is None else [name.strip() for name in methods.split(",") if name.strip()]
+        names = EVALUATED if methods is None else [name.strip() for name in methods.split(",") if name.strip()]
         evaluation = api.evaluate(
             source, guide, methods=names, params=_params(steps, threads), progress=show, **options
         )

@@ -1,0 +1,118 @@
+"""Options turned into where the model comes from; refuses those that contradict each other."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from os import PathLike
+from typing import Literal, get_args
+
+from mmsr_geo.baselines import CONSISTENT, METHODS, baseline
+from mmsr_geo.errors import OptionError
+from mmsr_geo.methods import IfUnhelpful, ModelSource, OtherMethod, SavedNet, SceneFit
+from mmsr_geo.network.fitted import FittedNet
+from mmsr_geo.network.fitting import PUBLISHED_STEPS, FitParams
+from mmsr_geo.tilewise import TileFit
+from mmsr_geo.upsampling import resolve_device
+
+Fit = Literal["scene", "adapt", "tile", "published"]
+EVALUATED = ("nearest", "bilinear", "bicubic", "bicubic+consistency", "guided-filter", "mmsr")
+"""What is compared unless told otherwise; p2p and published take many minutes and are to be named."""
+
+
+def method_for(  # noqa: PLR0913  (the options that decide it)
+    method: str,
+    fit: Fit,
+    net: FittedNet | str | PathLike[str] | None,
+    params: FitParams | None,
+    if_unhelpful: IfUnhelpful,
+    *,
+    seed: int,
+    device: str,
+    keep_statistics: bool,
+) -> ModelSource:
+    """Turn the options into where the model comes from; refuses those that contradict each other."""
+    resolve_device(device)
+    _check_choices(method, fit, if_unhelpful)
+    if keep_statistics and net is None:
+        raise OptionError("keep_statistics goes with a saved net: pass net as well, or leave it out")
+    name = method.removesuffix(CONSISTENT)
+    if name != "mmsr":
+        if net is not None or fit != "scene":
+            raise OptionError(f"a net and a fit are of mmsr, not of {name}: leave them out, or the method")
+        return _other_method(name, params, consistent=name != method, seed=seed, device=device)
+    params = _published(params) if fit == "published" else params or FitParams()
+    scene = (
+        SceneFit(params, seed, device, if_unhelpful)
+        if net is None
+        else _saved(net, fit, params, if_unhelpful, keep_statistics=keep_statistics)
+    )
+    if fit in {"adapt", "tile"}:
+        return TileFit(params, seed, device, if_unhelpful, scene if fit == "adapt" else None)
+    return scene
+
+
+def _saved(
+    net: FittedNet | str | PathLike[str],
+    fit: Fit,
+    params: FitParams,
+    if_unhelpful: IfUnhelpful,
+    *,
+    keep_statistics: bool,
+) -> SavedNet:
+    if fit in {"tile", "published"}:
+        raise OptionError(f"fit={fit!r} begins afresh: leave out net, or choose scene or adapt")
+    if fit == "scene" and params != FitParams(threads=params.threads):
+        raise OptionError("a saved net is not fitted again: leave out net, or the options of the fit")
+    return SavedNet(net if isinstance(net, FittedNet) else FittedNet.load(net), keep_statistics, if_unhelpful)
+
+
+def _check_choices(method: str, fit: str, if_unhelpful: str) -> None:
+    if method.removesuffix(CONSISTENT) not in {"mmsr", *METHODS}:
+        raise OptionError(f"there is no method {method!r}: choose one of mmsr, {', '.join(METHODS)}")
+    for name, value, choices in (("fit", fit, get_args(Fit)), ("if_unhelpful", if_unhelpful, get_args(IfUnhelpful))):
+        if value not in choices:
+            raise OptionError(f"{name} is one of {', '.join(choices)}, not {value!r}")
+
+
+def evaluated_method(
+    name: str, params: FitParams | None, if_unhelpful: IfUnhelpful, *, seed: int, device: str
+) -> ModelSource:
+    """Turn a name in an evaluation into where the model comes from."""
+    base = name.removesuffix(CONSISTENT)
+    fits: dict[str, tuple[Fit, IfUnhelpful]] = {
+        "mmsr": ("scene", if_unhelpful),
+        "mmsr-always": ("scene", "warn"),
+        "mmsr-adapt": ("adapt", if_unhelpful),
+        "mmsr-tile": ("tile", if_unhelpful),
+    }
+    if base == "published":
+        threads = (params or FitParams()).threads
+        return SceneFit(FitParams.published(threads=threads), seed, device, "warn", consistent=base != name)
+    if base not in fits:
+        if base not in METHODS:
+            raise OptionError(f"there is no method {name!r}: choose of {', '.join([*METHODS, *fits, 'published'])}")
+        return method_for(name, "scene", None, None, if_unhelpful, seed=seed, device=device, keep_statistics=False)
+    fit, unhelpful = fits[base]
+    return method_for("mmsr", fit, None, params, unhelpful, seed=seed, device=device, keep_statistics=False)
+
+
+def _published(params: FitParams | None) -> FitParams:
+    """Return the published fit's params, with the steps and threads asked for."""
+    if params is None or params == FitParams(steps=params.steps, threads=params.threads):
+        params = params or FitParams()
+        return FitParams.published(params.steps or PUBLISHED_STEPS, params.threads)
+    if params.schedule != "published":
+        raise OptionError("fit='published' has params of its own: pass steps and threads alone")
+    return params
+
+
+def _other_method(name: str, params: FitParams | None, *, consistent: bool, seed: int, device: str) -> OtherMethod:
+    params = params or FitParams()
+    if params != FitParams(steps=params.steps, threads=params.threads):
+        raise OptionError(f"of the params of a fit, {name} takes steps and threads alone")
+    method = baseline(name)
+    if params.steps is not None:
+        if not hasattr(method, "steps"):
+            raise OptionError(f"{name} is not fitted by steps: leave them out")
+        method = replace(method, steps=params.steps)  # type: ignore[type-var]  # methods are dataclasses
+    return OtherMethod(name, method, consistent, seed, device, params.fixed_threads)
