@@ -185,7 +185,7 @@ def evaluate(  # noqa: PLR0913  (the same names as the command's options)
     chosen = {
         name: evaluated_method(name, params, if_unhelpful, seed=seed, device=device) for name in dict.fromkeys(methods)
     }
-    part = trial.pair.part if truth is not None else None
+    part = trial.window
     return run_evaluation(
         trial,
         chosen,

@@ -47,6 +47,8 @@ class Trial:
     truth: Values
     """(H, W) of the pair's part on the target grid, NaN in holes."""
     protocol: Protocol
+    window: Window | None = None
+    """What is compared of the raster that was given, in its source pixels; None where none was given."""
 
     @property
     def source(self) -> Values:
@@ -95,8 +97,8 @@ class Evaluation:
         return checks[0] if checks else GuideCheck()
 
     def ratio(self, method: str, to: str = "bicubic") -> float:
-        """Return a method's RMSE over another's; NaN where one of them was not tried."""
-        if method not in self.results or to not in self.results:
+        """Return a method's RMSE over another's; NaN where one of them was not tried, or the other's is 0."""
+        if method not in self.results or to not in self.results or self.results[to].scores.rmse == 0:
             return math.nan
         return self.results[method].scores.rmse / self.results[to].scores.rmse
 
@@ -132,7 +134,7 @@ def truth_trial(pair: Pair, truth: Raster) -> Trial:
     on_grid = GuideOnGrid(truth, pair.guide.grid)
     values = _read_by_strips(on_grid, part.refined(pair.scale)).values[0]
     _check_enough(pair, values)
-    return Trial(pair, values, "truth")
+    return Trial(pair, values, "truth", part)
 
 
 def wald_trial(pair: Pair) -> Trial:
@@ -158,7 +160,7 @@ def wald_trial(pair: Pair) -> Trial:
     beside = _in_memory(guide.values, grid, pair.guide.guide)
     made = Pair(below, GuideOnGrid(beside, refined(below.grid, scale)), scale, Window.whole((height, width)))
     _check_enough(made, truth[0])
-    return Trial(made, truth[0], "wald")
+    return Trial(made, truth[0], "wald", part)
 
 
 def evaluate(  # noqa: PLR0913  (what is tried, on what, how)
@@ -241,7 +243,8 @@ def _read_by_strips(raster: Raster | GuideOnGrid, window: Window) -> Pixels:
 
 
 def _in_memory(values: Values, grid: GeoBox, like: Raster) -> ArrayRaster:
-    return ArrayRaster.in_memory(values, grid, bands=like.bands, name=like.name)
+    made = ArrayRaster.in_memory(values, grid, bands=like.bands, name=like.name)
+    return replace(made, band_tags=like.band_tags)
 
 
 def _result_dict(result: MethodResult) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,11 +11,11 @@ import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.colors import LightSource
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from matplotlib_scalebar.scalebar import ScaleBar
 from numpy.typing import NDArray
+from scipy.ndimage import distance_transform_edt  # type: ignore[import-untyped]
 
 Values = NDArray[np.floating]
 
@@ -80,10 +81,15 @@ def hillshade(elevation: Values, pixel_m: tuple[float, float], exaggeration: flo
 
     pixel_m: metres a pixel spans down and across.
     """
-    light = LightSource(azdeg=315, altdeg=45)
-    filled = np.where(np.isfinite(elevation), elevation, np.nanmean(elevation) if np.isfinite(elevation).any() else 0)
-    lit: Values = light.hillshade(filled, vert_exag=exaggeration, dx=pixel_m[1], dy=pixel_m[0])
-    return np.where(np.isfinite(elevation), lit, np.nan)
+    valid = np.isfinite(elevation)
+    if not valid.any():
+        return np.full(elevation.shape, np.nan)
+    # Holes are filled from beside them, so that their edges are no cliffs.
+    beside = distance_transform_edt(~valid, return_distances=False, return_indices=True)
+    # Rows go south. Not matplotlib's hillshade, which stretches what it shows: two surfaces could not be compared.
+    south, east = np.gradient(elevation[tuple(beside)].astype(np.float64) * exaggeration, *pixel_m)
+    lit = ((south + east) / 2 + math.sqrt(0.5)) / np.sqrt(1 + south**2 + east**2)
+    return np.where(valid, lit.clip(0, 1), np.nan)
 
 
 def _draw(axes: Axes, panel: Map) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import re
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -88,9 +90,8 @@ def print_scores(evaluation: Evaluation) -> None:
     console.print(artefact_table(evaluation))
     if any(result.check.regions for result in evaluation.results.values()) or "mmsr" in evaluation.results:
         sentence = evaluation.check.sentence
-        console.print(
-            f"What mmsr's own check foresaw, another level down: {sentence}.", highlight=False, soft_wrap=True
-        )
+        where = "" if evaluation.trial.protocol == "truth" else ", another level down"
+        console.print(f"What mmsr's own check foresaw{where}: {sentence}.", highlight=False, soft_wrap=True)
     if not math.isnan(evaluation.gain_measured):
         ratio = 1 - evaluation.gain_measured
         console.print(f"Here mmsr's error is {ratio:.2f} of the consistent bicubic's.", highlight=False, soft_wrap=True)
@@ -99,32 +100,37 @@ def print_scores(evaluation: Evaluation) -> None:
 def save_report(evaluation: Evaluation, folder: Path, *, overwrite: bool, hillshades: bool | None = None) -> list[Path]:
     """Write report.json and report.png into a folder, which is made where it is missing; return what was written.
 
-    hillshades: whether targets are also shown as lit surfaces; None: where the source's name, band or unit says that it
-    is an elevation. Raises OutputError where they exist and are not to be replaced, or cannot be written.
+    hillshades: whether targets are also shown as lit surfaces; None: where the source's name or band says that it is an
+    elevation. Raises OutputError where they exist and are not to be replaced, or cannot be written.
     """
     files = report_files(folder, overwrite=overwrite)
     try:
-        files[0].write_text(json.dumps(evaluation.as_dict(), indent=2) + "\n")
-        draw_report(evaluation, files[1], hillshades=is_elevation(evaluation) if hillshades is None else hillshades)
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".report.", dir=folder) as scratch:
+            scores, picture = made = [Path(scratch) / file.name for file in files]
+            scores.write_text(json.dumps(evaluation.as_dict(), indent=2) + "\n")
+            draw_report(evaluation, picture, hillshades=is_elevation(evaluation) if hillshades is None else hillshades)
+            for whole, file in zip(made, files, strict=True):
+                whole.replace(file)
     except OSError as error:
         raise OutputError(f"{folder} cannot be written to ({error.strerror}): choose another folder") from error
     return files
 
 
 def report_files(folder: Path, *, overwrite: bool) -> list[Path]:
-    """Make the folder and return the files that a report will be; raises OutputError as `save_report` does."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"cannot make the folder {folder} ({error.strerror}): choose another with -o") from error
+    """Return the files that a report will be, and make nothing; raises OutputError as `save_report` does."""
+    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK):
+        reason = "cannot be written to" if there.is_dir() else "is no folder"
+        raise OutputError(f"cannot write {folder}: {there} {reason}; choose another with -o")
     files = [folder / "report.json", folder / "report.png"]
-    for file in files:
+    for file in files if there == folder else ():
         check_output(file, overwrite=overwrite)
     return files
 
 
 def is_elevation(evaluation: Evaluation) -> bool:
-    """Guess from the source's name, band and unit whether it is an elevation."""
+    """Guess from the names of the source and its band whether it is an elevation."""
     source = evaluation.trial.pair.source
     return any(_ELEVATION.search(text) for text in (Path(source.name).stem, *source.bands))
 
