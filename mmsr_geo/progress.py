@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any, Protocol, Self
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -24,7 +25,9 @@ STAGES = {
     "sample": "reading samples",
     "first stage": "fitting one level down",
     "fit": "fitting",
+    "fit tiles": "fitting tiles",
     "predict": "predicting tiles",
+    "blend": "blending tiles",
     "write": "writing the COG",
 }
 """What a person is told that a stage does."""
@@ -75,7 +78,7 @@ class RichDisplay:
     def event(self, kind: str, /, **facts: Any) -> None:  # noqa: ANN401  (click's own, or JSON values)
         """Print a warning above the bars; the command prints the rest itself."""
         if kind == "warning":
-            self._progress.console.print(f"[yellow]Warning:[/] {facts['message']}")
+            self._progress.console.print(f"[yellow]Warning:[/] {escape(facts['message'])}")
 
     def __enter__(self) -> Self:
         """Begin drawing."""

@@ -8,17 +8,31 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 import pytest
 import rasterio
+from affine import Affine
 from click.testing import CliRunner
+from PIL import Image
 from rasterio.rio.main import main_group
 from rasterio.warp import Resampling, calculate_default_transform, reproject
-from rasters import LANDSAT_GUIDE, LANDSAT_TRUTH, SENTINEL_GUIDE, block_means, sentinel_crop, sentinel_net
+from rasters import (
+    LANDSAT_GUIDE,
+    LANDSAT_TRUTH,
+    SENTINEL_GUIDE,
+    SENTINEL_TRUTH,
+    block_means,
+    sentinel_crop,
+    sentinel_net,
+)
 
 import mmsr_geo
+from mmsr_geo import cli
+from mmsr_geo.progress import RichDisplay
 
 QUICK = ["--steps", "6", "--threads", "1", "--progress", "none"]
 
@@ -27,6 +41,58 @@ def command(*arguments: object, cwd: Path | None = None) -> subprocess.Completed
     words = [sys.executable, "-m", "mmsr_geo", *map(str, arguments)]
     environment = os.environ | {"COLUMNS": "200", "TERM": "dumb"}
     return subprocess.run(words, check=False, capture_output=True, text=True, cwd=cwd, timeout=120, env=environment)
+
+
+Told = tuple[int, str, str]
+"""Exit status, stdout and stderr."""
+
+
+@pytest.fixture
+def here(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> Iterator[Callable[..., Told]]:
+    """Run the command in this process, in the test's folder: seconds quicker than in one of its own."""
+
+    def run(*arguments: object) -> Told:
+        monkeypatch.setattr(sys, "argv", ["mmsr-geo", *map(str, arguments)])
+        status = 0
+        try:
+            cli.main()
+        except SystemExit as left:
+            status = int(left.code or 0)
+        told = capsys.readouterr()
+        return status, told.out, told.err
+
+    before = signal.getsignal(signal.SIGTERM)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setenv("OMP_WAIT_POLICY", "passive")
+    yield run
+    signal.signal(signal.SIGTERM, before)
+
+
+def events(told: str, kind: str) -> list[dict[str, Any]]:
+    """Return the JSON events of one kind."""
+    return [event for event in map(json.loads, told.splitlines()) if event["event"] == kind]
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> Callable[[int | None, int | None], mmsr_geo.FitParams]:
+    """Let the command's fits take small patches, and few steps on each tile, which no option says."""
+
+    def params(steps: int | None, threads: int | None) -> mmsr_geo.FitParams:
+        return mmsr_geo.FitParams(steps=steps, threads=threads, patch_px=24, adapt_steps=2)
+
+    monkeypatch.setattr(cli, "_params", params)
+    return params
+
+
+@pytest.fixture
+def checkable(tmp_path: Path) -> Path:
+    """A source just large enough for its guide to be judged, at scale 2."""
+    path = tmp_path / "checkable.tif"
+    sentinel_crop(60, 60, 32, 36, 2).source.rio.to_raster(path)
+    return path
 
 
 @pytest.fixture
@@ -52,7 +118,7 @@ def test_upsample_writes_a_cog_that_says_how_it_came_to_be(source: Path, tmp_pat
         assert tags["MMSR_GEO_SEED"] == "3"
         assert (tags["MMSR_GEO_SOURCE"], tags["MMSR_GEO_GUIDE"]) == (str(source), str(SENTINEL_GUIDE))
         assert len(tags["MMSR_GEO_NET"]) == 16
-        assert json.loads(tags["MMSR_GEO_OPTIONS"])["net"]["steps"] == 6
+        assert json.loads(tags["MMSR_GEO_OPTIONS"])["steps"] == 6
         assert np.abs(block_means(dataset.read(1), 4) - coarse.read(1)).max() < 0.01
     assert sorted(path.name for path in tmp_path.iterdir()) == ["sharp.tif", "source.tif"]
 
@@ -215,7 +281,7 @@ def test_each_band_of_a_source_has_a_net(tmp_path: Path, source: Path) -> None:
 
 
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("stages", [{"first stage", "fit"}, {"predict"}])
+@pytest.mark.parametrize("stages", [{"first stage", "fit"}, {"predict"}, {"fit tiles"}])
 def test_stopping_leaves_nothing(tmp_path: Path, sent: signal.Signals, stages: set[str]) -> None:
     """The command is stopped when it says that it is in one of the stages; it ends soon and leaves nothing."""
     with rasterio.open(LANDSAT_TRUTH) as truth:
@@ -227,6 +293,8 @@ def test_stopping_leaves_nothing(tmp_path: Path, sent: signal.Signals, stages: s
     steps = "1" if "predict" in stages else "1000"
     words = ["upsample", tmp_path / "source.tif", LANDSAT_GUIDE, "-o", tmp_path / "sharp.tif", "--scale", "4"]
     options = ["--steps", steps, "--tile-size", "24", "--threads", "1", "--progress", "json"]
+    if "fit tiles" in stages:
+        options += ["--fit", "tile"]
     # A job in the background of a shell ignores Ctrl-C, and so would its children; a handler of ours is not inherited.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     process = subprocess.Popen(
@@ -271,3 +339,264 @@ def test_a_kill_leaves_nothing_that_looks_done(tmp_path: Path, source: Path) -> 
     assert not output.exists()
     left = [path.name for path in tmp_path.iterdir() if path.name != "source.tif"]
     assert all(name.startswith(".sharp.tif.") for name in left)
+
+
+@pytest.mark.parametrize(
+    ("options", "method"),
+    [
+        (["--method", "bicubic"], "bicubic"),
+        (["--method", "guided-filter+consistency"], "guided-filter+consistency"),
+        (["--method", "p2p", "--steps", "5"], "p2p"),
+        (["--fit", "published", "--steps", "2"], "mmsr"),
+    ],
+)
+def test_methods_and_fits_give_what_python_gives(
+    here: Callable[..., Told], source: Path, options: list[str], method: str
+) -> None:
+    words = ["upsample", source, SENTINEL_GUIDE, "-o", "sharp.tif", "--scale", "4", "--tile-size", "40", "--seed", "2"]
+    assert here(*words, "--threads", "1", "--progress", "none", *options) == (0, "", "")
+    names = dict(zip(options[::2], options[1::2], strict=True))
+    steps = names.get("--steps")
+    expected = mmsr_geo.upsample(
+        source,
+        SENTINEL_GUIDE,
+        4,
+        method=names.get("--method", "mmsr"),
+        fit=names.get("--fit", "scene"),  # type: ignore[arg-type]
+        params=mmsr_geo.FitParams(steps=None if steps is None else int(steps), threads=1),
+        tile_size=40,
+        seed=2,
+    )
+    with rasterio.open("sharp.tif") as dataset:
+        assert dataset.tags()["MMSR_GEO_METHOD"] == method
+        np.testing.assert_allclose(dataset.read(1), expected.values, rtol=0, atol=1e-5 * float(expected.std()))
+
+
+@pytest.mark.parametrize("fit", ["tile", "adapt"])
+def test_tile_fits_give_what_python_gives(
+    here: Callable[..., Told],
+    quick: Callable[[int, int], mmsr_geo.FitParams],
+    source: Path,
+    fit: Literal["tile", "adapt"],
+) -> None:
+    words = ["upsample", source, SENTINEL_GUIDE, "-o", "sharp.tif", "--scale", "4", "--tile-size", "64", "--fit", fit]
+    status, out, err = here(*words, "--steps", "2", "--threads", "1")
+    assert status == 0
+    assert "fitting tiles" in err
+    assert "blending tiles" in err
+    assert "4 tiles" in out
+    expected = mmsr_geo.upsample(source, SENTINEL_GUIDE, 4, fit=fit, params=quick(2, 1), tile_size=64)
+    with rasterio.open("sharp.tif") as dataset:
+        assert dataset.tags()["MMSR_GEO_METHOD"] == "mmsr"
+        np.testing.assert_allclose(dataset.read(1), expected.values, rtol=0, atol=1e-5 * float(expected.std()))
+
+
+def test_an_unhelpful_guide_is_told_to_a_person(here: Callable[..., Told], checkable: Path) -> None:
+    words = ["upsample", checkable, SENTINEL_GUIDE, "-o", "sharp.tif", "--scale", "2", "--steps", "2", "--threads", "1"]
+    status, out, err = here(*words)
+    assert status == 0
+    assert "Warning: " in err
+    assert "the consistent bicubic interpolation is given" in " ".join(err.split())
+    assert "The guide did not help: one level down its error is" in out
+    with rasterio.open("sharp.tif") as dataset:
+        values, tags = dataset.read(1), dataset.tags()
+    expected = mmsr_geo.upsample(checkable, SENTINEL_GUIDE, 2, method="bicubic+consistency").values
+    assert np.array_equal(values, expected)
+    assert (tags["MMSR_GEO_METHOD"], tags["MMSR_GEO_GUIDE_VERDICT"]) == ("bicubic+consistency", "unhelpful")
+    status, out, err = here(*words, "--overwrite", "--if-unhelpful", "warn")
+    assert status == 0
+    assert "it is used all the same" in " ".join(err.split())
+    with rasterio.open("sharp.tif") as dataset:
+        assert dataset.tags()["MMSR_GEO_METHOD"] == "mmsr"
+        assert not np.array_equal(dataset.read(1), expected)
+
+
+def test_an_unhelpful_guide_is_told_in_json(here: Callable[..., Told], checkable: Path) -> None:
+    words = ["upsample", checkable, SENTINEL_GUIDE, "--scale", "2", "--steps", "2", "--threads", "1"]
+    status, out, err = here(*words, "-o", "sharp.tif", "--progress", "json")
+    assert (status, err) == (0, "")
+    (warning,), (done,) = events(out, "warning"), events(out, "done")
+    assert "the guide did not help" in warning["message"]
+    assert done["guide_verdict"] == "unhelpful"
+    with rasterio.open("sharp.tif") as dataset:
+        assert f"{done['guide_gain']:.4f}" == dataset.tags()["MMSR_GEO_GUIDE_GAIN"]
+    status, out, err = here(*words, "-o", "none.tif", "--progress", "json", "--if-unhelpful", "error")
+    assert status == 2
+    assert err.startswith("Error: ")
+    assert err.count("\n") == 1
+    (error,) = events(out, "error")
+    assert error["kind"] == "UnhelpfulGuideError"
+    assert events(out, "done") == []
+    assert sorted(path.name for path in Path().iterdir()) == ["checkable.tif", "sharp.tif"]
+
+
+def test_what_is_not_known_of_the_guide_is_said_too(here: Callable[..., Told], source: Path) -> None:
+    words = ["upsample", source, SENTINEL_GUIDE, "--scale", "4", "--steps", "1", "--threads", "1"]
+    _, out, _ = here(*words, "-o", "first.tif")
+    assert "Whether the guide helped is unknown" in out
+    _, out, _ = here(*words, "-o", "second.tif", "--progress", "json")
+    (done,) = events(out, "done")
+    assert (done["guide_gain"], done["guide_verdict"]) == (None, "unknown")
+    _, out, _ = here("upsample", source, SENTINEL_GUIDE, "--scale", "4", "--method", "bicubic", "-o", "third.tif")
+    assert "guide" not in out
+
+
+def test_a_net_keeps_its_word(here: Callable[..., Told], checkable: Path) -> None:
+    pair, few = [checkable, SENTINEL_GUIDE, "--scale", "2"], ["--steps", "2", "--threads", "1"]
+    status, out, _ = here("fit", *pair, "-o", "net.mmsr", *few)
+    assert status == 0
+    assert "The guide did not help" in out
+    _, out, _ = here("fit", *pair, "-o", "net.mmsr", *few, "--overwrite", "--progress", "json")
+    check = mmsr_geo.load("net.mmsr").check
+    (done,) = events(out, "done")
+    assert (done["guide_gain"], done["guide_verdict"]) == (check.gain, "unhelpful")
+    assert check.sentence in " ".join(here("info", "net.mmsr")[1].split())
+    status, out, _ = here("upsample", *pair, "-o", "sharp.tif", "--net", "net.mmsr", "--progress", "json")
+    assert status == 0
+    assert len(events(out, "warning")) == 1
+    with rasterio.open("sharp.tif") as dataset:
+        assert dataset.tags()["MMSR_GEO_METHOD"] == "bicubic+consistency"
+    refused = here(
+        "upsample", *pair, "-o", "none.tif", "--net", "net.mmsr", "--if-unhelpful", "error", "--progress", "none"
+    )
+    assert (refused[0], refused[2].count("\n")) == (2, 1)
+    assert not Path("none.tif").exists()
+
+
+@pytest.mark.usefixtures("quick")
+def test_the_scenes_net_can_be_saved_and_adapted_again(here: Callable[..., Told], source: Path) -> None:
+    pair = ["upsample", source, SENTINEL_GUIDE, "--scale", "4", "--fit", "adapt", "--tile-size", "64"]
+    quiet = ["--threads", "1", "--progress", "none"]
+    assert here(*pair, "-o", "first.tif", "--save-net", "net.mmsr", "--steps", "2", *quiet) == (0, "", "")
+    assert mmsr_geo.load("net.mmsr").provenance["fit"]["steps"] == 2
+    assert here(*pair, "-o", "second.tif", "--net", "net.mmsr", *quiet) == (0, "", "")
+    with rasterio.open("first.tif") as first, rasterio.open("second.tif") as second:
+        assert np.array_equal(first.read(), second.read())
+
+
+def test_a_path_in_brackets_is_told_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    with RichDisplay() as show:
+        show.event("warning", message="guide[b04].tif for x: no")
+    assert "guide[b04].tif" in capsys.readouterr().err
+
+
+UPSAMPLE = ["upsample", "SOURCE", "GUIDE", "-o", "o.tif", "--scale", "4"]
+EVALUATE = ["evaluate", "SOURCE", "GUIDE", "-o", "report"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([*UPSAMPLE, "--method", "lanczos"], "there is no method 'lanczos': choose one of mmsr, nearest"),
+        ([*UPSAMPLE, "--method", "bicubic", "--fit", "tile"], "a net and a fit are of mmsr, not of bicubic"),
+        ([*UPSAMPLE, "--method", "bicubic", "--net", "o.mmsr"], "a net and a fit are of mmsr, not of bicubic"),
+        ([*UPSAMPLE, "--method", "bicubic", "--steps", "3"], "bicubic is not fitted by steps"),
+        ([*UPSAMPLE, "--fit", "forest"], "'forest' is not one of"),
+        ([*UPSAMPLE, "--fit", "tile", "--net", "o.mmsr"], "fit='tile' begins afresh"),
+        ([*UPSAMPLE, "--if-unhelpful", "cry"], "'cry' is not one of"),
+        ([*UPSAMPLE, "--keep-statistics"], "keep_statistics goes with a saved net"),
+        ([*UPSAMPLE, "--save-net", "o.mmsr", "--fit", "tile"], "--save-net saves a scene's net"),
+        ([*UPSAMPLE, "--save-net", "o.mmsr", "--method", "p2p"], "--save-net saves a scene's net"),
+        ([*UPSAMPLE, "--save-net", "o.mmsr", "--net", "o.mmsr"], "--save-net goes with a fit"),
+        ([*UPSAMPLE, "--save-net", "none/o.mmsr"], "the folder none does not exist"),
+        ([*EVALUATE, "--scale", "4"], "has 20 x 24 pixels: one level down, at scale 4, fewer than 8"),
+        ([*EVALUATE, "--scale", "2", "--methods", "bicubic,lanczos"], "there is no method 'lanczos': choose of"),
+        ([*EVALUATE, "--scale", "2", "--methods", ","], "no methods to evaluate"),
+        ([*EVALUATE, "--scale", "4", "--truth", "none.tif"], "none.tif cannot be opened"),
+        (["evaluate", "SOURCE", "GUIDE", "-o", "source.tif"], "source.tif"),
+        (["evaluate", "SOURCE", "none.tif"], "none.tif cannot be opened"),
+    ],
+)
+def test_options_that_contradict_each_other_are_one_line_and_nothing_is_written(
+    here: Callable[..., Told], source: Path, arguments: list[str], message: str
+) -> None:
+    named = {"SOURCE": str(source), "GUIDE": str(SENTINEL_GUIDE)}
+    status, out, err = here(*(named.get(word, word) for word in arguments), "--progress", "none")
+    assert (status, out) == (2, "")
+    assert message in err
+    assert len(err.strip().splitlines()) == 1, err
+    assert [path.name for path in Path().iterdir()] == ["source.tif"]
+
+
+def test_evaluate_prints_and_writes_a_report(here: Callable[..., Told], source: Path, tmp_path: Path) -> None:
+    methods = ["--methods", "bicubic, bicubic+consistency,mmsr", "--steps", "3", "--threads", "1"]
+    words = ["evaluate", source, SENTINEL_GUIDE, "--scale", "2", "-o", tmp_path / "report", *methods]
+    done = command(*words)
+    assert done.returncode == 0, done.stderr
+    report = json.loads((tmp_path / "report" / "report.json").read_text())
+    assert list(report["methods"]) == ["bicubic", "bicubic+consistency", "mmsr"]
+    assert {"guide_gain", "inputs", "options", "protocol"} <= report.keys()
+    means = block_means(rasterio.open(source).read(1), 2).astype(np.float32)
+    with rasterio.open(source) as dataset:
+        profile = dataset.profile | {"height": 10, "width": 12, "transform": dataset.transform * Affine.scale(2)}
+        truth = dataset.read(1).astype(np.float64)
+    with rasterio.open(tmp_path / "coarse.tif", "w", **profile) as coarse:
+        coarse.write(means, 1)
+    target = mmsr_geo.upsample(tmp_path / "coarse.tif", SENTINEL_GUIDE, 2, method="bicubic").values
+    rmse = float(np.sqrt(((target - truth) ** 2).mean()))
+    assert report["methods"]["bicubic"]["rmse"] == pytest.approx(rmse, rel=1e-5)
+    for told in (f"{rmse:.4g}", "Errors, one level down", "foresaw", "report.json", "report.png"):
+        assert told in done.stdout
+    assert "bicubic: predicting tiles" in done.stderr
+    with Image.open(tmp_path / "report" / "report.png") as picture:
+        assert min(picture.size) > 900
+    status, _, err = here(*words, "--progress", "none")
+    assert (status, err.count("\n")) == (2, 1)
+    assert "report.json exists" in err
+    assert json.loads((tmp_path / "report" / "report.json").read_text()) == report
+
+
+def test_evaluate_against_a_truth_in_json(here: Callable[..., Told], source: Path) -> None:
+    words = ["evaluate", source, SENTINEL_GUIDE, "--scale", "4", "--truth", SENTINEL_TRUTH, "--methods", "nearest"]
+    status, out, err = here(*words, "-o", "report", "--progress", "json", "--no-hillshade")
+    assert (status, err) == (0, "")
+    (done,) = events(out, "done")
+    crop = sentinel_crop(20, 20, 20, 24, 4)
+    error = crop.source.values.repeat(4, 0).repeat(4, 1).astype(np.float64) - crop.truth
+    assert done["methods"]["nearest"]["rmse"] == pytest.approx(float(np.sqrt((error**2).mean())), rel=1e-5)
+    assert (done["protocol"], done["inputs"]["truth"]) == ("truth", str(SENTINEL_TRUTH))
+    assert done["files"] == ["report/report.json", "report/report.png"]
+    assert {event["stage"] for event in events(out, "stage")} == {"nearest: predict"}
+    Path("report/report.json").write_text("mine")
+    assert here(*words, "-o", "report", "--progress", "none")[0] == 2
+    assert Path("report/report.json").read_text() == "mine"
+    assert here(*words, "-o", "report", "--progress", "none", "--overwrite") == (0, "", "")
+    assert json.loads(Path("report/report.json").read_text())["methods"].keys() == {"nearest"}
+
+
+def test_evaluate_shows_an_elevation_lit(
+    here: Callable[..., Told], source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source.rename("dem.tif")
+    shown: list[bool] = []
+    monkeypatch.setattr("mmsr_geo.report.draw_report", lambda _, path, *, hillshades: _noted(path, shown, hillshades))
+    words = ["evaluate", "dem.tif", SENTINEL_GUIDE, "--scale", "2", "--methods", "nearest", "--progress", "none"]
+    for folder, options in (("a", []), ("b", ["--no-hillshade"]), ("c", ["--hillshade"])):
+        assert here(*words, "-o", folder, *options) == (0, "", "")
+    assert shown == [True, False, True]
+
+
+def _noted(path: Path, shown: list[bool], hillshades: bool) -> None:  # noqa: FBT001  (what it stands for takes)
+    path.touch()
+    shown.append(hillshades)
+
+
+def test_stopping_an_evaluation_leaves_nothing(
+    here: Callable[..., Told], source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stopped(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("mmsr_geo.report.draw_maps", stopped)
+    words = ["evaluate", source, SENTINEL_GUIDE, "--scale", "2", "--methods", "nearest", "-o", "report"]
+    status, out, err = here(*words, "--progress", "none")
+    assert (status, out, err.strip()) == (1, "", "Stopped: no unfinished file is left.")
+    assert [path.name for path in Path().rglob("*") if path.is_file()] == ["source.tif"]
+
+
+def test_evaluate_without_a_folder_writes_nothing(here: Callable[..., Told], source: Path) -> None:
+    status, out, _ = here("evaluate", source, SENTINEL_GUIDE, "--scale", "2", "--methods", "nearest,bilinear")
+    assert status == 0
+    assert "bilinear" in out
+    assert "check" not in out
+    assert [path.name for path in Path().iterdir()] == ["source.tif"]
