@@ -67,7 +67,8 @@ def upsample(  # noqa: PLR0913  (the same names as the command's options)
         if_unhelpful: what to do where the guide turns out not to help: give the consistent bicubic interpolation, warn
             and use the net all the same, or raise an error.
         bounds: west, south, east, north in the source's CRS: compute this part only, grown to whole source pixels.
-        tile_size: a chunk's side in target pixels; None: chosen from the free memory. The result does not depend on it.
+        tile_size: a chunk's side in target pixels; None: chosen from the free memory. The result does not depend on it,
+            but where each tile has a net of its own (fit adapt or tile; None: 256).
         device: auto (a GPU where there is one), cpu, cuda or cuda:N.
         seed: of every random choice.
         keep_statistics: use a saved net with the statistics it was fitted with, not with this pair's.

@@ -99,7 +99,8 @@ class _Work:
             layer[predicted, tile.index] = (work, self.model_key, *self._add_reads(layer, tile, at))
             layer[checked, tile.index] = (_check_of_tile, (predicted, tile.index))
         together = f"mmsr-guide-check-{self.token}"
-        tiles = [(checked, index) for index in range(len(blended))]
+        # What is known of an adapted net's guide is the scene's: a chunk waits for its neighbours alone.
+        tiles = [(checked, index) for index in range(len(blended))] if method.scene is None else []
         layer[together] = (method.check, self.model_key, tiles, self.pair)
         finished = _Reads(f"mmsr-blended-source-{self.token}", self.pair.source)
         for tile, at in zip(blended.targets, places, strict=True):

@@ -27,7 +27,7 @@ from scenes import scene, with_holes
 from torch import Tensor
 
 import mmsr_geo
-from mmsr_geo import methods
+from mmsr_geo import methods, tilewise
 from mmsr_geo.geometry import Scale, Window
 from mmsr_geo.methods import IfUnhelpful
 from mmsr_geo.network import checking
@@ -476,3 +476,16 @@ def test_the_decision_falls_on_the_cluster(client: Client) -> None:
     refusing = mmsr_geo.upsample(source, guide, 2, params=SHORT, tile_size=40, if_unhelpful="error")
     with pytest.raises(mmsr_geo.UnhelpfulGuideError, match="did not help"):
         client.compute(refusing).result()
+
+
+def test_tile_fits_are_weighed_together_on_the_cluster(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tilewise, "OVERLAP_PX", 8)
+    source, guide = short_pair()
+    options: dict[str, Any] = {"fit": "tile", "params": SHORT, "tile_size": 64}
+    with pytest.warns(mmsr_geo.GuideWarning):
+        here = mmsr_geo.upsample(source, guide, 2, if_unhelpful="warn", **options).compute(scheduler="synchronous")
+    there = client.compute(mmsr_geo.upsample(source, guide, 2, if_unhelpful="warn", **options)).result()
+    assert np.abs(there.values - here.values).max() <= 1e-6 * float(source.std())
+    assert float(there.guide_gain) == float(here.guide_gain)
+    given = client.compute(mmsr_geo.upsample(source, guide, 2, **options)).result()
+    assert np.abs(given.values - smooth_target(source, guide).values).max() <= 1e-5 * float(source.std())
