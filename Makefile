@@ -12,14 +12,16 @@ INSTALLED_FROM := pyproject.toml constraints.txt mmsr_geo/_version.py
 export PIP_CONSTRAINT := constraints.txt
 export PIP_BUILD_CONSTRAINT := constraints.txt
 
-.PHONY: help demo test lint wheel clean
+.PHONY: help demo test notebooks notebooks-write lint wheel clean
 
 help:
-	@echo "make demo   run the main job on the rasters of the package, into ./demo"
-	@echo "make test   run the whole test suite; ARGS='tests/test_grids.py -x' runs a part of it"
-	@echo "make lint   ruff, its formatter and mypy; changes nothing"
-	@echo "make wheel  build the wheel, into ./dist"
-	@echo "make clean  remove what these made, except .venv"
+	@echo "make demo             run the main job on the rasters of the package, into ./demo"
+	@echo "make test             run the whole test suite; ARGS='tests/test_grids.py -x' runs a part of it"
+	@echo "make notebooks        run the notebooks, minutes; leaves them as they are"
+	@echo "make notebooks-write  run them and keep in them what they show; ARGS names one"
+	@echo "make lint             ruff, its formatter and mypy; changes nothing"
+	@echo "make wheel            build the wheel, into ./dist"
+	@echo "make clean            remove what these made, except .venv"
 	@echo "PYTHON=python3.12 before the first of them chooses the Python of .venv ($(PYTHON) now; 3.11 or later)"
 
 demo: .venv/installed
@@ -29,6 +31,13 @@ demo: .venv/installed
 # takes six times the processor time where there are more threads than cores.
 test: .venv/installed-dev
 	@OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive $(BIN)/python -m pytest -q -n $(WORKERS) $(ARGS)
+
+# Minutes each: outside the tests. A fit may take the cores there are, where the tests' has one.
+notebooks: .venv/installed-dev
+	@OMP_WAIT_POLICY=passive $(BIN)/python -m pytest -q --nbmake --nbmake-timeout=900 --timeout=1800 $(or $(ARGS),notebooks)
+
+notebooks-write: .venv/installed-dev
+	@OMP_WAIT_POLICY=passive $(BIN)/python notebooks/write.py $(ARGS)
 
 lint: .venv/installed-dev
 	@$(BIN)/ruff check
