@@ -27,6 +27,7 @@ from mmsr_geo.geometry import Halo, Scale, Tile, Tiling, Window
 from mmsr_geo.metrics import seam_score
 from mmsr_geo.network import checking
 from mmsr_geo.network.checking import GuideCheck
+from mmsr_geo.network.fitted import FittedNet
 from mmsr_geo.network.fitting import FitParams, tile_seed, torch_threads
 from mmsr_geo.pair import Pair
 from mmsr_geo.raster.reading import FileRaster, open_guide, open_source
@@ -168,6 +169,21 @@ def test_seeds_of_tiles_depend_on_seed_and_place_and_are_not_mistaken_for_each_o
     assert len(set(seeds.values())) == 900
     assert tile_seed(1, 11) != tile_seed(11, 1)
     assert all(0 <= seed < 2**63 for seed in seeds.values())
+
+
+@pytest.mark.parametrize(("way", "fitted_by"), [("tile", "fit_samples"), ("adapt", "adapt_net")])
+def test_each_tile_has_a_seed_of_its_own(monkeypatch: pytest.MonkeyPatch, way: Way, fitted_by: str) -> None:
+    seen: list[int] = []
+    fit = getattr(tilewise, fitted_by)
+
+    def watched(*arguments: Any, **options: Any) -> FittedNet:
+        seen.append(options["seed"])
+        made: FittedNet = fit(*arguments, **options)
+        return made
+
+    monkeypatch.setattr(tilewise, fitted_by, watched)
+    sharpened(crop().source, way, seed=7).compute()
+    assert sorted(seen) == sorted(tile_seed(7, index) for index in range(4))
 
 
 @pytest.mark.parametrize("way", WAYS)
