@@ -133,6 +133,7 @@ def fit(  # noqa: PLR0913  (the same names as the command's options)
     guide: GuideLike,
     scale: ScaleLike = None,
     *,
+    band: int | None = None,
     params: FitParams | None = None,
     bounds: Bounds | None = None,
     device: str = "auto",
@@ -140,13 +141,13 @@ def fit(  # noqa: PLR0913  (the same names as the command's options)
     min_coverage: float = MIN_COVERAGE,
     progress: Progress = no_progress,
 ) -> FittedNet:
-    """Fit a net to one pair, here and now; arguments as for `upsample`.
+    """Fit a net to one pair, here and now; arguments as for `upsample`, and `band`: the source's, if it has several.
 
     progress: called as progress(stage, done, total); what it raises ends the fit. What the fit found out about the
     guide is in the net's `check`.
     """
     resolve_device(device)
-    pair = Pair.of(open_source(source), open_guide(guide), scale, bounds=bounds, min_coverage=min_coverage)
+    pair = Pair.of(open_source(source, band), open_guide(guide), scale, bounds=bounds, min_coverage=min_coverage)
     return SceneFit(params or FitParams(), seed, device, "warn").for_pair(pair, progress)
 
 
@@ -157,6 +158,7 @@ def evaluate(  # noqa: PLR0913  (the same names as the command's options)
     *,
     truth: SourceLike | None = None,
     methods: Sequence[str] = EVALUATED,
+    band: int | None = None,
     params: FitParams | None = None,
     if_unhelpful: IfUnhelpful = "bicubic",
     bounds: Bounds | None = None,
@@ -174,13 +176,15 @@ def evaluate(  # noqa: PLR0913  (the same names as the command's options)
             is expected to hold from here on.
         methods: of `upsample`'s methods, with "+consistency" or without, and mmsr-adapt, mmsr-tile (mmsr with another
             fit), mmsr-always (whatever the guide is worth) and published (the original's fit, not made consistent).
+        band: the source's band, from 1, if it has several.
         params: how mmsr is fitted; of the others none.
 
     Returns an Evaluation: `results["mmsr"].scores.rmse`, `.target`, `ratio("mmsr")`, `as_dict()`. A raster with more
     than 1.5 million truth pixels is compared in a part of it; bounds choose another. Raises what `upsample` raises.
     """
-    opened = Pair.of(open_source(source), open_guide(guide), scale, bounds=bounds, min_coverage=min_coverage)
+    opened = Pair.of(open_source(source, band), open_guide(guide), scale, bounds=bounds, min_coverage=min_coverage)
     trial = wald_trial(opened) if truth is None else truth_trial(opened, open_source(truth))
+    methods = [methods] if isinstance(methods, str) else methods
     if not methods:
         raise OptionError(f"no methods to evaluate: name some, such as {','.join(EVALUATED)}")
     chosen = {

@@ -94,6 +94,7 @@ _pair = _options(
         help="Share of the source that the guide must cover.",
     ),
 )
+_band = click.option("--band", type=int, help="The band of SOURCE, from 1, if it has several.")
 _fitting = _options(
     click.option("--steps", type=int, help="Steps of the fit; as many as the method was measured with, if left out."),
     click.option("--threads", type=int, help="Torch threads on a CPU; the cores there are, 8 at most, if left out."),
@@ -203,6 +204,7 @@ def upsample(  # noqa: PLR0913  (one an option)
 
 @cli.command()
 @_pair
+@_band
 @click.option("-o", "--output", required=True, metavar="OUT.mmsr", help="The file to save the net in.")
 @_fitting
 @_output
@@ -234,6 +236,7 @@ def fit(  # noqa: PLR0913  (the same names as the command's options)
 
 @cli.command()
 @_pair
+@_band
 @click.option("--truth", metavar="FILE", help="Compare with this; without it, one level down with SOURCE itself.")
 @click.option(
     "--methods",

@@ -516,3 +516,17 @@ def test_relief_brings_the_steepest_tenth_to_45_degrees() -> None:
     assert relief(plane(0.3, 0.4), (10.0, 10.0)) == pytest.approx(20)
     assert relief(plane(0, 0), (1.0, 1.0)) == 1
     assert relief(np.full((4, 5), np.nan, np.float32), (1.0, 1.0)) == 1
+
+
+def test_one_band_of_several_is_compared_and_fitted(source: xr.DataArray) -> None:
+    both = xr.concat([source * 0 + 7, source], "band")
+    with pytest.raises(mmsr_geo.InputError, match="has 2 bands"):
+        evaluated(both)
+    ours, alone = evaluated(both, band=2), evaluated(source)
+    assert ours.results["bicubic"].scores == alone.results["bicubic"].scores
+    net = mmsr_geo.fit(both, sentinel_guide(), 4, band=2, params=PARAMS)
+    assert net.digest == mmsr_geo.fit(source, sentinel_guide(), 4, params=PARAMS).digest
+
+
+def test_one_method_may_be_named_without_a_list(source: xr.DataArray) -> None:
+    assert list(evaluated(source, methods="bicubic").results) == ["bicubic"]

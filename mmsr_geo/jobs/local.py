@@ -115,7 +115,7 @@ def _tags(
     if isinstance(method, OtherMethod) and method.consistent:
         name += CONSISTENT
     used = ["bicubic+consistency" if method.falls_back(check) else name for check in checks]
-    gains = ["" if check.gain is None else f"{check.gain:.4f}" for check in checks]
+    gains = ["unknown" if check.gain is None else f"{check.gain:.4f}" for check in checks]
     return {
         "MMSR_GEO_VERSION": __version__,
         "MMSR_GEO_SOURCE": first.source.name,
