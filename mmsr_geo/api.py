@@ -17,7 +17,7 @@ from mmsr_geo.geometry import Scale, Tiling
 from mmsr_geo.graph import lazy_target
 from mmsr_geo.jobs.local import Outcome, write_target
 from mmsr_geo.memory import cores, tiling_for
-from mmsr_geo.methods import IfUnhelpful, ModelSource, OtherMethod, SceneFit
+from mmsr_geo.methods import IfUnhelpful, ModelSource, OtherMethod, SavedNet, SceneFit
 from mmsr_geo.network.fitted import FittedNet
 from mmsr_geo.network.fitting import FitParams, Progress, no_progress
 from mmsr_geo.pair import MIN_COVERAGE, Pair
@@ -57,7 +57,7 @@ def upsample(  # noqa: PLR0913  (the same names as the command's options)
         guide: the finer raster, in any CRS: a path, an array, or a Dataset whose variables are its bands. A guide with
             a dim of the source's (time) is matched by coordinate.
         scale: target pixels per source pixel, an int or (down, across); None: the whole number nearest to the ratio of
-            the two resolutions.
+            the two resolutions, or a given net's own.
         method: mmsr, or one of the others: nearest, bilinear, bicubic, guided-filter, p2p, as their authors gave them,
             or with "+consistency" after the name made to average to the source.
         fit: scene (one net for all tiles, no seams), adapt (the scene's net takes a few more steps on each tile), tile
@@ -85,8 +85,8 @@ def upsample(  # noqa: PLR0913  (the same names as the command's options)
         InputError, GridError, OptionError, NetFileError: at the call, for what the metadata tell.
         PixelError: on computing, where the pixels leave nothing to fit; UnhelpfulGuideError, if asked for.
     """
-    job = _job(source, guide, scale, bounds=bounds, min_coverage=min_coverage)
     work = method_for(method, fit, net, params, if_unhelpful, seed=seed, device=device, keep_statistics=keep_statistics)
+    job = _job(source, guide, _scale(scale, work), bounds=bounds, min_coverage=min_coverage)
     tiling = _tiling(job.pairs[0], work, tile_size, at_once=cores())
     targets = [lazy_target(pair, work, tiling, device=device) for pair in job.pairs]
     gains = None if isinstance(work, OtherMethod) else [target.guide_gain for target in targets]
@@ -119,8 +119,8 @@ def upsample_to_file(  # noqa: PLR0913  (the same names as the command's options
     what it raises ends the work and leaves nothing behind. Raises OutputError for an output that exists (unless
     `overwrite`) or cannot be written, and what `upsample` raises.
     """
-    job = _job(source, guide, scale, bounds=bounds, min_coverage=min_coverage)
     work = method_for(method, fit, net, params, if_unhelpful, seed=seed, device=device, keep_statistics=keep_statistics)
+    job = _job(source, guide, _scale(scale, work), bounds=bounds, min_coverage=min_coverage)
     tiling = _tiling(job.pairs[0], work, tile_size, at_once=1)
     threads = (params or FitParams()).fixed_threads
     return write_target(
@@ -234,6 +234,12 @@ def _job(source: SourceLike, guide: GuideLike, scale: ScaleLike, *, bounds: Boun
         for part, raster in slices
     ]
     return _Job(template, tuple(pairs))
+
+
+def _scale(scale: ScaleLike, method: ModelSource) -> ScaleLike:
+    """Return the scale asked for, or a saved net's own."""
+    saved = method.scene if isinstance(method, TileFit) else method
+    return saved.net.scale if scale is None and isinstance(saved, SavedNet) else scale
 
 
 def _tiling(pair: Pair, method: ModelSource, tile_size: int | None, at_once: int) -> Tiling:

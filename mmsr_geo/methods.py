@@ -217,7 +217,9 @@ def tell(check: GuideCheck, pair: Pair, if_unhelpful: IfUnhelpful) -> None:
         return
     found = f"{pair.guide.guide.name} for {pair.source.name}: {check.sentence}"
     if if_unhelpful == "error":
-        raise UnhelpfulGuideError(f"{found}; give another guide, or pass --if-unhelpful bicubic or warn")
+        raise UnhelpfulGuideError(
+            f"{found}; give another guide, or choose if_unhelpful (--if-unhelpful) bicubic or warn"
+        )
     done = "the consistent bicubic interpolation is given" if if_unhelpful == "bicubic" else "it is used all the same"
     warnings.warn(f"{found}; {done}", GuideWarning, stacklevel=2)
 

@@ -109,7 +109,7 @@ def target_array(
     nodata = output_nodata(source.rio.encoded_nodata if masked else source.rio.nodata)
     if not masked:
         data = data.map_blocks(with_nodata, nodata, dtype=np.float32, meta=np.empty((0,) * data.ndim, np.float32))
-    target = xr.DataArray(data, dims=(*dims, y, x), coords=coords, attrs=attrs, name=source.name)
+    target = xr.DataArray(data, dims=(*dims, y, x), coords=coords, attrs=attrs).rename(source.name)  # not dask's name
     if grid.axis_aligned:
         axes = {y: grid.coordinates[grid.dimensions[0]], x: grid.coordinates[grid.dimensions[1]]}
         target = target.assign_coords(

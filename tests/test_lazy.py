@@ -261,3 +261,10 @@ def test_where_the_guide_does_not_reach_the_target_is_the_consistent_bicubic(gui
     sharp = half_out.mmsr.upsample(guide, 4, params=PARAMS, min_coverage=0.4).compute()
     assert np.isfinite(sharp.values).all()
     assert np.abs(block_means(sharp.values, 4) - crop.source.values).max() < 0.01
+
+
+def test_a_net_brings_its_scale_and_a_source_without_a_name_stays_without(guide: xr.DataArray) -> None:
+    source = sentinel_crop(0, 0, 12, 12, 4).source.rename(None)
+    target = source.mmsr.upsample(guide, net=sentinel_net(4))
+    assert target.shape == (48, 48)
+    assert target.name is None
