@@ -262,6 +262,7 @@ def table(jobs: Sequence[Job], records: Sequence[dict[str, Any]]) -> str:
             runs.setdefault((record["pair"], record["method"]), []).append(record)
     pairs = [pair for pair in dict.fromkeys(job.pair for job in jobs) if (pair, "bicubic") in runs]
     whole = [pair for pair in pairs if pair in WHOLE]
+    missing = sum(not is_kept(job, records) for job in jobs)
     slow = ("p2p", "p2p+consistency", "published", "published+consistency")
     parts = [
         "# Fidelity: how near the truth each method comes",
@@ -270,6 +271,11 @@ def table(jobs: Sequence[Job], records: Sequence[dict[str, Any]]) -> str:
         "RMSE over the bicubic interpolation's; of `mmsr`, the mean over seeds ± their deviation (how many). `mmsr` is",
         "the default, which gives the consistent bicubic where its check says that the guide did not help;",
         "`mmsr-always` does not.",
+        *(
+            []
+            if not missing
+            else ["", f"{missing} of {len(jobs)} runs are still to be made; summaries wait for all pairs."]
+        ),
         "",
         "## All pairs",
         "",
