@@ -322,14 +322,14 @@ def test_a_file_says_what_it_was_made_with(tmp_path: Path, monkeypatch: pytest.M
         mmsr_geo.upsample_to_file(source, guide, tmp_path / "sharp.tif", 2, overwrite=True, **options)
         with rasterio.open(tmp_path / "sharp.tif") as dataset:
             found = dataset.tags()
-        return found["MMSR_GEO_METHOD"], found["MMSR_GEO_GUIDE_VERDICT"], found.get("MMSR_GEO_GUIDE_GAIN", "")
+        return found["MMSR_GEO_METHOD"], found["MMSR_GEO_GUIDE_VERDICT"], found["MMSR_GEO_GUIDE_GAIN"]
 
     source, guide = short_pair()
     with pytest.warns(mmsr_geo.GuideWarning):
         assert tags(params=SHORT, if_unhelpful="warn")[:2] == ("mmsr", "unhelpful")
-    assert tags(params=replace(SHORT, first_stage=False)) == ("mmsr", "unknown", "")
-    assert tags(method="bicubic") == ("bicubic", "unknown", "")
-    assert tags(method="bicubic+consistency") == ("bicubic+consistency", "unknown", "")
+    assert tags(params=replace(SHORT, first_stage=False)) == ("mmsr", "unknown", "unknown")
+    assert tags(method="bicubic") == ("bicubic", "unknown", "unknown")
+    assert tags(method="bicubic+consistency") == ("bicubic+consistency", "unknown", "unknown")
     monkeypatch.setattr(checking, "LEAST_GAIN", -math.inf)
     assert tags(params=SHORT)[:2] == ("mmsr", "helped")
 
