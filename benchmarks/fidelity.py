@@ -320,7 +320,7 @@ def _ratios(
             cells.append(f"{fmean(values):.3f}{spread}" if values else "")
         lines.append(f"| {pair} | {' | '.join(cells)} |")
     if summary:
-        cells = [_summary(ratios[method], pairs) for method in methods]
+        cells = [_summary(ratios.get(method, {}), pairs) for method in methods]
         lines.append(f"| **geometric mean by data set, then over them** | | {' | '.join(cells)} |")
     return lines
 
@@ -345,7 +345,7 @@ def _verdicts(pairs: Sequence[str], runs: dict[tuple[str, str], list[dict[str, A
     ]
     for pair in pairs:
         net, given = runs.get((pair, "mmsr-always"), []), runs.get((pair, "mmsr"), [])
-        if not net or not given:
+        if not (net and given and (pair, "bicubic+consistency") in runs):
             continue
         smooth, base = runs[pair, "bicubic+consistency"][0]["rmse"], runs[pair, "bicubic"][0]["rmse"]
         gains = [record["gain"] for record in net]

@@ -17,8 +17,9 @@ from odc.geo.geobox import GeoBox
 from mmsr_geo.evaluation import Trial
 from mmsr_geo.geometry import Scale, Window
 from mmsr_geo.pair import Pair
-from mmsr_geo.raster.grids import refined
-from mmsr_geo.raster.reading import ArrayRaster, FileRaster, GuideOnGrid
+from mmsr_geo.raster.arrays import ArrayRaster
+from mmsr_geo.raster.composing import Guides, Warped
+from mmsr_geo.raster.files import FileRaster
 
 Layers = tuple[np.ndarray, np.ndarray]
 
@@ -60,7 +61,7 @@ class Case:
         below = ArrayRaster.in_memory(source[None], grid.zoom_to(source.shape), bands=("source",), name=self.name)
         names = tuple(f"band {number}" for number in range(1, len(self.guide) + 1))
         beside = ArrayRaster.in_memory(self.guide, grid, bands=names, name=f"guide of {self.name}")
-        pair = Pair(below, GuideOnGrid(beside, refined(below.grid, self.scale)), self.scale, Window.whole(source.shape))
+        pair = Pair(below, Guides((beside,)), self.scale, Window.whole(source.shape))
         return Trial(pair, self.truth, "truth")
 
 
@@ -127,7 +128,7 @@ def _rocky(data: Path, words: list[str]) -> Layers:  # noqa: ARG001  (one signat
     elevation = FileRaster.open(data / "rmnp_dem_rgb/rmnp-dem.tif")
     photo = FileRaster.open(data / "rmnp_dem_rgb/rmnp-rgb.tif")
     whole = Window.whole(elevation.grid.shape.yx)
-    return elevation.read(whole).values[0], GuideOnGrid(photo, elevation.grid).read(whole).values
+    return elevation.read(whole).values[0], Warped(photo, elevation.grid).read(whole).values
 
 
 _READERS: dict[str, Callable[[Path, list[str]], Layers]] = {

@@ -21,7 +21,7 @@ from mmsr_geo.methods import IfUnhelpful, ModelSource, OtherMethod, SavedNet, Sc
 from mmsr_geo.network.fitted import FittedNet
 from mmsr_geo.network.fitting import FitParams, Progress, no_progress
 from mmsr_geo.pair import MIN_COVERAGE, Pair
-from mmsr_geo.raster.reading import open_guide, open_source
+from mmsr_geo.raster.opening import open_guide, open_source
 from mmsr_geo.slices import guide_for, slices_of, target_array
 from mmsr_geo.tilewise import TILE_PX, TileFit
 from mmsr_geo.upsampling import halo_of, resolve_device
@@ -199,7 +199,7 @@ def evaluate(  # noqa: PLR0913  (the same names as the command's options)
         threads=(params or FitParams()).fixed_threads,
         inputs={
             "source": opened.source.name,
-            "guide": opened.guide.guide.name,
+            "guide": opened.guide.name,
             "truth": None if truth is None else open_source(truth).name,
             "compared": list(trial.truth.shape),
             "source_window": None if part is None else [part.row, part.col, part.height, part.width],

@@ -23,8 +23,8 @@ from mmsr_geo.network.fitting import FitParams
 from mmsr_geo.pair import Pair
 from mmsr_geo.pictures import Map, draw_maps, shared_limits
 from mmsr_geo.progress import RichDisplay
+from mmsr_geo.raster.files import FileRaster
 from mmsr_geo.raster.grids import resolution_m
-from mmsr_geo.raster.reading import FileRaster
 from mmsr_geo.raster.writing import CogWriter
 
 Values = NDArray[np.float32]
@@ -166,7 +166,7 @@ def _draw(  # noqa: PLR0913  (what a picture shows)
 ) -> None:
     fine, coarse = (resolution_m(grid)[1] for grid in (pair.target_grid, pair.source.grid))
     guide = pair.guide.read(pair.part.refined(pair.scale)).values[list(case.composite)]
-    names = pair.guide.guide.bands
+    names = pair.guide.bands
     red, green, blue = (names[index] for index in case.composite)
     limits = shared_limits(truth)
     error, bicubic_error = (targets[name] - truth for name in ("mmsr", "bicubic"))

@@ -22,9 +22,11 @@ from mmsr_geo.network.checking import GuideCheck
 from mmsr_geo.network.fitted import FittedNet
 from mmsr_geo.network.fitting import Progress, no_progress
 from mmsr_geo.pair import Pair
-from mmsr_geo.raster.grids import refined, window_grid
+from mmsr_geo.raster.arrays import ArrayRaster
+from mmsr_geo.raster.composing import Guides, Warped
+from mmsr_geo.raster.grids import window_grid
 from mmsr_geo.raster.pixels import Pixels
-from mmsr_geo.raster.reading import ArrayRaster, GuideOnGrid, Raster
+from mmsr_geo.raster.protocol import Raster
 from mmsr_geo.running import run_of, whole_target
 from mmsr_geo.tilewise import TileFit
 
@@ -131,7 +133,7 @@ def truth_trial(pair: Pair, truth: Raster) -> Trial:
     """Compare with a truth given by the user, brought onto the target grid (area-averaged where it is finer)."""
     part = _compared_part(pair, pair.scale.area)
     pair = replace(pair, part=part)
-    on_grid = GuideOnGrid(truth, pair.guide.grid)
+    on_grid = Warped(truth, pair.guide.grid)
     values = _read_by_strips(on_grid, part.refined(pair.scale)).values[0]
     _check_enough(pair, values)
     return Trial(pair, values, "truth", part)
@@ -153,12 +155,12 @@ def wald_trial(pair: Pair) -> Trial:
         )
     grid = window_grid(pair.source.grid, part)
     truth = _read_by_strips(pair.source, part).values
-    guide = _read_by_strips(GuideOnGrid(pair.guide.guide, pair.source.grid), part)
+    guide = _read_by_strips(pair.guides.on(pair.source.grid), part)
     height, width = part.height // scale.y, part.width // scale.x
     coarse = truth.reshape(1, height, scale.y, width, scale.x).mean(axis=(2, 4), dtype=np.float64).astype(np.float32)
     below = _in_memory(coarse, grid.zoom_to((height, width)), pair.source)
-    beside = _in_memory(guide.values, grid, pair.guide.guide)
-    made = Pair(below, GuideOnGrid(beside, refined(below.grid, scale)), scale, Window.whole((height, width)))
+    beside = _in_memory(guide.values, grid, pair.guide)
+    made = Pair(below, Guides((beside,)), scale, Window.whole((height, width)))
     _check_enough(made, truth[0])
     return Trial(made, truth[0], "wald", part)
 
@@ -233,7 +235,7 @@ def _check_enough(pair: Pair, truth: Values) -> None:
         raise PixelError(f"{pair.source.name}: the truth holds no valid pixel there; check its nodata value and place")
 
 
-def _read_by_strips(raster: Raster | GuideOnGrid, window: Window) -> Pixels:
+def _read_by_strips(raster: Raster, window: Window) -> Pixels:
     """Read a large window so that a fine guide need not be in memory at once."""
     strips = [
         raster.read(Window(window.row + top, window.col, min(_STRIP_PX, window.height - top), window.width))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Hashable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import product
 from typing import Any
 
@@ -21,9 +21,9 @@ from mmsr_geo.model import Model
 from mmsr_geo.network.checking import GuideCheck
 from mmsr_geo.network.fitting import torch_threads
 from mmsr_geo.pair import Pair
+from mmsr_geo.raster.arrays import ArrayRaster
 from mmsr_geo.raster.pixels import Pixels, with_holes
-from mmsr_geo.raster.reading import ArrayRaster, FileRaster, Raster
-from mmsr_geo.raster.warping import GridWarp
+from mmsr_geo.raster.protocol import Leaf, Make, Need
 from mmsr_geo.tilewise import TileFit, TilePrediction, finish_tile
 from mmsr_geo.upsampling import Upsampler
 
@@ -54,8 +54,7 @@ def lazy_target(pair: Pair, method: ModelSource, tiling: Tiling, *, device: str 
         check = work.add_blended_tiles(layer, method, method.blended(pair, tiling))
     else:
         check = work.add_tiles(layer, tiling)
-    arrays = [raster.raw for raster in (pair.source, pair.guide.guide) if isinstance(raster, ArrayRaster)]
-    graph = HighLevelGraph.from_collections(work.name, layer, dependencies=arrays)
+    graph = HighLevelGraph.from_collections(work.name, layer, dependencies=work.reads.arrays)
     # The fit's task is of the target's layer: what computes both together fits once.
     gain = f"mmsr-guide-gain-{token}"
     with_gain = HighLevelGraph(
@@ -77,14 +76,14 @@ class _Work:
     def __init__(self, pair: Pair, method: ModelSource, device: str, token: str) -> None:
         self.pair, self.method, self.device, self.token = pair, method, device, token
         self.name, self.model_key = f"mmsr-target-{token}", f"mmsr-model-{token}"
-        self.source = _Reads(f"mmsr-source-{token}", pair.source)
-        self.guide = _Reads(f"mmsr-guide-{token}", pair.guide.guide)
+        self.reads = _Reads(f"mmsr-read-{token}")
 
     def add_tiles(self, layer: Layer, tiling: Tiling) -> Hashable:
         """Add a task a tile; return the key of what is known of the guide."""
         for tile, at in zip(tiling, _places(tiling), strict=True):
-            work = _TileTask(tile, self._native(tile), self.pair.guide.warper, self.device, self.method)
-            layer[self.name, *at] = (work, self.model_key, *self._add_reads(layer, tile, at))
+            source, guide = self.pair.needs(tile.read)
+            work = _TileTask(tile, source.make, guide.make, self.device, self.method)
+            layer[self.name, *at] = (work, self.model_key, self.reads.add(layer, source), self.reads.add(layer, guide))
         check = f"mmsr-guide-check-{self.token}"
         layer[check] = (check_of, self.model_key)
         return check
@@ -93,31 +92,27 @@ class _Work:
         """Add two tasks a tile: fit and predict, then blend and make consistent."""
         places = _places(blended.tiling)
         predicted, checked = f"mmsr-predicted-{self.token}", f"mmsr-checked-{self.token}"
-        for tile, at in zip(blended.predictions, places, strict=True):
-            bands = self.pair.guide.guide.bands
-            work = _PredictTask(tile, self._native(tile), self.pair.guide.warper, bands, method)
-            layer[predicted, tile.index] = (work, self.model_key, *self._add_reads(layer, tile, at))
+        bands = self.pair.guide.bands
+        for tile in blended.predictions:
+            source, guide = self.pair.needs(tile.read)
+            work = _PredictTask(tile, source.make, guide.make, bands, method)
+            reads = self.reads.add(layer, source), self.reads.add(layer, guide)
+            layer[predicted, tile.index] = (work, self.model_key, *reads)
             layer[checked, tile.index] = (_check_of_tile, (predicted, tile.index))
         together = f"mmsr-guide-check-{self.token}"
         # What is known of an adapted net's guide is the scene's: a chunk waits for its neighbours alone.
         tiles = [(checked, index) for index in range(len(blended))] if method.scene is None else []
         layer[together] = (method.check, self.model_key, tiles, self.pair)
-        finished = _Reads(f"mmsr-blended-source-{self.token}", self.pair.source)
         for tile, at in zip(blended.targets, places, strict=True):
             indexes = blended.contributors(tile.read)
+            source = self.pair.source.need(tile.read)
             layer[self.name, *at] = (
-                _FinishTask(tile, blended, tuple(indexes), method),
-                finished.add(layer, at, tile.read),
+                _FinishTask(tile, blended, tuple(indexes), source.make, method),
+                self.reads.add(layer, source),
                 [(predicted, index) for index in indexes],
                 together,
             )
         return together
-
-    def _native(self, tile: Tile) -> Window:
-        return self.pair.guide.native_window(tile.read.refined(self.pair.scale))
-
-    def _add_reads(self, layer: Layer, tile: Tile, at: tuple[int, int]) -> tuple[Key, Key]:
-        return self.source.add(layer, at, tile.read), self.guide.add(layer, at, self._native(tile))
 
 
 def _places(tiling: Tiling) -> list[tuple[int, int]]:
@@ -138,18 +133,16 @@ class _TileTask:
     """Everything of a tile's work but its pixels and the model."""
 
     tile: Tile
-    native: Window
-    """The guide's pixels it needs."""
-    warper: GridWarp
+    source: Make
+    guide: Make
     device: str
     method: ModelSource
 
-    def __call__(self, model: Model, source: Pixels, guide: Pixels) -> NDArray[np.float32]:
+    def __call__(self, model: Model, source: list[Pixels], guide: list[Pixels]) -> NDArray[np.float32]:
         """Return the tile's target; one torch thread on a CPU, because dask runs as many tasks as there are cores."""
         with torch_threads(1):
-            on_grid = self.warper.warp(guide, self.native, self.tile.read.refined(model.scale))
             upsampler = Upsampler.of(self.method.chosen(model), self.device, consistent=self.method.consistent)
-            return upsampler.upsample(self.tile, source, on_grid)
+            return upsampler.upsample(self.tile, self.source(source), self.guide(guide))
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,15 +150,14 @@ class _PredictTask:
     """A tile's own fit and its prediction, but its pixels and where it begins from."""
 
     tile: Tile
-    native: Window
-    warper: GridWarp
+    source: Make
+    guide: Make
     guide_bands: tuple[str, ...]
     method: TileFit
 
-    def __call__(self, base: Model, source: Pixels, guide: Pixels) -> TilePrediction:
+    def __call__(self, base: Model, source: list[Pixels], guide: list[Pixels]) -> TilePrediction:
         """Fit and predict."""
-        on_grid = self.warper.warp(guide, self.native, self.tile.read.refined(base.scale))
-        return self.method.predict(base, self.tile, source, on_grid, self.guide_bands)
+        return self.method.predict(base, self.tile, self.source(source), self.guide(guide), self.guide_bands)
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,32 +167,48 @@ class _FinishTask:
     tile: Tile
     blended: BlendedTiling
     contributors: tuple[int, ...]
+    source: Make
     method: TileFit
 
-    def __call__(self, source: Pixels, predictions: list[TilePrediction], check: GuideCheck) -> NDArray[np.float32]:
+    def __call__(
+        self, source: list[Pixels], predictions: list[TilePrediction], check: GuideCheck
+    ) -> NDArray[np.float32]:
         """Return the tile's target; one torch thread, as for any tile."""
         by_index = dict(zip(self.contributors, predictions, strict=True))
         with torch_threads(1):
-            return finish_tile(self.blended, self.tile, source, by_index, smooth=self.method.falls_back(check))
+            smooth = self.method.falls_back(check)
+            return finish_tile(self.blended, self.tile, self.source(source), by_index, smooth=smooth)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass
 class _Reads:
-    """The reading tasks of one raster."""
+    """The reading tasks of a target: one a window and file or array, whoever asks for it."""
 
     name: str
-    raster: Raster
+    leaves: list[Leaf] = field(default_factory=list)
 
-    def add(self, layer: Layer, at: tuple[int, int], window: Window) -> Key:
-        """Add the task that reads a window and return its key."""
-        key = (self.name, *at)
-        match self.raster:
-            case ArrayRaster() as array:
-                chunks = _Chunks.under(array.raw, window)
-                blocks = [[(array.raw.name, band, *place) for band in chunks.bands] for place in chunks.places]
-                layer[key] = (chunks.assembled, blocks, array.holes)
-            case FileRaster() as file:
-                layer[key] = (file.read, window)
+    @property
+    def arrays(self) -> list[da.Array]:
+        """The arrays whose chunks are taken."""
+        return [leaf.raw for leaf in self.leaves if isinstance(leaf, ArrayRaster)]
+
+    def add(self, layer: Layer, need: Need) -> list[Key]:
+        """Add the tasks that read what is needed and return their keys."""
+        return [self._add(layer, leaf, window) for leaf, window in need.reads]
+
+    def _add(self, layer: Layer, leaf: Leaf, window: Window) -> Key:
+        number = next((i for i, known in enumerate(self.leaves) if known is leaf), len(self.leaves))
+        if number == len(self.leaves):
+            self.leaves.append(leaf)
+        key = (self.name, number, window.row, window.col, window.height, window.width)
+        if key in layer:
+            return key
+        if isinstance(leaf, ArrayRaster):
+            chunks = _Chunks.under(leaf.raw, window)
+            blocks = [[(leaf.raw.name, band, *place) for band in chunks.bands] for place in chunks.places]
+            layer[key] = (chunks.assembled, blocks, leaf.holes)
+        else:
+            layer[key] = (leaf.read, window)
         return key
 
 

@@ -74,7 +74,7 @@ class SceneFit:
 
     def reach(self, pair: Pair) -> Halo:
         """As far as the network will look."""
-        layers = len(pair.guide.guide.bands) * (PER_BAND if self.params.guide_features else 1)
+        layers = len(pair.guide.bands) * (PER_BAND if self.params.guide_features else 1)
         return net_reach(NetParams(layers), pair.scale, features=self.params.guide_features)
 
     def for_pair(self, pair: Pair, progress: Progress = no_progress) -> FittedNet:
@@ -87,11 +87,11 @@ class SceneFit:
             read_samples(pair, pair.part, progress),
             pair.scale,
             self.params,
-            guide_bands=pair.guide.guide.bands,
+            guide_bands=pair.guide.bands,
             seed=self.seed,
             device=resolve_device(self.device),
             progress=progress,
-            provenance={"source": pair.source.name, "guide": pair.guide.guide.name},
+            provenance={"source": pair.source.name, "guide": pair.guide.name},
         )
         tell(net.check, pair, self.if_unhelpful)
         return net
@@ -215,7 +215,7 @@ def tell(check: GuideCheck, pair: Pair, if_unhelpful: IfUnhelpful) -> None:
     """Warn where the guide did not help, or raise UnhelpfulGuideError if that is to be an error."""
     if check.verdict != "unhelpful":
         return
-    found = f"{pair.guide.guide.name} for {pair.source.name}: {check.sentence}"
+    found = f"{pair.guide.name} for {pair.source.name}: {check.sentence}"
     if if_unhelpful == "error":
         raise UnhelpfulGuideError(
             f"{found}; give another guide, or choose if_unhelpful (--if-unhelpful) bicubic or warn"
@@ -226,7 +226,7 @@ def tell(check: GuideCheck, pair: Pair, if_unhelpful: IfUnhelpful) -> None:
 
 def check_net(net: FittedNet, pair: Pair) -> None:
     """Refuse a net that is for another kind of pair."""
-    bands = pair.guide.guide.bands
+    bands = pair.guide.bands
     if len(bands) != len(net.guide_bands):
         raise NetFileError(
             f"the net is for {len(net.guide_bands)} guide bands ({', '.join(net.guide_bands)}), "

@@ -10,9 +10,10 @@ from itertools import product
 from odc.geo.geobox import GeoBox
 
 from mmsr_geo.geometry import Scale, Window
+from mmsr_geo.raster.composing import Guides
 from mmsr_geo.raster.grids import bounds_window, check_pair, nearest_scale, refined, window_grid
 from mmsr_geo.raster.pixels import Pixels
-from mmsr_geo.raster.reading import GuideOnGrid, Raster
+from mmsr_geo.raster.protocol import Need, Raster
 
 MIN_COVERAGE = 0.95
 """Share of the source that a guide must cover unless told otherwise."""
@@ -48,7 +49,7 @@ class Pair:
     """Two rasters that fit each other."""
 
     source: Raster
-    guide: GuideOnGrid
+    guides: Guides
     scale: Scale
     part: Window
     """What is to be computed, in source pixels."""
@@ -57,7 +58,7 @@ class Pair:
     def of(
         cls,
         source: Raster,
-        guide: Raster,
+        guides: Raster | Guides,
         scale: Scale | int | tuple[int, int] | None = None,
         *,
         bounds: tuple[float, float, float, float] | None = None,
@@ -69,19 +70,30 @@ class Pair:
         the two do not fit, GuideCoverageError where the guide covers too little of the part wanted.
         """
         part = Window.whole(source.grid.shape.yx) if bounds is None else bounds_window(source.grid, bounds)
-        check_pair(window_grid(source.grid, part), guide.grid, min_coverage)
-        chosen = nearest_scale(source.grid, guide.grid) if scale is None else Scale.of(scale)
-        return cls(source, GuideOnGrid(guide, refined(source.grid, chosen)), chosen, part)
+        guides = guides if isinstance(guides, Guides) else Guides((guides,))
+        for guide in guides.rasters:
+            check_pair(window_grid(source.grid, part), guide.grid, min_coverage)
+        chosen = nearest_scale(source.grid, guides.finest) if scale is None else Scale.of(scale)
+        return cls(source, guides, chosen, part)
+
+    @cached_property
+    def guide(self) -> Raster:
+        """The guides on the grid of the whole target, as one raster."""
+        return self.guides.on(refined(self.source.grid, self.scale))
 
     @cached_property
     def target_grid(self) -> GeoBox:
         """The part's grid, refined by the scale."""
-        return window_grid(self.guide.grid, self.part.refined(self.scale))
+        return window_grid(refined(self.source.grid, self.scale), self.part.refined(self.scale))
 
     @property
     def whole(self) -> Window:
         """All source pixels."""
         return Window.whole(self.source.grid.shape.yx)
+
+    def needs(self, window: Window) -> tuple[Need, Need]:
+        """Return what it takes to have a window of source pixels, and the guide of the same place."""
+        return self.source.need(window), self.guide.need(window.refined(self.scale))
 
     def read(self, window: Window) -> tuple[Pixels, Pixels]:
         """Read a window of source pixels and the guide of the same place, on the target grid."""

@@ -140,7 +140,7 @@ def draw_report(evaluation: Evaluation, path: Path, *, hillshades: bool) -> None
     panels = list(_panels(evaluation, hillshades=hillshades))
     pair = evaluation.trial.pair
     level = "against the truth" if evaluation.trial.protocol == "truth" else "one level down"
-    title = f"{Path(pair.source.name).name} guided by {Path(pair.guide.guide.name).name}, scale {pair.scale}, {level}"
+    title = f"{Path(pair.source.name).name} guided by {Path(pair.guide.name).name}, scale {pair.scale}, {level}"
     draw_maps(panels, path, title=title, columns=3 if hillshades else 4)
 
 
@@ -155,10 +155,10 @@ def _panels(evaluation: Evaluation, *, hillshades: bool) -> Iterator[Map | None]
     source = trial.source
     yield Map(f"source ({coarse[1]:.3g} m)", source, coarse[1], limits, unit=unit)
     if len(guide) >= 3:
-        names = pair.guide.guide.bands
+        names = pair.guide.bands
         yield Map(f"guide ({', '.join(names[:3])})", guide[:3], fine[1], bands=(names[0], names[1], names[2]))
     else:
-        yield Map(f"guide ({pair.guide.guide.bands[0]})", guide[0], fine[1], colours="gray")
+        yield Map(f"guide ({pair.guide.bands[0]})", guide[0], fine[1], colours="gray")
     if hillshades:
         yield Map("source, lit", hillshade(source, coarse, exaggeration), coarse[1], (0, 1), "gray")
     yield Map(f"truth ({fine[1]:.3g} m)", truth, fine[1], limits, unit=unit)

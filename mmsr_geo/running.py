@@ -129,7 +129,7 @@ class _Blended:
 
         def predict(tile: Tile) -> GuideCheck:
             source, guide = self.pair.read(tile.read)
-            made = self.method.predict(self.model, tile, source, guide, self.pair.guide.guide.bands, watch)
+            made = self.method.predict(self.model, tile, source, guide, self.pair.guide.bands, watch)
             np.save(_prediction(folder, tile.index), made.values)
             return made.check
 

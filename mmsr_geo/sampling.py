@@ -37,7 +37,7 @@ def read_samples(pair: Pair, within: Window, progress: Progress) -> list[Sample]
     samples = samples + reserve[: wanted - len(samples)]
     if not samples:
         raise PixelError(
-            f"source {pair.source.name} and guide {pair.guide.guide.name} hold no valid pixel in common where they "
+            f"source {pair.source.name} and guide {pair.guide.name} hold no valid pixel in common where they "
             f"were looked for: check their nodata values and that they show the same place"
         )
     return samples

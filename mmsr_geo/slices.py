@@ -14,7 +14,9 @@ import xarray as xr
 from odc.geo.geobox import GeoBox
 
 from mmsr_geo.errors import InputError
-from mmsr_geo.raster.reading import FileRaster, Raster, open_source
+from mmsr_geo.raster.files import FileRaster
+from mmsr_geo.raster.opening import open_source
+from mmsr_geo.raster.protocol import Raster
 from mmsr_geo.raster.writing import output_nodata, with_nodata
 
 BAND_DIMS = ("band", "bands", "variable")

@@ -25,7 +25,7 @@ from mmsr_geo.metrics import Scores
 from mmsr_geo.network.fitting import FitParams
 from mmsr_geo.pair import Pair
 from mmsr_geo.pictures import hillshade, relief, shared_limits
-from mmsr_geo.raster.reading import open_guide, open_source
+from mmsr_geo.raster.opening import open_guide, open_source
 from mmsr_geo.report import draw_report, error_table, is_elevation, print_scores, save_report
 
 Values = NDArray[np.float32]

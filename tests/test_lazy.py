@@ -20,8 +20,8 @@ from rasters import SENTINEL_GUIDE, block_means, georeferenced, sentinel_crop, s
 import mmsr_geo
 from mmsr_geo import pair as pair_module
 from mmsr_geo.geometry import Window
+from mmsr_geo.raster.files import FileRaster
 from mmsr_geo.raster.pixels import Pixels
-from mmsr_geo.raster.reading import FileRaster
 
 PARAMS = mmsr_geo.FitParams(steps=6, patch_px=32, threads=1)
 

@@ -30,7 +30,8 @@ from mmsr_geo.network.checking import GuideCheck
 from mmsr_geo.network.fitted import FittedNet
 from mmsr_geo.network.fitting import FitParams, tile_seed, torch_threads
 from mmsr_geo.pair import Pair
-from mmsr_geo.raster.reading import FileRaster, open_guide, open_source
+from mmsr_geo.raster.files import FileRaster
+from mmsr_geo.raster.opening import open_guide, open_source
 from mmsr_geo.tilewise import TileFit, TilePrediction, finish_tile
 from mmsr_geo.upsampling import sample_of
 
@@ -194,7 +195,7 @@ def test_another_seed_gives_another_result(way: Way) -> None:
 
 def predictions_of(pair: Pair, method: TileFit, blended: BlendedTiling) -> dict[int, Values]:
     base = method.for_pair(pair)
-    bands = pair.guide.guide.bands
+    bands = pair.guide.bands
     return {tile.index: method.predict(base, tile, *pair.read(tile.read), bands).values for tile in blended.predictions}
 
 
@@ -263,7 +264,7 @@ def test_a_tile_with_no_pixel_valid_in_both_says_what_the_interpolation_says(
     pixels = pair.read(tile.read)
     assert pixels[0].valid.any()
     assert pixels[1].valid.any()
-    made = method.predict(method.for_pair(pair), tile, *pixels, pair.guide.guide.bands)
+    made = method.predict(method.for_pair(pair), tile, *pixels, pair.guide.bands)
     said = Interpolation("bicubic", FOUR).predictor(torch.device("cpu"))(sample_of(*pixels))
     np.testing.assert_array_equal(made.values, said.float().numpy())
     assert made.check == GuideCheck()
@@ -485,6 +486,6 @@ def test_what_a_tile_found_is_counted_in_the_rasters_pixels(monkeypatch: pytest.
     method = TileFit(replace(PARAMS, steps=1, first_stage=None))
     blended = method.blended(pair, Tiling(pair.part, (32, 28), method.halo(pair), pair.whole))
     _, last = blended.predictions
-    made = method.predict(method.for_pair(pair), last, *pair.read(last.read), pair.guide.guide.bands)
+    made = method.predict(method.for_pair(pair), last, *pair.read(last.read), pair.guide.bands)
     (region,) = made.check.regions
     assert (region.window.row, region.window.col) == (last.read.row, last.read.col)

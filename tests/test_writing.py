@@ -19,7 +19,8 @@ from odc.geo.geobox import GeoBox
 from mmsr_geo.errors import OutputError
 from mmsr_geo.geometry import Window
 from mmsr_geo.raster import writing
-from mmsr_geo.raster.reading import BandTags, FileRaster
+from mmsr_geo.raster.files import FileRaster
+from mmsr_geo.raster.protocol import BandTags
 from mmsr_geo.raster.writing import CogWriter, output_nodata, with_nodata
 
 if TYPE_CHECKING:

@@ -119,7 +119,7 @@ def _tags(
     return {
         "MMSR_GEO_VERSION": __version__,
         "MMSR_GEO_SOURCE": first.source.name,
-        "MMSR_GEO_GUIDE": first.guide.guide.name,
+        "MMSR_GEO_GUIDE": first.guide.name,
         "MMSR_GEO_METHOD": ",".join(used),
         "MMSR_GEO_NET": ",".join(model.digest for model in models),
         "MMSR_GEO_SEED": str(options.get("seed", "")),

@@ -9,8 +9,8 @@ import numpy as np
 import rasterio
 from rasterio.enums import Resampling
 
+from mmsr_geo.raster.files import FileRaster
 from mmsr_geo.raster.grids import resolution_m
-from mmsr_geo.raster.reading import FileRaster
 
 LOOKED_AT_PX = 1_000_000
 

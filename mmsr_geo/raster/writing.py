@@ -20,7 +20,7 @@ from rasterio.errors import RasterioError
 from rasterio.windows import Window as RasterioWindow
 
 from mmsr_geo.errors import OutputError
-from mmsr_geo.raster.reading import BandTags
+from mmsr_geo.raster.protocol import BandTags
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -1,0 +1,169 @@
+"""Raster files by window, with their masks; knows rasterio, no arrays of xarray."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass, field
+from os import PathLike, fspath
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import rasterio
+from odc.geo.geobox import GeoBox
+from rasterio._err import CPLE_BaseError
+from rasterio.enums import ColorInterp, MaskFlags
+from rasterio.errors import NotGeoreferencedWarning, RasterioError
+from rasterio.windows import Window as RasterioWindow
+
+from mmsr_geo.errors import GridError, InputError
+from mmsr_geo.raster.kinds import classes, refuse_dtype
+from mmsr_geo.raster.pixels import Pixels, with_holes
+from mmsr_geo.raster.protocol import BandTags, Need
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from mmsr_geo.geometry import Window
+
+
+@dataclass(frozen=True, slots=True)
+class FileRaster:
+    """Bands of a file or URL; opened anew for each read (0.6 ms), so it holds no handle."""
+
+    path: str
+    indexes: tuple[int, ...]
+    """The bands taken, from 1."""
+    grid: GeoBox
+    dtype: np.dtype[Any]
+    nodatavals: tuple[float | None, ...]
+    band_tags: tuple[BandTags, ...]
+    stamp: tuple[int, int] | None
+    """Size in bytes and time of change in ns; None for what is not a local file."""
+    mask_bands: bool = field(repr=False)
+    """Whether GDAL's mask says more than nodata: an alpha band, or a mask band."""
+
+    @classmethod
+    def open(cls, path: str | PathLike[str], bands: Sequence[int] | None = None) -> FileRaster:
+        """Take the file's metadata; all bands but alpha if none are named (from 1).
+
+        Raises InputError for what cannot be opened or is no picture of a quantity, GridError for what is not
+        georeferenced.
+        """
+        path = fspath(path)
+        dataset = _opened(path)
+        with dataset:
+            if not dataset.count:
+                hint = f"; name one of its parts, as in {dataset.subdatasets[0]}" if dataset.subdatasets else ""
+                msg = f"{path} holds no bands{hint or ': give a raster'}"
+                raise InputError(msg)
+            data = [i for i in dataset.indexes if dataset.colorinterp[i - 1] != ColorInterp.alpha]
+            indexes = tuple(bands) if bands is not None else tuple(data)
+            if unknown := [i for i in indexes if i not in data]:
+                msg = f"{path} has no data band {unknown[0]}: its bands are {', '.join(map(str, data))}"
+                raise InputError(msg)
+            for i in indexes:
+                _refuse_band(path, dataset, i)
+            at = [i - 1 for i in indexes]
+            return cls(
+                path=path,
+                indexes=indexes,
+                grid=_file_grid(path, dataset),
+                dtype=np.result_type(*(np.dtype(dataset.dtypes[i]) for i in at)),
+                nodatavals=tuple(dataset.nodatavals[i] for i in at),
+                band_tags=tuple(
+                    BandTags(dataset.descriptions[i], dataset.units[i] or None, dataset.scales[i], dataset.offsets[i])
+                    for i in at
+                ),
+                stamp=_stamp(path),
+                mask_bands=any(
+                    flag in (MaskFlags.per_dataset, MaskFlags.alpha) for i in at for flag in dataset.mask_flag_enums[i]
+                ),
+            )
+
+    @property
+    def bands(self) -> tuple[str, ...]:
+        """The bands' descriptions, or their numbers in the file."""
+        return tuple(tags.description or str(i) for tags, i in zip(self.band_tags, self.indexes, strict=True))
+
+    @property
+    def nodata(self) -> float | None:
+        """The first band's nodata value."""
+        return self.nodatavals[0]
+
+    @property
+    def name(self) -> str:
+        """The path."""
+        return self.path
+
+    def read(self, window: Window) -> Pixels:
+        """Read a window that lies within the raster; raises InputError where the file fails."""
+        part = RasterioWindow(window.col, window.row, window.width, window.height)
+        try:
+            with _opened(self.path) as dataset:
+                values = with_holes(dataset.read(self.indexes, window=part), self.nodatavals)
+                if self.mask_bands:
+                    values[dataset.read_masks(self.indexes, window=part) == 0] = np.nan
+        except (RasterioError, CPLE_BaseError) as error:
+            msg = f"{self.path} failed to be read at row {window.row}, column {window.col}: {_reason(self.path, error)}"
+            raise InputError(msg) from error
+        return Pixels.masked(values)
+
+    def need(self, window: Window) -> Need:
+        """Return the place alone: the task that takes it reads it."""
+        return Need.of(self, window)
+
+    def __dask_tokenize__(self) -> object:
+        """Identify the file's state and the bands taken."""
+        return type(self).__name__, self.path, self.stamp, self.indexes
+
+
+def _opened(path: str) -> rasterio.DatasetReader:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)  # refused with a mend of our own
+        try:
+            return rasterio.open(path)
+        except (RasterioError, CPLE_BaseError, OSError) as error:
+            msg = f"{path} cannot be opened as a raster ({_reason(path, error)}): check the path and the format"
+            raise InputError(msg) from error
+
+
+def _reason(path: str, error: Exception) -> str:
+    """GDAL's words, without the path that the message names already."""
+    words = str(error.__cause__ or error) if "Read failed" in str(error) else str(error)
+    words = words.splitlines()[0] if words else type(error).__name__
+    return words.replace(f"'{path}'", "").replace(f"{path}:", "").strip(" .")
+
+
+def _file_grid(path: str, dataset: rasterio.DatasetReader) -> GeoBox:
+    if not (dataset.width and dataset.height):
+        msg = f"{path} has no pixels ({dataset.height} x {dataset.width}): give a raster with some"
+        raise InputError(msg)
+    if dataset.transform.is_identity:
+        if dataset.gcps[0] or dataset.rpcs:
+            kind = "ground control points" if dataset.gcps[0] else "rational polynomials"
+            msg = f"{path} is placed by {kind} only: warp it onto a grid first, as gdalwarp does"
+            raise GridError(msg)
+        msg = f"{path} is not georeferenced: give it a geotransform, as gdal_translate -a_ullr does"
+        raise GridError(msg)
+    if dataset.crs is None:
+        msg = f"{path} has no CRS: assign the one it is in, as gdal_edit.py -a_srs EPSG:... does"
+        raise GridError(msg)
+    return GeoBox((dataset.height, dataset.width), dataset.transform, dataset.crs)
+
+
+def _refuse_band(path: str, dataset: rasterio.DatasetReader, index: int) -> None:
+    refuse_dtype(path, dataset.dtypes[index - 1])
+    if dataset.colorinterp[index - 1] == ColorInterp.palette:
+        msg = f"{path} has a colour table: give the quantity itself, or expand it to RGB (gdal_translate -expand rgb)"
+        raise InputError(msg)
+    if dataset.tags(index).get("LAYER_TYPE", dataset.tags().get("LAYER_TYPE", "")).lower() == "thematic":
+        raise classes(path)
+
+
+def _stamp(path: str) -> tuple[int, int] | None:
+    try:
+        state = Path(path).stat()
+    except OSError:
+        return None
+    return state.st_size, state.st_mtime_ns
