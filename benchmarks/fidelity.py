@@ -114,7 +114,7 @@ def run(job: Job, data: Path) -> list[dict[str, Any]]:
             pair.part,
             pair.whole,
             pair.scale,
-            halo_of(method.reach(pair), consistent=method.consistent),
+            halo_of(method.reach(pair), pair.scale, consistent=method.consistent),
             tile_size=512,
         )
         for name, method in methods.items()

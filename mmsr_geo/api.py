@@ -247,5 +247,5 @@ def _tiling(pair: Pair, method: ModelSource, tile_size: int | None, at_once: int
     if isinstance(method, TileFit):
         halo, tile_size = method.halo(pair), tile_size or TILE_PX
     else:
-        halo = halo_of(method.reach(pair), consistent=method.consistent)
+        halo = halo_of(method.reach(pair), pair.scale, consistent=method.consistent)
     return tiling_for(pair.part, pair.whole, pair.scale, halo, tile_size=tile_size, at_once=at_once)

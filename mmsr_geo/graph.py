@@ -16,16 +16,17 @@ from numpy.typing import NDArray
 
 from mmsr_geo.blending import BlendedTiling
 from mmsr_geo.geometry import Tile, Tiling, Window
-from mmsr_geo.methods import ModelSource, check_of
+from mmsr_geo.methods import ModelSource, check_of, upsampler_of
 from mmsr_geo.model import Model
 from mmsr_geo.network.checking import GuideCheck
 from mmsr_geo.network.fitting import torch_threads
 from mmsr_geo.pair import Pair
+from mmsr_geo.quality import Quality, ValidRange
 from mmsr_geo.raster.arrays import ArrayRaster
 from mmsr_geo.raster.pixels import Pixels, with_holes
 from mmsr_geo.raster.protocol import Leaf, Make, Need
 from mmsr_geo.tilewise import TileFit, TilePrediction, finish_tile
-from mmsr_geo.upsampling import Upsampler
+from mmsr_geo.upsampling import TargetTile
 
 Key = tuple[Hashable, ...]
 Layer = dict[Hashable, Any]
@@ -37,6 +38,8 @@ class LazyTarget:
 
     values: da.Array
     """(H, W) float32, NaN in holes, one chunk a tile."""
+    qa: da.Array
+    """(H, W) uint8, bits of `Flag`, in the same chunks."""
     guide_gain: da.Array
     """0-d float64: see `GuideCheck.gain`; NaN where it is not known."""
 
@@ -47,26 +50,39 @@ def lazy_target(pair: Pair, method: ModelSource, tiling: Tiling, *, device: str 
     Nothing is read or fitted before it is computed. The names of the tasks are tokens of the inputs' content and the
     options, so equal calls give equal names.
     """
-    token = tokenize(pair.source, pair.guide, pair.scale, pair.part, method, tiling, device)
+    token = tokenize(pair.source, pair.guide, pair.scale, pair.part, pair.valid_range, method, tiling, device)
     work = _Work(pair, method, device, token)
     layer: Layer = {work.model_key: (method.for_pair, pair)}
     if isinstance(method, TileFit):
         check = work.add_blended_tiles(layer, method, method.blended(pair, tiling))
     else:
         check = work.add_tiles(layer, tiling)
-    graph = HighLevelGraph.from_collections(work.name, layer, dependencies=work.reads.arrays)
-    # The fit's task is of the target's layer: what computes both together fits once.
-    gain = f"mmsr-guide-gain-{token}"
-    with_gain = HighLevelGraph(
-        {**graph.layers, gain: {(gain,): (_gain, check)}}, {**graph.dependencies, gain: {work.name}}
-    )
+    tiles = HighLevelGraph.from_collections(work.name, layer, dependencies=work.reads.arrays)
+
+    # The fit's task and the tiles' are of one layer: whatever is computed of the three, they are done once.
+    def after(name: str, tasks: Layer) -> HighLevelGraph:
+        return HighLevelGraph({**tiles.layers, name: tasks}, {**tiles.dependencies, name: {work.name}})
+
+    values, qa, gain = (f"mmsr-{what}-{token}" for what in ("target", "qa", "guide-gain"))
+    places = _places(tiling)
     chunks = tuple(
         tuple(size * factor for size in sizes)
         for sizes, factor in zip(tiling.chunks, (pair.scale.y, pair.scale.x), strict=True)
     )
     return LazyTarget(
-        da.Array(graph, work.name, chunks, meta=np.empty((0, 0), np.float32)),
-        da.Array(with_gain, gain, (), meta=np.empty((), np.float64)),
+        da.Array(
+            after(values, {(values, *at): (_values, (work.name, *at)) for at in places}),
+            values,
+            chunks,
+            meta=np.empty((0, 0), np.float32),
+        ),
+        da.Array(
+            after(qa, {(qa, *at): (_qa, (work.name, *at)) for at in places}),
+            qa,
+            chunks,
+            meta=np.empty((0, 0), np.uint8),
+        ),
+        da.Array(after(gain, {(gain,): (_gain, check)}), gain, (), meta=np.empty((), np.float64)),
     )
 
 
@@ -75,14 +91,14 @@ class _Work:
 
     def __init__(self, pair: Pair, method: ModelSource, device: str, token: str) -> None:
         self.pair, self.method, self.device, self.token = pair, method, device, token
-        self.name, self.model_key = f"mmsr-target-{token}", f"mmsr-model-{token}"
+        self.name, self.model_key = f"mmsr-tile-{token}", f"mmsr-model-{token}"
         self.reads = _Reads(f"mmsr-read-{token}")
 
     def add_tiles(self, layer: Layer, tiling: Tiling) -> Hashable:
         """Add a task a tile; return the key of what is known of the guide."""
         for tile, at in zip(tiling, _places(tiling), strict=True):
             source, guide = self.pair.needs(tile.read)
-            work = _TileTask(tile, source.make, guide.make, self.device, self.method)
+            work = _TileTask(tile, source.make, guide.make, self.device, self.method, self.pair.valid_range)
             layer[self.name, *at] = (work, self.model_key, self.reads.add(layer, source), self.reads.add(layer, guide))
         check = f"mmsr-guide-check-{self.token}"
         layer[check] = (check_of, self.model_key)
@@ -107,7 +123,7 @@ class _Work:
             indexes = blended.contributors(tile.read)
             source = self.pair.source.need(tile.read)
             layer[self.name, *at] = (
-                _FinishTask(tile, blended, tuple(indexes), source.make, method),
+                _FinishTask(tile, blended, tuple(indexes), source.make, method, self.pair.valid_range),
                 self.reads.add(layer, source),
                 [(predicted, index) for index in indexes],
                 together,
@@ -118,6 +134,14 @@ class _Work:
 def _places(tiling: Tiling) -> list[tuple[int, int]]:
     rows, columns = tiling.chunks
     return list(product(range(len(rows)), range(len(columns))))
+
+
+def _values(made: TargetTile) -> NDArray[np.float32]:
+    return made.values
+
+
+def _qa(made: TargetTile) -> NDArray[np.uint8]:
+    return made.qa
 
 
 def _gain(check: GuideCheck) -> NDArray[np.float64]:
@@ -137,11 +161,12 @@ class _TileTask:
     guide: Make
     device: str
     method: ModelSource
+    valid_range: ValidRange | None
 
-    def __call__(self, model: Model, source: list[Pixels], guide: list[Pixels]) -> NDArray[np.float32]:
+    def __call__(self, model: Model, source: list[Pixels], guide: list[Pixels]) -> TargetTile:
         """Return the tile's target; one torch thread on a CPU, because dask runs as many tasks as there are cores."""
         with torch_threads(1):
-            upsampler = Upsampler.of(self.method.chosen(model), self.device, consistent=self.method.consistent)
+            upsampler = upsampler_of(self.method, model, self.device, self.valid_range)
             return upsampler.upsample(self.tile, self.source(source), self.guide(guide))
 
 
@@ -169,15 +194,15 @@ class _FinishTask:
     contributors: tuple[int, ...]
     source: Make
     method: TileFit
+    valid_range: ValidRange | None
 
-    def __call__(
-        self, source: list[Pixels], predictions: list[TilePrediction], check: GuideCheck
-    ) -> NDArray[np.float32]:
+    def __call__(self, source: list[Pixels], predictions: list[TilePrediction], check: GuideCheck) -> TargetTile:
         """Return the tile's target; one torch thread, as for any tile."""
         by_index = dict(zip(self.contributors, predictions, strict=True))
         with torch_threads(1):
-            smooth = self.method.falls_back(check)
-            return finish_tile(self.blended, self.tile, self.source(source), by_index, smooth=smooth)
+            quality = Quality(check, self.method.falls_back(check), None, self.valid_range)
+            flags = by_index[self.tile.index].qa
+            return finish_tile(self.blended, self.tile, self.source(source), by_index, flags, quality)
 
 
 @dataclass

@@ -19,8 +19,9 @@ from mmsr_geo.network.fitting import FitParams, Progress, fit_samples, no_progre
 from mmsr_geo.network.mmsr import NetParams
 from mmsr_geo.network.samples import Statistics
 from mmsr_geo.pair import Pair
+from mmsr_geo.quality import Quality, ValidRange
 from mmsr_geo.sampling import read_samples
-from mmsr_geo.upsampling import resolve_device
+from mmsr_geo.upsampling import Upsampler, resolve_device
 
 IfUnhelpful = Literal["bicubic", "warn", "error"]
 
@@ -204,6 +205,16 @@ def helpful(model: Model, if_unhelpful: IfUnhelpful) -> Model:
     if falls_back(check_of(model), if_unhelpful):
         return Interpolation("bicubic", model.scale)
     return model
+
+
+def upsampler_of(
+    method: ModelSource, model: Model, device: str = "auto", valid_range: ValidRange | None = None
+) -> Upsampler:
+    """Put to work what a method predicts with, given what its fit found out about the guide."""
+    check, chosen = check_of(model), method.chosen(model)
+    seen = chosen.seen_range if isinstance(chosen, FittedNet) else None
+    quality = Quality(check, method.falls_back(check), seen, valid_range)
+    return Upsampler.of(chosen, device, consistent=method.consistent, quality=quality)
 
 
 def check_of(model: Model) -> GuideCheck:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
+from typing import TYPE_CHECKING
 
 from odc.geo.geobox import GeoBox
 
@@ -14,6 +15,9 @@ from mmsr_geo.raster.composing import Guides
 from mmsr_geo.raster.grids import bounds_window, check_pair, nearest_scale, refined, window_grid
 from mmsr_geo.raster.pixels import Pixels
 from mmsr_geo.raster.protocol import Need, Raster
+
+if TYPE_CHECKING:
+    from mmsr_geo.quality import ValidRange
 
 MIN_COVERAGE = 0.95
 """Share of the source that a guide must cover unless told otherwise."""
@@ -53,6 +57,8 @@ class Pair:
     scale: Scale
     part: Window
     """What is to be computed, in source pixels."""
+    valid_range: ValidRange | None = None
+    """The least and the largest value that the target can have; None: any."""
 
     @classmethod
     def of(

@@ -15,13 +15,14 @@ from numpy.typing import NDArray
 
 from mmsr_geo.blending import BlendedTiling
 from mmsr_geo.geometry import Tile, Tiling
-from mmsr_geo.methods import ModelSource, check_of
+from mmsr_geo.methods import ModelSource, check_of, upsampler_of
 from mmsr_geo.model import Model
 from mmsr_geo.network.checking import GuideCheck
 from mmsr_geo.network.fitting import Progress, no_progress, torch_threads
 from mmsr_geo.pair import Pair
+from mmsr_geo.quality import Quality
 from mmsr_geo.tilewise import TileFit, finish_tile
-from mmsr_geo.upsampling import Upsampler
+from mmsr_geo.upsampling import TargetTile
 
 Values = NDArray[np.float32]
 
@@ -33,8 +34,8 @@ class Run(Protocol):
     def check(self) -> GuideCheck:
         """What is known of the guide, once all targets were taken."""
 
-    def targets(self) -> Iterator[tuple[Tile, Values]]:
-        """Yield each tile and the target of its core, (H, W) float32, NaN in holes."""
+    def targets(self) -> Iterator[tuple[Tile, TargetTile]]:
+        """Yield each tile and the target of its core."""
 
 
 def run_of(  # noqa: PLR0913  (all that a run depends on)
@@ -61,8 +62,8 @@ def run_of(  # noqa: PLR0913  (all that a run depends on)
 def whole_target(run: Run, pair: Pair) -> Values:
     """Return all of a run's targets in one array, (H, W) of the pair's part."""
     target = np.full(pair.part.refined(pair.scale).shape, np.nan, np.float32)
-    for tile, values in run.targets():
-        target[tile.core.relative_to(pair.part).refined(pair.scale).slices] = values
+    for tile, made in run.targets():
+        target[tile.core.relative_to(pair.part).refined(pair.scale).slices] = made.values
     return target
 
 
@@ -82,8 +83,8 @@ class _Tiled:
     def check(self) -> GuideCheck:
         return check_of(self.model)
 
-    def targets(self) -> Iterator[tuple[Tile, Values]]:
-        upsampler = Upsampler.of(self.method.chosen(self.model), self.device, consistent=self.method.consistent)
+    def targets(self) -> Iterator[tuple[Tile, TargetTile]]:
+        upsampler = upsampler_of(self.method, self.model, self.device, self.pair.valid_range)
         for tile in self.tiling:
             self.progress("predict", tile.index, len(self.tiling))
             with torch_threads(self.threads):
@@ -105,7 +106,7 @@ class _Blended:
     scratch: Path | None
     check: GuideCheck = field(default_factory=GuideCheck)
 
-    def targets(self) -> Iterator[tuple[Tile, Values]]:
+    def targets(self) -> Iterator[tuple[Tile, TargetTile]]:
         blended = self.method.blended(self.pair, self.tiling)
         with tempfile.TemporaryDirectory(prefix="mmsr_geo_", dir=self.scratch) as folder:
             checks = self._predict_all(blended, Path(folder))
@@ -113,9 +114,11 @@ class _Blended:
             for tile in blended.targets:
                 self.progress("blend", tile.index, len(blended))
                 near = {i: np.load(_prediction(Path(folder), i)) for i in blended.contributors(tile.read)}
+                flags = np.load(_flags(Path(folder), tile.index))
                 source = self.pair.source.read(tile.read)
+                quality = Quality(self.check, self.method.falls_back(self.check), None, self.pair.valid_range)
                 with torch_threads(self.threads):
-                    target = finish_tile(blended, tile, source, near, smooth=self.method.falls_back(self.check))
+                    target = finish_tile(blended, tile, source, near, flags, quality)
                 yield tile, target
         self.progress("blend", len(blended), len(blended))
 
@@ -131,6 +134,7 @@ class _Blended:
             source, guide = self.pair.read(tile.read)
             made = self.method.predict(self.model, tile, source, guide, self.pair.guide.bands, watch)
             np.save(_prediction(folder, tile.index), made.values)
+            np.save(_flags(folder, tile.index), made.qa)
             return made.check
 
         with ThreadPoolExecutor(self.threads) as pool:
@@ -150,3 +154,7 @@ class _Blended:
 
 def _prediction(folder: Path, index: int) -> Path:
     return folder / f"{index}.npy"
+
+
+def _flags(folder: Path, index: int) -> Path:
+    return folder / f"{index}_qa.npy"

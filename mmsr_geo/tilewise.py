@@ -30,8 +30,9 @@ from mmsr_geo.network.fitting import (
     torch_threads,
 )
 from mmsr_geo.pair import Pair
+from mmsr_geo.quality import Quality
 from mmsr_geo.raster.pixels import Pixels
-from mmsr_geo.upsampling import Upsampler, finish, halo_of, resolve_device, sample_of
+from mmsr_geo.upsampling import TargetTile, Upsampler, finish, halo_of, resolve_device, sample_of
 
 TILE_PX = 256
 """A tile's side in target pixels where none is asked for: about what the published fit takes as one image."""
@@ -45,6 +46,8 @@ class TilePrediction:
 
     values: NDArray[np.float32]
     """(H, W) of what is predicted of the tile, in the source's units."""
+    qa: NDArray[np.uint8]
+    """(H, W) what is to be known of the tile's core, as far as the prediction tells."""
     check: GuideCheck
     """What the tile's own fit found out about the guide; nothing where the scene's net was adapted."""
 
@@ -90,7 +93,7 @@ class TileFit:
 
     def halo(self, pair: Pair) -> Halo:
         """Return what a tile's prediction needs around it, in source pixels."""
-        return halo_of(self.reach(pair), consistent=False)
+        return halo_of(self.reach(pair), pair.scale, consistent=False)
 
     def for_pair(self, pair: Pair, progress: Progress = no_progress) -> Model:
         """Return the scene's net, or the interpolation that stands in where a tile has nothing to fit to."""
@@ -118,8 +121,10 @@ class TileFit:
         """Fit to a tile and predict it, with one torch thread on a CPU: tiles are worked on side by side."""
         with torch_threads(1):
             model = self._fitted(self.chosen(base), tile, source, guide, guide_bands, progress)
-            values = Upsampler.of(model, self.device, consistent=False).predict(tile, source, guide)
-        return TilePrediction(values, GuideCheck() if self.scene is not None else check_of(model))
+            seen = model.seen_range if isinstance(model, FittedNet) else None
+            upsampler = Upsampler.of(model, self.device, consistent=False, quality=Quality(guide_range=seen))
+            made = upsampler.predict(tile, source, guide)
+        return TilePrediction(made.values, made.qa, GuideCheck() if self.scene is not None else check_of(model))
 
     def check(self, base: Model, tiles: Sequence[GuideCheck], pair: Pair) -> GuideCheck:
         """Return what the fits together found out about the guide, and tell it where it did not help."""
@@ -161,26 +166,33 @@ class TileFit:
 
 
 @torch.inference_mode()
-def finish_tile(
+def finish_tile(  # noqa: PLR0913  (a tile, what was predicted around it, and what is known of it)
     blended: BlendedTiling,
     tile: Tile,
     source: Pixels,
     predictions: Mapping[int, TilePrediction | NDArray[np.float32]],
-    *,
-    smooth: bool,
-) -> NDArray[np.float32]:
-    """Blend the predictions that reach into a tile and make them consistent: (H, W) float32 of its core, NaN in holes.
+    flags: NDArray[np.uint8],
+    quality: Quality,
+) -> TargetTile:
+    """Blend the predictions that reach into a tile and make them consistent.
 
     tile: one of `blended.targets`; source: (1, h, w) of tile.read; predictions: of `blended.contributors(tile.read)`;
-    smooth: whether the bicubic interpolation is taken instead, the guide having been no help.
+    flags: of the tile's own prediction; quality: where it says so, the guide having been no help, the bicubic
+    interpolation is taken instead.
     """
     scale: Scale = blended.scale
+    smooth = quality.fell_back
     height, width = tile.read.refined(scale).shape
     nowhere = Pixels(np.zeros((1, height, width), np.float32), np.zeros((height, width), np.bool_))
     sample = sample_of(source, nowhere, tile.read.row, tile.read.col)
     if smooth:
         prediction = Interpolation("bicubic", scale).predictor(torch.device("cpu"))(sample)
     else:
-        values = {i: p.values if isinstance(p, TilePrediction) else p for i, p in predictions.items()}
-        prediction = torch.from_numpy(blended.blend(tile.read, values))
-    return finish(prediction, sample, scale, tile.core.relative_to(tile.read), consistent=True).float().numpy()
+        near = {i: p.values if isinstance(p, TilePrediction) else p for i, p in predictions.items()}
+        prediction = torch.from_numpy(blended.blend(tile.read, near))
+    core, limits = tile.core.relative_to(tile.read), quality.valid_range
+    values = finish(prediction, sample, scale, core, consistent=True, valid_range=limits)
+    qa = quality.flags(sample, core, scale, None).numpy()
+    if not smooth:
+        qa |= flags[tile.core.relative_to(blended.predicted(tile.core)).refined(scale).slices]
+    return TargetTile(values.float().numpy(), qa)

@@ -1,12 +1,14 @@
-"""The way of one window: predict, make consistent, mask. Arrays in, array out; no file, no graph."""
+"""The way of one window: predict, feather, make consistent, mask, flag. Arrays in, arrays out; no file, no graph."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
+import torch.nn.functional as F  # noqa: N812  (torch's own convention)
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -23,7 +25,22 @@ from mmsr_geo.network.degradation import (
     nearest,
 )
 from mmsr_geo.network.samples import Sample
+from mmsr_geo.quality import Quality, ValidRange, within_range
 from mmsr_geo.raster.pixels import Pixels
+
+FEATHER_PX = 2
+"""Half of the target pixels over which a prediction fades into the interpolation beside a hole in the guide: as many as
+leave no edge to be seen; more cost detail (docs/decisions/007-feathering.md)."""
+
+
+@dataclass(frozen=True, slots=True)
+class TargetTile:
+    """A tile's target and what is to be known of it."""
+
+    values: NDArray[np.float32]
+    """(H, W) in the source's units, NaN where the source is a hole."""
+    qa: NDArray[np.uint8]
+    """(H, W) bits of `Flag`."""
 
 
 def sample_of(source: Pixels, guide: Pixels, row: int = 0, col: int = 0) -> Sample:
@@ -41,15 +58,20 @@ def sample_of(source: Pixels, guide: Pixels, row: int = 0, col: int = 0) -> Samp
     )
 
 
-def halo_of(reach: Halo, *, consistent: bool = True) -> Halo:
+def halo_of(reach: Halo, scale: Scale, *, consistent: bool = True) -> Halo:
     """Return what a tile must read around itself, in source pixels.
 
     A prediction depends on the source and the guide as far as the model reaches, or as far as a bicubic interpolation
-    does where the guide is missing. A target that is made consistent depends on the prediction CONSISTENCY_SUPPORT_PX
-    around it, in addition.
+    does where the guide is missing, and on where the guide is missing as far as it is feathered. A target that is made
+    consistent depends on the prediction CONSISTENCY_SUPPORT_PX around it, in addition.
     """
     around = CONSISTENCY_SUPPORT_PX if consistent else 0
-    return Halo(*(around + max(side, BICUBIC_SUPPORT_PX + FILL_PX) for side in (reach.y, reach.x)))
+    return Halo(
+        *(
+            around + max(side, BICUBIC_SUPPORT_PX + FILL_PX, math.ceil(2 * FEATHER_PX / factor))
+            for side, factor in ((reach.y, scale.y), (reach.x, scale.x))
+        )
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,56 +83,61 @@ class Upsampler:
     device: torch.device
     consistent: bool = True
     """Whether the prediction is corrected so that its block means are the source."""
+    quality: Quality = field(default_factory=Quality)
+    """What decides the flags, and the range that the target shall lie in."""
 
     @classmethod
-    def of(cls, model: Model, device: str = "auto", *, consistent: bool = True) -> Upsampler:
+    def of(
+        cls, model: Model, device: str = "auto", *, consistent: bool = True, quality: Quality | None = None
+    ) -> Upsampler:
         """Put the model to work on `device`: auto (a GPU where there is one), cpu, cuda or cuda:N."""
         where = resolve_device(device)
-        return cls(model, model.predictor(where), where, consistent)
+        return cls(model, model.predictor(where), where, consistent, quality or Quality())
 
     @property
     def halo(self) -> Halo:
         """What a tile must read around itself, in source pixels."""
-        return halo_of(self.model.reach, consistent=self.consistent)
+        return halo_of(self.model.reach, self.model.scale, consistent=self.consistent)
 
-    def upsample(self, tile: Tile, source: Pixels, guide: Pixels) -> NDArray[np.float32]:
-        """Return the target of a tile's core, (H, W) float32 in the source's units, NaN where the source is a hole.
+    def upsample(self, tile: Tile, source: Pixels, guide: Pixels) -> TargetTile:
+        """Return the target of a tile's core.
 
         source: (1, h, w) of tile.read; guide: (C, h * scale.y, w * scale.x) of the same place on the target grid.
         Where the memory of the device does not hold the window it is halved, as often as it takes; the result is the
         same, because a part of a tile is a tile.
         """
-        sample = sample_of(source, guide, tile.read.row, tile.read.col)
-        scale = self.model.scale
-        target = np.empty(tile.core.refined(scale).shape, np.float32)
-        for part, values in self._by_parts(tile, sample, self._upsample_window):
-            target[part.relative_to(tile.core).refined(scale).slices] = values.float().cpu().numpy()
-        return target
+        return self._by_parts(tile, sample_of(source, guide, tile.read.row, tile.read.col), self._upsample_window)
 
-    def predict(self, tile: Tile, source: Pixels, guide: Pixels) -> NDArray[np.float32]:
-        """Return the prediction of a tile's core before it is made consistent or masked, (H, W) float32.
+    def predict(self, tile: Tile, source: Pixels, guide: Pixels) -> TargetTile:
+        """Return the prediction of a tile's core before it is made consistent or masked.
 
         Where the guide is a hole it is the bicubic interpolation. What is to be blended with its neighbours comes from
         here; `finish` makes a target of it.
         """
-        sample = sample_of(source, guide, tile.read.row, tile.read.col)
-        scale = self.model.scale
-        prediction = np.empty(tile.core.refined(scale).shape, np.float32)
-        for part, values in self._by_parts(tile, sample, self._predict_window):
-            prediction[part.relative_to(tile.core).refined(scale).slices] = values.float().cpu().numpy()
-        return prediction
+        return self._by_parts(tile, sample_of(source, guide, tile.read.row, tile.read.col), self._predict_window)
 
     def _by_parts(
-        self, tile: Tile, sample: Sample, work: Callable[[Sample, Window], Tensor]
-    ) -> Iterator[tuple[Window, Tensor]]:
-        """Yield the parts of a tile's core and what comes of them, as large as the device's memory holds."""
+        self, tile: Tile, sample: Sample, work: Callable[[Sample, Window], tuple[Tensor, Tensor]]
+    ) -> TargetTile:
+        """Put together what comes of the parts of a tile's core, each as large as the device's memory holds."""
+        shape = tile.core.refined(self.model.scale).shape
+        made = TargetTile(np.empty(shape, np.float32), np.empty(shape, np.uint8))
+        for part, values, flags in self._parts(tile, sample, work):
+            place = part.relative_to(tile.core).refined(self.model.scale).slices
+            made.values[place] = values.float().cpu().numpy()
+            made.qa[place] = flags.cpu().numpy()
+        return made
+
+    def _parts(
+        self, tile: Tile, sample: Sample, work: Callable[[Sample, Window], tuple[Tensor, Tensor]]
+    ) -> Iterator[tuple[Window, Tensor, Tensor]]:
         parts = [tile.core]
         while parts:
             part = parts.pop()
             read = part.padded(self.halo, tile.read)
             try:
                 cut = sample.cut(read.relative_to(tile.read), self.model.scale)
-                values = work(cut.to(self.device), part.relative_to(read))
+                values, flags = work(cut.to(self.device), part.relative_to(read))
             except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
                 if not _is_out_of_memory(error) or part.shape == (1, 1):
                     raise
@@ -118,40 +145,71 @@ class Upsampler:
                     torch.cuda.empty_cache()
                 parts.extend(_halves(part))
                 continue
-            yield part, values
+            yield part, values, flags
 
     @torch.inference_mode()
-    def _upsample_window(self, sample: Sample, core: Window) -> Tensor:
-        """Return (H, W) float64 of `core`, a window in source pixels of the sample."""
+    def _upsample_window(self, sample: Sample, core: Window) -> tuple[Tensor, Tensor]:
+        """Return (H, W) float64 of `core`, a window in source pixels of the sample, and its flags."""
+        scale, guided = self.model.scale, self._guided(sample)
+        flags = self.quality.flags(sample, core, scale, guided)
         if not bool(sample.source_valid[core.slices].any()):
-            return torch.full(core.refined(self.model.scale).shape, torch.nan)
-        return finish(self._prediction(sample), sample, self.model.scale, core, consistent=self.consistent)
+            return torch.full(core.refined(scale).shape, torch.nan), flags
+        prediction = self._prediction(sample, guided)
+        limits = self.quality.valid_range
+        return finish(prediction, sample, scale, core, consistent=self.consistent, valid_range=limits), flags
 
     @torch.inference_mode()
-    def _predict_window(self, sample: Sample, core: Window) -> Tensor:
-        return self._prediction(sample)[core.refined(self.model.scale).slices]
+    def _predict_window(self, sample: Sample, core: Window) -> tuple[Tensor, Tensor]:
+        guided = self._guided(sample)
+        flags = self.quality.flags(sample, core, self.model.scale, guided)
+        return self._prediction(sample, guided)[core.refined(self.model.scale).slices], flags
 
-    def _prediction(self, sample: Sample) -> Tensor:
-        """Return (H, W) float64: the model's word, the bicubic interpolation where it has none."""
-        if not self.model.uses_guide:
-            return self.predictor(sample)
-        known = sample.guide_valid
-        if bool(known.all()):
+    def _guided(self, sample: Sample) -> Tensor | None:
+        """Return (H, W) in 0..1: how much of each pixel is to be the model's word; None where it asks no guide."""
+        return feathered(sample.guide_valid) if self.model.uses_guide else None
+
+    def _prediction(self, sample: Sample, guided: Tensor | None) -> Tensor:
+        """Return (H, W) float64: the model's word, faded into the bicubic interpolation where it has none."""
+        if guided is None or bool((guided == 1).all()):
             return self.predictor(sample)
         smooth = bicubic(filled_source(sample), self.model.scale)
-        return torch.where(known, self.predictor(sample), smooth) if bool(known.any()) else smooth
+        return smooth + guided * (self.predictor(sample) - smooth) if bool(guided.any()) else smooth
 
 
-def finish(prediction: Tensor, sample: Sample, scale: Scale, core: Window, *, consistent: bool) -> Tensor:
-    """Make a prediction the target of `core`: consistent if asked for, NaN where the source is a hole.
+def feathered(known: Tensor) -> Tensor:
+    """Return (H, W) float64 in 0..1: 0 where `known` (bool) is False, rising to 1 over 2 * FEATHER_PX pixels."""
+    if bool(known.all()):
+        return known.double()
+    side = 2 * FEATHER_PX + 1
+    missing = (~known).double()[None, None]
+    kept = 1 - F.max_pool2d(missing, side, stride=1, padding=FEATHER_PX)
+    weights = F.avg_pool2d(F.pad(kept, (FEATHER_PX,) * 4, mode="replicate"), side, stride=1)[0, 0]
+    # A mean of ones need not be 1 to the last bit.
+    return torch.where(weights > 1 - 1e-9, 1.0, weights)
+
+
+def finish(  # noqa: PLR0913  (a prediction, and all that is asked of the target)
+    prediction: Tensor,
+    sample: Sample,
+    scale: Scale,
+    core: Window,
+    *,
+    consistent: bool,
+    valid_range: ValidRange | None = None,
+) -> Tensor:
+    """Make a prediction the target of `core`: within the range, consistent if asked for, NaN in the source's holes.
 
     prediction: (H, W) of the whole sample. Returns (H, W) float64 of the core, a window in source pixels of the sample.
     """
-    valid = sample.source_valid
+    valid, source = sample.source_valid, filled_source(sample)
+    if valid_range is not None:
+        prediction = prediction.clamp(*valid_range)
     if consistent:
-        prediction = make_consistent(prediction, filled_source(sample), valid, scale)
-    hole = ~nearest(valid[core.slices], scale)
-    return prediction[core.refined(scale).slices].double().masked_fill(hole, torch.nan)
+        prediction = make_consistent(prediction, source, valid, scale)
+    target = prediction[core.refined(scale).slices].double()
+    if consistent and valid_range is not None:
+        target = within_range(target, source[core.slices], valid[core.slices], scale, valid_range)
+    return target.masked_fill(~nearest(valid[core.slices], scale), torch.nan)
 
 
 def filled_source(sample: Sample) -> Tensor:

@@ -60,7 +60,7 @@ def pixels(sample: Sample) -> tuple[Pixels, Pixels]:
 def upsampled(model: Model, sample: Sample, *, consistent: bool = False) -> Target:
     """Return the target of all pixels, in one tile."""
     whole = whole_of(sample)
-    return Upsampler.of(model, "cpu", consistent=consistent).upsample(Tile(0, whole, whole), *pixels(sample))
+    return Upsampler.of(model, "cpu", consistent=consistent).upsample(Tile(0, whole, whole), *pixels(sample)).values
 
 
 def spread(sample: Sample) -> float:
@@ -132,7 +132,7 @@ def test_tiles_with_their_halo_are_the_untiled(name: str, case: Case, *, consist
     untiled = upsampled(case.models[name], sample, consistent=consistent)
     for part, tile_yx in ((whole, (22, 19)), (Window(11, 5, 20, 33), (45, 7))):
         for tile in Tiling(part, tile_yx, upsampler.halo, whole):
-            result = upsampler.upsample(tile, *pixels(sample.cut(tile.read, scale)))
+            result = upsampler.upsample(tile, *pixels(sample.cut(tile.read, scale))).values
             wanted = untiled[tile.core.refined(scale).slices]
             np.testing.assert_allclose(result, wanted, rtol=0, atol=tolerance(sample))
 

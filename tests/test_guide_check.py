@@ -245,7 +245,7 @@ def test_a_guide_of_noise_did_not_help() -> None:
 def test_a_check_is_kept_in_the_nets_file(tmp_path: Path, check: GuideCheck) -> None:
     net = replace(made_net(shown=True), check=check)
     net.save(tmp_path / "net.mmsr")
-    assert FORMAT == 2
+    assert FORMAT == 3
     assert mmsr_geo.load(tmp_path / "net.mmsr").check == check
 
 
@@ -424,7 +424,7 @@ def test_the_gain_is_a_lazy_coordinate_that_costs_no_second_fit(fits: list[int])
 def test_a_gain_asked_for_alone_predicts_no_tile(monkeypatch: pytest.MonkeyPatch, fits: list[int]) -> None:
     source, guide = short_pair()
     sharp = mmsr_geo.upsample(source, guide, 2, params=SHORT, tile_size=32)
-    monkeypatch.setattr("mmsr_geo.graph.Upsampler.of", None)
+    monkeypatch.setattr("mmsr_geo.graph.upsampler_of", None)
     with pytest.warns(mmsr_geo.GuideWarning):
         assert math.isfinite(float(sharp.guide_gain.compute()))
     assert fits == [0]

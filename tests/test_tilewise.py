@@ -30,6 +30,7 @@ from mmsr_geo.network.checking import GuideCheck
 from mmsr_geo.network.fitted import FittedNet
 from mmsr_geo.network.fitting import FitParams, tile_seed, torch_threads
 from mmsr_geo.pair import Pair
+from mmsr_geo.quality import Quality
 from mmsr_geo.raster.files import FileRaster
 from mmsr_geo.raster.opening import open_guide, open_source
 from mmsr_geo.tilewise import TileFit, TilePrediction, finish_tile
@@ -193,18 +194,19 @@ def test_another_seed_gives_another_result(way: Way) -> None:
     assert np.abs(other - reference(way)).max() > 0.01 * deviation(crop().source)
 
 
-def predictions_of(pair: Pair, method: TileFit, blended: BlendedTiling) -> dict[int, Values]:
+def predictions_of(pair: Pair, method: TileFit, blended: BlendedTiling) -> dict[int, TilePrediction]:
     base = method.for_pair(pair)
     bands = pair.guide.bands
-    return {tile.index: method.predict(base, tile, *pair.read(tile.read), bands).values for tile in blended.predictions}
+    return {tile.index: method.predict(base, tile, *pair.read(tile.read), bands) for tile in blended.predictions}
 
 
-def put_together(pair: Pair, blended: BlendedTiling, predictions: dict[int, Values]) -> Values:
+def put_together(pair: Pair, blended: BlendedTiling, predictions: dict[int, TilePrediction]) -> Values:
     target = np.empty(pair.target_grid.shape.yx, np.float32)
     for tile in blended.targets:
         near = {index: predictions[index] for index in blended.contributors(tile.read)}
-        values = finish_tile(blended, tile, pair.source.read(tile.read), near, smooth=False)
-        target[tile.core.refined(pair.scale).slices] = values
+        source, flags = pair.source.read(tile.read), predictions[tile.index].qa
+        made = finish_tile(blended, tile, source, near, flags, Quality())
+        target[tile.core.refined(pair.scale).slices] = made.values
     return target
 
 
@@ -218,10 +220,10 @@ def test_a_blend_has_no_seams_and_its_tiles_side_by_side_have() -> None:
     predictions = predictions_of(pair, method, wide)
     smooth = put_together(pair, wide, predictions)
     alone = replace(blended, overlap=Halo(0, 0))
-    cut = {
-        tile.index: predictions[tile.index][tile.core.relative_to(wide.predicted(tile.core)).refined(FOUR).slices]
-        for tile in tiling
-    }
+    cut = {}
+    for tile in tiling:
+        made, inner = predictions[tile.index], tile.core.relative_to(wide.predicted(tile.core)).refined(FOUR).slices
+        cut[tile.index] = replace(made, values=made.values[inner], qa=made.qa[inner])
     mosaic = put_together(pair, alone, cut)
     scores = [seam_score(target, FOUR, (64, 64)) for target in (smooth, mosaic)]
     assert scores[0] < 1.25

@@ -55,7 +55,7 @@ def whole_of(sample: Sample) -> Window:
 def upsampled(upsampler: Upsampler, sample: Sample) -> Target:
     """Return the target of all pixels, in one tile."""
     whole = whole_of(sample)
-    return upsampler.upsample(Tile(0, whole, whole), *pixels(sample))
+    return upsampler.upsample(Tile(0, whole, whole), *pixels(sample)).values
 
 
 def spread(sample: Sample) -> float:
@@ -196,7 +196,7 @@ def test_a_tile_of_holes_is_all_nan_and_costs_nothing(upsampler: Upsampler, clea
     sample = replace(clean, source_valid=valid)
     watched = Watched(upsampler.predictor)
     tile = Tile(0, Window(0, 0, 31, 20), whole_of(sample))
-    result = replace(upsampler, predictor=watched).upsample(tile, *pixels(sample))
+    result = replace(upsampler, predictor=watched).upsample(tile, *pixels(sample)).values
     assert result.shape == (93, 60)
     assert np.isnan(result).all()
     assert watched.done == []
@@ -209,7 +209,7 @@ def test_tiles_with_their_halo_are_the_untiled(fitted: FittedNet, tile_yx: tuple
     upsampler = for_pair(fitted, sample)
     untiled = upsampled(upsampler, sample)
     for tile in Tiling(part, tile_yx, upsampler.halo, whole_of(sample)):
-        result = upsampler.upsample(tile, *pixels(cut(sample, tile.read)))
+        result = upsampler.upsample(tile, *pixels(cut(sample, tile.read))).values
         wanted = untiled[tile.core.refined(SCALE).slices]
         np.testing.assert_allclose(result, wanted, rtol=0, atol=tolerance(sample))
 
@@ -264,7 +264,7 @@ def test_a_core_inside_its_halo_is_halved_too(fitted: FittedNet, large: Sample, 
     upsampler, core = for_pair(fitted, large), Window(14, 16, 7, 11)
     read = core.padded(upsampler.halo, whole_of(large))
     watched = Watched(upsampler.predictor, read.height * read.width * SCALE.area - 1, OUT_OF_MEMORY[0])
-    result = replace(upsampler, predictor=watched).upsample(Tile(0, core, read), *pixels(cut(large, read)))
+    result = replace(upsampler, predictor=watched).upsample(Tile(0, core, read), *pixels(cut(large, read))).values
     assert len(watched.done) == 2
     np.testing.assert_allclose(result, large_target[core.refined(SCALE).slices], rtol=0, atol=tolerance(large))
 
@@ -322,13 +322,13 @@ def test_a_prediction_keeps_no_graph_and_leaves_autograd_on(upsampler: Upsampler
 def test_the_halo_holds_the_correction_and_the_prediction_it_needs(support: Support, scale: Scale, halo: Halo) -> None:
     """By hand: 9 source pixels, then the farther of 8 + 4 guide pixels and 5 target + 1 + 2 source pixels."""
     assert (CONSISTENCY_SUPPORT_PX, FEATURE_SUPPORT_PX) == (9, 4)
-    assert halo_of(reach_of(support, scale, features=True)) == halo
+    assert halo_of(reach_of(support, scale, features=True), scale) == halo
 
 
 def test_what_is_not_made_consistent_needs_less_around_it() -> None:
     reach = reach_of(Support(8, 5, 1), Scale(2, 2), features=True)
-    assert halo_of(reach, consistent=False) == Halo(6, 6)
-    assert halo_of(Halo(0, 0), consistent=False) == Halo(4, 4)
+    assert halo_of(reach, Scale(2, 2), consistent=False) == Halo(6, 6)
+    assert halo_of(Halo(0, 0), Scale(2, 2), consistent=False) == Halo(4, 4)
 
 
 def test_a_network_that_is_shown_the_bands_alone_looks_less_far() -> None:

@@ -82,9 +82,9 @@ def write_target(  # noqa: PLR0913  (what a job is made of)
             run = run_of(
                 pair, method, model, tiling, device=device, threads=threads, progress=report, scratch=writer.scratch
             )
-            for tile, target in run.targets():
+            for tile, made in run.targets():
                 place = tile.core.relative_to(pair.part).refined(pair.scale)
-                writer.write(place, with_nodata(target, nodata)[np.newaxis], bands=(number,))
+                writer.write(place, with_nodata(made.values, nodata)[np.newaxis], bands=(number,))
             models.append(model)
             checks.append(run.check)
         progress("write", 0, 1)

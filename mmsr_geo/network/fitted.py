@@ -30,7 +30,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 METADATA_KEY = "mmsr_geo"
-FORMAT = 2
+FORMAT = 3
+ROUNDING = 1e-5
+"""Of a band's range: what lies so little beyond it lies within."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -48,6 +50,8 @@ class FittedNet:
     None: its output is the whole target."""
     check: GuideCheck = field(default_factory=GuideCheck)
     """What the fit found out about whether the guide helped."""
+    guide_range: tuple[tuple[float, float], ...] = ()
+    """The least and largest value of each band that the fit saw, in the network's units; none where not known."""
     version: str = __version__
     provenance: dict[str, Any] = field(default_factory=dict)
     """How it came to be, as JSON values: inputs, options, seed, threads, stages and their last losses."""
@@ -73,6 +77,20 @@ class FittedNet:
     def shows_features(self) -> bool:
         """Whether the network is shown local contrast and edges beside the bands."""
         return self.params.guide_bands != len(self.statistics.guide_centre)
+
+    @property
+    def seen_range(self) -> tuple[tuple[float, float], ...] | None:
+        """The least and largest value of each band that it was fitted on, in the guide's units; None: not known."""
+        if not self.guide_range:
+            return None
+        bands = zip(self.guide_range, self.statistics.guide_centre, self.statistics.guide_spread, strict=True)
+        return tuple(
+            (
+                centre + spread * (low - ROUNDING * (high - low)),
+                centre + spread * (high + ROUNDING * (high - low)),
+            )
+            for (low, high), centre, spread in bands
+        )
 
     def predictor(self, device: torch.device | str = "cpu") -> NetPredictor:
         """Put the network to work on a device."""
@@ -108,6 +126,7 @@ class FittedNet:
             "guide_bands": list(self.guide_bands),
             "detail": self.detail,
             "check": asdict(self.check),
+            "guide_range": [list(ends) for ends in self.guide_range],
             "provenance": self.provenance,
         }
         weights = {name: tensor.contiguous() for name, tensor in self.weights.items()}
@@ -169,6 +188,7 @@ class FittedNet:
             guide_bands=tuple(map(str, description["guide_bands"])),
             detail=None if description["detail"] is None else float(description["detail"]),
             check=_check_from(description["check"]),
+            guide_range=tuple((float(low), float(high)) for low, high in description["guide_range"]),
             version=str(description["version"]),
             provenance=dict(description["provenance"]),
         )
@@ -185,6 +205,8 @@ class FittedNet:
             if not bool(torch.isfinite(tensor).all()):
                 raise ValueError(f"{name} holds values that are not finite")
         bands = len(self.statistics.guide_centre)
+        if len(self.guide_range) not in {0, bands} or any(not low <= high for low, high in self.guide_range):
+            raise ValueError(f"it has ranges for {len(self.guide_range)} of {bands} bands, or some the wrong way round")
         if len(self.guide_bands) != bands or self.params.guide_bands not in {bands, PER_BAND * bands}:
             raise ValueError(
                 f"it is shown {self.params.guide_bands} layers of the guide, has statistics for {bands} bands and "

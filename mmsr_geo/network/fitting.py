@@ -22,7 +22,7 @@ from mmsr_geo.network.degradation import degrade, degrade_valid, fill_holes
 from mmsr_geo.network.features import guide_features
 from mmsr_geo.network.fitted import FittedNet, drawn
 from mmsr_geo.network.mmsr import MmsrNet, NetParams
-from mmsr_geo.network.samples import Sample, Statistics
+from mmsr_geo.network.samples import Sample, Statistics, guide_range
 
 Progress = Callable[[str, int, int], None]
 """Called as progress(stage, done, total). What it raises ends the work: that is how to cancel."""
@@ -156,6 +156,7 @@ def fit_samples(  # noqa: PLR0913  (what is known of a fit, all of it recorded i
         guide_bands,
         detail=fit.detail,
         check=fit.check,
+        guide_range=guide_range(samples, statistics),
         provenance=(provenance or {}) | {"fit": record},
     )
 

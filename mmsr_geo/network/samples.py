@@ -110,6 +110,15 @@ class Statistics:
         return torch.where(valid, (guide - centre) / spread, torch.zeros((), device=guide.device))
 
 
+def guide_range(samples: Sequence[Sample], statistics: Statistics) -> tuple[tuple[float, float], ...]:
+    """Return the least and largest valid value of each guide band in the samples, in the network's units."""
+    bands = zip(
+        *(statistics.normalise_guide(s.guide, s.guide_valid)[:, s.guide_valid] for s in samples if s.guide_valid.any()),
+        strict=True,
+    )
+    return tuple((min(float(v.min()) for v in parts), max(float(v.max()) for v in parts)) for parts in bands)
+
+
 def _centre_and_spread(values: Tensor) -> tuple[float, float]:
     values = values[:: -(-values.numel() // LARGEST_STATISTICS_SAMPLE)].double()
     count = values.numel()
