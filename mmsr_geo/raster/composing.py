@@ -18,7 +18,7 @@ from mmsr_geo.raster.protocol import BandTags, Make, Need, Raster
 from mmsr_geo.raster.warping import GridWarp
 
 
-class _Made:
+class Made:
     """What rasters that are made of one other have of it, unless they say otherwise."""
 
     raster: Raster
@@ -59,7 +59,7 @@ class _Made:
 
 
 @dataclass(frozen=True, slots=True)
-class Warped(_Made):
+class Warped(Made):
     """A raster brought onto another grid; a window is the same as in the whole."""
 
     raster: Raster
