@@ -6,13 +6,21 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from odc.geo.geobox import GeoBox
 
 from mmsr_geo.geometry import Scale, Window
-from mmsr_geo.raster.composing import Guides
-from mmsr_geo.raster.grids import bounds_window, check_pair, nearest_scale, refined, window_grid
+from mmsr_geo.raster.composing import Guides, Warped
+from mmsr_geo.raster.grids import (
+    bounds_window,
+    check_pair,
+    coarsened,
+    covering_window,
+    nearest_scale,
+    refined,
+    window_grid,
+)
 from mmsr_geo.raster.pixels import Pixels
 from mmsr_geo.raster.protocol import Need, Raster
 
@@ -61,7 +69,7 @@ class Pair:
     """The least and the largest value that the target can have; None: any."""
 
     @classmethod
-    def of(
+    def of(  # noqa: PLR0913  (what decides how two rasters go together)
         cls,
         source: Raster,
         guides: Raster | Guides,
@@ -69,18 +77,27 @@ class Pair:
         *,
         bounds: tuple[float, float, float, float] | None = None,
         min_coverage: float = MIN_COVERAGE,
+        on: Literal["source", "guide"] = "source",
+        valid_range: ValidRange | None = None,
     ) -> Pair:
-        """Bring the guide onto the source's grid refined by the scale.
+        """Bring source and guides together: the target lies on the source's grid refined by the scale.
 
-        bounds: (west, south, east, north) in the source's CRS, grown to whole source pixels. Raises GridError where
-        the two do not fit, GuideCoverageError where the guide covers too little of the part wanted.
+        bounds: (west, south, east, north) in the source's CRS, grown to whole source pixels. on: "guide" brings the
+        source onto the finest guide's grid coarsened by the scale first, so that the target lies on the guide's pixels.
+        Raises GridError where the two do not fit, GuideCoverageError where a guide covers too little of the part
+        wanted.
         """
         part = Window.whole(source.grid.shape.yx) if bounds is None else bounds_window(source.grid, bounds)
         guides = guides if isinstance(guides, Guides) else Guides((guides,))
         for guide in guides.rasters:
             check_pair(window_grid(source.grid, part), guide.grid, min_coverage)
         chosen = nearest_scale(source.grid, guides.finest) if scale is None else Scale.of(scale)
-        return cls(source, guides, chosen, part)
+        if on == "guide":
+            wanted = window_grid(source.grid, part)
+            grid = coarsened(guides.finest, chosen, covering_window(guides.finest, source.grid))
+            part = covering_window(grid, wanted).intersection(Window.whole(grid.shape.yx))
+            source = Warped(source, grid)
+        return cls(source, guides, chosen, part, valid_range)
 
     @cached_property
     def guide(self) -> Raster:

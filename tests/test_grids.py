@@ -17,7 +17,9 @@ from mmsr_geo.geometry import Scale, Window
 from mmsr_geo.raster.grids import (
     bounds_window,
     check_pair,
+    coarsened,
     coverage,
+    covering_window,
     nearest_scale,
     pixel_coordinates,
     refined,
@@ -192,3 +194,27 @@ def test_resolution_in_metres_on_the_ellipsoid() -> None:
 def test_points_outside_a_crs_are_not_finite_and_raise_nothing() -> None:
     grid = GeoBox((10, 10), Affine(0.01, 0, 14.95, 0, -0.01, 0.05), "EPSG:4326")
     assert not np.isfinite(pixel_coordinates(grid, north_up(10, 10, 30), [5], [5])).any()
+
+
+def test_a_grid_coarsened_from_another_covers_a_raster_with_whole_pixels() -> None:
+    guide = north_up(300, 280, 10.0, west=435_003.0, north=4_176_907.0)
+    source = north_up(20, 17, 43.0, west=435_111.1, north=4_176_555.5)
+    window = covering_window(guide, source)
+    grid = coarsened(guide, Scale(4, 4), window)
+    west, south, east, north = grid.boundingbox.bbox
+    inside = source.boundingbox
+    assert west <= inside.left < west + 10
+    assert north - 10 < inside.top <= north
+    assert inside.right <= east < inside.right + 10 + 40
+    assert south - 1e-6 <= inside.bottom
+    assert grid.affine.a == 40.0
+    cols, rows = pixel_coordinates(grid, guide, [0, 1], [0, 1])
+    assert np.allclose(cols, np.round(cols), atol=1e-6)
+    assert np.allclose(rows, np.round(rows), atol=1e-6)
+    assert np.isclose(cols[1] - cols[0], 4)
+
+
+def test_a_raster_that_another_crs_cannot_hold_is_refused() -> None:
+    world = GeoBox((18, 36), Affine(10, 0, -180, 0, -10, 90), "EPSG:4326")
+    with pytest.raises(GridError, match="has no place in"):
+        covering_window(north_up(10, 10, 30, crs="+proj=ortho +lat_0=40 +lon_0=-100"), world)

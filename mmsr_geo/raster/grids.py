@@ -141,6 +141,30 @@ def bounds_window(grid: GeoBox, bounds: tuple[float, float, float, float]) -> Wi
     return window
 
 
+def covering_window(grid: GeoBox, other: GeoBox) -> Window:
+    """Return the whole pixels of a grid, beyond its border too, that cover the other's extent.
+
+    Raises GridError where a part of the other has no place in the grid's CRS.
+    """
+    ring = _carried(_ring(*other.shape.xy), other, grid)
+    if not np.isfinite(ring).all():
+        msg = (
+            f"a part of the raster at {_listed(other.boundingbox)} ({_crs_name(other)}) has no place in "
+            f"{_crs_name(grid)}: give bounds, or keep to the source's own grid"
+        )
+        raise GridError(msg)
+    left, top = (math.floor(value + SNAP_PX) for value in ring.min(axis=0))
+    right, bottom = (math.ceil(value - SNAP_PX) for value in ring.max(axis=0))
+    return Window(top, left, bottom - top, right - left)
+
+
+def coarsened(grid: GeoBox, scale: Scale, window: Window) -> GeoBox:
+    """Return the grid of pixels of scale.y x scale.x, from the window's corner on, that cover the window."""
+    shape = -(-window.height // scale.y), -(-window.width // scale.x)
+    corner = grid.affine * grid.affine.translation(window.col, window.row)
+    return GeoBox(shape, corner * corner.scale(scale.x, scale.y), grid.crs)
+
+
 def resolution_m(grid: GeoBox) -> tuple[float, float]:
     """Return the metres a pixel spans at the centre, (down, across), on the CRS's ellipsoid; for display."""
     y, x = grid.shape.y / 2, grid.shape.x / 2
