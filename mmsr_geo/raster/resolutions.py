@@ -3,7 +3,7 @@
 Archives deliver thermal bands on finer grids than they were taken on. Each number below is what the instrument resolves
 at nadir, not the posting of the product:
 
-- landsat-tirs, 100 m: Landsat 8 and 9 Data Users Handbooks (USGS LSDS-1574 and LSDS-2082), bands 10 and 11; delivered at
+- landsat-tirs, 100 m: Landsat 8 and 9 Data Users Handbooks (USGS LSDS-1574, LSDS-2082), bands 10 and 11; delivered at
   30 m by cubic convolution.
 - landsat-etm-thermal, 60 m: Landsat 7 Data Users Handbook (USGS LSDS-1927), band 6; delivered at 30 m since 2010.
 - landsat-tm-thermal, 120 m: Landsat 4-5 Thematic Mapper Data Users Handbook (USGS), band 6; delivered at 30 m.
@@ -11,8 +11,8 @@ at nadir, not the posting of the product:
   International Space Station"; 38 m across by 69 m along the track, delivered on 70 m.
 - modis, 1000 m: Wan 1999, MODIS Land-Surface Temperature Algorithm Theoretical Basis Document, 1 km at nadir. The
   sinusoidal grid that is called 1 km has pixels of 926.6 m, which are one pixel each here.
-- viirs-i5, 375 m, and viirs, 750 m: Cao et al. 2013, VIIRS Sensor Data Record User's Guide (NOAA Technical Report NESDIS
-  142), image and moderate bands.
+- viirs-i5, 375 m, and viirs, 750 m: Cao et al. 2013, VIIRS Sensor Data Record User's Guide (NOAA Technical
+  Report NESDIS 142), image and moderate bands.
 - sentinel-3-slstr, 1000 m: Sentinel-3 SLSTR User Guide (ESA), thermal channels S7 to S9, F1 and F2.
 - aster-tir, 90 m: Abrams, Hook and Ramachandran 2002, ASTER User Handbook, bands 10 to 14.
 """
