@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import dask.array as da
 import numpy as np
@@ -14,6 +14,7 @@ from odc.geo.geobox import GeoBox
 
 from mmsr_geo.errors import GridError, InputError
 from mmsr_geo.raster.kinds import classes, refuse_dtype
+from mmsr_geo.raster.naming import places_of
 from mmsr_geo.raster.pixels import Pixels, with_holes
 from mmsr_geo.raster.protocol import BandTags, Need
 from mmsr_geo.raster.referencing import array_grid
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 
     from mmsr_geo.geometry import Window
 
+_T = TypeVar("_T")
+BAND_DIMS = ("band", "bands", "variable")
+"""What the dim that holds the bands may be called."""
 _LAZY_CHUNK = 1024
 """Pixels a side in which an array that is neither in memory nor dask's is read."""
 
@@ -43,17 +47,27 @@ class ArrayRaster:
     """What the raster declares: as `holes`, or what it was before xarray put NaN in its place."""
     band_tags: tuple[BandTags, ...]
     name: str
+    labels: tuple[str, ...] = ()
+    """What else the bands go by: a coordinate's values, a Dataset's variables."""
+    numbers: tuple[int, ...] = ()
+    """The bands' numbers, from 1: the values of their coordinate where those are such, as rioxarray's are."""
+
+    def __post_init__(self) -> None:
+        """Count the bands where they bring no numbers."""
+        if not self.numbers:
+            object.__setattr__(self, "numbers", tuple(range(1, len(self.bands) + 1)))
 
     @classmethod
-    def of(cls, array: xr.DataArray) -> ArrayRaster:
+    def of(cls, array: xr.DataArray, *, nodata: float | None = None) -> ArrayRaster:
         """Take an array of dims (y, x) or (band, y, x), in any order.
 
+        nodata: the value that is a hole, as NaN is, whatever the array declares.
         Raises InputError for other dims or what is no picture of a quantity, GridError for what is not georeferenced.
         """
-        name = _array_name(array)
+        name = array_name(array)
         y, x = _spatial_dims(array, name)
         extra = [dim for dim in array.dims if dim not in (y, x)]
-        if len(extra) > 1 or (extra and extra[0] not in ("band", "bands", "variable")):
+        if len(extra) > 1 or (extra and extra[0] not in BAND_DIMS):
             msg = f"{name} has the dims {', '.join(map(str, array.dims))}: select one of each but y, x and band (.isel)"
             raise InputError(msg)
         _refuse_array(array, name)
@@ -65,6 +79,8 @@ class ArrayRaster:
         count = raw.shape[0]
         declared = array.rio.encoded_nodata if array.rio.encoded_nodata is not None else array.rio.nodata
         hole = array.rio.nodata
+        if nodata is not None:
+            hole = declared = float(nodata)
         tags = _array_tags(array, count)
         labels: Sequence[object]
         if extra and extra[0] in array.coords:
@@ -80,6 +96,8 @@ class ArrayRaster:
             nodata=None if declared is None else float(declared),
             band_tags=tags,
             name=name,
+            labels=tuple(map(str, labels)),
+            numbers=_numbers(labels) if extra else (),
         )
 
     @classmethod
@@ -111,6 +129,24 @@ class ArrayRaster:
             nodata=first.nodata,
             band_tags=tuple(tags for raster in rasters for tags in raster.band_tags),
             name=name,
+            labels=tuple(label for raster in rasters for label in raster.labels),
+        )
+
+    def taking(self, wanted: Sequence[int | str]) -> ArrayRaster:
+        """Return the bands wanted, by number, description or label; InputError for one that there is not."""
+        places = places_of(self.name, wanted, self.bands, self.numbers, self.labels)
+
+        def taken(values: tuple[_T, ...]) -> tuple[_T, ...]:
+            return tuple(values[place] for place in places)
+
+        return replace(
+            self,
+            raw=self.raw[places],
+            bands=taken(self.bands),
+            holes=taken(self.holes),
+            band_tags=taken(self.band_tags),
+            labels=taken(self.labels) if self.labels else (),
+            numbers=taken(self.numbers),
         )
 
     @property
@@ -197,6 +233,12 @@ def _array_tags(array: xr.DataArray, count: int) -> tuple[BandTags, ...]:
     )
 
 
+def _numbers(labels: Sequence[object]) -> tuple[int, ...]:
+    """Return labels that are numbers from 1, none twice; nothing for any other."""
+    numbers = tuple(label for label in labels if isinstance(label, int) and label > 0)
+    return numbers if len(set(numbers)) == len(labels) else ()
+
+
 def _on_cluster(array: da.Array) -> bool:
     """Whether this is a task of dask.distributed and the array's chunks lie on the cluster already."""
     if "distributed" not in sys.modules:
@@ -210,7 +252,8 @@ def _on_cluster(array: da.Array) -> bool:
     return bool(futures_of(array))
 
 
-def _array_name(array: xr.DataArray) -> str:
+def array_name(array: xr.DataArray) -> str:
+    """Return what a message calls an array: its name, or the file that it comes from."""
     if array.name is not None:
         return f"the array {array.name!r}"
     return str(array.encoding.get("source", "the array"))

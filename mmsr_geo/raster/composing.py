@@ -30,6 +30,11 @@ class Made:
         return self.raster.bands
 
     @property
+    def numbers(self) -> tuple[int, ...]:
+        """The bands' numbers."""
+        return self.raster.numbers
+
+    @property
     def band_tags(self) -> tuple[BandTags, ...]:
         """What each band carries."""
         return self.raster.band_tags
@@ -113,6 +118,11 @@ class Stacked:
         if len(set(names)) == len(names):
             return tuple(names)
         return tuple(f"{raster.name}:{band}" for raster in self.rasters for band in raster.bands)
+
+    @property
+    def numbers(self) -> tuple[int, ...]:
+        """The bands' numbers in what each comes from: not all different."""
+        return tuple(number for raster in self.rasters for number in raster.numbers)
 
     @property
     def band_tags(self) -> tuple[BandTags, ...]:

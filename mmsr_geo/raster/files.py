@@ -18,6 +18,7 @@ from rasterio.windows import Window as RasterioWindow
 
 from mmsr_geo.errors import GridError, InputError
 from mmsr_geo.raster.kinds import classes, refuse_dtype
+from mmsr_geo.raster.naming import places_of
 from mmsr_geo.raster.pixels import Pixels, with_holes
 from mmsr_geo.raster.protocol import BandTags, Need
 
@@ -44,9 +45,13 @@ class FileRaster:
     """Whether GDAL's mask says more than nodata: an alpha band, or a mask band."""
 
     @classmethod
-    def open(cls, path: str | PathLike[str], bands: Sequence[int] | None = None) -> FileRaster:
-        """Take the file's metadata; all bands but alpha if none are named (from 1).
+    def open(
+        cls, path: str | PathLike[str], bands: Sequence[int | str] | None = None, *, nodata: float | None = None
+    ) -> FileRaster:
+        """Take the file's metadata.
 
+        bands: their numbers from 1, or descriptions; all but alpha if None. nodata: the raw value that is a hole,
+        whatever the file declares; its mask band or alpha holds all the same.
         Raises InputError for what cannot be opened or is no picture of a quantity, GridError for what is not
         georeferenced.
         """
@@ -57,11 +62,7 @@ class FileRaster:
                 hint = f"; name one of its parts, as in {dataset.subdatasets[0]}" if dataset.subdatasets else ""
                 msg = f"{path} holds no bands{hint or ': give a raster'}"
                 raise InputError(msg)
-            data = [i for i in dataset.indexes if dataset.colorinterp[i - 1] != ColorInterp.alpha]
-            indexes = tuple(bands) if bands is not None else tuple(data)
-            if unknown := [i for i in indexes if i not in data]:
-                msg = f"{path} has no data band {unknown[0]}: its bands are {', '.join(map(str, data))}"
-                raise InputError(msg)
+            indexes = _chosen(path, dataset, bands)
             for i in indexes:
                 _refuse_band(path, dataset, i)
             at = [i - 1 for i in indexes]
@@ -70,7 +71,7 @@ class FileRaster:
                 indexes=indexes,
                 grid=_file_grid(path, dataset),
                 dtype=np.result_type(*(np.dtype(dataset.dtypes[i]) for i in at)),
-                nodatavals=tuple(dataset.nodatavals[i] for i in at),
+                nodatavals=tuple(dataset.nodatavals[i] if nodata is None else float(nodata) for i in at),
                 band_tags=tuple(
                     BandTags(dataset.descriptions[i], dataset.units[i] or None, dataset.scales[i], dataset.offsets[i])
                     for i in at
@@ -80,6 +81,11 @@ class FileRaster:
                     flag in (MaskFlags.per_dataset, MaskFlags.alpha) for i in at for flag in dataset.mask_flag_enums[i]
                 ),
             )
+
+    @property
+    def numbers(self) -> tuple[int, ...]:
+        """The bands' numbers in the file."""
+        return self.indexes
 
     @property
     def bands(self) -> tuple[str, ...]:
@@ -114,8 +120,8 @@ class FileRaster:
         return Need.of(self, window)
 
     def __dask_tokenize__(self) -> object:
-        """Identify the file's state and the bands taken."""
-        return type(self).__name__, self.path, self.stamp, self.indexes
+        """Identify the file's state, the bands taken and what is a hole in them."""
+        return type(self).__name__, self.path, self.stamp, self.indexes, self.nodatavals
 
 
 def _opened(path: str) -> rasterio.DatasetReader:
@@ -126,6 +132,15 @@ def _opened(path: str) -> rasterio.DatasetReader:
         except (RasterioError, CPLE_BaseError, OSError) as error:
             msg = f"{path} cannot be opened as a raster ({_reason(path, error)}): check the path and the format"
             raise InputError(msg) from error
+
+
+def _chosen(path: str, dataset: rasterio.DatasetReader, wanted: Sequence[int | str] | None) -> tuple[int, ...]:
+    """Return the numbers of the bands wanted."""
+    data = [i for i in dataset.indexes if dataset.colorinterp[i - 1] != ColorInterp.alpha]
+    if wanted is None:
+        return tuple(data)
+    names = [dataset.descriptions[i - 1] or str(i) for i in data]
+    return tuple(data[place] for place in places_of(path, wanted, names, data))
 
 
 def _reason(path: str, error: Exception) -> str:

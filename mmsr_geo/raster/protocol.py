@@ -36,6 +36,10 @@ class Raster(Protocol):
         """The bands' descriptions, or "1", "2", ..."""
 
     @property
+    def numbers(self) -> tuple[int, ...]:
+        """Each band's number in the file or array that it comes from, from 1."""
+
+    @property
     def band_tags(self) -> tuple[BandTags, ...]:
         """What each band carries."""
 
