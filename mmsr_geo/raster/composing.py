@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from odc.geo.geobox import GeoBox
+from rasterio.enums import Resampling
 
 from mmsr_geo.geometry import Window
 from mmsr_geo.raster.grids import resolution_m
@@ -69,10 +70,12 @@ class Warped(Made):
 
     raster: Raster
     grid: GeoBox
+    coarse: Resampling = Resampling.cubic
+    """How pixels that are not finer than the grid's are combined."""
 
     def need(self, window: Window) -> Need:
         """Return what of the raster a window takes; nothing where it does not reach."""
-        warp = GridWarp(self.raster.grid, self.grid)
+        warp = GridWarp(self.raster.grid, self.grid, self.coarse)
         native = warp.native_window(window)
         if not (native.height and native.width):
             return Need((), _Nothing(len(self.raster.bands), window.shape))
