@@ -20,46 +20,26 @@ from rasterio.errors import RasterioError
 from rasterio.windows import Window as RasterioWindow
 
 from mmsr_geo.errors import OutputError
+from mmsr_geo.raster.creating import check_creation
 from mmsr_geo.raster.protocol import BandTags
+from mmsr_geo.raster.storing import Storage, output_nodata, with_nodata
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from types import TracebackType
+    from typing import Any
 
     from numpy.typing import NDArray
     from odc.geo.geobox import GeoBox
 
     from mmsr_geo.geometry import Window
 
+__all__ = ["CogWriter", "check_output", "finish_together", "output_nodata", "with_nodata"]
+
 _BLOCK_PX = 512
+_FLOAT32 = Storage()
 _FAILURES = (RasterioError, CPLE_BaseError, OSError)
 """rasterio lets some of GDAL's errors through as they are, and they are no RasterioError."""
-
-
-def output_nodata(source_nodata: float | None) -> float:
-    """Return the target's nodata: the source's where float32 holds it exactly and it is finite, NaN otherwise.
-
-    The choice is made from the metadata alone, so that a lazy result declares it before a pixel is computed and never
-    differs between runs or parts of a raster. That no valid value equals it is `with_nodata`'s part, pixel by pixel.
-    """
-    if source_nodata is None or not math.isfinite(source_nodata):
-        return math.nan
-    if abs(source_nodata) > float(np.finfo(np.float32).max) or float(np.float32(source_nodata)) != source_nodata:
-        return math.nan
-    return float(source_nodata)
-
-
-def with_nodata(values: NDArray[np.float32], nodata: float) -> NDArray[np.float32]:
-    """Return values with NaN replaced by nodata, and a valid value that happens to equal it moved by one ULP.
-
-    values: any shape, float32, NaN in holes. The move, towards zero (from zero upwards), is far below the tolerance of
-    consistency, and depends on the value alone: any window of the result is the same in any tiling.
-    """
-    if math.isnan(nodata):
-        return values
-    fill = np.float32(nodata)
-    beside = np.nextafter(fill, np.float32(0 if fill else 1))
-    return np.where(np.isnan(values), fill, np.where(values == fill, beside, values))
 
 
 def check_output(path: str | os.PathLike[str], *, overwrite: bool) -> None:
@@ -76,8 +56,9 @@ def check_output(path: str | os.PathLike[str], *, overwrite: bool) -> None:
 class CogWriter:
     """Windows in, a Cloud Optimized GeoTIFF out, under its name only once it is whole.
 
-    A context manager. `write` each window, then `finish`; leaving without `finish`, by an exception or not, removes
-    what was begun and leaves an output that was there before as it was. Windows may be written from several threads.
+    A context manager. `store` or `write` each window, then `finish`, or `finish_together` with others; leaving without,
+    by an exception or not, removes what was begun and leaves an output that was there before as it was. Windows may be
+    written from several threads.
     """
 
     def __init__(  # noqa: PLR0913  (what a file holds)
@@ -88,21 +69,32 @@ class CogWriter:
         bands: int = 1,
         nodata: float | None = math.nan,
         band_tags: Sequence[BandTags] = (),
+        storage: Storage = _FLOAT32,
         overwrite: bool = False,
     ) -> None:
         """Begin a temporary file beside the output.
 
+        nodata: as `storage.nodata` chooses it from the source's; None declares none. band_tags: the source's, one each
+        band; the file's scale and offset are the storage's where it has its own.
+
         Raises OutputError: the output exists and `overwrite` is not set, its folder is missing or closed to writing, or
-        the disk has no room for the uncompressed pixels.
+        the disk has no room for the uncompressed pixels. Raises OptionError: GDAL cannot store it so.
         """
         self.path = Path(path)
         self._grid = grid
-        self._bands = bands
+        self._nodata = nodata
+        self._storage = storage
+        self._source_tags = tuple(band_tags) or (BandTags(),) * bands
+        self._clipped = self._valid = 0
+        self._holds_the_last = False
         self._lock = threading.Lock()
         check_output(self.path, overwrite=overwrite)
+        file_tags = storage.tags(self._source_tags)
+        if storage != _FLOAT32:
+            check_creation(storage, bands, nodata)
         folder = self.path.parent
         rows, cols = (-(-length // _BLOCK_PX) * _BLOCK_PX for length in grid.shape.yx)
-        self._size = rows * cols * bands * 4
+        self._size = rows * cols * bands * np.dtype(storage.dtype).itemsize
         free = shutil.disk_usage(folder).free
         if free < self._size:
             msg = f"{self.path} needs {self._size / 1e9:.1f} GB to be written, {free / 1e9:.1f} GB are free: make room"
@@ -112,13 +104,13 @@ class CogWriter:
         except OSError as error:
             msg = f"the folder {folder} cannot be written to ({error.strerror}): choose another for the output"
             raise OutputError(msg) from error
-        self._draft = self._scratch / "draft.tif"
+        self._draft, self._made, self._before = (self._scratch / f"{name}.tif" for name in ("draft", "cog", "before"))
         try:
             self._dataset = rasterio.open(
                 self._draft,
                 "w",
                 driver="GTiff",
-                dtype="float32",
+                dtype=storage.dtype,
                 count=bands,
                 height=grid.shape.y,
                 width=grid.shape.x,
@@ -129,53 +121,128 @@ class CogWriter:
                 blockxsize=_BLOCK_PX,
                 blockysize=_BLOCK_PX,
                 BIGTIFF="IF_SAFER",
+                # GDAL takes three bands of uint8 for red, green and blue, and a fourth for how opaque they are.
+                **({"PHOTOMETRIC": "MINISBLACK"} if storage.dtype == "uint8" else {}),
             )
-            self._describe(band_tags)
+            if band_tags or storage.rescales:
+                self._describe(file_tags)
         except BaseException as error:
-            self._discard()
+            self.discard()
             if isinstance(error, _FAILURES):
                 raise self._failed(error) from error
             raise
 
-    def write(self, window: Window, values: NDArray[np.float32], bands: Sequence[int] | None = None) -> None:
-        """Write (bands, h, w) of `window`, into all bands or the ones named (from 1); OutputError where it fails."""
+    @classmethod
+    def of_flags(
+        cls,
+        path: str | os.PathLike[str],
+        grid: GeoBox,
+        *,
+        descriptions: Sequence[str] = ("qa",),
+        storage: Storage = _FLOAT32,
+        overwrite: bool = False,
+    ) -> Self:
+        """Begin a file of flags, one band a description: `write` uint8, 0 where there is nothing to say.
+
+        No nodata is declared, and an overview's pixel is one of the raster's. storage: that of the target beside it,
+        whose layout the file takes. Raises as the constructor does.
+        """
+        return cls(
+            path,
+            grid,
+            bands=len(descriptions),
+            nodata=None,
+            band_tags=[BandTags(description) for description in descriptions],
+            storage=storage.for_flags(),
+            overwrite=overwrite,
+        )
+
+    def write(self, window: Window, values: NDArray[Any], bands: Sequence[int] | None = None) -> None:
+        """Write (bands, h, w) of `window` as it is, into all bands or the ones named (from 1).
+
+        values: of the storage's dtype, holes as nodata. Raises OutputError where the disk or GDAL fails.
+        """
         part = RasterioWindow(window.col, window.row, window.width, window.height)
-        try:
-            with self._lock:
-                self._dataset.write(values, indexes=bands, window=part)
-        except _FAILURES as error:
-            raise self._failed(error) from error
+        with self._telling(), self._lock:
+            self._dataset.write(values, indexes=bands, window=part)
+
+    def store(self, window: Window, values: NDArray[np.float32], bands: Sequence[int] | None = None) -> None:
+        """Write (bands, h, w) of `window`, raw values of the source and NaN in holes, as the storage has it.
+
+        Into all bands or the ones named (from 1). Raises OutputError where the disk or GDAL fails.
+        """
+        nodata = math.nan if self._nodata is None else self._nodata
+        numbers = range(1, len(self._source_tags) + 1) if bands is None else bands
+        encoded = [
+            self._storage.encode(band, nodata, self._source_tags[number - 1])
+            for number, band in zip(numbers, values, strict=True)
+        ]
+        self.write(window, np.stack([stored for stored, _ in encoded]), bands)
+        with self._lock:
+            self._clipped += sum(clipped for _, clipped in encoded)
+            self._valid += int(np.count_nonzero(~np.isnan(values)))
 
     def finish(self, tags: Mapping[str, str] | None = None) -> None:
-        """Make the COG (deflate, averaged overviews), with what is to be said of it, and put it in the output's place.
+        """Make the COG, with what is to be said of it, and put it in the output's place.
 
         Raises OutputError where the disk or GDAL fails.
         """
-        made = self._scratch / "cog.tif"
-        try:
-            self._dataset.update_tags(**dict(tags or {}))
+        finish_together([(self, tags or {})])
+
+    def make(self, tags: Mapping[str, str]) -> None:
+        """Make the COG beside the output, whole and on the disk; `finish_together` puts it in its place."""
+        with self._telling():
+            self._dataset.update_tags(**dict(tags))
             self._close_draft()
-            rasterio.shutil.copy(
-                self._draft,
-                made,
-                driver="COG",
-                COMPRESS="DEFLATE",
-                PREDICTOR="FLOATING_POINT",
-                OVERVIEW_RESAMPLING="AVERAGE",
-                BIGTIFF="IF_SAFER",
-                NUM_THREADS="ALL_CPUS",
-            )
-            self._read_back(made)
-            _sync(made)
-            made.replace(self.path)
-            # What described the file that was here before: statistics, overviews, a mask.
-            for suffix in (".aux.xml", ".ovr", ".msk"):
+            rasterio.shutil.copy(self._draft, self._made, driver="COG", **self._storage.creation)
+            self._read_back(self._made)
+            _sync(self._made)
+
+    def place(self, *, keep: bool) -> None:
+        """Put what `make` made in the output's place; keep: so that it can be taken back."""
+        with self._telling():
+            if keep and self.path.exists():
+                try:
+                    self._before.hardlink_to(self.path)
+                except OSError:  # a file system that has no links
+                    self.path.replace(self._before)
+            self._made.replace(self.path)
+
+    def take_back(self) -> None:
+        """Undo `place`, also where it failed midway: what was there before is there again, or else in `scratch`."""
+        self._holds_the_last = self._before.exists()
+        with self._telling():
+            if self._holds_the_last:
+                self._before.replace(self.path)
+                self._holds_the_last = False
+            elif not self._made.exists():
+                self.path.unlink(missing_ok=True)
+
+    def settle(self) -> None:
+        """Remove what described the file that was here before, and have the folder's entries on the disk."""
+        with self._telling():
+            for suffix in (".aux.xml", ".ovr", ".msk"):  # statistics, overviews, a mask
                 self.path.with_name(self.path.name + suffix).unlink(missing_ok=True)
             _sync(self.path.parent)
-        except _FAILURES as error:
-            raise self._failed(error) from error
-        finally:
-            self._discard()
+
+    def discard(self) -> None:
+        """Remove what is unfinished."""
+        dataset = getattr(self, "_dataset", None)
+        if dataset is not None:
+            with contextlib.suppress(*_FAILURES):  # the file goes anyway
+                dataset.close()
+        if not self._holds_the_last:
+            shutil.rmtree(self._scratch, ignore_errors=True)
+
+    @property
+    def clipped(self) -> int:
+        """How many of the stored values lay outside what the storage holds; to be asked when all are stored."""
+        return self._clipped
+
+    @property
+    def clipping(self) -> str | None:
+        """One line that says how many values were clipped, to what, and the mend; None where none was."""
+        return self._storage.clipping(self._clipped, self._valid) if self._clipped else None
 
     @property
     def scratch(self) -> Path:
@@ -190,12 +257,10 @@ class CogWriter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Remove what is unfinished."""
-        self._discard()
+        self.discard()
 
     def _describe(self, band_tags: Sequence[BandTags]) -> None:
         dataset = self._dataset
-        if not band_tags:
-            return
         for index, tags in enumerate(band_tags, start=1):
             if tags.description:
                 dataset.set_band_description(index, tags.description)
@@ -217,12 +282,13 @@ class CogWriter:
                 height = min(_BLOCK_PX, dataset.height - row)
                 dataset.read(window=RasterioWindow(0, row, dataset.width, height))
 
-    def _discard(self) -> None:
-        dataset = getattr(self, "_dataset", None)
-        if dataset is not None:
-            with contextlib.suppress(*_FAILURES):  # the file goes anyway
-                dataset.close()
-        shutil.rmtree(self._scratch, ignore_errors=True)
+    @contextlib.contextmanager
+    def _telling(self) -> Iterator[None]:
+        """Turn what the disk or GDAL fails with into an OutputError."""
+        try:
+            yield
+        except _FAILURES as error:
+            raise self._failed(error) from error
 
     def _failed(self, error: Exception) -> OutputError:
         free = shutil.disk_usage(self.path.parent).free
@@ -230,6 +296,32 @@ class CogWriter:
         return OutputError(
             f"{self.path} could not be written ({reason}; {free / 1e9:.1f} GB free): make room, or write elsewhere"
         )
+
+
+def finish_together(outputs: Sequence[tuple[CogWriter, Mapping[str, str]]]) -> None:
+    """Make the COGs of files that belong together, each with its tags, and put all in their places, or none.
+
+    All are whole before the first appears; where one cannot be put in its place, those before it are taken back, and
+    what was there before is there again. Raises OutputError where the disk or GDAL fails.
+    """
+    begun: list[CogWriter] = []
+    try:
+        for writer, tags in outputs:
+            writer.make(tags)
+        try:
+            for writer, _ in outputs:
+                begun.append(writer)
+                writer.place(keep=len(outputs) > 1)
+        except BaseException:
+            for writer in reversed(begun):
+                with contextlib.suppress(OutputError):  # what went wrong first is told
+                    writer.take_back()
+            raise
+        for writer, _ in outputs:
+            writer.settle()
+    finally:
+        for writer, _ in outputs:
+            writer.discard()
 
 
 def _sync(path: Path) -> None:
