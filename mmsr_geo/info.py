@@ -10,8 +10,10 @@ from rich.table import Table
 from mmsr_geo.errors import GridError
 from mmsr_geo.geometry import Scale
 from mmsr_geo.network.fitted import FittedNet
+from mmsr_geo.raster.coarsening import Coarsened
 from mmsr_geo.raster.grids import coverage, nearest_scale, refined, resolution_m, steps_across
 from mmsr_geo.raster.inspecting import RasterSummary, summary_of
+from mmsr_geo.raster.resolutions import coarsening
 
 SAFETENSORS_HEAD = b"{"
 """What stands after the eight bytes of a safetensors file's length."""
@@ -56,6 +58,8 @@ def _pair_text(source: RasterSummary, guide: RasterSummary, scale: int | tuple[i
     lines = [f"A pair: a source pixel is {across:.4g} x {down:.4g} guide pixels."]
     share = coverage(ours, theirs)
     lines.append(f"The guide covers {share:.1%} of the source.")
+    if source.suspected_m is not None:
+        lines.append(_suspicion(source, guide, source.suspected_m))
     try:
         chosen = nearest_scale(ours, theirs) if scale is None else Scale.of(scale)
     except GridError as error:
@@ -68,6 +72,20 @@ def _pair_text(source: RasterSummary, guide: RasterSummary, scale: int | tuple[i
         f"on the grid of {source.raster.path}."
     )
     return "\n".join(lines)
+
+
+def _suspicion(source: RasterSummary, guide: RasterSummary, metres: float) -> str:
+    """What an oversampled source means for the pair, and the mend."""
+    down, across = coarsening(source.raster.grid, metres)
+    try:
+        scale = nearest_scale(Coarsened(source.raster, down, across).grid, guide.raster.grid)
+        then = f"the scale would then be {scale}"
+    except GridError as error:
+        then = f"no scale then: {error}"
+    return (
+        f"The source seems to be resampled from pixels of about {metres:g} m, and a fit would take their interpolation "
+        f"for detail: --source-resolution {metres:g} averages {across} x {down} of its pixels first; {then}."
+    )
 
 
 def _net_table(file: str, net: FittedNet) -> Table:

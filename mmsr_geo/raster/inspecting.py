@@ -1,4 +1,4 @@
-"""What is in a raster file, for a person to read: its grid, type, holes and range; looks at it decimated."""
+"""What is in a raster file, for a person to read: its grid, type, holes, range and detail; looks at a part of it."""
 
 from __future__ import annotations
 
@@ -7,12 +7,19 @@ from os import PathLike
 
 import numpy as np
 import rasterio
+from numpy.typing import NDArray
 from rasterio.enums import Resampling
 
+from mmsr_geo.geometry import Window
 from mmsr_geo.raster.files import FileRaster
 from mmsr_geo.raster.grids import resolution_m
+from mmsr_geo.raster.resolutions import rounded_resolution
+from mmsr_geo.raster.spectrum import LEAST_PX, Oversampling, oversampling
 
 LOOKED_AT_PX = 1_000_000
+DETAIL_SIDE_PX = 512
+"""Side of the window that is read as it is, of the first DETAIL_BANDS bands: some million pixels again."""
+DETAIL_BANDS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +33,18 @@ class RasterSummary:
     """Of the pixels looked at, 0..1."""
     ranges: tuple[tuple[float, float], ...]
     """Least and largest valid value a band, of the pixels looked at; NaN where none is valid."""
+    detail: tuple[Oversampling | None, ...]
+    """What is suspected of the first bands."""
+
+    @property
+    def suspected_m(self) -> float | None:
+        """The resolution in metres that the raster seems to have been resampled from; None if it does not seem so."""
+        suspected = [
+            max(found.down * self.resolution_m[0], found.across * self.resolution_m[1])
+            for found in self.detail
+            if found is not None
+        ]
+        return rounded_resolution(max(suspected)) if suspected else None
 
     def rows(self) -> list[tuple[str, str]]:
         """Return (what, value) for a table."""
@@ -46,7 +65,19 @@ class RasterSummary:
             ("nodata", "none declared" if raster.nodata is None else f"{raster.nodata:g}"),
             ("valid", f"{self.valid_share:.1%}"),
             ("range", ranges + (", ..." if len(self.ranges) > 4 else "")),
+            ("detail", self._detail_text()),
         ]
+
+    def _detail_text(self) -> str:
+        metres = self.suspected_m
+        if metres is None:
+            small = min(self.raster.grid.shape.yx) < LEAST_PX
+            return "too few pixels to tell" if small else "no oversampling seen"
+        suspected = [(name, found) for name, found in zip(self.raster.bands, self.detail, strict=False) if found]
+        which = "" if len(suspected) == len(self.detail) else f" in {', '.join(name for name, _ in suspected)}"
+        down, across = max(found.down for _, found in suspected), max(found.across for _, found in suspected)
+        pixels = f"{across:.2g}" if abs(across - down) <= 0.05 * down else f"{across:.2g} x {down:.2g}"
+        return f"suspected{which}: about {pixels} pixels ({metres:g} m); for a source, see --source-resolution"
 
 
 def summary_of(path: str | PathLike[str]) -> RasterSummary:
@@ -63,8 +94,33 @@ def summary_of(path: str | PathLike[str]) -> RasterSummary:
     ranges = tuple(
         (float(band.min()), float(band.max())) if band.count() else (float("nan"), float("nan")) for band in looked_at
     )
-    share = float((~np.ma.getmaskarray(looked_at).any(axis=0)).mean())
-    return RasterSummary(raster, driver, resolution_m(raster.grid), share, ranges)
+    valid = np.asarray(~np.ma.getmaskarray(looked_at).any(axis=0))
+    window = _telling_window(raster, valid)
+    values = FileRaster.open(path, raster.indexes[:DETAIL_BANDS]).read(window).values
+    detail = tuple(oversampling(band) for band in values)
+    return RasterSummary(raster, driver, resolution_m(raster.grid), float(valid.mean()), ranges, detail)
+
+
+def _telling_window(raster: FileRaster, valid: NDArray[np.bool_]) -> Window:
+    """Return the window for the detail: at the centre, or at a quarter's centre that holds clearly more.
+
+    valid: (h, w), the raster's valid pixels, decimated.
+    """
+    whole = raster.grid.shape.yx
+    height, width = (min(side, DETAIL_SIDE_PX) for side in whole)
+
+    def share(window: Window) -> float:
+        rows, columns = (
+            slice(start * seen // side, max(1, -(-(start + length) * seen // side)))
+            for start, length, seen, side in zip(
+                (window.row, window.col), (height, width), valid.shape, whole, strict=True
+            )
+        )
+        return round(float(valid[rows, columns].mean()), 1)
+
+    down, across = whole[0] - height, whole[1] - width
+    quarters = ((2, 2), (1, 1), (1, 3), (3, 1), (3, 3))
+    return max((Window(down * y // 4, across * x // 4, height, width) for y, x in quarters), key=share)
 
 
 def _crs_name(raster: FileRaster) -> str:

@@ -40,6 +40,9 @@ SENSORS_M = {
 }
 """Metres a sensor resolves, by its name; the module's docstring says where each is from."""
 
+ALIKE = 0.03
+"""A length this near to a sensor's resolution, as a part of it, is taken for it."""
+
 _LENGTH = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?)\s*(m|km)?", re.IGNORECASE | re.ASCII)
 
 
@@ -80,6 +83,12 @@ def coarsening(grid: GeoBox, resolution: float) -> tuple[int, int]:
             f"({pixel[1]:.4g} x {pixel[0]:.4g} m): give the sensor's resolution, or leave it out"
         )
     return down, across
+
+
+def rounded_resolution(metres: float) -> float:
+    """Return what a person would call an estimated resolution: a sensor's if it is near one, else two digits."""
+    nearest = min(SENSORS_M.values(), key=lambda known: abs(known - metres))
+    return nearest if abs(nearest - metres) <= ALIKE * nearest else float(f"{metres:.1e}")
 
 
 def _no_resolution(value: object) -> OptionError:
