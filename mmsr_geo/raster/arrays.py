@@ -58,10 +58,11 @@ class ArrayRaster:
             object.__setattr__(self, "numbers", tuple(range(1, len(self.bands) + 1)))
 
     @classmethod
-    def of(cls, array: xr.DataArray, *, nodata: float | None = None) -> ArrayRaster:
+    def of(cls, array: xr.DataArray, *, nodata: float | None = None, quantity: bool = True) -> ArrayRaster:
         """Take an array of dims (y, x) or (band, y, x), in any order.
 
-        nodata: the value that is a hole, as NaN is, whatever the array declares.
+        nodata: the value that is a hole, as NaN is, whatever the array declares. quantity: whether classes, and yes
+        or no, are refused.
         Raises InputError for other dims or what is no picture of a quantity, GridError for what is not georeferenced.
         """
         name = array_name(array)
@@ -70,7 +71,7 @@ class ArrayRaster:
         if len(extra) > 1 or (extra and extra[0] not in BAND_DIMS):
             msg = f"{name} has the dims {', '.join(map(str, array.dims))}: select one of each but y, x and band (.isel)"
             raise InputError(msg)
-        _refuse_array(array, name)
+        _refuse_array(array, name, quantity=quantity)
         grid = array_grid(array, name)
         ordered = array.transpose(*extra, y, x)
         raw = _dask_array(ordered)
@@ -179,11 +180,13 @@ class ArrayRaster:
         return type(self).__name__, self.raw.name, self.holes, self.bands, self.grid
 
 
-def _refuse_array(array: xr.DataArray, name: str) -> None:
-    refuse_dtype(name, array.dtype)
+def _refuse_array(array: xr.DataArray, name: str, *, quantity: bool) -> None:
+    refuse_dtype(name, array.dtype, quantity=quantity)
     if not all(array.shape):
         msg = f"{name} has no pixels {array.shape}: the selection that made it is empty"
         raise InputError(msg)
+    if not quantity:
+        return
     if {"flag_values", "flag_meanings", "flag_masks"} & array.attrs.keys():
         raise classes(name)
     if str(array.attrs.get("LAYER_TYPE", "")).lower() == "thematic":

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from odc.geo.geobox import GeoBox
@@ -17,6 +17,9 @@ from mmsr_geo.raster.grids import resolution_m
 from mmsr_geo.raster.pixels import Pixels
 from mmsr_geo.raster.protocol import BandTags, Make, Need, Raster
 from mmsr_geo.raster.warping import GridWarp
+
+if TYPE_CHECKING:
+    from mmsr_geo.raster.masking import Mask
 
 
 class Made:
@@ -185,6 +188,10 @@ class Guides:
     """What guides a source: rasters, each on a grid of its own, that can be brought onto any grid together."""
 
     rasters: tuple[Raster, ...]
+    masks: tuple[Mask, ...] = ()
+    """What makes holes in all of them."""
+    mask_share: float = 0.5
+    """A pixel is a hole where more than this share of its area is masked."""
 
     @property
     def finest(self) -> GeoBox:
@@ -192,6 +199,11 @@ class Guides:
         return min((raster.grid for raster in self.rasters), key=lambda grid: math.prod(resolution_m(grid)))
 
     def on(self, grid: GeoBox) -> Raster:
-        """Return all of them on a grid, as one raster."""
+        """Return all of them on a grid, as one raster with holes where it is masked."""
+        from mmsr_geo.raster.masking import Masked  # noqa: PLC0415  (made of what stands above)
+
         placed = tuple(Warped(raster, grid) for raster in self.rasters)
-        return placed[0] if len(placed) == 1 else Stacked(placed)
+        guide: Raster = placed[0] if len(placed) == 1 else Stacked(placed)
+        for mask in self.masks:
+            guide = Masked(guide, mask, self.mask_share)
+        return guide

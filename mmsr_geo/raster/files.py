@@ -25,6 +25,8 @@ from mmsr_geo.raster.protocol import BandTags, Need
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from numpy.typing import NDArray
+
     from mmsr_geo.geometry import Window
 
 
@@ -46,12 +48,17 @@ class FileRaster:
 
     @classmethod
     def open(
-        cls, path: str | PathLike[str], bands: Sequence[int | str] | None = None, *, nodata: float | None = None
+        cls,
+        path: str | PathLike[str],
+        bands: Sequence[int | str] | None = None,
+        *,
+        nodata: float | None = None,
+        quantity: bool = True,
     ) -> FileRaster:
         """Take the file's metadata.
 
         bands: their numbers from 1, or descriptions; all but alpha if None. nodata: the raw value that is a hole,
-        whatever the file declares; its mask band or alpha holds all the same.
+        whatever the file declares; its mask band or alpha holds all the same. quantity: whether classes are refused.
         Raises InputError for what cannot be opened or is no picture of a quantity, GridError for what is not
         georeferenced.
         """
@@ -64,7 +71,7 @@ class FileRaster:
                 raise InputError(msg)
             indexes = _chosen(path, dataset, bands)
             for i in indexes:
-                _refuse_band(path, dataset, i)
+                _refuse_band(path, dataset, i, quantity=quantity)
             at = [i - 1 for i in indexes]
             return cls(
                 path=path,
@@ -104,16 +111,25 @@ class FileRaster:
 
     def read(self, window: Window) -> Pixels:
         """Read a window that lies within the raster; raises InputError where the file fails."""
+        raw, hidden = self.stored(window)
+        values = with_holes(raw, self.nodatavals)
+        if hidden is not None:
+            values[hidden] = np.nan
+        return Pixels.masked(values)
+
+    def stored(self, window: Window) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
+        """Return the values of a window as they are stored, and where a mask band or alpha hides them (None: nowhere).
+
+        Both (bands, h, w). Raises InputError where the file fails.
+        """
         part = RasterioWindow(window.col, window.row, window.width, window.height)
         try:
             with _opened(self.path) as dataset:
-                values = with_holes(dataset.read(self.indexes, window=part), self.nodatavals)
-                if self.mask_bands:
-                    values[dataset.read_masks(self.indexes, window=part) == 0] = np.nan
+                raw = dataset.read(self.indexes, window=part)
+                return raw, dataset.read_masks(self.indexes, window=part) == 0 if self.mask_bands else None
         except (RasterioError, CPLE_BaseError) as error:
             msg = f"{self.path} failed to be read at row {window.row}, column {window.col}: {_reason(self.path, error)}"
             raise InputError(msg) from error
-        return Pixels.masked(values)
 
     def need(self, window: Window) -> Need:
         """Return the place alone: the task that takes it reads it."""
@@ -167,8 +183,10 @@ def _file_grid(path: str, dataset: rasterio.DatasetReader) -> GeoBox:
     return GeoBox((dataset.height, dataset.width), dataset.transform, dataset.crs)
 
 
-def _refuse_band(path: str, dataset: rasterio.DatasetReader, index: int) -> None:
-    refuse_dtype(path, dataset.dtypes[index - 1])
+def _refuse_band(path: str, dataset: rasterio.DatasetReader, index: int, *, quantity: bool) -> None:
+    refuse_dtype(path, dataset.dtypes[index - 1], quantity=quantity)
+    if not quantity:
+        return
     if dataset.colorinterp[index - 1] == ColorInterp.palette:
         msg = f"{path} has a colour table: give the quantity itself, or expand it to RGB (gdal_translate -expand rgb)"
         raise InputError(msg)
