@@ -19,6 +19,7 @@ from mmsr_geo.raster.protocol import BandTags, Make, Need, Raster
 from mmsr_geo.raster.warping import GridWarp
 
 if TYPE_CHECKING:
+    from mmsr_geo.raster.deriving import Derivation
     from mmsr_geo.raster.masking import Mask
 
 
@@ -192,6 +193,13 @@ class Guides:
     """What makes holes in all of them."""
     mask_share: float = 0.5
     """A pixel is a hole where more than this share of its area is masked."""
+    derived: tuple[Derivation, ...] = ()
+    """What is derived of their bands, and guides beside them."""
+
+    def __post_init__(self) -> None:
+        """Refuse to derive of bands that there are not (OptionError)."""
+        for derivation in self.derived:
+            derivation.places(self.rasters)
 
     @property
     def finest(self) -> GeoBox:
@@ -199,11 +207,15 @@ class Guides:
         return min((raster.grid for raster in self.rasters), key=lambda grid: math.prod(resolution_m(grid)))
 
     def on(self, grid: GeoBox) -> Raster:
-        """Return all of them on a grid, as one raster with holes where it is masked."""
-        from mmsr_geo.raster.masking import Masked  # noqa: PLC0415  (made of what stands above)
+        """Return all of them on a grid, as one raster: their bands, what is derived of those, holes where masked."""
+        # Both are made of what stands above.
+        from mmsr_geo.raster.deriving import Derived  # noqa: PLC0415
+        from mmsr_geo.raster.masking import Masked  # noqa: PLC0415
 
         placed = tuple(Warped(raster, grid) for raster in self.rasters)
         guide: Raster = placed[0] if len(placed) == 1 else Stacked(placed)
+        if self.derived:
+            guide = Derived(guide, self.derived)
         for mask in self.masks:
             guide = Masked(guide, mask, self.mask_share)
         return guide
