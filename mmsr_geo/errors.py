@@ -39,5 +39,13 @@ class UnhelpfulGuideError(PixelError):
     """A guide that did not help, where that was to be an error."""
 
 
-class GuideWarning(UserWarning):
+class MmsrWarning(UserWarning):
+    """Something the user may want to mend, said once in one line; the work goes on."""
+
+
+class GuideWarning(MmsrWarning):
     """A guide that did not help."""
+
+
+class NodataWarning(MmsrWarning):
+    """A value that looks like nodata and is not declared as such."""

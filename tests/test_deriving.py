@@ -355,7 +355,7 @@ def test_derived_guides_on_the_target_are_the_same_by_window(part: tuple[int, ..
         raster(random(2, 2, fine), fine, name="optical"),
         raster(random(1, 3, coarse) / 50, coarse, name="dem"),
     )
-    mask = open_mask(georeferenced(np.random.default_rng(4).random((12, 15)) < 0.2, PLACE))
+    mask = open_mask(georeferenced((np.random.default_rng(4).random((12, 15)) < 0.2).astype(np.uint8), PLACE))
     texts = ("ndvi:nir=2,red=optical:1", "slope:dem=dem:1", "aspect:3")
     guide = Guides((optical, dem), (mask,), derived=tuple(map(Derivation.parse, texts))).on(fine)
     assert guide.bands == ("optical:1", "optical:2", "dem:1", "ndvi", "slope", "northness", "eastness")

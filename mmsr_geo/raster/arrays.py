@@ -161,7 +161,11 @@ class ArrayRaster:
         return Need.of(self, window)
 
     def read(self, window: Window) -> Pixels:
-        """Compute a window that lies within the raster, here and now.
+        """Compute a window that lies within the raster, here and now."""
+        return Pixels.masked(with_holes(self.stored(window), self.holes))
+
+    def stored(self, window: Window) -> NDArray[Any]:
+        """Compute the values of a window as they are stored, (bands, h, w).
 
         This thread computes it; only what is persisted on a cluster is asked for there, within a task of it.
         """
@@ -173,7 +177,7 @@ class ArrayRaster:
                 values = client.compute(part, sync=True)
         else:
             values = part.compute(scheduler="synchronous")
-        return Pixels.masked(with_holes(values, self.holes))
+        return np.asarray(values)
 
     def __dask_tokenize__(self) -> object:
         """Identify the array by dask's name for it, and its place."""

@@ -219,7 +219,7 @@ class _Term:
     offset: float
 
     def of(self, pixels: Pixels) -> NDArray[np.float64]:
-        return pixels.values[self.band].astype(np.float64) * self.scale + self.offset
+        return np.asarray(pixels.values[self.band].astype(np.float64) * self.scale + self.offset)
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,7 +244,7 @@ class _Terrain:
         east, north = a * across + b * down, c * across + d * down
         length = np.hypot(east, north)
         if self.kind == "slope":
-            return np.asarray(np.degrees(np.arctan(length)))[None]
+            return np.asarray(np.degrees(np.arctan(length)), np.float64)[np.newaxis]
         facing: NDArray[np.float64] = -np.stack([north, east]) / np.maximum(length, _FLAT)
         return facing
 

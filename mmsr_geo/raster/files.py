@@ -45,6 +45,13 @@ class FileRaster:
     """Size in bytes and time of change in ns; None for what is not a local file."""
     mask_bands: bool = field(repr=False)
     """Whether GDAL's mask says more than nodata: an alpha band, or a mask band."""
+    alpha: int | None = field(default=None, repr=False)
+    """An alpha band that GDAL makes no mask of, as those of int16 or beside an odd number of bands."""
+
+    @property
+    def declares_holes(self) -> bool:
+        """Whether the file says itself which pixels are holes."""
+        return self.nodata is not None or self.mask_bands or self.alpha is not None
 
     @classmethod
     def open(
@@ -72,7 +79,8 @@ class FileRaster:
             indexes = _chosen(path, dataset, bands)
             for i in indexes:
                 _refuse_band(path, dataset, i, quantity=quantity)
-            at = [i - 1 for i in indexes]
+            at, flags = [i - 1 for i in indexes], dataset.mask_flag_enums
+            alphas = [i for i in dataset.indexes if dataset.colorinterp[i - 1] == ColorInterp.alpha]
             return cls(
                 path=path,
                 indexes=indexes,
@@ -84,9 +92,8 @@ class FileRaster:
                     for i in at
                 ),
                 stamp=_stamp(path),
-                mask_bands=any(
-                    flag in (MaskFlags.per_dataset, MaskFlags.alpha) for i in at for flag in dataset.mask_flag_enums[i]
-                ),
+                mask_bands=any(flag in (MaskFlags.per_dataset, MaskFlags.alpha) for i in at for flag in flags[i]),
+                alpha=next((i for i in alphas if MaskFlags.alpha not in flags[at[0]]), None),
             )
 
     @property
@@ -114,19 +121,22 @@ class FileRaster:
         raw, hidden = self.stored(window)
         values = with_holes(raw, self.nodatavals)
         if hidden is not None:
-            values[hidden] = np.nan
+            values[np.broadcast_to(hidden, values.shape)] = np.nan
         return Pixels.masked(values)
 
     def stored(self, window: Window) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
         """Return the values of a window as they are stored, and where a mask band or alpha hides them (None: nowhere).
 
-        Both (bands, h, w). Raises InputError where the file fails.
+        Both (bands, h, w), or what broadcasts to it. Raises InputError where the file fails.
         """
         part = RasterioWindow(window.col, window.row, window.width, window.height)
         try:
             with _opened(self.path) as dataset:
                 raw = dataset.read(self.indexes, window=part)
-                return raw, dataset.read_masks(self.indexes, window=part) == 0 if self.mask_bands else None
+                hidden = dataset.read_masks(self.indexes, window=part) == 0 if self.mask_bands else None
+                if self.alpha is not None:
+                    hidden = (False if hidden is None else hidden) | (dataset.read([self.alpha], window=part) == 0)
+                return raw, hidden
         except (RasterioError, CPLE_BaseError) as error:
             msg = f"{self.path} failed to be read at row {window.row}, column {window.col}: {_reason(self.path, error)}"
             raise InputError(msg) from error

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 __all__ = ["CogWriter", "check_output", "finish_together", "output_nodata", "with_nodata"]
 
 _BLOCK_PX = 512
+_AUX = ".aux.xml"
 _FLOAT32 = Storage()
 _FAILURES = (RasterioError, CPLE_BaseError, OSError)
 """rasterio lets some of GDAL's errors through as they are, and they are no RasterioError."""
@@ -219,10 +220,16 @@ class CogWriter:
                 self.path.unlink(missing_ok=True)
 
     def settle(self) -> None:
-        """Remove what described the file that was here before, and have the folder's entries on the disk."""
+        """Remove what described the file that was here before, and have the folder's entries on the disk.
+
+        A CRS that a GeoTIFF has no keys for, such as a rotated pole's, lies in a file of GDAL's beside it.
+        """
+        beside = self._made.with_name(self._made.name + _AUX)
         with self._telling():
-            for suffix in (".aux.xml", ".ovr", ".msk"):  # statistics, overviews, a mask
+            for suffix in (_AUX, ".ovr", ".msk"):  # statistics, overviews, a mask
                 self.path.with_name(self.path.name + suffix).unlink(missing_ok=True)
+            if beside.exists():
+                beside.replace(self.path.with_name(self.path.name + _AUX))
             _sync(self.path.parent)
 
     def discard(self) -> None:

@@ -1,0 +1,97 @@
+"""What a user says of the inputs beside the rasters themselves, and the pair that comes of both."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from os import PathLike
+from typing import Literal, get_args
+
+import xarray as xr
+
+from mmsr_geo.errors import OptionError
+from mmsr_geo.geometry import Scale
+from mmsr_geo.pair import MIN_COVERAGE, Pair
+from mmsr_geo.raster.coarsening import Coarsened
+from mmsr_geo.raster.composing import Guides
+from mmsr_geo.raster.deriving import Derivation
+from mmsr_geo.raster.masking import Masked, open_mask
+from mmsr_geo.raster.opening import open_guides, open_source
+from mmsr_geo.raster.protocol import Raster
+from mmsr_geo.raster.resolutions import coarsening, resolution_of
+
+SourceLike = str | PathLike[str] | xr.DataArray
+OneGuide = str | PathLike[str] | xr.DataArray | xr.Dataset
+GuideLike = OneGuide | Sequence[OneGuide]
+MaskLike = str | PathLike[str] | xr.DataArray
+ScaleLike = Scale | int | tuple[int, int] | None
+Bounds = tuple[float, float, float, float]
+OnGrid = Literal["source", "guide"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inputs:
+    """How the rasters are to be taken."""
+
+    bounds: Bounds | None = None
+    min_coverage: float = MIN_COVERAGE
+    source_resolution: float | str | None = None
+    grid: OnGrid = "source"
+    guide_band: Sequence[str | int] = ()
+    derive: Sequence[str] = ()
+    source_mask: MaskLike | None = None
+    guide_mask: MaskLike | None = None
+    mask_share: float = 0.5
+    source_nodata: float | None = None
+    guide_nodata: float | None = None
+    valid_range: tuple[float, float] | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what no raster can be taken by."""
+        if self.grid not in get_args(OnGrid):
+            raise OptionError(f"grid is source or guide, not {self.grid!r}: for another grid give like=")
+        for name in ("min_coverage", "mask_share"):
+            value = getattr(self, name)
+            if not 0 <= value <= 1:
+                raise OptionError(f"{name} is a share from 0 to 1, not {value:g}")
+        for name in ("guide_band", "derive"):
+            if isinstance(getattr(self, name), str):
+                object.__setattr__(self, name, (getattr(self, name),))
+        if self.valid_range is not None:
+            low, high = self.valid_range
+            if math.isnan(low) or math.isnan(high) or not low < high:
+                raise OptionError(f"valid_range is the least value and the largest, not {low:g}, {high:g}")
+
+    def source(self, source: SourceLike, band: int | None = None) -> Raster:
+        """Open a source of one band."""
+        return self.taken(open_source(source, band, nodata=self.source_nodata))
+
+    def taken(self, source: Raster) -> Raster:
+        """Return an opened source masked, and in pixels as coarse as what it shows."""
+        if self.source_mask is not None:
+            source = Masked(source, open_mask(self.source_mask), self.mask_share)
+        if self.source_resolution is not None:
+            down, across = coarsening(source.grid, resolution_of(self.source_resolution))
+            if max(down, across) > 1:
+                source = Coarsened(source, down, across)
+        return source
+
+    def guides(self, guide: GuideLike) -> Guides:
+        """Open the guides with their masks and what is derived of them."""
+        rasters = open_guides(guide, guide_band=tuple(self.guide_band), guide_nodata=self.guide_nodata)
+        masks = () if self.guide_mask is None else (open_mask(self.guide_mask),)
+        derived = tuple(Derivation.parse(text) for text in self.derive)
+        return Guides(rasters, masks, self.mask_share, derived)
+
+    def pair(self, source: Raster, guide: GuideLike, scale: ScaleLike) -> Pair:
+        """Bring an opened source and its guides together."""
+        return Pair.of(
+            source,
+            self.guides(guide),
+            scale,
+            bounds=self.bounds,
+            min_coverage=self.min_coverage,
+            on=self.grid,
+            valid_range=self.valid_range,
+        )
