@@ -304,7 +304,7 @@ def _ratios(
 
 def _summary(ratios: dict[str, float], pairs: Sequence[str]) -> str:
     """Return the geometric mean within each data set, then over the data sets; nothing where a pair is missing."""
-    if set(ratios) != set(pairs):
+    if not pairs or set(ratios) != set(pairs):
         return f"({len(ratios)} of {len(pairs)})"
     by_set: dict[str, list[float]] = {}
     for pair, ratio in ratios.items():

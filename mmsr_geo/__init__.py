@@ -16,7 +16,9 @@ from mmsr_geo.errors import (
     GuideWarning,
     InputError,
     MmsrError,
+    MmsrWarning,
     NetFileError,
+    NodataWarning,
     OptionError,
     OutputError,
     PixelError,
@@ -29,17 +31,21 @@ if TYPE_CHECKING:
     from mmsr_geo.network.checking import GuideCheck
     from mmsr_geo.network.fitted import FittedNet
     from mmsr_geo.network.fitting import FitParams
+    from mmsr_geo.quality import Flag
 
 __all__ = [
     "FitParams",
     "FittedNet",
+    "Flag",
     "GridError",
     "GuideCheck",
     "GuideCoverageError",
     "GuideWarning",
     "InputError",
     "MmsrError",
+    "MmsrWarning",
     "NetFileError",
+    "NodataWarning",
     "OptionError",
     "OutputError",
     "PixelError",
@@ -56,6 +62,7 @@ __all__ = [
 _HOMES = {
     "FitParams": "mmsr_geo.network.fitting",
     "FittedNet": "mmsr_geo.network.fitted",
+    "Flag": "mmsr_geo.quality",
     "GuideCheck": "mmsr_geo.network.checking",
     "Scale": "mmsr_geo.geometry",
     "evaluate": "mmsr_geo.api",

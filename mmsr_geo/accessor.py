@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 import xarray as xr
 
 if TYPE_CHECKING:
-    from mmsr_geo.api import Bounds, GuideLike, ScaleLike
+    from collections.abc import Sequence
+
     from mmsr_geo.choosing import Fit
+    from mmsr_geo.inputs import Bounds, GuideLike, LikeLike, MaskLike, OnGrid, ScaleLike
     from mmsr_geo.methods import IfUnhelpful
     from mmsr_geo.network.fitted import FittedNet
     from mmsr_geo.network.fitting import FitParams
@@ -28,12 +30,24 @@ class MmsrAccessor:
         guide: GuideLike,
         scale: ScaleLike = None,
         *,
+        like: LikeLike | None = None,
         method: str = "mmsr",
         fit: Fit = "scene",
         net: FittedNet | str | PathLike[str] | None = None,
         params: FitParams | None = None,
         if_unhelpful: IfUnhelpful = "bicubic",
         bounds: Bounds | None = None,
+        source_resolution: float | str | None = None,
+        grid: OnGrid = "source",
+        guide_band: Sequence[str | int] | str | int = (),
+        derive: Sequence[str] | str = (),
+        source_mask: MaskLike | None = None,
+        guide_mask: MaskLike | None = None,
+        mask_share: float = 0.5,
+        source_nodata: float | None = None,
+        guide_nodata: float | None = None,
+        valid_range: tuple[float, float] | None = None,
+        qa: bool = False,
         tile_size: int | None = None,
         device: str = "auto",
         seed: int = 0,
@@ -47,12 +61,24 @@ class MmsrAccessor:
             self._array,
             guide,
             scale,
+            like=like,
             method=method,
             fit=fit,
             net=net,
             params=params,
             if_unhelpful=if_unhelpful,
             bounds=bounds,
+            source_resolution=source_resolution,
+            grid=grid,
+            guide_band=guide_band,
+            derive=derive,
+            source_mask=source_mask,
+            guide_mask=guide_mask,
+            mask_share=mask_share,
+            source_nodata=source_nodata,
+            guide_nodata=guide_nodata,
+            valid_range=valid_range,
+            qa=qa,
             tile_size=tile_size,
             device=device,
             seed=seed,

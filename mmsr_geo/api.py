@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from os import PathLike
+from pathlib import Path
 
 import xarray as xr
 
@@ -13,23 +14,32 @@ from mmsr_geo.choosing import EVALUATED, Fit, evaluated_method, method_for
 from mmsr_geo.errors import OptionError
 from mmsr_geo.evaluation import Evaluation, truth_trial, wald_trial
 from mmsr_geo.evaluation import evaluate as run_evaluation
-from mmsr_geo.geometry import Scale, Tiling
-from mmsr_geo.graph import lazy_target
-from mmsr_geo.jobs.local import Outcome, write_target
+from mmsr_geo.geometry import Tiling
+from mmsr_geo.graph import lazy_like, lazy_target
+from mmsr_geo.inputs import (
+    Bounds,
+    GuideLike,
+    Inputs,
+    LikeLike,
+    MaskLike,
+    OnGrid,
+    ScaleLike,
+    SourceLike,
+    grid_like,
+)
+from mmsr_geo.jobs.local import Outcome, Output, write_target
 from mmsr_geo.memory import cores, tiling_for
 from mmsr_geo.methods import IfUnhelpful, ModelSource, OtherMethod, SavedNet, SceneFit
 from mmsr_geo.network.fitted import FittedNet
 from mmsr_geo.network.fitting import FitParams, Progress, no_progress
 from mmsr_geo.pair import MIN_COVERAGE, Pair
-from mmsr_geo.raster.opening import open_guide, open_source
-from mmsr_geo.slices import guide_for, slices_of, target_array
+from mmsr_geo.raster.opening import open_source
+from mmsr_geo.raster.storing import Storage, parse_creation_options
+from mmsr_geo.raster.suspecting import warn_of_nodata
+from mmsr_geo.raster.writing import check_output
+from mmsr_geo.slices import guide_for, slices_of, target_array, with_flags
 from mmsr_geo.tilewise import TILE_PX, TileFit
 from mmsr_geo.upsampling import halo_of, resolve_device
-
-SourceLike = str | PathLike[str] | xr.DataArray
-GuideLike = str | PathLike[str] | xr.DataArray | xr.Dataset
-ScaleLike = Scale | int | tuple[int, int] | None
-Bounds = tuple[float, float, float, float]
 
 
 def upsample(  # noqa: PLR0913  (the same names as the command's options)
@@ -37,12 +47,24 @@ def upsample(  # noqa: PLR0913  (the same names as the command's options)
     guide: GuideLike,
     scale: ScaleLike = None,
     *,
+    like: LikeLike | None = None,
     method: str = "mmsr",
     fit: Fit = "scene",
     net: FittedNet | str | PathLike[str] | None = None,
     params: FitParams | None = None,
     if_unhelpful: IfUnhelpful = "bicubic",
     bounds: Bounds | None = None,
+    source_resolution: float | str | None = None,
+    grid: OnGrid = "source",
+    guide_band: Sequence[str | int] | str | int = (),
+    derive: Sequence[str] | str = (),
+    source_mask: MaskLike | None = None,
+    guide_mask: MaskLike | None = None,
+    mask_share: float = 0.5,
+    source_nodata: float | None = None,
+    guide_nodata: float | None = None,
+    valid_range: tuple[float, float] | None = None,
+    qa: bool = False,
     tile_size: int | None = None,
     device: str = "auto",
     seed: int = 0,
@@ -54,10 +76,13 @@ def upsample(  # noqa: PLR0913  (the same names as the command's options)
     Args:
         source: the coarse raster, a path or an array with a CRS. Dims beyond y and x are done slice by slice, with a
             net each.
-        guide: the finer raster, in any CRS: a path, an array, or a Dataset whose variables are its bands. A guide with
-            a dim of the source's (time) is matched by coordinate.
+        guide: the finer raster, in any CRS: a path, an array, or a Dataset whose variables are its bands; or several of
+            them, each on a grid of its own. A guide with a dim of the source's (time) is matched by coordinate.
         scale: target pixels per source pixel, an int or (down, across); None: the whole number nearest to the ratio of
             the two resolutions, or a given net's own.
+        like: bring the target onto another grid in the end: a raster's (path or array), a GeoBox, or a resolution in
+            the units of the target's CRS (a number, or down and across). It no longer averages to the source exactly;
+            how far it is from that becomes the lazy coordinate `consistency_rmse`.
         method: mmsr, or one of the others: nearest, bilinear, bicubic, guided-filter, p2p, as their authors gave them,
             or with "+consistency" after the name made to average to the source.
         fit: scene (one net for all tiles, no seams), adapt (the scene's net takes a few more steps on each tile), tile
@@ -67,6 +92,20 @@ def upsample(  # noqa: PLR0913  (the same names as the command's options)
         if_unhelpful: what to do where the guide turns out not to help: give the consistent bicubic interpolation, warn
             and use the net all the same, or raise an error.
         bounds: west, south, east, north in the source's CRS: compute this part only, grown to whole source pixels.
+        source_resolution: what the source resolves, in metres or as a sensor's name (landsat-tirs, ecostress, modis,
+            ...), where it was delivered on a finer grid: its pixels are averaged to the whole number of them first.
+        grid: source, or guide: bring the source onto the guide's grid, coarsened by the scale, first, so that the
+            target lies on the guide's pixels; its block means are then the warped source.
+        guide_band: the bands to take, "FILE:BAND" or, of one guide, "BAND": numbers from 1 or descriptions.
+        derive: bands to compute of the guide's, beside them: "ndvi:nir=4,red=3", "slope:dem=1", "aspect".
+        source_mask: what makes holes in it: a path, "FILE:BITS" or an array; not zero is masked, and of Landsat's
+            QA_PIXEL and Sentinel-2's SCL, known by name, clouds and their shadows are.
+        guide_mask: the same for the guide.
+        mask_share: a pixel is a hole where more than this share of its area is masked.
+        source_nodata: the stored value that is a hole, whatever the source declares.
+        guide_nodata: the same for the guide.
+        valid_range: the least and the largest value that the target can have, in the source's units.
+        qa: give the flags of each target pixel (`mmsr_geo.Flag`) with it, as the lazy coordinate `qa`.
         tile_size: a chunk's side in target pixels; None: chosen from the free memory. The result does not depend on it,
             but where each tile has a net of its own (fit adapt or tile; None: 256).
         device: auto (a GPU where there is one), cpu, cuda or cuda:N.
@@ -85,12 +124,34 @@ def upsample(  # noqa: PLR0913  (the same names as the command's options)
         InputError, GridError, OptionError, NetFileError: at the call, for what the metadata tell.
         PixelError: on computing, where the pixels leave nothing to fit; UnhelpfulGuideError, if asked for.
     """
+    inputs = Inputs(
+        bounds=bounds,
+        min_coverage=min_coverage,
+        source_resolution=source_resolution,
+        grid=grid,
+        guide_band=guide_band,
+        derive=derive,
+        source_mask=source_mask,
+        guide_mask=guide_mask,
+        mask_share=mask_share,
+        source_nodata=source_nodata,
+        guide_nodata=guide_nodata,
+        valid_range=valid_range,
+    )
     work = method_for(method, fit, net, params, if_unhelpful, seed=seed, device=device, keep_statistics=keep_statistics)
-    job = _job(source, guide, _scale(scale, work), bounds=bounds, min_coverage=min_coverage)
+    job = _job(source, guide, _scale(scale, work), inputs)
     tiling = _tiling(job.pairs[0], work, tile_size, at_once=cores())
     targets = [lazy_target(pair, work, tiling, device=device) for pair in job.pairs]
-    gains = None if isinstance(work, OtherMethod) else [target.guide_gain for target in targets]
-    return target_array(job.template, [target.values for target in targets], job.pairs[0].target_grid, gains)
+    facts = {} if isinstance(work, OtherMethod) else {"guide_gain": [target.guide_gain for target in targets]}
+    on = job.pairs[0].target_grid
+    values, flags = [target.values for target in targets], [target.qa for target in targets]
+    if like is not None:
+        on = grid_like(like, on)
+        moved = [lazy_like(target, pair, tiling, on) for target, pair in zip(targets, job.pairs, strict=True)]
+        values, flags = [target.values for target in moved], [target.qa for target in moved]
+        facts["consistency_rmse"] = [target.consistency_rmse for target in moved]
+    made = target_array(job.template, values, on, facts, source_nodata=job.pairs[0].source.nodata)
+    return with_flags(made, flags) if qa else made
 
 
 def upsample_to_file(  # noqa: PLR0913  (the same names as the command's options)
@@ -99,12 +160,28 @@ def upsample_to_file(  # noqa: PLR0913  (the same names as the command's options
     output: str | PathLike[str],
     scale: ScaleLike = None,
     *,
+    like: LikeLike | None = None,
     method: str = "mmsr",
     fit: Fit = "scene",
     net: FittedNet | str | PathLike[str] | None = None,
     params: FitParams | None = None,
     if_unhelpful: IfUnhelpful = "bicubic",
     bounds: Bounds | None = None,
+    source_resolution: float | str | None = None,
+    grid: OnGrid = "source",
+    guide_band: Sequence[str | int] | str | int = (),
+    derive: Sequence[str] | str = (),
+    source_mask: MaskLike | None = None,
+    guide_mask: MaskLike | None = None,
+    mask_share: float = 0.5,
+    source_nodata: float | None = None,
+    guide_nodata: float | None = None,
+    valid_range: tuple[float, float] | None = None,
+    qa: str | PathLike[str] | None = None,
+    dtype: str = "float32",
+    scale_factor: float | None = None,
+    add_offset: float | None = None,
+    creation_options: Sequence[str] = (),
     tile_size: int | None = None,
     device: str = "auto",
     seed: int = 0,
@@ -115,16 +192,55 @@ def upsample_to_file(  # noqa: PLR0913  (the same names as the command's options
 ) -> Outcome:
     """Write the source at the guide's detail to a Cloud Optimized GeoTIFF, tile by tile, here and now.
 
-    Other arguments as for `upsample`, and the same values come out. progress: called as progress(stage, done, total);
-    what it raises ends the work and leaves nothing behind. Raises OutputError for an output that exists (unless
-    `overwrite`) or cannot be written, and what `upsample` raises.
+    Other arguments as for `upsample`, the same values come out, and:
+        qa: a second file for each target pixel's flags (`mmsr_geo.Flag`), uint8, with nearest overviews; both files
+            appear, or none.
+        dtype: what the target is stored as; integers are rounded.
+        scale_factor, add_offset: what a stored value is multiplied by, and what is added then, to mean the target's
+            value in the source's physical units: written as the file's scale and offset.
+        creation_options: KEY=VALUE, passed on to GDAL's COG driver.
+        overwrite: replace outputs that exist.
+        progress: called as progress(stage, done, total); what it raises ends the work and leaves nothing behind.
+
+    Raises OutputError for an output that exists (unless `overwrite`) or cannot be written, and what `upsample` raises.
     """
+    inputs = Inputs(
+        bounds=bounds,
+        min_coverage=min_coverage,
+        source_resolution=source_resolution,
+        grid=grid,
+        guide_band=guide_band,
+        derive=derive,
+        source_mask=source_mask,
+        guide_mask=guide_mask,
+        mask_share=mask_share,
+        source_nodata=source_nodata,
+        guide_nodata=guide_nodata,
+        valid_range=valid_range,
+    )
+    storage = Storage(dtype, scale_factor, add_offset, parse_creation_options(creation_options))
+    for path in [output] if qa is None else [output, qa]:
+        check_output(path, overwrite=overwrite)
     work = method_for(method, fit, net, params, if_unhelpful, seed=seed, device=device, keep_statistics=keep_statistics)
-    job = _job(source, guide, _scale(scale, work), bounds=bounds, min_coverage=min_coverage)
+    job = _job(source, guide, _scale(scale, work), inputs)
+    written = Output(
+        Path(output),
+        None if qa is None else Path(qa),
+        storage,
+        None if like is None else grid_like(like, job.pairs[0].target_grid),
+        overwrite,
+    )
     tiling = _tiling(job.pairs[0], work, tile_size, at_once=1)
     threads = (params or FitParams()).fixed_threads
     return write_target(
-        job.pairs, work, tiling, output, device=device, threads=threads, overwrite=overwrite, progress=progress
+        job.pairs,
+        work,
+        tiling,
+        written,
+        device=device,
+        threads=threads,
+        inputs=inputs.description,
+        progress=progress,
     )
 
 
@@ -136,6 +252,16 @@ def fit(  # noqa: PLR0913  (the same names as the command's options)
     band: int | None = None,
     params: FitParams | None = None,
     bounds: Bounds | None = None,
+    source_resolution: float | str | None = None,
+    grid: OnGrid = "source",
+    guide_band: Sequence[str | int] | str | int = (),
+    derive: Sequence[str] | str = (),
+    source_mask: MaskLike | None = None,
+    guide_mask: MaskLike | None = None,
+    mask_share: float = 0.5,
+    source_nodata: float | None = None,
+    guide_nodata: float | None = None,
+    valid_range: tuple[float, float] | None = None,
     device: str = "auto",
     seed: int = 0,
     min_coverage: float = MIN_COVERAGE,
@@ -146,8 +272,23 @@ def fit(  # noqa: PLR0913  (the same names as the command's options)
     progress: called as progress(stage, done, total); what it raises ends the fit. What the fit found out about the
     guide is in the net's `check`.
     """
+    inputs = Inputs(
+        bounds=bounds,
+        min_coverage=min_coverage,
+        source_resolution=source_resolution,
+        grid=grid,
+        guide_band=guide_band,
+        derive=derive,
+        source_mask=source_mask,
+        guide_mask=guide_mask,
+        mask_share=mask_share,
+        source_nodata=source_nodata,
+        guide_nodata=guide_nodata,
+        valid_range=valid_range,
+    )
     resolve_device(device)
-    pair = Pair.of(open_source(source, band), open_guide(guide), scale, bounds=bounds, min_coverage=min_coverage)
+    pair = inputs.pair(inputs.source(source, band), guide, scale)
+    warn_of_nodata(pair.source, pair.guides.rasters)
     return SceneFit(params or FitParams(), seed, device, "warn").for_pair(pair, progress)
 
 
@@ -162,6 +303,16 @@ def evaluate(  # noqa: PLR0913  (the same names as the command's options)
     params: FitParams | None = None,
     if_unhelpful: IfUnhelpful = "bicubic",
     bounds: Bounds | None = None,
+    source_resolution: float | str | None = None,
+    grid: OnGrid = "source",
+    guide_band: Sequence[str | int] | str | int = (),
+    derive: Sequence[str] | str = (),
+    source_mask: MaskLike | None = None,
+    guide_mask: MaskLike | None = None,
+    mask_share: float = 0.5,
+    source_nodata: float | None = None,
+    guide_nodata: float | None = None,
+    valid_range: tuple[float, float] | None = None,
     tile_size: int | None = None,
     device: str = "auto",
     seed: int = 0,
@@ -182,7 +333,22 @@ def evaluate(  # noqa: PLR0913  (the same names as the command's options)
     Returns an Evaluation: `results["mmsr"].scores.rmse`, `.target`, `ratio("mmsr")`, `as_dict()`. A raster with more
     than 1.5 million truth pixels is compared in a part of it; bounds choose another. Raises what `upsample` raises.
     """
-    opened = Pair.of(open_source(source, band), open_guide(guide), scale, bounds=bounds, min_coverage=min_coverage)
+    inputs = Inputs(
+        bounds=bounds,
+        min_coverage=min_coverage,
+        source_resolution=source_resolution,
+        grid=grid,
+        guide_band=guide_band,
+        derive=derive,
+        source_mask=source_mask,
+        guide_mask=guide_mask,
+        mask_share=mask_share,
+        source_nodata=source_nodata,
+        guide_nodata=guide_nodata,
+        valid_range=valid_range,
+    )
+    opened = inputs.pair(inputs.source(source, band), guide, scale)
+    warn_of_nodata(opened.source, opened.guides.rasters)
     trial = wald_trial(opened) if truth is None else truth_trial(opened, open_source(truth))
     methods = [methods] if isinstance(methods, str) else methods
     if not methods:
@@ -206,6 +372,7 @@ def evaluate(  # noqa: PLR0913  (the same names as the command's options)
         },
         options={
             "methods": {name: method.description for name, method in chosen.items()},
+            **inputs.description,
             "seed": seed,
             "if_unhelpful": if_unhelpful,
             "version": __version__,
@@ -227,12 +394,12 @@ class _Job:
     pairs: tuple[Pair, ...]
 
 
-def _job(source: SourceLike, guide: GuideLike, scale: ScaleLike, *, bounds: Bounds | None, min_coverage: float) -> _Job:
-    template, slices = slices_of(source)
-    pairs = [
-        Pair.of(raster, open_guide(guide_for(guide, part)), scale, bounds=bounds, min_coverage=min_coverage)
-        for part, raster in slices
-    ]
+def _job(source: SourceLike, guide: GuideLike, scale: ScaleLike, inputs: Inputs) -> _Job:
+    template, slices = slices_of(source, inputs.source_nodata)
+    pairs = []
+    for part, raster in slices:
+        guides = [guide_for(one, part) for one in guide] if isinstance(guide, list | tuple) else guide_for(guide, part)
+        pairs.append(inputs.pair(inputs.taken(raster), guides, scale))
     return _Job(template, tuple(pairs))
 
 

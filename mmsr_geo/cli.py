@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from mmsr_geo._version import __version__
-from mmsr_geo.errors import GuideWarning, MmsrError, OptionError
+from mmsr_geo.errors import MmsrError, MmsrWarning, OptionError
 
 if TYPE_CHECKING:
     from mmsr_geo.network.checking import GuideCheck
@@ -70,6 +70,34 @@ class _Bounds(click.ParamType[Any]):
         return west, south, east, north
 
 
+class _Range(click.ParamType[Any]):
+    """MIN,MAX; inf and -inf are numbers too."""
+
+    name = "MIN,MAX"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:  # noqa: ANN401  (click's own, or JSON values)
+        """Return two floats."""
+        try:
+            low, high = (float(part) for part in str(value).split(","))
+        except ValueError:
+            self.fail(f"{value!r} is not MIN,MAX: give two numbers, as in 0,60", param, ctx)
+        return low, high
+
+
+class _Like(click.ParamType[Any]):
+    """A raster's path, or a resolution: R, or DOWNxACROSS."""
+
+    name = "FILE|R|DxA"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:  # noqa: ANN401, ARG002  (click's own, or JSON values)
+        """Return a path as it is, a resolution as one float or two."""
+        try:
+            numbers = tuple(float(part) for part in str(value).lower().split("x"))
+        except ValueError:
+            return value
+        return numbers[0] if len(numbers) == 1 else numbers
+
+
 def _options(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:
     def decorate(command: Command) -> Command:
         for option in reversed(options):
@@ -81,7 +109,7 @@ def _options(*options: Callable[[Command], Command]) -> Callable[[Command], Comm
 
 _pair = _options(
     click.argument("source", metavar="SOURCE"),
-    click.argument("guide", metavar="GUIDE"),
+    click.argument("guide", metavar="GUIDE...", nargs=-1, required=True, callback=lambda _, __, value: _one_or(value)),
     click.option(
         "--scale", type=_Scale(), help="Target pixels per source pixel; chosen from the two grids if left out."
     ),
@@ -92,6 +120,51 @@ _pair = _options(
         default=0.95,
         show_default=True,
         help="Share of the source that the guide must cover.",
+    ),
+    click.option(
+        "--source-resolution",
+        metavar="M|SENSOR",
+        help="What SOURCE resolves where it is delivered finer: metres, or landsat-tirs, landsat-etm-thermal, "
+        "landsat-tm-thermal, ecostress, modis, viirs, viirs-i5, sentinel-3-slstr, aster-tir. Its pixels are "
+        "averaged first.",
+    ),
+    click.option(
+        "--grid",
+        type=click.Choice(["source", "guide"]),
+        default="source",
+        show_default=True,
+        help="Whose pixels the target lies on; guide warps SOURCE first.",
+    ),
+    click.option(
+        "--guide-band",
+        multiple=True,
+        metavar="[FILE:]BAND",
+        help="Bands to take, numbers or descriptions, as in a.tif:4,3; all if left out.",
+    ),
+    click.option(
+        "--derive",
+        multiple=True,
+        metavar="WHAT[:ROLE=BAND,...]",
+        help="Bands computed of the guide's, as in ndvi:nir=4,red=3 or slope:dem=1: ndvi, gndvi, ndre, ndwi, mndwi, "
+        "ndmi, ndbi, nbr, ndsi, slope, aspect.",
+    ),
+    click.option("--source-mask", metavar="FILE[:BITS]", help="A mask of SOURCE: not zero, or a bit set, is a hole."),
+    click.option(
+        "--guide-mask",
+        metavar="FILE[:BITS]",
+        help="A mask of clouds in the guide; QA_PIXEL and SCL are known by name.",
+    ),
+    click.option(
+        "--mask-share",
+        type=float,
+        default=0.5,
+        show_default=True,
+        help="A pixel is a hole where more than this share of it is masked.",
+    ),
+    click.option("--source-nodata", type=float, help="The stored value that is a hole in SOURCE."),
+    click.option("--guide-nodata", type=float, help="The stored value that is a hole in every GUIDE."),
+    click.option(
+        "--valid-range", type=_Range(), help="The least and the largest value that a target can have, as in 0,60."
     ),
 )
 _band = click.option("--band", type=int, help="The band of SOURCE, from 1, if it has several.")
@@ -124,6 +197,27 @@ def cli() -> None:
 @_pair
 @click.option("-o", "--output", required=True, metavar="OUT.tif", help="The Cloud Optimized GeoTIFF to write.")
 @click.option(
+    "--qa",
+    metavar="QA.tif",
+    help="Write each pixel's flags there: 1 hole in the source, 2 guide missing, 4 guide outside what was fitted on, "
+    "8 guide unhelpful here, 16 source outside --valid-range.",
+)
+@click.option(
+    "--like",
+    type=_Like(),
+    help="Bring the target onto the grid of this raster, or onto pixels of R units of SOURCE's CRS, in the end.",
+)
+@click.option("--dtype", default="float32", show_default=True, help="What is stored; integers are rounded.")
+@click.option("--scale-factor", type=float, help="Stored values times this ...")
+@click.option("--add-offset", type=float, help="... plus this are the target's, in SOURCE's physical units.")
+@click.option(
+    "--co",
+    "creation_options",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="A creation option of GDAL's COG driver, as in COMPRESS=ZSTD.",
+)
+@click.option(
     "--method",
     default="mmsr",
     show_default=True,
@@ -153,7 +247,7 @@ def cli() -> None:
 @_output
 def upsample(  # noqa: PLR0913  (one an option)
     source: str,
-    guide: str,
+    guide: str | tuple[str, ...],
     output: str,
     net: str | None,
     save_net: str | None,
@@ -165,7 +259,7 @@ def upsample(  # noqa: PLR0913  (one an option)
     **options: Any,  # noqa: ANN401  (click's own, or JSON values)
 ) -> None:
     """Write SOURCE at the detail of GUIDE."""
-    with _shown(progress_kind, "upsample", source=source, guide=guide, output=output) as show:
+    with _shown(progress_kind, "upsample", source=source, guide=_named(guide), output=output) as show:
         from mmsr_geo import api  # noqa: PLC0415  (torch and GDAL, only when asked for)
 
         if save_net is not None:
@@ -191,6 +285,8 @@ def upsample(  # noqa: PLR0913  (one an option)
             scale=outcome.scale,
             tiles=outcome.tiles,
             seconds=round(outcome.seconds, 1),
+            qa=None if outcome.qa is None else str(outcome.qa),
+            consistency_rmse=list(outcome.consistency_rmse) or None,
         )
     if progress_kind == "rich":
         height, width = outcome.shape_yx
@@ -200,6 +296,9 @@ def upsample(  # noqa: PLR0913  (one an option)
             for number, check in enumerate(outcome.checks, start=1):
                 band = f"Band {number}: " if len(outcome.checks) > 1 else ""
                 click.echo(f"{band}{_sentence(check)}")
+        if outcome.consistency_rmse:
+            missed = ", ".join(f"{each:.4g}" for each in outcome.consistency_rmse)
+            click.echo(f"On the grid of --like its averages over the source's pixels are off by {missed} (RMSE).")
 
 
 @cli.command()
@@ -210,7 +309,7 @@ def upsample(  # noqa: PLR0913  (one an option)
 @_output
 def fit(  # noqa: PLR0913  (the same names as the command's options)
     source: str,
-    guide: str,
+    guide: str | tuple[str, ...],
     output: str,
     steps: int | None,
     threads: int | None,
@@ -220,7 +319,7 @@ def fit(  # noqa: PLR0913  (the same names as the command's options)
     **options: Any,  # noqa: ANN401  (click's own, or JSON values)
 ) -> None:
     """Fit a net to SOURCE and GUIDE and save it, to be used with upsample --net."""
-    with _shown(progress_kind, "fit", source=source, guide=guide, output=output) as show:
+    with _shown(progress_kind, "fit", source=source, guide=_named(guide), output=output) as show:
         from mmsr_geo import api  # noqa: PLC0415  (torch and GDAL, only when asked for)
         from mmsr_geo.raster.writing import check_output  # noqa: PLC0415  (torch and GDAL, only when asked for)
 
@@ -259,7 +358,7 @@ def fit(  # noqa: PLR0913  (the same names as the command's options)
 @_output
 def evaluate(  # noqa: PLR0913  (one an option)
     source: str,
-    guide: str,
+    guide: str | tuple[str, ...],
     methods: str | None,
     output: str | None,
     steps: int | None,
@@ -271,7 +370,7 @@ def evaluate(  # noqa: PLR0913  (one an option)
     **options: Any,  # noqa: ANN401  (click's own, or JSON values)
 ) -> None:
     """Compare methods on SOURCE and GUIDE, with a truth or one level down."""
-    with _shown(progress_kind, "evaluate", source=source, guide=guide) as show:
+    with _shown(progress_kind, "evaluate", source=source, guide=_named(guide)) as show:
         from mmsr_geo import api, report  # noqa: PLC0415  (torch and GDAL, only when asked for)
         from mmsr_geo.choosing import EVALUATED  # noqa: PLC0415  (torch and GDAL, only when asked for)
 
@@ -359,7 +458,7 @@ class _shown:  # noqa: N801  (reads as a function)
         default = warnings.showwarning
 
         def show(message: Warning | str, category: type[Warning], *rest: Any) -> None:  # noqa: ANN401  (warnings' own)
-            if issubclass(category, GuideWarning):
+            if issubclass(category, MmsrWarning):
                 self._display.event("warning", message=str(message))
             else:
                 default(message, category, *rest)
@@ -373,6 +472,14 @@ class _shown:  # noqa: N801  (reads as a function)
             self._display.event("error", kind=type(error).__name__, message=message)
         self._display.__exit__(None, None, None)
         self._warnings.__exit__(None, None, None)
+
+
+def _one_or(values: tuple[str, ...]) -> str | tuple[str, ...]:
+    return values[0] if len(values) == 1 else values
+
+
+def _named(guide: str | tuple[str, ...]) -> str:
+    return guide if isinstance(guide, str) else ", ".join(guide)
 
 
 def _sentence(check: GuideCheck) -> str:

@@ -10,21 +10,26 @@ from typing import Any
 
 import dask.array as da
 import numpy as np
+from dask.array.core import normalize_chunks
 from dask.base import tokenize
 from dask.highlevelgraph import HighLevelGraph
 from numpy.typing import NDArray
+from odc.geo.geobox import GeoBox
+from rasterio.enums import Resampling
 
 from mmsr_geo.blending import BlendedTiling
 from mmsr_geo.geometry import Tile, Tiling, Window
-from mmsr_geo.methods import ModelSource, check_of, upsampler_of
+from mmsr_geo.methods import ModelSource, check_of, samples_pixels, upsampler_of
 from mmsr_geo.model import Model
 from mmsr_geo.network.checking import GuideCheck
 from mmsr_geo.network.fitting import torch_threads
 from mmsr_geo.pair import Pair
-from mmsr_geo.quality import Quality, ValidRange
+from mmsr_geo.quality import Flag, Quality, ValidRange
 from mmsr_geo.raster.arrays import ArrayRaster
+from mmsr_geo.raster.composing import Warped
 from mmsr_geo.raster.pixels import Pixels, with_holes
-from mmsr_geo.raster.protocol import Leaf, Make, Need
+from mmsr_geo.raster.protocol import BandTags, Leaf, Make, Need, Raster
+from mmsr_geo.raster.suspecting import warn_of_nodata
 from mmsr_geo.tilewise import TileFit, TilePrediction, finish_tile
 from mmsr_geo.upsampling import TargetTile
 
@@ -52,7 +57,7 @@ def lazy_target(pair: Pair, method: ModelSource, tiling: Tiling, *, device: str 
     """
     token = tokenize(pair.source, pair.guide, pair.scale, pair.part, pair.valid_range, method, tiling, device)
     work = _Work(pair, method, device, token)
-    layer: Layer = {work.model_key: (method.for_pair, pair)}
+    layer: Layer = {work.model_key: (_model, method, pair)}
     if isinstance(method, TileFit):
         check = work.add_blended_tiles(layer, method, method.blended(pair, tiling))
     else:
@@ -84,6 +89,53 @@ def lazy_target(pair: Pair, method: ModelSource, tiling: Tiling, *, device: str 
         ),
         da.Array(after(gain, {(gain,): (_gain, check)}), gain, (), meta=np.empty((), np.float64)),
     )
+
+
+def lazy_raster(raster: Raster, window: Window, chunk_yx: tuple[int, int]) -> da.Array:
+    """Return a window of a raster, lazily: (bands, H, W) float32, NaN in holes, in chunks of at most chunk_yx."""
+    token = tokenize(raster, window, chunk_yx)
+    name, reads, layer = f"mmsr-raster-{token}", _Reads(f"mmsr-raster-read-{token}"), Layer()
+    count = len(raster.bands)
+    chunks = normalize_chunks((-1, *chunk_yx), (count, *window.shape), dtype=np.float32)
+    tops, lefts = (np.cumsum((0, *sizes)) for sizes in chunks[1:])
+    for (i, height), (j, width) in product(enumerate(chunks[1]), enumerate(chunks[2])):
+        need = raster.need(Window(window.row + int(tops[i]), window.col + int(lefts[j]), height, width))
+        layer[name, 0, i, j] = (_Assembled(need.make), reads.add(layer, need))
+    graph = HighLevelGraph.from_collections(name, layer, dependencies=reads.arrays)
+    return da.Array(graph, name, chunks, meta=np.empty((0, 0, 0), np.float32))
+
+
+@dataclass(frozen=True, slots=True)
+class MovedTarget:
+    """A target on a grid that is not the source's refined."""
+
+    values: da.Array
+    """(H, W) float32, NaN in holes."""
+    qa: da.Array
+    """(H, W) uint8, bits of `Flag`, of the nearest pixel."""
+    consistency_rmse: da.Array
+    """0-d float64: how far it is from the source when averaged onto its grid, in the source's units."""
+
+
+def lazy_like(target: LazyTarget, pair: Pair, tiling: Tiling, grid: GeoBox) -> MovedTarget:
+    """Bring a pair's target onto another grid, in chunks as large as its tiles."""
+    down, across = tiling.tile_yx
+    chunk = down * pair.scale.y, across * pair.scale.x
+    whole = Window.whole(grid.shape.yx)
+    values = Warped(_placed(target.values, pair), grid)
+    moved = lazy_raster(values, whole, chunk)[0]
+    flags = lazy_raster(Warped(_placed(target.qa, pair), grid, Resampling.nearest, Resampling.nearest), whole, chunk)[0]
+    back = lazy_raster(Warped(values, pair.source.grid), pair.part, tiling.tile_yx)
+    missed = (back - lazy_raster(pair.source, pair.part, tiling.tile_yx)).astype(np.float64)
+    # Where the target does not reach there is nothing to say but that.
+    beyond = float(Flag.SOURCE_HOLE)
+    qa = da.where(da.isnan(flags), beyond, flags).astype(np.uint8)
+    return MovedTarget(moved, qa, da.sqrt(da.nanmean(missed**2)))
+
+
+def _placed(values: da.Array, pair: Pair) -> ArrayRaster:
+    """Return what was computed of a pair's part as a raster of one band."""
+    return ArrayRaster(values[np.newaxis], pair.target_grid, ("target",), (None,), None, (BandTags(),), "the target")
 
 
 class _Work:
@@ -134,6 +186,11 @@ class _Work:
 def _places(tiling: Tiling) -> list[tuple[int, int]]:
     rows, columns = tiling.chunks
     return list(product(range(len(rows)), range(len(columns))))
+
+
+def _model(method: ModelSource, pair: Pair) -> Model:
+    warn_of_nodata(pair.source, pair.guides.rasters, arrays=samples_pixels(method))
+    return method.for_pair(pair)
 
 
 def _values(made: TargetTile) -> NDArray[np.float32]:
@@ -203,6 +260,14 @@ class _FinishTask:
             quality = Quality(check, self.method.falls_back(check), None, self.valid_range)
             flags = by_index[self.tile.index].qa
             return finish_tile(self.blended, self.tile, self.source(source), by_index, flags, quality)
+
+
+@dataclass(frozen=True, slots=True)
+class _Assembled:
+    make: Make
+
+    def __call__(self, parts: list[Pixels]) -> NDArray[np.float32]:
+        return self.make(parts).values
 
 
 @dataclass

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from os import PathLike
-from typing import Literal, get_args
+from dataclasses import dataclass, fields
+from os import PathLike, fspath
+from typing import Any, Literal, get_args
 
 import xarray as xr
+from odc.geo.geobox import GeoBox
 
 from mmsr_geo.errors import OptionError
 from mmsr_geo.geometry import Scale
 from mmsr_geo.pair import MIN_COVERAGE, Pair
+from mmsr_geo.raster.arrays import ArrayRaster, array_name
 from mmsr_geo.raster.coarsening import Coarsened
 from mmsr_geo.raster.composing import Guides
 from mmsr_geo.raster.deriving import Derivation
+from mmsr_geo.raster.files import FileRaster
+from mmsr_geo.raster.grids import like_grid
 from mmsr_geo.raster.masking import Masked, open_mask
 from mmsr_geo.raster.opening import open_guides, open_source
 from mmsr_geo.raster.protocol import Raster
@@ -27,6 +31,7 @@ GuideLike = OneGuide | Sequence[OneGuide]
 MaskLike = str | PathLike[str] | xr.DataArray
 ScaleLike = Scale | int | tuple[int, int] | None
 Bounds = tuple[float, float, float, float]
+LikeLike = str | PathLike[str] | xr.DataArray | GeoBox | float | tuple[float, float]
 OnGrid = Literal["source", "guide"]
 
 
@@ -38,8 +43,8 @@ class Inputs:
     min_coverage: float = MIN_COVERAGE
     source_resolution: float | str | None = None
     grid: OnGrid = "source"
-    guide_band: Sequence[str | int] = ()
-    derive: Sequence[str] = ()
+    guide_band: Sequence[str | int] | str | int = ()
+    derive: Sequence[str] | str = ()
     source_mask: MaskLike | None = None
     guide_mask: MaskLike | None = None
     mask_share: float = 0.5
@@ -56,12 +61,22 @@ class Inputs:
             if not 0 <= value <= 1:
                 raise OptionError(f"{name} is a share from 0 to 1, not {value:g}")
         for name in ("guide_band", "derive"):
-            if isinstance(getattr(self, name), str):
-                object.__setattr__(self, name, (getattr(self, name),))
+            value = getattr(self, name)
+            object.__setattr__(self, name, (value,) if isinstance(value, str | int) else tuple(value))
         if self.valid_range is not None:
             low, high = self.valid_range
             if math.isnan(low) or math.isnan(high) or not low < high:
                 raise OptionError(f"valid_range is the least value and the largest, not {low:g}, {high:g}")
+
+    @property
+    def description(self) -> dict[str, Any]:
+        """What differs from the defaults, as JSON values; an array goes by its name."""
+        said = {}
+        for option in fields(self):
+            value = getattr(self, option.name)
+            if isinstance(value, xr.DataArray) or value != option.default:
+                said[option.name] = _plain(value)
+        return said
 
     def source(self, source: SourceLike, band: int | None = None) -> Raster:
         """Open a source of one band."""
@@ -79,19 +94,43 @@ class Inputs:
 
     def guides(self, guide: GuideLike) -> Guides:
         """Open the guides with their masks and what is derived of them."""
-        rasters = open_guides(guide, guide_band=tuple(self.guide_band), guide_nodata=self.guide_nodata)
+        rasters = open_guides(guide, guide_band=self.guide_band, guide_nodata=self.guide_nodata)
         masks = () if self.guide_mask is None else (open_mask(self.guide_mask),)
         derived = tuple(Derivation.parse(text) for text in self.derive)
         return Guides(rasters, masks, self.mask_share, derived)
 
-    def pair(self, source: Raster, guide: GuideLike, scale: ScaleLike) -> Pair:
+    def pair(self, source: Raster, guide: GuideLike | Guides, scale: ScaleLike) -> Pair:
         """Bring an opened source and its guides together."""
         return Pair.of(
             source,
-            self.guides(guide),
+            guide if isinstance(guide, Guides) else self.guides(guide),
             scale,
             bounds=self.bounds,
             min_coverage=self.min_coverage,
             on=self.grid,
             valid_range=self.valid_range,
         )
+
+
+def grid_like(like: LikeLike, target_grid: GeoBox) -> GeoBox:
+    """Return the grid that a target shall be brought onto: a raster's, a GeoBox, or a resolution in the target's CRS.
+
+    Raises InputError and GridError for a raster that cannot be taken, OptionError for what is no resolution.
+    """
+    match like:
+        case GeoBox():
+            return like
+        case xr.DataArray():
+            return ArrayRaster.of(like, quantity=False).grid
+        case str() | PathLike():
+            return FileRaster.open(like, quantity=False).grid
+        case _:
+            return like_grid(target_grid, like)
+
+
+def _plain(value: object) -> Any:  # noqa: ANN401  (JSON values)
+    if isinstance(value, xr.DataArray):
+        return array_name(value)
+    if isinstance(value, PathLike):
+        return fspath(value)
+    return list(value) if isinstance(value, tuple) else value

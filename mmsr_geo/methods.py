@@ -217,6 +217,17 @@ def upsampler_of(
     return Upsampler.of(chosen, device, consistent=method.consistent, quality=quality)
 
 
+def samples_pixels(method: ModelSource) -> bool:
+    """Whether `for_pair` reads pixels from all over the raster."""
+    match method:
+        case OtherMethod():
+            return method.method.reads_samples
+        case SavedNet():
+            return not method.keep_statistics
+        case _:
+            return True
+
+
 def check_of(model: Model) -> GuideCheck:
     """Return what the model's fit found out about the guide; nothing where it is no net."""
     return model.check if isinstance(model, FittedNet) else GuideCheck()

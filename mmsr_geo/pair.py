@@ -19,6 +19,7 @@ from mmsr_geo.raster.grids import (
     covering_window,
     nearest_scale,
     refined,
+    warn_of_coarse_guide,
     window_grid,
 )
 from mmsr_geo.raster.pixels import Pixels
@@ -97,6 +98,7 @@ class Pair:
             grid = coarsened(guides.finest, chosen, covering_window(guides.finest, source.grid))
             part = covering_window(grid, wanted).intersection(Window.whole(grid.shape.yx))
             source = Warped(source, grid)
+        warn_of_coarse_guide(refined(source.grid, chosen), guides.finest)
         return cls(source, guides, chosen, part, valid_range)
 
     @cached_property

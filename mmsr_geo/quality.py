@@ -40,6 +40,14 @@ MEANINGS = {
     Flag.OUT_OF_RANGE: "source outside the valid range",
 }
 
+FLAG_ATTRS = {
+    "long_name": "what is to be known of each target pixel",
+    "flag_masks": np.array(list(Flag), np.uint8),
+    "flag_meanings": " ".join(flag.name.lower() for flag in Flag if flag.name),
+    "comment": "; ".join(f"{int(flag)}: {meaning}" for flag, meaning in MEANINGS.items()),
+}
+"""As the CF conventions (3.5) describe flags."""
+
 ValidRange = tuple[float, float]
 """The least and the largest value that the target can have, in the source's units."""
 GuideRange = tuple[tuple[float, float], ...]

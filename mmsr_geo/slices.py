@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from itertools import product
 from os import PathLike
 from typing import Any
@@ -11,9 +11,11 @@ import dask.array as da
 import numpy as np
 import rioxarray
 import xarray as xr
+from odc.geo.crs import CRS
 from odc.geo.geobox import GeoBox
 
 from mmsr_geo.errors import InputError
+from mmsr_geo.quality import FLAG_ATTRS
 from mmsr_geo.raster.files import FileRaster
 from mmsr_geo.raster.opening import open_source
 from mmsr_geo.raster.protocol import Raster
@@ -22,16 +24,23 @@ from mmsr_geo.raster.writing import output_nodata, with_nodata
 BAND_DIMS = ("band", "bands", "variable")
 """Names of the dim that holds a guide's bands; any other is matched with the source's."""
 _NODATA_ATTRS = ("_FillValue", "missing_value")
-_GAIN_ATTRS = {
-    "long_name": "share of the bicubic interpolation's error that the guide took away, one level down",
-    "units": "1",
+_FACTS = {
+    "guide_gain": {
+        "long_name": "share of the bicubic interpolation's error that the guide took away, one level down",
+        "units": "1",
+    },
+    "consistency_rmse": {
+        "long_name": "root mean square of the target, averaged back onto the source's grid, minus the source",
+    },
 }
 _STALE_ATTRS = ("STATISTICS_", "valid_range", "valid_min", "valid_max", "actual_range", "dtype")
 """Attributes that speak of the source's pixels, not of the target's."""
 
 
-def slices_of(source: str | PathLike[str] | xr.DataArray) -> tuple[xr.DataArray, list[tuple[xr.DataArray, Raster]]]:
-    """Open a source and take it apart into rasters of one band.
+def slices_of(
+    source: str | PathLike[str] | xr.DataArray, nodata: float | None = None
+) -> tuple[xr.DataArray, list[tuple[xr.DataArray, Raster]]]:
+    """Open a source and take it apart into rasters of one band; nodata: see `open_source`.
 
     Returns the array that the target shall look like, not loaded, and its (y, x) slices in the order of its other dims,
     each with the raster that reads it. Raises InputError and GridError as `open_source` does.
@@ -42,9 +51,9 @@ def slices_of(source: str | PathLike[str] | xr.DataArray) -> tuple[xr.DataArray,
         parts = [source.isel(dict(zip(dims, index, strict=True))) for index in indexes]
         if not parts:
             raise InputError(f"{source.name or 'the source'} has no slices: one of its dims is of no length")
-        return source, [(part, open_source(part)) for part in parts]
+        return source, [(part, open_source(part, nodata=nodata)) for part in parts]
     file = FileRaster.open(source)
-    rasters = [FileRaster.open(source, (index,)) for index in file.indexes]
+    rasters = [FileRaster.open(source, (index,), nodata=nodata) for index in file.indexes]
     opened = rioxarray.open_rasterio(source)
     if not isinstance(opened, xr.DataArray):
         raise InputError(f"{file.name} holds several rasters: name one of them")
@@ -89,11 +98,17 @@ def guide_for(guide: Any, part: xr.DataArray) -> Any:  # noqa: ANN401  (what ope
 
 
 def target_array(
-    source: xr.DataArray, targets: Sequence[da.Array], grid: GeoBox, guide_gains: Sequence[da.Array] | None = None
+    source: xr.DataArray,
+    targets: Sequence[da.Array],
+    grid: GeoBox,
+    facts: Mapping[str, Sequence[da.Array]] | None = None,
+    *,
+    source_nodata: float | None = None,
 ) -> xr.DataArray:
     """Put the slices' targets (H, W; NaN in holes) together as the source is: dims, coordinates, attrs, name, holes.
 
-    guide_gains: a 0-d array a slice; they become the coordinate `guide_gain`.
+    facts: by the name of the coordinate that they become, a 0-d array a slice. source_nodata: what stood for holes in
+    the source, declared or told.
     """
     dims = _extra_dims(source)
     y, x = source.rio.y_dim, source.rio.x_dim
@@ -108,28 +123,36 @@ def target_array(
         if key not in {*_NODATA_ATTRS, "grid_mapping"} and not str(key).startswith(_STALE_ATTRS)
     }
     masked = source.rio.encoded_nodata is not None
-    nodata = output_nodata(source.rio.encoded_nodata if masked else source.rio.nodata)
+    nodata = output_nodata(source_nodata)
     if not masked:
         data = data.map_blocks(with_nodata, nodata, dtype=np.float32, meta=np.empty((0,) * data.ndim, np.float32))
     target = xr.DataArray(data, dims=(*dims, y, x), coords=coords, attrs=attrs).rename(source.name)  # not dask's name
+    same_crs = source.rio.crs is not None and CRS(source.rio.crs) == grid.crs
     if grid.axis_aligned:
         axes = {y: grid.coordinates[grid.dimensions[0]], x: grid.coordinates[grid.dimensions[1]]}
         target = target.assign_coords(
             {
-                dim: (dim, axis.values, source.coords[dim].attrs if dim in source.coords else {})
+                dim: (dim, axis.values, source.coords[dim].attrs if same_crs and dim in source.coords else {})
                 for dim, axis in axes.items()
             }
         )
-    if guide_gains is not None:
-        gains = da.stack(guide_gains).reshape(shape) if dims else guide_gains[0]
-        target = target.assign_coords({"guide_gain": (dims, gains, _GAIN_ATTRS)})
+    for name, values in (facts or {}).items():
+        stacked = da.stack(values).reshape(shape) if dims else values[0]
+        target = target.assign_coords({name: (dims, stacked, _FACTS[name])})
     target = target.rio.set_spatial_dims(x_dim=x, y_dim=y)
     mapping = source.rio.grid_mapping
-    target = target.rio.write_crs(source.rio.crs, grid_mapping_name=mapping)
+    target = target.rio.write_crs(source.rio.crs if same_crs else str(grid.crs), grid_mapping_name=mapping)
     target = target.rio.write_transform(grid.affine, grid_mapping_name=mapping)
     target = target.rio.write_nodata(nodata, encoded=masked)
     arranged: xr.DataArray = target.transpose(*source.dims)
     return arranged
+
+
+def with_flags(target: xr.DataArray, flags: Sequence[da.Array]) -> xr.DataArray:
+    """Give a target its slices' flags (H, W; uint8) as the coordinate `qa`, with their meanings as CF names them."""
+    dims = _extra_dims(target)
+    data = da.stack(flags).reshape(*(target.sizes[dim] for dim in dims), *flags[0].shape) if dims else flags[0]
+    return target.assign_coords(qa=((*dims, target.rio.y_dim, target.rio.x_dim), data, FLAG_ATTRS))
 
 
 def _extra_dims(source: xr.DataArray) -> list[Hashable]:

@@ -105,6 +105,13 @@ def test_a_chunk_reads_what_it_needs_and_the_samples_from_files(
     sharp = mmsr_geo.upsample(tmp_path / "source.tif", SENTINEL_GUIDE, 4, tile_size=32, params=PARAMS)
     assert not files_read
     sharp[0:32, 224:256].compute()
+    looks = {  # for undeclared nodata: the source has 64 pixels a side, the guide is looked at in 4 x 4 places
+        (name, window)
+        for name, window in files_read
+        if window.shape == ((64, 64) if name == "source.tif" else (128, 128))
+    }
+    assert len([read for read in files_read if read in looks]) == len(looks) == 1 + 16
+    files_read[:] = [read for read in files_read if read not in looks]
     source = [window for name, window in files_read if name == "source.tif"]
     # Four samples of 8 x 8 source pixels, one a quarter of the raster, and the tile with its halo.
     tile = Window(0, 42, 22, 22)

@@ -76,10 +76,12 @@ class Warped(Made):
     grid: GeoBox
     coarse: Resampling = Resampling.cubic
     """How pixels that are not finer than the grid's are combined."""
+    fine: Resampling = Resampling.average
+    """How finer ones are."""
 
     def need(self, window: Window) -> Need:
         """Return what of the raster a window takes; nothing where it does not reach."""
-        warp = GridWarp(self.raster.grid, self.grid, self.coarse)
+        warp = GridWarp(self.raster.grid, self.grid, self.coarse, self.fine)
         native = warp.native_window(window)
         if not (native.height and native.width):
             return Need((), _Nothing(len(self.raster.bands), window.shape))

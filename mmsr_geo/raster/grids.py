@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import math
+import warnings
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
+from odc.geo import resxy_
 from odc.geo.geobox import GeoBox
 from pyproj import Geod
 from pyproj.exceptions import ProjError
 from shapely import Polygon, box
 
-from mmsr_geo.errors import GridError, GuideCoverageError
+from mmsr_geo.errors import GridError, GuideCoverageError, GuideWarning, OptionError
 from mmsr_geo.geometry import Scale, Window
 
 if TYPE_CHECKING:
@@ -22,6 +24,10 @@ if TYPE_CHECKING:
 
     Coordinates = NDArray[np.float64]
 
+COARSER = 1.05
+"""Guide pixels to a target pixel, below the inverse of which the guide is told to be coarser."""
+LARGEST_LIKE_PX = 10**11
+"""A grid of more pixels is a mistake in the unit, metres for degrees."""
 SNAP_PX = 1e-6
 """Nearer than this to a pixel's edge is on the edge: what a round trip through a file's text leaves."""
 _POINTS_PER_SIDE = 65
@@ -117,6 +123,35 @@ def check_pair(source_grid: GeoBox, guide_grid: GeoBox, min_coverage: float = 0.
             f"--bounds W,S,E,N or .rio.clip_box(...), or pass min_coverage={least:g}"
         )
         raise GuideCoverageError(msg)
+
+
+def warn_of_coarse_guide(target_grid: GeoBox, guide_grid: GeoBox) -> None:
+    """Say that a guide's pixels are larger than the target's: it can be used, but shows nothing that small."""
+    down, across = steps_across(target_grid, guide_grid)
+    if min(down, across) * COARSER < 1:
+        warnings.warn(
+            f"the guide's pixels ({_metres(guide_grid)}) are larger than the target's ({_metres(target_grid)}): the "
+            "target will hold no detail finer than the guide's; give a finer guide, or a smaller --scale (scale=)",
+            GuideWarning,
+            stacklevel=2,
+        )
+
+
+def like_grid(target_grid: GeoBox, resolution: float | tuple[float, float]) -> GeoBox:
+    """Return a grid in the target's CRS with pixels of a resolution (across, or down and across; the CRS's units).
+
+    Its edges lie on multiples of the resolution and it covers the target. Raises OptionError for what is no resolution.
+    """
+    down, across = resolution if isinstance(resolution, tuple) else (resolution, resolution)
+    if not all(math.isfinite(side) and side > 0 for side in (down, across)):
+        raise OptionError(f"like={resolution}: a resolution is above zero, in units of the source's CRS")
+    grid = GeoBox.from_bbox(target_grid.boundingbox, resolution=resxy_(across, -down), tight=False)
+    if grid.shape.y * grid.shape.x > LARGEST_LIKE_PX:
+        raise OptionError(
+            f"like={resolution} makes {grid.shape.y} x {grid.shape.x} pixels: a resolution is in units of the source's "
+            f"CRS, {_crs_name(target_grid)}"
+        )
+    return grid
 
 
 def bounds_window(grid: GeoBox, bounds: tuple[float, float, float, float]) -> Window:

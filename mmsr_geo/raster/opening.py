@@ -52,7 +52,7 @@ def open_source(
 def open_guides(
     guide: OneGuide | Sequence[OneGuide],
     *,
-    guide_band: Sequence[str | int] = (),
+    guide_band: Sequence[str | int] | str | int = (),
     guide_nodata: float | None = None,
 ) -> tuple[Raster, ...]:
     """Open one guide or several, each on a grid of its own; a Dataset's variables are its bands.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mmsr_geo.errors import NodataWarning
 from mmsr_geo.geometry import Window
 from mmsr_geo.raster.arrays import ArrayRaster
 from mmsr_geo.raster.composing import Made
@@ -70,8 +72,7 @@ def look_for_nodata(raster: Raster) -> Suspicion | None:
     Of a raster made of one other (masked, coarser, on another grid) that one is looked at. Nothing is read where the
     raster declares its holes: a nodata value, a mask band or alpha.
     """
-    while isinstance(raster, Made):
-        raster = raster.raster
+    raster = stored_raster(raster)
     if raster.declares_holes if isinstance(raster, FileRaster) else raster.nodata is not None:
         return None
     height, width = raster.grid.shape.yx
@@ -89,6 +90,26 @@ def look_for_nodata(raster: Raster) -> Suspicion | None:
         return None
     counts = [np.count_nonzero(look.values == np.float32(suspicion.value)) for look in looks]
     return replace(suspicion, value=_as_stored(raster, windows[int(np.argmax(counts))], suspicion.value))
+
+
+def stored_raster(raster: Raster) -> Raster:
+    """Return what a raster is made of where that is one other."""
+    while isinstance(raster, Made):
+        raster = raster.raster
+    return raster
+
+
+def warn_of_nodata(source: Raster, guides: Sequence[Raster], *, arrays: bool = True) -> None:
+    """Look for undeclared nodata in all of them and say what was found, a NodataWarning each.
+
+    arrays: whether in arrays too, whose windows may take long to compute.
+    """
+    for option, raster in [("source_nodata", source), *(("guide_nodata", guide) for guide in guides)]:
+        if not arrays and isinstance(stored_raster(raster), ArrayRaster):
+            continue
+        suspicion = look_for_nodata(raster)
+        if suspicion is not None:
+            warnings.warn(nodata_sentence(raster.name, suspicion, option), NodataWarning, stacklevel=2)
 
 
 def nodata_sentence(name: str, suspicion: Suspicion, option: str) -> str:

@@ -47,13 +47,15 @@ class GridWarp:
     """The grid they are brought onto."""
     coarse: Resampling = Resampling.cubic
     """How pixels that are not finer are combined; what is yes or no wants Resampling.nearest."""
+    fine: Resampling = Resampling.average
+    """How finer pixels are combined; bit flags want Resampling.nearest, here too."""
 
     @property
     def resampling(self) -> Resampling:
-        """How pixels are combined: Resampling.average, or `coarse`."""
+        """How pixels are combined: `fine`, or `coarse`."""
         down, across = self._native_steps
         averaged = max(down, across) > _FINER and min(down, across) * _FINER > 1
-        return Resampling.average if averaged else self.coarse
+        return self.fine if averaged else self.coarse
 
     def native_window(self, window: Window) -> Window:
         """Return the native pixels that a window of `grid` needs, kernel included.
