@@ -1,12 +1,18 @@
-"""What tests share: one torch thread, no deadline for Hypothesis, and a small net fitted once."""
+"""What tests share: one torch thread, no deadline for Hypothesis, a small net fitted once, and the command at hand."""
 
 from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 import torch
 from hypothesis import settings
 from scenes import scene
 
+from mmsr_geo import cli
 from mmsr_geo.geometry import Scale
 from mmsr_geo.network.fitted import FittedNet
 from mmsr_geo.network.fitting import FitParams, fit_samples
@@ -22,3 +28,31 @@ def fitted() -> FittedNet:
     scale = Scale(3, 3)
     params = FitParams(steps=12, patch_px=24, threads=1, first_stage=False)
     return fit_samples([scene(24, 24, scale)], scale, params, guide_bands=("red", "nir"), provenance={"source": "s"})
+
+
+Told = tuple[int, str, str]
+"""Exit status, stdout and stderr."""
+
+
+@pytest.fixture
+def here(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> Iterator[Callable[..., Told]]:
+    """Run the command in this process, in the test's folder: seconds quicker than in one of its own."""
+
+    def run(*arguments: object) -> Told:
+        monkeypatch.setattr(sys, "argv", ["mmsr-geo", *map(str, arguments)])
+        status = 0
+        try:
+            cli.main()
+        except SystemExit as left:
+            status = int(left.code or 0)
+        told = capsys.readouterr()
+        return status, told.out, told.err
+
+    before = signal.getsignal(signal.SIGTERM)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setenv("OMP_WAIT_POLICY", "passive")
+    yield run
+    signal.signal(signal.SIGTERM, before)

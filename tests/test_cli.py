@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,6 +17,7 @@ import pytest
 import rasterio
 from affine import Affine
 from click.testing import CliRunner
+from conftest import Told
 from PIL import Image
 from rasterio.rio.main import main_group
 from rasterio.warp import Resampling, calculate_default_transform, reproject
@@ -41,34 +42,6 @@ def command(*arguments: object, cwd: Path | None = None) -> subprocess.Completed
     words = [sys.executable, "-m", "mmsr_geo", *map(str, arguments)]
     environment = os.environ | {"COLUMNS": "200", "TERM": "dumb"}
     return subprocess.run(words, check=False, capture_output=True, text=True, cwd=cwd, timeout=120, env=environment)
-
-
-Told = tuple[int, str, str]
-"""Exit status, stdout and stderr."""
-
-
-@pytest.fixture
-def here(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> Iterator[Callable[..., Told]]:
-    """Run the command in this process, in the test's folder: seconds quicker than in one of its own."""
-
-    def run(*arguments: object) -> Told:
-        monkeypatch.setattr(sys, "argv", ["mmsr-geo", *map(str, arguments)])
-        status = 0
-        try:
-            cli.main()
-        except SystemExit as left:
-            status = int(left.code or 0)
-        told = capsys.readouterr()
-        return status, told.out, told.err
-
-    before = signal.getsignal(signal.SIGTERM)
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "200")
-    monkeypatch.setenv("OMP_WAIT_POLICY", "passive")
-    yield run
-    signal.signal(signal.SIGTERM, before)
 
 
 def events(told: str, kind: str) -> list[dict[str, Any]]:
