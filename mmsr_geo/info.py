@@ -14,6 +14,7 @@ from mmsr_geo.raster.coarsening import Coarsened
 from mmsr_geo.raster.grids import coverage, nearest_scale, refined, resolution_m, steps_across
 from mmsr_geo.raster.inspecting import RasterSummary, summary_of
 from mmsr_geo.raster.resolutions import coarsening
+from mmsr_geo.raster.suspecting import nodata_sentence
 
 SAFETENSORS_HEAD = b"{"
 """What stands after the eight bytes of a safetensors file's length."""
@@ -58,6 +59,9 @@ def _pair_text(source: RasterSummary, guide: RasterSummary, scale: int | tuple[i
     lines = [f"A pair: a source pixel is {across:.4g} x {down:.4g} guide pixels."]
     share = coverage(ours, theirs)
     lines.append(f"The guide covers {share:.1%} of the source.")
+    for summary, option in ((source, "source_nodata"), (guide, "guide_nodata")):
+        if summary.suspicion is not None:
+            lines.append(f"{nodata_sentence(summary.raster.path, summary.suspicion, option)}.")
     if source.suspected_m is not None:
         lines.append(_suspicion(source, guide, source.suspected_m))
     try:

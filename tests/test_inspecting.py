@@ -90,3 +90,13 @@ def test_the_file_is_read_at_full_resolution_where_it_is_valid(tmp_path: Path) -
 )
 def test_an_estimate_is_rounded_to_what_a_person_would_say(metres: float, told: float) -> None:
     assert rounded_resolution(metres) == told
+
+
+def test_undeclared_nodata_is_suspected_and_the_mend_named(info: Info, tmp_path: Path) -> None:
+    with rasterio.open(LANDSAT_TRUTH) as dataset:
+        values = dataset.read(1).astype("int16")
+    values[:30] = -9999
+    told = info(saved(tmp_path / "thermal.tif", values, 60.0), SENTINEL_GUIDE)
+    assert "none declared; suspected: -9999 stands on" in told
+    assert "pass --source-nodata -9999 (source_nodata=-9999) if they are holes." in told
+    assert "suspected: -9999" not in info(saved(tmp_path / "declared.tif", values, 60.0, nodata=-9999))

@@ -15,6 +15,7 @@ from mmsr_geo.raster.files import FileRaster
 from mmsr_geo.raster.grids import resolution_m
 from mmsr_geo.raster.resolutions import rounded_resolution
 from mmsr_geo.raster.spectrum import LEAST_PX, Oversampling, oversampling
+from mmsr_geo.raster.suspecting import Suspicion, look_for_nodata
 
 LOOKED_AT_PX = 1_000_000
 DETAIL_SIDE_PX = 512
@@ -35,6 +36,8 @@ class RasterSummary:
     """Least and largest valid value a band, of the pixels looked at; NaN where none is valid."""
     detail: tuple[Oversampling | None, ...]
     """What is suspected of the first bands."""
+    suspicion: Suspicion | None = None
+    """A value that looks like nodata that is not declared."""
 
     @property
     def suspected_m(self) -> float | None:
@@ -62,11 +65,16 @@ class RasterSummary:
             ("CRS", _crs_name(raster)),
             ("pixel", f"{own} ({across:.4g} x {down:.4g} m)"),
             ("west, south, east, north", ", ".join(f"{value:.10g}" for value in box.bbox)),
-            ("nodata", "none declared" if raster.nodata is None else f"{raster.nodata:g}"),
+            ("nodata", self._nodata_text()),
             ("valid", f"{self.valid_share:.1%}"),
             ("range", ranges + (", ..." if len(self.ranges) > 4 else "")),
             ("detail", self._detail_text()),
         ]
+
+    def _nodata_text(self) -> str:
+        if self.suspicion is not None:
+            return f"none declared; suspected: {self.suspicion}"
+        return "none declared" if self.raster.nodata is None else f"{self.raster.nodata:g}"
 
     def _detail_text(self) -> str:
         metres = self.suspected_m
@@ -98,7 +106,8 @@ def summary_of(path: str | PathLike[str]) -> RasterSummary:
     window = _telling_window(raster, valid)
     values = FileRaster.open(path, raster.indexes[:DETAIL_BANDS]).read(window).values
     detail = tuple(oversampling(band) for band in values)
-    return RasterSummary(raster, driver, resolution_m(raster.grid), float(valid.mean()), ranges, detail)
+    suspicion = look_for_nodata(raster)
+    return RasterSummary(raster, driver, resolution_m(raster.grid), float(valid.mean()), ranges, detail, suspicion)
 
 
 def _telling_window(raster: FileRaster, valid: NDArray[np.bool_]) -> Window:

@@ -52,6 +52,14 @@ class Suspicion:
     collar: bool = False
     """Whether it is suspected for lying along the border in all bands, not for being far from all others."""
 
+    def __str__(self) -> str:
+        """Return the value and why it is suspected."""
+        value, percent = _number(self.value), 100 * self.share
+        share = f"{percent:.0f} %" if percent >= 10 else f"{percent:.1f} %"
+        if self.collar:
+            return f"{value} stands in all bands at once on {share} of the pixels looked at, along the border"
+        return f"{value} stands on {share} of the pixels looked at, far from all others"
+
 
 def suspected_nodata(looks: Sequence[Look], dtype: np.dtype[Any]) -> Suspicion | None:
     """Return the value that looks like nodata, if one does; dtype: what the raster is stored in.
@@ -115,14 +123,8 @@ def warn_of_nodata(source: Raster, guides: Sequence[Raster], *, arrays: bool = T
 def nodata_sentence(name: str, suspicion: Suspicion, option: str) -> str:
     """Return what a person is told: option as Python has it, "source_nodata" or "guide_nodata"."""
     value = _number(suspicion.value)
-    percent = 100 * suspicion.share
-    share = f"{percent:.0f} %" if percent >= 10 else f"{percent:.1f} %"
-    if suspicion.collar:
-        what = f"{value} stands in all bands at once on {share} of the pixels looked at, along the border"
-    else:
-        what = f"{value} stands on {share} of the pixels looked at, far from all others"
     flag = option.replace("_", "-")
-    return f"{name}: {what}, and no nodata is declared: pass --{flag} {value} ({option}={value}) if they are holes"
+    return f"{name}: {suspicion}, and no nodata is declared: pass --{flag} {value} ({option}={value}) if they are holes"
 
 
 def _far_values(looks: Sequence[Look], dtype: np.dtype[Any]) -> Iterator[Suspicion]:
