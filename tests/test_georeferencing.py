@@ -14,9 +14,12 @@ import rioxarray
 import xarray as xr
 from affine import Affine
 from numpy.typing import NDArray
-from pyproj import CRS
+from pyproj import CRS, Transformer
 
 import mmsr_geo
+from mmsr_geo.geometry import Window
+from mmsr_geo.pair import Pair
+from mmsr_geo.raster.opening import open_guide, open_source
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -251,3 +254,48 @@ def test_an_array_lies_on_the_sources_grid_refined(odd: Odd, pair: tuple[Path, P
         assert np.abs((made.x.values - x[0]) / odd.transform.a * across).max() < CORNER_PX
         assert np.abs((made.y.values - y[:, 0]) / odd.transform.e * down).max() < CORNER_PX
     assert_content(odd, made.values)
+
+
+ACROSS = [  # a source and a guide of one place, whose longitudes are written apart
+    ("EPSG:4326", around(284.3, -17, 0.01), "EPSG:4326", around(-75.7, -17, 0.004, (50, 60))),
+    ("EPSG:4326", around(-75.7, -17, 0.01), "EPSG:4326", around(284.3, -17, 0.004, (50, 60))),
+    ("EPSG:4326", around(180.003, -17, 0.01), "EPSG:4326", around(-179.997, -17, 0.004, (50, 60))),
+    ("EPSG:32760", around(818_000, 8_117_000, 1000), "EPSG:4326", around(179.99, -17, 0.004, (60, 70))),
+    ("EPSG:32760", around(818_000, 8_117_000, 1000), "EPSG:4326", around(-180.01, -17, 0.004, (60, 70))),
+    ("EPSG:4326", around(179.99, -17, 0.01), "EPSG:32760", around(818_000, 8_117_000, 400, (60, 70))),
+    ("EPSG:4326", around(-180.01, -17, 0.01), "EPSG:32701", around(181_000, 8_117_000, 400, (60, 70))),
+    ("EPSG:3413", around(130, -210, 1000), "EPSG:3575", around(130, -210, 400, (60, 70))),
+]
+
+
+@pytest.mark.parametrize(("crs", "transform", "guide_crs", "guide_transform"), ACROSS)
+def test_a_guide_lies_where_it_is_though_its_longitudes_are_written_apart(
+    crs: str, transform: Affine, guide_crs: str, guide_transform: Affine, tmp_path: Path
+) -> None:
+    """The guide is a surface of the source's pixel coordinates, found through PROJ here and through GDAL there."""
+    surface = waves((15, 17))
+    to_source = Transformer.from_crs(guide_crs, crs, always_xy=True)
+
+    def by_guide(x: Floats, y: Floats) -> Floats:
+        east, north = (x, y) if guide_crs == crs else to_source.transform(x, y)
+        if crs == "EPSG:4326":
+            middle = transform.c + 8.5 * transform.a
+            east = east - 360 * np.round((east - middle) / 360)
+        return surface(*under(transform, east, north))
+
+    shape = (50, 60) if guide_transform.a == 0.004 and crs == guide_crs else (60, 70)
+    guide = write(tmp_path / "guide.tif", averaged(guide_transform, shape, by_guide), guide_crs, guide_transform)
+    blank = np.arange(15 * 17, dtype=np.float32).reshape(15, 17)
+    source = write(tmp_path / "source.tif", blank, crs, transform)
+    pair = Pair.of(open_source(source), open_guide(guide), 3)
+    seen = pair.guide.read(Window(0, 0, 45, 51))
+    assert seen.valid.mean() > 0.97
+    col, row = lattice(45, 51, 0.5)
+    inner = np.s_[6:-6, 6:-6]
+    moved = shift_px(
+        seen.values[0].astype(np.float64)[inner].ravel(),
+        col[inner].ravel(),
+        row[inner].ravel(),
+        lambda c, r: surface(c / 3, r / 3),
+    )
+    assert max(map(abs, moved)) < CONTENT_PX

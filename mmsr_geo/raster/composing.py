@@ -13,7 +13,7 @@ from odc.geo.geobox import GeoBox
 from rasterio.enums import Resampling
 
 from mmsr_geo.geometry import Window
-from mmsr_geo.raster.grids import resolution_m
+from mmsr_geo.raster.grids import near, resolution_m
 from mmsr_geo.raster.pixels import Pixels
 from mmsr_geo.raster.protocol import BandTags, Make, Need, Raster
 from mmsr_geo.raster.warping import GridWarp
@@ -81,7 +81,7 @@ class Warped(Made):
 
     def need(self, window: Window) -> Need:
         """Return what of the raster a window takes; nothing where it does not reach."""
-        warp = GridWarp(self.raster.grid, self.grid, self.coarse, self.fine)
+        warp = GridWarp(near(self.raster.grid, self.grid), self.grid, self.coarse, self.fine)
         native = warp.native_window(window)
         if not (native.height and native.width):
             return Need((), _Nothing(len(self.raster.bands), window.shape))

@@ -46,9 +46,10 @@ def window_grid(grid: GeoBox, window: Window) -> GeoBox:
 def pixel_coordinates(grid: GeoBox, other: GeoBox, x: ArrayLike, y: ArrayLike) -> Coordinates:
     """Carry points from one grid's pixel coordinates (column, row; a pixel's centre at .5) to the other's.
 
-    x, y: (n,). Returns (2, n); not finite where a point has no place in the other's CRS.
-    Raises GridError where no transformation between the two CRSs is known.
+    x, y: (n,). Returns (2, n); not finite where a point has no place in the other's CRS. A place's longitude is taken
+    where the other's are: 181 degrees are -179. Raises GridError where no transformation between the two CRSs is known.
     """
+    other = near(other, grid)
     east, north = _world(grid, np.asarray(x, np.float64), np.asarray(y, np.float64))
     if grid.crs != other.crs:
         if grid.crs is None or other.crs is None:
@@ -59,7 +60,26 @@ def pixel_coordinates(grid: GeoBox, other: GeoBox, x: ArrayLike, y: ArrayLike) -
         except ProjError as error:
             msg = f"no way from {_crs_name(grid)} to {_crs_name(other)} is known ({error}): warp one raster first"
             raise GridError(msg) from error
+        if circle := circle_of(other):
+            middle, _ = _middle(other)
+            east = east - circle * np.round((east - middle) / circle)
     return np.stack(_pixels(other, east, north))
+
+
+def circle_of(grid: GeoBox) -> float:
+    """Return what a full circle of longitude measures in a grid's coordinates; 0 where they are no angles."""
+    if grid.crs is None or not grid.crs.geographic:
+        return 0.0
+    return 2 * math.pi / float(grid.crs.proj.axis_info[0].unit_conversion_factor)
+
+
+def near(grid: GeoBox, other: GeoBox) -> GeoBox:
+    """Return a grid in degrees turned by whole circles to where the other's longitudes are; any other as it is."""
+    circle = circle_of(grid)
+    if not circle or grid.crs != other.crs:
+        return grid
+    turns = round((_middle(other)[0] - _middle(grid)[0]) / circle)
+    return GeoBox(grid.shape, grid.affine.translation(turns * circle, 0) * grid.affine, grid.crs) if turns else grid
 
 
 def steps_across(grid: GeoBox, other: GeoBox) -> tuple[float, float]:
@@ -217,6 +237,11 @@ def resolution_m(grid: GeoBox) -> tuple[float, float]:
         east, north = grid.crs.transformer_to_crs(crs.geodetic_crs)(east, north)
     _, _, lengths = geod.inv(east[::2], north[::2], east[1::2], north[1::2])
     return float(lengths[0]), float(lengths[1])
+
+
+def _middle(grid: GeoBox) -> tuple[float, float]:
+    x, y = grid.affine * (grid.shape.x / 2, grid.shape.y / 2)
+    return float(x), float(y)
 
 
 def _world(grid: GeoBox, cols: Coordinates, rows: Coordinates) -> tuple[Coordinates, Coordinates]:
