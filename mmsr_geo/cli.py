@@ -17,6 +17,7 @@ from mmsr_geo._version import __version__
 from mmsr_geo.errors import MmsrError, MmsrWarning, OptionError
 
 if TYPE_CHECKING:
+    from mmsr_geo.jobs.local import Outcome
     from mmsr_geo.network.checking import GuideCheck
     from mmsr_geo.progress import Display
 
@@ -286,6 +287,7 @@ def upsample(  # noqa: PLR0913  (one an option)
             tiles=outcome.tiles,
             seconds=round(outcome.seconds, 1),
             qa=None if outcome.qa is None else str(outcome.qa),
+            flag_shares={str(flag.name).lower(): round(share, 6) for flag, share in outcome.flag_shares.items()},
             consistency_rmse=list(outcome.consistency_rmse) or None,
         )
     if progress_kind == "rich":
@@ -296,6 +298,8 @@ def upsample(  # noqa: PLR0913  (one an option)
             for number, check in enumerate(outcome.checks, start=1):
                 band = f"Band {number}: " if len(outcome.checks) > 1 else ""
                 click.echo(f"{band}{_sentence(check)}")
+        if said := _flagged(outcome):
+            click.echo(said)
         if outcome.consistency_rmse:
             missed = ", ".join(f"{each:.4g}" for each in outcome.consistency_rmse)
             click.echo(f"On the grid of --like its averages over the source's pixels are off by {missed} (RMSE).")
@@ -476,6 +480,15 @@ class _shown:  # noqa: N801  (reads as a function)
 
 def _one_or(values: tuple[str, ...]) -> str | tuple[str, ...]:
     return values[0] if len(values) == 1 else values
+
+
+def _flagged(outcome: Outcome) -> str:
+    """Say how much of the target is something else than the model's word, each flag's share from 0.05 % on."""
+    from mmsr_geo.quality import MEANINGS  # noqa: PLC0415  (torch and GDAL, only when asked for)
+
+    said = [f"{share:.1%} {MEANINGS[flag]}" for flag, share in outcome.flag_shares.items() if share >= 0.0005]
+    where = f"Flags in {outcome.qa}" if outcome.qa is not None else "Of its pixels"
+    return f"{where}: {'; '.join(said) or 'none set'}." if said or outcome.qa is not None else ""
 
 
 def _named(guide: str | tuple[str, ...]) -> str:

@@ -156,6 +156,18 @@ def test_what_a_mask_hides_is_a_hole_in_the_source_and_interpolated_in_the_guide
     )
     assert (status, told) == (0, "")
     target, qa = read("out.tif")[0], read("qa.tif")[0]
+    shares = {flag: float((qa & flag > 0).mean()) for flag in mmsr_geo.Flag}
+    outcome = mmsr_geo.upsample_to_file(
+        source,
+        SENTINEL_GUIDE,
+        tmp_path / "again.tif",
+        net=net,
+        source_mask=f"{mask}:2",
+        guide_mask=scl,
+        if_unhelpful="warn",
+        tile_size=40,
+    )
+    assert outcome.flag_shares == pytest.approx(shares)
     hidden = CROP.source.values.copy()
     hidden[20:, :4] = hidden[:1, 25:] = np.nan
     consistent(target, hidden)
@@ -355,16 +367,15 @@ def oversampled(truth: Values, transform: Affine) -> xr.DataArray:
 
 def test_a_resampled_source_is_better_averaged_to_what_its_sensor_saw() -> None:
     guide = sentinel_guide().rio.write_crs(32618)
-    truth = guide.sel(band=4).values.astype(np.float32)[:510, :510]
+    truth = guide.sel(band=3).values.astype(np.float32)[:360, :360]
     source = oversampled(truth, guide.rio.transform())
-    params = mmsr_geo.FitParams(steps=60, patch_px=96, threads=1)
-    optical = guide.sel(band=[1, 2, 3])
+    params = mmsr_geo.FitParams(steps=150, patch_px=72, threads=1)
+    optical = guide.sel(band=[1, 2, 4])
     errors = []
     for resolution in (None, "landsat-tirs"):
         sharp = mmsr_geo.upsample(source, optical, source_resolution=resolution, params=params, if_unhelpful="warn")
         assert sharp.rio.resolution() == pytest.approx((10, -10))
-        height, width = (min(a, b) for a, b in zip(sharp.shape, truth.shape, strict=True))
-        missed = (sharp.values[:height, :width] - truth[:height, :width])[30:-30, 30:-30]
-        errors.append(float(np.sqrt(np.nanmean(missed.astype(np.float64) ** 2))))
+        missed = (sharp.values[:360, :360] - truth)[30:-30, 30:-30]
+        errors.append(float(np.sqrt(np.mean(missed.astype(np.float64) ** 2))))
     as_delivered, averaged = errors
-    assert averaged < 0.97 * as_delivered
+    assert averaged < 0.98 * as_delivered  # benchmarks/source_resolution.py has the figures of whole fits

@@ -69,6 +69,8 @@ class Outcome:
     tiles: int
     seconds: float
     qa: Path | None = None
+    flag_shares: Mapping[Flag, float] = field(default_factory=dict)
+    """How much of the target's pixels has each flag, 0..1; of all bands, before any other grid."""
     consistency_rmse: tuple[float, ...] = ()
     """Of each band brought onto another grid (`like`): how far it is from the source when averaged back."""
 
@@ -104,6 +106,7 @@ def write_target(  # noqa: PLR0913  (what a job is made of)
     models: list[Model] = []
     checks: list[GuideCheck] = []
     missed: tuple[float, ...] = ()
+    flagged = dict.fromkeys(Flag, 0)
     with ExitStack() as stack:
         files = _Files.begun(stack, output, grid, pairs)
         drafts = files if output.like is None else _Files.drafted(stack, files, first.target_grid, len(pairs))
@@ -124,6 +127,8 @@ def write_target(  # noqa: PLR0913  (what a job is made of)
             for tile, made in run.targets():
                 place = tile.core.relative_to(pair.part).refined(pair.scale)
                 drafts.target.store(place, made.values[np.newaxis], bands=(number,))
+                for flag in Flag:
+                    flagged[flag] += int(np.count_nonzero(made.qa & flag))
                 if drafts.flags is not None:
                     drafts.flags.write(place, made.qa[np.newaxis], bands=(number,))
             models.append(model)
@@ -144,6 +149,7 @@ def write_target(  # noqa: PLR0913  (what a job is made of)
         len(tiling) * len(pairs),
         time.monotonic() - started,
         output.qa,
+        {flag: count / (math.prod(first.target_grid.shape.yx) * len(pairs)) for flag, count in flagged.items()},
         missed,
     )
 
