@@ -26,7 +26,7 @@ from mmsr_geo.errors import (
 )
 
 if TYPE_CHECKING:
-    from mmsr_geo.api import evaluate, fit, load, upsample, upsample_to_file
+    from mmsr_geo.api import evaluate, fit, load, plan, upsample, upsample_to_file
     from mmsr_geo.geometry import Scale
     from mmsr_geo.network.checking import GuideCheck
     from mmsr_geo.network.fitted import FittedNet
@@ -55,6 +55,7 @@ __all__ = [
     "evaluate",
     "fit",
     "load",
+    "plan",
     "upsample",
     "upsample_to_file",
 ]
@@ -68,6 +69,7 @@ _HOMES = {
     "evaluate": "mmsr_geo.api",
     "fit": "mmsr_geo.api",
     "load": "mmsr_geo.api",
+    "plan": "mmsr_geo.api",
     "upsample": "mmsr_geo.api",
     "upsample_to_file": "mmsr_geo.api",
 }

@@ -33,6 +33,7 @@ from mmsr_geo.methods import IfUnhelpful, ModelSource, OtherMethod, SavedNet, Sc
 from mmsr_geo.network.fitted import FittedNet
 from mmsr_geo.network.fitting import FitParams, Progress, no_progress
 from mmsr_geo.pair import MIN_COVERAGE, Pair
+from mmsr_geo.planning import Plan, measured
 from mmsr_geo.raster.opening import open_source
 from mmsr_geo.raster.storing import Storage, parse_creation_options
 from mmsr_geo.raster.suspecting import warn_of_nodata
@@ -349,10 +350,10 @@ def evaluate(  # noqa: PLR0913  (the same names as the command's options)
     )
     opened = inputs.pair(inputs.source(source, band), guide, scale)
     warn_of_nodata(opened.source, opened.guides.rasters)
-    trial = wald_trial(opened) if truth is None else truth_trial(opened, open_source(truth))
+    trial = wald_trial(opened) if truth is None else truth_trial(opened, open_source(truth, truth=True))
     methods = [methods] if isinstance(methods, str) else methods
     if not methods:
-        raise OptionError(f"no methods to evaluate: name some, such as {','.join(EVALUATED)}")
+        raise OptionError(f"no methods to evaluate: name some with --methods (methods=), such as {','.join(EVALUATED)}")
     chosen = {
         name: evaluated_method(name, params, if_unhelpful, seed=seed, device=device) for name in dict.fromkeys(methods)
     }
@@ -366,7 +367,7 @@ def evaluate(  # noqa: PLR0913  (the same names as the command's options)
         inputs={
             "source": opened.source.name,
             "guide": opened.guide.name,
-            "truth": None if truth is None else open_source(truth).name,
+            "truth": None if truth is None else open_source(truth, truth=True).name,
             "compared": list(trial.truth.shape),
             "source_window": None if part is None else [part.row, part.col, part.height, part.width],
         },
@@ -379,6 +380,64 @@ def evaluate(  # noqa: PLR0913  (the same names as the command's options)
         },
         progress=progress,
     )
+
+
+def plan(  # noqa: PLR0913  (the same names as the command's options)
+    source: SourceLike,
+    guide: GuideLike,
+    scale: ScaleLike = None,
+    *,
+    method: str = "mmsr",
+    fit: Fit = "scene",
+    net: FittedNet | str | PathLike[str] | None = None,
+    params: FitParams | None = None,
+    if_unhelpful: IfUnhelpful = "bicubic",
+    bounds: Bounds | None = None,
+    source_resolution: float | str | None = None,
+    grid: OnGrid = "source",
+    guide_band: Sequence[str | int] | str | int = (),
+    derive: Sequence[str] | str = (),
+    source_mask: MaskLike | None = None,
+    guide_mask: MaskLike | None = None,
+    mask_share: float = 0.5,
+    source_nodata: float | None = None,
+    guide_nodata: float | None = None,
+    valid_range: tuple[float, float] | None = None,
+    qa: bool = False,
+    dtype: str = "float32",
+    tile_size: int | None = None,
+    device: str = "auto",
+    seed: int = 0,
+    keep_statistics: bool = False,
+    min_coverage: float = MIN_COVERAGE,
+    timed: bool = True,
+) -> Plan:
+    """Return what `upsample_to_file` with these arguments would do and take; reads metadata only.
+
+    timed: run the method on pixels made up, for some seconds, and say what it would take here.
+    Raises what `upsample` raises at the call.
+    """
+    inputs = Inputs(
+        bounds=bounds,
+        min_coverage=min_coverage,
+        source_resolution=source_resolution,
+        grid=grid,
+        guide_band=guide_band,
+        derive=derive,
+        source_mask=source_mask,
+        guide_mask=guide_mask,
+        mask_share=mask_share,
+        source_nodata=source_nodata,
+        guide_nodata=guide_nodata,
+        valid_range=valid_range,
+    )
+    storage = Storage(dtype)
+    work = method_for(method, fit, net, params, if_unhelpful, seed=seed, device=device, keep_statistics=keep_statistics)
+    job = _job(source, guide, _scale(scale, work), inputs)
+    first = job.pairs[0]
+    threads = (params or FitParams()).fixed_threads
+    speed = measured(first, work, device=device, threads=threads) if timed else None
+    return Plan(first, work, _tiling(first, work, tile_size, at_once=1), storage.dtype, len(job.pairs), qa, speed)
 
 
 def load(path: str | PathLike[str]) -> FittedNet:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import sys
@@ -49,7 +50,7 @@ class _Scale(click.ParamType[Any]):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:  # noqa: ANN401  (click's own, or JSON values)
         """Return an int or a pair."""
         parts = str(value).lower().replace(",", "x").split("x")
-        if len(parts) > 2 or not all(part.strip().isdigit() for part in parts):
+        if len(parts) > 2 or not all(part.strip().isdecimal() for part in parts):
             self.fail(f"{value!r} is no scale: give a whole number such as 4, or 2x1 (down x across)", param, ctx)
         numbers = tuple(int(part) for part in parts)
         return numbers[0] if len(numbers) == 1 else numbers
@@ -175,6 +176,36 @@ _fitting = _options(
     click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N."),
     click.option("--seed", type=int, default=0, show_default=True, help="Of every random choice."),
 )
+_choosing = _options(
+    click.option(
+        "--method",
+        default="mmsr",
+        show_default=True,
+        help="mmsr, nearest, bilinear, bicubic, guided-filter or p2p; +consistency after another's name makes its "
+        "result average to the source, as mmsr's does.",
+    ),
+    click.option(
+        "--fit",
+        "fit",
+        type=click.Choice(["scene", "adapt", "tile", "published"]),
+        default="scene",
+        show_default=True,
+        help="One net for all tiles; that net adapted to each tile; a net for each tile; the original's whole-raster "
+        "fit.",
+    ),
+    click.option(
+        "--if-unhelpful",
+        type=click.Choice(["bicubic", "warn", "error"]),
+        default="bicubic",
+        show_default=True,
+        help="What to do where the guide turns out not to help: give the interpolation, warn only, or stop.",
+    ),
+    click.option("--net", metavar="FILE", help="Use a saved net instead of a scene fit."),
+    click.option("--keep-statistics", is_flag=True, help="Use the saved net's statistics, not this pair's."),
+    click.option(
+        "--tile-size", type=int, help="A tile's side in target pixels; chosen from the free memory if left out."
+    ),
+)
 _output = _options(
     click.option("--overwrite", is_flag=True, help="Replace an output that exists."),
     click.option(
@@ -218,32 +249,8 @@ def cli() -> None:
     metavar="KEY=VALUE",
     help="A creation option of GDAL's COG driver, as in COMPRESS=ZSTD.",
 )
-@click.option(
-    "--method",
-    default="mmsr",
-    show_default=True,
-    help="mmsr, nearest, bilinear, bicubic, guided-filter or p2p; +consistency after another's name makes its result "
-    "average to the source, as mmsr's does.",
-)
-@click.option(
-    "--fit",
-    "fit",
-    type=click.Choice(["scene", "adapt", "tile", "published"]),
-    default="scene",
-    show_default=True,
-    help="One net for all tiles; that net adapted to each tile; a net for each tile; the original's whole-raster fit.",
-)
-@click.option(
-    "--if-unhelpful",
-    type=click.Choice(["bicubic", "warn", "error"]),
-    default="bicubic",
-    show_default=True,
-    help="What to do where the guide turns out not to help: give the interpolation, warn only, or stop.",
-)
-@click.option("--net", metavar="FILE", help="Use a saved net instead of a scene fit.")
-@click.option("--keep-statistics", is_flag=True, help="Use the saved net's statistics, not this pair's.")
+@_choosing
 @click.option("--save-net", metavar="FILE", help="Save the net that was fitted.")
-@click.option("--tile-size", type=int, help="A tile's side in target pixels; chosen from the free memory if left out.")
 @_fitting
 @_output
 def upsample(  # noqa: PLR0913  (one an option)
@@ -264,7 +271,7 @@ def upsample(  # noqa: PLR0913  (one an option)
         from mmsr_geo import api  # noqa: PLC0415  (torch and GDAL, only when asked for)
 
         if save_net is not None:
-            _check_save_net(save_net, net, options, overwrite=overwrite)
+            _check_save_net(save_net, net, options, {"-o": output, "--qa": options["qa"]}, overwrite=overwrite)
         outcome = api.upsample_to_file(
             source,
             guide,
@@ -335,6 +342,35 @@ def fit(  # noqa: PLR0913  (the same names as the command's options)
     if progress_kind == "rich":
         click.echo(f"{output}: net {net.digest}, scale {net.scale}, guide bands {', '.join(net.guide_bands)}")
         click.echo(_sentence(check))
+
+
+@cli.command()
+@_pair
+@_choosing
+@click.option("--qa", is_flag=True, help="Count in a file of flags.")
+@click.option("--dtype", default="float32", show_default=True, help="What would be stored.")
+@click.option("--timed/--not-timed", default=True, show_default=True, help="Time the method here, for some seconds.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+@_fitting
+def plan(
+    source: str,
+    guide: str | tuple[str, ...],
+    steps: int | None,
+    threads: int | None,
+    *,
+    as_json: bool,
+    **options: Any,  # noqa: ANN401  (click's own, or JSON values)
+) -> None:
+    """Say what upsample would do and take, before anything runs: tiles, memory, disk, time."""
+    with _shown("none", "plan", source=source, guide=_named(guide)):
+        from mmsr_geo import api  # noqa: PLC0415  (torch and GDAL, only when asked for)
+        from mmsr_geo.info import show_plan  # noqa: PLC0415  (torch and GDAL, only when asked for)
+
+        made = api.plan(source, guide, params=_params(steps, threads), **options)
+    if as_json:
+        click.echo(json.dumps(made.as_dict()))
+    else:
+        show_plan(made)
 
 
 @cli.command()
@@ -505,11 +541,18 @@ def _params(steps: int | None, threads: int | None) -> Any:  # noqa: ANN401  (Fi
     return FitParams(threads=threads) if steps is None else FitParams(steps=steps, threads=threads)
 
 
-def _check_save_net(save_net: str, net: str | None, options: dict[str, Any], *, overwrite: bool) -> None:
+def _check_save_net(
+    save_net: str, net: str | None, options: dict[str, Any], others: dict[str, str | None], *, overwrite: bool
+) -> None:
     from mmsr_geo.raster.writing import check_output  # noqa: PLC0415  (torch and GDAL, only when asked for)
 
     if net is not None:
         raise OptionError("--save-net goes with a fit: leave out --net, or copy its file")
     if options["method"] != "mmsr" or options["fit"] == "tile":
         raise OptionError("--save-net saves a scene's net: leave it out, or --method and --fit")
+    for name, other in others.items():
+        if other is not None and Path(other).absolute() == Path(save_net).absolute():
+            raise OptionError(
+                f"{save_net} cannot hold both the net and what {name} writes: give --save-net another name"
+            )
     check_output(save_net, overwrite=overwrite)

@@ -24,10 +24,13 @@ class Scale:
     def __post_init__(self) -> None:
         """Refuse what is not a refinement."""
         if min(self.y, self.x) < 1 or max(self.y, self.x) < 2:
-            msg = f"a scale of {self} refines nothing: give a whole number of 2 or more, as in scale=4"
+            msg = f"a scale of {self} refines nothing: give a whole number of 2 or more, as in --scale 4 (scale=4)"
             raise GridError(msg)
         if max(self.y, self.x) > LARGEST_SCALE:
-            msg = f"a scale of {self} is beyond {LARGEST_SCALE}: average the guide first, or pass a smaller scale"
+            msg = (
+                f"a scale of {self} is beyond {LARGEST_SCALE}: average the guide first, or pass a smaller --scale "
+                "(scale=)"
+            )
             raise GridError(msg)
 
     @classmethod
@@ -38,7 +41,9 @@ class Scale:
         pair = scale if isinstance(scale, tuple | list) else (scale, scale)
         if len(pair) == 2 and all(isinstance(step, Integral) and not isinstance(step, bool) for step in pair):
             return cls(int(pair[0]), int(pair[1]))
-        msg = f"a scale is a whole number or a pair (down, across) of them, not {scale!r}"
+        msg = (
+            f"a scale is a whole number or a pair (down, across) of them, as in scale=4 or scale=(2, 1), not {scale!r}"
+        )
         raise OptionError(msg)
 
     @property
@@ -160,8 +165,20 @@ class Tiling:
     @property
     def halo_share(self) -> float:
         """How much more is computed than written: 0.4 means 40 % on top."""
-        computed = sum(tile.read.height * tile.read.width for tile in self)
+        rows, columns = self.chunks
+        computed = _read(rows, self.part.row, self.halo.y, self.within.row, self.within.height) * _read(
+            columns, self.part.col, self.halo.x, self.within.col, self.within.width
+        )
         return computed / (self.part.height * self.part.width) - 1
+
+
+def _read(lengths: tuple[int, ...], start: int, halo: int, first: int, length: int) -> int:
+    """Return what tiles of these lengths read along one axis, halos cut at the border."""
+    total = 0
+    for each in lengths:
+        total += min(start + each + halo, first + length) - max(start - halo, first)
+        start += each
+    return total
 
 
 def _chunks(length: int, size: int) -> tuple[int, ...]:

@@ -1,4 +1,4 @@
-"""`mmsr-geo info`: rasters, nets and pairs as tables for a person; computes nothing."""
+"""`mmsr-geo info` and `plan`: rasters, nets, pairs and plans as tables for a person; computes nothing."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from rich.table import Table
 from mmsr_geo.errors import GridError
 from mmsr_geo.geometry import Scale
 from mmsr_geo.network.fitted import FittedNet
+from mmsr_geo.planning import Plan
 from mmsr_geo.raster.coarsening import Coarsened
 from mmsr_geo.raster.grids import coverage, nearest_scale, refined, resolution_m, steps_across
 from mmsr_geo.raster.inspecting import RasterSummary, summary_of
@@ -33,6 +34,14 @@ def show_files(files: Sequence[str], scale: int | tuple[int, int] | None) -> Non
         console.print(_raster_table(rasters))
     if len(rasters) == 2:
         console.print(_pair_text(rasters[0], rasters[1], scale))
+
+
+def show_plan(plan: Plan) -> None:
+    """Print what a job would do and take."""
+    table = Table(show_header=False)
+    for row in plan.rows():
+        table.add_row(*row)
+    Console().print(table)
 
 
 def _looks_like_net(file: str) -> bool:

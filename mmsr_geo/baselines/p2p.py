@@ -52,6 +52,11 @@ class P2P:
         """A pixel's own colour and place are all that a prediction depends on."""
         return Halo(0, 0)
 
+    @staticmethod
+    def px_a_step(scale: Scale, source_px: int) -> int:
+        """Return the target pixels that a step takes, of a raster of so many source pixels."""
+        return min(BATCH, source_px) * scale.area
+
     def fit(self, samples: Sequence[Sample], job: FitJob) -> FittedP2P:
         """Fit to block means: Adam on the L1 distance, in shuffled passes over the source pixels of all samples.
 
@@ -74,8 +79,9 @@ class P2P:
                 loss.backward()
                 optimiser.step()
         job.progress("fit", self.steps, self.steps)
+        pixel_steps = self.steps * self.px_a_step(job.scale, len(blocks.source))
         fitted = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
-        return FittedP2P(job.scale, job.shape_yx, statistics, fitted)
+        return FittedP2P(job.scale, job.shape_yx, statistics, fitted, pixel_steps)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -87,6 +93,8 @@ class FittedP2P:
     """The whole raster, in source pixels: what places are counted in."""
     statistics: Statistics
     weights: dict[str, Tensor] = field(repr=False)
+    pixel_steps: int = 0
+    """Target pixels times steps of the fit."""
     reach: ClassVar[Halo] = Halo(0, 0)
     uses_guide: ClassVar[bool] = True
 

@@ -134,7 +134,8 @@ def fit_samples(  # noqa: PLR0913  (what is known of a fit, all of it recorded i
         height, width = samples[0].guide_valid.shape
         raise OptionError(
             f"the published fit takes the whole raster at every step, and this one was too large to be read whole "
-            f"({len(samples)} parts of {height} x {width} target pixels were): give bounds, or fit tile by tile"
+            f"({len(samples)} parts of {height} x {width} target pixels were): "
+            "give --bounds (bounds=), or choose --fit tile (fit='tile')"
         )
     with torch_threads(params.fixed_threads):
         layers = [_Layers.of(sample, statistics, scale, device, features=params.guide_features) for sample in samples]
@@ -159,6 +160,28 @@ def fit_samples(  # noqa: PLR0913  (what is known of a fit, all of it recorded i
         guide_range=guide_range(samples, statistics),
         provenance=(provenance or {}) | {"fit": record},
     )
+
+
+def expected_pixel_steps(params: FitParams, shape_yx: tuple[int, int], scale: Scale) -> tuple[int, int]:
+    """Return the pixels times steps of a fit to a raster of so many source pixels, or to samples of it.
+
+    At least and at most: what the first stage finds out about the guide decides how many steps follow.
+    """
+    steps = params.steps or STEPS
+    patch = params.patch_px or max(side * factor for side, factor in zip(shape_yx, (scale.y, scale.x), strict=True))
+    fine = below = 1
+    for side, factor in zip(shape_yx, (scale.y, scale.x), strict=True):
+        fine *= min(max(1, patch // factor), side) * factor
+        below *= max(min(patch, side) // factor, 1) * factor
+    fine, below = fine * params.batch, below * params.batch
+    plain, after = steps * fine, steps * below + -(-steps // AFTER_FIRST_STAGE) * fine
+    if params.first_stage is False or min(s // f for s, f in zip(shape_yx, (scale.y, scale.x), strict=True)) < 1:
+        return plain, plain
+    if params.first_stage:
+        return after, after
+    if min(s // f for s, f in zip(shape_yx, (scale.y, scale.x), strict=True)) < SMALLEST_CHECKED_PX:
+        return plain, plain
+    return min(after, steps * below + plain), max(after, steps * below + plain)
 
 
 def adapt_net(  # noqa: PLR0913  (a net, what it is to learn, and how)

@@ -1,0 +1,314 @@
+"""What a job takes, told before it runs: grids, tiles, memory, disk and time; reads metadata, times made-up pixels."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from mmsr_geo.baselines.job import FitJob
+from mmsr_geo.baselines.p2p import P2P
+from mmsr_geo.geometry import Halo, Scale, Tile, Tiling, Window
+from mmsr_geo.memory import BASE_BYTES, BYTES_PER_SAMPLED_VALUE, bytes_per_target_px
+from mmsr_geo.methods import ModelSource, OtherMethod, SavedNet, SceneFit
+from mmsr_geo.model import Model
+from mmsr_geo.network.fitting import FitParams, expected_pixel_steps, fit_samples, torch_threads
+from mmsr_geo.network.samples import Sample
+from mmsr_geo.pair import SAMPLED_TARGET_PX, Pair
+from mmsr_geo.raster.grids import resolution_m
+from mmsr_geo.raster.pixels import Pixels
+from mmsr_geo.tilewise import TileFit
+from mmsr_geo.upsampling import Upsampler, resolve_device, sample_of
+
+GPU_FLOPS = 1e13
+"""What a GPU is assumed to sustain, where none was timed: a sixth of an H100's float32 peak."""
+FLOPS_PER_PX = 0.53e6
+"""Of a prediction with 64 channels: docs/performance.md. A step of a fit takes three times as much a pixel."""
+STEP_TO_PREDICTION = 3
+CALIBRATION_S = 2.0
+_CALIBRATED_PX = 192
+_P2P_STEPS = 64
+_COG_EXTRA = 4 / 3
+"""Overviews add a third."""
+
+
+@dataclass(frozen=True, slots=True)
+class Speed:
+    """What a machine does, in seconds of its clock."""
+
+    device: str
+    threads: int
+    fit_s_per_px_step: float
+    """A pixel times a step of the fit; 0 where there is nothing to fit by steps."""
+    predict_s_per_px: float
+    """A target pixel, halo counted; without reading and writing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A job, before it runs."""
+
+    pair: Pair
+    method: ModelSource
+    tiling: Tiling
+    dtype: str = "float32"
+    bands: int = 1
+    """Slices of the source: each has a fit and targets of its own."""
+    qa: bool = False
+    speed: Speed | None = None
+
+    @property
+    def halo(self) -> Halo:
+        """What a tile reads around itself, in target pixels."""
+        halo, scale = self.tiling.halo, self.pair.scale
+        return Halo(halo.y * scale.y, halo.x * scale.x)
+
+    @property
+    def target_px(self) -> int:
+        """Pixels of the target, all bands."""
+        part = self.pair.part
+        return part.height * part.width * self.pair.scale.area * self.bands
+
+    @property
+    def predicted_px(self) -> int:
+        """Pixels that are computed for them, halos counted."""
+        return round(self.target_px * (1 + self.tiling.halo_share))
+
+    @property
+    def fit_pixel_steps(self) -> tuple[int, int]:
+        """Pixels times steps of the fits, at least and at most: what the guide is worth decides."""
+        least, most = _pixel_steps(self.method, self.pair, self.tiling)
+        return least * self.bands, most * self.bands
+
+    @property
+    def memory_bytes(self) -> int:
+        """A worker's peak: the largest tile, or the fit's samples, on top of what the libraries take."""
+        height, width = (
+            min(core + 2 * halo, whole) * factor
+            for core, halo, whole, factor in zip(
+                self.tiling.tile_yx,
+                (self.tiling.halo.y, self.tiling.halo.x),
+                self.tiling.within.shape,
+                (self.pair.scale.y, self.pair.scale.x),
+                strict=True,
+            )
+        )
+        network, guide_bands = not isinstance(self.method, OtherMethod), len(self.pair.guide.bands)
+        tile = height * width * bytes_per_target_px(guide_bands, network=network)
+        sampled = min(self.target_px // self.bands, SAMPLED_TARGET_PX) if self.fit_pixel_steps[1] else 0
+        return BASE_BYTES + max(tile, sampled * guide_bands * BYTES_PER_SAMPLED_VALUE)
+
+    @property
+    def disk_bytes(self) -> int:
+        """What is on the disk at most at one time: the draft, the finished file, what waits for blending.
+
+        The finished file is compressed, so it is smaller.
+        """
+        value, flags = np.dtype(self.dtype).itemsize, int(self.qa)
+        files = self.target_px * (value + flags) * (1 + _COG_EXTRA)
+        waiting = self.predicted_px * 5 // self.bands if isinstance(self.method, TileFit) else 0
+        return int(files) + waiting
+
+    @property
+    def fit_seconds(self) -> tuple[float, float] | None:
+        """The fits, at least and at most, on this machine; None where it was not timed."""
+        if self.speed is None:
+            return None
+        least, most = (steps * self.speed.fit_s_per_px_step for steps in self.fit_pixel_steps)
+        return least, most
+
+    @property
+    def predict_seconds(self) -> float | None:
+        """The tiles, on this machine, one after another; without reading and writing; None where it was not timed."""
+        return None if self.speed is None else self.predicted_px * self.speed.predict_s_per_px
+
+    @property
+    def gpu_hours(self) -> float:
+        """On one GPU, at most: of the arithmetic at GPU_FLOPS, an assumption, or as timed on the GPU there is."""
+        if isinstance(self.method, OtherMethod):
+            return 0.0
+        if self.speed is not None and self.speed.device != "cpu" and self.fit_seconds and self.predict_seconds:
+            return (self.fit_seconds[1] + self.predict_seconds) / 3600
+        flops = FLOPS_PER_PX * (self.predicted_px + STEP_TO_PREDICTION * self.fit_pixel_steps[1])
+        return flops / GPU_FLOPS / 3600
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return all of it as JSON values."""
+        grid, scale = self.pair.target_grid, self.pair.scale
+        rows, columns = self.tiling.chunks
+        return {
+            "source": self.pair.source.name,
+            "guide": self.pair.guide.name,
+            "guide_bands": list(self.pair.guide.bands),
+            "scale": [scale.y, scale.x],
+            "crs": f"EPSG:{grid.crs.epsg}" if grid.crs is not None and grid.crs.epsg else str(grid.crs),
+            "source_shape": list(self.pair.part.shape),
+            "target_shape": list(grid.shape.yx),
+            "target_resolution_m": list(resolution_m(grid)),
+            "bands": self.bands,
+            "method": self.method.description,
+            "tiles": len(self.tiling) * self.bands,
+            "tile_rows": len(rows),
+            "tile_columns": len(columns),
+            "tile_px": [self.tiling.tile_yx[0] * scale.y, self.tiling.tile_yx[1] * scale.x],
+            "halo_px": [self.halo.y, self.halo.x],
+            "halo_share": self.tiling.halo_share,
+            "target_px": self.target_px,
+            "predicted_px": self.predicted_px,
+            "fit_pixel_steps": list(self.fit_pixel_steps),
+            "memory_bytes_per_worker": self.memory_bytes,
+            "disk_bytes": self.disk_bytes,
+            "device": None if self.speed is None else self.speed.device,
+            "threads": None if self.speed is None else self.speed.threads,
+            "fit_seconds": None if self.fit_seconds is None else [round(each, 1) for each in self.fit_seconds],
+            "predict_seconds": None if self.predict_seconds is None else round(self.predict_seconds, 1),
+            "gpu_hours_at_most": self.gpu_hours,
+        }
+
+    def rows(self) -> list[tuple[str, str]]:
+        """Return (what, value) for a person."""
+        grid, scale = self.pair.target_grid, self.pair.scale
+        down, across = resolution_m(grid)
+        tile_y, tile_x = (
+            sizes[0] * factor for sizes, factor in zip(self.tiling.chunks, (scale.y, scale.x), strict=True)
+        )
+        several = f", {self.bands} bands" if self.bands > 1 else ""
+        rows = [
+            ("source", f"{self.pair.part.width} x {self.pair.part.height} px of {self.pair.source.name}{several}"),
+            ("guide", f"{self.pair.guide.name}, {len(self.pair.guide.bands)} bands"),
+            ("target", f"{grid.shape.x} x {grid.shape.y} px of {across:.4g} x {down:.4g} m, scale {scale}"),
+            ("tiles", f"{len(self.tiling) * self.bands} of {tile_x} x {tile_y} px"),
+            ("halo", f"{self.halo.x} x {self.halo.y} px around each, {self.tiling.halo_share:.0%} more to compute"),
+            ("memory a worker", _size(self.memory_bytes)),
+            ("disk", f"{_size(self.disk_bytes)} at most, while it is written"),
+        ]
+        least, most = self.fit_pixel_steps
+        if most:
+            work = f"{least / 1e6:.1f}" if least == most else f"{least / 1e6:.1f} to {most / 1e6:.1f}"
+            rows.append(("work of the fit", f"{work} million pixels x steps"))
+        if self.speed is not None and self.fit_seconds is not None and self.predict_seconds is not None:
+            first, last = (_duration(each) for each in self.fit_seconds)
+            fit = first if first == last else f"{first} to {last}"
+            where = f"{self.speed.device}, {self.speed.threads} thread{'s'[: self.speed.threads > 1]}"
+            rows.append((f"time here ({where})", f"fit {fit}, predict {_duration(self.predict_seconds)}"))
+        if self.gpu_hours:
+            timed = self.speed is not None and self.speed.device != "cpu"
+            how = "as timed here" if timed else f"at {GPU_FLOPS / 1e12:.0f} TFLOP/s, assumed"
+            rows.append(("GPU-hours", f"{self.gpu_hours:.2g} at most ({how})"))
+        return rows
+
+
+def measured(pair: Pair, method: ModelSource, *, device: str = "auto", threads: int = 1) -> Speed:
+    """Time a method on pixels made up, of the pair's scale and guide bands, for some CALIBRATION_S seconds."""
+    where, scale = resolve_device(device), pair.scale
+    threads = 1 if isinstance(method, TileFit) else threads
+    made = _made(scale, len(pair.guide.bands))
+    with torch_threads(threads):
+        model, fit_s = _timed_fit(method, made, scale, threads, where)
+        upsampler = Upsampler.of(model, device, consistent=method.consistent)
+        whole = Window.whole(tuple(made.source.shape))  # type: ignore[arg-type]  # of two dims
+        tile, source = Tile(0, whole, whole), made.source.numpy()[np.newaxis]
+        pixels = Pixels(source, made.source_valid.numpy()), Pixels(made.guide.numpy(), made.guide_valid.numpy())
+        predict_s = _seconds(lambda: upsampler.upsample(tile, *pixels)) / made.guide_valid.numel()
+    return Speed(where.type, threads, fit_s, predict_s)
+
+
+def _timed_fit(
+    method: ModelSource, made: Sample, scale: Scale, threads: int, device: torch.device
+) -> tuple[Model, float]:
+    """Return a model like the method's, and the seconds that a pixel and step of its fit take."""
+    scene = method.scene or SceneFit(method.params) if isinstance(method, TileFit) else method
+    if isinstance(scene, OtherMethod):
+        job = FitJob(scale, tuple(made.source.shape), device, 0, threads)  # type: ignore[arg-type]  # of two dims
+        if not isinstance(scene.method, P2P):
+            return scene.method.fit([made], job), 0.0
+        took = []
+        for steps in (8, 8 + _P2P_STEPS):  # what comes before the steps is in both
+            began = time.perf_counter()
+            model = P2P(steps).fit([made], job)
+            took.append(time.perf_counter() - began)
+        more = _P2P_STEPS * P2P.px_a_step(scale, made.source.numel())
+        return model, max(took[1] - took[0], 0.0) / more
+    params = scene.params if isinstance(scene, SceneFit) else FitParams()
+    bands = tuple(map(str, range(len(made.guide))))
+
+    def fit(steps: int) -> Model:
+        few = replace(params, steps=steps, first_stage=False, threads=threads)
+        return fit_samples([made], scale, few, guide_bands=bands, device=device)
+
+    if isinstance(scene, SavedNet) and not isinstance(method, TileFit):
+        return scene.net, 0.0
+    fit(1)
+    began = time.perf_counter()
+    model = fit(4)
+    side = min(params.patch_px or _CALIBRATED_PX, *made.guide_valid.shape)
+    taken = (side // scale.y * scale.y) * (side // scale.x * scale.x) * params.batch * 4
+    return model, (time.perf_counter() - began) / taken
+
+
+def _seconds(work: Callable[[], object]) -> float:
+    """Return the seconds that work takes, the best of as many times as half of CALIBRATION_S holds, one at least."""
+    work()
+    best, until = float("inf"), time.perf_counter() + CALIBRATION_S / 2
+    while True:
+        began = time.perf_counter()
+        work()
+        now = time.perf_counter()
+        best = min(best, now - began)
+        if now >= until:
+            return best
+
+
+def _made(scale: Scale, guide_bands: int) -> Sample:
+    rng = np.random.default_rng(0)
+    height, width = (max(2, _CALIBRATED_PX // factor) for factor in (scale.y, scale.x))
+    source = Pixels.masked(rng.random((1, height, width), np.float32))
+    guide = Pixels.masked(rng.random((guide_bands, height * scale.y, width * scale.x), np.float32))
+    return sample_of(source, guide)
+
+
+def _pixel_steps(method: ModelSource, pair: Pair, tiling: Tiling) -> tuple[int, int]:
+    match method:
+        case OtherMethod():
+            steps = method.method.steps if isinstance(method.method, P2P) else 0
+            each = P2P.px_a_step(pair.scale, pair.part.height * pair.part.width)
+            return steps * each, steps * each
+        case SavedNet():
+            return 0, 0
+        case SceneFit():
+            return expected_pixel_steps(method.params, _sampled(pair), pair.scale)
+        case TileFit():
+            shape = tiling.tile_yx
+            if method.scene is None:
+                least, most = expected_pixel_steps(method.params, shape, pair.scale)
+                return least * len(tiling), most * len(tiling)
+            least, most = _pixel_steps(method.scene, pair, tiling)
+            few = replace(method.params, steps=method.params.adapt_steps, first_stage=False)
+            more, _ = expected_pixel_steps(few, shape, pair.scale)
+            return least + more * len(tiling), most + more * len(tiling)
+    raise TypeError(type(method))
+
+
+def _sampled(pair: Pair) -> tuple[int, int]:
+    """Return the shape of a sample that a fit sees, in source pixels."""
+    return next(pair.sample_sites(pair.part))[0].shape
+
+
+def _size(count: float) -> str:
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.3g} {unit}"
+        count /= 1000
+    return f"{count:.3g} TB"
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h" if seconds < 360_000 else f"{seconds / 86400:.0f} days"
