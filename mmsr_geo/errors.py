@@ -6,6 +6,10 @@ from __future__ import annotations
 class MmsrError(Exception):
     """Something the user can mend; the message is one line that says what is wrong and what to do."""
 
+    def __init__(self, message: str = "") -> None:
+        """Keep to one line: a path or a name may hold line breaks."""
+        super().__init__(" ".join(message.splitlines()))
+
 
 class InputError(MmsrError):
     """A raster that cannot be opened, or is not of a kind that can be sharpened or guide."""

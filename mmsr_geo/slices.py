@@ -17,6 +17,7 @@ from odc.geo.geobox import GeoBox
 from mmsr_geo.errors import InputError
 from mmsr_geo.quality import FLAG_ATTRS
 from mmsr_geo.raster.files import FileRaster
+from mmsr_geo.raster.arrays import array_name, spatial_dims
 from mmsr_geo.raster.opening import open_source
 from mmsr_geo.raster.protocol import Raster
 from mmsr_geo.raster.writing import output_nodata, with_nodata
@@ -47,8 +48,12 @@ def slices_of(
     """
     if isinstance(source, xr.DataArray):
         dims = _extra_dims(source)
+        y, x = spatial_dims(source, array_name(source))
         indexes = product(*(range(source.sizes[dim]) for dim in dims))
-        parts = [source.isel(dict(zip(dims, index, strict=True))) for index in indexes]
+        # A selection forgets which dims were set to be the spatial ones.
+        parts = [
+            source.isel(dict(zip(dims, index, strict=True))).rio.set_spatial_dims(x_dim=x, y_dim=y) for index in indexes
+        ]
         if not parts:
             raise InputError(f"{source.name or 'the source'} has no slices: one of its dims is of no length")
         return source, [(part, open_source(part, nodata=nodata)) for part in parts]

@@ -28,6 +28,8 @@ from mmsr_geo.network.samples import Sample
 from mmsr_geo.quality import Quality, ValidRange, within_range
 from mmsr_geo.raster.pixels import Pixels
 
+_LARGEST = torch.finfo(torch.float32).max
+"""Beside values near it an interpolation swings beyond what a target can hold."""
 FEATHER_PX = 2
 """Half of the target pixels over which a prediction fades into the interpolation beside a hole in the guide: as many as
 leave no edge to be seen; more cost detail (docs/decisions/007-feathering.md)."""
@@ -207,8 +209,12 @@ def finish(  # noqa: PLR0913  (a prediction, and all that is asked of the target
     if consistent:
         prediction = make_consistent(prediction, source, valid, scale)
     target = prediction[core.refined(scale).slices].double()
+    if valid_range is None and bool((target.abs() > _LARGEST).any()):
+        valid_range = -_LARGEST, _LARGEST
     if consistent and valid_range is not None:
         target = within_range(target, source[core.slices], valid[core.slices], scale, valid_range)
+    elif valid_range is not None:
+        target = target.clamp(*valid_range)
     return target.masked_fill(~nearest(valid[core.slices], scale), torch.nan)
 
 

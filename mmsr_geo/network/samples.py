@@ -15,6 +15,8 @@ from mmsr_geo.network.degradation import fill_holes
 
 TAIL = 0.01
 """Share of the values cut at each end before a mean and a deviation are taken."""
+FARTHEST = 1e4
+"""Spreads from the centre, beyond which the network is not shown how far a value lies."""
 LARGEST_STATISTICS_SAMPLE = 4_000_000
 """Values that a quantile is taken of at most; beyond, every n-th."""
 
@@ -82,7 +84,7 @@ class Statistics:
         """Take the mean and the deviation of the valid values, the outer 1 % at each end cut to the quantile.
 
         Raises PixelError when no valid source pixel, or no valid guide pixel, is in the samples. A band without
-        variation gets a spread of 1.
+        variation gets a spread of 1, or of its own value where that is smaller.
         """
         source = torch.cat([sample.source[sample.source_valid] for sample in samples])
         guide = torch.cat([sample.guide[:, sample.guide_valid] for sample in samples], dim=1)
@@ -95,19 +97,23 @@ class Statistics:
         return cls(source_centre, source_spread, centres, spreads)
 
     def normalise_source(self, source: Tensor, valid: Tensor) -> Tensor:
-        """(h, w) in the raster's units → (h, w) float32 in the network's, holes filled from beside them."""
+        """(h, w) in the raster's units → (h, w) float32 in the network's, holes filled from beside them.
+
+        What lies farther out than FARTHEST is shown there: squares of 1e30 would leave nothing finite to learn from.
+        """
         centred = torch.where(valid, self.centred_source(source), torch.zeros((), dtype=torch.float64))
-        return fill_holes(centred.float(), valid)
+        return fill_holes(centred.clamp(-FARTHEST, FARTHEST).float(), valid)
 
     def centred_source(self, source: Tensor) -> Tensor:
         """(h, w) in the raster's units → (h, w) float64 in the network's: exact, for the consistency."""
         return (source.double() - self.source_centre) / self.source_spread
 
     def normalise_guide(self, guide: Tensor, valid: Tensor) -> Tensor:
-        """(C, H, W) in the raster's units → (C, H, W) float32 in the network's, 0 in holes."""
+        """(C, H, W) in the raster's units → (C, H, W) float32 in the network's, FARTHEST out at most, 0 in holes."""
         centre = torch.tensor(self.guide_centre, device=guide.device)[:, None, None]
         spread = torch.tensor(self.guide_spread, device=guide.device)[:, None, None]
-        return torch.where(valid, (guide - centre) / spread, torch.zeros((), device=guide.device))
+        shown = ((guide - centre) / spread).clamp(-FARTHEST, FARTHEST)
+        return torch.where(valid, shown, torch.zeros((), device=guide.device))
 
 
 def guide_range(samples: Sequence[Sample], statistics: Statistics) -> tuple[tuple[float, float], ...]:
@@ -127,5 +133,7 @@ def _centre_and_spread(values: Tensor) -> tuple[float, float]:
     cut = values.clamp(low, high)
     spread = float(cut.std(correction=0)) or float(values.std(correction=0))
     centre = float(cut.mean())
-    smallest = max(abs(centre), 1.0) * torch.finfo(torch.float32).eps
-    return centre, spread if spread > smallest else 1.0
+    info = torch.finfo(torch.float32)
+    if spread > max(abs(centre) * info.eps, info.tiny):
+        return centre, spread
+    return centre, min(abs(centre), 1.0) if abs(centre) > info.tiny else 1.0

@@ -12,7 +12,7 @@ import rioxarray
 import xarray as xr
 from odc.geo.geobox import GeoBox
 
-from mmsr_geo.errors import GridError, InputError
+from mmsr_geo.errors import GridError, InputError, MmsrError
 from mmsr_geo.raster.kinds import classes, refuse_dtype
 from mmsr_geo.raster.naming import places_of
 from mmsr_geo.raster.pixels import Pixels, with_holes
@@ -66,7 +66,7 @@ class ArrayRaster:
         Raises InputError for other dims or what is no picture of a quantity, GridError for what is not georeferenced.
         """
         name = array_name(array)
-        y, x = _spatial_dims(array, name)
+        y, x = spatial_dims(array, name)
         extra = [dim for dim in array.dims if dim not in (y, x)]
         if len(extra) > 1 or (extra and extra[0] not in BAND_DIMS):
             msg = f"{name} has the dims {', '.join(map(str, array.dims))}: select one of each but y, x and band (.isel)"
@@ -176,8 +176,18 @@ class ArrayRaster:
             with worker_client() as client:
                 values = client.compute(part, sync=True)
         else:
-            values = part.compute(scheduler="synchronous")
+            values = self._computed(part, window)
         return np.asarray(values)
+
+    def _computed(self, part: da.Array, window: Window) -> NDArray[Any]:
+        try:
+            return np.asarray(part.compute(scheduler="synchronous"))
+        except (MmsrError, MemoryError):
+            raise
+        except Exception as error:  # whatever the array is made of
+            told = str(error) or type(error).__name__
+            msg = f"{self.name} failed to be computed at row {window.row}, column {window.col}: {told}"
+            raise InputError(f"{msg}; mend what it is computed from") from error
 
     def __dask_tokenize__(self) -> object:
         """Identify the array by dask's name for it, and its place."""
@@ -197,7 +207,8 @@ def _refuse_array(array: xr.DataArray, name: str, *, quantity: bool) -> None:
         raise classes(name)
 
 
-def _spatial_dims(array: xr.DataArray, name: str) -> tuple[Hashable, Hashable]:
+def spatial_dims(array: xr.DataArray, name: str) -> tuple[Hashable, Hashable]:
+    """Return the dims that run down and across; GridError, with the array's `name`, where that is not known."""
     try:
         return array.rio.y_dim, array.rio.x_dim
     except rioxarray.exceptions.RioXarrayError as error:

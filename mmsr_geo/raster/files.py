@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 import warnings
 from dataclasses import dataclass, field
 from os import PathLike, fspath
@@ -17,6 +18,7 @@ from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.windows import Window as RasterioWindow
 
 from mmsr_geo.errors import GridError, InputError
+from mmsr_geo.raster.grids import check_transform
 from mmsr_geo.raster.kinds import classes, refuse_dtype
 from mmsr_geo.raster.naming import places_of
 from mmsr_geo.raster.pixels import Pixels, with_holes
@@ -77,20 +79,17 @@ class FileRaster:
                 msg = f"{path} holds no bands{hint or ': give a raster'}"
                 raise InputError(msg)
             indexes = _chosen(path, dataset, bands)
-            for i in indexes:
-                _refuse_band(path, dataset, i, quantity=quantity)
+            _refuse_bands(path, dataset, indexes, quantity=quantity)
             at, flags = [i - 1 for i in indexes], dataset.mask_flag_enums
-            alphas = [i for i in dataset.indexes if dataset.colorinterp[i - 1] == ColorInterp.alpha]
+            dtypes, declared = dataset.dtypes, dataset.nodatavals
+            alphas = [i for i, meaning in enumerate(dataset.colorinterp, start=1) if meaning == ColorInterp.alpha]
             return cls(
                 path=path,
                 indexes=indexes,
                 grid=_file_grid(path, dataset),
-                dtype=np.result_type(*(np.dtype(dataset.dtypes[i]) for i in at)),
-                nodatavals=tuple(dataset.nodatavals[i] if nodata is None else float(nodata) for i in at),
-                band_tags=tuple(
-                    BandTags(dataset.descriptions[i], dataset.units[i] or None, dataset.scales[i], dataset.offsets[i])
-                    for i in at
-                ),
+                dtype=np.result_type(*{np.dtype(dtypes[i]) for i in at}),
+                nodatavals=tuple(declared[i] if nodata is None else float(nodata) for i in at),
+                band_tags=_tags(dataset, at),
                 stamp=_stamp(path),
                 mask_bands=any(flag in (MaskFlags.per_dataset, MaskFlags.alpha) for i in at for flag in flags[i]),
                 alpha=next((i for i in alphas if MaskFlags.alpha not in flags[at[0]]), None),
@@ -151,6 +150,8 @@ class FileRaster:
 
 
 def _opened(path: str) -> rasterio.DatasetReader:
+    if _waits(path):
+        raise InputError(f"{path} is a pipe or a device, and a raster is read in any order: save it to a file first")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", NotGeoreferencedWarning)  # refused with a mend of our own
         try:
@@ -162,11 +163,17 @@ def _opened(path: str) -> rasterio.DatasetReader:
 
 def _chosen(path: str, dataset: rasterio.DatasetReader, wanted: Sequence[int | str] | None) -> tuple[int, ...]:
     """Return the numbers of the bands wanted."""
-    data = [i for i in dataset.indexes if dataset.colorinterp[i - 1] != ColorInterp.alpha]
+    data = [i for i, meaning in enumerate(dataset.colorinterp, start=1) if meaning != ColorInterp.alpha]
     if wanted is None:
         return tuple(data)
     names = [dataset.descriptions[i - 1] or str(i) for i in data]
     return tuple(data[place] for place in places_of(path, wanted, names, data))
+
+
+def _tags(dataset: rasterio.DatasetReader, at: Sequence[int]) -> tuple[BandTags, ...]:
+    # Each of these asks all bands of the file: for each of 300 bands that would take seconds.
+    rows = list(zip(dataset.descriptions, dataset.units, dataset.scales, dataset.offsets, strict=True))
+    return tuple(BandTags(description, unit or None, *numbers) for description, unit, *numbers in (rows[i] for i in at))
 
 
 def _reason(path: str, error: Exception) -> str:
@@ -187,21 +194,35 @@ def _file_grid(path: str, dataset: rasterio.DatasetReader) -> GeoBox:
             raise GridError(msg)
         msg = f"{path} is not georeferenced: give it a geotransform, as gdal_translate -a_ullr does"
         raise GridError(msg)
+    check_transform(dataset.transform, path)
     if dataset.crs is None:
         msg = f"{path} has no CRS: assign the one it is in, as gdal_edit.py -a_srs EPSG:... does"
         raise GridError(msg)
     return GeoBox((dataset.height, dataset.width), dataset.transform, dataset.crs)
 
 
-def _refuse_band(path: str, dataset: rasterio.DatasetReader, index: int, *, quantity: bool) -> None:
-    refuse_dtype(path, dataset.dtypes[index - 1], quantity=quantity)
-    if not quantity:
-        return
-    if dataset.colorinterp[index - 1] == ColorInterp.palette:
-        msg = f"{path} has a colour table: give the quantity itself, or expand it to RGB (gdal_translate -expand rgb)"
-        raise InputError(msg)
-    if dataset.tags(index).get("LAYER_TYPE", dataset.tags().get("LAYER_TYPE", "")).lower() == "thematic":
-        raise classes(path)
+def _refuse_bands(path: str, dataset: rasterio.DatasetReader, indexes: Sequence[int], *, quantity: bool) -> None:
+    dtypes, meanings, layer = dataset.dtypes, dataset.colorinterp, dataset.tags().get("LAYER_TYPE", "")
+    for index in indexes:
+        refuse_dtype(path, dtypes[index - 1], quantity=quantity)
+        if not quantity:
+            continue
+        if meanings[index - 1] == ColorInterp.palette:
+            msg = (
+                f"{path} has a colour table: give the quantity itself, or expand it to RGB (gdal_translate -expand rgb)"
+            )
+            raise InputError(msg)
+        if dataset.tags(index).get("LAYER_TYPE", layer).lower() == "thematic":
+            raise classes(path)
+
+
+def _waits(path: str) -> bool:
+    """Whether it is a pipe or a device, of which a mere opening may never end."""
+    try:
+        kind = Path(path).stat().st_mode
+    except (OSError, ValueError):
+        return False
+    return not (stat.S_ISREG(kind) or stat.S_ISDIR(kind) or stat.S_ISBLK(kind))
 
 
 def _stamp(path: str) -> tuple[int, int] | None:

@@ -20,6 +20,7 @@ from mmsr_geo.geometry import Scale, Window
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from affine import Affine
     from numpy.typing import ArrayLike, NDArray
 
     Coordinates = NDArray[np.float64]
@@ -36,6 +37,17 @@ _POINTS_PER_SIDE = 65
 def refined(grid: GeoBox, scale: Scale) -> GeoBox:
     """Return the target grid: each pixel cut into scale.y x scale.x; CRS, origin, rotation and orientation stay."""
     return grid.zoom_to((grid.shape.y * scale.y, grid.shape.x * scale.x))
+
+
+def check_transform(transform: Affine, name: str) -> None:
+    """Refuse a transform by which pixels have no size or no place (GridError)."""
+    numbers = transform[:6]
+    if not all(map(math.isfinite, numbers)) or transform.is_degenerate:
+        msg = (
+            f"{name} has the transform {_listed(numbers)}, by which its pixels have no size or no place: give it a "
+            "real one, as gdal_edit.py -a_ullr or .rio.write_transform(...) does"
+        )
+        raise GridError(msg)
 
 
 def window_grid(grid: GeoBox, window: Window) -> GeoBox:
@@ -62,7 +74,8 @@ def pixel_coordinates(grid: GeoBox, other: GeoBox, x: ArrayLike, y: ArrayLike) -
             raise GridError(msg) from error
         if circle := circle_of(other):
             middle, _ = _middle(other)
-            east = east - circle * np.round((east - middle) / circle)
+            with np.errstate(invalid="ignore"):  # points without a place are infinite
+                east = east - circle * np.round((east - middle) / circle)
     return np.stack(_pixels(other, east, north))
 
 
@@ -101,7 +114,11 @@ def nearest_scale(source_grid: GeoBox, guide_grid: GeoBox) -> Scale:
     """
     ratios = steps_across(source_grid, guide_grid)
     if not all(map(math.isfinite, ratios)):
-        raise _no_overlap(source_grid, guide_grid)
+        msg = (
+            f"the scale cannot be told: the source's centre has no place in the guide's CRS, {_crs_name(guide_grid)}; "
+            "give it yourself, as in --scale 4 (scale=4), or warp the guide first"
+        )
+        raise GridError(msg)
     # A half measured through a transform falls short by rounding: it counts as the half that it is.
     y, x = (max(1, math.floor(ratio + 0.5 + SNAP_PX)) for ratio in ratios)
     if max(y, x) < 2:

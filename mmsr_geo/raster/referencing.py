@@ -10,7 +10,7 @@ from affine import Affine
 from odc.geo.geobox import GeoBox
 
 from mmsr_geo.errors import GridError
-from mmsr_geo.raster.grids import SNAP_PX
+from mmsr_geo.raster.grids import SNAP_PX, check_transform
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     Points = NDArray[np.float64]
 
 _UNEVEN_PX = 0.01
-"""Coordinates of float32, or rounded by a person, stray from even steps by less."""
+"""Coordinates rounded by a person stray from even steps by less."""
+_ROUNDED_PX = 0.1
+"""And so do those of float32: degrees 75 from zero by 0.03 of an arc second."""
 
 
 def array_grid(array: xr.DataArray, name: str) -> GeoBox:
@@ -44,6 +46,7 @@ def array_grid(array: xr.DataArray, name: str) -> GeoBox:
             raise GridError(msg)
         msg = f"{name} is not georeferenced: give it x and y coordinates, or a transform with .rio.write_transform(...)"
         raise GridError(msg)
+    check_transform(transform, name)
     if array.rio.crs is None:
         msg = f"{name} has no CRS: assign the one it is in with .rio.write_crs(...)"
         raise GridError(msg)
@@ -62,6 +65,7 @@ def _stored_transform(text: object) -> Affine | None:
 def _transform_of_coordinates(array: xr.DataArray, stored: Affine | None, name: str) -> Affine | None:
     """The transform that the coordinates of pixel centres say, put on the stored one where they agree."""
     dims = array.rio.y_dim, array.rio.x_dim
+    _refuse_no_numbers(array, dims, name)
     edges = _edge_centres(array, *dims)
     if edges is None:
         return None
@@ -83,10 +87,21 @@ def _transform_of_coordinates(array: xr.DataArray, stored: Affine | None, name: 
         msg = f"{name} has coordinates that do not move from pixel to pixel: give it real x and y coordinates"
         raise GridError(msg)
     transform = centred * Affine.translation(-0.5, -0.5)
-    if (uneven := _stray(transform, top, left)) > _UNEVEN_PX:
+    if (uneven := _stray(transform, top, left)) > _allowed_px(array, dims):
         msg = f"{name} has uneven coordinates ({uneven:.2g} pixels off even steps): interpolate it onto even ones first"
         raise GridError(msg)
     return transform
+
+
+def _refuse_no_numbers(array: xr.DataArray, dims: tuple[Hashable, Hashable], name: str) -> None:
+    for key in (*dims, "xc", "yc"):
+        if key not in array.coords:
+            continue
+        values = array.coords[key].values
+        wrong = values.size if values.dtype.kind not in "iuf" else np.count_nonzero(~np.isfinite(values))
+        if wrong:
+            msg = f"{name}: {wrong} of {values.size} coordinates along {key} are no finite numbers: assign real ones"
+            raise GridError(msg)
 
 
 def _edge_centres(array: xr.DataArray, y_dim: Hashable, x_dim: Hashable) -> tuple[Points, Points] | None:
@@ -109,6 +124,17 @@ def _stray(transform: Affine, top: Points, left: Points) -> float:
     off = max(np.abs(col - np.arange(top.shape[1]) - 0.5).max(), np.abs(row - 0.5).max())
     col, row = back * (left[0], left[1])
     return float(max(off, np.abs(col - 0.5).max(), np.abs(row - np.arange(left.shape[1]) - 0.5).max()))
+
+
+def _allowed_px(array: xr.DataArray, dims: tuple[Hashable, Hashable]) -> float:
+    """How far coordinates may stray from even steps: as far as their type rounds them."""
+    allowed = _UNEVEN_PX
+    for dim in dims:
+        values = array.coords[dim].values if dim in array.coords else np.zeros(0)
+        if values.size > 1 and values.dtype.kind == "f":
+            step = abs(float(values[-1]) - float(values[0])) / (values.size - 1)
+            allowed = max(allowed, float(np.spacing(np.abs(values).max())) / step)
+    return min(allowed, _ROUNDED_PX)
 
 
 def _step(points: Points) -> tuple[float, float]:
