@@ -1650,8 +1650,9 @@ def assert_target(made: Values, expected: Target, transform: Affine, crs: Any) -
     if known.any():
         *rest, height, width = values.shape
         blocks = made.astype(np.float64).reshape(*rest, height, scale[0], width, scale[1]).mean(axis=(-3, -1))
-        largest = float(np.abs(values[known]).max())
-        allowed = max(1e-5 * float(values[known].std()), 2 * float(np.spacing(np.float32(largest))))
+        largest = np.float32(np.abs(values[known]).max())
+        step = float(np.spacing(np.nextafter(largest, np.float32(0))))
+        allowed = max(1e-5 * float(values[known].std()), 2 * step)
         assert np.abs(blocks - values)[known].max() <= allowed
     place = expected.transform * Affine.scale(1 / scale[1], 1 / scale[0])
     for col, row in ((0, 0), (0, made.shape[-2]), (made.shape[-1], 0), (made.shape[-1], made.shape[-2])):
