@@ -15,6 +15,7 @@ from mmsr_geo.errors import (
     GuideCoverageError,
     GuideWarning,
     InputError,
+    JobError,
     MmsrError,
     MmsrWarning,
     NetFileError,
@@ -26,7 +27,7 @@ from mmsr_geo.errors import (
 )
 
 if TYPE_CHECKING:
-    from mmsr_geo.api import evaluate, fit, load, plan, upsample, upsample_to_file
+    from mmsr_geo.api import batch, evaluate, fit, load, plan, status, upsample, upsample_to_file
     from mmsr_geo.geometry import Scale
     from mmsr_geo.network.checking import GuideCheck
     from mmsr_geo.network.fitted import FittedNet
@@ -42,6 +43,7 @@ __all__ = [
     "GuideCoverageError",
     "GuideWarning",
     "InputError",
+    "JobError",
     "MmsrError",
     "MmsrWarning",
     "NetFileError",
@@ -52,10 +54,12 @@ __all__ = [
     "Scale",
     "UnhelpfulGuideError",
     "__version__",
+    "batch",
     "evaluate",
     "fit",
     "load",
     "plan",
+    "status",
     "upsample",
     "upsample_to_file",
 ]
@@ -66,10 +70,12 @@ _HOMES = {
     "Flag": "mmsr_geo.quality",
     "GuideCheck": "mmsr_geo.network.checking",
     "Scale": "mmsr_geo.geometry",
+    "batch": "mmsr_geo.api",
     "evaluate": "mmsr_geo.api",
     "fit": "mmsr_geo.api",
     "load": "mmsr_geo.api",
     "plan": "mmsr_geo.api",
+    "status": "mmsr_geo.api",
     "upsample": "mmsr_geo.api",
     "upsample_to_file": "mmsr_geo.api",
 }

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from inspect import signature
 from os import PathLike
 from pathlib import Path
+from typing import Any
 
 import xarray as xr
 
@@ -27,6 +29,8 @@ from mmsr_geo.inputs import (
     SourceLike,
     grid_like,
 )
+from mmsr_geo.jobs.batch import JobStatus, run_job, status_of
+from mmsr_geo.jobs.jobfile import Entry, Job
 from mmsr_geo.jobs.local import Outcome, Output, write_target
 from mmsr_geo.memory import cores, tiling_for
 from mmsr_geo.methods import IfUnhelpful, ModelSource, OtherMethod, SavedNet, SceneFit
@@ -440,9 +444,70 @@ def plan(  # noqa: PLR0913  (the same names as the command's options)
     return Plan(first, work, _tiling(first, work, tile_size, at_once=1), storage.dtype, len(job.pairs), qa, speed)
 
 
+def batch(
+    job: str | PathLike[str],
+    *,
+    restart: bool = False,
+    overwrite: bool = False,
+    progress: Callable[[Entry, int, int], Progress] | None = None,
+) -> JobStatus:
+    """Do a job file's pairs, one after another, and return where the job stands; what is done is not done again.
+
+    restart: do all of it again. overwrite: replace outputs that exist though this job has not made them. progress:
+    called as progress(entry, done, total) for each pair, returns what `upsample_to_file` takes.
+    Raises JobError for a job file with mistakes, all of them at once, and where a pair fails and the job does not say
+    on_error = "skip".
+    """
+    report = progress or (lambda _entry, _done, _total: no_progress)
+    return run_job(Job.read(Path(job)), _upsample_entry, restart=restart, overwrite=overwrite, progress=report)
+
+
+def plan_batch(job: str | PathLike[str]) -> list[tuple[Entry, Plan]]:
+    """Return what each pair of a job will take; the first pair's method is timed, and the others' go by it.
+
+    Raises JobError for the job file's mistakes, and what `plan` raises for a pair's.
+    """
+    plans: list[tuple[Entry, Plan]] = []
+    for entry in Job.read(Path(job)).entries:
+        guide, params, options = _arguments(entry)
+        chosen = {name: value for name, value in options.items() if name in _PLANNED}
+        made = plan(entry.source, guide, params=params, qa=entry.qa is not None, timed=not plans, **chosen)
+        plans.append((entry, made if not plans else replace(made, speed=plans[0][1].speed)))
+    return plans
+
+
+def status(job: str | PathLike[str]) -> JobStatus:
+    """Return where a job stands: what is done, failed, changed since, and left. Raises JobError for its mistakes."""
+    return status_of(Job.read(Path(job)))
+
+
 def load(path: str | PathLike[str]) -> FittedNet:
     """Read a net that `net.save(path)` wrote; raises NetFileError. No code in the file can run."""
     return FittedNet.load(path)
+
+
+def _upsample_entry(entry: Entry, overwrite: bool, progress: Progress) -> Outcome:  # noqa: FBT001  (a callback's)
+    guide, params, options = _arguments(entry)
+    return upsample_to_file(
+        entry.source,
+        guide,
+        entry.output,
+        params=params,
+        qa=entry.qa,
+        overwrite=overwrite,
+        progress=progress,
+        **options,
+    )
+
+
+def _arguments(entry: Entry) -> tuple[GuideLike, FitParams, dict[str, Any]]:
+    """Return an entry's guide, how to fit, and the other options."""
+    options = dict(entry.options)
+    params = FitParams(steps=options.pop("steps", None), threads=options.pop("threads", None))
+    return list(entry.guides) if len(entry.guides) > 1 else entry.guides[0], params, options
+
+
+_PLANNED = frozenset(signature(plan).parameters)
 
 
 @dataclass(frozen=True, slots=True)

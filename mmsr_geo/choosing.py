@@ -34,7 +34,9 @@ def method_for(  # noqa: PLR0913  (the options that decide it)
     resolve_device(device)
     _check_choices(method, fit, if_unhelpful)
     if keep_statistics and net is None:
-        raise OptionError("keep_statistics goes with a saved net: pass net as well, or leave it out")
+        raise OptionError(
+            "--keep-statistics (keep_statistics=) goes with a saved net: pass --net (net=) as well, or leave it out"
+        )
     name = method.removesuffix(CONSISTENT)
     if name != "mmsr":
         if net is not None or fit != "scene":
@@ -60,9 +62,11 @@ def _saved(
     keep_statistics: bool,
 ) -> SavedNet:
     if fit in {"tile", "published"}:
-        raise OptionError(f"fit={fit!r} begins afresh: leave out net, or choose scene or adapt")
+        raise OptionError(f"--fit {fit} (fit={fit!r}) begins afresh: leave out --net (net=), or choose scene or adapt")
     if fit == "scene" and params != FitParams(threads=params.threads):
-        raise OptionError("a saved net is not fitted again: leave out net, or the options of the fit")
+        raise OptionError(
+            "a saved net is not fitted again: leave out --net (net=), or the options of a fit, as --steps (params=)"
+        )
     return SavedNet(net if isinstance(net, FittedNet) else FittedNet.load(net), keep_statistics, if_unhelpful)
 
 

@@ -18,8 +18,10 @@ from mmsr_geo._version import __version__
 from mmsr_geo.errors import MmsrError, MmsrWarning, OptionError
 
 if TYPE_CHECKING:
+    from mmsr_geo.jobs.jobfile import Entry
     from mmsr_geo.jobs.local import Outcome
     from mmsr_geo.network.checking import GuideCheck
+    from mmsr_geo.network.fitting import Progress
     from mmsr_geo.progress import Display
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -431,6 +433,56 @@ def evaluate(  # noqa: PLR0913  (one an option)
 
 
 @cli.command()
+@click.argument("job", metavar="JOB.toml")
+@click.option("--init", is_flag=True, help="Write an example there, with comments, and do nothing else.")
+@click.option("--dry-run", is_flag=True, help="Check the job and say what it will take, and do nothing else.")
+@click.option("--restart", is_flag=True, help="Do all of it again.")
+@_output
+def batch(  # noqa: PLR0913  (one an option)
+    *, job: str, init: bool, dry_run: bool, restart: bool, overwrite: bool, progress_kind: str
+) -> None:
+    """Do the pairs of JOB.toml, one after another; called again, it goes on from what is done."""
+    if init:
+        _write_example(Path(job))
+        return
+    with _shown("none" if dry_run else progress_kind, "batch", job=job) as show:
+        from mmsr_geo import api, info  # noqa: PLC0415  (torch and GDAL, only when asked for)
+
+        if dry_run:
+            info.show_plans(api.plan_batch(job))
+            return
+        begun: list[str] = []
+
+        def pair(entry: Entry, done: int, total: int) -> Progress:
+            begun.append(entry.name)
+            show("pairs", done, total)
+            show.event("pair", name=entry.name, done=done, total=total)
+            return show  # each pair's stages take the place of the one's before
+
+        told = api.batch(job, restart=restart, overwrite=overwrite, progress=pair)
+        show("pairs", len(begun), len(begun))
+        show.event("done", **told.as_dict())
+    if progress_kind == "rich":
+        info.show_status(told)
+    if told.count("failed"):
+        sys.exit(1)
+
+
+@cli.command()
+@click.argument("job", metavar="JOB.toml")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+def status(*, job: str, as_json: bool) -> None:
+    """Say which pairs of JOB.toml are done, failed, changed since, and left."""
+    from mmsr_geo import api, info  # noqa: PLC0415  (torch and GDAL, only when asked for)
+
+    told = api.status(job)
+    if as_json:
+        click.echo(json.dumps(told.as_dict()))
+    else:
+        info.show_status(told)
+
+
+@cli.command()
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
 @click.option("--scale", type=_Scale(), help="For a pair: the scale to show.")
 def info(files: tuple[str, ...], scale: Any) -> None:  # noqa: ANN401  (click's own, or JSON values)
@@ -512,6 +564,15 @@ class _shown:  # noqa: N801  (reads as a function)
             self._display.event("error", kind=type(error).__name__, message=message)
         self._display.__exit__(None, None, None)
         self._warnings.__exit__(None, None, None)
+
+
+def _write_example(path: Path) -> None:
+    from mmsr_geo.jobs.jobfile import EXAMPLE  # noqa: PLC0415  (pydantic, only when asked for)
+    from mmsr_geo.raster.writing import check_output  # noqa: PLC0415  (torch and GDAL, only when asked for)
+
+    check_output(path, overwrite=False)
+    path.write_text(EXAMPLE, "utf-8")
+    click.echo(f"{path}: an example of a job; change it, then: mmsr-geo batch {path} --dry-run")
 
 
 def _one_or(values: tuple[str, ...]) -> str | tuple[str, ...]:

@@ -101,7 +101,7 @@ def run_demo(folder: Path, *, seed: int = 0, params: FitParams | None = None) ->
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise OutputError(f"cannot make the folder {folder} ({error.strerror}): choose another with -o") from error
+        raise OutputError(f"cannot make the folder {folder} ({error.strerror}): choose another (-o)") from error
     console = Console()
     results = []
     for case in CASES:

@@ -39,6 +39,10 @@ class OutputError(MmsrError):
     """An output that exists already or cannot be written."""
 
 
+class JobError(MmsrError):
+    """A job file with mistakes, or a pair of a job that failed."""
+
+
 class UnhelpfulGuideError(PixelError):
     """A guide that did not help, where that was to be an error."""
 

@@ -1,4 +1,4 @@
-"""`mmsr-geo info` and `plan`: rasters, nets, pairs and plans as tables for a person; computes nothing."""
+"""What `mmsr-geo info`, `plan`, `status` and `batch` tell a person, as tables; computes nothing."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ from rich.table import Table
 
 from mmsr_geo.errors import GridError
 from mmsr_geo.geometry import Scale
+from mmsr_geo.jobs.batch import JobStatus
+from mmsr_geo.jobs.jobfile import Entry
 from mmsr_geo.network.fitted import FittedNet
-from mmsr_geo.planning import Plan
+from mmsr_geo.planning import Plan, duration_text, size_text
 from mmsr_geo.raster.coarsening import Coarsened
 from mmsr_geo.raster.grids import coverage, nearest_scale, refined, resolution_m, steps_across
 from mmsr_geo.raster.inspecting import RasterSummary, summary_of
@@ -42,6 +44,53 @@ def show_plan(plan: Plan) -> None:
     for row in plan.rows():
         table.add_row(*row)
     Console().print(table)
+
+
+def show_plans(plans: Sequence[tuple[Entry, Plan]]) -> None:
+    """Print what each pair of a job will take, and all of them together."""
+    table = Table(show_header=True, header_style="bold")
+    for name in ("pair", "target", "scale", "tiles", "memory", "disk", "time here, at most"):
+        table.add_column(name)
+    total = 0.0
+    for entry, plan in plans:
+        grid = plan.pair.target_grid
+        table.add_row(
+            entry.name,
+            f"{grid.shape.x} x {grid.shape.y} px",
+            str(plan.pair.scale),
+            str(len(plan.tiling) * plan.bands),
+            size_text(plan.memory_bytes),
+            size_text(plan.disk_bytes),
+            duration_text(plan.seconds_at_most),
+        )
+        total += plan.seconds_at_most
+    console = Console()
+    console.print(table)
+    console.print(f"{len(plans)} pairs, {duration_text(total)} at most on this machine, one after another.")
+
+
+def show_status(status: JobStatus) -> None:
+    """Print where each pair of a job stands, and the rate."""
+    table = Table(show_header=True, header_style="bold")
+    for name in ("pair", "", "time", "guide", "told"):
+        table.add_column(name)
+    for pair in status.pairs:
+        facts = {} if pair.line is None else pair.line.facts
+        took = "" if pair.line is None else duration_text(pair.line.seconds)
+        table.add_row(
+            pair.entry.name,
+            pair.standing,
+            took,
+            ", ".join(facts.get("guide_verdict", ())),
+            "" if pair.line is None else pair.line.message,
+        )
+    console = Console()
+    console.print(table)
+    left = "" if not status.seconds_left else f", about {duration_text(status.seconds_left)}"
+    console.print(
+        f"{status.count('done')} done, {status.count('failed')} failed, "
+        f"{len(status.pairs) - status.count('done')} left{left}."
+    )
 
 
 def _looks_like_net(file: str) -> bool:

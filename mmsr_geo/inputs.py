@@ -59,14 +59,20 @@ class Inputs:
         for name in ("min_coverage", "mask_share"):
             value = getattr(self, name)
             if not 0 <= value <= 1:
-                raise OptionError(f"{name} is a share from 0 to 1, not {value:g}")
+                raise OptionError(f"--{name.replace('_', '-')} ({name}=) is a share from 0 to 1, not {value:g}")
         for name in ("guide_band", "derive"):
             value = getattr(self, name)
             object.__setattr__(self, name, (value,) if isinstance(value, str | int) else tuple(value))
+        for name, count, shape in (("bounds", 4, "west, south, east, north"), ("valid_range", 2, "least, largest")):
+            value = getattr(self, name)
+            if value is not None and len(value) != count:
+                raise OptionError(f"{name}= takes {count} numbers ({shape}), not {len(value)}")
         if self.valid_range is not None:
             low, high = self.valid_range
             if math.isnan(low) or math.isnan(high) or not low < high:
-                raise OptionError(f"valid_range is the least value and the largest, not {low:g}, {high:g}")
+                raise OptionError(
+                    f"--valid-range (valid_range=) is the least value and the largest, as in 0,60, not {low:g},{high:g}"
+                )
 
     @property
     def description(self) -> dict[str, Any]:

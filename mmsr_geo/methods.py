@@ -240,7 +240,7 @@ def tell(check: GuideCheck, pair: Pair, if_unhelpful: IfUnhelpful) -> None:
     found = f"{pair.guide.name} for {pair.source.name}: {check.sentence}"
     if if_unhelpful == "error":
         raise UnhelpfulGuideError(
-            f"{found}; give another guide, or choose if_unhelpful (--if-unhelpful) bicubic or warn"
+            f"{found}; give another guide, or choose --if-unhelpful (if_unhelpful=) bicubic or warn"
         )
     done = "the consistent bicubic interpolation is given" if if_unhelpful == "bicubic" else "it is used all the same"
     warnings.warn(f"{found}; {done}", GuideWarning, stacklevel=2)
@@ -255,4 +255,7 @@ def check_net(net: FittedNet, pair: Pair) -> None:
             f"this guide has {len(bands)} ({', '.join(bands)}): give a guide with the same bands, or fit anew"
         )
     if net.scale != pair.scale:
-        raise NetFileError(f"the net is for scale {net.scale}, this pair has {pair.scale}: pass --scale or fit anew")
+        raise NetFileError(
+            f"the net is for scale {net.scale}, this pair has {pair.scale}: pass "
+            f"--scale {net.scale} (scale=), or fit anew"
+        )

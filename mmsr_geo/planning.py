@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -127,6 +128,13 @@ class Plan:
         return None if self.speed is None else self.predicted_px * self.speed.predict_s_per_px
 
     @property
+    def seconds_at_most(self) -> float:
+        """All of it, on this machine; NaN where it was not timed."""
+        if self.fit_seconds is None or self.predict_seconds is None:
+            return math.nan
+        return self.fit_seconds[1] + self.predict_seconds
+
+    @property
     def gpu_hours(self) -> float:
         """On one GPU, at most: of the arithmetic at GPU_FLOPS, an assumption, or as timed on the GPU there is."""
         if isinstance(self.method, OtherMethod):
@@ -183,18 +191,18 @@ class Plan:
             ("target", f"{grid.shape.x} x {grid.shape.y} px of {across:.4g} x {down:.4g} m, scale {scale}"),
             ("tiles", f"{len(self.tiling) * self.bands} of {tile_x} x {tile_y} px"),
             ("halo", f"{self.halo.x} x {self.halo.y} px around each, {self.tiling.halo_share:.0%} more to compute"),
-            ("memory a worker", _size(self.memory_bytes)),
-            ("disk", f"{_size(self.disk_bytes)} at most, while it is written"),
+            ("memory a worker", size_text(self.memory_bytes)),
+            ("disk", f"{size_text(self.disk_bytes)} at most, while it is written"),
         ]
         least, most = self.fit_pixel_steps
         if most:
             work = f"{least / 1e6:.1f}" if least == most else f"{least / 1e6:.1f} to {most / 1e6:.1f}"
             rows.append(("work of the fit", f"{work} million pixels x steps"))
         if self.speed is not None and self.fit_seconds is not None and self.predict_seconds is not None:
-            first, last = (_duration(each) for each in self.fit_seconds)
+            first, last = (duration_text(each) for each in self.fit_seconds)
             fit = first if first == last else f"{first} to {last}"
             where = f"{self.speed.device}, {self.speed.threads} thread{'s'[: self.speed.threads > 1]}"
-            rows.append((f"time here ({where})", f"fit {fit}, predict {_duration(self.predict_seconds)}"))
+            rows.append((f"time here ({where})", f"fit {fit}, predict {duration_text(self.predict_seconds)}"))
         if self.gpu_hours:
             timed = self.speed is not None and self.speed.device != "cpu"
             how = "as timed here" if timed else f"at {GPU_FLOPS / 1e12:.0f} TFLOP/s, assumed"
@@ -229,10 +237,10 @@ def _timed_fit(
         took = []
         for steps in (8, 8 + _P2P_STEPS):  # what comes before the steps is in both
             began = time.perf_counter()
-            model = P2P(steps).fit([made], job)
+            fitted = P2P(steps).fit([made], job)
             took.append(time.perf_counter() - began)
         more = _P2P_STEPS * P2P.px_a_step(scale, made.source.numel())
-        return model, max(took[1] - took[0], 0.0) / more
+        return fitted, max(took[1] - took[0], 0.0) / more
     params = scene.params if isinstance(scene, SceneFit) else FitParams()
     bands = tuple(map(str, range(len(made.guide))))
 
@@ -298,7 +306,8 @@ def _sampled(pair: Pair) -> tuple[int, int]:
     return next(pair.sample_sites(pair.part))[0].shape
 
 
-def _size(count: float) -> str:
+def size_text(count: float) -> str:
+    """Return bytes for a person, three digits."""
     for unit in ("B", "kB", "MB", "GB"):
         if count < 1000:
             return f"{count:.3g} {unit}"
@@ -306,7 +315,8 @@ def _size(count: float) -> str:
     return f"{count:.3g} TB"
 
 
-def _duration(seconds: float) -> str:
+def duration_text(seconds: float) -> str:
+    """Return a time for a person."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     if seconds < 5400:

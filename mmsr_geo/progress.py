@@ -28,7 +28,9 @@ STAGES = {
     "fit tiles": "fitting tiles",
     "predict": "predicting tiles",
     "blend": "blending tiles",
+    "warp": "bringing it onto the other grid",
     "write": "writing the COG",
+    "pairs": "pairs",
 }
 """What a person is told that a stage does."""
 JSON_INTERVAL_S = 0.2

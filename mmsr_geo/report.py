@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
@@ -104,6 +105,7 @@ def save_report(evaluation: Evaluation, folder: Path, *, overwrite: bool, hillsh
     elevation. Raises OutputError where they exist and are not to be replaced, or cannot be written.
     """
     files = report_files(folder, overwrite=overwrite)
+    missing = [path for path in (folder, *folder.absolute().parents) if not path.exists()]
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".report.", dir=folder) as scratch:
@@ -112,8 +114,13 @@ def save_report(evaluation: Evaluation, folder: Path, *, overwrite: bool, hillsh
             draw_report(evaluation, picture, hillshades=is_elevation(evaluation) if hillshades is None else hillshades)
             for whole, file in zip(made, files, strict=True):
                 whole.replace(file)
-    except OSError as error:
-        raise OutputError(f"{folder} cannot be written to ({error.strerror}): choose another folder") from error
+    except BaseException as error:
+        for path in missing:
+            with contextlib.suppress(OSError):  # not made, or in use by now
+                path.rmdir()
+        if isinstance(error, OSError):
+            raise OutputError(f"{folder} cannot be written to ({error.strerror}): choose another folder") from error
+        raise
     return files
 
 
@@ -122,7 +129,7 @@ def report_files(folder: Path, *, overwrite: bool) -> list[Path]:
     there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     if not there.is_dir() or not os.access(there, os.W_OK):
         reason = "cannot be written to" if there.is_dir() else "is no folder"
-        raise OutputError(f"cannot write {folder}: {there} {reason}; choose another with -o")
+        raise OutputError(f"cannot write {folder}: {there} {reason}; choose another folder (-o)")
     files = [folder / "report.json", folder / "report.png"]
     for file in files if there == folder else ():
         check_output(file, overwrite=overwrite)

@@ -9,6 +9,7 @@ from typing import Any
 
 import dask.array as da
 import numpy as np
+import rasterio
 import rioxarray
 import xarray as xr
 from odc.geo.crs import CRS
@@ -16,8 +17,8 @@ from odc.geo.geobox import GeoBox
 
 from mmsr_geo.errors import InputError
 from mmsr_geo.quality import FLAG_ATTRS
-from mmsr_geo.raster.files import FileRaster
 from mmsr_geo.raster.arrays import array_name, spatial_dims
+from mmsr_geo.raster.files import FileRaster
 from mmsr_geo.raster.opening import open_source
 from mmsr_geo.raster.protocol import Raster
 from mmsr_geo.raster.writing import output_nodata, with_nodata
@@ -47,8 +48,8 @@ def slices_of(
     each with the raster that reads it. Raises InputError and GridError as `open_source` does.
     """
     if isinstance(source, xr.DataArray):
-        dims = _extra_dims(source)
         y, x = spatial_dims(source, array_name(source))
+        dims = _extra_dims(source)
         indexes = product(*(range(source.sizes[dim]) for dim in dims))
         # A selection forgets which dims were set to be the spatial ones.
         parts = [
@@ -57,11 +58,13 @@ def slices_of(
         if not parts:
             raise InputError(f"{source.name or 'the source'} has no slices: one of its dims is of no length")
         return source, [(part, open_source(part, nodata=nodata)) for part in parts]
+    if not isinstance(source, str | PathLike):
+        open_source(source)  # refuses it
     file = FileRaster.open(source)
     rasters = [FileRaster.open(source, (index,), nodata=nodata) for index in file.indexes]
     opened = rioxarray.open_rasterio(source)
     if not isinstance(opened, xr.DataArray):
-        raise InputError(f"{file.name} holds several rasters: name one of them")
+        raise InputError(f"{file.name} holds several rasters: name one of them{_example(file.path)}")
     template = opened.sel(band=list(file.indexes))
     if len(rasters) == 1:
         template = template.squeeze("band", drop=True)
@@ -76,7 +79,10 @@ def guide_for(guide: Any, part: xr.DataArray) -> Any:  # noqa: ANN401  (what ope
     """
     if not isinstance(guide, xr.DataArray | xr.Dataset):
         return guide
-    y, x = guide.rio.y_dim, guide.rio.x_dim
+    try:
+        y, x = guide.rio.y_dim, guide.rio.x_dim
+    except rioxarray.exceptions.RioXarrayError:
+        return guide  # what opens it says what is wrong
     for dim in [dim for dim in guide.dims if dim not in {y, x, *BAND_DIMS}]:
         size = guide.sizes[dim]
         if dim not in part.coords or dim not in guide.coords:
@@ -158,6 +164,11 @@ def with_flags(target: xr.DataArray, flags: Sequence[da.Array]) -> xr.DataArray:
     dims = _extra_dims(target)
     data = da.stack(flags).reshape(*(target.sizes[dim] for dim in dims), *flags[0].shape) if dims else flags[0]
     return target.assign_coords(qa=((*dims, target.rio.y_dim, target.rio.x_dim), data, FLAG_ATTRS))
+
+
+def _example(path: str) -> str:
+    with rasterio.open(path) as dataset:
+        return f", as in {dataset.subdatasets[0]}" if dataset.subdatasets else ""
 
 
 def _extra_dims(source: xr.DataArray) -> list[Hashable]:

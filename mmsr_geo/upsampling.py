@@ -231,13 +231,17 @@ def resolve_device(device: str) -> torch.device:
     try:
         resolved = torch.device(device)
     except RuntimeError:
-        raise OptionError(f"there is no device {device!r}: choose auto, cpu or cuda") from None
+        raise OptionError(
+            f"there is no device {device!r}: choose --device (device=) auto, cpu, cuda or cuda:N"
+        ) from None
     if resolved.type == "cuda" and (
         not torch.cuda.is_available() or (resolved.index or 0) >= torch.cuda.device_count()
     ):
-        raise OptionError(f"there is no {device} on this machine: choose --device auto or cpu")
+        raise OptionError(f"there is no {device} on this machine: choose --device (device=) auto or cpu")
     if resolved.type not in {"cpu", "cuda"}:
-        raise OptionError(f"the device {device!r} is not supported: choose auto, cpu or cuda")
+        raise OptionError(
+            f"the device {device!r} is not supported: choose --device (device=) auto, cpu, cuda or cuda:N"
+        )
     return resolved
 
 

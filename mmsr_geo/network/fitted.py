@@ -116,7 +116,7 @@ class FittedNet:
         """
         path = Path(path)
         if path.exists() and not overwrite:
-            raise OutputError(f"{path} exists: choose another name or pass --overwrite")
+            raise OutputError(f"{path} exists: choose another name, or pass overwrite=True")
         description = {
             "format": FORMAT,
             "version": self.version,
@@ -134,7 +134,9 @@ class FittedNet:
             handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
             os.close(handle)
         except OSError as error:
-            raise OutputError(f"cannot write {path}: {error.strerror}; check that its folder is there") from error
+            raise OutputError(
+                f"cannot write {path}: {error.strerror}; check that its folder is there and can be written to"
+            ) from error
         try:
             save_file(weights, temporary, metadata={METADATA_KEY: json.dumps(description)})
             Path(temporary).chmod(0o666 & ~_umask())

@@ -130,7 +130,7 @@ class Derivation:
     def _example(self) -> str:
         roles = _ROLES[self.kind]
         bands = ",".join(f"{role}={number}" for role, number in zip(roles, (4, 3) if roles[1:] else (1,), strict=True))
-        return f"write --derive {self.kind}:{bands}"
+        return f"write --derive {self.kind}:{bands} (derive=)"
 
 
 @dataclass(frozen=True)

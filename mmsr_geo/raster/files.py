@@ -137,7 +137,9 @@ class FileRaster:
                     hidden = (False if hidden is None else hidden) | (dataset.read([self.alpha], window=part) == 0)
                 return raw, hidden
         except (RasterioError, CPLE_BaseError) as error:
-            msg = f"{self.path} failed to be read at row {window.row}, column {window.col}: {_reason(self.path, error)}"
+            place = f"row {window.row}, column {window.col}"
+            reason = _reason(self.path, error)
+            msg = f"{self.path} failed to be read at {place} ({reason}): it may be cut short, make or fetch it again"
             raise InputError(msg) from error
 
     def need(self, window: Window) -> Need:

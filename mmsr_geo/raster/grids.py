@@ -70,7 +70,8 @@ def pixel_coordinates(grid: GeoBox, other: GeoBox, x: ArrayLike, y: ArrayLike) -
         try:
             east, north = grid.crs.transformer_to_crs(other.crs)(east, north)
         except ProjError as error:
-            msg = f"no way from {_crs_name(grid)} to {_crs_name(other)} is known ({error}): warp one raster first"
+            between = f"no way from {_crs_name(grid)} to {_crs_name(other)} is known"
+            msg = f"{between} ({_proj_reason(error)}): warp one raster first"
             raise GridError(msg) from error
         if circle := circle_of(other):
             middle, _ = _middle(other)
@@ -124,7 +125,7 @@ def nearest_scale(source_grid: GeoBox, guide_grid: GeoBox) -> Scale:
     if max(y, x) < 2:
         msg = (
             f"scale under 2: the guide's pixels ({_metres(guide_grid)}) are hardly finer than the source's "
-            f"({_metres(source_grid)}); give a finer guide, or the scale yourself, as in scale=2"
+            f"({_metres(source_grid)}); give a finer guide, or the scale yourself, as in --scale 2 (scale=2)"
         )
         raise GridError(msg)
     return Scale(y, x)
@@ -157,7 +158,7 @@ def check_pair(source_grid: GeoBox, guide_grid: GeoBox, min_coverage: float = 0.
         percent, least = math.floor(share * 1000) / 10, math.floor(share * 100) / 100
         msg = (
             f"the guide covers {percent:g} % of the source (needs {min_coverage * 100:g} %); crop the source with "
-            f"--bounds W,S,E,N or .rio.clip_box(...), or pass min_coverage={least:g}"
+            f"--bounds W,S,E,N or .rio.clip_box(...), or pass --min-coverage {least:g} (min_coverage={least:g})"
         )
         raise GuideCoverageError(msg)
 
@@ -179,14 +180,18 @@ def like_grid(target_grid: GeoBox, resolution: float | tuple[float, float]) -> G
 
     Its edges lie on multiples of the resolution and it covers the target. Raises OptionError for what is no resolution.
     """
-    down, across = resolution if isinstance(resolution, tuple) else (resolution, resolution)
-    if not all(math.isfinite(side) and side > 0 for side in (down, across)):
-        raise OptionError(f"like={resolution}: a resolution is above zero, in units of the source's CRS")
+    sides = tuple(resolution) if isinstance(resolution, tuple | list) else (resolution, resolution)
+    if len(sides) != 2 or not all(math.isfinite(side) and side > 0 for side in sides):
+        raise OptionError(
+            f"--like (like=) {resolution} is no resolution: give a number above zero, or two (down, across), in units "
+            "of the source's CRS"
+        )
+    down, across = sides
     grid = GeoBox.from_bbox(target_grid.boundingbox, resolution=resxy_(across, -down), tight=False)
     if grid.shape.y * grid.shape.x > LARGEST_LIKE_PX:
         raise OptionError(
-            f"like={resolution} makes {grid.shape.y} x {grid.shape.x} pixels: a resolution is in units of the source's "
-            f"CRS, {_crs_name(target_grid)}"
+            f"--like (like=) {resolution} makes {grid.shape.y} x {grid.shape.x} pixels: a resolution is in units of "
+            f"the source's CRS, {_crs_name(target_grid)}"
         )
     return grid
 
@@ -222,7 +227,7 @@ def covering_window(grid: GeoBox, other: GeoBox) -> Window:
     if not np.isfinite(ring).all():
         msg = (
             f"a part of the raster at {_listed(other.boundingbox)} ({_crs_name(other)}) has no place in "
-            f"{_crs_name(grid)}: give bounds, or keep to the source's own grid"
+            f"{_crs_name(grid)}: crop the source, or leave out --grid guide (grid='guide')"
         )
         raise GridError(msg)
     left, top = (math.floor(value + SNAP_PX) for value in ring.min(axis=0))
@@ -314,6 +319,12 @@ def _crs_name(grid: GeoBox) -> str:
         return "no CRS"
     epsg = grid.crs.epsg
     return f"EPSG:{epsg}" if epsg else f"{grid.crs.proj.name}"
+
+
+def _proj_reason(error: ProjError) -> str:
+    """PROJ's words, without the names of its functions and what it adds for programmers."""
+    words = str(error).rpartition("Internal Proj Error: ")[2].removeprefix("proj_create_operations: ")
+    return words.partition(". ")[0] if ". " in words else words.removesuffix(")")
 
 
 def _metres(grid: GeoBox) -> str:

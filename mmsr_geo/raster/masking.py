@@ -45,7 +45,7 @@ class MaskRule:
     def __post_init__(self) -> None:
         """Refuse bits that no number has."""
         if wrong := [bit for bit in self.bits if not 0 <= bit < 64]:
-            raise OptionError(f"a mask has no bit {wrong[0]}: count from 0, as in --guide-mask QA_PIXEL.TIF:3,4")
+            raise OptionError(f"a mask has no bit {wrong[0]}: count from 0 to 63, as in QA_PIXEL.TIF:3,4")
         if self.bits and self.classes:
             raise OptionError("a mask is read by bits or by classes: give one of them")
 

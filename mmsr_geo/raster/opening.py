@@ -20,31 +20,36 @@ _DATASET = "the guide Dataset"
 
 
 def open_source(
-    source: str | PathLike[str] | xr.DataArray, band: int | str | None = None, *, nodata: float | None = None
+    source: str | PathLike[str] | xr.DataArray,
+    band: int | str | None = None,
+    *,
+    nodata: float | None = None,
+    truth: bool = False,
 ) -> Raster:
-    """Open the one band to be sharpened.
+    """Open the one band to be sharpened, or, as a `truth`, to be compared with.
 
     band: its number, from 1, or its description; needed where there are several. nodata: the value that is a hole, in
     the units of the stored pixels, whatever the source declares; NaN, a mask band and alpha hold all the same.
     Raises InputError for what cannot be opened or is no picture of a quantity, GridError for what is not georeferenced.
     """
     raster: Raster
+    which = "the one to compare with" if truth else "the one to sharpen"
     match source:
         case xr.DataArray():
             raster = ArrayRaster.of(source, nodata=nodata)
             dim = next((dim for dim in source.dims if dim in BAND_DIMS), None)
-            way = f".isel({dim}=0)"
+            mend = f"choose {which}, as in .isel({dim}=0)"
             if band is not None:
                 raster = raster.taking([band])
         case str() | PathLike():
             raster = FileRaster.open(source, None if band is None else [band], nodata=nodata)
-            way = "band=1 (--band 1)"
+            mend = f"choose {which}, as in {'gdal_translate -b 1' if truth else '--band 1 (band=1)'}"
         case _:
             msg = f"a source is a path or a DataArray, not {type(source).__name__}: select one variable of a Dataset"
             raise InputError(msg)
     if len(raster.bands) > 1:
         there = listed(raster.bands, raster.numbers)
-        msg = f"{raster.name} has {len(raster.bands)} bands ({there}): choose the one to sharpen, as in {way}"
+        msg = f"{raster.name} has {len(raster.bands)} bands ({there}): {mend}"
         raise InputError(msg)
     return raster
 
@@ -100,7 +105,7 @@ def _open_guide(guide: OneGuide, bands: Sequence[int | str] | None, nodata: floa
         case str() | PathLike():
             return FileRaster.open(guide, bands, nodata=nodata)
         case _:
-            msg = f"a guide is a path, a DataArray or a Dataset, not {type(guide).__name__}"
+            msg = f"a guide is a path, a DataArray or a Dataset, not {type(guide).__name__}: give one of these"
             raise InputError(msg)
 
 
@@ -123,13 +128,19 @@ def _guide_and_bands(spec: str | int, names: Sequence[str]) -> tuple[int, str | 
             place for place, name in enumerate(names) if goes_by(name, called)
         ]
         if len(found) > 1:
-            msg = f"guide_band {text!r}: {len(found)} guides go by {called}: write the path as it was given, each once"
+            msg = (
+                f"--guide-band (guide_band=) {text!r}: {len(found)} guides go by {called}: write the path as it was "
+                "given, each once"
+            )
             raise OptionError(msg)
         if found:
             return found[0], bands
     if len(names) == 1:
         return 0, spec
-    msg = f"guide_band {text!r} names none of the {len(names)} guides: write FILE:BAND, as in --guide-band {names[0]}:1"
+    msg = (
+        f"--guide-band (guide_band=) {text!r} names none of the {len(names)} guides: write FILE:BAND, as in "
+        f"{names[0]}:1"
+    )
     raise OptionError(msg)
 
 

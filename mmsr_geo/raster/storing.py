@@ -47,13 +47,15 @@ class Storage:
     def __post_init__(self) -> None:
         """Refuse what no file can hold (OptionError); what GDAL itself refuses, `check_creation` finds."""
         if self.dtype not in DTYPES:
-            raise OptionError(f"a target cannot be stored as {self.dtype}: choose one of {', '.join(DTYPES)}")
+            raise OptionError(
+                f"a target cannot be stored as {self.dtype}: choose a --dtype (dtype=) of {', '.join(DTYPES)}"
+            )
         if self.scale_factor is not None and not (math.isfinite(self.scale_factor) and self.scale_factor):
             raise OptionError(
-                f"the scale factor is {self.scale_factor:g}: give a finite number other than 0, as in 0.1"
+                f"--scale-factor (scale_factor=) is {self.scale_factor:g}: give a finite number other than 0, as in 0.1"
             )
         if self.add_offset is not None and not math.isfinite(self.add_offset):
-            raise OptionError(f"the offset to add is {self.add_offset:g}: give a finite number, as in 273.15")
+            raise OptionError(f"--add-offset (add_offset=) is {self.add_offset:g}: give a finite number, as in 273.15")
         keys = [key.upper() for key, _ in self.creation_options]
         for key, value in self.creation_options:
             _check_option(key, value)
@@ -140,7 +142,7 @@ class Storage:
             if not (math.isfinite(tags.scale) and math.isfinite(tags.offset)):
                 raise OptionError(
                     f"the source declares scale {tags.scale:g} and offset {tags.offset:g}, which cannot be rescaled: "
-                    "mend its tags, or leave --scale-factor and --add-offset out"
+                    "mend its tags, or leave out --scale-factor (scale_factor=) and --add-offset (add_offset=)"
                 )
         scale, offset = self.scale_offset
         return tuple(replace(tags, scale=scale, offset=offset) for tags in source)
@@ -181,8 +183,9 @@ class Storage:
             how += f" with scale factor {scale:g} and offset {offset:g}"
         share = 100 * clipped / max(valid, 1)
         return (
-            f"{clipped} of {valid} values ({share:.2g} %) lay outside {low:.7g} to {high:.7g}, what {how} holds, and "
-            "were clipped: pass a wider --dtype, or another --scale-factor or --add-offset"
+            f"{clipped} of {valid} values ({share:.3g} %) lay outside {low:.7g} to {high:.7g}, what {how} holds, and "
+            "were clipped: pass a wider --dtype (dtype=), or another --scale-factor (scale_factor=) or --add-offset "
+            "(add_offset=)"
         )
 
 

@@ -1,0 +1,258 @@
+"""The job file: pairs, options and outputs, validated as a whole before anything runs; reads no pixel."""
+
+from __future__ import annotations
+
+import glob
+import re
+import tomllib
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, TypeAlias
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from mmsr_geo.errors import JobError
+
+NAME, KEY = "{name}", "{key}"
+_Count: TypeAlias = Annotated[int, Field(ge=1)]
+_Share: TypeAlias = Annotated[float, Field(ge=0, le=1)]
+
+EXAMPLE = """\
+# A job of mmsr_geo: `mmsr-geo batch job.toml` does it, and goes on from what is done when it is called again;
+# `mmsr-geo batch job.toml --dry-run` plans it, `mmsr-geo status job.toml` tells how far it is.
+# Paths count from this file's folder.
+
+# One Cloud Optimized GeoTIFF a pair; {name} is needed where there are several pairs.
+output = "sharp/{name}.tif"
+# qa = "sharp/{name}_flags.tif"
+# on_error = "stop"            # or "skip": go on with the other pairs
+
+# Each pair by itself ...
+[[pairs]]
+source = "dem.tif"
+guide = "ortho.tif"            # or several: ["b4.tif", "b3.tif"]
+# name = "dem"                 # the source's file name without its ending, if left out
+
+# ... or many by a pattern: {key} is what a source and its guide have in common.
+# [[pairs]]
+# source = "thermal/{key}_ST_B10.TIF"
+# guide = "optical/{key}_SR_B?.TIF"
+
+# The names are those of the command's options, with _ for -.
+[options]
+scale = 4
+seed = 0
+# method = "mmsr"
+# source_resolution = "landsat-tirs"
+# guide_mask = "optical/{key}_QA_PIXEL.TIF"
+# tile_size = 512
+"""
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Options(_Strict):
+    """The options of `mmsr_geo.upsample_to_file`, by the same names; `steps` and `threads` are of the fit."""
+
+    scale: int | tuple[int, int] | None = None
+    like: float | tuple[float, float] | str | None = None
+    method: str = "mmsr"
+    fit: Literal["scene", "adapt", "tile", "published"] = "scene"
+    net: str | None = None
+    steps: _Count | None = None
+    threads: _Count | None = None
+    if_unhelpful: Literal["bicubic", "warn", "error"] = "bicubic"
+    bounds: tuple[float, float, float, float] | None = None
+    source_resolution: float | str | None = None
+    grid: Literal["source", "guide"] = "source"
+    guide_band: tuple[str | int, ...] | str | int = ()
+    derive: tuple[str, ...] | str = ()
+    source_mask: str | None = None
+    guide_mask: str | None = None
+    mask_share: _Share = 0.5
+    source_nodata: float | None = None
+    guide_nodata: float | None = None
+    valid_range: tuple[float, float] | None = None
+    dtype: str = "float32"
+    scale_factor: float | None = None
+    add_offset: float | None = None
+    creation_options: tuple[str, ...] = ()
+    tile_size: _Count | None = None
+    device: str = "auto"
+    seed: int = 0
+    keep_statistics: bool = False
+    min_coverage: _Share = 0.95
+
+
+class PairEntry(_Strict):
+    """One pair, or the pattern of many."""
+
+    source: str
+    guide: str | tuple[str, ...]
+    name: str | None = None
+
+    @model_validator(mode="after")
+    def _key_in_both(self) -> Self:
+        guides = (self.guide,) if isinstance(self.guide, str) else self.guide
+        if not guides:
+            raise ValueError("guide is an empty list: name one file at least")
+        if (KEY in self.source) != any(KEY in guide for guide in guides):
+            raise ValueError(f"{KEY} stands in source or in guide alone: it is what matches them, so write it in both")
+        if self.name is not None and KEY in self.source and KEY not in self.name:
+            raise ValueError(f"name is one for all that the pattern finds: write {KEY} in it, or leave it out")
+        return self
+
+
+class JobFile(_Strict):
+    """What stands in a job file."""
+
+    output: str
+    qa: str | None = None
+    on_error: Literal["stop", "skip"] = "stop"
+    pairs: tuple[PairEntry, ...]
+    options: Options = Options()
+
+    @model_validator(mode="after")
+    def _some_pairs(self) -> Self:
+        if not self.pairs:
+            raise ValueError("there are no pairs: write [[pairs]] with a source and a guide")
+        return self
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One pair's work: what goes in, and what comes out."""
+
+    name: str
+    source: str
+    guides: tuple[str, ...]
+    output: Path
+    qa: Path | None
+    options: Mapping[str, Any] = field(repr=False)
+    """Of `upsample_to_file`, and steps and threads; what differs from the defaults, paths made absolute."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A job file that holds together."""
+
+    path: Path
+    on_error: Literal["stop", "skip"]
+    entries: tuple[Entry, ...]
+
+    @classmethod
+    def read(cls, path: Path) -> Job:
+        """Read and validate a job file; raises JobError with all its mistakes, each with its place."""
+        try:
+            text = path.read_text("utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "it is no UTF-8 text"
+            msg = f"{path} cannot be read ({reason}): name a job file; mmsr-geo batch --init writes an example"
+            raise JobError(msg) from error
+        try:
+            told = JobFile.model_validate(tomllib.loads(text))
+        except tomllib.TOMLDecodeError as error:
+            msg = f"{path} is no TOML ({error}): mmsr-geo batch --init writes an example"
+            raise JobError(msg) from error
+        except ValidationError as error:
+            raise JobError(_listed(path, _mistakes(error))) from None
+        mistakes: list[str] = []
+        entries = tuple(_entries(told, path.absolute().parent, mistakes))
+        mistakes += _clashes(told, entries)
+        if mistakes:
+            raise JobError(_listed(path, mistakes))
+        return cls(path, told.on_error, entries)
+
+
+def _entries(told: JobFile, folder: Path, mistakes: list[str]) -> Iterator[Entry]:
+    for number, pair in enumerate(told.pairs):
+        found = list(_matches(pair.source, folder)) if KEY in pair.source else [(pair.source, "")]
+        if not found:
+            mistakes.append(f"pairs[{number}].source: no file matches {pair.source}")
+        for source, key in found:
+            name = (pair.name or key or Path(source).stem).replace(KEY, key)
+            wanted = (pair.guide,) if isinstance(pair.guide, str) else pair.guide
+            guides = [path for each in wanted for path in _existing(each.replace(KEY, glob.escape(key)), folder)]
+            place = f"pairs[{number}]" + (f" ({name})" if key else "")
+            if not _existing(glob.escape(source), folder):
+                mistakes.append(f"{place}.source: there is no {source}")
+            if not guides:
+                mistakes.append(f"{place}.guide: there is no {', '.join(each.replace(KEY, key) for each in wanted)}")
+            options = told.options.model_dump(exclude_defaults=True)
+            for option in ("source_mask", "guide_mask", "net", "like"):
+                if isinstance(options.get(option), str):
+                    options[option] = _placed(options[option].replace(KEY, key).replace(NAME, name), folder)
+            qa = None if told.qa is None else folder / told.qa.replace(NAME, name)
+            output = folder / told.output.replace(NAME, name)
+            yield Entry(name, _placed(source, folder), tuple(guides), output, qa, options)
+
+
+def _clashes(told: JobFile, entries: tuple[Entry, ...]) -> Iterator[str]:
+    for option, pattern in (("output", told.output), ("qa", told.qa)):
+        if pattern is not None and len(entries) > 1 and NAME not in pattern:
+            yield f"{option}: {len(entries)} pairs would be written to {pattern}: put {NAME} in it"
+    names = Counter(entry.name for entry in entries)
+    if twice := [name for name, count in names.items() if count > 1]:
+        yield f"pairs: {len(twice)} names stand for several ({', '.join(twice[:3])}): give each a name of its own"
+    if told.qa == told.output:
+        yield f"qa: it is the output's {told.output}: give it another"
+
+
+def _matches(pattern: str, folder: Path) -> Iterator[tuple[str, str]]:
+    """Yield each file that a pattern with {key} finds, in order, and its key."""
+    before, *parts = pattern.split(KEY)
+    same = "(?P=key)"
+    wanted = _regex(before) + "(?P<key>[^/]+?)" + same.join(map(_regex, parts))
+    for path in sorted(glob.glob(pattern.replace(KEY, "*"), root_dir=folder, recursive=True)):  # noqa: PTH207  (patterns may be absolute)
+        if match := re.fullmatch(wanted, path):
+            yield path, match["key"]
+
+
+def _regex(pattern: str) -> str:
+    return re.escape(pattern).replace(r"\*", "[^/]*").replace(r"\?", "[^/]")
+
+
+def _existing(pattern: str, folder: Path) -> list[str]:
+    """Return the files of a pattern, in order; what is no local path, a URL or GDAL's own, as it is."""
+    if _remote(pattern):
+        return [pattern]
+    return [str(folder / path) for path in sorted(glob.glob(pattern, root_dir=folder, recursive=True))]  # noqa: PTH207
+
+
+def _placed(path: str, folder: Path) -> str:
+    return path if _remote(path) else str(folder / path)
+
+
+def _remote(path: str) -> bool:
+    return "://" in path or path.startswith("/vsi")
+
+
+def _mistakes(error: ValidationError) -> list[str]:
+    """Return a line a place; where a value may be of several kinds, with what each of them asks."""
+    said: dict[str, tuple[list[str], Any]] = {}
+    for each in error.errors():
+        told = str(each["msg"]).removeprefix("Value error, ")
+        if each["type"] == "extra_forbidden":
+            told = "there is nothing of that name"
+        messages, _ = said.setdefault(_place(each["loc"]), ([], each["input"]))
+        messages.append(f"{told[:1].lower()}{told[1:]}")
+    lines = []
+    for place, (messages, given) in said.items():
+        shown = "" if isinstance(given, dict | list) else f", not {given!r}"
+        lines.append(f"{place or 'the file'}: {' or '.join(messages)}{shown}")
+    return lines
+
+
+def _place(parts: tuple[int | str, ...]) -> str:
+    """Return where in the file: pairs[0].guide, options.scale; what follows names a kind of value, not a place."""
+    depth = {"pairs": 3, "options": 2}.get(str(parts[0]), 1) if parts else 0
+    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in parts[:depth]).lstrip(".")
+
+
+def _listed(path: Path, mistakes: list[str]) -> str:
+    several = f"{len(mistakes)} mistakes" if len(mistakes) > 1 else "a mistake"
+    return f"{path} has {several}: {'; '.join(mistakes)}"
