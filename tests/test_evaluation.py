@@ -313,7 +313,9 @@ def test_what_cannot_be_evaluated_is_refused(small: xr.DataArray, truth: xr.Data
         evaluated(small)
     with pytest.raises(mmsr_geo.OptionError, match=r"there is no method 'lanczos': choose of nearest, .*published"):
         evaluated(small, truth=truth, methods=("bicubic", "lanczos"))
-    with pytest.raises(mmsr_geo.OptionError, match="no methods to evaluate: name some, such as nearest,"):
+    with pytest.raises(
+        mmsr_geo.OptionError, match=r"no methods to evaluate: name some with --methods \(methods=\), such as nearest,"
+    ):
         evaluated(small, truth=truth, methods=())
     elsewhere = georeferenced(truth.values, truth.rio.transform() * Affine.translation(5000, 0))
     with pytest.raises(mmsr_geo.PixelError, match="the truth holds no valid pixel there"):

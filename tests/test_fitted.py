@@ -267,7 +267,7 @@ def test_saving_onto_a_folder_is_refused_and_leaves_nothing(fitted: FittedNet, t
 def test_an_existing_file_is_kept_unless_it_may_be_overwritten(fitted: FittedNet, saved: Path) -> None:
     other = fitted.with_statistics(Statistics(0.0, 1.0, (0.0, 0.0), (1.0, 1.0)))
     before = saved.read_bytes()
-    with pytest.raises(OutputError, match="exists: choose another name or pass --overwrite"):
+    with pytest.raises(OutputError, match="exists: choose another name, or pass overwrite=True"):
         other.save(saved, overwrite=False)
     assert saved.read_bytes() == before
     other.save(saved)

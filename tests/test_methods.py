@@ -115,7 +115,9 @@ def test_the_published_fit_of_a_raster_that_is_not_held_whole_is_refused(
     monkeypatch.setattr(pair_module, "SAMPLED_TARGET_PX", 16 * 12 * 12)
     monkeypatch.setattr(pair_module, "SAMPLED_WINDOWS", 4)
     lazy = source.mmsr.upsample(sentinel_guide(), 4, fit="published", params=mmsr_geo.FitParams(steps=1, threads=1))
-    with pytest.raises(mmsr_geo.OptionError, match=r"takes the whole raster .*: give bounds, or fit tile by tile"):
+    with pytest.raises(
+        mmsr_geo.OptionError, match=r"takes the whole raster .*: give --bounds \(bounds=\), or choose --fit tile"
+    ):
         lazy.compute()
 
 
@@ -128,18 +130,18 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"method": ""}, "there is no method ''"),
     ({"fit": "forest"}, "fit is one of scene, adapt, tile, published, not 'forest'"),
     ({"if_unhelpful": "cry"}, "if_unhelpful is one of bicubic, warn, error, not 'cry'"),
-    ({"keep_statistics": True}, "keep_statistics goes with a saved net"),
+    ({"keep_statistics": True}, r"--keep-statistics \(keep_statistics=\) goes with a saved net"),
     ({"method": "bicubic", "net": NET}, "a net and a fit are of mmsr, not of bicubic"),
     ({"method": "p2p+consistency", "fit": "tile"}, "a net and a fit are of mmsr, not of p2p"),
     ({"method": "bicubic", "params": STEPS}, "bicubic is not fitted by steps: leave them out"),
     ({"method": "guided-filter", "params": STEPS}, "guided-filter is not fitted by steps"),
     ({"method": "p2p", "params": PATCH}, "of the params of a fit, p2p takes steps and threads alone"),
-    ({"fit": "tile", "net": NET}, "fit='tile' begins afresh: leave out net, or choose scene or adapt"),
-    ({"fit": "published", "net": NET}, "fit='published' begins afresh"),
+    ({"fit": "tile", "net": NET}, r"fit='tile'\) begins afresh: leave out --net \(net=\), or choose scene or adapt"),
+    ({"fit": "published", "net": NET}, r"fit='published'\) begins afresh"),
     ({"net": NET, "params": STEPS}, "a saved net is not fitted again"),
     ({"fit": "published", "params": PATCH}, "fit='published' has params of its own: pass steps and threads alone"),
     ({"device": "abacus"}, "there is no device"),
-    ({"tile_size": 0}, "tile_size is in target pixels and must be 1 or more"),
+    ({"tile_size": 0}, r"tile_size=\) is in target pixels and must be 1 or more"),
 ]
 
 
