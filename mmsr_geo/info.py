@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
@@ -94,6 +95,8 @@ def show_status(status: JobStatus) -> None:
 
 
 def _looks_like_net(file: str) -> bool:
+    if not Path(file).is_file():  # a pipe may never be opened
+        return False
     try:
         with open(file, "rb") as opened:  # noqa: PTH123  (a URL is no Path)
             return opened.read(9)[8:] == SAFETENSORS_HEAD

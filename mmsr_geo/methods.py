@@ -9,7 +9,7 @@ from typing import Any, Literal, Protocol
 from mmsr_geo.baselines import Baseline
 from mmsr_geo.baselines.interpolation import Interpolation
 from mmsr_geo.baselines.job import FitJob
-from mmsr_geo.errors import GuideWarning, NetFileError, UnhelpfulGuideError
+from mmsr_geo.errors import GuideWarning, NetFileError, OptionError, UnhelpfulGuideError
 from mmsr_geo.geometry import Halo
 from mmsr_geo.model import Model
 from mmsr_geo.network.checking import GuideCheck
@@ -60,6 +60,10 @@ class SceneFit:
     if_unhelpful: IfUnhelpful = "bicubic"
     consistent: bool = True
     """Whether targets are made to average to the source; not so only to see what the published method gives."""
+
+    def __post_init__(self) -> None:
+        """Refuse a seed that torch does not take (OptionError)."""
+        check_seed(self.seed)
 
     @property
     def description(self) -> dict[str, Any]:
@@ -169,6 +173,10 @@ class OtherMethod:
     device: str = "auto"
     threads: int = 1
 
+    def __post_init__(self) -> None:
+        """Refuse a seed that torch does not take (OptionError)."""
+        check_seed(self.seed)
+
     @property
     def description(self) -> dict[str, Any]:
         """The method and its options."""
@@ -193,6 +201,12 @@ class OtherMethod:
     def falls_back(self, check: GuideCheck) -> bool:  # noqa: ARG002  (it asks for no check)
         """Never."""
         return False
+
+
+def check_seed(seed: int) -> None:
+    """Refuse a seed that torch does not take (OptionError)."""
+    if not -(2**63) <= seed < 2**64:
+        raise OptionError(f"a seed is a whole number of 64 bits, as in --seed 1 (seed=1), not {seed}")
 
 
 def falls_back(check: GuideCheck, if_unhelpful: IfUnhelpful) -> bool:

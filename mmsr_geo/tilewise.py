@@ -15,7 +15,7 @@ from mmsr_geo.baselines.interpolation import Interpolation
 from mmsr_geo.blending import BlendedTiling
 from mmsr_geo.errors import OptionError, PixelError
 from mmsr_geo.geometry import Halo, Scale, Tile, Tiling
-from mmsr_geo.methods import IfUnhelpful, ModelSource, SceneFit, check_of, falls_back, helpful, tell
+from mmsr_geo.methods import IfUnhelpful, ModelSource, SceneFit, check_of, check_seed, falls_back, helpful, tell
 from mmsr_geo.model import Model
 from mmsr_geo.network.checking import GuideCheck
 from mmsr_geo.network.degradation import CONSISTENCY_SUPPORT_PX
@@ -62,6 +62,10 @@ class TileFit:
     if_unhelpful: IfUnhelpful = "bicubic"
     scene: ModelSource | None = None
     """Where the net comes from that is adapted to each tile; None: each tile's net is fitted afresh."""
+
+    def __post_init__(self) -> None:
+        """Refuse a seed that torch does not take (OptionError)."""
+        check_seed(self.seed)
 
     @property
     def consistent(self) -> bool:

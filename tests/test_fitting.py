@@ -381,7 +381,7 @@ def test_what_the_callback_raises_ends_the_fit_at_once(samples: list[Sample], la
         ({"lr": 0.0}, "lr must lie between 0 and 1, not 0.0"),
         ({"lr": 1.0}, "lr must lie between"),
         ({"lr": math.nan}, "lr must lie between 0 and 1, not nan"),
-        ({"threads": 0}, "threads must be 1 or more, not 0"),
+        ({"threads": 0}, "threads must be 1 or more, and 1024 at most, not 0"),
         ({"guide_weight_decay": -1.0}, "guide_weight_decay must be 0 or more, not -1.0"),
     ],
 )

@@ -47,6 +47,7 @@ from mmsr_geo.errors import (
     GuideCoverageError,
     GuideWarning,
     InputError,
+    JobError,
     MmsrError,
     MmsrWarning,
     NetFileError,
@@ -98,6 +99,8 @@ class Case:
     """What fails around the package."""
     stays: bool = True
     """Whether --overwrite changes nothing."""
+    record: str = ""
+    """The one file that is written all the same: it says what failed."""
 
 
 CASES: list[Case] = []
@@ -201,6 +204,7 @@ def write_inputs() -> None:
     write_what_is_no_quantity_or_has_no_place()
     write_odd_files()
     write_masks()
+    write_jobs()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", MmsrWarning)
         write_nets()
@@ -275,6 +279,17 @@ def write_masks() -> None:
     write("masks.tif", texture(2, *SHAPE).astype(np.uint8))
     write("shares.tif", np.full(SHAPE, 0.5, np.float32))
     write("words.tif", np.full(SHAPE, 2.0**30, np.float32))
+
+
+def write_jobs() -> None:
+    """Write job files with mistakes."""
+    pair = '[[pairs]]\nsource = "{}"\nguide = "ortho.tif"\n'
+    Path("text.toml").write_text("Dear colleague, please find the job attached.\n")
+    Path("wrong.toml").write_text(
+        'output = "a.tif"\n' + pair.format("dem.tif") + '[options]\nsharpness = 3\nseed = "x"\n'
+    )
+    Path("missing.toml").write_text('output = "a.tif"\n' + pair.format("gone.tif") + pair.format("dem.tif"))
+    Path("failing.toml").write_text('output = "a.tif"\n' + pair.format("waves.tif"))
 
 
 def write_nets() -> None:
@@ -611,7 +626,7 @@ case(
     GridError,
     "unplaced.tif is not georeferenced: give it a geotransform, as gdal_translate -a_ullr does",
     "A file has no geotransform.",
-    "Give it one.",
+    "Give it the corners that it has on the ground.",
     upsampling(source="unplaced.tif"),
 )
 case(
@@ -619,7 +634,7 @@ case(
     GridError,
     "points.tif is placed by ground control points only: warp it onto a grid first, as gdalwarp does",
     "A file is placed by ground control points or rational polynomials.",
-    "Warp it.",
+    "Warp it onto a grid with `gdalwarp`.",
     upsampling(source="points.tif"),
 )
 case(
@@ -627,7 +642,7 @@ case(
     GridError,
     "nowhere.tif has no CRS: assign the one it is in, as gdal_edit.py -a_srs EPSG:... does",
     "A file has no CRS.",
-    "Assign it.",
+    "Find out which one it is in, and assign that; no pixel moves by it.",
     upsampling(source="nowhere.tif"),
 )
 case(
@@ -643,7 +658,7 @@ case(
     GridError,
     "the array is placed by ground control points only: warp it onto a grid first, as .rio.reproject does",
     "An array is placed by ground control points.",
-    "Warp it.",
+    "Warp it with `.rio.reproject`.",
     arrays(
         shown(
             lambda: (
@@ -659,7 +674,7 @@ case(
     GridError,
     "the array has no CRS: assign the one it is in with .rio.write_crs(...)",
     "An array has no CRS.",
-    "Assign it.",
+    "Assign the one it is in.",
     arrays(shown(lambda: array().drop_vars("spatial_ref"))),
 )
 case(
@@ -674,8 +689,8 @@ case(
     "one pixel wide",
     GridError,
     "the array is one pixel wide and stores no transform: give it one with .rio.write_transform(...)",
-    "An array of one row or column stores no transform.",
-    "Give it one.",
+    "An array of one row or column stores no transform, so that its pixel has no known size.",
+    "Give it a transform.",
     arrays(shown(lambda: array().isel(x=[0]).drop_vars("spatial_ref").rio.write_crs(32618))),
 )
 case(
@@ -718,7 +733,7 @@ case(
     "the scale cannot be told: the source's centre has no place in the guide's CRS, "
     "North_Pole_Orthographic; give it yourself, as in --scale 4 (scale=4), or warp the guide first",
     "The source's centre has no place in the guide's CRS.",
-    "As above; or give the scale.",
+    "Give the scale, or warp the guide to the source's CRS.",
     upsampling("--min-coverage 0", source="south.tif", guide="north.tif", min_coverage=0),
 )
 case(
@@ -765,10 +780,18 @@ case(
 case(
     "bounds the wrong way round",
     GridError,
-    "bounds are W,S,E,N with W < E and S < N, not 435730,4176900,436000,4176000",
+    "bounds are finite numbers W,S,E,N with W < E and S < N, not 435730,4176900,436000,4176000",
     "West and east, or south and north, are exchanged.",
     "Exchange them.",
     upsampling("--bounds 435730,4176900,436000,4176000", bounds=(435730, 4176900, 436000, 4176000)),
+)
+case(
+    "bounds without an end",
+    GridError,
+    "bounds are finite numbers W,S,E,N with W < E and S < N, not -inf,-inf,inf,inf",
+    "Bounds are infinite or no numbers.",
+    "Give finite ones; all of the source is done without `--bounds`.",
+    upsampling("--bounds=-inf,-inf,inf,inf", bounds=(-np.inf, -np.inf, np.inf, np.inf)),
 )
 case(
     "bounds beside the raster",
@@ -931,9 +954,9 @@ case(
 case(
     "no threads",
     OptionError,
-    "threads must be 1 or more, not 0",
-    "`--threads` is below 1.",
-    "Give 1 or more.",
+    "threads must be 1 or more, and 1024 at most, not 0",
+    "`--threads` is below 1, or so large that the process would end.",
+    "Give 1 or more; the processor's cores are enough.",
     Doors(lambda: mmsr_geo.FitParams(threads=0), "fit dem.tif ortho.tif -o new.mmsr --threads 0"),
 )
 case(
@@ -1054,6 +1077,14 @@ case(
     "`--keep-statistics` without `--net`.",
     "Give both or none.",
     upsampling("--keep-statistics", method="mmsr", keep_statistics=True),
+)
+case(
+    "a seed beyond 64 bits",
+    OptionError,
+    "a seed is a whole number of 64 bits, as in --seed 1 (seed=1), not 18446744073709551616",
+    "`--seed` is larger than torch takes.",
+    "Give a smaller one.",
+    upsampling(f"--seed {2**64}", seed=2**64),
 )
 case(
     "no device",
@@ -1188,6 +1219,14 @@ case(
     "`--like` makes more than 1e11 pixels, perhaps for being in other units.",
     "Give it in units of the source's CRS.",
     upsampling("--like 0.001", like=0.001),
+)
+case(
+    "a pixel beyond all targets",
+    OptionError,
+    "--like (like=) 1e+30 makes 1 x 1 pixels: a resolution is in units of the source's CRS, EPSG:32618",
+    "`--like` makes a pixel a thousand times as large as the target.",
+    "Give it in units of the source's CRS.",
+    upsampling("--like 1e30", like=1e30),
 )
 case(
     "no dtype",
@@ -1395,6 +1434,58 @@ case(
     upsampling("--net scene.mmsr --scale 3", method="mmsr", net="scene.mmsr", scale=3),
 )
 
+# JobError.
+
+
+def batching(job: str, **more: Any) -> Doors:
+    return Doors(partial(mmsr_geo.batch, job), f"batch {job}", **more)
+
+
+case(
+    "no job",
+    JobError,
+    "none.toml cannot be read (No such file or directory): name a job file; mmsr-geo batch --init writes an example",
+    "There is no job file of that name, or it is no text.",
+    "Mend the path, or have an example written.",
+    batching("none.toml"),
+)
+case(
+    "a job that is no TOML",
+    JobError,
+    "text.toml is no TOML (…): mmsr-geo batch --init writes an example",
+    "The job file is not TOML.",
+    "Mend the line that is named.",
+    batching("text.toml"),
+)
+case(
+    "a job with wrong values",
+    JobError,
+    "wrong.toml has 2 mistakes: options.seed: input should be a valid integer, unable to parse string as "
+    "an integer, not 'x'; options.sharpness: there is nothing of that name, not 3",
+    "Names or values in the job file are wrong; all of them are told at once.",
+    "Mend each where it stands.",
+    batching("wrong.toml"),
+)
+case(
+    "a job without its files",
+    JobError,
+    "missing.toml has 2 mistakes: pairs[0].source: there is no gone.tif; output: 2 pairs would be "
+    "written to a.tif: put {name} in it",
+    "Files of the job are missing, or two pairs would be one.",
+    "Mend each where it stands.",
+    batching("missing.toml"),
+)
+case(
+    "a job whose pair fails",
+    JobError,
+    "waves: …/waves.tif holds complex numbers: give its amplitude or another real "
+    'quantity; mend it and call batch again, or write on_error = "skip" in failing.toml',
+    "A pair is refused, and the job does not say that the others go on.",
+    "Mend what the pair's own message says. What was done stays done.",
+    batching("failing.toml"),
+    record="failing.record.jsonl",
+)
+
 # PixelError.
 
 case(
@@ -1402,24 +1493,24 @@ case(
     PixelError,
     "source holes.tif and guide ortho.tif hold no valid pixel in common where they were looked for: "
     "check their nodata values and that they show the same place",
-    "No window holds a valid pixel of both.",
-    "Mend nodata.",
+    "Of the windows that were looked at, none holds a valid pixel of source and guide.",
+    "Declare the right nodata (`--source-nodata`, `--guide-nodata`), or give a guide without clouds there.",
     fitting(source="holes.tif"),
 )
 case(
     "nothing in common",
     PixelError,
     "source and guide have no valid pixel in common: check that they show the same place",
-    "Where the one is valid the other is not.",
-    "Mend nodata.",
+    "Where the source is valid, the guide is a hole, and the other way round.",
+    "Declare the right nodata, or give a guide that shows the same place.",
     fitting("--scale 2", source="left.tif", guide="right.tif", scale=2),
 )
 case(
     "nothing in common for p2p",
     PixelError,
     "source and guide have no valid pixel in common: check that they show the same place",
-    "The same, found by p2p.",
-    "Mend nodata.",
+    "The same, found by `--method p2p`.",
+    "Declare the right nodata, or give a guide that shows the same place.",
     upsampling(
         "--scale 2 --steps 2 --threads 1", source="left.tif", guide="right.tif", method="p2p", scale=2, params=QUICK
     ),
@@ -1429,8 +1520,8 @@ case(
     PixelError,
     "dem.tif has 32 x 36 pixels: one level down, at scale 8, fewer than 8 are left along a side; give a "
     "larger part, a smaller scale or a truth",
-    "One level down the source is too small.",
-    "Give more.",
+    "Without a truth methods are compared one level down, where the source must be 8 pixels at least along a side.",
+    "Give a larger part, a smaller `--scale`, or a `--truth`.",
     evaluating("--scale 8", scale=8),
 )
 case(
@@ -1754,12 +1845,13 @@ def _here(inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     os.mkfifo("pipe.tif")
 
 
-def found() -> dict[str, bytes | str]:
+def found(but: str = "") -> dict[str, bytes | str]:
     """Everything below the current folder, hidden or not: a file's bytes, or what else it is."""
     return {
         str(path): path.read_bytes() if path.is_file() else "no file"
         for root, folders, files in os.walk(".")
         for path in (Path(root, name) for name in [*folders, *files])
+        if path.name != but
     }
 
 
@@ -1838,7 +1930,7 @@ def test_python_refuses_in_one_sentence_and_leaves_nothing(case: Case) -> None:
     assert type(error) is case.kind
     assert is_said(case, str(error)), str(error)
     assert "\n" not in str(error)
-    assert found() == before
+    assert found(case.record) == before
 
 
 @of([case for case in REFUSALS if case.doors.words is not None])
@@ -1852,15 +1944,20 @@ def test_the_command_refuses_in_the_same_sentence_and_leaves_nothing(case: Case)
     sentence = told.err.removeprefix("Error: ").removesuffix("\n").removesuffix(" (see mmsr-geo upsample --help)")
     assert is_said(case, sentence), sentence
     assert "\n" not in sentence
-    assert found() == before
+    assert found(case.record) == before
 
 
-@of([case for case in REFUSALS if outputs(case)])
-@pytest.mark.parametrize("overwrite", [False, True], ids=["kept", "to be overwritten"])
+@pytest.mark.parametrize(
+    ("case", "overwrite"),
+    [
+        pytest.param(case, overwrite, id=f"{case.name}, {'to be overwritten' if overwrite else 'to be kept'}")
+        for case in REFUSALS
+        if outputs(case)
+        for overwrite in ([False, True] if case.stays else [False])
+    ],
+)
 @pytest.mark.usefixtures("_here")
 def test_an_output_that_was_there_stays_as_it_was(case: Case, *, overwrite: bool) -> None:
-    if overwrite and not case.stays:
-        pytest.skip("it is refused for being there")
     put_outputs(case)
     before = found()
     told = told_by_command(case, "--overwrite" if overwrite else "")
@@ -1873,6 +1970,17 @@ def test_an_output_that_was_there_stays_as_it_was(case: Case, *, overwrite: bool
         error = refused_by_python(case, overwrite=overwrite)
         assert isinstance(error, MmsrError)
         assert found() == before
+
+
+@pytest.mark.usefixtures("_here")
+def test_info_does_not_wait_for_a_pipe(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["mmsr-geo", "info", "pipe.tif"])
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(SystemExit) as left:
+        cli.main()
+    signal.signal(signal.SIGTERM, before)
+    assert left.value.code == 2
+    assert capsys.readouterr().err.startswith("Error: pipe.tif is a pipe or a device")
 
 
 @of(WARNINGS)
@@ -1903,6 +2011,7 @@ KINDS = (
     NetFileError,
     PixelError,
     UnhelpfulGuideError,
+    JobError,
     OutputError,
     click.UsageError,
     GuideWarning,
@@ -2029,8 +2138,8 @@ was. From Python it is an exception, from the command one line on stderr (`Error
 `--progress json` it is also an event. All exceptions are kinds of `mmsr_geo.MmsrError`, all warnings of
 `mmsr_geo.MmsrWarning`.
 
-The numbers and names are an example's; … stands for words of GDAL, PROJ or another library. An option is named as
-the command has it, and in brackets as Python has it.
+The numbers and names are an example's; … stands for words of GDAL, PROJ or another library, or for a folder. An
+option is named as the command has it, and in brackets as Python has it. Where a row says so, there is one door to it.
 """
 
 

@@ -39,6 +39,8 @@ SMOOTH = 0.2
 PUBLISHED_DECAY = 0.9998
 """The published fit's learning rate falls by this factor every five steps."""
 MOST_THREADS = 8
+LARGEST_THREADS = 1024
+"""More end the process where the machine cannot begin them; nothing gets quicker by so many."""
 
 
 def no_progress(stage: str, done: int, total: int) -> None:
@@ -88,8 +90,8 @@ class FitParams:
             raise OptionError(f"lr must lie between 0 and 1, not {self.lr}")
         if not 0 <= self.guide_weight_decay < math.inf:
             raise OptionError(f"guide_weight_decay must be 0 or more, not {self.guide_weight_decay}")
-        if self.threads is not None and self.threads < 1:
-            raise OptionError(f"threads must be 1 or more, not {self.threads}")
+        if self.threads is not None and not 1 <= self.threads <= LARGEST_THREADS:
+            raise OptionError(f"threads must be 1 or more, and {LARGEST_THREADS} at most, not {self.threads}")
 
     @classmethod
     def published(cls, steps: int = PUBLISHED_STEPS, threads: int | None = None) -> Self:

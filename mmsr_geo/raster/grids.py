@@ -29,6 +29,8 @@ COARSER = 1.05
 """Guide pixels to a target pixel, below the inverse of which the guide is told to be coarser."""
 LARGEST_LIKE_PX = 10**11
 """A grid of more pixels is a mistake in the unit, metres for degrees."""
+LARGEST_LIKE_SIDE = 1000
+"""Times the target's own sides: so large a pixel is such a mistake too, and its place is lost in rounding."""
 SNAP_PX = 1e-6
 """Nearer than this to a pixel's edge is on the edge: what a round trip through a file's text leaves."""
 _POINTS_PER_SIDE = 65
@@ -188,7 +190,9 @@ def like_grid(target_grid: GeoBox, resolution: float | tuple[float, float]) -> G
         )
     down, across = sides
     grid = GeoBox.from_bbox(target_grid.boundingbox, resolution=resxy_(across, -down), tight=False)
-    if grid.shape.y * grid.shape.x > LARGEST_LIKE_PX:
+    box = target_grid.boundingbox
+    largest = LARGEST_LIKE_SIDE * max(box.right - box.left, box.top - box.bottom)
+    if grid.shape.y * grid.shape.x > LARGEST_LIKE_PX or max(sides) > largest:
         raise OptionError(
             f"--like (like=) {resolution} makes {grid.shape.y} x {grid.shape.x} pixels: a resolution is in units of "
             f"the source's CRS, {_crs_name(target_grid)}"
@@ -202,8 +206,8 @@ def bounds_window(grid: GeoBox, bounds: tuple[float, float, float, float]) -> Wi
     Raises GridError for bounds the wrong way round or beside the raster.
     """
     west, south, east, north = bounds
-    if not (west < east and south < north):
-        msg = f"bounds are W,S,E,N with W < E and S < N, not {_listed(bounds)}"
+    if not (west < east and south < north and all(map(math.isfinite, bounds))):
+        msg = f"bounds are finite numbers W,S,E,N with W < E and S < N, not {_listed(bounds)}"
         raise GridError(msg)
     cols, rows = _pixels(grid, np.array([west, east, east, west]), np.array([south, south, north, north]))
     left, right = math.floor(cols.min() + SNAP_PX), math.ceil(cols.max() - SNAP_PX)
