@@ -186,10 +186,10 @@ def test_the_default_stores_what_it_always_did(floats: list[float], nodata: floa
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"dtype": "complex64"}, "complex64: choose one of uint8"),
-        ({"dtype": "bool"}, "choose one of"),
-        ({"dtype": "int64"}, "choose one of"),
-        ({"dtype": "short"}, "choose one of"),
+        ({"dtype": "complex64"}, "complex64: choose a --dtype .dtype=. of uint8"),
+        ({"dtype": "bool"}, "choose a --dtype"),
+        ({"dtype": "int64"}, "choose a --dtype"),
+        ({"dtype": "short"}, "choose a --dtype"),
         ({"scale_factor": 0.0}, r"scale_factor=\) is 0: give"),
         ({"scale_factor": NAN}, r"scale_factor=\) is nan"),
         ({"add_offset": math.inf}, r"add_offset=\) is inf"),
