@@ -11,10 +11,11 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from mmsr_geo.choosing import Fit
-    from mmsr_geo.inputs import Bounds, GuideLike, LikeLike, MaskLike, OnGrid, ScaleLike
+    from mmsr_geo.inputs import Bounds, GuideLike, LikeLike, OnGrid, ScaleLike
     from mmsr_geo.methods import IfUnhelpful
     from mmsr_geo.network.fitted import FittedNet
     from mmsr_geo.network.fitting import FitParams
+    from mmsr_geo.raster.masking import MaskLike
 
 
 @xr.register_dataarray_accessor("mmsr")

@@ -23,7 +23,6 @@ from mmsr_geo.inputs import (
     GuideLike,
     Inputs,
     LikeLike,
-    MaskLike,
     OnGrid,
     ScaleLike,
     SourceLike,
@@ -38,10 +37,11 @@ from mmsr_geo.network.fitted import FittedNet
 from mmsr_geo.network.fitting import FitParams, Progress, no_progress
 from mmsr_geo.pair import MIN_COVERAGE, Pair
 from mmsr_geo.planning import Plan, measured
+from mmsr_geo.raster.masking import MaskLike, path_and_bits
 from mmsr_geo.raster.opening import open_source
 from mmsr_geo.raster.storing import Storage, parse_creation_options
 from mmsr_geo.raster.suspecting import warn_of_nodata
-from mmsr_geo.raster.writing import check_output
+from mmsr_geo.raster.writing import check_apart, check_output
 from mmsr_geo.slices import guide_for, slices_of, target_array, with_flags
 from mmsr_geo.tilewise import TILE_PX, TileFit
 from mmsr_geo.upsampling import halo_of, resolve_device
@@ -109,7 +109,8 @@ def upsample(  # noqa: PLR0913  (the same names as the command's options)
         mask_share: a pixel is a hole where more than this share of its area is masked.
         source_nodata: the stored value that is a hole, whatever the source declares.
         guide_nodata: the same for the guide.
-        valid_range: the least and the largest value that the target can have, in the source's units.
+        valid_range: the least and the largest value that the target can have, as the source stores its values (before
+            a scale and an offset that it declares).
         qa: give the flags of each target pixel (`mmsr_geo.Flag`) with it, as the lazy coordinate `qa`.
         tile_size: a chunk's side in target pixels; None: chosen from the free memory. The result does not depend on it,
             but where each tile has a net of its own (fit adapt or tile; None: 256).
@@ -224,8 +225,10 @@ def upsample_to_file(  # noqa: PLR0913  (the same names as the command's options
         valid_range=valid_range,
     )
     storage = Storage(dtype, scale_factor, add_offset, parse_creation_options(creation_options))
-    for path in [output] if qa is None else [output, qa]:
+    outputs = [output] if qa is None else [output, qa]
+    for path in outputs:
         check_output(path, overwrite=overwrite)
+    check_apart(outputs, _paths(source, guide, source_mask, guide_mask, net, like))
     work = method_for(method, fit, net, params, if_unhelpful, seed=seed, device=device, keep_statistics=keep_statistics)
     job = _job(source, guide, _scale(scale, work), inputs)
     written = Output(
@@ -508,6 +511,12 @@ def _arguments(entry: Entry) -> tuple[GuideLike, FitParams, dict[str, Any]]:
 
 
 _PLANNED = frozenset(signature(plan).parameters)
+
+
+def _paths(*given: object) -> list[object]:
+    """Return the single inputs of those given, masks without their bits."""
+    single = [each for one in given for each in (one if isinstance(one, list | tuple) else (one,))]
+    return [path_and_bits(each)[0] if isinstance(each, str) else each for each in single]
 
 
 @dataclass(frozen=True, slots=True)

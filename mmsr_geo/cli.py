@@ -169,7 +169,9 @@ _pair = _options(
     click.option("--source-nodata", type=float, help="The stored value that is a hole in SOURCE."),
     click.option("--guide-nodata", type=float, help="The stored value that is a hole in every GUIDE."),
     click.option(
-        "--valid-range", type=_Range(), help="The least and the largest value that a target can have, as in 0,60."
+        "--valid-range",
+        type=_Range(),
+        help="The least and the largest value that a target can have, as SOURCE stores them: 0,60.",
     ),
 )
 _band = click.option("--band", type=int, help="The band of SOURCE, from 1, if it has several.")

@@ -6,8 +6,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from os import PathLike, fspath
-from typing import Any, Literal, get_args
+from typing import Any, Literal, TypeAlias, get_args
 
+import numpy as np
 import xarray as xr
 from odc.geo.geobox import GeoBox
 
@@ -20,15 +21,13 @@ from mmsr_geo.raster.composing import Guides
 from mmsr_geo.raster.deriving import Derivation
 from mmsr_geo.raster.files import FileRaster
 from mmsr_geo.raster.grids import like_grid
-from mmsr_geo.raster.masking import Masked, open_mask
-from mmsr_geo.raster.opening import open_guides, open_source
+from mmsr_geo.raster.masking import Masked, MaskLike, open_mask
+from mmsr_geo.raster.opening import OneGuide, open_guides, open_source
 from mmsr_geo.raster.protocol import Raster
 from mmsr_geo.raster.resolutions import coarsening, resolution_of
 
 SourceLike = str | PathLike[str] | xr.DataArray
-OneGuide = str | PathLike[str] | xr.DataArray | xr.Dataset
-GuideLike = OneGuide | Sequence[OneGuide]
-MaskLike = str | PathLike[str] | xr.DataArray
+GuideLike: TypeAlias = "OneGuide | Sequence[OneGuide]"
 ScaleLike = Scale | int | tuple[int, int] | None
 Bounds = tuple[float, float, float, float]
 LikeLike = str | PathLike[str] | xr.DataArray | GeoBox | float | tuple[float, float]
@@ -62,11 +61,16 @@ class Inputs:
                 raise OptionError(f"--{name.replace('_', '-')} ({name}=) is a share from 0 to 1, not {value:g}")
         for name in ("guide_band", "derive"):
             value = getattr(self, name)
-            object.__setattr__(self, name, (value,) if isinstance(value, str | int) else tuple(value))
+            several = (value,) if isinstance(value, str | int | np.integer) else tuple(value)
+            object.__setattr__(self, name, tuple(each if isinstance(each, str) else int(each) for each in several))
         for name, count, shape in (("bounds", 4, "west, south, east, north"), ("valid_range", 2, "least, largest")):
             value = getattr(self, name)
             if value is not None and len(value) != count:
                 raise OptionError(f"{name}= takes {count} numbers ({shape}), not {len(value)}")
+            object.__setattr__(self, name, None if value is None else tuple(map(float, value)))
+        for name in ("source_nodata", "guide_nodata", "mask_share", "min_coverage"):
+            value = getattr(self, name)
+            object.__setattr__(self, name, None if value is None else float(value))
         if self.valid_range is not None:
             low, high = self.valid_range
             if math.isnan(low) or math.isnan(high) or not low < high:
@@ -95,7 +99,7 @@ class Inputs:
         if self.source_resolution is not None:
             down, across = coarsening(source.grid, resolution_of(self.source_resolution))
             if max(down, across) > 1:
-                source = Coarsened(source, down, across)
+                source = Coarsened(source, down, across, self.mask_share)
         return source
 
     def guides(self, guide: GuideLike) -> Guides:

@@ -227,7 +227,9 @@ def upsampler_of(
     """Put to work what a method predicts with, given what its fit found out about the guide."""
     check, chosen = check_of(model), method.chosen(model)
     seen = chosen.seen_range if isinstance(chosen, FittedNet) else None
-    quality = Quality(check, method.falls_back(check), seen, valid_range)
+    # A saved net's regions are places in the raster that it was fitted to, which need not be this one.
+    here = GuideCheck() if isinstance(method, SavedNet) else check
+    quality = Quality(here, method.falls_back(check), seen, valid_range)
     return Upsampler.of(chosen, device, consistent=method.consistent, quality=quality)
 
 

@@ -17,14 +17,12 @@ from odc.geo.geobox import GeoBox
 
 from mmsr_geo.errors import InputError
 from mmsr_geo.quality import FLAG_ATTRS
-from mmsr_geo.raster.arrays import array_name, spatial_dims
+from mmsr_geo.raster.arrays import BAND_DIMS, array_name, spatial_dims
 from mmsr_geo.raster.files import FileRaster
 from mmsr_geo.raster.opening import open_source
 from mmsr_geo.raster.protocol import Raster
-from mmsr_geo.raster.writing import output_nodata, with_nodata
+from mmsr_geo.raster.storing import output_nodata, with_nodata
 
-BAND_DIMS = ("band", "bands", "variable")
-"""Names of the dim that holds a guide's bands; any other is matched with the source's."""
 _NODATA_ATTRS = ("_FillValue", "missing_value")
 _FACTS = {
     "guide_gain": {

@@ -37,15 +37,19 @@ def test_whole_blocks_are_their_plain_means_and_the_grid_follows() -> None:
     assert (coarse.bands, coarse.name, coarse.dtype) == (("t",), "made", np.dtype("float32"))
 
 
-def test_a_block_is_a_hole_unless_more_than_half_of_it_is_valid() -> None:
+def test_a_block_is_a_hole_where_more_than_half_of_it_is() -> None:
     fine = raster(4, 8)
     values = fine.raw.compute().copy()
-    values[0, 0, :2] = np.nan  # half of the first block
+    values[0, 0, :2] = values[0, 1, 0] = np.nan  # three quarters of the first block
+    values[0, 0, 4:6] = np.nan  # half of the third
     values[0, 2, 2] = np.nan  # a quarter of another
     holed = ArrayRaster.in_memory(values, fine.grid, bands=("t",), name="made")
     pixels = Coarsened(holed, 2, 2).read(Window(0, 0, 2, 4))
     assert np.argwhere(~pixels.valid).tolist() == [[0, 0]]
     assert pixels.values[0, 1, 1] == pytest.approx(np.nanmean(values[0, 2:4, 2:4]), rel=1e-6)
+    for most, holes in [(0.1, [[0, 0], [0, 2], [1, 1]]), (0.4, [[0, 0], [0, 2]]), (0.75, []), (1.0, [])]:
+        made = Coarsened(holed, 2, 2, most).read(Window(0, 0, 2, 4))
+        assert np.argwhere(~made.valid).tolist() == holes
 
 
 def test_what_reaches_beyond_the_raster_counts_by_its_share() -> None:

@@ -14,11 +14,16 @@ import rioxarray
 import xarray as xr
 from affine import Affine
 from numpy.typing import NDArray
+from odc.geo.geobox import GeoBox
 from pyproj import CRS, Transformer
+from rasters import georeferenced
 
 import mmsr_geo
 from mmsr_geo.geometry import Window
 from mmsr_geo.pair import Pair
+from mmsr_geo.raster.composing import Warped
+from mmsr_geo.raster.grids import check_pair
+from mmsr_geo.raster.masking import Masked, open_mask
 from mmsr_geo.raster.opening import open_guide, open_source
 
 if TYPE_CHECKING:
@@ -265,6 +270,11 @@ ACROSS = [  # a source and a guide of one place, whose longitudes are written ap
     ("EPSG:4326", around(179.99, -17, 0.01), "EPSG:32760", around(818_000, 8_117_000, 400, (60, 70))),
     ("EPSG:4326", around(-180.01, -17, 0.01), "EPSG:32701", around(181_000, 8_117_000, 400, (60, 70))),
     ("EPSG:3413", around(130, -210, 1000), "EPSG:3575", around(130, -210, 400, (60, 70))),
+    ("EPSG:4269", around(284.3, -17, 0.01), "EPSG:4326", around(-75.7, -17, 0.004, (60, 70))),
+    ("EPSG:4326", around(-75.7, -17, 0.01), "EPSG:4269", around(284.3, -17, 0.004, (60, 70))),
+    ("EPSG:4258", around(-179.997, -17, 0.01), "EPSG:4326", around(180.003, -17, 0.004, (60, 70))),
+    ("EPSG:32701", around(181_000, 8_117_000, 1000), "EPSG:4326", around(180.003, -17, 0.0008, (300, 350))),
+    ("EPSG:32701", around(181_000, 8_117_000, 1000), "EPSG:4326", around(-179.997, -17, 0.0008, (300, 350))),
 ]
 
 
@@ -278,18 +288,18 @@ def test_a_guide_lies_where_it_is_though_its_longitudes_are_written_apart(
 
     def by_guide(x: Floats, y: Floats) -> Floats:
         east, north = (x, y) if guide_crs == crs else to_source.transform(x, y)
-        if crs == "EPSG:4326":
+        if CRS(crs).is_geographic:
             middle = transform.c + 8.5 * transform.a
             east = east - 360 * np.round((east - middle) / 360)
         return surface(*under(transform, east, north))
 
-    shape = (50, 60) if guide_transform.a == 0.004 and crs == guide_crs else (60, 70)
+    shape = (300, 350) if guide_transform.a < 0.001 else (50, 60) if crs == guide_crs else (60, 70)
     guide = write(tmp_path / "guide.tif", averaged(guide_transform, shape, by_guide), guide_crs, guide_transform)
     blank = np.arange(15 * 17, dtype=np.float32).reshape(15, 17)
     source = write(tmp_path / "source.tif", blank, crs, transform)
     pair = Pair.of(open_source(source), open_guide(guide), 3)
     seen = pair.guide.read(Window(0, 0, 45, 51))
-    assert seen.valid.mean() > 0.97
+    assert seen.valid.all()
     col, row = lattice(45, 51, 0.5)
     inner = np.s_[6:-6, 6:-6]
     moved = shift_px(
@@ -299,3 +309,45 @@ def test_a_guide_lies_where_it_is_though_its_longitudes_are_written_apart(
         lambda c, r: surface(c / 3, r / 3),
     )
     assert max(map(abs, moved)) < CONTENT_PX
+
+
+def test_a_mask_hides_though_its_longitudes_are_written_apart() -> None:
+    place = around(284.3, -17, 0.01)
+    values = np.arange(15 * 17, dtype=np.float32).reshape(15, 17)
+    source = georeferenced(values, place, 4269)
+    mask = open_mask(georeferenced(np.ones((60, 70), "uint8"), around(-75.7, -17, 0.004, (60, 70)), 4326))
+    raster = open_source(source)
+    assert not Masked(raster, mask).read(Window(0, 0, 15, 17)).valid.any()
+
+
+def test_windows_of_a_world_are_the_whole() -> None:
+    """A raster over the antimeridian in one datum, a world counted from 0 to 360 in another."""
+    world = open_guide(georeferenced(np.random.default_rng(0).random((90, 180), np.float32), north_up(0, 90, 2), 4326))
+    grid = GeoBox((20, 60), north_up(170, 20, 1), "EPSG:4269")
+    whole = Warped(world, grid).read(Window(0, 0, 20, 60))
+    assert whole.valid.all()
+    for left in range(0, 56, 7):
+        part = Warped(world, grid).read(Window(3, left, 9, min(7, 60 - left)))
+        assert np.abs(part.values - whole.values[:, 3:12, left : left + 7]).max() < 1e-5
+
+
+@pytest.mark.parametrize(
+    ("crs", "transform", "said"),
+    [
+        ("EPSG:3413", around(130, -210, 100_000), "lies around a pole"),
+        ("EPSG:32660", around(736_000, 5_000_000, 5000), "crosses the edge of the guide's longitudes"),
+        ("EPSG:3832", around(3_339_584.7, -1_000_000, 5000), "crosses the edge of the guide's longitudes"),
+    ],
+)
+def test_where_a_world_in_degrees_is_cut_is_refused(crs: str, transform: Affine, said: str) -> None:
+    source = GeoBox((15, 17), transform, crs)
+    world = GeoBox((720, 1440), north_up(-180, 90, 0.25), "EPSG:4326")
+    with pytest.raises(mmsr_geo.GridError, match=said):
+        check_pair(source, world)
+
+
+def test_a_world_guides_a_world() -> None:
+    check_pair(
+        GeoBox((40, 40), around(0, 0, 1_000_000, (40, 40)), "EPSG:3857"),
+        GeoBox((720, 1440), north_up(-180, 90, 0.25), "EPSG:4326"),
+    )

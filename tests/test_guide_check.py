@@ -366,7 +366,7 @@ def test_with_warn_the_net_is_used_all_the_same() -> None:
 def test_with_error_computing_fails_and_no_file_is_written(tmp_path: Path) -> None:
     source, guide = short_pair()
     lazy = mmsr_geo.upsample(source, guide, 2, params=SHORT, if_unhelpful="error")
-    with pytest.raises(mmsr_geo.UnhelpfulGuideError, match=r"did not help.*give another guide, or choose --if-unhelpful"):
+    with pytest.raises(mmsr_geo.UnhelpfulGuideError, match=r"did not help.*another guide, or choose --if-unhelpful"):
         lazy.compute()
     with pytest.raises(mmsr_geo.PixelError, match="did not help"):
         mmsr_geo.upsample_to_file(source, guide, tmp_path / "sharp.tif", 2, params=SHORT, if_unhelpful="error")

@@ -6,6 +6,7 @@ import inspect
 import json
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ import mmsr_geo
 from mmsr_geo import cli
 from mmsr_geo.accessor import MmsrAccessor
 from mmsr_geo.geometry import Window
+from mmsr_geo.network.checking import Region
 from mmsr_geo.raster.files import FileRaster
 from mmsr_geo.raster.grids import coarsened
 from mmsr_geo.raster.masking import SENTINEL2_SCL
@@ -379,3 +381,76 @@ def test_a_resampled_source_is_better_averaged_to_what_its_sensor_saw() -> None:
         errors.append(float(np.sqrt(np.mean(missed.astype(np.float64) ** 2))))
     as_delivered, averaged = errors
     assert averaged < 0.98 * as_delivered  # benchmarks/source_resolution.py has the figures of whole fits
+
+
+@pytest.mark.parametrize(("share", "kept"), [(0.1, [True, False, False, False]), (0.5, [True, True, True, False])])
+def test_a_masks_share_counts_on_the_pixels_that_a_coarser_source_has(share: float, kept: list[bool]) -> None:
+    values = np.arange(64, dtype=np.float32).reshape(8, 8)
+    place = Affine(20, 0, 436_520, 0, -20, 4_174_180)
+    mask = np.zeros((8, 8), "uint8")
+    mask[0, 2:3] = mask[0, 4:6] = mask[0, 6:8] = mask[1, 6] = 1  # none, a quarter, half, three quarters
+    guide = sentinel_guide()
+    made = mmsr_geo.upsample(
+        georeferenced(values, place),
+        guide,
+        2,
+        method="nearest",
+        source_resolution=40,
+        source_mask=georeferenced(mask, place),
+        mask_share=share,
+    )
+    assert np.isfinite(made.values[0, ::2]).tolist() == kept
+
+
+def test_numbers_of_numpy_are_numbers(source: Path, tmp_path: Path) -> None:
+    mmsr_geo.upsample_to_file(
+        source,
+        SENTINEL_GUIDE,
+        tmp_path / "out.tif",
+        SCALE,
+        method=SMOOTH,
+        bounds=np.array(CROP.source.rio.bounds()),  # type: ignore[arg-type]  # as .rio.bounds() in an array
+        valid_range=(np.float32(0), np.float32(20_000)),  # type: ignore[arg-type]  # as of an array
+        source_nodata=np.int16(-9999),  # type: ignore[arg-type]  # as .rio.nodata
+        guide_band=np.int64(1),  # type: ignore[arg-type]  # as an index
+        seed=np.int64(3),  # type: ignore[arg-type]  # as of a sequence of them
+    )
+    with rasterio.open(tmp_path / "out.tif") as dataset:
+        said = json.loads(dataset.tags()["MMSR_GEO_OPTIONS"])
+    assert said["source_nodata"] == -9999
+    assert said["valid_range"] == [0, 20_000]
+    assert said["seed"] == 3
+
+
+@pytest.mark.parametrize("lost", ["source", "guide", "mask", "net", "like"])
+def test_an_output_is_no_input_whatever_it_is_called(source: Path, tmp_path: Path, lost: str) -> None:
+    (tmp_path / "guide.tif").symlink_to(SENTINEL_GUIDE)
+    paths = {"source": source, "guide": tmp_path / "guide.tif"}
+    mask = on_grid(np.zeros((4, 4), "uint8"), GeoBox((4, 4), CROP.source.rio.transform(), 32618), tmp_path / "m.tif")
+    options: dict[str, Any] = {"guide_mask": f"{mask}:0", "like": tmp_path / "like.tif"}
+    paths |= {"mask": mask, "like": options["like"], "net": tmp_path / "n.mmsr"}
+    if lost == "net":
+        mmsr_geo.fit(source, SENTINEL_GUIDE, SCALE, params=QUICK).save(paths["net"])
+        options |= {"net": paths["net"]}
+    paths["like"].write_bytes(source.read_bytes())
+    before = paths[lost].read_bytes()
+    other = tmp_path / "beside" / ".." / paths[lost].name
+    (tmp_path / "beside").mkdir()
+    for outputs in [(other, None), (tmp_path / "out.tif", other)]:
+        with pytest.raises(mmsr_geo.OutputError, match=r"is an input, .* which would be lost"):
+            mmsr_geo.upsample_to_file(
+                source, paths["guide"], outputs[0], qa=outputs[1], scale=SCALE, overwrite=True, **options
+            )
+    assert paths[lost].read_bytes() == before
+    with pytest.raises(mmsr_geo.OutputError, match=r"is another output, .* which would be lost"):
+        mmsr_geo.upsample_to_file(
+            source, SENTINEL_GUIDE, tmp_path / "out.tif", SCALE, qa=tmp_path / "beside" / ".." / "out.tif"
+        )
+
+
+def test_a_saved_nets_regions_are_not_of_another_raster(source: Path) -> None:
+    net = mmsr_geo.fit(source, SENTINEL_GUIDE, SCALE, params=QUICK)
+    bad, good = Region(Window(0, 0, 24, 6), 99, 4.0, 1.0), Region(Window(0, 6, 24, 22), 99, 1.0, 9.0)
+    told = replace(net, check=mmsr_geo.GuideCheck((bad, good)))
+    sharp = mmsr_geo.upsample(source, SENTINEL_GUIDE, net=told, qa=True, if_unhelpful="warn")
+    assert not (sharp.qa.values & mmsr_geo.Flag.UNHELPFUL).any()

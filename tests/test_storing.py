@@ -19,8 +19,8 @@ from mmsr_geo.errors import OptionError, OutputError
 from mmsr_geo.geometry import Window
 from mmsr_geo.raster.creating import check_creation
 from mmsr_geo.raster.protocol import BandTags
-from mmsr_geo.raster.storing import DTYPES, Storage, parse_creation_options
-from mmsr_geo.raster.writing import CogWriter, finish_together, with_nodata
+from mmsr_geo.raster.storing import DTYPES, Storage, parse_creation_options, with_nodata
+from mmsr_geo.raster.writing import CogWriter, finish_together
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -21,7 +21,8 @@ from mmsr_geo.geometry import Window
 from mmsr_geo.raster import writing
 from mmsr_geo.raster.files import FileRaster
 from mmsr_geo.raster.protocol import BandTags
-from mmsr_geo.raster.writing import CogWriter, output_nodata, with_nodata
+from mmsr_geo.raster.storing import output_nodata, with_nodata
+from mmsr_geo.raster.writing import CogWriter
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

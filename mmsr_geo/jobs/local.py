@@ -51,7 +51,7 @@ class Output:
 
     def __post_init__(self) -> None:
         """Refuse two files of one name (OutputError)."""
-        if self.qa is not None and self.qa.absolute() == self.path.absolute():
+        if self.qa is not None and self.qa.resolve() == self.path.resolve():
             raise OutputError(f"{self.path} cannot hold both the target and its flags: give --qa (qa=) another name")
 
 
@@ -245,6 +245,10 @@ def _labelled(progress: Progress, label: str) -> Progress:
     return lambda stage, done, total: progress(label + stage, done, total)
 
 
+def _plain(value: object) -> Any:  # noqa: ANN401  (JSON values)
+    return value.item() if isinstance(value, np.generic) else str(value)
+
+
 def _tags(  # noqa: PLR0913  (all that is recorded)
     pairs: Sequence[Pair],
     models: Sequence[Model],
@@ -270,6 +274,6 @@ def _tags(  # noqa: PLR0913  (all that is recorded)
         "MMSR_GEO_SEED": str(options.get("seed", "")),
         "MMSR_GEO_GUIDE_GAIN": ",".join(gains),
         "MMSR_GEO_GUIDE_VERDICT": ",".join(check.verdict for check in checks),
-        "MMSR_GEO_OPTIONS": json.dumps(options),
+        "MMSR_GEO_OPTIONS": json.dumps(options, default=_plain),
         **({"MMSR_GEO_CONSISTENCY_RMSE": ",".join(f"{each:.6g}" for each in missed)} if missed else {}),
     }

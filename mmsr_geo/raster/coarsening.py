@@ -14,21 +14,23 @@ from mmsr_geo.raster.composing import Made
 from mmsr_geo.raster.pixels import Pixels
 from mmsr_geo.raster.protocol import Make, Need, Raster
 
-LEAST_SHARE = 0.5
-"""A coarse pixel is valid where more than this share of its area is."""
+MOST_MISSING = 0.5
+"""A coarse pixel is a hole where more than this share of its area is, unless told otherwise."""
+_SHARE_ROUNDING = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
 class Coarsened(Made):
     """A raster averaged by so many pixels, down and across.
 
-    A coarse pixel is the mean of the valid pixels under it, and a hole where they are not more than half of its area.
+    A coarse pixel is the mean of the valid pixels under it, and a hole where more than `most_missing` of its area is.
     The last row and column may reach beyond the raster.
     """
 
     raster: Raster
     down: int
     across: int
+    most_missing: float = MOST_MISSING
 
     @property
     def grid(self) -> GeoBox:
@@ -44,7 +46,7 @@ class Coarsened(Made):
             window.row * self.down, window.col * self.across, window.height * self.down, window.width * self.across
         )
         need = self.raster.need(under.intersection(whole))
-        return Need(need.reads, _Average(need.make, self.down, self.across, window.shape))
+        return Need(need.reads, _Average(need.make, self.down, self.across, window.shape, self.most_missing))
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +55,7 @@ class _Average:
     down: int
     across: int
     shape: tuple[int, int]
+    most_missing: float
 
     def __call__(self, parts: Sequence[Pixels]) -> Pixels:
         values = self.under(parts).values
@@ -60,8 +63,10 @@ class _Average:
         missing = height * self.down - values.shape[1], width * self.across - values.shape[2]
         padded = np.pad(values, ((0, 0), (0, missing[0]), (0, missing[1])), constant_values=np.nan)
         blocks = padded.reshape(len(values), height, self.down, width, self.across).astype(np.float64)
-        share = np.isfinite(blocks).mean(axis=(2, 4))
+        missing_share = 1 - np.isfinite(blocks).mean(axis=(2, 4))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", RuntimeWarning)  # the mean of no pixel
             means = np.nanmean(blocks, axis=(2, 4))
-        return Pixels.masked(np.where(share > LEAST_SHARE, means, np.nan).astype(np.float32))
+        return Pixels.masked(
+            np.where(missing_share <= self.most_missing + _SHARE_ROUNDING, means, np.nan).astype(np.float32)
+        )

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from odc.geo import resxy_
+from odc.geo.crs import CRS
 from odc.geo.geobox import GeoBox
+from pyproj import CRS as ProjCRS  # noqa: N811  (odc's is CRS)
 from pyproj import Geod
 from pyproj.exceptions import ProjError
 from shapely import Polygon, box
@@ -78,7 +80,7 @@ def pixel_coordinates(grid: GeoBox, other: GeoBox, x: ArrayLike, y: ArrayLike) -
         if circle := circle_of(other):
             middle, _ = _middle(other)
             with np.errstate(invalid="ignore"):  # points without a place are infinite
-                east = east - circle * np.round((east - middle) / circle)
+                east = east - circle * np.round((east - middle) / circle * (1 - SNAP_PX))  # 180 itself is on both sides
     return np.stack(_pixels(other, east, north))
 
 
@@ -89,13 +91,44 @@ def circle_of(grid: GeoBox) -> float:
     return 2 * math.pi / float(grid.crs.proj.axis_info[0].unit_conversion_factor)
 
 
-def near(grid: GeoBox, other: GeoBox) -> GeoBox:
-    """Return a grid in degrees turned by whole circles to where the other's longitudes are; any other as it is."""
+def near(grid: GeoBox, other: GeoBox, *, datums: bool = False) -> GeoBox:
+    """Return a grid in degrees turned by whole circles to where the other's longitudes are; any other as it is.
+
+    datums: whether also where the two are degrees of different CRSs.
+    """
     circle = circle_of(grid)
-    if not circle or grid.crs != other.crs:
+    if not circle or not (grid.crs == other.crs or (datums and circle_of(other))):
         return grid
     turns = round((_middle(other)[0] - _middle(grid)[0]) / circle)
     return GeoBox(grid.shape, grid.affine.translation(turns * circle, 0) * grid.affine, grid.crs) if turns else grid
+
+
+def turned_frame(grid: GeoBox) -> GeoBox | None:
+    """Return a grid in degrees that reaches beyond 180 with its own middle as the prime meridian; None for others.
+
+    Longitudes that PROJ finds lie in -180..180: counted from there, none of the grid's lies beyond. Degrees from
+    Greenwich alone: the datum loses its code, and with it shifts that PROJ knows by it.
+    """
+    if (
+        circle_of(grid) != 360
+        or grid.crs is None
+        or max(abs(each) for each in grid.boundingbox.bbox[::2]) <= 180 + SNAP_PX
+    ):
+        return None
+    told = {
+        key: value for key, value in grid.crs.proj.to_json_dict().items() if key not in {"id", "bbox", "scope", "area"}
+    }
+    ensemble = told.pop("datum_ensemble", None)
+    if ensemble is not None:
+        name = str(ensemble["name"]).removesuffix(" ensemble")
+        told["datum"] = {"type": "GeodeticReferenceFrame", "name": name, "ellipsoid": ensemble["ellipsoid"]}
+    datum = {key: value for key, value in told.get("datum", {}).items() if key != "id"}
+    if not datum or "prime_meridian" in datum:
+        return None
+    middle = _middle(grid)[0]
+    told["datum"] = datum | {"prime_meridian": {"name": "the middle", "longitude": middle}}
+    crs = CRS(ProjCRS.from_json_dict(told).to_wkt())
+    return GeoBox(grid.shape, grid.affine.translation(-middle, 0) * grid.affine, crs)
 
 
 def steps_across(grid: GeoBox, other: GeoBox) -> tuple[float, float]:
@@ -153,6 +186,7 @@ def coverage(source_grid: GeoBox, guide_grid: GeoBox) -> float:
 
 def check_pair(source_grid: GeoBox, guide_grid: GeoBox, min_coverage: float = 0.95) -> None:
     """Refuse a guide that lies elsewhere (GridError) or covers too little of the source (GuideCoverageError)."""
+    _refuse_seam(source_grid, guide_grid)
     share = coverage(source_grid, guide_grid)
     if share == 0:
         raise _no_overlap(source_grid, guide_grid)
@@ -163,6 +197,28 @@ def check_pair(source_grid: GeoBox, guide_grid: GeoBox, min_coverage: float = 0.
             f"--bounds W,S,E,N or .rio.clip_box(...), or pass --min-coverage {least:g} (min_coverage={least:g})"
         )
         raise GuideCoverageError(msg)
+
+
+def _refuse_seam(source_grid: GeoBox, guide_grid: GeoBox) -> None:
+    """Refuse a source around a pole, or across the edge of a world-wide guide, where the guide is in degrees."""
+    circle = circle_of(guide_grid)
+    if not circle or circle_of(source_grid):
+        return
+    ring = _carried(_ring(*source_grid.shape.xy), source_grid, guide_grid)
+    ring = ring[np.isfinite(ring).all(axis=1)]
+    if len(ring) < 3:
+        return
+    across = circle / float(np.hypot(guide_grid.affine.a, guide_grid.affine.d))
+    steps = np.diff(ring[:, 0], append=ring[0, 0])
+    jumps = np.round(steps / across)
+    around = jumps.sum() != 0
+    if around or (jumps.any() and guide_grid.shape.x > 0.9 * across):
+        where = "lies around a pole" if around else "crosses the edge of the guide's longitudes"
+        msg = (
+            f"the source {where}, and a guide in degrees ({_crs_name(guide_grid)}) is cut there: bring the guide into "
+            f"the source's CRS first, as gdalwarp -t_srs does, or give a part beside it with --bounds (bounds=)"
+        )
+        raise GridError(msg)
 
 
 def warn_of_coarse_guide(target_grid: GeoBox, guide_grid: GeoBox) -> None:

@@ -121,7 +121,7 @@ def open_mask(mask: MaskLike, bits: Sequence[int] | None = None) -> Mask:
         case xr.DataArray():
             opened = ArrayRaster.of(mask, quantity=False)
         case str() | PathLike():
-            path, said = _path_and_bits(mask)
+            path, said = path_and_bits(mask)
             bits = said if bits is None else bits
             opened = FileRaster.open(path, quantity=False)
         case _:
@@ -250,7 +250,8 @@ def _judged(raw: NDArray[Any], rule: MaskRule, nodata: float | None, name: str) 
     return rule.masked(raw, nodata, name).astype(np.float32)
 
 
-def _path_and_bits(mask: str | PathLike[str]) -> tuple[str, tuple[int, ...] | None]:
+def path_and_bits(mask: str | PathLike[str]) -> tuple[str, tuple[int, ...] | None]:
+    """Split "FILE:BITS"; the bits are None where none are said, and where a file is called so as a whole."""
     path = fspath(mask)
     found = re.fullmatch(r"(.+):(\d+(?:,\d+)*)", path)
     if found is None or Path(path).exists():

@@ -13,7 +13,7 @@ from rasterio.io import MemoryFile
 from rasterio.vrt import WarpedVRT
 
 from mmsr_geo.geometry import Halo, Window
-from mmsr_geo.raster.grids import circle_of, pixel_coordinates, steps_across, window_grid
+from mmsr_geo.raster.grids import near, pixel_coordinates, steps_across, turned_frame, window_grid
 from mmsr_geo.raster.pixels import Pixels
 
 if TYPE_CHECKING:
@@ -92,30 +92,8 @@ class GridWarp:
         if not (native_window.height and native_window.width and window.height and window.width):
             empty = np.full((bands, *window.shape), np.nan, np.float32)
             return Pixels(empty, np.zeros(window.shape, np.bool_))
-        turns = self._turns(native_window)
-        made = self._warp(pixels, native_window, window, turns[0])
-        for degrees in turns[1:]:  # no pixel's longitude lies in two of them
-            also = self._warp(pixels, native_window, window, degrees)
-            made = Pixels(np.where(made.valid, made.values, also.values), made.valid | also.valid)
-        return made
-
-    def _turns(self, native_window: Window) -> list[float]:
-        """Return what to add to the native longitudes, one after another, to meet those that GDAL finds, -180 to 180.
-
-        Within one CRS nothing is to be found.
-        """
-        circle = circle_of(self.native)
-        if not circle or self.native.crs == self.grid.crs:
-            return [0.0]
-        box = window_grid(self.native, native_window).boundingbox
-        first, last = math.floor(box.left / circle + 0.5), math.ceil(box.right / circle - 0.5)
-        return [-turn * circle for turn in range(first, max(first, last) + 1)]
-
-    def _warp(self, pixels: Pixels, native_window: Window, window: Window, turn: float) -> Pixels:
-        """Warp as `warp` does, the native pixels turned about the Earth's axis."""
-        down, across = self._native_steps
         source, target, crs, target_crs = self._frames(native_window, window)
-        bands, source = len(pixels.values), source.translation(turn, 0) * source
+        down, across = self._native_steps
         with MemoryFile() as memory:
             with memory.open(
                 driver="GTiff",
@@ -132,6 +110,7 @@ class GridWarp:
                 memory.open() as dataset,
                 WarpedVRT(
                     dataset,
+                    src_crs=crs,  # GeoTIFF has no words for a prime meridian of one's own
                     crs=target_crs,
                     transform=target,
                     height=window.height,
@@ -165,7 +144,9 @@ class GridWarp:
             step = frame * ~native.affine * grid.affine
             corner = frame * frame.translation(native_window.col, native_window.row)
             return corner, step * step.translation(window.col, window.row), _PIXEL_FRAME, _PIXEL_FRAME
-        source, target = window_grid(native, native_window), window_grid(grid, window)
+        turned = turned_frame(native)
+        source = window_grid(native if turned is None else turned, native_window)
+        target = window_grid(near(grid, native, datums=True), window)
         return source.affine, target.affine, str(source.crs), str(target.crs)
 
 

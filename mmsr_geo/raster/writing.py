@@ -22,7 +22,7 @@ from rasterio.windows import Window as RasterioWindow
 from mmsr_geo.errors import OutputError
 from mmsr_geo.raster.creating import check_creation
 from mmsr_geo.raster.protocol import BandTags
-from mmsr_geo.raster.storing import Storage, output_nodata, with_nodata
+from mmsr_geo.raster.storing import Storage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 
     from mmsr_geo.geometry import Window
 
-__all__ = ["CogWriter", "check_output", "finish_together", "output_nodata", "with_nodata"]
 
 _BLOCK_PX = 512
 _AUX = ".aux.xml"
@@ -62,6 +61,23 @@ def check_output(path: str | os.PathLike[str], *, overwrite: bool) -> None:
             raise OutputError(f"the folder {path.parent} does not exist: make it first")
     except OSError as error:
         raise OutputError(f"{path} cannot be reached ({error.strerror}): choose another place for it") from error
+
+
+def check_apart(outputs: Sequence[str | os.PathLike[str]], inputs: Sequence[object]) -> None:
+    """Refuse an output that is an input, or another output, by whatever name (OutputError), to be replaced or not.
+
+    inputs: what was given; what is no path of a local file is none that could be replaced.
+    """
+    taken = {_real(each): f"an input, {each}" for each in inputs if isinstance(each, str | os.PathLike)}
+    for output in outputs:
+        real = _real(output)
+        if real in taken:
+            raise OutputError(f"{output} is {taken[real]}, which would be lost: give the output another name")
+        taken[real] = f"another output, {output}"
+
+
+def _real(path: str | os.PathLike[str]) -> str:
+    return os.path.realpath(os.fspath(path))
 
 
 class CogWriter:
