@@ -21,6 +21,7 @@ from conftest import Told
 from rasters import SENTINEL_GUIDE, sentinel_crop
 
 import mmsr_geo
+from mmsr_geo.jobs.batch import key_of
 from mmsr_geo.jobs.jobfile import EXAMPLE, Job, Options
 from mmsr_geo.jobs.record import Line, Record
 
@@ -208,16 +209,223 @@ def test_what_others_have_made_is_not_replaced(folder: Path, here: Command) -> N
     assert values(theirs).shape == (1, 64, 72)
 
 
+@pytest.mark.parametrize("of", ["output", "qa"])
+def test_another_output_pattern_does_not_make_foreign_files_the_jobs_own(folder: Path, here: Command, of: str) -> None:
+    text = MANY.replace("[[", 'qa = "out/{name}_qa.tif"\n[[', 1) + SMOOTH
+    job(folder, text)
+    assert here("batch", "job.toml", "--progress", "none")[0] == 0
+    (folder / "theirs").mkdir()
+    theirs = folder / "theirs" / ("2024-06.tif" if of == "output" else "2024-06_qa.tif")
+    theirs.write_bytes(b"a year's work")
+    name = "{name}.tif" if of == "output" else "{name}_qa.tif"
+    job(folder, text.replace(f"out/{name}", f"theirs/{name}"))
+    for _ in range(2):  # what was refused once is not the job's own by that
+        status, _, told = here("batch", "job.toml", "--progress", "none")
+        assert (status, theirs.read_bytes()) == (2, b"a year's work")
+        assert f"{theirs.name} exists" in told
+    theirs.unlink()
+    assert here("batch", "job.toml", "--progress", "none")[0] == 0
+    job(folder, text)  # back again: these are its own
+    assert here("batch", "job.toml", "--progress", "none")[0] == 0
+
+
+def test_a_pair_that_failed_has_made_nothing(folder: Path, here: Command) -> None:
+    source = folder / "thermal" / "2024-06_st.tif"
+    good = source.read_bytes()
+    source.write_bytes(b"no raster")
+    job(folder, MANY + SMOOTH)
+    assert here("batch", "job.toml", "--progress", "none")[0] == 2
+    source.write_bytes(good)
+    theirs = folder / "out" / "2024-06.tif"
+    theirs.write_bytes(b"a year's work")
+    assert here("batch", "job.toml", "--progress", "none")[0] == 2
+    assert theirs.read_bytes() == b"a year's work"
+
+
+def test_a_job_whose_folder_was_moved_replaces_its_own(folder: Path) -> None:
+    for name in ("thermal", "optical"):
+        (folder / "here" / name).parent.mkdir(exist_ok=True)
+        (folder / name).rename(folder / "here" / name)
+    assert mmsr_geo.batch(job(folder / "here", MANY + SMOOTH)).count("done") == 3
+    (folder / "here").rename(folder / "there")
+    assert mmsr_geo.status(folder / "there" / "job.toml").count("changed") == 3
+    assert mmsr_geo.batch(folder / "there" / "job.toml").count("done") == 3
+
+
+class Killed(BaseException):
+    """A kill, as far as one process can play it: nothing is written after it."""
+
+
+def killed_at(monkeypatch: pytest.MonkeyPatch, state: str, name: str) -> None:
+    """Be killed before the record's line of that state and name."""
+    append = Record.append
+
+    def dying(record: Record, line: Line) -> None:
+        if (line.state, line.name) == (state, name):
+            raise Killed
+        append(record, line)
+
+    monkeypatch.setattr(Record, "append", dying)
+
+
+def test_a_kill_between_an_output_and_its_line_leaves_the_jobs_own(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = job(folder, MANY.replace("[[", 'qa = "out/{name}_qa.tif"\n[[', 1) + SMOOTH)
+    with monkeypatch.context() as patch:
+        killed_at(patch, "done", "2024-07")
+        with pytest.raises(Killed):
+            mmsr_geo.batch(path)
+    assert (folder / "out" / "2024-07.tif").exists()
+    told = mmsr_geo.status(path)
+    assert [(pair.standing, pair.line is None) for pair in told.pairs] == [
+        ("done", False),
+        ("waiting", True),
+        ("waiting", True),
+    ]
+    before = (folder / "out" / "2024-06.tif").stat().st_mtime_ns
+    # A later failure does not take away what may have appeared before it.
+    source = folder / "thermal" / "2024-07_st.tif"
+    good = source.read_bytes()
+    source.write_bytes(b"no raster")
+    with pytest.raises(mmsr_geo.JobError, match="cannot be opened"):
+        mmsr_geo.batch(path)
+    source.write_bytes(good)
+    assert mmsr_geo.batch(path).count("done") == 3
+    assert (folder / "out" / "2024-06.tif").stat().st_mtime_ns == before
+
+
+@pytest.mark.parametrize("state", ["begun", "done"])
+def test_a_kill_during_a_restart_leaves_the_jobs_own(folder: Path, monkeypatch: pytest.MonkeyPatch, state: str) -> None:
+    path = job(folder, MANY + SMOOTH)
+    assert mmsr_geo.batch(path).count("done") == 3
+    before = {file.name: file.stat().st_mtime_ns for file in (folder / "out").iterdir()}
+    with monkeypatch.context() as patch:
+        killed_at(patch, state, "2024-07")
+        with pytest.raises(Killed):
+            mmsr_geo.batch(path, restart=True)
+    assert [pair.standing for pair in mmsr_geo.status(path).pairs] == ["done", "waiting", "waiting"]
+    first = (folder / "out" / "2024-06.tif").stat().st_mtime_ns
+    assert first > before["2024-06.tif"]
+    assert mmsr_geo.batch(path).count("done") == 3
+    after = {file.name: file.stat().st_mtime_ns for file in (folder / "out").iterdir()}
+    assert after["2024-06.tif"] == first
+    assert all(after[name] > before[name] for name in before)
+
+
+@pytest.mark.parametrize("changed", ["qa.tif", "qa.tif.aux.xml", "dem.tif.msk", "ortho.tif.ovr"])
+def test_a_mask_and_what_stands_beside_a_file_are_of_the_pairs_state(folder: Path, changed: str) -> None:
+    shutil.copy(folder / "thermal" / "2024-06_st.tif", folder / "dem.tif")
+    (folder / "ortho.tif").symlink_to(SENTINEL_GUIDE)
+    (folder / "qa.tif").write_bytes(b"bits")
+    text = 'output = "o.tif"\n[[pairs]]\nsource = "dem.tif"\nguide = "ortho.tif"\n'
+    path = job(folder, text + '[options]\nguide_mask = "qa.tif:0,3"\n')
+    key = key_of(Job.read(path).entries[0])
+    assert key_of(Job.read(path).entries[0]) == key
+    (folder / changed).write_bytes(b"other bits")
+    assert key_of(Job.read(path).entries[0]) != key
+
+
+def test_guide_bands_and_derivations_name_guides_as_given(folder: Path) -> None:
+    text = MANY.replace("optical/{key}_b*", "optical/{key}_b1") + SMOOTH
+    text += 'guide_band = ["optical/{key}_b1.tif:1", "{key}_b1.tif:3,2", "1"]\n'
+    text += (
+        'derive = ["ndvi:nir=optical/{key}_b1.tif:4,red={key}_b1.tif:3", "slope:optical/{key}_b1.tif:1", "aspect:1"]\n'
+    )
+    first = Job.read(job(folder, text)).entries[0]
+    guide = folder / "optical" / "2024-06_b1.tif"
+    assert first.guides == (str(guide),)
+    assert first.options["guide_band"] == (f"{guide}:1", "2024-06_b1.tif:3,2", "1")
+    assert first.options["derive"] == (
+        f"ndvi:nir={guide}:4,red=2024-06_b1.tif:3",
+        f"slope:dem={guide}:1",
+        "aspect:1",
+    )
+    text = MANY + SMOOTH + 'guide_band = ["optical/{key}_b1.tif:1", "{key}_b2.tif:2"]\n'
+    assert mmsr_geo.batch(job(folder, text)).count("done") == 3
+
+
+def test_a_single_guide_band_stays_as_it_is(folder: Path) -> None:
+    options = Job.read(job(folder, MANY + SMOOTH + 'guide_band = 2\nderive = "nonsense:x=y:1"\n')).entries[0].options
+    assert (options["guide_band"], options["derive"]) == (2, "nonsense:x=y:1")
+
+
+def test_paths_that_are_there_are_no_patterns(folder: Path) -> None:
+    shutil.copy(folder / "thermal" / "2024-06_st.tif", folder / "s[1].tif")
+    (folder / "o[1]").mkdir()
+    (folder / "o[1]" / "g[1].tif").symlink_to(SENTINEL_GUIDE)
+    (folder / "t[1]").mkdir()
+    shutil.copy(folder / "thermal" / "2024-06_st.tif", folder / "t[1]" / "1_t.tif")
+    text = 'output = "out/{name}.tif"\n[[pairs]]\nsource = "s[1].tif"\nguide = "o[1]/g[1].tif"\n'
+    text += '[[pairs]]\nsource = "t[1]/{key}_t.tif"\nguide = "o[1]/g[{key}].tif"\n'
+    first, second = Job.read(job(folder, text)).entries
+    guides = (str(folder / "o[1]" / "g[1].tif"),)
+    assert (first.source, first.guides) == (str(folder / "s[1].tif"), guides)
+    assert (second.name, second.source, second.guides) == ("1", str(folder / "t[1]" / "1_t.tif"), guides)
+
+
+@pytest.mark.parametrize(
+    "name", ["GTIFF_DIR:1:/data/x.tif", "netcdf:/data/x.nc:v", 'NETCDF:"/data/x[1].nc":v', "/vsizip/x.zip/x.tif"]
+)
+def test_names_that_gdal_alone_knows_stay_as_they_are(folder: Path, name: str) -> None:
+    text = f"output = \"o.tif\"\n[[pairs]]\nname = \"n\"\nsource = '{name}'\nguide = ['{name}']\n"
+    text += f"[options]\nguide_mask = '{name}:3'\nlike = '{name}'\n"
+    (entry,) = Job.read(job(folder, text)).entries
+    assert (entry.source, entry.guides) == (name, (name,))
+    assert entry.options == {"guide_mask": f"{name}:3", "like": name}
+
+
+def test_a_subdataset_is_sharpened(folder: Path) -> None:
+    source, guide = (f"GTIFF_DIR:1:{file}" for file in (folder / "thermal" / "2024-06_st.tif", SENTINEL_GUIDE))
+    text = f'output = "o.tif"\n[[pairs]]\nname = "n"\nsource = "{source}"\nguide = "{guide}"\n'
+    assert mmsr_geo.batch(job(folder, text + SMOOTH)).count("done") == 1
+
+
+@pytest.mark.parametrize("of", ["output", "qa"])
+def test_a_folder_that_cannot_be_made_is_the_pairs_failure(folder: Path, here: Command, of: str) -> None:
+    (folder / "taken").write_bytes(b"a file")
+    text = 'on_error = "skip"\n' + MANY.replace("[[", 'qa = "flags/{name}.tif"\n[[', 1) + SMOOTH
+    job(folder, text.replace("out/" if of == "output" else "flags/", "taken/"))
+    status, _, told = here("batch", "job.toml", "--progress", "none")
+    assert status == 1
+    assert "Traceback" not in told
+    standing = mmsr_geo.status("job.toml")
+    assert standing.count("failed") == 3
+    line = standing.pairs[0].line
+    assert line is not None
+    assert line.message.startswith(f"cannot make the folder {folder / 'taken'} (File exists): ")
+    job(folder, (folder / "job.toml").read_text().replace("skip", "stop"))
+    status, _, told = here("batch", "job.toml", "--progress", "none")
+    assert (status, told.count("\n")) == (2, 1)
+
+
+def test_missing_files_of_options_are_told_with_the_others(folder: Path) -> None:
+    (folder / "optical" / "2024-06_qa.tif").write_bytes(b"bits")
+    (folder / "water.tif").write_bytes(b"bits")
+    text = MANY.replace("optical", "gone", 1) + '[options]\nguide_mask = "optical/{key}_qa.tif:1,3"\n'
+    text += 'source_mask = "water.tif:0"\nnet = "none.mmsr"\nlike = "grid.tif"\n'
+    with pytest.raises(mmsr_geo.JobError) as caught:
+        Job.read(job(folder, text))
+    said = str(caught.value)
+    assert "has 7 mistakes: " in said
+    assert said.count("guide: there is no gone/") == 3
+    for month in (7, 8):
+        assert f"options.guide_mask: there is no optical/2024-0{month}_qa.tif" in said
+    assert said.count("options.net: there is no none.mmsr") == 1
+    assert said.count("options.like: there is no grid.tif") == 1
+    assert "source_mask" not in said
+
+
 def test_a_record_survives_a_line_that_was_cut_off(tmp_path: Path) -> None:
     record = Record.beside(tmp_path / "job.toml")
     assert not record.last()
     record.append(Line("a", "1", "done", 2.5, facts={"tiles": 3}))
     whole = record.path.read_bytes()
     record.path.write_bytes(whole + whole[: len(whole) // 2])
-    record.append(Line("b", "2", "failed", 1.0, "full"))
+    record.append(Line("b", "2", "failed", 1.0, "full", outputs=("out/b.tif",)))
     assert list(record.lines()) == [
         Line("a", "1", "done", 2.5, facts={"tiles": 3}),
-        Line("b", "2", "failed", 1.0, "full"),
+        Line("b", "2", "failed", 1.0, "full", outputs=("out/b.tif",)),
     ]
 
 
@@ -243,6 +451,19 @@ def test_a_killed_job_goes_on_from_what_is_done(folder: Path) -> None:
     assert {path.name for path in (folder / "out").iterdir() if path.suffix == ".tif"} == {
         f"2024-0{month}.tif" for month in (6, 7, 8)
     }
+    # During a restart: what was made before is the job's own still.
+    with subprocess.Popen(
+        [*words, "--restart"], stdout=subprocess.PIPE, text=True, env=environment, cwd=folder
+    ) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if json.loads(line).get("name") == "2024-07":
+                time.sleep(0.3)
+                process.send_signal(signal.SIGKILL)
+                break
+    assert process.returncode == -signal.SIGKILL
+    assert [pair.standing for pair in mmsr_geo.status(path).pairs] == ["done", "waiting", "waiting"]
+    assert mmsr_geo.batch(path).count("done") == 3
     (folder / "again").mkdir()
     whole = job(folder, path.read_text().replace("out/", "again/"))
     assert mmsr_geo.batch(whole).count("done") == 3

@@ -289,6 +289,7 @@ def write_jobs() -> None:
         'output = "a.tif"\n' + pair.format("dem.tif") + '[options]\nsharpness = 3\nseed = "x"\n'
     )
     Path("missing.toml").write_text('output = "a.tif"\n' + pair.format("gone.tif") + pair.format("dem.tif"))
+    Path("blocked.toml").write_text('output = "qa.tif/a.tif"\n' + pair.format("dem.tif"))
     Path("failing.toml").write_text('output = "a.tif"\n' + pair.format("waves.tif"))
 
 
@@ -1485,6 +1486,16 @@ case(
     batching("failing.toml"),
     record="failing.record.jsonl",
 )
+case(
+    "a job whose outputs have no folder",
+    JobError,
+    "dem: cannot make the folder …/qa.tif (File exists): write another folder in the job file's output or qa, or make "
+    'room for it; mend it and call batch again, or write on_error = "skip" in blocked.toml',
+    "A folder of a pair's outputs cannot be made: a file is in its place, or the one above is closed to writing.",
+    "Write another folder in the job file, or move the file away.",
+    batching("blocked.toml"),
+    record="blocked.record.jsonl",
+)
 
 # PixelError.
 
@@ -2023,6 +2034,7 @@ UNREACHED = {
     "baselines/guided_filter.py GuidedFilter.__post_init__ 1": "no option of the package sets the filter's radius",
     "baselines/guided_filter.py GuidedFilter.__post_init__ 2": "no option of the package sets the filter's eps",
     "baselines/p2p.py P2P.__post_init__ 1": "FitParams has refused so few steps before",
+    "jobs/batch.py _make_room 1": "a job's pair tells it: it is in the case's JobError of outputs without a folder",
     "network/samples.py Statistics.of 1": "samples without a valid pixel are not taken, and a tile of such falls back",
     "network/samples.py Statistics.of 2": "samples without a valid pixel are not taken, and a tile of such falls back",
     "raster/files.py _file_grid 1": "GDAL opens no file without pixels",

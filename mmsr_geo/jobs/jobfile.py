@@ -6,16 +6,20 @@ import glob
 import re
 import tomllib
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from mmsr_geo.errors import JobError
+from mmsr_geo.errors import JobError, MmsrError
+from mmsr_geo.raster.deriving import Derivation
+from mmsr_geo.raster.masking import path_and_bits
 
 NAME, KEY = "{name}", "{key}"
+_GDALS_OWN = re.compile(r"[A-Za-z]\w+:.+:.+")
+"""A subdataset, DRIVER:...:...; a drive of Windows is one letter."""
 _Count: TypeAlias = Annotated[int, Field(ge=1)]
 _Share: TypeAlias = Annotated[float, Field(ge=0, le=1)]
 
@@ -164,7 +168,7 @@ class Job:
         entries = tuple(_entries(told, path.absolute().parent, mistakes))
         mistakes += _clashes(told, entries)
         if mistakes:
-            raise JobError(_listed(path, mistakes))
+            raise JobError(_listed(path, list(dict.fromkeys(mistakes))))
         return cls(path, told.on_error, entries)
 
 
@@ -176,19 +180,73 @@ def _entries(told: JobFile, folder: Path, mistakes: list[str]) -> Iterator[Entry
         for source, key in found:
             name = (pair.name or key or Path(source).stem).replace(KEY, key)
             wanted = (pair.guide,) if isinstance(pair.guide, str) else pair.guide
-            guides = [path for each in wanted for path in _existing(each.replace(KEY, glob.escape(key)), folder)]
+            guides = tuple(path for each in wanted for path in _existing(each, key, folder))
             place = f"pairs[{number}]" + (f" ({name})" if key else "")
-            if not _existing(glob.escape(source), folder):
+            if not _is_there(_placed(source, folder)):
                 mistakes.append(f"{place}.source: there is no {source}")
             if not guides:
                 mistakes.append(f"{place}.guide: there is no {', '.join(each.replace(KEY, key) for each in wanted)}")
-            options = told.options.model_dump(exclude_defaults=True)
-            for option in ("source_mask", "guide_mask", "net", "like"):
-                if isinstance(options.get(option), str):
-                    options[option] = _placed(options[option].replace(KEY, key).replace(NAME, name), folder)
+            options = _options(told.options, _Filled(name, key, folder, guides), mistakes)
             qa = None if told.qa is None else folder / told.qa.replace(NAME, name)
             output = folder / told.output.replace(NAME, name)
-            yield Entry(name, _placed(source, folder), tuple(guides), output, qa, options)
+            yield Entry(name, _placed(source, folder), guides, output, qa, options)
+
+
+@dataclass(frozen=True, slots=True)
+class _Filled:
+    """What options' patterns are filled with for one pair."""
+
+    name: str
+    key: str
+    folder: Path
+    guides: tuple[str, ...]
+
+    def text(self, pattern: str) -> str:
+        """Put the key and the name in their places."""
+        return pattern.replace(KEY, self.key).replace(NAME, self.name)
+
+    def band(self, band: str) -> str:
+        """Return FILE:BAND with the guide's own path, where FILE is one of the guides from the job's folder."""
+        for colon in (place for place in range(len(band) - 1, 0, -1) if band[place] == ":"):
+            if (path := _placed(band[:colon], self.folder)) in self.guides:
+                return path + band[colon:]
+        return band
+
+    def guide_band(self, given: str) -> str:
+        """Fill one of guide_band."""
+        return self.band(self.text(given))
+
+    def derivation(self, given: str) -> str:
+        """Fill one of derive; what cannot be read is left for the pair's own message."""
+        text = self.text(given)
+        try:
+            told = Derivation.parse(text)
+        except MmsrError:
+            return text
+        bands = tuple((role, self.band(band)) for role, band in told.given)
+        return text if bands == told.given else str(replace(told, given=bands))
+
+
+def _options(told: Options, filled: _Filled, mistakes: list[str]) -> dict[str, Any]:
+    """Return the options of one pair that differ from the defaults; what they name and is not there is a mistake."""
+    options = told.model_dump(exclude_defaults=True)
+    for option in ("source_mask", "guide_mask", "net", "like"):
+        if isinstance(options.get(option), str):
+            given = filled.text(options[option])
+            options[option] = path = _placed(given, filled.folder)
+            bare, shown = (path_and_bits(each)[0] if option.endswith("_mask") else each for each in (path, given))
+            if not _is_there(path) and not _is_there(bare):
+                mistakes.append(f"options.{option}: there is no {shown}")
+    for option, fill in (("guide_band", filled.guide_band), ("derive", filled.derivation)):
+        if option in options:
+            options[option] = _each(options[option], fill)
+    return options
+
+
+def _each(given: tuple[str | int, ...] | str | int, fill: Callable[[str], str]) -> tuple[str | int, ...] | str | int:
+    if isinstance(given, tuple):
+        return tuple(fill(each) if isinstance(each, str) else each for each in given)
+    return fill(given) if isinstance(given, str) else given
 
 
 def _clashes(told: JobFile, entries: tuple[Entry, ...]) -> Iterator[str]:
@@ -207,7 +265,8 @@ def _matches(pattern: str, folder: Path) -> Iterator[tuple[str, str]]:
     before, *parts = pattern.split(KEY)
     same = "(?P=key)"
     wanted = _regex(before) + "(?P<key>[^/]+?)" + same.join(map(_regex, parts))
-    for path in sorted(glob.glob(pattern.replace(KEY, "*"), root_dir=folder, recursive=True)):  # noqa: PTH207  (patterns may be absolute)
+    globbed = pattern.replace("[", "[[]").replace(KEY, "*")
+    for path in sorted(glob.glob(globbed, root_dir=folder, recursive=True)):  # noqa: PTH207  (patterns may be absolute)
         if match := re.fullmatch(wanted, path):
             yield path, match["key"]
 
@@ -216,19 +275,36 @@ def _regex(pattern: str) -> str:
     return re.escape(pattern).replace(r"\*", "[^/]*").replace(r"\?", "[^/]")
 
 
-def _existing(pattern: str, folder: Path) -> list[str]:
-    """Return the files of a pattern, in order; what is no local path, a URL or GDAL's own, as it is."""
-    if _remote(pattern):
-        return [pattern]
-    return [str(folder / path) for path in sorted(glob.glob(pattern, root_dir=folder, recursive=True))]  # noqa: PTH207
+def _existing(pattern: str, key: str, folder: Path) -> list[str]:
+    """Return the file of that name, or else a pattern's, in order; what is no local path as it is."""
+    placed = _placed(pattern.replace(KEY, key), folder)
+    if _exists(placed):
+        return [placed]
+    globbed = pattern.replace(KEY, glob.escape(key))
+    found = sorted(glob.glob(globbed, root_dir=folder, recursive=True))  # noqa: PTH207  (patterns may be absolute)
+    return [str(folder / path) for path in found] or [placed] * _no_path(placed)
 
 
 def _placed(path: str, folder: Path) -> str:
-    return path if _remote(path) else str(folder / path)
+    """Return a path from the folder, absolute; what is no local path, a URL or GDAL's own, as it is."""
+    local = str(folder / path)
+    return path if _no_path(path) and not _exists(local) else local
 
 
-def _remote(path: str) -> bool:
-    return "://" in path or path.startswith("/vsi")
+def _is_there(path: str) -> bool:
+    """Whether there is such a file, or it is not for a file system to tell."""
+    return _no_path(path) or _exists(path)
+
+
+def _exists(path: str) -> bool:
+    try:
+        return Path(path).exists()
+    except (OSError, ValueError):
+        return False
+
+
+def _no_path(path: str) -> bool:
+    return "://" in path or path.startswith("/vsi") or _GDALS_OWN.fullmatch(path) is not None
 
 
 def _mistakes(error: ValidationError) -> list[str]:

@@ -5,26 +5,30 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-State = Literal["done", "failed"]
+State = Literal["begun", "done", "failed", "restart"]
+"""`restart` is of the job as a whole: what stands before it says only which files the job has made."""
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """How one pair ended."""
+    """What became of one pair, or that all begins anew."""
 
     name: str
     key: str
     """What it was made of and how: see `jobs.batch.key_of`."""
     state: State
-    seconds: float
+    seconds: float = 0.0
     message: str = ""
     """Of a failed one: what went wrong."""
     facts: Mapping[str, Any] = field(default_factory=dict)
     """Of one that is done, as JSON values."""
+    outputs: tuple[str, ...] = ()
+    """Paths from the job's folder: of one that is begun, the files that will be its own when they are there; of one
+    that is done, those it made."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,13 +48,37 @@ class Record:
             return
         for text in self.path.read_text("utf-8").splitlines():
             try:
-                yield Line(**json.loads(text))
+                line = Line(**json.loads(text))
+                yield replace(line, outputs=tuple(line.outputs))
             except (json.JSONDecodeError, TypeError):
                 continue
 
     def last(self) -> dict[str, Line]:
-        """Return the last line of each name."""
-        return {line.name: line for line in self.lines()}
+        """Return the last line of each name since the last restart."""
+        found: dict[str, Line] = {}
+        for line in self.lines():
+            if line.state == "restart":
+                found.clear()
+            else:
+                found[line.name] = line
+        return found
+
+    def made(self) -> set[str]:
+        """Return the outputs that were made, and those that were begun and may be there since a crash."""
+        made: set[str] = set()
+        begun: dict[str, tuple[str, ...]] = {}
+        for line in self.lines():
+            latest = begun.pop(line.name, ())
+            if line.state == "begun":
+                made.update(latest)
+                begun[line.name] = line.outputs
+            elif line.state == "done":
+                made.update(line.outputs)
+            elif line.state == "restart":
+                made.update(*begun.values())
+                begun.clear()
+            # A pair that failed left nothing: what is at its outputs' places later is another's.
+        return made.union(*begun.values())
 
     def append(self, line: Line) -> None:
         """Add a line and have it on the disk before going on."""
@@ -61,10 +89,6 @@ class Record:
             file.write(text.encode())
             file.flush()
             os.fsync(file.fileno())
-
-    def forget(self) -> None:
-        """Begin anew."""
-        self.path.unlink(missing_ok=True)
 
 
 def _ends_with_newline(handle: int, size: int) -> bool:
