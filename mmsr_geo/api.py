@@ -226,9 +226,9 @@ def upsample_to_file(  # noqa: PLR0913  (the same names as the command's options
     )
     storage = Storage(dtype, scale_factor, add_offset, parse_creation_options(creation_options))
     outputs = [output] if qa is None else [output, qa]
+    check_apart(outputs, _paths(source, guide, source_mask, guide_mask, net, like))
     for path in outputs:
         check_output(path, overwrite=overwrite)
-    check_apart(outputs, _paths(source, guide, source_mask, guide_mask, net, like))
     work = method_for(method, fit, net, params, if_unhelpful, seed=seed, device=device, keep_statistics=keep_statistics)
     job = _job(source, guide, _scale(scale, work), inputs)
     written = Output(

@@ -226,6 +226,8 @@ def write_rasters() -> None:
     write("part.tif", texture(2, 40, 76), AROUND)
     write("elsewhere.tif", texture(), AROUND * Affine.translation(500, 0))
     write("far.tif", scene(), PLACE * Affine.translation(500, 0))
+    write("polar.tif", scene(26, 24), Affine(1e5, 0, -1.2e6, 0, -1e5, 1.3e6), crs="EPSG:3413")
+    write("world.tif", texture(1, 36, 72), Affine(5, 0, -180, 0, -5, 90), crs="EPSG:4326")
     write("south.tif", scene(26, 24), Affine(5, 0, -60, 0, -5, 45), crs="EPSG:4326")
     write("north.tif", texture(1, 100, 100), Affine(1e5, 0, -5e6, 0, -1e5, 5e6), crs="ESRI:102035")
     write("moon.tif", texture(), AROUND, crs="IAU_2015:30100")
@@ -727,6 +729,15 @@ case(
     "Source and guide share no place.",
     "Give a guide of the same place, or mend a wrong CRS.",
     upsampling(guide="elsewhere.tif"),
+)
+case(
+    "a pole within the source and a guide in degrees",
+    GridError,
+    "the source lies around a pole, and a guide in degrees (EPSG:4326) is cut there: bring the guide into the "
+    "source's CRS first, as gdalwarp -t_srs does, or give a part beside it with --bounds (bounds=)",
+    "The guide is in degrees, and a pole lies within the source, or the edge of a world-wide guide does.",
+    "Warp the guide to the source's CRS, or do a part of the source.",
+    upsampling(source="polar.tif", guide="world.tif"),
 )
 case(
     "a source whose centre the guide's CRS has no place for",
@@ -1559,11 +1570,19 @@ case(
 case(
     "an output that exists",
     OutputError,
-    "dem.tif exists: choose another name, or pass --overwrite (overwrite=True)",
+    "south.tif exists: choose another name, or pass --overwrite (overwrite=True)",
     "The output is there.",
     "Choose another name, or overwrite it.",
-    upsampling(output="dem.tif"),
+    upsampling(output="south.tif"),
     stays=False,
+)
+case(
+    "an output that is an input",
+    OutputError,
+    "dem.tif is an input, dem.tif, which would be lost: give the output another name",
+    "An output, by whatever name, is a source, guide, mask, net or raster to be like, or another output.",
+    "Give it another name.",
+    upsampling(output="dem.tif"),
 )
 case(
     "a net that exists",
@@ -1617,7 +1636,7 @@ case(
 case(
     "one file for two",
     OutputError,
-    "sharp.tif cannot hold both the target and its flags: give --qa (qa=) another name",
+    "sharp.tif is another output, sharp.tif, which would be lost: give the output another name",
     "`--qa` is the output.",
     "Give another.",
     upsampling("--qa sharp.tif", qa="sharp.tif"),

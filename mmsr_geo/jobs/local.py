@@ -18,7 +18,7 @@ from rasterio.enums import Resampling
 
 from mmsr_geo._version import __version__
 from mmsr_geo.baselines import CONSISTENT
-from mmsr_geo.errors import MmsrWarning, OptionError, OutputError
+from mmsr_geo.errors import MmsrWarning, OptionError
 from mmsr_geo.geometry import Tiling, Window
 from mmsr_geo.methods import ModelSource, OtherMethod
 from mmsr_geo.model import Model
@@ -48,11 +48,6 @@ class Output:
     like: GeoBox | None = None
     """The grid that the target is brought onto in the end; None: it stays on its own."""
     overwrite: bool = False
-
-    def __post_init__(self) -> None:
-        """Refuse two files of one name (OutputError)."""
-        if self.qa is not None and self.qa.resolve() == self.path.resolve():
-            raise OutputError(f"{self.path} cannot hold both the target and its flags: give --qa (qa=) another name")
 
 
 @dataclass(frozen=True, slots=True)
