@@ -394,6 +394,7 @@ def plan(  # noqa: PLR0913  (the same names as the command's options)
     guide: GuideLike,
     scale: ScaleLike = None,
     *,
+    like: LikeLike | None = None,
     method: str = "mmsr",
     fit: Fit = "scene",
     net: FittedNet | str | PathLike[str] | None = None,
@@ -444,7 +445,9 @@ def plan(  # noqa: PLR0913  (the same names as the command's options)
     first = job.pairs[0]
     threads = (params or FitParams()).fixed_threads
     speed = measured(first, work, device=device, threads=threads) if timed else None
-    return Plan(first, work, _tiling(first, work, tile_size, at_once=1), storage.dtype, len(job.pairs), qa, speed)
+    on = None if like is None else grid_like(like, first.target_grid)
+    tiling = _tiling(first, work, tile_size, at_once=1)
+    return Plan(first, work, tiling, storage.dtype, len(job.pairs), qa, speed, on)
 
 
 def batch(

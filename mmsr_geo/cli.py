@@ -211,6 +211,11 @@ _choosing = _options(
         "--tile-size", type=int, help="A tile's side in target pixels; chosen from the free memory if left out."
     ),
 )
+_like = click.option(
+    "--like",
+    type=_Like(),
+    help="Bring the target onto the grid of this raster, or onto pixels of R units of SOURCE's CRS, in the end.",
+)
 _output = _options(
     click.option("--overwrite", is_flag=True, help="Replace an output that exists."),
     click.option(
@@ -239,11 +244,7 @@ def cli() -> None:
     help="Write each pixel's flags there: 1 hole in the source, 2 guide missing, 4 guide outside what was fitted on, "
     "8 guide unhelpful here, 16 source outside --valid-range.",
 )
-@click.option(
-    "--like",
-    type=_Like(),
-    help="Bring the target onto the grid of this raster, or onto pixels of R units of SOURCE's CRS, in the end.",
-)
+@_like
 @click.option("--dtype", default="float32", show_default=True, help="What is stored; integers are rounded.")
 @click.option("--scale-factor", type=float, help="Stored values times this ...")
 @click.option("--add-offset", type=float, help="... plus this are the target's, in SOURCE's physical units.")
@@ -352,6 +353,7 @@ def fit(  # noqa: PLR0913  (the same names as the command's options)
 @cli.command()
 @_pair
 @_choosing
+@_like
 @click.option("--qa", is_flag=True, help="Count in a file of flags.")
 @click.option("--dtype", default="float32", show_default=True, help="What would be stored.")
 @click.option("--timed/--not-timed", default=True, show_default=True, help="Time the method here, for some seconds.")

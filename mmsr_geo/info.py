@@ -54,7 +54,7 @@ def show_plans(plans: Sequence[tuple[Entry, Plan]]) -> None:
         table.add_column(name)
     total = 0.0
     for entry, plan in plans:
-        grid = plan.pair.target_grid
+        grid = plan.output_grid
         table.add_row(
             entry.name,
             f"{grid.shape.x} x {grid.shape.y} px",

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from odc.geo.geobox import GeoBox
 
 from mmsr_geo.baselines.job import FitJob
 from mmsr_geo.baselines.p2p import P2P
@@ -61,6 +62,13 @@ class Plan:
     """Slices of the source: each has a fit and targets of its own."""
     qa: bool = False
     speed: Speed | None = None
+    like: GeoBox | None = None
+    """The grid that the target is brought onto in the end; None: it stays on its own."""
+
+    @property
+    def output_grid(self) -> GeoBox:
+        """The grid of what is written."""
+        return self.like or self.pair.target_grid
 
     @property
     def halo(self) -> Halo:
@@ -110,7 +118,9 @@ class Plan:
         The finished file is compressed, so it is smaller.
         """
         value, flags = np.dtype(self.dtype).itemsize, int(self.qa)
-        files = self.target_px * (value + flags) * (1 + _COG_EXTRA)
+        files = math.prod(self.output_grid.shape.yx) * self.bands * (value + flags) * (1 + _COG_EXTRA)
+        if self.like is not None:  # the target on its own grid, float32, waits to be brought onto that
+            files += self.target_px * (4 + flags) * (1 + _COG_EXTRA)
         waiting = self.predicted_px * 5 // self.bands if isinstance(self.method, TileFit) else 0
         return int(files) + waiting
 
@@ -146,7 +156,7 @@ class Plan:
 
     def as_dict(self) -> dict[str, Any]:
         """Return all of it as JSON values."""
-        grid, scale = self.pair.target_grid, self.pair.scale
+        grid, scale = self.output_grid, self.pair.scale
         rows, columns = self.tiling.chunks
         return {
             "source": self.pair.source.name,
@@ -179,7 +189,7 @@ class Plan:
 
     def rows(self) -> list[tuple[str, str]]:
         """Return (what, value) for a person."""
-        grid, scale = self.pair.target_grid, self.pair.scale
+        grid, scale = self.output_grid, self.pair.scale
         down, across = resolution_m(grid)
         tile_y, tile_x = (
             sizes[0] * factor for sizes, factor in zip(self.tiling.chunks, (scale.y, scale.x), strict=True)

@@ -124,6 +124,14 @@ def test_every_method_is_timed(source: Path, options: dict[str, Any], *, fits: b
     assert plan.memory_bytes > 450_000_000
 
 
+def test_a_plan_counts_what_is_written_on_another_grid(source: Path) -> None:
+    plan = mmsr_geo.plan(source, SENTINEL_GUIDE, 4, method="bicubic", like=10, dtype="uint8", timed=False)
+    height, width = plan.as_dict()["target_shape"]
+    assert (height, width) == (512, 480)
+    written, waiting = height * width, 256 * 240 * 4
+    assert plan.disk_bytes == pytest.approx((written + waiting) * (1 + 4 / 3), rel=1e-6)
+
+
 def test_a_saved_net_needs_no_fit(source: Path, tmp_path: Path) -> None:
     params = mmsr_geo.FitParams(steps=2, patch_px=32, threads=1)
     mmsr_geo.fit(source, SENTINEL_GUIDE, 4, params=params).save(tmp_path / "n.mmsr")
