@@ -1084,7 +1084,7 @@ def an_output_that_exists(at: Path) -> Job:
 
 @refused("output in the way")
 def the_source_as_the_output(at: Path) -> Job:
-    refusal = Refusal(OutputError, "exists.*--overwrite")
+    refusal = Refusal(OutputError, "is an input.*which would be lost: give the output another name")
     return Job(write_source(at), write_guide(at), refusal, output="source.tif", method="mmsr")
 
 
@@ -1102,11 +1102,17 @@ def an_output_that_is_a_pipe(at: Path) -> Job:
     return Job(write_source(at), write_guide(at), refusal, options={"overwrite": True})
 
 
-@result("output in the way")
-def the_source_replaced_when_that_is_asked_for(at: Path) -> Job:
-    target = Target(scene())
+@refused("output in the way")
+def the_source_to_be_replaced(at: Path) -> Job:
+    refusal = Refusal(OutputError, "is an input.*which would be lost: give the output another name")
     options = {"overwrite": True}
-    return Job(write_source(at), write_guide(at), target, output="source.tif", options=options, method="mmsr")
+    return Job(write_source(at), write_guide(at), refusal, output="source.tif", options=options, method="mmsr")
+
+
+@result("output replaced")
+def an_output_replaced_when_that_is_asked_for(at: Path) -> Job:
+    (at / "sharp.tif").write_bytes(b"of last year")
+    return Job(write_source(at), write_guide(at), Target(scene()), options={"overwrite": True}, method="mmsr")
 
 
 @refused("no place for the output")
