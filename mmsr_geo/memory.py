@@ -14,7 +14,7 @@ from mmsr_geo.geometry import Halo, Scale, Tiling, Window
 BYTES_PER_TARGET_PX = 3200
 """Peak of a prediction with 64 channels on a CPU: 2900 measured at 512 x 512 and 1024 x 1024, and the window's own."""
 BASE_BYTES = 450_000_000
-"""What Python, torch, GDAL and xarray take before there is a pixel: 337 MB measured, and GDAL's cache."""
+"""What Python, torch, GDAL and xarray take before there is a pixel: 300 to 340 MB measured, and GDAL's cache."""
 BYTES_PER_SAMPLED_VALUE = 32
 """A guide's value that a fit sees: raw, normalised, and three of features twice for a moment."""
 TILE_SIDES_PX = (1024, 768, 512, 384, 256, 192, 128)
@@ -34,9 +34,9 @@ def available_memory() -> int:
 
 
 def bytes_per_target_px(guide_bands: int, *, network: bool = True) -> int:
-    """Return what a tile's work takes at its peak, a target pixel: 3538 measured with 4 guide bands, 4144 with 8.
+    """Return what a tile's work takes at its peak, a target pixel; benchmarks/tile_memory.py measures it.
 
-    Without a network 54 to 117, and 212 with P2P.
+    With a network 3500 to 3600 with 4 guide bands, 3900 to 4100 with 8; without one 60 to 121, 214 with P2P.
     """
     return 3000 + 150 * guide_bands if network else 220 + 10 * guide_bands
 

@@ -29,7 +29,7 @@ from mmsr_geo.upsampling import Upsampler, resolve_device, sample_of
 GPU_FLOPS = 1e13
 """What a GPU is assumed to sustain, where none was timed: a sixth of an H100's float32 peak."""
 FLOPS_PER_PX = 0.53e6
-"""Of a prediction with 64 channels: docs/performance.md. A step of a fit takes three times as much a pixel."""
+"""Of a prediction with 64 channels: its layers' arithmetic. A step of a fit takes three times as much a pixel."""
 STEP_TO_PREDICTION = 3
 CALIBRATION_S = 2.0
 _CALIBRATED_PX = 192
