@@ -20,7 +20,7 @@ from mmsr_geo.raster.coarsening import Coarsened
 from mmsr_geo.raster.composing import Guides
 from mmsr_geo.raster.deriving import Derivation
 from mmsr_geo.raster.files import FileRaster
-from mmsr_geo.raster.grids import like_grid
+from mmsr_geo.raster.grids import like_grid, refuse_seam, window_grid
 from mmsr_geo.raster.masking import Masked, MaskLike, open_mask
 from mmsr_geo.raster.opening import OneGuide, open_guides, open_source
 from mmsr_geo.raster.protocol import Raster
@@ -111,7 +111,7 @@ class Inputs:
 
     def pair(self, source: Raster, guide: GuideLike | Guides, scale: ScaleLike) -> Pair:
         """Bring an opened source and its guides together."""
-        return Pair.of(
+        pair = Pair.of(
             source,
             guide if isinstance(guide, Guides) else self.guides(guide),
             scale,
@@ -120,6 +120,10 @@ class Inputs:
             on=self.grid,
             valid_range=self.valid_range,
         )
+        for mask in (self.source_mask, self.guide_mask):
+            if mask is not None:
+                refuse_seam(window_grid(pair.source.grid, pair.part), open_mask(mask).raster.grid, "mask")
+        return pair
 
 
 def grid_like(like: LikeLike, target_grid: GeoBox) -> GeoBox:

@@ -351,3 +351,16 @@ def test_a_world_guides_a_world() -> None:
         GeoBox((40, 40), around(0, 0, 1_000_000, (40, 40)), "EPSG:3857"),
         GeoBox((720, 1440), north_up(-180, 90, 0.25), "EPSG:4326"),
     )
+
+
+@pytest.mark.parametrize("option", ["source_mask", "guide_mask"])
+def test_a_worlds_mask_is_refused_where_it_is_cut(option: str) -> None:
+    grid = around(736_000, 5_000_000, 5000)
+    source = georeferenced(np.arange(255, dtype=np.float32).reshape(15, 17), grid, 32660)
+    guide = georeferenced(np.ones((45, 51), np.float32), grid * Affine.scale(1 / 3), 32660)
+    world = georeferenced(np.ones((90, 180), "uint8"), north_up(-180, 90, 2), 4326)
+    masks: dict[str, Any] = {option: world}
+    with pytest.raises(mmsr_geo.GridError, match=r"crosses the edge of the mask's longitudes.*bring the mask into"):
+        mmsr_geo.upsample(source, guide, 3, **masks)
+    east: dict[str, Any] = {option: world.isel(x=slice(170, None))}
+    mmsr_geo.upsample(source, guide, 3, **east)

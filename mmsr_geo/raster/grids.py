@@ -186,7 +186,7 @@ def coverage(source_grid: GeoBox, guide_grid: GeoBox) -> float:
 
 def check_pair(source_grid: GeoBox, guide_grid: GeoBox, min_coverage: float = 0.95) -> None:
     """Refuse a guide that lies elsewhere (GridError) or covers too little of the source (GuideCoverageError)."""
-    _refuse_seam(source_grid, guide_grid)
+    refuse_seam(source_grid, guide_grid)
     share = coverage(source_grid, guide_grid)
     if share == 0:
         raise _no_overlap(source_grid, guide_grid)
@@ -199,8 +199,8 @@ def check_pair(source_grid: GeoBox, guide_grid: GeoBox, min_coverage: float = 0.
         raise GuideCoverageError(msg)
 
 
-def _refuse_seam(source_grid: GeoBox, guide_grid: GeoBox) -> None:
-    """Refuse a source around a pole, or across the edge of a world-wide guide, where the guide is in degrees."""
+def refuse_seam(source_grid: GeoBox, guide_grid: GeoBox, what: str = "guide") -> None:
+    """Refuse a source around a pole, or across the edge of a world-wide guide or mask, where that is in degrees."""
     circle = circle_of(guide_grid)
     if not circle or circle_of(source_grid):
         return
@@ -213,10 +213,10 @@ def _refuse_seam(source_grid: GeoBox, guide_grid: GeoBox) -> None:
     jumps = np.round(steps / across)
     around = jumps.sum() != 0
     if around or (jumps.any() and guide_grid.shape.x > 0.9 * across):
-        where = "lies around a pole" if around else "crosses the edge of the guide's longitudes"
+        where = "lies around a pole" if around else f"crosses the edge of the {what}'s longitudes"
         msg = (
-            f"the source {where}, and a guide in degrees ({_crs_name(guide_grid)}) is cut there: bring the guide into "
-            f"the source's CRS first, as gdalwarp -t_srs does, or give a part beside it with --bounds (bounds=)"
+            f"the source {where}, and a {what} in degrees ({_crs_name(guide_grid)}) is cut there: bring the {what} "
+            f"into the source's CRS first, as gdalwarp -t_srs does, or give a part beside it with --bounds (bounds=)"
         )
         raise GridError(msg)
 
