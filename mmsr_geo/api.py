@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, fields, replace
 from inspect import signature
 from os import PathLike
 from pathlib import Path
@@ -29,14 +30,19 @@ from mmsr_geo.inputs import (
     grid_like,
 )
 from mmsr_geo.jobs.batch import JobStatus, run_job, status_of
+from mmsr_geo.jobs.cluster import Cluster
+from mmsr_geo.jobs.course import TaskKey
+from mmsr_geo.jobs.finishing import Outcome
 from mmsr_geo.jobs.jobfile import Entry, Job
-from mmsr_geo.jobs.local import Outcome, Output, write_target
-from mmsr_geo.memory import cores, tiling_for
+from mmsr_geo.jobs.local import make
+from mmsr_geo.jobs.pool import InProcess, InThreads, Pool
+from mmsr_geo.jobs.work import Output, Work
+from mmsr_geo.memory import bytes_of, bytes_per_target_px, cores, tiling_for
 from mmsr_geo.methods import IfUnhelpful, ModelSource, OtherMethod, SavedNet, SceneFit
 from mmsr_geo.network.fitted import FittedNet
 from mmsr_geo.network.fitting import FitParams, Progress, no_progress
 from mmsr_geo.pair import MIN_COVERAGE, Pair
-from mmsr_geo.planning import Plan, measured
+from mmsr_geo.planning import Plan, measured, size_text
 from mmsr_geo.raster.masking import MaskLike, path_and_bits
 from mmsr_geo.raster.opening import open_source
 from mmsr_geo.raster.storing import Storage, parse_creation_options
@@ -193,6 +199,8 @@ def upsample_to_file(  # noqa: PLR0913  (the same names as the command's options
     seed: int = 0,
     keep_statistics: bool = False,
     min_coverage: float = MIN_COVERAGE,
+    workers: int | None = None,
+    memory_limit: int | str | None = None,
     overwrite: bool = False,
     progress: Progress = no_progress,
 ) -> Outcome:
@@ -205,6 +213,8 @@ def upsample_to_file(  # noqa: PLR0913  (the same names as the command's options
         scale_factor, add_offset: what a stored value is multiplied by, and what is added then, to mean the target's
             value in the source's physical units: written as the file's scale and offset.
         creation_options: KEY=VALUE, passed on to GDAL's COG driver.
+        workers: how many processes of a dask cluster on this machine share the tiles; None: this process alone.
+        memory_limit: what each may take, as in "4 GB"; tiles are chosen to fit.
         overwrite: replace outputs that exist.
         progress: called as progress(stage, done, total); what it raises ends the work and leaves nothing behind.
 
@@ -224,32 +234,31 @@ def upsample_to_file(  # noqa: PLR0913  (the same names as the command's options
         guide_nodata=guide_nodata,
         valid_range=valid_range,
     )
-    storage = Storage(dtype, scale_factor, add_offset, parse_creation_options(creation_options))
-    outputs = [output] if qa is None else [output, qa]
-    check_apart(outputs, _paths(source, guide, source_mask, guide_mask, net, like))
-    for path in outputs:
-        check_output(path, overwrite=overwrite)
-    work = method_for(method, fit, net, params, if_unhelpful, seed=seed, device=device, keep_statistics=keep_statistics)
-    job = _job(source, guide, _scale(scale, work), inputs)
-    written = Output(
+    chosen = method_for(
+        method, fit, net, params, if_unhelpful, seed=seed, device=device, keep_statistics=keep_statistics
+    )
+    asked = _Asked(
+        source,
+        guide,
         Path(output),
         None if qa is None else Path(qa),
-        storage,
-        None if like is None else grid_like(like, job.pairs[0].target_grid),
+        scale,
+        inputs,
+        chosen,
+        Storage(dtype, scale_factor, add_offset, parse_creation_options(creation_options)),
+        like,
+        tile_size,
+        device,
+        (params or FitParams()).fixed_threads,
+        None if isinstance(net, FittedNet) else net,
         overwrite,
     )
-    tiling = _tiling(job.pairs[0], work, tile_size, at_once=1)
-    threads = (params or FitParams()).fixed_threads
-    return write_target(
-        job.pairs,
-        work,
-        tiling,
-        written,
-        device=device,
-        threads=threads,
-        inputs=inputs.description,
-        progress=progress,
-    )
+    cluster = Cluster(workers=workers, memory_limit=None if memory_limit is None else bytes_of(memory_limit))
+    work = asked.work(cluster)
+    if workers is None:
+        return make(work, progress=progress)
+    with _on(cluster) as pool:
+        return make(work, progress=progress, pool=pool)
 
 
 def fit(  # noqa: PLR0913  (the same names as the command's options)
@@ -450,22 +459,40 @@ def plan(  # noqa: PLR0913  (the same names as the command's options)
     return Plan(first, work, tiling, storage.dtype, len(job.pairs), qa, speed, on)
 
 
-def batch(
+def batch(  # noqa: PLR0913  (the same names as the command's options)
     job: str | PathLike[str],
     *,
+    scheduler: str | None = None,
+    workers: int | None = None,
+    memory_limit: int | str | None = None,
     restart: bool = False,
     overwrite: bool = False,
     progress: Callable[[Entry, int, int], Progress] | None = None,
 ) -> JobStatus:
-    """Do a job file's pairs, one after another, and return where the job stands; what is done is not done again.
+    """Do a job file's pairs and return where the job stands; what is done, tile by tile, is not done again.
 
-    restart: do all of it again. overwrite: replace outputs that exist though this job has not made them. progress:
-    called as progress(entry, done, total) for each pair, returns what `upsample_to_file` takes.
+    scheduler, workers, memory_limit: go before what the job file's [cluster] says. restart: do all of it again.
+    overwrite: replace outputs that exist though this job has not made them. progress: called as progress(entry, done,
+    total) for each pair, returns what `upsample_to_file` takes.
     Raises JobError for a job file with mistakes, all of them at once, and where a pair fails and the job does not say
     on_error = "skip".
     """
     report = progress or (lambda _entry, _done, _total: no_progress)
-    return run_job(Job.read(Path(job)), _upsample_entry, restart=restart, overwrite=overwrite, progress=report)
+    read = Job.read(Path(job))
+    table = read.cluster
+    cluster = Cluster(
+        "local" if scheduler is not None or workers is not None else table.kind,
+        workers if scheduler is None and workers is not None else None if scheduler is not None else table.workers,
+        scheduler if scheduler is not None else None if workers is not None else table.scheduler,
+        table.memory_limit if memory_limit is None else bytes_of(memory_limit),
+        table.options,
+    )
+
+    def open_pair(entry: Entry, overwrite: bool) -> Work:  # noqa: FBT001  (a callback's)
+        return _asked_by(entry, overwrite=overwrite).work(cluster)
+
+    with _on(cluster, read.entries[0]) as pool:
+        return run_job(read, open_pair, pool, restart=restart, overwrite=overwrite, progress=report)
 
 
 def plan_batch(job: str | PathLike[str]) -> list[tuple[Entry, Plan]]:
@@ -492,18 +519,94 @@ def load(path: str | PathLike[str]) -> FittedNet:
     return FittedNet.load(path)
 
 
-def _upsample_entry(entry: Entry, overwrite: bool, progress: Progress) -> Outcome:  # noqa: FBT001  (a callback's)
-    guide, params, options = _arguments(entry)
-    return upsample_to_file(
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """An output as it was asked for, before a raster is opened."""
+
+    source: SourceLike
+    guide: GuideLike
+    output: Path
+    qa: Path | None
+    scale: ScaleLike
+    inputs: Inputs
+    method: ModelSource
+    storage: Storage
+    like: LikeLike | None
+    tile_size: int | None
+    device: str
+    threads: int
+    net: str | PathLike[str] | None
+    overwrite: bool
+
+    def work(self, cluster: Cluster) -> Work:
+        """Open the rasters and cut the tiles for where it runs; refuses outputs that cannot be."""
+        outputs = [self.output] if self.qa is None else [self.output, self.qa]
+        masks = self.inputs.source_mask, self.inputs.guide_mask
+        check_apart(outputs, _paths(self.source, self.guide, *masks, self.net, self.like))
+        for path in outputs:
+            check_output(path, overwrite=self.overwrite)
+        job = _job(self.source, self.guide, _scale(self.scale, self.method), self.inputs)
+        first = job.pairs[0]
+        on = None if self.like is None else grid_like(self.like, first.target_grid)
+        tiling = _tiling(first, self.method, self.tile_size, at_once=cluster.workers or 1, limit=cluster.memory_limit)
+        if cluster.memory_limit is not None:
+            _refuse_memory(Plan(first, self.method, tiling), cluster.memory_limit)
+        threads = self.threads if cluster.is_this_process else 1
+        written = Output(self.output, self.qa, self.storage, on, self.overwrite)
+        return Work(job.pairs, self.method, tiling, written, self.device, threads, self.inputs.description)
+
+
+def _asked_by(entry: Entry, *, overwrite: bool) -> _Asked:
+    """Return what a job's pair asks for."""
+    guide, params, given = _arguments(entry)
+    inputs = Inputs(**{each.name: given[each.name] for each in fields(Inputs) if each.name in given})
+    method = method_for(
+        given.get("method", "mmsr"),
+        given.get("fit", "scene"),
+        given.get("net"),
+        params,
+        given.get("if_unhelpful", "bicubic"),
+        seed=given.get("seed", 0),
+        device=given.get("device", "auto"),
+        keep_statistics=given.get("keep_statistics", False),
+    )
+    storage = Storage(
+        given.get("dtype", "float32"),
+        given.get("scale_factor"),
+        given.get("add_offset"),
+        parse_creation_options(given.get("creation_options", ())),
+    )
+    return _Asked(
         entry.source,
         guide,
         entry.output,
-        params=params,
-        qa=entry.qa,
-        overwrite=overwrite,
-        progress=progress,
-        **options,
+        entry.qa,
+        given.get("scale"),
+        inputs,
+        method,
+        storage,
+        given.get("like"),
+        given.get("tile_size"),
+        given.get("device", "auto"),
+        params.fixed_threads,
+        given.get("net"),
+        overwrite,
     )
+
+
+@contextmanager
+def _on(cluster: Cluster, entry: Entry | None = None) -> Iterator[Pool[TaskKey]]:
+    """Start where a job runs, or find it; entry: one of the job's pairs, which are all fitted alike."""
+    if cluster.is_this_process and entry is not None:
+        threads = _arguments(entry)[1].fixed_threads
+        side_by_side = entry.options.get("fit") in {"adapt", "tile"}
+        with InThreads[TaskKey](threads) if side_by_side else InProcess[TaskKey]() as pool:
+            yield pool
+        return
+    from mmsr_geo.jobs.dask_pool import OnCluster, connected  # noqa: PLC0415  (distributed, only when asked for)
+
+    with connected(cluster) as client, OnCluster[TaskKey](client) as pool:
+        yield pool
 
 
 def _arguments(entry: Entry) -> tuple[GuideLike, FitParams, dict[str, Any]]:
@@ -514,6 +617,15 @@ def _arguments(entry: Entry) -> tuple[GuideLike, FitParams, dict[str, Any]]:
 
 
 _PLANNED = frozenset(signature(plan).parameters)
+
+
+def _refuse_memory(plan: Plan, limit: int) -> None:
+    if plan.memory_bytes > limit:
+        raise OptionError(
+            f"a process may take {size_text(limit)} (memory_limit), and this work takes {size_text(plan.memory_bytes)} "
+            f"in tiles of {plan.tile_side_px} px: allow more, pass a smaller --tile-size (tile_size=), a part "
+            "(--bounds, bounds=), fewer guide bands (--guide-band, guide_band=) or a saved net (--net, net=)"
+        )
 
 
 def _paths(*given: object) -> list[object]:
@@ -545,10 +657,11 @@ def _scale(scale: ScaleLike, method: ModelSource) -> ScaleLike:
     return saved.net.scale if scale is None and isinstance(saved, SavedNet) else scale
 
 
-def _tiling(pair: Pair, method: ModelSource, tile_size: int | None, at_once: int) -> Tiling:
-    """Cut a pair's part into tiles; refuses a net that is not for it."""
+def _tiling(pair: Pair, method: ModelSource, tile_size: int | None, at_once: int, limit: int | None = None) -> Tiling:
+    """Cut a pair's part into tiles, as large as a worker's limit in bytes allows; refuses a net that is not for it."""
     if isinstance(method, TileFit):
         halo, tile_size = method.halo(pair), tile_size or TILE_PX
     else:
         halo = halo_of(method.reach(pair), pair.scale, consistent=method.consistent)
-    return tiling_for(pair.part, pair.whole, pair.scale, halo, tile_size=tile_size, at_once=at_once)
+    need = bytes_per_target_px(len(pair.guide.bands), network=not isinstance(method, OtherMethod))
+    return tiling_for(pair.part, pair.whole, pair.scale, halo, need, tile_size=tile_size, at_once=at_once, limit=limit)

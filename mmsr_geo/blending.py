@@ -38,16 +38,23 @@ class BlendedTiling:
 
     @property
     def predictions(self) -> Iterator[Tile]:
-        """Yield the tiles to predict: `core` is what is predicted, `read` what that needs."""
-        for tile in self.tiling:
-            core = self.predicted(tile.core)
-            yield Tile(tile.index, core, core.padded(self.tiling.halo, self.tiling.within))
+        """Return the tiles to predict."""
+        return map(self.prediction, range(len(self)))
 
     @property
     def targets(self) -> Iterator[Tile]:
-        """Yield the tiles to finish: `core` is what is written, `read` the source and the blend that it needs."""
-        for tile in self.tiling:
-            yield Tile(tile.index, tile.core, tile.core.padded(self.around, self.span))
+        """Return the tiles to finish."""
+        return map(self.target, range(len(self)))
+
+    def prediction(self, index: int) -> Tile:
+        """Return one to predict: `core` is what is predicted, `read` what that needs."""
+        core = self.predicted(self.tiling.core(index))
+        return Tile(index, core, core.padded(self.tiling.halo, self.tiling.within))
+
+    def target(self, index: int) -> Tile:
+        """Return one to finish: `core` is what is written, `read` the source and the blend that it needs."""
+        core = self.tiling.core(index)
+        return Tile(index, core, core.padded(self.around, self.span))
 
     def contributors(self, window: Window) -> list[int]:
         """Return the indexes of the tiles whose predictions reach into a window, in their order."""

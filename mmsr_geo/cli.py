@@ -19,8 +19,8 @@ from mmsr_geo._version import __version__
 from mmsr_geo.errors import MmsrError, MmsrWarning, OptionError
 
 if TYPE_CHECKING:
+    from mmsr_geo.jobs.finishing import Outcome
     from mmsr_geo.jobs.jobfile import Entry
-    from mmsr_geo.jobs.local import Outcome
     from mmsr_geo.network.checking import GuideCheck
     from mmsr_geo.network.fitting import Progress
     from mmsr_geo.progress import Display
@@ -216,6 +216,12 @@ _like = click.option(
     type=_Like(),
     help="Bring the target onto the grid of this raster, or onto pixels of R units of SOURCE's CRS, in the end.",
 )
+_workers = _options(
+    click.option("--workers", type=click.IntRange(1), help="Share the tiles among so many processes of this machine."),
+    click.option(
+        "--memory-limit", metavar="SIZE", help="Of each process, as in 4GB; tiles are made to fit."
+    ),
+)
 _output = _options(
     click.option("--overwrite", is_flag=True, help="Replace an output that exists."),
     click.option(
@@ -258,6 +264,7 @@ def cli() -> None:
 @_choosing
 @click.option("--save-net", metavar="FILE", help="Save the net that was fitted.")
 @_fitting
+@_workers
 @_output
 def upsample(  # noqa: PLR0913  (one an option)
     source: str,
@@ -442,11 +449,20 @@ def evaluate(  # noqa: PLR0913  (one an option)
 @click.option("--init", is_flag=True, help="Write an example there, with comments, and do nothing else.")
 @click.option("--dry-run", is_flag=True, help="Check the job and say what it will take, and do nothing else.")
 @click.option("--restart", is_flag=True, help="Do all of it again.")
+@click.option("--scheduler", metavar="ADDRESS", help="A dask scheduler that runs already, as in tcp://10.0.0.1:8786.")
+@_workers
 @_output
 def batch(  # noqa: PLR0913  (one an option)
-    *, job: str, init: bool, dry_run: bool, restart: bool, overwrite: bool, progress_kind: str
+    *,
+    job: str,
+    init: bool,
+    dry_run: bool,
+    restart: bool,
+    overwrite: bool,
+    progress_kind: str,
+    **cluster: Any,  # noqa: ANN401  (click's own)
 ) -> None:
-    """Do the pairs of JOB.toml, one after another; called again, it goes on from what is done."""
+    """Do the pairs of JOB.toml, tile by tile; called again, it goes on from what is done."""
     if init:
         _write_example(Path(job))
         return
@@ -464,12 +480,12 @@ def batch(  # noqa: PLR0913  (one an option)
             show.event("pair", name=entry.name, done=done, total=total)
             return show  # each pair's stages take the place of the one's before
 
-        told = api.batch(job, restart=restart, overwrite=overwrite, progress=pair)
+        told = api.batch(job, restart=restart, overwrite=overwrite, progress=pair, **cluster)
         show("pairs", len(begun), len(begun))
         show.event("done", **told.as_dict())
     if progress_kind == "rich":
         info.show_status(told)
-    if told.count("failed"):
+    if told.count("failed") or told.count("incomplete"):
         sys.exit(1)
 
 

@@ -150,6 +150,11 @@ class Tiling:
                 index += 1
             row += height
 
+    def tile(self, index: int) -> Tile:
+        """Return one tile."""
+        core = self.core(index)
+        return Tile(index, core, core.padded(self.halo, self.within))
+
     def core(self, index: int) -> Window:
         """Return one tile's core."""
         rows, columns = self.chunks

@@ -7,6 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import psutil
+from dask.utils import parse_bytes
 
 from mmsr_geo.errors import OptionError
 from mmsr_geo.geometry import Halo, Scale, Tiling, Window
@@ -19,8 +20,21 @@ BYTES_PER_SAMPLED_VALUE = 32
 """A guide's value that a fit sees: raw, normalised, and three of features twice for a moment."""
 TILE_SIDES_PX = (1024, 768, 512, 384, 256, 192, 128)
 """Tile sizes chosen from, in target pixels: a few only, so that a little more free memory gives the same tiles."""
+LIMIT_SHARE = 0.8
+"""Of a limit on a process's memory, what is planned with: what GDAL and torch take beside varies."""
 SHARE = 4
 """One part in so many of the free memory is meant for tiles."""
+
+
+def bytes_of(size: str | int) -> int:
+    """Return the bytes that a size says: a number, or text such as 4 GB, 512MiB or 2e9; raises OptionError."""
+    try:
+        count = int(size) if isinstance(size, int) else int(parse_bytes(size))
+    except ValueError:
+        count = 0
+    if isinstance(size, bool) or count < 1:
+        raise OptionError(f"{size!r} is no amount of memory: write it as in 4GB, 512MiB or 2e9")
+    return count
 
 
 def available_memory() -> int:
@@ -42,16 +56,28 @@ def bytes_per_target_px(guide_bands: int, *, network: bool = True) -> int:
 
 
 def tiling_for(  # noqa: PLR0913  (what decides a tile)
-    part: Window, whole: Window, scale: Scale, halo: Halo, *, tile_size: int | None = None, at_once: int = 1
+    part: Window,
+    whole: Window,
+    scale: Scale,
+    halo: Halo,
+    px_bytes: int = BYTES_PER_TARGET_PX,
+    *,
+    tile_size: int | None = None,
+    at_once: int = 1,
+    limit: int | None = None,
 ) -> Tiling:
     """Cut the part into tiles, all windows in source pixels.
 
-    tile_size: a tile's side in target pixels, without its halo, rounded down to whole source pixels; None: chosen from
-    the free memory, for so many tiles `at_once`. Raises OptionError for a size below one pixel.
+    px_bytes: what a target pixel takes. tile_size: a tile's side in target pixels, without its halo, rounded down to
+    whole source pixels; None: chosen from `limit`, the bytes of a process, or from the free memory for so many tiles
+    `at_once`. Raises OptionError for a size below one pixel.
     """
     if tile_size is not None and tile_size < 1:
         raise OptionError(f"--tile-size (tile_size=) is in target pixels and must be 1 or more, not {tile_size}")
-    side = tile_size or _side_for(available_memory() // (SHARE * at_once), scale, halo)
+    if limit is not None:
+        side = tile_size or _side_for(int(limit * LIMIT_SHARE) - BASE_BYTES, scale, halo, px_bytes)
+    else:
+        side = tile_size or _side_for(available_memory() // (SHARE * at_once), scale, halo)
     return Tiling(part, (max(1, side // scale.y), max(1, side // scale.x)), halo, whole)
 
 
@@ -60,9 +86,9 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _side_for(budget: int, scale: Scale, halo: Halo) -> int:
+def _side_for(budget: int, scale: Scale, halo: Halo, px_bytes: int = BYTES_PER_TARGET_PX) -> int:
     for side in TILE_SIDES_PX:
         pixels = (side + 2 * halo.y * scale.y) * (side + 2 * halo.x * scale.x)
-        if pixels * BYTES_PER_TARGET_PX <= budget:
+        if pixels * px_bytes <= budget:
             return side
     return TILE_SIDES_PX[-1]

@@ -203,6 +203,14 @@ class OtherMethod:
         return False
 
 
+def fitted_before(model: Model, method: ModelSource) -> ModelSource:
+    """Return the use of a net that a method has fitted to another pair; raises OptionError where that is no net."""
+    if not isinstance(model, FittedNet) or not isinstance(method, SceneFit):
+        name = method.description["method"]
+        raise OptionError(f"only a scene's net can serve several pairs, and {name} has none: leave out net")
+    return SavedNet(model, if_unhelpful=method.if_unhelpful)
+
+
 def check_seed(seed: int) -> None:
     """Refuse a seed that torch does not take (OptionError)."""
     if not -(2**63) <= seed < 2**64:

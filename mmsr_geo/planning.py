@@ -94,6 +94,12 @@ class Plan:
         return least * self.bands, most * self.bands
 
     @property
+    def tile_side_px(self) -> int:
+        """The longer side of a tile's core, in target pixels."""
+        (height, width), scale = self.tiling.tile_yx, self.pair.scale
+        return max(height * scale.y, width * scale.x)
+
+    @property
     def memory_bytes(self) -> int:
         """A worker's peak: the largest tile, or the fit's samples, on top of what the libraries take."""
         height, width = (

@@ -26,6 +26,7 @@ STAGES = {
     "first stage": "fitting one level down",
     "fit": "fitting",
     "fit tiles": "fitting tiles",
+    "check": "looking at the tiles that are there",
     "predict": "predicting tiles",
     "blend": "blending tiles",
     "warp": "bringing it onto the other grid",

@@ -30,6 +30,8 @@ class Flag(IntFlag):
     """In that part of the raster the guide did not help, one level down; or it was left out for that reason."""
     OUT_OF_RANGE = 16
     """The source itself lies outside the valid range: no target can be both within it and average to the source."""
+    FAILED = 32
+    """The tile could not be computed, and a job that skips such tiles has left a hole."""
 
 
 MEANINGS = {
@@ -38,6 +40,7 @@ MEANINGS = {
     Flag.EXTRAPOLATED: "guide outside the range that the net was fitted on",
     Flag.UNHELPFUL: "guide did not help in this part",
     Flag.OUT_OF_RANGE: "source outside the valid range",
+    Flag.FAILED: "tile failed and skipped",
 }
 
 FLAG_ATTRS = {

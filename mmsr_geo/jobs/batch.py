@@ -1,28 +1,36 @@
-"""Many pairs, one after another: what is done is not done again, what fails is told; knows no raster itself."""
+"""Many pairs over one pool: what is done is not done again, what fails is told; opens no raster itself."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import os
+import shutil
 import time
+import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import quote
 
 from mmsr_geo._version import __version__
-from mmsr_geo.errors import JobError, MmsrError, OutputError
+from mmsr_geo.errors import JobError, MmsrError, MmsrWarning, OutputError
+from mmsr_geo.jobs.course import PLAN, Course, SharedFit, TaskKey
+from mmsr_geo.jobs.engine import Begin, run
+from mmsr_geo.jobs.finishing import Outcome, check_room, finish
 from mmsr_geo.jobs.jobfile import Entry, Job
-from mmsr_geo.jobs.local import Outcome
+from mmsr_geo.jobs.pool import Pool
 from mmsr_geo.jobs.record import Line, Record
+from mmsr_geo.jobs.store import store_at
+from mmsr_geo.jobs.work import Work
 from mmsr_geo.network.fitting import Progress, no_progress
 from mmsr_geo.raster.masking import path_and_bits
 from mmsr_geo.raster.writing import check_output
 
-Upsample = Callable[[Entry, bool, Progress], Outcome]
-"""Does one pair, whole or not at all; the second says whether outputs that exist may be replaced."""
-Standing = Literal["done", "failed", "changed", "waiting"]
+Open = Callable[[Entry, bool], Work]
+"""Opens a pair's rasters; the second says whether outputs that exist may be replaced."""
+Standing = Literal["done", "incomplete", "failed", "changed", "waiting", "begun"]
 _BESIDE = (".aux.xml", ".msk", ".ovr")
 """Files of GDAL's beside a raster, which say what it holds: statistics and tags, its mask, its overviews."""
 
@@ -33,9 +41,16 @@ class PairStatus:
 
     entry: Entry
     standing: Standing
-    """`changed`: it was done, and its inputs or options are others now."""
+    """`changed`: it was done, and its inputs or options are others now; `incomplete`: written, tiles that failed left
+    out; `begun`: tiles of it wait in the store."""
     line: Line | None = None
     """How it ended last."""
+    tiles_done: int = 0
+    """In the store, of a pair that is begun."""
+    tiles: int | None = None
+    """Of all; None where that is not known."""
+    tiles_a_second: float | None = None
+    """As the tiles in the store were made."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,11 +87,15 @@ class JobStatus:
                     "standing": pair.standing,
                     "seconds": None if pair.line is None else pair.line.seconds,
                     "message": "" if pair.line is None else pair.line.message,
+                    "tiles_done": pair.tiles_done,
+                    "tiles_a_second": pair.tiles_a_second,
+                    **({} if pair.tiles is None else {"tiles": pair.tiles}),
                     **({} if pair.line is None else pair.line.facts),
                 }
                 for pair in self.pairs
             ],
             "done": self.count("done"),
+            "incomplete": self.count("incomplete"),
             "failed": self.count("failed"),
             "left": len(self.pairs) - self.count("done"),
             "seconds_a_pair": self.seconds_a_pair,
@@ -84,77 +103,212 @@ class JobStatus:
 
 
 def key_of(entry: Entry) -> str:
-    """Return a hash of what decides a pair's outcome: its inputs' state, its options, this version."""
+    """Return a hash of what decides a pair's outcome: its inputs' state, its options, where it goes, this version."""
+    return _hash([str(entry.output), str(entry.qa), *_made_of(entry)])
+
+
+def tiles_key_of(entry: Entry) -> str:
+    """Return a hash of what decides its tiles: the same, wherever they go."""
+    return _hash(_made_of(entry))
+
+
+def status_of(job: Job) -> JobStatus:
+    """Return where each pair of a job stands, by its record, its outputs, its inputs' state and the tiles there are."""
+    last = Record.beside(job.path).last()
+    return JobStatus(tuple(_counted(job, _standing(job, entry, last.get(entry.name))) for entry in job.entries))
+
+
+def run_job(  # noqa: PLR0913  (how a job is to be run)
+    job: Job,
+    open_pair: Open,
+    pool: Pool[TaskKey],
+    *,
+    restart: bool = False,
+    overwrite: bool = False,
+    progress: Callable[[Entry, int, int], Progress] = lambda _entry, _done, _total: no_progress,
+    ended: Callable[[Entry, Outcome], None] = lambda _entry, _outcome: None,
+) -> JobStatus:
+    """Do what is not done yet, and return where the job stands then.
+
+    restart: do all of it again. overwrite: replace outputs that exist though this job has not made them; its own, by
+    the paths in its record, are replaced anyway. progress: given a pair, how many came before it and how many there
+    are, returns the pair's own. ended: called with each pair that is done and what was made.
+    A pair that fails for a reason that a person can mend is recorded, and the others go on if the job says so. Raises
+    JobError where it does not; whatever else is raised ends the job, and what was done before stays done.
+    """
+    record = Record.beside(job.path)
+    if restart:
+        record.append(Line("", "", "restart"))
+        for entry in job.entries:
+            store_at(_place(job, entry)).remove()
+    waiting = [pair.entry for pair in status_of(job).pairs if pair.standing != "done"]
+    running = _Running(job, record, open_pair, overwrite, progress, ended, len(waiting), record.made())
+    begins = [running.beginning(number, entry) for number, entry in enumerate(waiting)]
+    run(iter(begins), pool, running.finish, running.failed)
+    running.tidy()
+    return status_of(job)
+
+
+@dataclass
+class _Running:
+    """A job under way."""
+
+    job: Job
+    record: Record
+    open_pair: Open
+    overwrite: bool
+    progress: Callable[[Entry, int, int], Progress]
+    ended: Callable[[Entry, Outcome], None]
+    total: int
+    made: set[str]
+    """The outputs that are this job's own, by their paths in the record."""
+
+    def __post_init__(self) -> None:
+        self._entries: dict[Course, Entry] = {}
+        self._shared: dict[str, SharedFit] = {}
+
+    def beginning(self, number: int, entry: Entry) -> Begin:
+        """Return what begins a pair, when there is room for its tasks."""
+
+        def begin() -> Course | None:
+            began = time.monotonic()
+            try:
+                return self._begun(number, entry)
+            except MmsrError as error:
+                self._record_failure(entry, time.monotonic() - began, error)
+                return None
+
+        return begin
+
+    def finish(self, course: Course) -> None:
+        """Make a course's outputs; where that is done, say so, and let its tiles go."""
+        entry = self._entries[course]
+        outcome = finish(course)
+        if outcome is None:
+            return
+        took, key = time.monotonic() - course.began, self._key(entry)
+        outputs = tuple(_in_record(path, self.job) for path in _outputs(entry))
+        state: Literal["done", "incomplete"] = "incomplete" if outcome.failures else "done"
+        message = ""
+        if outcome.failures:
+            first = outcome.failures[0]
+            message = f"{len(outcome.failures)} tiles failed and are holes; tile {first.index}: {first.message}"
+            warnings.warn(f"{entry.name}: {message}", MmsrWarning, stacklevel=2)
+        self.record.append(Line(entry.name, key, state, took, message, facts=_facts(outcome), outputs=outputs))
+        self.ended(entry, outcome)
+        if state == "done":
+            course.store.remove()
+
+    def failed(self, course: Course, error: Exception) -> None:
+        """Record it; raise unless the job goes on without that pair."""
+        if not isinstance(error, MmsrError):
+            raise error
+        self._record_failure(self._entries[course], time.monotonic() - course.began, error)
+
+    def tidy(self) -> None:
+        """Remove the folder of unfinished tiles where nothing is in it that is still of use."""
+        if "://" in self.job.work or status_of(self.job).count("done") < len(self.job.entries):
+            return
+        shutil.rmtree(self.job.work, ignore_errors=True)
+
+    def _begun(self, number: int, entry: Entry) -> Course:
+        _make_room(entry)
+        outputs = {_in_record(path, self.job): path for path in _outputs(entry)}
+        existing = [told for told, path in outputs.items() if path.exists()]
+        foreign = [told for told in existing if told not in self.made]
+        own = tuple(told for told in outputs if told not in foreign)
+        self.record.append(Line(entry.name, self._key(entry), "begun", outputs=own))
+        for told in foreign:
+            check_output(outputs[told], overwrite=self.overwrite)
+        work = self.open_pair(entry, self.overwrite or bool(existing))
+        check_room(work)
+        shown = self.progress(entry, number, self.total)
+        store = store_at(f"{_place(self.job, entry)}/{self._tiles_key(entry)}")
+        shared = self._shared_fit(entry, work)
+        course = Course(
+            entry.name, work, store, shown, keeps=True, skips=self.job.on_error == "skip", shared_fit=shared
+        )
+        self._entries[course] = entry
+        return course
+
+    def _record_failure(self, entry: Entry, took: float, error: MmsrError) -> None:
+        self.record.append(Line(entry.name, self._key(entry), "failed", took, str(error)))
+        if self.job.on_error == "stop":
+            msg = f'{entry.name}: {error}; mend it and call batch again, or write on_error = "skip" in {self.job.path}'
+            raise JobError(msg) from error
+        warnings.warn(f"{entry.name} failed: {error}", MmsrWarning, stacklevel=2)
+
+    def _key(self, entry: Entry) -> str:
+        return _with_leader(self.job, entry, key_of(entry))
+
+    def _tiles_key(self, entry: Entry) -> str:
+        return _with_leader(self.job, entry, tiles_key_of(entry))
+
+    def _shared_fit(self, entry: Entry, work: Work) -> SharedFit | None:
+        leader = self.job.leader_of(entry)
+        if leader is None:
+            return None
+        if leader.name not in self._shared:
+            place = f"{self.job.work}/nets/{quote(leader.name, safe='')}-{tiles_key_of(leader)}"
+            of = work if leader is entry else self.open_pair(leader, True)  # noqa: FBT003  (nothing is written)
+            self._shared[leader.name] = SharedFit(leader.name, of.pairs, of.method, store_at(place))
+        return self._shared[leader.name]
+
+
+def _standing(job: Job, entry: Entry, line: Line | None) -> PairStatus:
+    if line is None or line.state == "begun":
+        return PairStatus(entry, "waiting")
+    if line.key != _with_leader(job, entry, key_of(entry)):
+        return PairStatus(entry, "changed" if line.state in {"done", "incomplete"} else "waiting", line)
+    if line.state == "failed":
+        return PairStatus(entry, "failed", line)
+    there = entry.output.exists() and (entry.qa is None or entry.qa.exists())
+    return PairStatus(entry, line.state if there else "waiting", line)  # type: ignore[arg-type]  # done or incomplete
+
+
+def _counted(job: Job, pair: PairStatus) -> PairStatus:
+    """Say how many tiles of a pair that is not done wait in the store."""
+    if pair.standing == "done":
+        return pair
+    store = store_at(f"{_place(job, pair.entry)}/{_with_leader(job, pair.entry, tiles_key_of(pair.entry))}")
+    made = [each for each in store.made().values() if each.stage == "target"]
+    plan = store.get(PLAN)
+    if plan is None:
+        return pair
+    try:
+        tiles = int(json.loads(plan)["tiles"])
+    except (ValueError, KeyError, TypeError):
+        return pair
+    times = sorted(each.at for each in made)
+    took = times[-1] - times[0] if len(times) > 1 else 0.0
+    rate = (len(times) - 1) / took if took > 0 else None
+    standing: Standing = "begun" if pair.standing == "waiting" else pair.standing
+    return replace(pair, standing=standing, tiles_done=len(made), tiles=tiles, tiles_a_second=rate)
+
+
+def _with_leader(job: Job, entry: Entry, key: str) -> str:
+    """Return a pair's key, its net's origin counted in where that is another pair."""
+    leader = job.leader_of(entry)
+    return key if leader is None or leader is entry else _hash([key, tiles_key_of(leader)])
+
+
+def _place(job: Job, entry: Entry) -> str:
+    """Return where a pair's tiles wait, of whatever state of its inputs."""
+    return f"{job.work}/tiles/{quote(entry.name, safe='')}"
+
+
+def _made_of(entry: Entry) -> list[object]:
     files = [entry.source, *entry.guides]
     for option in ("source_mask", "guide_mask", "net", "like"):
         given = entry.options.get(option)
         if isinstance(given, str):
             files.append(path_and_bits(given)[0] if option.endswith("_mask") else given)
     states = [_state(file + ending) for file in files for ending in ("", *_BESIDE)]
-    told = [__version__, str(entry.output), str(entry.qa), dict(entry.options), states]
+    return [__version__, dict(entry.options), entry.net, states]
+
+
+def _hash(told: Sequence[object]) -> str:
     return hashlib.sha256(json.dumps(told, sort_keys=True, default=str).encode()).hexdigest()[:16]
-
-
-def status_of(job: Job) -> JobStatus:
-    """Return where each pair of a job stands, by its record, its outputs and its inputs' state."""
-    last = Record.beside(job.path).last()
-    return JobStatus(tuple(_standing(entry, last.get(entry.name)) for entry in job.entries))
-
-
-def run_job(
-    job: Job,
-    upsample: Upsample,
-    *,
-    restart: bool = False,
-    overwrite: bool = False,
-    progress: Callable[[Entry, int, int], Progress] = lambda _entry, _done, _total: no_progress,
-) -> JobStatus:
-    """Do what is not done yet, and return where the job stands then.
-
-    restart: do all of it again. overwrite: replace outputs that exist though this job has not made them; its own, by
-    the paths in its record, are replaced anyway. progress: given a pair, how many came before it and how many there
-    are, returns the pair's own. A pair that fails for a reason that a person can mend is recorded, and the others go on
-    if the job says so. Raises JobError where it does not; whatever else is raised ends the job, and what was done
-    before stays done.
-    """
-    record = Record.beside(job.path)
-    made = record.made()
-    if restart:
-        record.append(Line("", "", "restart"))
-    waiting = [pair.entry for pair in status_of(job).pairs if pair.standing != "done"]
-    for done, entry in enumerate(waiting):
-        began = time.monotonic()
-        key = key_of(entry)
-        try:
-            _make_room(entry)
-            outputs = {_in_record(path, job): path for path in _outputs(entry)}
-            existing = [told for told, path in outputs.items() if path.exists()]
-            foreign = [told for told in existing if told not in made]
-            own = tuple(told for told in outputs if told not in foreign)
-            record.append(Line(entry.name, key, "begun", outputs=own))
-            for told in foreign:
-                check_output(outputs[told], overwrite=overwrite)
-            outcome = upsample(entry, overwrite or bool(existing), progress(entry, done, len(waiting)))
-        except MmsrError as error:
-            record.append(Line(entry.name, key, "failed", time.monotonic() - began, str(error)))
-            if job.on_error == "stop":
-                msg = f'{entry.name}: {error}; mend it and call batch again, or write on_error = "skip" in {job.path}'
-                raise JobError(msg) from error
-            continue
-        took = time.monotonic() - began
-        record.append(Line(entry.name, key, "done", took, facts=_facts(outcome), outputs=tuple(outputs)))
-    return status_of(job)
-
-
-def _standing(entry: Entry, line: Line | None) -> PairStatus:
-    if line is None or line.state == "begun":
-        return PairStatus(entry, "waiting")
-    if line.key != key_of(entry):
-        return PairStatus(entry, "changed" if line.state == "done" else "waiting", line)
-    if line.state == "failed":
-        return PairStatus(entry, "failed", line)
-    there = entry.output.exists() and (entry.qa is None or entry.qa.exists())
-    return PairStatus(entry, "done" if there else "waiting", line)
 
 
 def _outputs(entry: Entry) -> tuple[Path, ...]:
@@ -186,6 +340,7 @@ def _facts(outcome: Outcome) -> dict[str, Any]:
         "scale": outcome.scale,
         "shape": list(outcome.shape_yx),
         "tiles": outcome.tiles,
+        "tiles_failed": len(outcome.failures),
         "guide_gain": [check.gain for check in outcome.checks],
         "guide_verdict": [check.verdict for check in outcome.checks],
         "flag_shares": {str(flag.name).lower(): round(share, 6) for flag, share in outcome.flag_shares.items()},

@@ -8,16 +8,22 @@ import tomllib
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeAlias
+from typing import Annotated, Any, Literal, Self, TypeAlias, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+import rasterio
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from rasterio.errors import RasterioError
 
-from mmsr_geo.errors import JobError, MmsrError
+from mmsr_geo.errors import JobError, MmsrError, OptionError
+from mmsr_geo.memory import bytes_of
 from mmsr_geo.raster.deriving import Derivation
 from mmsr_geo.raster.masking import path_and_bits
 
 NAME, KEY = "{name}", "{key}"
+SAME_PLACE = 0.8
+"""Of the ground that two sources cover together, what both cover: from here on they show one place."""
 _GDALS_OWN = re.compile(r"[A-Za-z]\w+:.+:.+")
 """A subdataset, DRIVER:...:...; a drive of Windows is one letter."""
 _Count: TypeAlias = Annotated[int, Field(ge=1)]
@@ -31,7 +37,8 @@ EXAMPLE = """\
 # One Cloud Optimized GeoTIFF a pair; {name} is needed where there are several pairs.
 output = "sharp/{name}.tif"
 # qa = "sharp/{name}_flags.tif"
-# on_error = "stop"            # or "skip": go on with the other pairs
+# on_error = "stop"            # or "skip": leave a hole for a tile that fails, go on without a pair that fails
+# work = "job.work"            # where tiles wait until their pair is done; all workers must see it, s3://... too
 
 # Each pair by itself ...
 [[pairs]]
@@ -49,10 +56,28 @@ guide = "ortho.tif"            # or several: ["b4.tif", "b3.tif"]
 scale = 4
 seed = 0
 # method = "mmsr"
+# net = "per-pair"             # or "per-place" (one fit for all dates of a place), "shared" (the first pair's), a FILE
 # source_resolution = "landsat-tirs"
 # guide_mask = "optical/{key}_QA_PIXEL.TIF"
 # tile_size = 512
+
+# Where it runs. Without this table: in this process, with its threads.
+# [cluster]
+# kind = "local"               # this machine; or slurm, pbs, lsf, sge, moab, oar, htcondor (dask-jobqueue), cuda
+# workers = 4                  # processes
+# memory_limit = "4 GB"        # of each
+# scheduler = "tcp://10.0.0.1:8786"   # instead of kind and workers: a dask scheduler that runs already
+# [cluster.options]            # of dask-jobqueue's cluster, by its own names
+# queue = "normal"
+# walltime = "08:00:00"
 """
+
+
+def _bytes(size: Any) -> int:  # noqa: ANN401  (whatever stands in the file)
+    try:
+        return bytes_of(size)
+    except OptionError as error:
+        raise ValueError(str(error)) from None
 
 
 class _Strict(BaseModel):
@@ -98,6 +123,7 @@ class PairEntry(_Strict):
     source: str
     guide: str | tuple[str, ...]
     name: str | None = None
+    place: str | None = None
 
     @model_validator(mode="after")
     def _key_in_both(self) -> Self:
@@ -111,20 +137,55 @@ class PairEntry(_Strict):
         return self
 
 
+class ClusterTable(_Strict):
+    """Where the job runs."""
+
+    kind: Literal["local", "scheduler", "cuda", "slurm", "pbs", "lsf", "sge", "moab", "oar", "htcondor"] = "local"
+    workers: _Count | None = None
+    scheduler: str | None = None
+    memory_limit: Annotated[int, BeforeValidator(_bytes)] | None = None
+    options: dict[str, Any] = {}
+
+    @model_validator(mode="after")
+    def _one_cluster(self) -> Self:
+        if self.kind == "scheduler" and self.scheduler is None:
+            raise ValueError('kind = "scheduler" needs its address: write scheduler = "tcp://host:8786"')
+        if self.scheduler is not None and self.kind not in {"local", "scheduler"}:
+            raise ValueError(f"a scheduler's address and kind = {self.kind!r} are two clusters: leave one of them out")
+        if self.scheduler is not None and self.workers is not None:
+            raise ValueError("a scheduler that runs has its workers: leave out workers, or scheduler")
+        return self
+
+
 class JobFile(_Strict):
     """What stands in a job file."""
 
     output: str
     qa: str | None = None
     on_error: Literal["stop", "skip"] = "stop"
+    work: str | None = None
     pairs: tuple[PairEntry, ...]
     options: Options = Options()
+    cluster: ClusterTable = ClusterTable()
 
     @model_validator(mode="after")
     def _some_pairs(self) -> Self:
         if not self.pairs:
             raise ValueError("there are no pairs: write [[pairs]] with a source and a guide")
         return self
+
+    @model_validator(mode="after")
+    def _scene_to_share(self) -> Self:
+        options = self.options
+        if options.net in {"per-place", "shared"} and (options.method != "mmsr" or options.fit in {"adapt", "tile"}):
+            raise ValueError(
+                f"options.net = {options.net!r} shares a scene's net, and method and fit ask for none: leave it out"
+            )
+        return self
+
+
+NetMode: TypeAlias = Literal["per-pair", "per-place", "shared"]
+"""Whose fit a pair's net is: its own, that of the first pair of its place, or that of the job's first pair."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,15 +199,54 @@ class Entry:
     qa: Path | None
     options: Mapping[str, Any] = field(repr=False)
     """Of `upsample_to_file`, and steps and threads; what differs from the defaults, paths made absolute."""
+    net: NetMode = "per-pair"
+    place: str = ""
+    """What pairs of one place have in common, as far as the job file tells."""
 
 
 @dataclass(frozen=True, slots=True)
+class Footprint:
+    """Where a source lies, as far as it takes to see that two show the same place."""
+
+    place: str
+    """As the job file names it; nothing where it does not."""
+    crs: str = ""
+    resolution: tuple[float, float] = (0.0, 0.0)
+    bounds: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)
+
+    @classmethod
+    def of(cls, entry: Entry) -> Footprint:
+        """Look at an entry's source; one that cannot be opened is a place of its own, and told when its turn comes."""
+        if entry.place:
+            return cls(entry.place)
+        try:
+            with rasterio.open(entry.source) as dataset:
+                return cls("", str(dataset.crs), dataset.res, tuple(dataset.bounds))
+        except RasterioError:
+            return cls(f"?{entry.name}")
+
+    def is_the_place_of(self, other: Footprint) -> bool:
+        """Whether both are named alike, or cover the same ground but for a fifth, in pixels of one size."""
+        if self.place or other.place:
+            return self.place == other.place
+        if (self.crs, self.resolution) != (other.crs, other.resolution):
+            return False
+        west, south, east, north = zip(self.bounds, other.bounds, strict=True)
+        common = max(min(east) - max(west), 0) * max(min(north) - max(south), 0)
+        both = sum((e - w) * (n - s) for w, s, e, n in (self.bounds, other.bounds)) - common
+        return common >= SAME_PLACE * both
+
+
+@dataclass(frozen=True)
 class Job:
     """A job file that holds together."""
 
     path: Path
     on_error: Literal["stop", "skip"]
     entries: tuple[Entry, ...]
+    work: str
+    """Where tiles wait until their pair is done: a folder or a URL."""
+    cluster: ClusterTable
 
     @classmethod
     def read(cls, path: Path) -> Job:
@@ -169,7 +269,28 @@ class Job:
         mistakes += _clashes(told, entries)
         if mistakes:
             raise JobError(_listed(path, list(dict.fromkeys(mistakes))))
-        return cls(path, told.on_error, entries)
+        folder = path.absolute().parent
+        work = str(folder / f"{path.stem}.work") if told.work is None else _placed(told.work, folder)
+        return cls(path, told.on_error, entries, work.rstrip("/"), told.cluster)
+
+    def leader_of(self, entry: Entry) -> Entry | None:
+        """Return the pair whose fit is this one's net, it may be itself; None where each has its own."""
+        return self._leaders.get(entry.name)
+
+    @cached_property
+    def _leaders(self) -> dict[str, Entry]:
+        found: dict[str, Entry] = {}
+        places: list[tuple[Footprint, Entry]] = []
+        for entry in self.entries:
+            if entry.net == "shared":
+                found[entry.name] = self.entries[0]
+            elif entry.net == "per-place":
+                footprint = Footprint.of(entry)
+                leader = next((first for known, first in places if known.is_the_place_of(footprint)), entry)
+                found[entry.name] = leader
+                if leader is entry:
+                    places.append((footprint, entry))
+        return found
 
 
 def _entries(told: JobFile, folder: Path, mistakes: list[str]) -> Iterator[Entry]:
@@ -189,7 +310,13 @@ def _entries(told: JobFile, folder: Path, mistakes: list[str]) -> Iterator[Entry
             options = _options(told.options, _Filled(name, key, folder, guides), mistakes)
             qa = None if told.qa is None else folder / told.qa.replace(NAME, name)
             output = folder / told.output.replace(NAME, name)
-            yield Entry(name, _placed(source, folder), guides, output, qa, options)
+            mode: NetMode = "per-pair"
+            if told.options.net in {"per-place", "shared"}:
+                mode = "per-place" if told.options.net == "per-place" else "shared"
+            if told.options.net in get_args(NetMode):
+                del options["net"]
+            spot = (pair.place or "").replace(KEY, key)
+            yield Entry(name, _placed(source, folder), guides, output, qa, options, mode, spot)
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,7 +358,7 @@ def _options(told: Options, filled: _Filled, mistakes: list[str]) -> dict[str, A
     """Return the options of one pair that differ from the defaults; what they name and is not there is a mistake."""
     options = told.model_dump(exclude_defaults=True)
     for option in ("source_mask", "guide_mask", "net", "like"):
-        if isinstance(options.get(option), str):
+        if isinstance(options.get(option), str) and options[option] not in get_args(NetMode):
             given = filled.text(options[option])
             options[option] = path = _placed(given, filled.folder)
             bare, shown = (path_and_bits(each)[0] if option.endswith("_mask") else each for each in (path, given))
@@ -325,7 +452,7 @@ def _mistakes(error: ValidationError) -> list[str]:
 
 def _place(parts: tuple[int | str, ...]) -> str:
     """Return where in the file: pairs[0].guide, options.scale; what follows names a kind of value, not a place."""
-    depth = {"pairs": 3, "options": 2}.get(str(parts[0]), 1) if parts else 0
+    depth = {"pairs": 3, "options": 2, "cluster": 2}.get(str(parts[0]), 1) if parts else 0
     return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in parts[:depth]).lstrip(".")
 
 

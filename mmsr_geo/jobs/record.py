@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-State = Literal["begun", "done", "failed", "restart"]
+State = Literal["begun", "done", "incomplete", "failed", "restart"]
 """`restart` is of the job as a whole: what stands before it says only which files the job has made."""
 
 
@@ -72,7 +72,7 @@ class Record:
             if line.state == "begun":
                 made.update(latest)
                 begun[line.name] = line.outputs
-            elif line.state == "done":
+            elif line.state in {"done", "incomplete"}:
                 made.update(line.outputs)
             elif line.state == "restart":
                 made.update(*begun.values())

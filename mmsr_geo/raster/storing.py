@@ -103,6 +103,13 @@ class Storage:
             del defaults["OVERVIEW_RESAMPLING"]
         return defaults | asked
 
+    @property
+    def is_lossless(self) -> bool:
+        """Whether the file will hold the very values that it is given."""
+        asked = {key.upper(): value.upper() for key, value in self.creation_options}
+        harmless = {*_LAYOUT, "COMPRESS", "LEVEL", "PREDICTOR", "RESAMPLING", "OVERVIEW_RESAMPLING", "STATISTICS"}
+        return asked.get("COMPRESS", "DEFLATE") in _LOSSLESS and set(asked) <= harmless
+
     def for_flags(self) -> Storage:
         """Return the storage of the flags beside such a target: uint8, nearest overviews, nothing lossy.
 

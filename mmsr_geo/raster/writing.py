@@ -9,23 +9,25 @@ import os
 import shutil
 import tempfile
 import threading
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
 import rasterio
-import rasterio.shutil
 from rasterio._err import CPLE_BaseError
-from rasterio.errors import RasterioError
+from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.windows import Window as RasterioWindow
 
 from mmsr_geo.errors import OutputError
+from mmsr_geo.raster.copying import copy_to_cog
 from mmsr_geo.raster.creating import check_creation
+from mmsr_geo.raster.mosaicking import Piece, write_mosaic
 from mmsr_geo.raster.protocol import BandTags
 from mmsr_geo.raster.storing import Storage
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from types import TracebackType
     from typing import Any
 
@@ -80,12 +82,11 @@ def _real(path: str | os.PathLike[str]) -> str:
     return os.path.realpath(os.fspath(path))
 
 
-class CogWriter:
-    """Windows in, a Cloud Optimized GeoTIFF out, under its name only once it is whole.
+class CogFile:
+    """A Cloud Optimized GeoTIFF that appears under its name only once it is whole; who comes after says what of.
 
-    A context manager. `store` or `write` each window, then `finish`, or `finish_together` with others; leaving without,
-    by an exception or not, removes what was begun and leaves an output that was there before as it was. Windows may be
-    written from several threads.
+    A context manager: leaving without `finish`, or `finish_together` with others, by an exception or not, removes what
+    was begun and leaves an output that was there before as it was.
     """
 
     def __init__(  # noqa: PLR0913  (what a file holds)
@@ -99,7 +100,7 @@ class CogWriter:
         storage: Storage = _FLOAT32,
         overwrite: bool = False,
     ) -> None:
-        """Begin a temporary file beside the output.
+        """Make room beside the output.
 
         nodata: as `storage.nodata` chooses it from the source's; None declares none. band_tags: the source's, one each
         band; the file's scale and offset are the storage's where it has its own.
@@ -108,15 +109,12 @@ class CogWriter:
         the disk has no room for the uncompressed pixels. Raises OptionError: GDAL cannot store it so.
         """
         self.path = Path(path)
-        self._grid = grid
-        self._nodata = nodata
-        self._storage = storage
+        self._grid, self._bands, self._nodata, self._storage = grid, bands, nodata, storage
         self._source_tags = tuple(band_tags) or (BandTags(),) * bands
-        self._clipped = self._valid = 0
+        self._file_tags = storage.tags(self._source_tags)
+        self._describes = bool(band_tags) or storage.rescales
         self._holds_the_last = False
-        self._lock = threading.Lock()
         check_output(self.path, overwrite=overwrite)
-        file_tags = storage.tags(self._source_tags)
         if storage != _FLOAT32:
             check_creation(storage, bands, nodata)
         folder = self.path.parent
@@ -131,7 +129,139 @@ class CogWriter:
         except OSError as error:
             msg = f"the folder {folder} cannot be written to ({error.strerror}): choose another for the output"
             raise OutputError(msg) from error
-        self._draft, self._made, self._before = (self._scratch / f"{name}.tif" for name in ("draft", "cog", "before"))
+        self._made, self._before = self._scratch / "cog.tif", self._scratch / "before.tif"
+
+    def finish(self, tags: Mapping[str, str] | None = None) -> None:
+        """Make the COG, with what is to be said of it, and put it in the output's place.
+
+        Raises OutputError where the disk or GDAL fails.
+        """
+        finish_together([(self, tags or {})])
+
+    def make(self, tags: Mapping[str, str]) -> None:
+        """Make the COG beside the output, whole and on the disk; `finish_together` puts it in its place."""
+        with self._telling():
+            copy_to_cog(self._drawn_up(tags), self._made, self._storage.creation)
+            self._read_back(self._made)
+            _sync(self._made)
+
+    def place(self, *, keep: bool) -> None:
+        """Put what `make` made in the output's place; keep: so that it can be taken back."""
+        with self._telling():
+            if keep and self.path.exists():
+                try:
+                    self._before.hardlink_to(self.path)
+                except OSError:  # a file system that has no links
+                    self.path.replace(self._before)
+            self._made.replace(self.path)
+
+    def take_back(self) -> None:
+        """Undo `place`, also where it failed midway: what was there before is there again, or else in `scratch`."""
+        self._holds_the_last = self._before.exists()
+        with self._telling():
+            if self._holds_the_last:
+                self._before.replace(self.path)
+                self._holds_the_last = False
+            elif not self._made.exists():
+                self.path.unlink(missing_ok=True)
+
+    def settle(self) -> None:
+        """Remove what described the file that was here before, and have the folder's entries on the disk.
+
+        A CRS that a GeoTIFF has no keys for, such as a rotated pole's, lies in a file of GDAL's beside it.
+        """
+        beside = self._made.with_name(self._made.name + _AUX)
+        with self._telling():
+            for suffix in (_AUX, ".ovr", ".msk"):  # statistics, overviews, a mask
+                self.path.with_name(self.path.name + suffix).unlink(missing_ok=True)
+            if beside.exists():
+                beside.replace(self.path.with_name(self.path.name + _AUX))
+            _sync(self.path.parent)
+
+    def discard(self) -> None:
+        """Remove what is unfinished."""
+        if not self._holds_the_last:
+            shutil.rmtree(self._scratch, ignore_errors=True)
+
+    @property
+    def made(self) -> Path:
+        """Where the COG is between `make` and `place`."""
+        return self._made
+
+    @property
+    def scratch(self) -> Path:
+        """A folder for what is needed until the output is whole; it goes when the writer does."""
+        return self._scratch
+
+    def __enter__(self) -> Self:
+        """Return itself."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Remove what is unfinished."""
+        self.discard()
+
+    def _drawn_up(self, tags: Mapping[str, str]) -> Path:
+        """Return a raster that GDAL can copy, described."""
+        raise NotImplementedError
+
+    def _describe(self, dataset: rasterio.io.DatasetWriter) -> None:
+        if not self._describes:
+            return
+        for index, tags in enumerate(self._file_tags, start=1):
+            if tags.description:
+                dataset.set_band_description(index, tags.description)
+            if tags.unit:
+                dataset.set_band_unit(index, tags.unit)
+        dataset.scales = tuple(tags.scale for tags in self._file_tags)
+        dataset.offsets = tuple(tags.offset for tags in self._file_tags)
+
+    def _read_back(self, made: Path) -> None:
+        """Read all of it: GDAL's COG driver does not tell when a full disk cuts the end off."""
+        with rasterio.open(made) as dataset:
+            for row in range(0, dataset.height, _BLOCK_PX):
+                height = min(_BLOCK_PX, dataset.height - row)
+                dataset.read(window=RasterioWindow(0, row, dataset.width, height))
+
+    @contextlib.contextmanager
+    def _telling(self) -> Iterator[None]:
+        """Turn what the disk or GDAL fails with into an OutputError."""
+        try:
+            yield
+        except _FAILURES as error:
+            raise self._failed(error) from error
+
+    def _failed(self, error: Exception) -> OutputError:
+        free = shutil.disk_usage(self.path.parent).free
+        reason = (str(error.__cause__ or error) or type(error).__name__).splitlines()[0]
+        return OutputError(
+            f"{self.path} could not be written ({reason}; {free / 1e9:.1f} GB free): make room, or write elsewhere"
+        )
+
+
+class CogWriter(CogFile):
+    """Windows in, a COG out: `store` or `write` each, from several threads if need be, then `finish`."""
+
+    def __init__(  # noqa: PLR0913  (what a file holds)
+        self,
+        path: str | os.PathLike[str],
+        grid: GeoBox,
+        *,
+        bands: int = 1,
+        nodata: float | None = math.nan,
+        band_tags: Sequence[BandTags] = (),
+        storage: Storage = _FLOAT32,
+        overwrite: bool = False,
+    ) -> None:
+        """Begin a temporary file beside the output; arguments and refusals as a CogFile's."""
+        super().__init__(
+            path, grid, bands=bands, nodata=nodata, band_tags=band_tags, storage=storage, overwrite=overwrite
+        )
+        self._clipped = self._valid = 0
+        self._lock = threading.Lock()
+        self._draft = self._scratch / "draft.tif"
         try:
             self._dataset = rasterio.open(
                 self._draft,
@@ -152,8 +282,7 @@ class CogWriter:
                 # GDAL takes three bands of uint8 for red, green and blue, and a fourth for how opaque they are.
                 **({"PHOTOMETRIC": "MINISBLACK"} if storage.dtype == "uint8" else {}),
             )
-            if band_tags or storage.rescales:
-                self._describe(file_tags)
+            self._describe(self._dataset)
         except BaseException as error:
             self.discard()
             if isinstance(error, _FAILURES):
@@ -210,64 +339,6 @@ class CogWriter:
             self._clipped += sum(clipped for _, clipped in encoded)
             self._valid += int(np.count_nonzero(~np.isnan(values)))
 
-    def finish(self, tags: Mapping[str, str] | None = None) -> None:
-        """Make the COG, with what is to be said of it, and put it in the output's place.
-
-        Raises OutputError where the disk or GDAL fails.
-        """
-        finish_together([(self, tags or {})])
-
-    def make(self, tags: Mapping[str, str]) -> None:
-        """Make the COG beside the output, whole and on the disk; `finish_together` puts it in its place."""
-        with self._telling():
-            self._dataset.update_tags(**dict(tags))
-            self._close_draft()
-            rasterio.shutil.copy(self._draft, self._made, driver="COG", **self._storage.creation)
-            self._read_back(self._made)
-            _sync(self._made)
-
-    def place(self, *, keep: bool) -> None:
-        """Put what `make` made in the output's place; keep: so that it can be taken back."""
-        with self._telling():
-            if keep and self.path.exists():
-                try:
-                    self._before.hardlink_to(self.path)
-                except OSError:  # a file system that has no links
-                    self.path.replace(self._before)
-            self._made.replace(self.path)
-
-    def take_back(self) -> None:
-        """Undo `place`, also where it failed midway: what was there before is there again, or else in `scratch`."""
-        self._holds_the_last = self._before.exists()
-        with self._telling():
-            if self._holds_the_last:
-                self._before.replace(self.path)
-                self._holds_the_last = False
-            elif not self._made.exists():
-                self.path.unlink(missing_ok=True)
-
-    def settle(self) -> None:
-        """Remove what described the file that was here before, and have the folder's entries on the disk.
-
-        A CRS that a GeoTIFF has no keys for, such as a rotated pole's, lies in a file of GDAL's beside it.
-        """
-        beside = self._made.with_name(self._made.name + _AUX)
-        with self._telling():
-            for suffix in (_AUX, ".ovr", ".msk"):  # statistics, overviews, a mask
-                self.path.with_name(self.path.name + suffix).unlink(missing_ok=True)
-            if beside.exists():
-                beside.replace(self.path.with_name(self.path.name + _AUX))
-            _sync(self.path.parent)
-
-    def discard(self) -> None:
-        """Remove what is unfinished."""
-        dataset = getattr(self, "_dataset", None)
-        if dataset is not None:
-            with contextlib.suppress(*_FAILURES):  # the file goes anyway
-                dataset.close()
-        if not self._holds_the_last:
-            shutil.rmtree(self._scratch, ignore_errors=True)
-
     @property
     def clipped(self) -> int:
         """How many of the stored values lay outside what the storage holds; to be asked when all are stored."""
@@ -278,70 +349,63 @@ class CogWriter:
         """One line that says how many values were clipped, to what, and the mend; None where none was."""
         return self._storage.clipping(self._clipped, self._valid) if self._clipped else None
 
-    @property
-    def scratch(self) -> Path:
-        """A folder for what is needed until the output is whole; it goes when the writer does."""
-        return self._scratch
-
-    def __enter__(self) -> Self:
-        """Return itself."""
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def discard(self) -> None:
         """Remove what is unfinished."""
-        self.discard()
+        dataset = getattr(self, "_dataset", None)
+        if dataset is not None:
+            with contextlib.suppress(*_FAILURES):  # the file goes anyway
+                dataset.close()
+        super().discard()
 
-    def _describe(self, band_tags: Sequence[BandTags]) -> None:
-        dataset = self._dataset
-        for index, tags in enumerate(band_tags, start=1):
-            if tags.description:
-                dataset.set_band_description(index, tags.description)
-            if tags.unit:
-                dataset.set_band_unit(index, tags.unit)
-        dataset.scales = tuple(tags.scale for tags in band_tags)
-        dataset.offsets = tuple(tags.offset for tags in band_tags)
-
-    def _close_draft(self) -> None:
+    def _drawn_up(self, tags: Mapping[str, str]) -> Path:
+        self._dataset.update_tags(**dict(tags))
         self._dataset.close()
         # GDAL keeps quiet when a block fails to be flushed on closing: the size tells.
         if self._draft.stat().st_size < self._size:
             raise OSError(errno.ENOSPC, "the disk is full")
-
-    def _read_back(self, made: Path) -> None:
-        """Read all of it: GDAL's COG driver does not tell when a full disk cuts the end off."""
-        with rasterio.open(made) as dataset:
-            for row in range(0, dataset.height, _BLOCK_PX):
-                height = min(_BLOCK_PX, dataset.height - row)
-                dataset.read(window=RasterioWindow(0, row, dataset.width, height))
-
-    @contextlib.contextmanager
-    def _telling(self) -> Iterator[None]:
-        """Turn what the disk or GDAL fails with into an OutputError."""
-        try:
-            yield
-        except _FAILURES as error:
-            raise self._failed(error) from error
-
-    def _failed(self, error: Exception) -> OutputError:
-        free = shutil.disk_usage(self.path.parent).free
-        reason = (str(error.__cause__ or error) or type(error).__name__).splitlines()[0]
-        return OutputError(
-            f"{self.path} could not be written ({reason}; {free / 1e9:.1f} GB free): make room, or write elsewhere"
-        )
+        return self._draft
 
 
-def finish_together(outputs: Sequence[tuple[CogWriter, Mapping[str, str]]]) -> None:
+class CogOfTiles(CogFile):
+    """Tile files in, a COG out, in one pass: give it the `pieces` of each band, then `finish`."""
+
+    pieces: Sequence[Sequence[Piece]] = ()
+    """Of each band, row by row, covering it; each of the storage's dtype, holes as nodata."""
+
+    def _drawn_up(self, tags: Mapping[str, str]) -> Path:
+        mosaic, grid = self._scratch / "mosaic.vrt", self._grid
+        write_mosaic(mosaic, grid.shape.yx, self._storage.dtype, self.pieces)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", NotGeoreferencedWarning)  # it is about to be
+            dataset = rasterio.open(mosaic, "r+")
+        with dataset:
+            dataset.transform = grid.affine
+            if grid.crs is not None:
+                dataset.crs = str(grid.crs)
+            if self._nodata is not None:
+                dataset.nodata = self._nodata
+            self._describe(dataset)
+            dataset.update_tags(**dict(tags))
+        return mosaic
+
+
+def finish_together(
+    outputs: Sequence[tuple[CogFile, Mapping[str, str]]],
+    *,
+    check: Callable[[Mapping[Path, Path]], bool] = lambda _files: True,
+) -> bool:
     """Make the COGs of files that belong together, each with its tags, and put all in their places, or none.
 
     All are whole before the first appears; where one cannot be put in its place, those before it are taken back, and
-    what was there before is there again. Raises OutputError where the disk or GDAL fails.
+    what was there before is there again. check: given the whole files by output, says whether they shall appear; so
+    does this. Raises OutputError where the disk or GDAL fails.
     """
-    begun: list[CogWriter] = []
+    begun: list[CogFile] = []
     try:
         for writer, tags in outputs:
             writer.make(tags)
+        if not check({writer.path: writer.made for writer, _ in outputs}):
+            return False
         try:
             for writer, _ in outputs:
                 begun.append(writer)
@@ -353,6 +417,7 @@ def finish_together(outputs: Sequence[tuple[CogWriter, Mapping[str, str]]]) -> N
             raise
         for writer, _ in outputs:
             writer.settle()
+        return True
     finally:
         for writer, _ in outputs:
             writer.discard()

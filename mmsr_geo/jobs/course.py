@@ -1,0 +1,353 @@
+"""One output's way from fit to last tile: which tasks can be done now, what came of them; runs none itself."""
+
+from __future__ import annotations
+
+import json
+import time
+import warnings
+from collections import Counter, deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from mmsr_geo.errors import MmsrError, MmsrWarning, OutputError
+from mmsr_geo.jobs.pool import Call, Ended, Pool
+from mmsr_geo.jobs.store import FolderStore, Made, Stage, TileStore
+from mmsr_geo.jobs.tilefile import DamagedTileError, TilePixels
+from mmsr_geo.jobs.work import FitTask, TileTask, Work, at_tile_size, check_of_tiles, keep_model, kept_model
+from mmsr_geo.methods import ModelSource, check_of, fitted_before
+from mmsr_geo.model import Model
+from mmsr_geo.network.checking import GuideCheck
+from mmsr_geo.network.fitting import Progress, no_progress
+from mmsr_geo.pair import Pair
+from mmsr_geo.tilewise import TileFit
+
+PLAN = "plan.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A tile that was skipped, and why."""
+
+    band: int
+    index: int
+    message: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TaskKey:
+    """Which task of which output."""
+
+    course: Course
+    band: int
+    stage: Stage | Literal["fit", "shared fit"]
+    index: int = 0
+
+
+@dataclass
+class _Band:
+    """A band of the output: its model, then its tiles."""
+
+    number: int
+    model: Model | None = None
+    check: GuideCheck = field(default_factory=GuideCheck)
+    fitting: bool = False
+    task: object = None
+    """What its tiles' tasks share, in the pool's terms."""
+    waiting: dict[Stage, deque[int]] = field(default_factory=dict)
+    running: Counter[Stage] = field(default_factory=Counter)
+    made: dict[Stage, dict[int, Made]] = field(default_factory=dict)
+    failed: dict[int, str] = field(default_factory=dict)
+
+
+@dataclass(eq=False)
+class SharedFit:
+    """A net that several outputs have in common: fitted to one of them, kept beside the job."""
+
+    name: str
+    """Of the output that it is fitted to."""
+    pairs: tuple[Pair, ...]
+    method: ModelSource
+    store: TileStore
+    models: dict[int, Model] = field(default_factory=dict)
+    fitting: set[int] = field(default_factory=set)
+
+    def model(self, band: int) -> Model | None:
+        """Return the net of a band, or None where it is still to be fitted."""
+        if band not in self.models and (model := kept_model(self.store, band)) is not None:
+            self.models[band] = model
+        return self.models.get(band)
+
+    def know(self, band: int, model: Model) -> None:
+        """Keep a net that was fitted."""
+        keep_model(self.store, band, model)
+        self.models[band] = model
+
+
+@dataclass(eq=False)
+class Course:
+    """One output's work under way."""
+
+    name: str
+    work: Work
+    store: TileStore
+    progress: Progress = no_progress
+    keeps: bool = False
+    """Whether the store outlives this process: what a later one needs to go on is kept in it."""
+    skips: bool = False
+    """Whether a tile that fails is left out."""
+    shared_fit: SharedFit | None = None
+    """Where its net comes from, if not from a fit of its own."""
+    computed: int = 0
+    """Tiles that were computed here, not taken over."""
+
+    def __post_init__(self) -> None:
+        """Take over what an earlier process has left."""
+        self.began = time.monotonic()
+        self._bands = [_Band(number) for number in range(1, len(self.work.pairs) + 1)]
+        found = self._taken_over() if self.keeps else {}
+        tiles = range(len(self.work.tiling))
+        for band in self._bands:
+            for stage in self._stages:
+                band.made[stage] = {
+                    index: made for (at, of, index), made in found.items() if (at, of) == (stage, band.number)
+                }
+                band.waiting[stage] = deque(index for index in tiles if index not in band.made[stage])
+            if "prediction" in band.waiting and not band.waiting["target"]:
+                band.waiting["prediction"].clear()  # they may have gone since
+
+    @property
+    def models(self) -> list[Model]:
+        """Each band's."""
+        return [band.model for band in self._bands if band.model is not None]
+
+    @property
+    def checks(self) -> list[GuideCheck]:
+        """What is known of the guide, for each band."""
+        return [band.check for band in self._bands]
+
+    @property
+    def failures(self) -> list[Failure]:
+        """The tiles that were skipped."""
+        return [
+            Failure(band.number, index, message)
+            for band in self._bands
+            for index, message in sorted(band.failed.items())
+        ]
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether no task is left."""
+        return not self.is_running and all(
+            band.model is not None and not any(band.waiting.values()) for band in self._bands
+        )
+
+    @property
+    def is_running(self) -> bool:
+        """Whether a task of it is under way."""
+        return any(band.fitting or band.running.total() for band in self._bands)
+
+    def targets(self, band: int) -> dict[int, Made]:
+        """Return a band's finished tiles by index."""
+        return self._bands[band - 1].made["target"]
+
+    def calls(self, pool: Pool[TaskKey], most: int) -> list[Call[TaskKey]]:
+        """Return tasks that can be done now, so many at most; they count as running from here on."""
+        found: list[Call[TaskKey]] = []
+        for band in self._bands:
+            if len(found) >= most:
+                break
+            if band.model is None:
+                if not band.fitting:
+                    found += self._begin(band, pool)
+                if band.model is None:
+                    continue
+            stage = self._stage(band)
+            if stage is None:
+                continue
+            if band.task is None:
+                name = f"{self.name}-{band.number}"
+                band.task = pool.share(TileTask(self.work, band.number, band.model, self.store, band.check), name)
+            waiting = band.waiting[stage]
+            while waiting and len(found) < most:
+                found.append(self._tile_call(band, stage, waiting.popleft()))
+        return found
+
+    def took(self, ended: Ended[TaskKey]) -> Made | None:
+        """Take what came of a task, and return the tile if it was one; raises what the whole output failed of."""
+        key = ended.call.key
+        stage, index, band = key.stage, key.index, self._bands[key.band - 1]
+        for warning in ended.warnings:
+            warnings.warn(warning, MmsrWarning if not isinstance(warning, MmsrWarning) else type(warning), stacklevel=2)
+        if stage == "fit" or stage == "shared fit":  # noqa: PLR1714  (mypy tells the stages apart so)
+            band.fitting = False
+            if stage == "shared fit" and self.shared_fit is not None:
+                self.shared_fit.fitting.discard(band.number)
+            if ended.error is not None:
+                raise ended.error
+            if stage == "shared fit" and self.shared_fit is not None:
+                self.shared_fit.know(band.number, ended.result)
+            else:
+                self._fitted(band, ended.result)
+            return None
+        band.running[stage] -= 1
+        made: Made | None = ended.result
+        if ended.error is not None:
+            self._failed(band, index, ended.error)
+        elif made is not None:
+            band.made[stage][index] = made
+            self.computed += 1
+        self._report(band, stage)
+        if stage == "prediction" and not band.waiting["prediction"] and not band.running["prediction"]:
+            self._predicted(band)
+        return made
+
+    def again(self, band: int, index: int) -> None:
+        """Have a tile computed again: its file turned out damaged."""
+        of = self._bands[band - 1]
+        del of.made["target"][index]
+        of.waiting["target"].append(index)
+
+    @property
+    def _stages(self) -> tuple[Stage, ...]:
+        return ("prediction", "target") if isinstance(self.work.method, TileFit) else ("target",)
+
+    def _stage(self, band: _Band) -> Stage | None:
+        """Return the stage whose tiles can be done now: what is to be blended waits for all predictions."""
+        if band.waiting.get("prediction"):
+            return "prediction"
+        return "target" if band.waiting["target"] and not band.running["prediction"] else None
+
+    def _begin(self, band: _Band, pool: Pool[TaskKey]) -> list[Call[TaskKey]]:
+        """Take over a band's model, or return the call that fits it."""
+        if self.keeps and (model := kept_model(self.store, band.number)) is not None:
+            self._know(band, model)
+            return []
+        number, method = band.number, self.work.method
+        stage: Literal["fit", "shared fit"] = "fit"
+        pair = self.work.pairs[number - 1]
+        if self.shared_fit is not None:
+            model = self.shared_fit.model(number)
+            if model is None:
+                if number in self.shared_fit.fitting:
+                    return []
+                self.shared_fit.fitting.add(number)
+                pair, method, stage = self.shared_fit.pairs[number - 1], self.shared_fit.method, "shared fit"
+            elif self.shared_fit.name == self.name:
+                self._fitted(band, model)
+                return []
+            else:
+                method = fitted_before(model, self.work.method)
+                self.work = replace(self.work, method=method)
+        band.fitting = True
+        shared = pool.share(FitTask(pair, method, number > 1), f"{self.name}-{number}-fit")
+        return [Call(TaskKey(self, number, stage), "fit", shared, "fit", progress=self._labelled(band))]
+
+    def _fitted(self, band: _Band, model: Model) -> None:
+        if self.keeps:
+            keep_model(self.store, band.number, model)
+        self._know(band, model)
+
+    def _know(self, band: _Band, model: Model) -> None:
+        band.model, band.check = model, check_of(model)
+        for stage in self._stages:
+            if band.waiting[stage]:
+                self._report(band, stage)
+                break
+        if "prediction" in band.waiting and not band.waiting["prediction"]:
+            self._predicted(band)
+
+    def _predicted(self, band: _Band) -> None:
+        """Take together what the tiles' fits found out, and leave out the targets that need a prediction there is not.
+
+        From here on the tiles' tasks are others: they know what is known of the guide.
+        """
+        method, pair = self.work.method, self.work.pairs[band.number - 1]
+        if not isinstance(method, TileFit) or band.model is None:
+            return
+        band.check = method.check(band.model, check_of_tiles(list(band.made["prediction"].values())), pair)
+        band.task = None
+        self._report(band, "target")
+        lost = set(band.failed)
+        for index in list(band.waiting["target"]) if lost else []:
+            if missing := lost.intersection(self._near(band, index)):
+                band.waiting["target"].remove(index)
+                band.failed.setdefault(index, f"tile {min(missing)} beside it failed")
+
+    def _near(self, band: _Band, index: int) -> Sequence[int]:
+        method = self.work.method
+        if not isinstance(method, TileFit):
+            return ()
+        blended = method.blended(self.work.pairs[band.number - 1], self.work.tiling)
+        return blended.contributors(blended.target(index).read)
+
+    def _tile_call(self, band: _Band, stage: Stage, index: int) -> Call[TaskKey]:
+        near = tuple(band.made["prediction"][each] for each in self._near(band, index)) if stage == "target" else ()
+        arguments = (index, near) if near else (index,)
+        method = "predict" if stage == "prediction" else "target"
+        band.running[stage] += 1
+        said = {"prediction": "fit-tile", "target": "predict" if not near else "blend"}[stage]
+        return Call(TaskKey(self, band.number, stage, index), said, band.task, method, arguments)
+
+    def _failed(self, band: _Band, index: int, error: Exception) -> None:
+        if not self.skips or isinstance(error, OutputError):
+            raise error
+        reason = str(error) or type(error).__name__
+        band.failed[index] = reason if isinstance(error, MmsrError) else f"{type(error).__name__}: {reason}"
+
+    def _report(self, band: _Band, stage: Stage) -> None:
+        blends = isinstance(self.work.method, TileFit)
+        said = "fit tiles" if stage == "prediction" else "blend" if blends else "predict"
+        done = len(band.made[stage]) + len(band.failed)
+        self._labelled(band)(said, min(done, len(self.work.tiling)), len(self.work.tiling))
+
+    def _labelled(self, band: _Band) -> Progress:
+        if len(self._bands) == 1:
+            return self.progress
+        label = f"band {band.number} of {len(self._bands)}: "
+        return lambda stage, done, total: self.progress(label + stage, done, total)
+
+    @property
+    def _plan(self) -> bytes:
+        tiling = self.work.tiling
+        return json.dumps({"tile_yx": tiling.tile_yx, "tiles": len(tiling) * len(self.work.pairs)}).encode()
+
+    def _taken_over(self) -> dict[tuple[Stage, int, int], Made]:
+        """Return the tiles that are there, each looked at where the store is no object store; settle the tile size."""
+        plan = self.store.get(PLAN)
+        if plan is None:
+            self.store.put(PLAN, self._plan)
+            return {}
+        try:
+            down, across = json.loads(plan)["tile_yx"]
+        except (ValueError, KeyError, TypeError):
+            warnings.warn(
+                f"{self.name}: the plan of its tiles is damaged: all are computed again", MmsrWarning, stacklevel=2
+            )
+            self.store.remove()
+            self.store.put(PLAN, self._plan)
+            return {}
+        self.work = at_tile_size(self.work, (down, across))
+        found = self.store.made()
+        if not isinstance(self.store, FolderStore):
+            return found
+        whole = {}
+        for number, (key, made) in enumerate(found.items()):
+            self.progress("check", number, len(found))
+            if is_whole(self.store, made):
+                whole[key] = made
+            else:
+                said = f"{self.name}: the file of tile {made.index} is damaged ({made.name}): it is computed again"
+                warnings.warn(said, MmsrWarning, stacklevel=2)
+        if found:
+            self.progress("check", len(found), len(found))
+        return whole
+
+
+def is_whole(store: TileStore, made: Made) -> bool:
+    """Whether a tile's file holds the pixels that were kept."""
+    content = store.get(made.name)
+    try:
+        return content is not None and TilePixels.decoded(content).digests == (made.digest, made.qa_digest)
+    except DamagedTileError:
+        return False

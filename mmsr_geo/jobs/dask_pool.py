@@ -1,0 +1,321 @@
+"""Tasks on a dask cluster: one started here or one that runs already; knows distributed, no task."""
+
+from __future__ import annotations
+
+import logging
+import os
+import queue
+import secrets
+import signal
+import time
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from importlib import import_module
+from types import TracebackType
+from typing import Any, Generic, Self
+
+import dask
+import torch
+from distributed import Client, Future, LocalCluster, Nanny, SpecCluster, get_worker
+from distributed.scheduler import KilledWorker, Scheduler
+
+from mmsr_geo._version import __version__
+from mmsr_geo.errors import JobError, MmsrWarning
+from mmsr_geo.jobs.cluster import Cluster
+from mmsr_geo.jobs.pool import Call, Ended, Key, run_call
+from mmsr_geo.network.fitting import Progress, no_progress
+
+_JOBQUEUE = {
+    "slurm": "SLURMCluster",
+    "pbs": "PBSCluster",
+    "lsf": "LSFCluster",
+    "sge": "SGECluster",
+    "moab": "MoabCluster",
+    "oar": "OARCluster",
+    "htcondor": "HTCondorCluster",
+}
+TASKS_A_SLOT = 4
+"""Tasks that are with the scheduler for each thread of a worker: enough that none waits for this process."""
+_EVENTS = "mmsr-geo"
+_TOLD_EVERY_S = 0.3
+_CONNECT_S = 20
+_WAIT_FOR_WORKERS_S = 15
+_LOOK_EVERY_S = 1.0
+_WORKER_ENVIRONMENT = {"OMP_WAIT_POLICY": "passive", "GDAL_CACHEMAX": "64"}
+"""Threads that spin while they wait take the cores from other workers; GDAL's cache is 5 % of the memory, each."""
+
+
+@contextmanager
+def connected(cluster: Cluster) -> Iterator[Client]:
+    """Start or find the cluster; what was started ends with it. Raises JobError where it cannot be had."""
+    with ExitStack() as stack:
+        quiet = {"distributed.worker.memory.terminate": 0.98, "logging.distributed": "error"}
+        stack.enter_context(dask.config.set(quiet))
+        if cluster.scheduler is not None:
+            yield stack.enter_context(_client_of(cluster.scheduler))
+            return
+        started = stack.enter_context(_ended_at_once(_started(cluster)))
+        yield stack.enter_context(Client(started))
+
+
+def _started(cluster: Cluster) -> Any:  # noqa: ANN401  (one of many classes)
+    if cluster.kind == "local":
+        return _local(cluster)
+    if cluster.kind == "cuda":
+        return _of_library("dask_cuda", "LocalCUDACluster", "dask-cuda", n_workers=cluster.workers, **cluster.options)
+    queued = _of_library("dask_jobqueue", _JOBQUEUE[cluster.kind], "dask-jobqueue", **cluster.options)
+    queued.scale(cluster.workers or 1)
+    return queued
+
+
+def _local(cluster: Cluster) -> SpecCluster:
+    gpus = torch.cuda.device_count()
+    common = {"nthreads": 1, "memory_limit": cluster.memory_limit or 0}
+    # Set before a worker's process is started: libraries read them when they are imported.
+    before = dict(dask.config.get("distributed.nanny.pre-spawn-environ")) | _WORKER_ENVIRONMENT
+    # glibc would give every freed block back, and a network's layers are freed and taken all the time.
+    before.pop("MALLOC_TRIM_THRESHOLD_", None)
+    with dask.config.set({"distributed.nanny.pre-spawn-environ": before}):
+        if not gpus:
+            return LocalCluster(
+                n_workers=cluster.workers or 1,
+                threads_per_worker=1,
+                memory_limit=cluster.memory_limit or 0,
+                dashboard_address="127.0.0.1:0",
+                host="127.0.0.1",
+                silence_logs=logging.CRITICAL,
+            )
+        workers = {
+            number: {
+                "cls": Nanny,
+                "options": {
+                    **common,
+                    "resources": {"GPU": 1},
+                    "env": {"CUDA_VISIBLE_DEVICES": str(number % gpus), **_WORKER_ENVIRONMENT},
+                },
+            }
+            for number in range(cluster.workers or gpus)
+        }
+        scheduler = {"cls": Scheduler, "options": {"host": "127.0.0.1", "dashboard_address": "127.0.0.1:0"}}
+        return SpecCluster(workers=workers, scheduler=scheduler, silence_logs=logging.CRITICAL)
+
+
+class OnCluster(Generic[Key]):
+    """A cluster's workers; a few tasks for each are with its scheduler at any time."""
+
+    def __init__(self, client: Client) -> None:
+        """Take a client that is connected; refuse workers of another version (JobError)."""
+        self.client = client
+        self._token = secrets.token_hex(4)
+        self._count = 0
+        self._running: dict[str, tuple[Future[Any], Call[Key]]] = {}
+        self._news: queue.Queue[tuple[str, Any]] = queue.Queue()
+        self._slots, self._looked, self._gpus = 1, 0.0, False
+        self._since: float | None = None
+        """Since when there has been no worker."""
+        self._address = getattr(client.scheduler, "address", "")
+        self._look()
+        _check_versions(client)
+        client.subscribe_topic(_EVENTS, lambda event: self._news.put(("told", event[1])))
+
+    @property
+    def slots(self) -> int:
+        """The threads of all workers."""
+        return self._slots
+
+    @property
+    def room(self) -> int:
+        """How many tasks more may be with the scheduler."""
+        return max(TASKS_A_SLOT * self._slots - len(self._running), 0)
+
+    def share(self, value: object, name: str) -> object:
+        """Make it a task's outcome: a worker that needs it fetches it once, and where it is lost it is made again."""
+        return self.client.submit(_itself, value, key=f"share-{name}-{self._token}-{self._next()}", pure=False)
+
+    def submit(self, calls: Sequence[Call[Key]]) -> None:
+        """Hand tasks to the scheduler, those of a stage together."""
+        by_stage: dict[str, list[Call[Key]]] = {}
+        for call in calls:
+            by_stage.setdefault(call.stage, []).append(call)
+        for stage, of_stage in by_stage.items():
+            keys = [f"{stage}-{self._token}-{self._next()}" for _ in of_stage]
+            futures = self.client.map(
+                _do,
+                [call.shared for call in of_stage],
+                [call.method for call in of_stage],
+                [call.arguments for call in of_stage],
+                [call.progress is not no_progress for call in of_stage],
+                keys,
+                key=keys,
+                pure=False,
+                resources={"GPU": 1} if self._gpus and stage != "blend" else None,
+            )
+            for key, future, call in zip(keys, futures, of_stage, strict=True):
+                self._running[key] = future, call
+                future.add_done_callback(lambda done: self._news.put(("ended", done.key)))
+
+    def ended(self) -> list[Ended[Key]]:
+        """Wait for the first; raises JobError where the scheduler has gone."""
+        while True:
+            if time.monotonic() - self._looked > _LOOK_EVERY_S:
+                self._look()
+            keys = self._heard()
+            if keys:
+                return self._results(keys)
+
+    def __enter__(self) -> Self:
+        """Return itself."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Take back what has not begun."""
+        with suppress(Exception):  # a scheduler that has gone has nothing to take back
+            self.client.unsubscribe_topic(_EVENTS)
+            self.client.cancel([future for future, _ in self._running.values()], force=True)
+
+    def _next(self) -> int:
+        self._count += 1
+        return self._count
+
+    def _heard(self) -> list[str]:
+        """Wait a moment for news; return the keys of what has ended and pass on what was told."""
+        keys: list[str] = []
+        with suppress(queue.Empty):
+            kind, what = self._news.get(timeout=_LOOK_EVERY_S)
+            while True:
+                if kind == "ended" and what in self._running:
+                    keys.append(what)
+                elif kind == "told" and what["key"] in self._running:
+                    self._running[what["key"]][1].progress(what["stage"], what["done"], what["total"])
+                kind, what = self._news.get_nowait()
+        return keys
+
+    def _results(self, keys: Sequence[str]) -> list[Ended[Key]]:
+        taken = [self._running.pop(key) for key in dict.fromkeys(keys)]
+        if any(future.status in {"cancelled", "lost"} for future, _ in taken):
+            raise self._gone()
+        finished = [future for future, _ in taken if future.status == "finished"]
+        try:
+            results = dict(zip(finished, self.client.gather(finished), strict=True))
+        except Exception as error:
+            if self.client.status == "running":
+                raise
+            raise self._gone() from error
+        found = []
+        for future, call in taken:
+            if future in results:
+                result, told = results[future]
+                found.append(Ended(call, result, warnings=tuple(told)))
+                continue
+            reason = future.exception()
+            if isinstance(reason, KilledWorker):
+                reason = JobError(
+                    f"{reason.allowed_failures + 1} workers died of one task ({call.stage}): give them more memory, "
+                    "or pass a smaller --tile-size (tile_size=)"
+                )
+            found.append(Ended(call, error=reason))
+        return found
+
+    def _look(self) -> None:
+        """Count the workers, and see that the scheduler is there."""
+        self._looked = time.monotonic()
+        if self.client.status not in {"running", "connecting"}:
+            raise self._gone()
+        workers = self.client.scheduler_info(n_workers=-1)["workers"].values()
+        self._slots = max(1, sum(worker["nthreads"] for worker in workers))
+        self._gpus = any("GPU" in worker["resources"] for worker in workers)
+        if workers:
+            self._since = None
+        elif self._since is None:
+            self._since = self._looked
+        elif self._looked - self._since > _WAIT_FOR_WORKERS_S:
+            self._since = float("inf")
+            msg = f"no worker is connected to {self._address}: the job waits until one is"
+            warnings.warn(msg, MmsrWarning, stacklevel=2)
+
+    def _gone(self) -> JobError:
+        return JobError(
+            f"the scheduler {self._address} has gone: start it, or another, and call again: it goes on from what is "
+            "done"
+        )
+
+
+def _itself(value: object) -> object:
+    return value
+
+
+def _do(value: object, method: str, arguments: Sequence[Any], reports: bool, key: str) -> Any:  # noqa: ANN401, FBT001  (mapped over)
+    return run_call(value, method, arguments, _teller(key) if reports else no_progress)
+
+
+def _teller(key: str) -> Progress:
+    """Return a progress that tells the client, a few times a second."""
+    worker, last = get_worker(), ("", 0.0)
+
+    def tell(stage: str, done: int, total: int) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if stage != last[0] or done >= total or now - last[1] > _TOLD_EVERY_S:
+            last = stage, now
+            worker.log_event(_EVENTS, {"key": key, "stage": stage, "done": done, "total": total})
+
+    return tell
+
+
+def _client_of(address: str) -> Client:
+    try:
+        return Client(address, timeout=_CONNECT_S)
+    except (OSError, ValueError, TimeoutError) as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        msg = f"no scheduler answers at {address} ({reason}): start one (dask scheduler), or mend the address"
+        raise JobError(msg) from error
+
+
+def _check_versions(client: Client) -> None:
+    versions = client.run(_version)
+    others = {worker: version for worker, version in versions.items() if version != __version__}
+    if others:
+        worker, version = next(iter(others.items()))
+        raise JobError(
+            f"{len(others)} workers, as {worker}, have mmsr_geo {version or 'not installed'} where this process has "
+            f"{__version__}: install the same there"
+        )
+
+
+def _version() -> str | None:
+    try:
+        return str(import_module("mmsr_geo").__version__)
+    except ImportError:
+        return None
+
+
+def _of_library(module: str, name: str, package: str, **options: Any) -> Any:  # noqa: ANN401  (its own)
+    try:
+        made: Callable[..., Any] = getattr(import_module(module), name)
+    except ImportError as error:
+        raise JobError(f"this kind of cluster needs {package} ({error}): pip install {package}") from error
+    try:
+        return made(**options)
+    except (TypeError, ValueError) as error:
+        raise JobError(f"{name} does not take these options ({error}): mend cluster.options") from error
+
+
+@contextmanager
+def _ended_at_once(cluster: Any) -> Iterator[Any]:  # noqa: ANN401  (one of many classes)
+    """Close a cluster; where an exception ends it, its workers' processes are killed first, whatever they do."""
+    try:
+        yield cluster
+    except BaseException:
+        for nanny in getattr(cluster, "workers", {}).values():
+            process = getattr(nanny, "process", None)
+            pid = getattr(process, "pid", None)
+            if pid is not None:
+                with suppress(OSError):
+                    os.kill(pid, signal.SIGKILL)
+        raise
+    finally:
+        with suppress(Exception):
+            cluster.close(timeout=5)

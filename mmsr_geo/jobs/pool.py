@@ -1,0 +1,172 @@
+"""Where tasks run: one after another in this process, or some side by side in its threads; knows no task."""
+
+from __future__ import annotations
+
+import warnings
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+from threading import Event
+from types import TracebackType
+from typing import Any, Generic, Protocol, Self, TypeVar
+
+from mmsr_geo.errors import MmsrWarning
+from mmsr_geo.network.fitting import Progress, no_progress
+
+Key = TypeVar("Key")
+
+
+@dataclass(frozen=True, slots=True)
+class Call(Generic[Key]):
+    """A task: a method of a value that many tasks share, and its arguments."""
+
+    key: Key
+    """What the caller knows it by."""
+    stage: str
+    """What kind of work it is: dask's dashboard shows it."""
+    shared: object
+    """As `Pool.share` returned it."""
+    method: str
+    arguments: tuple[Any, ...] = ()
+    progress: Progress = no_progress
+
+
+@dataclass(frozen=True, slots=True)
+class Ended(Generic[Key]):
+    """A task that came to its end."""
+
+    call: Call[Key]
+    result: Any = None
+    error: Exception | None = None
+    warnings: tuple[Warning, ...] = ()
+
+
+class Pool(Protocol[Key]):
+    """Where tasks run; a context manager that ends what runs when it is left."""
+
+    @property
+    def slots(self) -> int:
+        """How many tasks it runs at once, about."""
+
+    @property
+    def room(self) -> int:
+        """How many more it takes now: a million tiles are not for its queue."""
+
+    def share(self, value: object, name: str) -> object:
+        """Make a value known to the tasks that will name it."""
+
+    def submit(self, calls: Sequence[Call[Key]]) -> None:
+        """Take tasks on."""
+
+    def ended(self) -> list[Ended[Key]]:
+        """Wait until at least one of the tasks taken on has ended."""
+
+    def __enter__(self) -> Self:
+        """Begin."""
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """End what runs."""
+
+
+def run_call(value: object, method: str, arguments: Sequence[Any], progress: Progress) -> tuple[Any, list[Warning]]:
+    """Do a task here; return what came of it and what it warned of."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", MmsrWarning)
+        result = getattr(value, method)(*arguments, progress=progress)
+    return result, [each.message for each in caught if isinstance(each.message, MmsrWarning)]
+
+
+@dataclass
+class InProcess(Generic[Key]):
+    """This process: tasks one after another, each begun when its outcome is waited for, so that Ctrl-C ends it."""
+
+    waiting: deque[Call[Key]] = field(default_factory=deque)
+    slots: int = 1
+
+    @property
+    def room(self) -> int:
+        """One at a time."""
+        return self.slots - len(self.waiting)
+
+    def share(self, value: object, name: str) -> object:  # noqa: ARG002  (a cluster's)
+        """Return it."""
+        return value
+
+    def submit(self, calls: Sequence[Call[Key]]) -> None:
+        """Have them wait."""
+        self.waiting.extend(calls)
+
+    def ended(self) -> list[Ended[Key]]:
+        """Do the next."""
+        call = self.waiting.popleft()
+        try:
+            # Warnings go where this process's go, at once.
+            result = getattr(call.shared, call.method)(*call.arguments, progress=call.progress)
+        except Exception as error:  # noqa: BLE001  (the engine tells a task's errors apart)
+            return [Ended(call, error=error)]
+        return [Ended(call, result)]
+
+    def __enter__(self) -> Self:
+        """Return itself."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Forget what waits."""
+        self.waiting.clear()
+
+
+class InThreads(Generic[Key]):
+    """Threads of this process, for tasks of one torch thread each; what ends the wait, Ctrl-C too, ends all of them."""
+
+    def __init__(self, slots: int) -> None:
+        """Start no thread yet."""
+        self.slots = slots
+        self._executor = ThreadPoolExecutor(slots)
+        self._running: dict[Future[Any], Call[Key]] = {}
+        self._stopped = Event()
+
+    @property
+    def room(self) -> int:
+        """As many as there are threads: those that wait would be begun after a Ctrl-C."""
+        return self.slots - len(self._running)
+
+    def share(self, value: object, name: str) -> object:  # noqa: ARG002  (a cluster's)
+        """Return it: threads share all there is."""
+        return value
+
+    def submit(self, calls: Sequence[Call[Key]]) -> None:
+        """Begin them."""
+        for call in calls:
+            work: Callable[..., Any] = getattr(call.shared, call.method)
+            self._running[self._executor.submit(work, *call.arguments, progress=self._watch)] = call
+
+    def ended(self) -> list[Ended[Key]]:
+        """Wait for the first."""
+        done, _ = wait(self._running, return_when=FIRST_COMPLETED)
+        found = []
+        for future in done:
+            call, error = self._running.pop(future), future.exception()
+            if error is not None and not isinstance(error, Exception):
+                raise error
+            found.append(Ended(call, None if error else future.result(), error))
+        return found
+
+    def __enter__(self) -> Self:
+        """Return itself."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Have fits stop at their next step."""
+        self._stopped.set()
+        self._executor.shutdown(cancel_futures=True)
+
+    def _watch(self, stage: str, done: int, total: int) -> None:  # noqa: ARG002  (a progress)
+        if self._stopped.is_set():
+            raise InterruptedError

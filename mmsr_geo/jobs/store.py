@@ -1,0 +1,278 @@
+"""Where finished tiles wait: one file a tile, whole or not there, with its hash in a manifest; knows no pixel."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import secrets
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import fsspec
+
+from mmsr_geo.errors import OutputError
+
+Stage = Literal["prediction", "target"]
+"""A tile of a net of its own is predicted first, and blended with its neighbours' predictions then."""
+_A_FOLDER = 1000
+"""Tiles in a folder."""
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A tile that is there, and what is to be known of it: a line of the manifest."""
+
+    stage: Stage
+    band: int
+    """The output's, from 1."""
+    index: int
+    digest: str
+    """Of its values."""
+    qa_digest: str
+    """Of its flags."""
+    size: int
+    """Of its file, in bytes."""
+    valid: int = 0
+    clipped: int = 0
+    """How many of the valid values lay beyond what is stored."""
+    flags: Mapping[str, int] | None = None
+    """How many pixels have each flag."""
+    regions: tuple[tuple[float, ...], ...] = ()
+    """What a tile's own fit found out about the guide, a region each: row, col, height, width, pixels, squares."""
+    seconds: float = 0.0
+    at: float = 0.0
+    """When it was made, in seconds since 1970."""
+
+    @property
+    def name(self) -> str:
+        """Its file's place in the store."""
+        return f"{self.stage}-{self.band}/{self.index // _A_FOLDER:04d}/{self.index:07d}.tif"
+
+    @property
+    def line(self) -> str:
+        """What the manifest says of it."""
+        return json.dumps(asdict(self), separators=(",", ":"))
+
+    @classmethod
+    def of_line(cls, line: str) -> Made | None:
+        """Read a line; None for one that a crash has cut off."""
+        try:
+            told = json.loads(line)
+            return cls(**told | {"regions": tuple(tuple(each) for each in told["regions"])})
+        except (json.JSONDecodeError, TypeError, KeyError):
+            return None
+
+
+class TileStore(Protocol):
+    """A folder of tiles and what else a job keeps, wherever it is; a value that is sent to workers."""
+
+    def put(self, name: str, content: bytes) -> None:
+        """Keep a file: it is whole or not there. Raises OutputError where there is no room or no right."""
+
+    def get(self, name: str) -> bytes | None:
+        """Return a file's content; None where there is none."""
+
+    def put_tile(self, made: Made, content: bytes) -> None:
+        """Keep a tile's file; called by workers, many at once."""
+
+    def record(self, made: Sequence[Made]) -> None:
+        """Say in the manifest that these tiles are there; called by one process alone."""
+
+    def made(self) -> dict[tuple[Stage, int, int], Made]:
+        """Return the tiles of the manifest whose files are there and as large as it says, by stage, band and index."""
+
+    def near(self, made: Made, folder: Path) -> Path:
+        """Return a local file of a tile; one that has to be fetched for it comes to lie in `folder`."""
+
+    def remove(self) -> None:
+        """Remove all of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class FolderStore:
+    """A folder of a file system that all workers see."""
+
+    folder: Path
+
+    def put(self, name: str, content: bytes) -> None:
+        """Write it under another name, have it on the disk, give it its name."""
+        path = self.folder / name
+        draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with draft.open("wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            draft.replace(path)
+        except BaseException as error:
+            with contextlib.suppress(OSError):
+                draft.unlink(missing_ok=True)
+            if isinstance(error, OSError):
+                raise self._refused(error) from error
+            raise
+
+    def get(self, name: str) -> bytes | None:
+        """Read it."""
+        try:
+            return (self.folder / name).read_bytes()
+        except FileNotFoundError:
+            return None
+
+    def put_tile(self, made: Made, content: bytes) -> None:
+        """Write its file; the manifest is `record`'s."""
+        self.put(made.name, content)
+
+    def record(self, made: Sequence[Made]) -> None:
+        """Append to the manifest and have it on the disk."""
+        if not made:
+            return
+        text = "".join(f"{each.line}\n" for each in made)
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with self._manifest.open("a+b") as file:
+                if (end := file.tell()) and os.pread(file.fileno(), 1, end - 1) != b"\n":
+                    text = f"\n{text}"  # after a line that a crash has cut off
+                file.write(text.encode())
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            raise self._refused(error) from error
+
+    def made(self) -> dict[tuple[Stage, int, int], Made]:
+        """Read the manifest, and look at each file's size."""
+        found: dict[tuple[Stage, int, int], Made] = {}
+        if not self._manifest.exists():
+            return found
+        with self._manifest.open(encoding="utf-8", errors="replace") as lines:
+            for line in lines:
+                if (made := Made.of_line(line)) is not None:
+                    found[made.stage, made.band, made.index] = made
+        return {key: made for key, made in found.items() if self._size(made) == made.size}
+
+    def near(self, made: Made, folder: Path) -> Path:  # noqa: ARG002  (another store's)
+        """Return the file itself."""
+        return self.folder / made.name
+
+    def remove(self) -> None:
+        """Remove the folder."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    @property
+    def _manifest(self) -> Path:
+        return self.folder / "manifest.jsonl"
+
+    def _size(self, made: Made) -> int:
+        try:
+            return (self.folder / made.name).stat().st_size
+        except OSError:
+            return -1
+
+    def _refused(self, error: OSError) -> OutputError:
+        return OutputError(
+            f"the tiles' folder {self.folder} cannot be written to ({error.strerror or error}): make room there or "
+            "mend its rights, and call again: it goes on from what is done"
+        )
+
+
+@dataclass(frozen=True)
+class ObjectStore:
+    """A place in an object store: an upload is whole or not there, so a tile is one, and its manifest's line another.
+
+    Credentials and endpoints are the library's own (AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID, ...).
+    """
+
+    url: str
+
+    @cached_property
+    def _at(self) -> tuple[Any, str]:
+        """The file system, and this place's path in it."""
+        files, path = fsspec.core.url_to_fs(self.url, use_listings_cache=False)
+        return files, path.rstrip("/")
+
+    def put(self, name: str, content: bytes) -> None:
+        """Upload it."""
+        files, path = self._at
+        with self._telling():
+            files.pipe_file(f"{path}/{name}", content)
+
+    def get(self, name: str) -> bytes | None:
+        """Fetch it."""
+        files, path = self._at
+        with self._telling():
+            try:
+                return bytes(files.cat_file(f"{path}/{name}"))
+            except FileNotFoundError:
+                return None
+
+    def put_tile(self, made: Made, content: bytes) -> None:
+        """Upload the tile, then its line: where the line is, the tile is."""
+        self.put(made.name, content)
+        self.put(f"manifest/{made.name}.json", made.line.encode())
+
+    def record(self, made: Sequence[Made]) -> None:
+        """Nothing: each tile's line was uploaded with it."""
+
+    def made(self) -> dict[tuple[Stage, int, int], Made]:
+        """Fetch all lines, many at once, and list the tiles."""
+        files, path = self._at
+        with self._telling():
+            lines = [each for each in files.find(f"{path}/manifest") if each.endswith(".json")]
+            sizes = {name: told["size"] for name, told in files.find(path, detail=True).items()}
+            contents = files.cat(lines) if lines else {}
+        if isinstance(contents, bytes):  # of a single one
+            contents = {lines[0]: contents}
+        found = {}
+        for content in contents.values():
+            made = Made.of_line(content.decode(errors="replace"))
+            if made is not None and sizes.get(f"{path}/{made.name}") == made.size:
+                found[made.stage, made.band, made.index] = made
+        return found
+
+    def near(self, made: Made, folder: Path) -> Path:
+        """Fetch it into the folder."""
+        path = folder / made.name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(self.get(made.name) or b"")
+        return path
+
+    def remove(self) -> None:
+        """Remove all objects."""
+        files, path = self._at
+        with self._telling():
+            if files.exists(path):
+                files.rm(path, recursive=True)
+
+    def __getstate__(self) -> dict[str, str]:
+        """Send the address alone: a connection is not for another process."""
+        return {"url": self.url}
+
+    @contextlib.contextmanager
+    def _telling(self) -> Iterator[None]:
+        try:
+            yield
+        except FileNotFoundError:
+            raise
+        except Exception as error:  # each file system has errors of its own
+            reason = " ".join(str(error).split()) or type(error).__name__
+            raise OutputError(
+                f"{self.url} cannot be reached or written to ({reason}): check the address and the credentials, and "
+                "call again: it goes on from what is done"
+            ) from error
+
+
+def store_at(place: str | Path) -> TileStore:
+    """Return the store at a folder or a URL; raises OutputError for a URL that nothing here can open."""
+    text = os.fspath(place)
+    if "://" not in text:
+        return FolderStore(Path(text))
+    try:
+        fsspec.get_filesystem_class(text.split("://")[0])
+    except (ImportError, ValueError) as error:
+        raise OutputError(f"{text} cannot be opened ({error}): install what it takes, or name a folder") from error
+    return ObjectStore(text)

@@ -1,0 +1,78 @@
+"""A tile as a file: values and flags, as they will be stored, in a small GeoTIFF; knows GDAL, no store."""
+
+from __future__ import annotations
+
+import hashlib
+import warnings
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from rasterio._err import CPLE_BaseError
+from rasterio.errors import NotGeoreferencedWarning, RasterioError
+from rasterio.io import MemoryFile
+
+VALUES, FLAGS = 1, 2
+"""The bands of a tile's file."""
+_BLOCK_PX = 256
+
+
+class DamagedTileError(Exception):
+    """A tile's file that does not hold what was written."""
+
+
+@dataclass(frozen=True, slots=True)
+class TilePixels:
+    """What is kept of a tile."""
+
+    values: NDArray[Any]
+    """(H, W) of the dtype that will be stored, holes as nodata."""
+    qa: NDArray[np.uint8]
+    """(H, W) bits of `Flag`."""
+
+    @property
+    def digests(self) -> tuple[str, str]:
+        """Hashes of the values and of the flags."""
+        return digest_of(self.values), digest_of(self.qa)
+
+    def encoded(self) -> bytes:
+        """Return the file: two bands of the values' dtype, because a virtual raster takes them by number."""
+        height, width = self.values.shape
+        tiled = min(height, width) >= _BLOCK_PX
+        blocks = {"tiled": True, "blockxsize": _BLOCK_PX, "blockysize": _BLOCK_PX} if tiled else {}
+        with warnings.catch_warnings(), MemoryFile() as file:
+            warnings.simplefilter("ignore", NotGeoreferencedWarning)  # its place is known by its number
+            with file.open(
+                driver="GTiff",
+                dtype=self.values.dtype,
+                count=2,
+                height=height,
+                width=width,
+                compress="ZSTD",
+                zstd_level=1,
+                interleave="band",
+                photometric="MINISBLACK",
+                **blocks,
+            ) as dataset:
+                dataset.write(self.values, VALUES)
+                dataset.write(self.qa.astype(self.values.dtype), FLAGS)
+            return bytes(file.read())
+
+    @classmethod
+    def decoded(cls, content: bytes) -> TilePixels:
+        """Read a file's content; raises DamagedTileError for what is none."""
+        try:
+            with warnings.catch_warnings(), MemoryFile(content) as file:
+                warnings.simplefilter("ignore", NotGeoreferencedWarning)
+                with file.open() as dataset:
+                    return cls(dataset.read(VALUES), dataset.read(FLAGS).astype(np.uint8))
+        except (RasterioError, CPLE_BaseError, IndexError) as error:
+            raise DamagedTileError(str(error)) from error
+
+
+def digest_of(pixels: NDArray[Any]) -> str:
+    """Return a hash of pixels, their dtype and their shape."""
+    digest = hashlib.sha256(repr((pixels.dtype.str, pixels.shape)).encode())
+    digest.update(np.ascontiguousarray(pixels).data)
+    return digest.hexdigest()[:32]

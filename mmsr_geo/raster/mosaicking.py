@@ -1,0 +1,82 @@
+"""Tile files as one raster: GDAL virtual rasters that say where each lies; writes XML, reads no pixel."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+from mmsr_geo.geometry import Window
+
+_TYPES = {
+    "uint8": "Byte",
+    "int8": "Int8",
+    "uint16": "UInt16",
+    "int16": "Int16",
+    "uint32": "UInt32",
+    "int32": "Int32",
+    "float32": "Float32",
+    "float64": "Float64",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A band of a file, and where in the mosaic it lies."""
+
+    path: Path
+    band: int
+    window: Window
+    """In pixels of the mosaic; as large as the file."""
+
+
+def write_mosaic(path: Path, shape_yx: tuple[int, int], dtype: str, bands: Sequence[Sequence[Piece]]) -> None:
+    """Write a virtual raster of pixels alone at `path`, and one for each row of tiles beside it.
+
+    bands: the pieces of each, row by row, those of a row side by side. A virtual raster looks at all its sources for
+    each window that is read of it: rows of rows make that of 100 000 tiles a few hundred.
+    """
+    root = _dataset(shape_yx)
+    for number, pieces in enumerate(bands, start=1):
+        of_band = _band(root, number, dtype)
+        for start, row in groupby(pieces, key=lambda piece: piece.window.row):
+            side_by_side = list(row)
+            strip = path.with_name(f"{path.stem}-{number}-{start}.vrt")
+            shape = side_by_side[0].window.height, shape_yx[1]
+            _write_strip(strip, shape, dtype, side_by_side)
+            _source(of_band, strip, 1, Window(start, 0, *shape))
+    _write(path, root)
+
+
+def _write_strip(path: Path, shape_yx: tuple[int, int], dtype: str, pieces: Iterable[Piece]) -> None:
+    root = _dataset(shape_yx)
+    band = _band(root, 1, dtype)
+    for piece in pieces:
+        _source(band, piece.path, piece.band, Window(0, piece.window.col, *piece.window.shape))
+    _write(path, root)
+
+
+def _dataset(shape_yx: tuple[int, int]) -> ET.Element:
+    return ET.Element("VRTDataset", rasterYSize=str(shape_yx[0]), rasterXSize=str(shape_yx[1]))
+
+
+def _band(root: ET.Element, number: int, dtype: str) -> ET.Element:
+    return ET.SubElement(root, "VRTRasterBand", dataType=_TYPES[dtype], band=str(number))
+
+
+def _source(band: ET.Element, path: Path, of_band: int, placed: Window) -> None:
+    source = ET.SubElement(band, "SimpleSource")
+    ET.SubElement(source, "SourceFilename", relativeToVRT="0").text = str(path.absolute())
+    ET.SubElement(source, "SourceBand").text = str(of_band)
+    size = {"RasterXSize": str(placed.width), "RasterYSize": str(placed.height)}
+    # Saying these spares GDAL the opening of every file when the mosaic is opened.
+    ET.SubElement(source, "SourceProperties", size, DataType=band.get("dataType", ""))
+    for name, window in (("SrcRect", Window(0, 0, *placed.shape)), ("DstRect", placed)):
+        corner = {"xOff": str(window.col), "yOff": str(window.row)}
+        ET.SubElement(source, name, corner, xSize=str(window.width), ySize=str(window.height))
+
+
+def _write(path: Path, root: ET.Element) -> None:
+    ET.ElementTree(root).write(path, encoding="utf-8")
