@@ -218,9 +218,7 @@ _like = click.option(
 )
 _workers = _options(
     click.option("--workers", type=click.IntRange(1), help="Share the tiles among so many processes of this machine."),
-    click.option(
-        "--memory-limit", metavar="SIZE", help="Of each process, as in 4GB; tiles are made to fit."
-    ),
+    click.option("--memory-limit", metavar="SIZE", help="Of each process, as in 4GB; tiles are made to fit."),
 )
 _output = _options(
     click.option("--overwrite", is_flag=True, help="Replace an output that exists."),
@@ -248,7 +246,7 @@ def cli() -> None:
     "--qa",
     metavar="QA.tif",
     help="Write each pixel's flags there: 1 hole in the source, 2 guide missing, 4 guide outside what was fitted on, "
-    "8 guide unhelpful here, 16 source outside --valid-range.",
+    "8 guide unhelpful here, 16 source outside --valid-range, 32 tile failed and skipped.",
 )
 @_like
 @click.option("--dtype", default="float32", show_default=True, help="What is stored; integers are rounded.")

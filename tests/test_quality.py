@@ -51,7 +51,7 @@ def upsampler_of(net: FittedNet, quality: Quality | None = None) -> Upsampler:
 
 
 def test_every_flag_is_a_bit_of_a_byte_and_has_a_meaning() -> None:
-    assert [int(flag) for flag in Flag] == [1, 2, 4, 8, 16]
+    assert [int(flag) for flag in Flag] == [1, 2, 4, 8, 16, 32]
     assert set(MEANINGS) == set(Flag)
 
 

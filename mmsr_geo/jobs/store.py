@@ -175,8 +175,8 @@ class FolderStore:
 
     def _refused(self, error: OSError) -> OutputError:
         return OutputError(
-            f"the tiles' folder {self.folder} cannot be written to ({error.strerror or error}): make room there or "
-            "mend its rights, and call again: it goes on from what is done"
+            f"tiles could not be written to {self.folder} ({error.strerror or error}): make room there, or mend the "
+            "folder's rights, and call again"
         )
 
 
@@ -262,7 +262,7 @@ class ObjectStore:
             reason = " ".join(str(error).split()) or type(error).__name__
             raise OutputError(
                 f"{self.url} cannot be reached or written to ({reason}): check the address and the credentials, and "
-                "call again: it goes on from what is done"
+                "call again"
             ) from error
 
 

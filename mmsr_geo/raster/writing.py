@@ -89,6 +89,9 @@ class CogFile:
     was begun and leaves an output that was there before as it was.
     """
 
+    _asks_for_room = True
+    """Whether the disk must have room for the uncompressed pixels."""
+
     def __init__(  # noqa: PLR0913  (what a file holds)
         self,
         path: str | os.PathLike[str],
@@ -121,7 +124,7 @@ class CogFile:
         rows, cols = (-(-length // _BLOCK_PX) * _BLOCK_PX for length in grid.shape.yx)
         self._size = rows * cols * bands * np.dtype(storage.dtype).itemsize
         free = shutil.disk_usage(folder).free
-        if free < self._size:
+        if self._asks_for_room and free < self._size:
             msg = f"{self.path} needs {self._size / 1e9:.1f} GB to be written, {free / 1e9:.1f} GB are free: make room"
             raise OutputError(msg)
         try:
@@ -369,6 +372,8 @@ class CogWriter(CogFile):
 class CogOfTiles(CogFile):
     """Tile files in, a COG out, in one pass: give it the `pieces` of each band, then `finish`."""
 
+    _asks_for_room = False
+    """The tiles are there already, and what is made of them is compressed."""
     pieces: Sequence[Sequence[Piece]] = ()
     """Of each band, row by row, covering it; each of the storage's dtype, holes as nodata."""
 
