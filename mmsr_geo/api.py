@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import re
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 from inspect import signature
@@ -45,9 +46,9 @@ from mmsr_geo.pair import MIN_COVERAGE, Pair
 from mmsr_geo.planning import Plan, measured, size_text
 from mmsr_geo.raster.masking import MaskLike, path_and_bits
 from mmsr_geo.raster.opening import open_source
+from mmsr_geo.raster.placing import QA, TAKEN, Address, ZarrPlace, address_of, check_apart, check_output
 from mmsr_geo.raster.storing import Storage, parse_creation_options
 from mmsr_geo.raster.suspecting import warn_of_nodata
-from mmsr_geo.raster.writing import check_apart, check_output
 from mmsr_geo.slices import guide_for, slices_of, target_array, with_flags
 from mmsr_geo.tilewise import TILE_PX, TileFit
 from mmsr_geo.upsampling import halo_of, resolve_device
@@ -204,10 +205,12 @@ def upsample_to_file(  # noqa: PLR0913  (the same names as the command's options
     overwrite: bool = False,
     progress: Progress = no_progress,
 ) -> Outcome:
-    """Write the source at the guide's detail to a Cloud Optimized GeoTIFF, tile by tile, here and now.
+    """Write the source at the guide's detail to a Cloud Optimized GeoTIFF or a Zarr store, tile by tile, here and now.
 
     Other arguments as for `upsample`, the same values come out, and:
-        qa: a second file for each target pixel's flags (`mmsr_geo.Flag`), uint8, with nearest overviews; both files
+        output: a file's path, a Zarr store's (it ends in .zarr), or a URL of either, as in s3://bucket/sharp.tif. A
+            store has the target by the source's name, or as `target`, and its flags as `qa`.
+        qa: of a file, a second one for each target pixel's flags (`mmsr_geo.Flag`), uint8, with nearest overviews; both
             appear, or none.
         dtype: what the target is stored as; integers are rounded.
         scale_factor, add_offset: what a stored value is multiplied by, and what is added then, to mean the target's
@@ -240,8 +243,8 @@ def upsample_to_file(  # noqa: PLR0913  (the same names as the command's options
     asked = _Asked(
         source,
         guide,
-        Path(output),
-        None if qa is None else Path(qa),
+        address_of(output),
+        None if qa is None else address_of(qa),
         scale,
         inputs,
         chosen,
@@ -525,8 +528,8 @@ class _Asked:
 
     source: SourceLike
     guide: GuideLike
-    output: Path
-    qa: Path | None
+    output: Address
+    qa: Address | None
     scale: ScaleLike
     inputs: Inputs
     method: ModelSource
@@ -540,6 +543,7 @@ class _Asked:
 
     def work(self, cluster: Cluster) -> Work:
         """Open the rasters and cut the tiles for where it runs; refuses outputs that cannot be."""
+        self._refuse_mixed()
         outputs = [self.output] if self.qa is None else [self.output, self.qa]
         masks = self.inputs.source_mask, self.inputs.guide_mask
         check_apart(outputs, _paths(self.source, self.guide, *masks, self.net, self.like))
@@ -552,8 +556,33 @@ class _Asked:
         if cluster.memory_limit is not None:
             _refuse_memory(Plan(first, self.method, tiling), cluster.memory_limit)
         threads = self.threads if cluster.is_this_process else 1
-        written = Output(self.output, self.qa, self.storage, on, self.overwrite)
+        written = Output(self.output, self.qa, self.storage, on, self.overwrite, _variable(job.template.name))
         return Work(job.pairs, self.method, tiling, written, self.device, threads, self.inputs.description)
+
+    def _refuse_mixed(self) -> None:
+        """Refuse what goes with COGs only where the output is a Zarr store, and flags in one without their target."""
+        if isinstance(self.output, ZarrPlace):
+            if self.qa is not None:
+                raise OptionError(
+                    f"{self.output} is a Zarr store, and the flags lie in it with the target, as {QA}: leave out --qa "
+                    "(qa=)"
+                )
+            if self.storage.creation_options:
+                raise OptionError(
+                    f"{self.output} is a Zarr store, and creation options are of GDAL's COG driver: leave out --co "
+                    "(creation_options=)"
+                )
+        elif isinstance(self.qa, ZarrPlace):
+            raise OptionError(
+                f"{self.qa} is a Zarr store, and flags go into one with their target only: give --qa (qa=) a .tif, or "
+                "the output a name that ends in .zarr"
+            )
+
+
+def _variable(name: Hashable | None) -> str:
+    """Return what the target is called in a Zarr store: as the source's variable, where that is a plain name."""
+    plain = isinstance(name, str) and re.fullmatch("[A-Za-z][A-Za-z0-9_]*", name) and name not in TAKEN
+    return str(name) if plain else "target"
 
 
 def _asked_by(entry: Entry, *, overwrite: bool) -> _Asked:

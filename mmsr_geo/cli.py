@@ -241,12 +241,18 @@ def cli() -> None:
 
 @cli.command()
 @_pair
-@click.option("-o", "--output", required=True, metavar="OUT.tif", help="The Cloud Optimized GeoTIFF to write.")
+@click.option(
+    "-o",
+    "--output",
+    required=True,
+    metavar="OUT.tif|OUT.zarr",
+    help="The Cloud Optimized GeoTIFF or the Zarr store to write; s3://... too.",
+)
 @click.option(
     "--qa",
     metavar="QA.tif",
     help="Write each pixel's flags there: 1 hole in the source, 2 guide missing, 4 guide outside what was fitted on, "
-    "8 guide unhelpful here, 16 source outside --valid-range, 32 tile failed and skipped.",
+    "8 guide unhelpful here, 16 source outside --valid-range, 32 tile failed and skipped. A Zarr store has them too.",
 )
 @_like
 @click.option("--dtype", default="float32", show_default=True, help="What is stored; integers are rounded.")
@@ -343,7 +349,7 @@ def fit(  # noqa: PLR0913  (the same names as the command's options)
     """Fit a net to SOURCE and GUIDE and save it, to be used with upsample --net."""
     with _shown(progress_kind, "fit", source=source, guide=_named(guide), output=output) as show:
         from mmsr_geo import api  # noqa: PLC0415  (torch and GDAL, only when asked for)
-        from mmsr_geo.raster.writing import check_output  # noqa: PLC0415  (torch and GDAL, only when asked for)
+        from mmsr_geo.raster.placing import check_output  # noqa: PLC0415  (torch and GDAL, only when asked for)
 
         check_output(output, overwrite=overwrite)
         net = api.fit(source, guide, params=_params(steps, threads), progress=show, **options)
@@ -588,7 +594,7 @@ class _shown:  # noqa: N801  (reads as a function)
 
 def _write_example(path: Path) -> None:
     from mmsr_geo.jobs.jobfile import EXAMPLE  # noqa: PLC0415  (pydantic, only when asked for)
-    from mmsr_geo.raster.writing import check_output  # noqa: PLC0415  (torch and GDAL, only when asked for)
+    from mmsr_geo.raster.placing import check_output  # noqa: PLC0415  (torch and GDAL, only when asked for)
 
     check_output(path, overwrite=False)
     path.write_text(EXAMPLE, "utf-8")
@@ -625,7 +631,7 @@ def _params(steps: int | None, threads: int | None) -> Any:  # noqa: ANN401  (Fi
 def _check_save_net(
     save_net: str, net: str | None, options: dict[str, Any], others: dict[str, str | None], *, overwrite: bool
 ) -> None:
-    from mmsr_geo.raster.writing import check_output  # noqa: PLC0415  (torch and GDAL, only when asked for)
+    from mmsr_geo.raster.placing import check_output  # noqa: PLC0415  (torch and GDAL, only when asked for)
 
     if net is not None:
         raise OptionError("--save-net goes with a fit: leave out --net, or copy its file")

@@ -21,7 +21,7 @@ from mmsr_geo.errors import OutputError
 from mmsr_geo.evaluation import Evaluation, MethodResult
 from mmsr_geo.pictures import Map, draw_maps, hillshade, relief, shared_limits
 from mmsr_geo.raster.grids import resolution_m
-from mmsr_geo.raster.writing import check_output
+from mmsr_geo.raster.placing import check_output
 
 ERRORS = {
     "RMSE": ("rmse", ".4g"),

@@ -1675,7 +1675,7 @@ case(
     "The disk or GDAL fails while the file is written.",
     "Make room, or write elsewhere.",
     upsampling(),
-    fault=raising("mmsr_geo.raster.writing._sync", NO_SPACE),
+    fault=raising("mmsr_geo.raster.writing.sync", NO_SPACE),
 )
 case(
     "a net's folder closed to writing",

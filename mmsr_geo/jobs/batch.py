@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shutil
 import time
 import warnings
 from collections.abc import Callable, Sequence
@@ -26,7 +25,8 @@ from mmsr_geo.jobs.store import store_at
 from mmsr_geo.jobs.work import Work
 from mmsr_geo.network.fitting import Progress, no_progress
 from mmsr_geo.raster.masking import path_and_bits
-from mmsr_geo.raster.writing import check_output
+from mmsr_geo.raster.objects import Url
+from mmsr_geo.raster.placing import Address, ZarrPlace, check_output
 
 Open = Callable[[Entry, bool], Work]
 """Opens a pair's rasters; the second says whether outputs that exist may be replaced."""
@@ -207,9 +207,8 @@ class _Running:
 
     def tidy(self) -> None:
         """Remove the folder of unfinished tiles where nothing is in it that is still of use."""
-        if "://" in self.job.work or status_of(self.job).count("done") < len(self.job.entries):
-            return
-        shutil.rmtree(self.job.work, ignore_errors=True)
+        if status_of(self.job).count("done") == len(self.job.entries):
+            store_at(self.job.work).remove()
 
     def _begun(self, number: int, entry: Entry) -> Course:
         _make_room(entry)
@@ -311,13 +310,14 @@ def _hash(told: Sequence[object]) -> str:
     return hashlib.sha256(json.dumps(told, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 
-def _outputs(entry: Entry) -> tuple[Path, ...]:
+def _outputs(entry: Entry) -> tuple[Address, ...]:
     return (entry.output,) if entry.qa is None else (entry.output, entry.qa)
 
 
 def _make_room(entry: Entry) -> None:
     """Make the outputs' folders; raises OutputError for what can hold no output."""
-    for folder in [path.parent for path in _outputs(entry)]:
+    places = [output.store if isinstance(output, ZarrPlace) else output for output in _outputs(entry)]
+    for folder in [place.parent for place in places if isinstance(place, Path)]:
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -330,8 +330,12 @@ def _make_room(entry: Entry) -> None:
         check_output(path, overwrite=True)  # whether it can be reached at all
 
 
-def _in_record(output: Path, job: Job) -> str:
+def _in_record(output: Address, job: Job) -> str:
     """Return an output's path as the record has it: from the job's folder, so that it holds where that is moved."""
+    if isinstance(output, ZarrPlace):
+        return f"{_in_record(output.store, job)}/{output.group}".rstrip("/")
+    if isinstance(output, Url):
+        return str(output)
     return os.path.relpath(output.parent.resolve() / output.name, job.path.absolute().parent.resolve())
 
 
