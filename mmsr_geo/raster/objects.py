@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from secrets import token_hex
 from typing import Any
 
 import fsspec
@@ -47,10 +48,13 @@ class Url:
         return self.text
 
     def exists(self) -> bool:
-        """Whether there is an object of this very name."""
+        """Whether there is an object of this very name; what cannot be asked is not taken for no."""
         files, path = self._at
-        with self._telling():
-            return bool(files.isfile(path))
+        with self._telling():  # fsspec's own isfile and exists say no to whatever error there is
+            try:
+                return str(files.info(path)["type"]) == "file"
+            except FileNotFoundError:
+                return False
 
     def sizes(self) -> dict[str, int]:
         """Return how large each object under it is, by the rest of its name."""
@@ -88,6 +92,14 @@ class Url:
         with self._telling():
             files.pipe_file(path, content)
 
+    def try_to_write(self) -> None:
+        """See that there is such a store, and leave to write to it: an object beside it is made, and removed."""
+        files, path = self._at
+        probe = f"{path}.{token_hex(4)}.probe"
+        with self._telling():
+            files.pipe_file(probe, b"")
+            files.rm_file(probe)
+
     def upload(self, file: Path) -> None:
         """Upload a file, whole or not at all, and see that as many bytes have arrived."""
         files, path = self._at
@@ -115,8 +127,8 @@ class Url:
     def remove(self) -> None:
         """Remove it, if it is there."""
         files, path = self._at
-        with self._telling():
-            if files.isfile(path):
+        if self.exists():
+            with self._telling():
                 files.rm_file(path)
 
     def remove_each(self, names: Sequence[str]) -> None:

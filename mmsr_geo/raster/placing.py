@@ -247,7 +247,7 @@ class _ObjectSlot(Slot):
     """An upload appears whole or not at all."""
 
     def __init__(self, output: Url) -> None:
-        _try_to_write(output)
+        output.try_to_write()  # before anything is computed for it
         super().__init__(output)
         self._output, self._kept = output, Url(f"{output}.{token_hex(4)}.before")
         self._keeps = self._placed = False
@@ -312,7 +312,7 @@ class _ObjectsSlot(Slot):
     def __init__(self, output: ZarrPlace) -> None:
         self._above = Url(str(output.store)) / GROUP_FILE if output.group else None
         self._at = Url(str(output.at))
-        _try_to_write(self._at)
+        self._at.try_to_write()  # before anything is computed for it
         super().__init__(output)
 
     def place(self, made: Path, *, keep: bool) -> None:  # noqa: ARG002  (two of one name there cannot be)
@@ -334,13 +334,6 @@ class _ObjectsSlot(Slot):
         """Remove what has arrived; what was there before is gone."""
         (self._at / GROUP_FILE).remove()
         self._at.remove_each(sorted(self._at.sizes()))
-
-
-def _try_to_write(output: Url) -> None:
-    """See that there is such a store, and leave to write to it, before anything is computed for it."""
-    probe = Url(f"{output}.{token_hex(4)}.probe")
-    probe.write(b"")
-    probe.remove()
 
 
 def _check_file(path: Path, *, overwrite: bool) -> None:
