@@ -293,6 +293,7 @@ def test_memory_does_not_grow_with_the_raster(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr(sharding, "OVERVIEW_PX", 256)
     for side in (512, 512, 1536):  # the first pays for imports
         grid = GeoBox((side, side), Affine(10, 0, 0, 0, -10, 0), "EPSG:32618")
+        tracemalloc.start()
         with ZarrWriter(
             ZarrPlace(tmp_path / f"{side}-{len(peaks)}.zarr"),
             grid,
@@ -304,7 +305,6 @@ def test_memory_does_not_grow_with_the_raster(tmp_path: Path, monkeypatch: pytes
             storage=Storage(),
             flag_attrs={},
         ) as writer:
-            tracemalloc.start()
             for row in range(0, side, 256):
                 for col in range(0, side, 256):
                     part = Window(row, col, 256, 256)

@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
+import rioxarray  # noqa: F401  (the accessor)
 import xarray as xr
 import zarr
 from affine import Affine
@@ -389,10 +390,8 @@ def _is_valid(stored: NDArray[Any], nodata: float) -> NDArray[np.bool_]:
 
 def _georeference(group: zarr.Group, grid: GeoBox) -> None:
     """Say where the pixels lie: x and y where the grid has such, and CRS and transform as rioxarray reads them."""
-    empty = xr.DataArray(np.broadcast_to(np.uint8(0), grid.shape.yx), dims=("y", "x"))
-    if grid.axis_aligned:
-        axes = dict(zip(("y", "x"), (grid.coordinates[name].values for name in grid.dimensions), strict=True))
-        empty = empty.assign_coords(axes)
+    axes = zip(("y", "x"), (grid.coordinates[name].values for name in grid.dimensions), strict=True)
+    empty = xr.Dataset(coords=dict(axes) if grid.axis_aligned else {})  # an array of its shape would be copied
     placed = empty.rio.write_crs(str(grid.crs)).rio.write_transform(grid.affine)
     if grid.axis_aligned:
         placed = placed.rio.write_coordinate_system()
