@@ -158,6 +158,24 @@ def plans() -> dict[str, list[Way]]:
             way(over_bicubic=True),
         ],
         "optimiser": [way(optimiser=name) for name in OPTIMISERS if name != "adam"],
+        "together": [
+            *(way(prior="guided-weighed", registered=moved) for moved in (False, True)),
+            *(way(prior="guided", first_stage=False, steps=steps) for steps in (100, 300)),
+            way(prior="guided", lr=0.0005),
+            way(lr=0.0005, steps=600),
+            way(lr=0.0005, after="6"),
+            way(guide_weight_decay=5e-3),
+        ],
+        "again": [
+            way(),
+            way(lr=0.0005),
+            way(prior="guided"),
+            way(registered=True),
+            way(prior="guided", registered=True),
+            way(steps=600),
+            way(optimiser="adamw"),
+            way(after="12"),
+        ],
         "long": [way(steps=2400)],
     }
 
@@ -204,6 +222,19 @@ def detail(made: Case) -> np.ndarray:
 def guided(made: Case) -> np.ndarray:
     """Return the guided filter's target."""
     return _target(made, OtherMethod("guided-filter", baseline("guided-filter"), device="cpu"), "cpu")
+
+
+@prior("guided-weighed")
+def guided_weighed(made: Case) -> np.ndarray:
+    """Return the guided filter's target, times the share of its detail that was true one level down (0 to 1)."""
+    height, width = (side // factor * factor for side, factor in zip(made.source.shape, _yx(made), strict=True))
+    means = np.stack([_block_means(band, made) for band in made.guide])[:, :height, :width].astype(np.float32)
+    below = replace(made, truth=made.source[:height, :width], guide=means)
+    wanted, shown = _detail(below), _detail(replace(below, truth=guided(below)))
+    seen = np.isfinite(wanted) & np.isfinite(shown)
+    share = float((wanted * shown)[seen].sum() / max(np.square(shown[seen]).sum(), 1e-12))
+    told: np.ndarray = guided(made) * np.float32(min(max(share, 0.0), 1.0))
+    return told
 
 
 def _regressed(made: Case, bands: np.ndarray) -> np.ndarray:
@@ -380,7 +411,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, help="the folder of the data sets; needed unless --table")
     parser.add_argument("--plan", nargs="*", choices=plans(), default=list(plans()), help="these only")
     parser.add_argument("--pairs", nargs="*", default=list(PAIRS), help="of the choosing half")
-    parser.add_argument("--seeds", type=int, default=2, help="of each way and pair")
+    parser.add_argument("--seeds", type=int, nargs="*", default=[0, 1], help="of each way and pair")
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument("--workers", type=int, default=2, help="processes at once")
     parser.add_argument("--minutes", type=float, default=math.inf, help="begin nothing after so many")
@@ -396,7 +427,7 @@ def main() -> None:
             parser.error(f"{', '.join(reserved)}: of the half that is looked at once, when all is chosen")
         code = (Codes() if options.codes is None else Codes.read(options.codes)).of("mmsr")
         ways = [each for name in options.plan for each in plans()[name]]
-        trials = [Trial(pair, seed, each) for seed in range(options.seeds) for each in ways for pair in options.pairs]
+        trials = [Trial(pair, seed, each) for seed in options.seeds for each in ways for pair in options.pairs]
         run_all(trials, options, code)
     print(table(kept(options.results), options.pairs))
 
