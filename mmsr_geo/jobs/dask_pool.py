@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import pickle
 import queue
 import secrets
 import signal
@@ -50,8 +51,8 @@ _WORKER_ENVIRONMENT = {"OMP_WAIT_POLICY": "passive", "GDAL_CACHEMAX": "64"}
 def connected(cluster: Cluster) -> Iterator[Client]:
     """Start or find the cluster; what was started ends with it. Raises JobError where it cannot be had."""
     with ExitStack() as stack:
-        quiet = {"distributed.worker.memory.terminate": 0.98, "logging.distributed": "error"}
-        stack.enter_context(dask.config.set(quiet))
+        stack.enter_context(dask.config.set({"distributed.worker.memory.terminate": 0.98}))
+        stack.enter_context(_quiet())
         if cluster.scheduler is not None:
             yield stack.enter_context(_client_of(cluster.scheduler))
             return
@@ -207,8 +208,8 @@ class OnCluster(Generic[Key]):
         found = []
         for future, call in taken:
             if future in results:
-                result, told = results[future]
-                found.append(Ended(call, result, warnings=tuple(told)))
+                result, told, failed = results[future]
+                found.append(Ended(call, result, failed, tuple(told)))
                 continue
             reason = future.exception()
             if isinstance(reason, KilledWorker):
@@ -243,12 +244,34 @@ class OnCluster(Generic[Key]):
         )
 
 
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep dask's tracebacks from the terminal: what it logs of a lost scheduler or worker, an error of ours says."""
+    names = [name for name in logging.root.manager.loggerDict if name.partition(".")[0] == "distributed"]
+    before = {logger: logger.level for logger in map(logging.getLogger, names)}
+    for logger in before:
+        logger.setLevel(logging.CRITICAL + 1)
+    try:
+        yield
+    finally:
+        for logger, level in before.items():
+            logger.setLevel(level)
+
+
 def _itself(value: object) -> object:
     return value
 
 
 def _do(value: object, method: str, arguments: Sequence[Any], reports: bool, key: str) -> Any:  # noqa: ANN401, FBT001  (mapped over)
-    return run_call(value, method, arguments, _teller(key) if reports else no_progress)
+    """Return what came of a task, what it warned of, and what it failed with: dask loses an error it cannot pickle."""
+    try:
+        return *run_call(value, method, arguments, _teller(key) if reports else no_progress), None
+    except Exception as error:  # noqa: BLE001  (the engine tells them apart)
+        try:
+            pickle.loads(pickle.dumps(error))  # noqa: S301  (our own)
+        except Exception:  # noqa: BLE001  (whatever keeps it from being sent)
+            error = RuntimeError(f"{type(error).__name__}: {error}"[:1000])
+        return None, [], error
 
 
 def _teller(key: str) -> Progress:
