@@ -448,6 +448,11 @@ def evaluate(  # noqa: PLR0913  (one an option)
 @click.option("--dry-run", is_flag=True, help="Check the job and say what it will take, and do nothing else.")
 @click.option("--restart", is_flag=True, help="Do all of it again.")
 @click.option("--scheduler", metavar="ADDRESS", help="A dask scheduler that runs already, as in tcp://10.0.0.1:8786.")
+@click.option(
+    "--on-error",
+    type=click.Choice(["skip", "stop"]),
+    help="What a pair or a tile that fails ends: itself alone, or the job; the job file says, if left out.",
+)
 @_workers
 @_output
 def batch(  # noqa: PLR0913  (one an option)
@@ -458,7 +463,7 @@ def batch(  # noqa: PLR0913  (one an option)
     restart: bool,
     overwrite: bool,
     progress_kind: str,
-    **cluster: Any,  # noqa: ANN401  (click's own)
+    **how: Any,  # noqa: ANN401  (click's own)
 ) -> None:
     """Do the pairs of JOB.toml, tile by tile; called again, it goes on from what is done."""
     if init:
@@ -478,7 +483,7 @@ def batch(  # noqa: PLR0913  (one an option)
             show.event("pair", name=entry.name, done=done, total=total)
             return show  # each pair's stages take the place of the one's before
 
-        told = api.batch(job, restart=restart, overwrite=overwrite, progress=pair, **cluster)
+        told = api.batch(job, restart=restart, overwrite=overwrite, progress=pair, **how)
         show("pairs", len(begun), len(begun))
         show.event("done", **told.as_dict())
     if progress_kind == "rich":

@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import shutil
 import time
 import warnings
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import quote
 
 from mmsr_geo._version import __version__
-from mmsr_geo.errors import JobError, MmsrError, MmsrWarning, OutputError
+from mmsr_geo.errors import JobError, MmsrError, OutputError
 from mmsr_geo.jobs.course import PLAN, Course, SharedFit, TaskKey
 from mmsr_geo.jobs.engine import Begin, run
 from mmsr_geo.jobs.finishing import Outcome, check_room, finish
 from mmsr_geo.jobs.jobfile import Entry, Job
+from mmsr_geo.jobs.joblog import Log, LoggedWarning, log_beside
 from mmsr_geo.jobs.pool import Pool
 from mmsr_geo.jobs.record import Line, Record
 from mmsr_geo.jobs.store import store_at
@@ -31,6 +34,8 @@ from mmsr_geo.raster.writing import check_output
 Open = Callable[[Entry, bool], Work]
 """Opens a pair's rasters; the second says whether outputs that exist may be replaced."""
 Standing = Literal["done", "incomplete", "failed", "changed", "waiting", "begun"]
+FAILURES_KEPT = 100
+"""Of a pair's tiles that failed, how many the record tells each."""
 _BESIDE = (".aux.xml", ".msk", ".ovr")
 """Files of GDAL's beside a raster, which say what it holds: statistics and tags, its mask, its overviews."""
 
@@ -74,6 +79,13 @@ class JobStatus:
         """What the others will take at this rate; None where none is done."""
         left = len(self.pairs) - self.count("done")
         return None if self.seconds_a_pair is None else left * self.seconds_a_pair
+
+    @property
+    def sentence(self) -> str:
+        """Count the pairs: 3 done, 1 failed, 2 left."""
+        incomplete = self.count("incomplete")
+        told = [f"{self.count('done')} done", *([f"{incomplete} incomplete"] if incomplete else [])]
+        return ", ".join([*told, f"{self.count('failed')} failed", f"{len(self.pairs) - self.count('done')} left"])
 
     def as_dict(self) -> dict[str, Any]:
         """Return all of it as JSON values."""
@@ -123,30 +135,58 @@ def run_job(  # noqa: PLR0913  (how a job is to be run)
     open_pair: Open,
     pool: Pool[TaskKey],
     *,
+    where: str = "",
     restart: bool = False,
     overwrite: bool = False,
     progress: Callable[[Entry, int, int], Progress] = lambda _entry, _done, _total: no_progress,
-    ended: Callable[[Entry, Outcome], None] = lambda _entry, _outcome: None,
+    ended: Callable[[Entry, Line], None] = lambda _entry, _line: None,
+    afterwards: Callable[[JobStatus], None] = lambda _status: None,
 ) -> JobStatus:
     """Do what is not done yet, and return where the job stands then.
 
-    restart: do all of it again. overwrite: replace outputs that exist though this job has not made them; its own, by
-    the paths in its record, are replaced anyway. progress: given a pair, how many came before it and how many there
-    are, returns the pair's own. ended: called with each pair that is done and what was made.
+    where: of the pool, for the log. restart: do all of it again. overwrite: replace outputs that exist though this job
+    has not made them; its own, by the paths in its record, are replaced anyway. progress: given a pair, how many came
+    before it and how many there are, returns the pair's own. ended: called with each pair that is done, incomplete or
+    failed, and the record's line of it. afterwards: called when all is done that can be, or a failure ends the job.
     A pair that fails for a reason that a person can mend is recorded, and the others go on if the job says so. Raises
     JobError where it does not; whatever else is raised ends the job, and what was done before stays done.
     """
     record = Record.beside(job.path)
-    if restart:
-        record.append(Line("", "", "restart"))
-        for entry in job.entries:
-            store_at(_place(job, entry)).remove()
-    waiting = [pair.entry for pair in status_of(job).pairs if pair.standing != "done"]
-    running = _Running(job, record, open_pair, overwrite, progress, ended, len(waiting), record.made())
-    begins = [running.beginning(number, entry) for number, entry in enumerate(waiting)]
-    run(iter(begins), pool, running.finish, running.failed)
-    running.tidy()
-    return status_of(job)
+    with log_beside(job.path) as logger:
+        if restart:
+            record.append(Line("", "", "restart"))
+            for entry in job.entries:
+                store_at(_place(job, entry)).remove()
+        status = status_of(job)
+        waiting = [pair.entry for pair in status.pairs if pair.standing != "done"]
+        said = "all pairs anew" if restart else f"{status.count('done')} of {len(status.pairs)} pairs done already"
+        logger.info("job begun %s by mmsr_geo %s: %s", where or "here", __version__, said)
+        running = _Running(job, record, open_pair, overwrite, progress, ended, len(waiting), record.made(), logger)
+        begins = [running.beginning(number, entry) for number, entry in enumerate(waiting)]
+        with _logged_end(logger):
+            try:
+                run(iter(begins), pool, running.finish, running.failed)
+                running.tidy()
+            except MmsrError:
+                afterwards(status_of(job))
+                raise
+            status = status_of(job)
+            afterwards(status)
+            logger.info("%s", status.sentence)
+        return status
+
+
+@contextmanager
+def _logged_end(logger: logging.Logger) -> Iterator[None]:
+    """Say how a job ended, and after how long."""
+    began, how, level = time.monotonic(), "", logging.INFO
+    try:
+        yield
+    except BaseException as error:
+        how, level = f": {type(error).__name__} {error}".rstrip(), logging.ERROR
+        raise
+    finally:
+        logger.log(level, "job ended after %.1f s%s", time.monotonic() - began, how)
 
 
 @dataclass
@@ -158,10 +198,11 @@ class _Running:
     open_pair: Open
     overwrite: bool
     progress: Callable[[Entry, int, int], Progress]
-    ended: Callable[[Entry, Outcome], None]
+    ended: Callable[[Entry, Line], None]
     total: int
     made: set[str]
     """The outputs that are this job's own, by their paths in the record."""
+    logger: logging.Logger
 
     def __post_init__(self) -> None:
         self._entries: dict[Course, Entry] = {}
@@ -183,9 +224,11 @@ class _Running:
     def finish(self, course: Course) -> None:
         """Make a course's outputs; where that is done, say so, and let its tiles go."""
         entry = self._entries[course]
+        began = time.monotonic()
         outcome = finish(course)
         if outcome is None:
             return
+        stages = {"fit": course.fit_seconds, "tiles": course.tile_seconds, "write": time.monotonic() - began}
         took, key = time.monotonic() - course.began, self._key(entry)
         outputs = tuple(_in_record(path, self.job) for path in _outputs(entry))
         state: Literal["done", "incomplete"] = "incomplete" if outcome.failures else "done"
@@ -193,11 +236,16 @@ class _Running:
         if outcome.failures:
             first = outcome.failures[0]
             message = f"{len(outcome.failures)} tiles failed and are holes; tile {first.index}: {first.message}"
-            warnings.warn(f"{entry.name}: {message}", MmsrWarning, stacklevel=2)
-        self.record.append(Line(entry.name, key, state, took, message, facts=_facts(outcome), outputs=outputs))
-        self.ended(entry, outcome)
+            warnings.warn(f"{entry.name}: {message}", LoggedWarning, stacklevel=2)
+        line = Line(entry.name, key, state, took, message, facts=_facts(outcome, stages), outputs=outputs)
+        self.record.append(line)
+        log = self._log(entry)
         if state == "done":
+            log.info("pair done in %.1f s: %d tiles, scale %s", took, outcome.tiles, outcome.scale)
             course.store.remove()
+        else:
+            log.warning("pair incomplete after %.1f s: %s", took, message)
+        self.ended(entry, line)
 
     def failed(self, course: Course, error: Exception) -> None:
         """Record it; raise unless the job goes on without that pair."""
@@ -224,19 +272,28 @@ class _Running:
         check_room(work)
         shown = self.progress(entry, number, self.total)
         store = store_at(f"{_place(self.job, entry)}/{self._tiles_key(entry)}")
-        shared = self._shared_fit(entry, work)
+        shared, log = self._shared_fit(entry, work), self._log(entry)
+        log.info("pair begun: %s", entry.source)
         course = Course(
-            entry.name, work, store, shown, keeps=True, skips=self.job.on_error == "skip", shared_fit=shared
+            entry.name, work, store, shown, keeps=True, skips=self.job.on_error == "skip", shared_fit=shared, log=log
         )
+        if taken := sum(len(course.targets(band)) for band in range(1, len(work.pairs) + 1)):
+            log.info("%d of %d tiles taken over from before", taken, len(course.work.tiling) * len(work.pairs))
         self._entries[course] = entry
         return course
 
     def _record_failure(self, entry: Entry, took: float, error: MmsrError) -> None:
-        self.record.append(Line(entry.name, self._key(entry), "failed", took, str(error)))
+        line = Line(entry.name, self._key(entry), "failed", took, str(error))
+        self.record.append(line)
+        self._log(entry).error("pair failed after %.1f s: %s", took, error)
+        self.ended(entry, line)
         if self.job.on_error == "stop":
-            msg = f'{entry.name}: {error}; mend it and call batch again, or write on_error = "skip" in {self.job.path}'
+            msg = f"{entry.name}: {error}; mend it and call again, or go on without it (--on-error skip, on_error=)"
             raise JobError(msg) from error
-        warnings.warn(f"{entry.name} failed: {error}", MmsrWarning, stacklevel=2)
+        warnings.warn(f"{entry.name} failed: {error}", LoggedWarning, stacklevel=2)
+
+    def _log(self, entry: Entry) -> Log:
+        return logging.LoggerAdapter(self.logger, {"pair": entry.name})
 
     def _key(self, entry: Entry) -> str:
         return _with_leader(self.job, entry, key_of(entry))
@@ -335,12 +392,14 @@ def _in_record(output: Path, job: Job) -> str:
     return os.path.relpath(output.parent.resolve() / output.name, job.path.absolute().parent.resolve())
 
 
-def _facts(outcome: Outcome) -> dict[str, Any]:
+def _facts(outcome: Outcome, stages: Mapping[str, float]) -> dict[str, Any]:
     return {
         "scale": outcome.scale,
         "shape": list(outcome.shape_yx),
         "tiles": outcome.tiles,
         "tiles_failed": len(outcome.failures),
+        "failures": [asdict(failure) for failure in outcome.failures[:FAILURES_KEPT]],
+        "stage_seconds": {stage: round(seconds, 3) for stage, seconds in stages.items()},
         "guide_gain": [check.gain for check in outcome.checks],
         "guide_verdict": [check.verdict for check in outcome.checks],
         "flag_shares": {str(flag.name).lower(): round(share, 6) for flag, share in outcome.flag_shares.items()},
