@@ -21,6 +21,7 @@ from mmsr_geo.errors import MmsrError, MmsrWarning, OptionError
 if TYPE_CHECKING:
     from mmsr_geo.jobs.finishing import Outcome
     from mmsr_geo.jobs.jobfile import Entry
+    from mmsr_geo.jobs.record import Line
     from mmsr_geo.network.checking import GuideCheck
     from mmsr_geo.network.fitting import Progress
     from mmsr_geo.progress import Display
@@ -475,16 +476,20 @@ def batch(  # noqa: PLR0913  (one an option)
         if dry_run:
             info.show_plans(api.plan_batch(job))
             return
-        begun: list[str] = []
+        counts = {"ended": 0, "total": 0}
 
         def pair(entry: Entry, done: int, total: int) -> Progress:
-            begun.append(entry.name)
-            show("pairs", done, total)
+            counts["total"] = total
+            show("pairs", counts["ended"], total)
             show.event("pair", name=entry.name, done=done, total=total)
-            return show  # each pair's stages take the place of the one's before
+            return show.pair(entry.name)
 
-        told = api.batch(job, restart=restart, overwrite=overwrite, progress=pair, **how)
-        show("pairs", len(begun), len(begun))
+        def ended(entry: Entry, line: Line) -> None:
+            counts["ended"] += 1
+            show("pairs", counts["ended"], max(counts.values()))
+            show.pair_ended(entry.name, line.state, seconds=line.seconds, message=line.message, **line.facts)
+
+        told = api.batch(job, restart=restart, overwrite=overwrite, progress=pair, ended=ended, **how)
         show.event("done", **told.as_dict())
     if progress_kind == "rich":
         info.show_status(told)
@@ -494,16 +499,17 @@ def batch(  # noqa: PLR0913  (one an option)
 
 @cli.command()
 @click.argument("job", metavar="JOB.toml")
+@click.option("--all", "everything", is_flag=True, help="Each pair of many, and why each of many failed.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
-def status(*, job: str, as_json: bool) -> None:
-    """Say which pairs of JOB.toml are done, failed, changed since, and left."""
+def status(*, job: str, everything: bool, as_json: bool) -> None:
+    """Say which pairs of JOB.toml are done, failed, changed since, and left, and at what rate."""
     from mmsr_geo import api, info  # noqa: PLC0415  (torch and GDAL, only when asked for)
 
     told = api.status(job)
     if as_json:
         click.echo(json.dumps(told.as_dict()))
     else:
-        info.show_status(told)
+        info.show_status(told, everything=everything)
 
 
 @cli.command()

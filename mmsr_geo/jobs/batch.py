@@ -12,6 +12,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import quote
@@ -25,7 +26,7 @@ from mmsr_geo.jobs.jobfile import Entry, Job
 from mmsr_geo.jobs.joblog import Log, LoggedWarning, log_beside
 from mmsr_geo.jobs.pool import Pool
 from mmsr_geo.jobs.record import Line, Record
-from mmsr_geo.jobs.store import store_at
+from mmsr_geo.jobs.store import Made, store_at
 from mmsr_geo.jobs.work import Work
 from mmsr_geo.network.fitting import Progress, no_progress
 from mmsr_geo.raster.masking import path_and_bits
@@ -36,6 +37,8 @@ Open = Callable[[Entry, bool], Work]
 Standing = Literal["done", "incomplete", "failed", "changed", "waiting", "begun"]
 FAILURES_KEPT = 100
 """Of a pair's tiles that failed, how many the record tells each."""
+_BEGIN_S = 10.0
+"""What a process takes at most to begin with tiles."""
 _BESIDE = (".aux.xml", ".msk", ".ovr")
 """Files of GDAL's beside a raster, which say what it holds: statistics and tags, its mask, its overviews."""
 
@@ -55,7 +58,16 @@ class PairStatus:
     tiles: int | None = None
     """Of all; None where that is not known."""
     tiles_a_second: float | None = None
-    """As the tiles in the store were made."""
+    """As the tiles in the store were made, the time between two runs left out."""
+    last_tile_at: float | None = None
+    """When the latest of them was made, in seconds since 1970."""
+
+    @property
+    def seconds_left(self) -> float | None:
+        """What its tiles will take at their rate; None where there is none, or nothing is left."""
+        if self.tiles is None or not self.tiles_a_second or self.standing == "done":
+            return None
+        return max(self.tiles - self.tiles_done, 0) / self.tiles_a_second
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,9 +88,10 @@ class JobStatus:
 
     @property
     def seconds_left(self) -> float | None:
-        """What the others will take at this rate; None where none is done."""
-        left = len(self.pairs) - self.count("done")
-        return None if self.seconds_a_pair is None else left * self.seconds_a_pair
+        """What is left will take at these rates, one pair after another; None where they do not tell."""
+        rates = [pair.seconds_left or self.seconds_a_pair for pair in self.pairs if pair.standing != "done"]
+        known = [rate for rate in rates if rate is not None]
+        return sum(known) if len(known) == len(rates) else None
 
     @property
     def sentence(self) -> str:
@@ -101,6 +114,7 @@ class JobStatus:
                     "message": "" if pair.line is None else pair.line.message,
                     "tiles_done": pair.tiles_done,
                     "tiles_a_second": pair.tiles_a_second,
+                    "last_tile_at": pair.last_tile_at,
                     **({} if pair.tiles is None else {"tiles": pair.tiles}),
                     **({} if pair.line is None else pair.line.facts),
                 }
@@ -111,6 +125,7 @@ class JobStatus:
             "failed": self.count("failed"),
             "left": len(self.pairs) - self.count("done"),
             "seconds_a_pair": self.seconds_a_pair,
+            "seconds_left": self.seconds_left,
         }
 
 
@@ -336,11 +351,26 @@ def _counted(job: Job, pair: PairStatus) -> PairStatus:
         tiles = int(json.loads(plan)["tiles"])
     except (ValueError, KeyError, TypeError):
         return pair
-    times = sorted(each.at for each in made)
-    took = times[-1] - times[0] if len(times) > 1 else 0.0
-    rate = (len(times) - 1) / took if took > 0 else None
     standing: Standing = "begun" if pair.standing == "waiting" else pair.standing
-    return replace(pair, standing=standing, tiles_done=len(made), tiles=tiles, tiles_a_second=rate)
+    last = max((each.at for each in made), default=None)
+    return replace(
+        pair,
+        standing=standing,
+        tiles_done=len(made),
+        tiles=tiles,
+        tiles_a_second=_tiles_a_second(made),
+        last_tile_at=last,
+    )
+
+
+def _tiles_a_second(made: Sequence[Made]) -> float | None:
+    """Return the rate at which tiles came, over the time in which they were being made."""
+    times = sorted(each.at for each in made)
+    longest = max((each.seconds for each in made), default=0.0)
+    # More than it takes to make two tiles and begin: in between, the job was stopped.
+    gaps = [gap for gap in (after - before for before, after in pairwise(times)) if gap <= 2 * longest + _BEGIN_S]
+    took = sum(gaps)
+    return len(gaps) / took if took > 0 else None
 
 
 def _with_leader(job: Job, entry: Entry, key: str) -> str:
