@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
@@ -14,7 +15,7 @@ import xarray as xr
 
 from mmsr_geo._version import __version__
 from mmsr_geo.choosing import EVALUATED, Fit, evaluated_method, method_for
-from mmsr_geo.errors import OptionError
+from mmsr_geo.errors import MmsrError, MmsrWarning, OptionError
 from mmsr_geo.evaluation import Evaluation, truth_trial, wald_trial
 from mmsr_geo.evaluation import evaluate as run_evaluation
 from mmsr_geo.geometry import Tiling
@@ -477,7 +478,8 @@ def batch(  # noqa: PLR0913  (the same names as the command's options)
     scheduler, workers, memory_limit, on_error: go before what the job file says. restart: do all of it again.
     overwrite: replace outputs that exist though this job has not made them. progress: called as progress(entry, done,
     total) for each pair, returns what `upsample_to_file` takes. ended: called as ended(entry, line) with each pair that
-    is done, incomplete or failed, and what the job's record says of it.
+    is done, incomplete or failed, and what the job's record says of it. In the end a report is written beside the job
+    file, also where a failure ends it.
     Raises JobError for a job file with mistakes, all of them at once, and where a pair fails and neither this call nor
     the job file says on_error = "skip".
     """
@@ -508,7 +510,29 @@ def batch(  # noqa: PLR0913  (the same names as the command's options)
             overwrite=overwrite,
             progress=progress or (lambda _entry, _done, _total: no_progress),
             ended=ended or (lambda _entry, _line: None),
+            afterwards=lambda: _report_afterwards(read),
         )
+
+
+def report_batch(job: str | PathLike[str], *, looks: int | None = None, progress: Progress = no_progress) -> Path:
+    """Write a job's report as it stands now, as `batch` does in the end, and return the path of report.html.
+
+    looks: quick looks of so many pairs at most, 200 if None. Raises JobError for the job file's mistakes, OutputError
+    where the report cannot be written.
+    """
+    from mmsr_geo.jobs.reporting import write_report  # noqa: PLC0415  (matplotlib, only when asked for)
+
+    read = Job.read(Path(job))
+    return write_report(read, status_of(read), looks=looks, progress=progress)
+
+
+def _report_afterwards(job: Job) -> None:
+    """Write the report of a job that has ended; what prevents it is told, and the job's end stays what it was."""
+    try:
+        report_batch(job.path)
+    except Exception as error:  # noqa: BLE001  (days of work do not fail by a picture of them)
+        told = str(error) if isinstance(error, MmsrError) else f"no report: {type(error).__name__}: {error}"
+        warnings.warn(told, MmsrWarning, stacklevel=2)
 
 
 def plan_batch(job: str | PathLike[str]) -> list[tuple[Entry, Plan]]:

@@ -221,16 +221,17 @@ _workers = _options(
     click.option("--workers", type=click.IntRange(1), help="Share the tiles among so many processes of this machine."),
     click.option("--memory-limit", metavar="SIZE", help="Of each process, as in 4GB; tiles are made to fit."),
 )
+_progress = click.option(
+    "--progress",
+    "progress_kind",
+    type=click.Choice(["rich", "json", "none"]),
+    default="rich",
+    show_default=True,
+    help="A live display, JSON lines on stdout, or nothing.",
+)
 _output = _options(
     click.option("--overwrite", is_flag=True, help="Replace an output that exists."),
-    click.option(
-        "--progress",
-        "progress_kind",
-        type=click.Choice(["rich", "json", "none"]),
-        default="rich",
-        show_default=True,
-        help="A live display, JSON lines on stdout, or nothing.",
-    ),
+    _progress,
 )
 
 
@@ -472,6 +473,7 @@ def batch(  # noqa: PLR0913  (one an option)
         return
     with _shown("none" if dry_run else progress_kind, "batch", job=job) as show:
         from mmsr_geo import api, info  # noqa: PLC0415  (torch and GDAL, only when asked for)
+        from mmsr_geo.jobs.joblog import log_path, report_page  # noqa: PLC0415  (torch and GDAL, only when asked for)
 
         if dry_run:
             info.show_plans(api.plan_batch(job))
@@ -490,9 +492,11 @@ def batch(  # noqa: PLR0913  (one an option)
             show.pair_ended(entry.name, line.state, seconds=line.seconds, message=line.message, **line.facts)
 
         told = api.batch(job, restart=restart, overwrite=overwrite, progress=pair, ended=ended, **how)
-        show.event("done", **told.as_dict())
+        show.event("done", **told.as_dict(), report=str(report_page(Path(job))), log=str(log_path(Path(job))))
     if progress_kind == "rich":
         info.show_status(told)
+        for what in (report_page(Path(job)), log_path(Path(job))):
+            click.echo(str(what))
     if told.count("failed") or told.count("incomplete"):
         sys.exit(1)
 
@@ -510,6 +514,21 @@ def status(*, job: str, everything: bool, as_json: bool) -> None:
         click.echo(json.dumps(told.as_dict()))
     else:
         info.show_status(told, everything=everything)
+
+
+@cli.command()
+@click.argument("job", metavar="JOB.toml")
+@click.option("--looks", type=click.IntRange(0), help="Quick looks of so many pairs at most; 200 if left out.")
+@_progress
+def report(*, job: str, looks: int | None, progress_kind: str) -> None:
+    """Write the report of JOB.toml as it stands now, as batch does in the end."""
+    with _shown(progress_kind, "report", job=job) as show:
+        from mmsr_geo import api  # noqa: PLC0415  (torch and GDAL, only when asked for)
+
+        path = api.report_batch(job, looks=looks, progress=show)
+        show.event("done", report=str(path))
+    if progress_kind == "rich":
+        click.echo(str(path))
 
 
 @cli.command()

@@ -1594,6 +1594,17 @@ case(
     upsampling(output="dem.tif"),
 )
 case(
+    "a report that has no place",
+    OutputError,
+    "the report cannot be written to failing.report (Permission denied): make room there, or mend the folder's rights, "
+    "and call mmsr-geo report",
+    "The folder of a job's report is full or closed, or a file is in its place. At a job's end it is a warning.",
+    "Mend the folder, and have the report written.",
+    Doors(partial(mmsr_geo.report_batch, "failing.toml"), "report failing.toml"),
+    fault=raising("mmsr_geo.jobs.reporting._replace", DENIED),
+    job="failing",
+)
+case(
     "a net that exists",
     OutputError,
     "scene.mmsr exists: choose another name, or pass overwrite=True",

@@ -273,7 +273,7 @@ def test_a_status_of_many_pairs_shows_first_what_is_not_done(
     assert "and 185 more: 65 waiting, 120 done; --all shows them." in lines
     assert "  and 3 more that failed; --all tells why." in lines
     # 48 tiles of each of two at 0.5 a second, 78 pairs of a minute.
-    assert lines[-1] == "120 done, 8 failed, 80 left, about 1.4 h if one after another."
+    assert lines[-1] == "120 done, 8 failed, 80 left, about 81 min if one after another."
     assert status.as_dict()["seconds_left"] == 2 * 96 + 78 * 60
     show_status(status, everything=True)
     assert capsys.readouterr().out.count(" LC08_014032") == 200 + 8

@@ -155,7 +155,7 @@ def run_job(  # noqa: PLR0913  (how a job is to be run)
     overwrite: bool = False,
     progress: Callable[[Entry, int, int], Progress] = lambda _entry, _done, _total: no_progress,
     ended: Callable[[Entry, Line], None] = lambda _entry, _line: None,
-    afterwards: Callable[[JobStatus], None] = lambda _status: None,
+    afterwards: Callable[[], None] = lambda: None,
 ) -> JobStatus:
     """Do what is not done yet, and return where the job stands then.
 
@@ -183,10 +183,10 @@ def run_job(  # noqa: PLR0913  (how a job is to be run)
                 run(iter(begins), pool, running.finish, running.failed)
                 running.tidy()
             except MmsrError:
-                afterwards(status_of(job))
+                afterwards()
                 raise
+            afterwards()
             status = status_of(job)
-            afterwards(status)
             logger.info("%s", status.sentence)
         return status
 

@@ -62,6 +62,11 @@ def log_path(job: Path) -> Path:
     return job.with_name(f"{job.stem}.log")
 
 
+def report_page(job: Path) -> Path:
+    """Return where a job file's report is, in a folder of its own: job.toml's is job.report/report.html."""
+    return job.with_name(f"{job.stem}.report") / "report.html"
+
+
 def printable(text: str) -> str:
     """Return a text in which nothing steers a terminal or breaks a line."""
     return "".join(each if each.isprintable() else " " for each in text)
