@@ -187,10 +187,11 @@ def _words(error: Exception) -> str:
 
 def _look_of(entry: Entry, pictures: Path) -> Path:
     """Return a pair's quick look, which is drawn where there is none of what the files are now."""
-    if not entry.output.exists():
-        raise FileNotFoundError(f"{entry.output} is not on this machine")
-    states = [[str(path), path.stat().st_size, path.stat().st_mtime_ns] for path in (entry.output,)]
-    told = json.dumps([__version__, entry.name, entry.source, states])
+    output = Path(entry.output)
+    if not output.exists():
+        raise FileNotFoundError(f"{entry.output} is no file of this machine")
+    state = output.stat()
+    told = json.dumps([__version__, entry.name, entry.source, str(output), state.st_size, state.st_mtime_ns])
     slug = re.sub(r"[^\w.-]+", "_", entry.name)[:60].lstrip(".-") or "pair"
     path = pictures / f"{slug}-{hashlib.sha256(told.encode()).hexdigest()[:16]}.png"
     if not path.exists():
