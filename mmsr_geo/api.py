@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 from inspect import signature
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import xarray as xr
 
 from mmsr_geo._version import __version__
 from mmsr_geo.choosing import EVALUATED, Fit, evaluated_method, method_for
-from mmsr_geo.errors import OptionError
+from mmsr_geo.errors import MmsrError, MmsrWarning, OptionError
 from mmsr_geo.evaluation import Evaluation, truth_trial, wald_trial
 from mmsr_geo.evaluation import evaluate as run_evaluation
 from mmsr_geo.geometry import Tiling
@@ -34,9 +35,10 @@ from mmsr_geo.jobs.batch import JobStatus, run_job, status_of
 from mmsr_geo.jobs.cluster import Cluster
 from mmsr_geo.jobs.course import TaskKey
 from mmsr_geo.jobs.finishing import Outcome
-from mmsr_geo.jobs.jobfile import Entry, Job
+from mmsr_geo.jobs.jobfile import Entry, Job, OnError
 from mmsr_geo.jobs.local import make
 from mmsr_geo.jobs.pool import InProcess, InThreads, Pool
+from mmsr_geo.jobs.record import Line
 from mmsr_geo.jobs.work import Output, Work
 from mmsr_geo.memory import bytes_of, bytes_per_target_px, cores, tiling_for
 from mmsr_geo.methods import IfUnhelpful, ModelSource, OtherMethod, SavedNet, SceneFit
@@ -468,20 +470,27 @@ def batch(  # noqa: PLR0913  (the same names as the command's options)
     scheduler: str | None = None,
     workers: int | None = None,
     memory_limit: int | str | None = None,
+    on_error: OnError | None = None,
     restart: bool = False,
     overwrite: bool = False,
     progress: Callable[[Entry, int, int], Progress] | None = None,
+    ended: Callable[[Entry, Line], None] | None = None,
 ) -> JobStatus:
     """Do a job file's pairs and return where the job stands; what is done, tile by tile, is not done again.
 
-    scheduler, workers, memory_limit: go before what the job file's [cluster] says. restart: do all of it again.
+    scheduler, workers, memory_limit, on_error: go before what the job file says. restart: do all of it again.
     overwrite: replace outputs that exist though this job has not made them. progress: called as progress(entry, done,
-    total) for each pair, returns what `upsample_to_file` takes.
-    Raises JobError for a job file with mistakes, all of them at once, and where a pair fails and the job does not say
-    on_error = "skip".
+    total) for each pair, returns what `upsample_to_file` takes. ended: called as ended(entry, line) with each pair that
+    is done, incomplete or failed, and what the job's record says of it. In the end a report is written beside the job
+    file, also where a failure ends it.
+    Raises JobError for a job file with mistakes, all of them at once, and where a pair fails and neither this call nor
+    the job file says on_error = "skip".
     """
-    report = progress or (lambda _entry, _done, _total: no_progress)
+    if on_error is not None and on_error not in get_args(OnError):
+        raise OptionError(f"there is no on_error {on_error!r}: choose of {', '.join(get_args(OnError))}")
     read = Job.read(Path(job))
+    if on_error is not None:
+        read = replace(read, on_error=on_error)
     table = read.cluster
     cluster = Cluster(
         "local" if scheduler is not None or workers is not None else table.kind,
@@ -495,7 +504,38 @@ def batch(  # noqa: PLR0913  (the same names as the command's options)
         return _asked_by(entry, overwrite=overwrite).work(cluster)
 
     with _on(cluster, read.entries[0]) as pool:
-        return run_job(read, open_pair, pool, restart=restart, overwrite=overwrite, progress=report)
+        return run_job(
+            read,
+            open_pair,
+            pool,
+            where=cluster.place,
+            restart=restart,
+            overwrite=overwrite,
+            progress=progress or (lambda _entry, _done, _total: no_progress),
+            ended=ended or (lambda _entry, _line: None),
+            afterwards=lambda: _report_afterwards(read),
+        )
+
+
+def report_batch(job: str | PathLike[str], *, looks: int | None = None, progress: Progress = no_progress) -> Path:
+    """Write a job's report as it stands now, as `batch` does in the end, and return the path of report.html.
+
+    looks: quick looks of so many pairs at most, 200 if None. Raises JobError for the job file's mistakes, OutputError
+    where the report cannot be written.
+    """
+    from mmsr_geo.jobs.reporting import write_report  # noqa: PLC0415  (matplotlib, only when asked for)
+
+    read = Job.read(Path(job))
+    return write_report(read, status_of(read), looks=looks, progress=progress)
+
+
+def _report_afterwards(job: Job) -> None:
+    """Write the report of a job that has ended; what prevents it is told, and the job's end stays what it was."""
+    try:
+        report_batch(job.path)
+    except Exception as error:  # noqa: BLE001  (days of work do not fail by a picture of them)
+        told = str(error) if isinstance(error, MmsrError) else f"no report: {type(error).__name__}: {error}"
+        warnings.warn(told, MmsrWarning, stacklevel=2)
 
 
 def plan_batch(job: str | PathLike[str]) -> list[tuple[Entry, Plan]]:

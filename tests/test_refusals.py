@@ -101,8 +101,8 @@ class Case:
     """What fails around the package."""
     stays: bool = True
     """Whether --overwrite changes nothing."""
-    record: str = ""
-    """The one file that is written all the same: it says what failed."""
+    job: str = ""
+    """Of a job that begins: its record, log and report are written all the same, and say what failed."""
 
 
 CASES: list[Case] = []
@@ -1501,21 +1501,30 @@ case(
     "a job whose pair fails",
     JobError,
     "waves: …/waves.tif holds complex numbers: give its amplitude or another real "
-    'quantity; mend it and call batch again, or write on_error = "skip" in failing.toml',
+    "quantity; mend it and call again, or go on without it (--on-error skip, on_error=)",
     "A pair is refused, and the job does not say that the others go on.",
     "Mend what the pair's own message says. What was done stays done.",
     batching("failing.toml"),
-    record="failing.record.jsonl",
+    job="failing",
 )
 case(
     "a job whose outputs have no folder",
     JobError,
     "dem: cannot make the folder …/qa.tif (File exists): write another folder in the job file's output or qa, or make "
-    'room for it; mend it and call batch again, or write on_error = "skip" in blocked.toml',
+    "room for it; mend it and call again, or go on without it (--on-error skip, on_error=)",
     "A folder of a pair's outputs cannot be made: a file is in its place, or the one above is closed to writing.",
     "Write another folder in the job file, or move the file away.",
     batching("blocked.toml"),
-    record="blocked.record.jsonl",
+    job="blocked",
+)
+
+case(
+    "a job's errors to be ignored",
+    OptionError,
+    "there is no on_error 'ignore': choose of stop, skip",
+    "`on_error=` is a word that says nothing.",
+    "`skip` to go on without what failed, `stop` to end there.",
+    arrays(lambda: mmsr_geo.batch("failing.toml", on_error="ignore"), "the command names its choices"),  # type: ignore[arg-type]
 )
 
 # PixelError.
@@ -1593,6 +1602,17 @@ case(
     "An output, by whatever name, is a source, guide, mask, net or raster to be like, or another output.",
     "Give it another name.",
     upsampling(output="dem.tif"),
+)
+case(
+    "a report that has no place",
+    OutputError,
+    "the report cannot be written to failing.report (Permission denied): make room there, or mend the folder's rights, "
+    "and call mmsr-geo report",
+    "The folder of a job's report is full or closed, or a file is in its place. At a job's end it is a warning.",
+    "Mend the folder, and have the report written.",
+    Doors(partial(mmsr_geo.report_batch, "failing.toml"), "report failing.toml"),
+    fault=raising("mmsr_geo.jobs.reporting._replace", DENIED),
+    job="failing",
 )
 case(
     "a net that exists",
@@ -2008,13 +2028,14 @@ def _here(inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     os.mkfifo("pipe.tif")
 
 
-def found(but: str = "") -> dict[str, bytes | str]:
-    """Everything below the current folder, hidden or not: a file's bytes, or what else it is."""
+def found(job: str = "") -> dict[str, bytes | str]:
+    """Everything below the current folder, hidden or not, but what a job says of itself: bytes, or what else it is."""
+    said = {f"{job}.record.jsonl", f"{job}.log", f"{job}.report"} if job else set()
     return {
         str(path): path.read_bytes() if path.is_file() else "no file"
         for root, folders, files in os.walk(".")
         for path in (Path(root, name) for name in [*folders, *files])
-        if path.name != but
+        if not said.intersection(path.parts)
     }
 
 
@@ -2093,7 +2114,7 @@ def test_python_refuses_in_one_sentence_and_leaves_nothing(case: Case) -> None:
     assert type(error) is case.kind
     assert is_said(case, str(error)), str(error)
     assert "\n" not in str(error)
-    assert found(case.record) == before
+    assert found(case.job) == before
 
 
 @of([case for case in REFUSALS if case.doors.words is not None])
@@ -2107,7 +2128,7 @@ def test_the_command_refuses_in_the_same_sentence_and_leaves_nothing(case: Case)
     sentence = told.err.removeprefix("Error: ").removesuffix("\n").removesuffix(" (see mmsr-geo upsample --help)")
     assert is_said(case, sentence), sentence
     assert "\n" not in sentence
-    assert found(case.record) == before
+    assert found(case.job) == before
 
 
 @pytest.mark.parametrize(

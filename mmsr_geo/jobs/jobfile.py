@@ -28,6 +28,8 @@ SAME_PLACE = 0.8
 _GDALS_OWN = re.compile(r"[A-Za-z]\w+:.+:.+")
 """A subdataset, DRIVER:...:...; a drive of Windows is one letter."""
 _NO_GROUP = re.compile(r"^$|^\.|^__|/|\.zarr$|^zarr\.json$")
+OnError: TypeAlias = Literal["stop", "skip"]
+"""What a failure ends: the job, or the tile or pair that failed alone."""
 _Count: TypeAlias = Annotated[int, Field(ge=1)]
 _Share: TypeAlias = Annotated[float, Field(ge=0, le=1)]
 
@@ -165,7 +167,7 @@ class JobFile(_Strict):
 
     output: str
     qa: str | None = None
-    on_error: Literal["stop", "skip"] = "stop"
+    on_error: OnError = "stop"
     work: str | None = None
     pairs: tuple[PairEntry, ...]
     options: Options = Options()
@@ -246,7 +248,7 @@ class Job:
     """A job file that holds together."""
 
     path: Path
-    on_error: Literal["stop", "skip"]
+    on_error: OnError
     entries: tuple[Entry, ...]
     work: str
     """Where tiles wait until their pair is done: a folder or a URL."""
