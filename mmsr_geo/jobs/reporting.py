@@ -187,7 +187,7 @@ def _words(error: Exception) -> str:
 
 def _look_of(entry: Entry, pictures: Path) -> Path:
     """Return a pair's quick look, which is drawn where there is none of what the files are now."""
-    output = Path(entry.output)
+    output = Path(str(entry.output))
     if not output.exists():
         raise FileNotFoundError(f"{entry.output} is no file of this machine")
     state = output.stat()
