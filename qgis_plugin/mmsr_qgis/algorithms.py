@@ -72,7 +72,7 @@ class CommandAlgorithm(QgsProcessingAlgorithm):
 
     def helpUrl(self) -> str:  # noqa: N802  (QGIS's name)
         """Return the page behind the Help button."""
-        return QUrl.fromLocalFile(str(help_file(self.COMMAND))).toString()
+        return str(QUrl.fromLocalFile(str(help_file(self.COMMAND))).toString())
 
     def tags(self) -> list[str]:
         """Return words that the toolbox finds it by."""
@@ -147,8 +147,8 @@ class CommandAlgorithm(QgsProcessingAlgorithm):
     def finish(
         self,
         done: runner.Event,
-        results: dict[str, Any],
-        context: QgsProcessingContext,
+        results: dict[str, Any],  # noqa: ARG002  (what an algorithm of its own adds to)
+        context: QgsProcessingContext,  # noqa: ARG002  (what loads the results)
         feedback: QgsProcessingFeedback,
     ) -> None:
         """Say what came of it."""

@@ -1,4 +1,4 @@
-"""Which Python runs the command, and whether it can; knows no QGIS."""
+"""Which Python runs the command, and whether it can."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .runner import child_environment
+from .texts import tr
 
 VARIABLE = "MMSR_GEO_PYTHON"
 OLDEST = (3, 11)
@@ -65,19 +66,19 @@ def chosen(setting: str, environ: Mapping[str, str], environment: Path) -> Inter
         if named:
             path = Path(named).expanduser()
             if not path.is_file():
-                where = "the Processing option MMSR" if origin == "setting" else VARIABLE
-                raise NoLibrary(f"{where} names {path}, and there is no such file")
+                where = tr("The Python in the options of Processing") if origin == "setting" else VARIABLE
+                raise NoLibrary(tr("{} names {}, and there is no such file").format(where, path))
             return Interpreter(path, origin)
     path = environment_python(environment)
     if not path.is_file():
-        raise NoLibrary("mmsr_geo, the library that does the work, is not set up yet")
+        raise NoLibrary(tr("mmsr_geo, the library that does the work, is not set up yet"))
     return Interpreter(path, "environment")
 
 
 def asked(path: Path) -> Found:
     """Ask a Python what it is, which takes a tenth of a second; raises NoLibrary where it is none."""
     if is_qgis(path):
-        raise NoLibrary(f"{path} is QGIS itself, not a Python: name a python.exe")
+        raise NoLibrary(tr("{} is QGIS itself, not a Python: name a python.exe").format(path))
     try:
         answer = subprocess.run(  # nosec B603  (no shell; the path is the user's own choice)
             [str(path), "-c", _PROBE],
@@ -90,20 +91,22 @@ def asked(path: Path) -> Found:
         told = json.loads(answer.stdout)
         return Found(tuple(told["python"]), told["version"])
     except OSError as error:
-        raise NoLibrary(f"{path} cannot be started ({error.strerror or error})") from error
+        raise NoLibrary(tr("{} cannot be started ({})").format(path, error.strerror or error)) from error
     except subprocess.TimeoutExpired as error:
-        raise NoLibrary(f"{path} did not answer within {TIMEOUT_S} s") from error
+        raise NoLibrary(tr("{} did not answer within {} s").format(path, TIMEOUT_S)) from error
     except (ValueError, KeyError, TypeError) as error:
-        raise NoLibrary(f"{path} does not answer as a Python does") from error
+        raise NoLibrary(tr("{} does not answer as a Python does").format(path)) from error
 
 
 def checked(path: Path) -> Found:
     """Ask a Python whether it has the library; raises NoLibrary, saying what is missing."""
     found = asked(path)
     if found.python < OLDEST:
-        raise NoLibrary(f"{path} is Python {_dotted(found.python)}, and mmsr_geo needs {_dotted(OLDEST)} or later")
+        raise NoLibrary(
+            tr("{} is Python {}, and mmsr_geo needs {} or later").format(path, _dotted(found.python), _dotted(OLDEST))
+        )
     if found.version is None:
-        raise NoLibrary(f"{path} (Python {_dotted(found.python)}) has no mmsr_geo")
+        raise NoLibrary(tr("{} (Python {}) has no mmsr_geo").format(path, _dotted(found.python)))
     return found
 
 
@@ -119,7 +122,7 @@ def tested(path: Path) -> Found:
     )
     if answer.returncode:
         said = answer.stderr.decode("utf-8", "replace").strip().splitlines() or [f"status {answer.returncode}"]
-        raise NoLibrary(f"mmsr_geo {found.version} of {path} cannot be loaded: {said[-1]}")
+        raise NoLibrary(tr("mmsr_geo {} of {} cannot be loaded: {}").format(found.version, path, said[-1]))
     return found
 
 
@@ -160,11 +163,12 @@ def base_python() -> Path:
             continue
         if found.python >= OLDEST:
             return path
-        seen[path] = f"{path} is Python {_dotted(found.python)}"
-    looked = "; ".join(seen.values()) or "none was found"
+        seen[path] = tr("{} is Python {}").format(path, _dotted(found.python))
+    looked = "; ".join(seen.values()) or tr("none was found")
     raise NoLibrary(
-        f"mmsr_geo needs Python {_dotted(OLDEST)} or later ({looked}): install one and name it, or name a Python that "
-        "has mmsr_geo"
+        tr("mmsr_geo needs Python {} or later ({}): install one, or name a Python that has mmsr_geo").format(
+            _dotted(OLDEST), looked
+        )
     )
 
 

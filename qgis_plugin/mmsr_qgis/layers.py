@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from qgis.core import (
     QgsCoordinateReferenceSystem,
     QgsCoordinateTransformContext,
     QgsProcessingException,
+    QgsProcessingFeedback,
     QgsProviderRegistry,
     QgsRasterDataProvider,
     QgsRasterFileWriter,
@@ -29,7 +29,7 @@ class OnDisk:
 
     path: str
 
-    def written(self, _folder: Path, _feedback: object) -> str:
+    def written(self, _folder: Path, _feedback: QgsProcessingFeedback) -> str:
         """Return its path."""
         return self.path
 
@@ -42,7 +42,7 @@ class Placed:
     crs: QgsCoordinateReferenceSystem
     name: str
 
-    def written(self, folder: Path, _feedback: object) -> str:
+    def written(self, folder: Path, _feedback: QgsProcessingFeedback) -> str:
         """Write a VRT that says so, and return its path."""
         path = _free(folder, self.name, ".vrt")
         if gdal.Translate(str(path), self.path, format="VRT", outputSRS=self.crs.toWkt()) is None:
@@ -60,7 +60,7 @@ class InMemory:
     crs: QgsCoordinateReferenceSystem
     name: str
 
-    def written(self, folder: Path, feedback: object) -> str:
+    def written(self, folder: Path, feedback: QgsProcessingFeedback) -> str:
         """Write its values to a GeoTIFF, as they are, and return its path."""
         path = _free(folder, self.name, ".tif")
         feedback.pushInfo(tr("{} is no file of its own: its values are written to one first").format(self.name))
@@ -89,7 +89,8 @@ def readable(layer: QgsRasterLayer) -> OnDisk | Placed | InMemory:
         parts = QgsProviderRegistry.instance().decodeUri("gdal", layer.source())
         path = str(parts.get("path", ""))
         if not path.startswith("/vsimem/") and not parts.get("openOptions") and not parts.get("authcfg"):
-            named = os.path.abspath(path) if os.path.exists(path) else path
+            file = Path(path)
+            named = str(file.absolute()) if file.exists() else path
             source = layer.source() if parts.get("layerName") else named
             if layer.crs().isValid() and layer.crs() != provider.crs():
                 return Placed(source, layer.crs(), layer.name())

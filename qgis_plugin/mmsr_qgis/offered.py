@@ -45,7 +45,9 @@ _INPUTS: Mapping[str, Offer] = {
     "bounds": Extent("Only this part"),
     "source_resolution": Text("What the source resolves, if delivered finer: metres or a sensor"),
     "grid": Choice("Whose pixels the target lies on"),
-    "guide_band": GuideBands("Bands of the guide (all, if none)", more="Bands of more guides, as in b.tif:4,3; c.tif:1"),
+    "guide_band": GuideBands(
+        "Bands of the guide (all, if none)", more="Bands of more guides, as in b.tif:4,3; c.tif:1"
+    ),
     "derive": Text("Bands to derive of the guide's, as in ndvi:nir=4,red=3; slope:dem=1"),
     "source_mask": Mask("Mask of the source", bits="Bits that count in the mask of the source"),
     "guide_mask": Mask("Mask of clouds in the guide", bits="Bits that count in the mask of clouds"),
@@ -73,7 +75,8 @@ OFFERED: Mapping[str, Mapping[str, Offer]] = {
         "keep_statistics": Flag("Use the saved net's statistics, not this pair's"),
         "tile_size": Number("A tile's side in target pixels (chosen from the free memory, if not set)", least=1),
         "like": LayerOrText(
-            "Bring the target onto the grid of this raster", text="... or onto pixels of this size, in the source's units"
+            "Bring the target onto the grid of this raster",
+            text="... or onto pixels of this size, in the source's units",
         ),
         "dtype": Choice("Data type of the target", among=DTYPES),
         "scale_factor": Number("Stored values times this ..."),
@@ -88,7 +91,9 @@ OFFERED: Mapping[str, Mapping[str, Offer]] = {
         **_PAIR,
         "band": Band("Band of the source", basic=True),
         "truth": Layer("Truth to compare with (one level down with the source itself, if none)", basic=True),
-        "methods": Choices("Methods (all quick ones and mmsr, if none)", basic=True, among=(*_WITH_CONSISTENCY, *EVALUATED)),
+        "methods": Choices(
+            "Methods (all quick ones and mmsr, if none)", basic=True, among=(*_WITH_CONSISTENCY, *EVALUATED)
+        ),
         **_INPUTS,
         "hillshade": Flag("Show targets lit (where it is an elevation, if not set)"),
         "if_unhelpful": Choice("What mmsr does where the guide turns out not to help"),

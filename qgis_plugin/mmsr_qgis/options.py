@@ -16,13 +16,13 @@ from typing import Any
 
 from qgis.core import (
     QgsCoordinateReferenceSystem,
+    QgsMapLayer,
     QgsProcessing,
     QgsProcessingAlgorithm,
     QgsProcessingContext,
     QgsProcessingException,
     QgsProcessingParameterBand,
     QgsProcessingParameterBoolean,
-    QgsProcessingParameterDefinition,
     QgsProcessingParameterEnum,
     QgsProcessingParameterExtent,
     QgsProcessingParameterFile,
@@ -36,12 +36,11 @@ from qgis.core import (
     QgsProcessingParameterString,
     QgsRasterLayer,
 )
+from qgis.core import QgsProcessingParameterDefinition as Parameter
 from qgis.PyQt.QtCore import QVariant
 
 from .layers import InMemory, OnDisk, Placed, readable
 from .texts import tr
-
-Parameter = QgsProcessingParameterDefinition
 
 
 @dataclass(frozen=True)
@@ -165,7 +164,7 @@ class Given:
         found = self._of("RasterLayer", key)
         if found is None or not found.isValid():
             said = self.parameters.get(key)
-            name = said.name() if hasattr(said, "name") else said
+            name = said.name() if isinstance(said, QgsMapLayer) else said
             label = self.algorithm.parameterDefinition(key).description()
             raise QgsProcessingException(
                 tr("{}: {} cannot be opened as a raster; choose a raster layer or file").format(label, name)
@@ -249,7 +248,11 @@ class Number(Offer):
         if not given.has(option.key):
             return []
         value = given.integer(option.key) if option.type == "integer" else given.number(option.key)
-        return [] if value == option.default else [option.flag, f"{value:.17g}" if isinstance(value, float) else str(value)]
+        return (
+            []
+            if value == option.default
+            else [option.flag, f"{value:.17g}" if isinstance(value, float) else str(value)]
+        )
 
 
 @dataclass(frozen=True)
@@ -309,12 +312,12 @@ class Flag(Offer):
     def words(self, option: Option, given: Given) -> list[str | LayerWord]:
         """Return the flag, its negation, or nothing."""
         if option.default is None:
-            value = given.choice(option.key) if given.has(option.key) else ""
-            return {"yes": [option.flag], "no": [option.off_flags[0]]}.get(value, [])
-        value = given.flag(option.key)
-        if value == option.default:
+            said = {"yes": True, "no": False}.get(given.choice(option.key) if given.has(option.key) else "")
+        else:
+            said = given.flag(option.key)
+        if said == option.default:
             return []
-        return [option.flag if value else option.off_flags[0]]
+        return [option.flag if said else option.off_flags[0]]
 
 
 @dataclass(frozen=True)
@@ -517,5 +520,5 @@ MORE_GUIDES_BAND = "MORE_GUIDES_BAND"
 
 def advanced(parameter: Parameter) -> Parameter:
     """Put a parameter under Advanced."""
-    parameter.setFlags(parameter.flags() | QgsProcessingParameterDefinition.Flag.FlagAdvanced)
+    parameter.setFlags(parameter.flags() | Parameter.Flag.FlagAdvanced)
     return parameter

@@ -19,16 +19,15 @@ TRANSLATIONS = Path(__file__).parent / "i18n"
 class MmsrPlugin:
     """What QGIS loads."""
 
-    def __init__(self, iface: QgisInterface | None) -> None:
-        """Load the translation, if there is one. iface is None in qgis_process."""
+    def __init__(self, iface: QgisInterface) -> None:
+        """Load the translation, if there is one. iface is None in qgis_process, which asks for the provider only."""
         self._iface = iface
-        self._provider: MmsrProvider | None = None
+        self._provider = MmsrProvider()
         self._action: QAction | None = None
         self._translator = _translator()
 
     def initProcessing(self) -> None:  # noqa: N802  (QGIS's name)
         """Add the provider; all that qgis_process asks for."""
-        self._provider = MmsrProvider()
         QgsApplication.processingRegistry().addProvider(self._provider)
 
     def initGui(self) -> None:  # noqa: N802  (QGIS's name)

@@ -24,7 +24,7 @@ class Overall:
     """Turns stages with their progress into one share, which never falls."""
 
     def __init__(self, parts: int = 1) -> None:
-        """Begin. parts: how many times the stages come, each time under another label (the methods of an evaluation)."""
+        """Begin. parts: how many times the stages come, each time under another label: an evaluation's methods."""
         self._parts = max(1, parts)
         self._labels: list[str] = []
         self._share = 0.0

@@ -1,10 +1,11 @@
-"""Runs the command in a process of its own and passes on what it says; knows no QGIS.
+"""Runs the command in a process of its own and passes on what it says.
 
 torch and rasterio, loaded into QGIS's own process, crash it: they bring GDAL, PROJ and OpenMP libraries of their own.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import queue
@@ -16,6 +17,8 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
+
+from .texts import tr
 
 Event = Mapping[str, Any]
 
@@ -79,10 +82,10 @@ def run(
     try:
         process = popen(words)
     except OSError as error:
-        raise CommandError(f"{words[0]} cannot be started ({error.strerror or error})") from error
+        raise CommandError(tr("{} cannot be started ({})").format(words[0], error.strerror or error)) from error
     heard: list[Event] = []
     try:
-        for event in _events(process, cancelled):
+        for event in events(process, cancelled):
             heard.append(event)
             tell(event)
     finally:
@@ -99,10 +102,8 @@ def end(process: subprocess.Popen[bytes]) -> None:
     """End a process and all that it started: asked first, then killed."""
     if process.poll() is None:
         process.terminate()
-        try:
+        with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(GRACE_S)
-        except subprocess.TimeoutExpired:
-            pass
     _kill_group(process)
     process.wait()
 
@@ -114,13 +115,11 @@ def _kill_group(process: subprocess.Popen[bytes]) -> None:
             subprocess.run(tree, check=False, capture_output=True)  # nosec B603  (a program of Windows, a number)
             process.kill()
         return
-    try:
+    with contextlib.suppress(ProcessLookupError, PermissionError):  # nobody is left; macOS says the latter of zombies
         os.killpg(process.pid, signal.SIGKILL)
-    except (ProcessLookupError, PermissionError):  # nobody is left; macOS says the latter of zombies
-        pass
 
 
-def _events(process: subprocess.Popen[bytes], cancelled: Callable[[], bool]) -> Iterator[Event]:
+def events(process: subprocess.Popen[bytes], cancelled: Callable[[], bool]) -> Iterator[Event]:
     """Give what a process says, until it has ended; raises CommandStopped."""
     said: queue.Queue[Event] = queue.Queue()
     readers = [
@@ -167,9 +166,13 @@ def _reason(heard: Sequence[Event], status: int) -> str:
     if errors:
         return " ".join(errors[-1].split())
     if status < 0 and not any(line.startswith("Error: ") for line in lines):
-        return f"mmsr-geo was killed by signal {-status}, perhaps for want of memory: give a smaller tile size"
-    last = lines[-1] if lines else "and said nothing"
-    return last.removeprefix("Error: ") if last.startswith("Error: ") else f"mmsr-geo ended with {status}: {last}"
+        return tr("mmsr-geo was killed by signal {}, perhaps for want of memory: give a smaller tile size").format(
+            -status
+        )
+    last = lines[-1] if lines else tr("it said nothing")
+    if last.startswith("Error: "):
+        return last[len("Error: ") :]
+    return tr("mmsr-geo ended with status {}: {}").format(status, last)
 
 
 def _unfinished(outputs: Sequence[Path]) -> Iterator[Path]:
@@ -178,4 +181,3 @@ def _unfinished(outputs: Sequence[Path]) -> Iterator[Path]:
         for folder, begin in ((output.parent, f".{output.name}."), (output, ".report.")):
             if folder.is_dir():
                 yield from (each for each in folder.iterdir() if each.name.startswith(begin))
-

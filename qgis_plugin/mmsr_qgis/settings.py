@@ -21,15 +21,17 @@ def register(group: str, icon: QIcon) -> None:
     ProcessingConfig.settingIcons[group] = icon
     ProcessingConfig.addSetting(
         Setting(
-            group, PYTHON, tr("Python that has mmsr_geo (the plugin's environment, if empty)"), "", valuetype=Setting.FILE
+            group,
+            PYTHON,
+            tr("Python that has mmsr_geo (the plugin's environment, if empty)"),
+            "",
+            valuetype=Setting.FILE,
         )
     )
     ProcessingConfig.addSetting(
         Setting(group, PACKAGE, tr("What to install: a name and version, or a wheel"), default_package())
     )
-    ProcessingConfig.addSetting(
-        Setting(group, INDEX, tr("Package index to install from (pip's own, if empty)"), "")
-    )
+    ProcessingConfig.addSetting(Setting(group, INDEX, tr("Package index to install from (pip's own, if empty)"), ""))
     ProcessingConfig.readSettings()
 
 
@@ -54,11 +56,22 @@ def store(name: str, text: str) -> None:
     ProcessingConfig.setSettingValue(name, text)
 
 
-def environment_folder() -> Path:
-    """Return where the plugin's virtual environment lies, whether it is there or not."""
-    return Path(QgsApplication.qgisSettingsDirPath()) / "mmsr_geo" / "environment"
+def environment_folders() -> tuple[Path, Path]:
+    """Return where virtual environments of the plugin may lie: two places, so that a new one never costs the old."""
+    settings = Path(QgsApplication.qgisSettingsDirPath()) / "mmsr_geo"
+    return settings / "environment", settings / "environment_2"
+
+
+def new_environment_folder() -> Path:
+    """Return where the next one goes: the place that is not in use."""
+    first, second = environment_folders()
+    try:
+        in_use = chosen_interpreter().path
+    except interpreter.NoLibrary:
+        return first
+    return second if in_use == interpreter.environment_python(first) else first
 
 
 def chosen_interpreter() -> interpreter.Interpreter:
     """Return the Python to use; raises NoLibrary where there is none."""
-    return interpreter.chosen(value(PYTHON), os.environ, environment_folder())
+    return interpreter.chosen(value(PYTHON), os.environ, environment_folders()[0])
