@@ -30,7 +30,7 @@ from .layers import extra_nodata
 from .offered import OFFERED
 from .options import Given, LayerWord, Offer, Option, advanced, command, described
 from .progress import Overall
-from .styling import style_flags, style_like
+from .styling import Place, style_flags, style_like
 from .texts import tr
 
 GUIDE_GAIN, GUIDE_VERDICT = "GUIDE_GAIN", "GUIDE_VERDICT"
@@ -219,9 +219,10 @@ class Upsample(CommandAlgorithm):
             )
         )
         super().finish(done, results, context, feedback)
-        styles = {"OUTPUT": style_like(self._renderer, self._source_id)}
+        place = Place(self._source_id)
+        styles = {"OUTPUT": style_like(self._renderer, place)}
         if "QA" in results:
-            styles["QA"] = style_flags(_values(results["QA"]), self._source_id)
+            styles["QA"] = style_flags(_values(results["QA"]), place)
         for name, style in styles.items():
             if context.willLoadLayerOnCompletion(results[name]):
                 details = context.layerToLoadOnCompletionDetails(results[name])

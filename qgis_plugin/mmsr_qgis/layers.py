@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
+import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from osgeo import gdal
 from qgis.core import (
     QgsCoordinateReferenceSystem,
-    QgsCoordinateTransformContext,
     QgsProcessingException,
     QgsProcessingFeedback,
     QgsProviderRegistry,
     QgsRasterDataProvider,
-    QgsRasterFileWriter,
     QgsRasterInterface,
     QgsRasterLayer,
-    QgsRasterPipe,
     QgsRectangle,
 )
 
 from .texts import tr
+
+_STRIP_ROWS = 256
 
 
 @dataclass(frozen=True)
@@ -52,54 +53,63 @@ class Placed:
 
 @dataclass(frozen=True)
 class InMemory:
-    """A layer whose values only QGIS can give: of a database or a service, in memory, or being edited."""
+    """A layer whose values only QGIS can give: of a database or a service, or in memory."""
 
     provider: QgsRasterDataProvider
     """A clone, which another thread may read."""
-    extent: QgsRectangle
     crs: QgsCoordinateReferenceSystem
     name: str
 
     def written(self, folder: Path, feedback: QgsProcessingFeedback) -> str:
         """Write its values to a GeoTIFF, as they are, and return its path."""
-        path = _free(folder, self.name, ".tif")
         feedback.pushInfo(tr("{} is no file of its own: its values are written to one first").format(self.name))
-        pipe = QgsRasterPipe()
-        writer = QgsRasterFileWriter(str(path))
-        writer.setOutputFormat("GTiff")
-        writer.setCreateOptions(["COMPRESS=DEFLATE", "TILED=YES", "BIGTIFF=IF_SAFER"])
-        if not pipe.set(self.provider.clone()):
-            raise QgsProcessingException(tr("{} cannot be read: export it as a GeoTIFF first").format(self.name))
-        width, height = self.provider.xSize(), self.provider.ySize()
-        status = writer.writeRaster(pipe, width, height, self.extent, self.crs, QgsCoordinateTransformContext())
-        if status != QgsRasterFileWriter.WriterError.NoError:
-            raise QgsProcessingException(
-                tr("{} cannot be written to {}: export it as a GeoTIFF first").format(self.name, folder)
-            )
+        path = _free(folder, self.name, ".tif")
+        _copy(self.provider, self.crs, path, feedback.isCanceled)
         return str(path)
 
 
-def readable(layer: QgsRasterLayer) -> OnDisk | Placed | InMemory:
+@dataclass(frozen=True)
+class Edited:
+    """A layer that is being edited: what was changed is only in its own provider, which only its own thread may ask."""
+
+    folder: tempfile.TemporaryDirectory[str]
+    """Goes with this."""
+    path: Path
+    name: str
+
+    @classmethod
+    def of(cls, layer: QgsRasterLayer) -> Edited:
+        """Write its values to a GeoTIFF, as they are shown."""
+        folder = tempfile.TemporaryDirectory(prefix="mmsr_geo_")
+        path = _free(Path(folder.name), layer.name(), ".tif")
+        _copy(layer.dataProvider(), layer.crs(), path, lambda: False)
+        return cls(folder, path, layer.name())
+
+    def written(self, _folder: Path, feedback: QgsProcessingFeedback) -> str:
+        """Return the path."""
+        feedback.pushInfo(tr("{} is being edited: it is taken as it is now").format(self.name))
+        return str(self.path)
+
+
+def readable(layer: QgsRasterLayer) -> OnDisk | Placed | InMemory | Edited:
     """Decide how another program gets a layer's values; called in the layer's own thread.
 
     Raises QgsProcessingException for a picture of a map service, which has no values.
     """
-    provider = layer.dataProvider()
-    if provider.name() == "gdal" and not provider.isEditable():
-        parts = QgsProviderRegistry.instance().decodeUri("gdal", layer.source())
-        path = str(parts.get("path", ""))
-        if not path.startswith("/vsimem/") and not parts.get("openOptions") and not parts.get("authcfg"):
-            file = Path(path)
-            named = str(file.absolute()) if file.exists() else path
-            source = layer.source() if parts.get("layerName") else named
-            if layer.crs().isValid() and layer.crs() != provider.crs():
-                return Placed(source, layer.crs(), layer.name())
-            return OnDisk(source)
+    provider, source = layer.dataProvider(), layer.source()
+    if provider.isEditable():
+        return Edited.of(layer)
+    parts = QgsProviderRegistry.instance().decodeUri("gdal", source) if provider.name() == "gdal" else None
+    if parts is not None and not source.startswith("/vsimem/") and not {"openOptions", "authcfg"} & set(parts):
+        path = str(Path(source).absolute()) if Path(source).exists() else source
+        if layer.crs().isValid() and layer.crs() != provider.crs():
+            return Placed(path, layer.crs(), layer.name())
+        return OnDisk(path)
     if not provider.capabilities() & QgsRasterInterface.Capability.Size or not provider.xSize():
         raise QgsProcessingException(
             tr("{} is the picture of a map service, without values: export it as a GeoTIFF first").format(layer.name())
         )
-    return InMemory(provider.clone(), layer.extent(), layer.crs(), layer.name())
+    return InMemory(provider.clone(), layer.crs(), layer.name())
 
 
 def extra_nodata(layer: QgsRasterLayer, band: int) -> float | None:
@@ -114,6 +124,43 @@ def extra_nodata(layer: QgsRasterLayer, band: int) -> float | None:
     value = (ranges[0].min() - provider.bandOffset(band)) / provider.bandScale(band)
     declared = provider.sourceNoDataValue(band) if provider.sourceHasNoDataValue(band) else None
     return None if value == declared else value
+
+
+def _copy(
+    provider: QgsRasterDataProvider, crs: QgsCoordinateReferenceSystem, path: Path, cancelled: Callable[[], bool]
+) -> None:
+    """Write all that a provider holds to a GeoTIFF, by strips, in the thread that may ask it."""
+    width, height, box = provider.xSize(), provider.ySize(), provider.extent()
+    step_x, step_y = box.width() / width, box.height() / height
+    bands = range(1, provider.bandCount() + 1)
+    options = ["COMPRESS=DEFLATE", "TILED=YES", "BIGTIFF=IF_SAFER"]
+    # QGIS numbers its data types as GDAL does.
+    made = gdal.GetDriverByName("GTiff").Create(
+        str(path), width, height, len(bands), int(provider.dataType(1)), options
+    )
+    if made is None:
+        raise QgsProcessingException(tr("{} cannot be written: is the disk full?").format(path))
+    made.SetGeoTransform((box.xMinimum(), step_x, 0, box.yMaximum(), 0, -step_y))
+    made.SetProjection(crs.toWkt())
+    for band in bands:
+        if provider.sourceHasNoDataValue(band):
+            made.GetRasterBand(band).SetNoDataValue(provider.sourceNoDataValue(band))
+        made.GetRasterBand(band).SetDescription(provider.generateBandName(band))
+    for row in range(0, height, _STRIP_ROWS):
+        rows = min(_STRIP_ROWS, height - row)
+        top = box.yMaximum() - row * step_y
+        strip = QgsRectangle(box.xMinimum(), top - rows * step_y, box.xMaximum(), top)
+        for band in bands:
+            if cancelled():
+                return
+            block = provider.block(band, strip, width, rows)
+            if not block.isValid():
+                raise QgsProcessingException(
+                    tr("{} cannot be read: export it as a GeoTIFF first").format(provider.name())
+                )
+            made.GetRasterBand(band).WriteRaster(
+                0, row, width, rows, bytes(block.data()), buf_type=int(block.dataType())
+            )
 
 
 def _free(folder: Path, name: str, suffix: str) -> Path:

@@ -16,6 +16,7 @@ from typing import Any
 
 from qgis.core import (
     QgsCoordinateReferenceSystem,
+    QgsCoordinateTransform,
     QgsMapLayer,
     QgsProcessing,
     QgsProcessingAlgorithm,
@@ -34,12 +35,15 @@ from qgis.core import (
     QgsProcessingParameterRasterDestination,
     QgsProcessingParameterRasterLayer,
     QgsProcessingParameterString,
+    QgsProcessingUtils,
     QgsRasterLayer,
+    QgsRectangle,
+    QgsVectorLayer,
 )
 from qgis.core import QgsProcessingParameterDefinition as Parameter
 from qgis.PyQt.QtCore import QVariant
 
-from .layers import InMemory, OnDisk, Placed, readable
+from .layers import Edited, InMemory, OnDisk, Placed, readable
 from .texts import tr
 
 
@@ -95,7 +99,7 @@ def command(name: str) -> Command:
 class LayerWord:
     """A word that names a layer, before other characters; which file that is, is known once the work has begun."""
 
-    layer: OnDisk | Placed | InMemory
+    layer: OnDisk | Placed | InMemory | Edited
     after: str = ""
 
 
@@ -107,7 +111,7 @@ class Given:
     ) -> None:
         """Remember where to look."""
         self.algorithm, self.parameters, self.context = algorithm, parameters, context
-        self._readable: dict[str, OnDisk | Placed | InMemory] = {}
+        self._readable: dict[str, OnDisk | Placed | InMemory | Edited] = {}
 
     def has(self, key: str) -> bool:
         """Whether a value is given, or stands as the default."""
@@ -182,9 +186,22 @@ class Given:
         return list(self._of("LayerList", key))
 
     def extent(self, key: str, crs: QgsCoordinateReferenceSystem) -> tuple[float, float, float, float]:
-        """Return west, south, east and north in `crs`."""
+        """Return west, south, east and north in `crs`; raises QgsProcessingException where there is no extent."""
         box = self.algorithm.parameterAsExtent(dict(self.parameters), key, self.context, crs)
-        return box.xMinimum(), box.yMinimum(), box.xMaximum(), box.yMaximum()
+        edited = QgsProcessingUtils.mapLayerFromString(str(self.parameters[key]), self.context)
+        if isinstance(edited, QgsVectorLayer) and edited.isEditable():  # QGIS gives the extent that was saved
+            box = QgsRectangle()
+            for feature in edited.getFeatures():
+                box.combineExtentWith(feature.geometry().boundingBox())
+            transform = QgsCoordinateTransform(edited.crs(), crs, self.context.transformContext())
+            box = transform.transformBoundingBox(box)
+        corners = box.xMinimum(), box.yMinimum(), box.xMaximum(), box.yMaximum()
+        if box.isEmpty() or not all(map(math.isfinite, corners)):
+            label = self.algorithm.parameterDefinition(key).description()
+            raise QgsProcessingException(
+                tr("{}: what is given has no extent in the source's CRS; choose another part").format(label)
+            )
+        return corners
 
 
 @dataclass(frozen=True)

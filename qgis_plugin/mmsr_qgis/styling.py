@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from processing.core.ProcessingConfig import ProcessingConfig
 from qgis.core import (
@@ -52,10 +53,19 @@ class Styled(QgsProcessingLayerPostProcessorInterface):
         QTimer.singleShot(0, lambda: _waiting.discard(self))
 
 
-def style_like(renderer: QgsRasterRenderer | None, source_id: str) -> Styled:
-    """Return what draws a target as its source is drawn, with the same range, and puts it right above it.
+@dataclass
+class Place:
+    """Where the results of one run go in the layer tree: the target right above its source, the flags above both."""
 
-    renderer: the source's own, or a clone; None: the target keeps QGIS's default. source_id: the source's layer.
+    source_id: str
+    target_id: str = ""
+    """Once it is loaded; the order in which results are loaded is QGIS's."""
+
+
+def style_like(renderer: QgsRasterRenderer | None, place: Place) -> Styled:
+    """Return what draws a target as its source is drawn, with the same range, and puts it in its place.
+
+    renderer: the source's own, or a clone; None: the target keeps QGIS's default.
     """
     kept = None if renderer is None else renderer.clone()
 
@@ -64,19 +74,20 @@ def style_like(renderer: QgsRasterRenderer | None, source_id: str) -> Styled:
             layer.setRenderer(kept.clone())
             layer.triggerRepaint()
             layer.emitStyleChanged()
-        _place_above(layer, source_id, project)
+        place.target_id = layer.id()
+        _place_above(layer, place.source_id, project)
 
     return Styled(style)
 
 
-def style_flags(values: list[int], source_id: str) -> Styled:
-    """Return what draws flags with a legend of the values that there are, and puts them above the target."""
+def style_flags(values: list[int], place: Place) -> Styled:
+    """Return what draws flags with a legend of the values that there are, and puts them in their place."""
 
     def style(layer: QgsRasterLayer, project: QgsProject) -> None:
         layer.setRenderer(flags_renderer(layer.dataProvider(), values))
         layer.triggerRepaint()
         layer.emitStyleChanged()
-        _place_above(layer, source_id, project)
+        _place_above(layer, place.target_id or place.source_id, project)
 
     return Styled(style)
 
@@ -106,22 +117,22 @@ def flags_colour(value: int) -> QColor:
     return QColor(red, green, blue, 200)
 
 
-def _place_above(layer: QgsRasterLayer, source_id: str, project: QgsProject) -> None:
+def _place_above(layer: QgsRasterLayer, other_id: str, project: QgsProject) -> None:
     """Move a layer right above another in the tree, unless the user has named a group for results."""
     if not ProcessingConfig.getSetting(ProcessingConfig.RESULTS_GROUP_NAME):
         layer_id = layer.id()
         # QGIS before 3.36 puts the layer into the tree only after this.
         if project.layerTreeRoot().findLayer(layer_id) is None:
-            QTimer.singleShot(0, lambda: _move_above(layer_id, source_id, project))
+            QTimer.singleShot(0, lambda: _move_above(layer_id, other_id, project))
         else:
-            _move_above(layer_id, source_id, project)
+            _move_above(layer_id, other_id, project)
 
 
-def _move_above(layer_id: str, source_id: str, project: QgsProject) -> None:
+def _move_above(layer_id: str, other_id: str, project: QgsProject) -> None:
     root = project.layerTreeRoot()
-    node, source = root.findLayer(layer_id), root.findLayer(source_id)
-    if node is None or source is None or node is source:
+    node, other = root.findLayer(layer_id), root.findLayer(other_id)
+    if node is None or other is None or node is other:
         return
-    group = source.parent()
-    group.insertChildNode(group.children().index(source), node.clone())
+    group = other.parent()
+    group.insertChildNode(group.children().index(other), node.clone())
     node.parent().removeChildNode(node)

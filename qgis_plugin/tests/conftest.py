@@ -11,7 +11,14 @@ from typing import Any
 
 import pytest
 from osgeo import gdal
-from qgis.core import QgsApplication, QgsProcessingContext, QgsProcessingFeedback, QgsProject, QgsRasterLayer
+from qgis.core import (
+    QgsApplication,
+    QgsCoordinateReferenceSystem,
+    QgsProcessingContext,
+    QgsProcessingFeedback,
+    QgsProject,
+    QgsRasterLayer,
+)
 
 ROOT = Path(__file__).parents[2]
 PLUGIN = ROOT / "qgis_plugin" / "mmsr_qgis"
@@ -19,6 +26,8 @@ DATA = ROOT / "mmsr_geo" / "demo_data"
 TRUTH, GUIDE = DATA / "sentinel2_b11_20m.tif", DATA / "sentinel2_10m.tif"
 LIBRARY = ROOT / ".venv" / "bin" / "python"
 QUICK = {"STEPS": 6, "THREADS": 1, "SCALE": "4"}
+
+UTM = QgsCoordinateReferenceSystem("EPSG:32618").toWkt()
 
 gdal.UseExceptions()
 gdal.SetConfigOption("GDAL_PAM_ENABLED", "NO")  # no statistics beside the rasters that are looked at
@@ -150,6 +159,17 @@ def command(*words: object, cwd: Path | None = None) -> subprocess.CompletedProc
         cwd=cwd,
         timeout=280,
     )
+
+
+def make(path: Path, values: Any, pixel_m: float = 80, **options: Any) -> Path:
+    """Write (H, W) values in EPSG:32618."""
+    kind = gdal.GDT_Byte if values.dtype == "uint8" else gdal.GDT_Float32
+    made = gdal.GetDriverByName("GTiff").Create(str(path), values.shape[1], values.shape[0], 1, kind)
+    made.SetGeoTransform((500_000, pixel_m, 0, 4_500_000, 0, -pixel_m))
+    made.SetProjection(options.get("crs", UTM))
+    made.GetRasterBand(1).WriteArray(values)
+    made.FlushCache()
+    return path
 
 
 def children() -> list[int]:
