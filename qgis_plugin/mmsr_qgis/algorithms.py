@@ -17,7 +17,6 @@ from qgis.core import (
     QgsProcessingOutputHtml,
     QgsProcessingOutputNumber,
     QgsProcessingOutputString,
-    QgsRasterRenderer,
 )
 from qgis.PyQt.QtCore import QUrl
 from qgis.PyQt.QtGui import QIcon
@@ -28,7 +27,7 @@ from .help import help_file, panel_text
 from .interpreter import NoLibrary
 from .layers import extra_nodata
 from .offered import OFFERED
-from .options import Given, LayerWord, Offer, Option, advanced, command, described
+from .options import Given, LayerWord, Offer, Option, OutputWord, Word, advanced, command, described
 from .progress import Overall
 from .styling import Place, style_flags, style_like
 from .texts import tr
@@ -46,8 +45,7 @@ class CommandAlgorithm(QgsProcessingAlgorithm):
     def __init__(self) -> None:
         """Nothing is given yet."""
         super().__init__()
-        self._words: list[str | LayerWord] = []
-        self._outputs: dict[str, str] = {}
+        self._words: list[Word] = []
         self._parts = 1
 
     def createInstance(self) -> CommandAlgorithm:  # noqa: N802  (QGIS's name)
@@ -111,11 +109,6 @@ class CommandAlgorithm(QgsProcessingAlgorithm):
         places = [word for name, words in said.items() if not options[name].flags for word in words]
         flagged = [word for name, words in said.items() if options[name].flags for word in words]
         self._words = [*places, *flagged, "--overwrite", "--progress", "json"]
-        self._outputs = {
-            definition.name(): given.output(definition.name())
-            for definition in self.destinationParameterDefinitions()
-            if given.has(definition.name())
-        }
         self.prepare_more(given)
         return True
 
@@ -123,24 +116,26 @@ class CommandAlgorithm(QgsProcessingAlgorithm):
         """Read what an algorithm of its own needs beside the words."""
 
     def processAlgorithm(  # noqa: N802  (QGIS's name)
-        self, _parameters: Mapping[str, Any], context: QgsProcessingContext, feedback: QgsProcessingFeedback
+        self, parameters: Mapping[str, Any], context: QgsProcessingContext, feedback: QgsProcessingFeedback
     ) -> dict[str, Any]:
         """Run the command."""
         python = self._python(feedback)
+        given = Given(self, parameters, context)
+        outputs = {word.key: given.output(word.key) for word in self._words if isinstance(word, OutputWord)}
         with tempfile.TemporaryDirectory(prefix="mmsr_geo_") as folder:
-            words = [self.COMMAND, *self._written(Path(folder), feedback)]
+            words = [self.COMMAND, *self._written(outputs, Path(folder), feedback)]
             feedback.pushCommandInfo("mmsr-geo " + shlex.join(words))
             told = _Told(feedback, Overall(self._parts))
-            outputs = [Path(path) for path in self._outputs.values()]
+            whole = [str(python), "-m", "mmsr_geo", *words]
             try:
-                done = runner.run([str(python), "-m", "mmsr_geo", *words], told, feedback.isCanceled, outputs)
+                done = runner.run(whole, told, feedback.isCanceled, [Path(path) for path in outputs.values()])
             except runner.CommandStopped:
                 feedback.pushInfo(tr("Stopped: no unfinished file is left."))
                 return {}
             except runner.CommandError as error:
                 raise QgsProcessingException(str(error)) from error
         gain, verdict = done.get("guide_gain"), done.get("guide_verdict")
-        results = {**self._outputs, GUIDE_GAIN: gain, GUIDE_VERDICT: verdict}
+        results = {**outputs, GUIDE_GAIN: gain, GUIDE_VERDICT: verdict}
         self.finish(done, results, context, feedback)
         return results
 
@@ -173,8 +168,8 @@ class CommandAlgorithm(QgsProcessingAlgorithm):
             )
         return path
 
-    def _written(self, folder: Path, feedback: QgsProcessingFeedback) -> list[str]:
-        """Return the words with the layers' files in place of the layers."""
+    def _written(self, outputs: Mapping[str, str], folder: Path, feedback: QgsProcessingFeedback) -> list[str]:
+        """Return the words with files in place of layers and outputs."""
         files: dict[int, str] = {}
         words = []
         for word in self._words:
@@ -183,6 +178,8 @@ class CommandAlgorithm(QgsProcessingAlgorithm):
                 if key not in files:
                     files[key] = word.layer.written(folder, feedback)
                 words.append(files[key] + word.after)
+            elif isinstance(word, OutputWord):
+                words.append(outputs[word.key])
             else:
                 words.append(word)
         return words
@@ -198,8 +195,8 @@ class Upsample(CommandAlgorithm):
     def prepare_more(self, given: Given) -> None:
         """Remember how the source is drawn, and what its layer calls no data."""
         source = given.layer("SOURCE")
-        self._source_id = source.id()
-        self._renderer: QgsRasterRenderer | None = None if source.renderer() is None else source.renderer().clone()
+        self._place = Place(source.id())
+        self._like_source = style_like(source, self._place)
         if not given.has("SOURCE_NODATA"):
             value = extra_nodata(source, 1)
             if value is not None:
@@ -219,10 +216,9 @@ class Upsample(CommandAlgorithm):
             )
         )
         super().finish(done, results, context, feedback)
-        place = Place(self._source_id)
-        styles = {"OUTPUT": style_like(self._renderer, place)}
+        styles = {"OUTPUT": self._like_source}
         if "QA" in results:
-            styles["QA"] = style_flags(_values(results["QA"]), place)
+            styles["QA"] = style_flags(_values(results["QA"]), self._place)
         for name, style in styles.items():
             if context.willLoadLayerOnCompletion(results[name]):
                 details = context.layerToLoadOnCompletionDetails(results[name])

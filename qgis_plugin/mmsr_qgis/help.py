@@ -25,4 +25,4 @@ def panel_text(name: str) -> str:
         for option, offer in OFFERED[name].items()
         if options[option].help
     )
-    return f"{tr(body.strip())}<h3>{tr('Parameters')}</h3>{told}"
+    return f"{tr(' '.join(body.split()))}<h3>{tr('Parameters')}</h3>{told}"

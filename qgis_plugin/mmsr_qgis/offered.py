@@ -83,9 +83,9 @@ OFFERED: Mapping[str, Mapping[str, Offer]] = {
         "add_offset": Number("... plus this are the target's"),
         "creation_options": Text("Creation options of the COG, as in COMPRESS=ZSTD; LEVEL=9"),
         **_FITTING,
-        "save_net": Output("Save the net", basic=False, ending=_NET, is_asked=False),
         "output": Output("Target"),
         "qa": Output("Flags of each target pixel (QA)", is_asked=False),
+        "save_net": Output("Save the net", basic=False, ending=_NET, is_asked=False),
     },
     "evaluate": {
         **_PAIR,

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Union
 
 from qgis.core import (
     QgsCoordinateReferenceSystem,
@@ -22,6 +22,7 @@ from qgis.core import (
     QgsProcessingAlgorithm,
     QgsProcessingContext,
     QgsProcessingException,
+    QgsProcessingOutputLayerDefinition,
     QgsProcessingParameterBand,
     QgsProcessingParameterBoolean,
     QgsProcessingParameterEnum,
@@ -103,6 +104,19 @@ class LayerWord:
     after: str = ""
 
 
+@dataclass(frozen=True)
+class OutputWord:
+    """A word that names what a parameter says shall be written; asked once, when the work begins.
+
+    QGIS loads a result where this is asked in the context that the work runs in, which has a thread of its own.
+    """
+
+    key: str
+
+
+Word = Union[str, LayerWord, OutputWord]
+
+
 class Given:
     """What a user has given for an algorithm's parameters; asked in QGIS's main thread."""
 
@@ -117,6 +131,8 @@ class Given:
         """Whether a value is given, or stands as the default."""
         definition = self.algorithm.parameterDefinition(key)
         value = self.parameters.get(key, definition.defaultValue())
+        if isinstance(value, QgsProcessingOutputLayerDefinition):  # the batch dialog's, empty where nothing is asked
+            value, _ = value.sink.valueAsString(self.context.expressionContext())
         return not (value is None or value in ("", []) or (isinstance(value, QVariant) and value.isNull()))
 
     def _of(self, kind: str, key: str) -> Any:  # noqa: ANN401  (QGIS has a method a type)
@@ -215,7 +231,7 @@ class Offer:
         """Give the parameters that stand for the option."""
         raise NotImplementedError
 
-    def words(self, option: Option, given: Given) -> list[str | LayerWord]:
+    def words(self, option: Option, given: Given) -> list[Word]:
         """Return the command's words for what was given; none where it is the command's own default."""
         raise NotImplementedError
 
@@ -230,7 +246,7 @@ class Text(Offer):
             option.key, tr(self.label), defaultValue=option.default, optional=not option.required
         )
 
-    def words(self, option: Option, given: Given) -> list[str | LayerWord]:
+    def words(self, option: Option, given: Given) -> list[Word]:
         """Return the flag and the text, for each text."""
         text = given.text(option.key)
         texts = [each.strip() for each in text.split(";")] if option.multiple else [text]
@@ -260,7 +276,7 @@ class Number(Offer):
             made.setMaximum(self.most)
         yield made
 
-    def words(self, option: Option, given: Given) -> list[str | LayerWord]:
+    def words(self, option: Option, given: Given) -> list[Word]:
         """Return the flag and the number."""
         if not given.has(option.key):
             return []
@@ -289,7 +305,7 @@ class Choice(Offer):
             usesStaticStrings=True,
         )
 
-    def words(self, option: Option, given: Given) -> list[str | LayerWord]:
+    def words(self, option: Option, given: Given) -> list[Word]:
         """Return the flag and the choice."""
         value = given.choice(option.key) if given.has(option.key) else ""
         return [option.flag, value] if value and value != option.default else []
@@ -307,7 +323,7 @@ class Choices(Offer):
             option.key, tr(self.label), list(self.among), allowMultiple=True, optional=True, usesStaticStrings=True
         )
 
-    def words(self, option: Option, given: Given) -> list[str | LayerWord]:
+    def words(self, option: Option, given: Given) -> list[Word]:
         """Return the flag and the choices."""
         values = given.choices(option.key) if given.has(option.key) else []
         return [option.flag, ",".join(values)] if values else []
@@ -326,7 +342,7 @@ class Flag(Offer):
         else:
             yield QgsProcessingParameterBoolean(option.key, tr(self.label), option.default)
 
-    def words(self, option: Option, given: Given) -> list[str | LayerWord]:
+    def words(self, option: Option, given: Given) -> list[Word]:
         """Return the flag, its negation, or nothing."""
         if option.default is None:
             said = {"yes": True, "no": False}.get(given.choice(option.key) if given.has(option.key) else "")
@@ -345,7 +361,7 @@ class Layer(Offer):
         """Give a list of the project's rasters."""
         yield QgsProcessingParameterRasterLayer(option.key, tr(self.label), optional=not option.required)
 
-    def words(self, option: Option, given: Given) -> list[str | LayerWord]:
+    def words(self, option: Option, given: Given) -> list[Word]:
         """Return the layer, after its flag where it has one."""
         if not given.has(option.key):
             return []
@@ -367,7 +383,7 @@ class Guides(Offer):
             )
         )
 
-    def words(self, option: Option, given: Given) -> list[str | LayerWord]:
+    def words(self, option: Option, given: Given) -> list[Word]:
         """Return all of them, in order."""
         more = given.layers(MORE_GUIDES) if given.has(MORE_GUIDES) else []
         return [given.word(layer) for layer in (given.layer(option.key), *more)]
@@ -386,9 +402,9 @@ class GuideBands(Offer):
         )
         yield advanced(QgsProcessingParameterString(MORE_GUIDES_BAND, tr(self.more), optional=True))
 
-    def words(self, option: Option, given: Given) -> list[str | LayerWord]:
+    def words(self, option: Option, given: Given) -> list[Word]:
         """Return the flag with FILE:BAND,... for each."""
-        words: list[str | LayerWord] = []
+        words: list[Word] = []
         bands = given.integers(option.key) if given.has(option.key) else []
         if bands:
             words += [option.flag, given.word(given.layer("GUIDE"), ":" + ",".join(map(str, bands)))]
@@ -407,7 +423,7 @@ class Band(Offer):
             option.key, tr(self.label), parentLayerParameterName="SOURCE", optional=not option.required
         )
 
-    def words(self, option: Option, given: Given) -> list[str | LayerWord]:
+    def words(self, option: Option, given: Given) -> list[Word]:
         """Return the flag and the band's number."""
         return [option.flag, str(given.integer(option.key))] if given.has(option.key) else []
 
@@ -423,7 +439,7 @@ class Mask(Offer):
         yield QgsProcessingParameterRasterLayer(option.key, tr(self.label), optional=True)
         yield advanced(QgsProcessingParameterString(f"{option.key}_BITS", tr(self.bits), optional=True))
 
-    def words(self, option: Option, given: Given) -> list[str | LayerWord]:
+    def words(self, option: Option, given: Given) -> list[Word]:
         """Return the flag and FILE or FILE:BITS."""
         if not given.has(option.key):
             return []
@@ -442,7 +458,7 @@ class LayerOrText(Offer):
         yield QgsProcessingParameterRasterLayer(option.key, tr(self.label), optional=True)
         yield advanced(QgsProcessingParameterString(f"{option.key}_RESOLUTION", tr(self.text), optional=True))
 
-    def words(self, option: Option, given: Given) -> list[str | LayerWord]:
+    def words(self, option: Option, given: Given) -> list[Word]:
         """Return the flag and what is given; raises QgsProcessingException where both are."""
         layer, text = given.has(option.key), given.text(f"{option.key}_RESOLUTION")
         if layer and text:
@@ -462,7 +478,7 @@ class Extent(Offer):
         """Give an extent's box."""
         yield QgsProcessingParameterExtent(option.key, tr(self.label), optional=True)
 
-    def words(self, option: Option, given: Given) -> list[str | LayerWord]:
+    def words(self, option: Option, given: Given) -> list[Word]:
         """Return the flag and W,S,E,N."""
         if not given.has(option.key):
             return []
@@ -480,7 +496,7 @@ class Range(Offer):
             option.key, tr(self.label), QgsProcessingParameterNumber.Type.Double, optional=True
         )
 
-    def words(self, option: Option, given: Given) -> list[str | LayerWord]:
+    def words(self, option: Option, given: Given) -> list[Word]:
         """Return the flag and MIN,MAX."""
         ends = given.range(option.key) if given.has(option.key) else []
         if len(ends) != 2 or all(math.isnan(end) for end in ends):
@@ -499,7 +515,7 @@ class File(Offer):
         """Give a path's box."""
         yield QgsProcessingParameterFile(option.key, tr(self.label), optional=True, fileFilter=tr(self.ending))
 
-    def words(self, option: Option, given: Given) -> list[str | LayerWord]:
+    def words(self, option: Option, given: Given) -> list[Word]:
         """Return the flag and the path."""
         return [option.flag, given.file(option.key)] if given.has(option.key) else []
 
@@ -526,9 +542,9 @@ class Output(Offer):
         else:
             yield QgsProcessingParameterRasterDestination(option.key, tr(self.label), None, optional, self.is_asked)
 
-    def words(self, option: Option, given: Given) -> list[str | LayerWord]:
-        """Return the flag and the path."""
-        return [option.flag, given.output(option.key)] if given.has(option.key) else []
+    def words(self, option: Option, given: Given) -> list[Word]:
+        """Return the flag and where it goes."""
+        return [option.flag, OutputWord(option.key)] if given.has(option.key) else []
 
 
 MORE_GUIDES = "MORE_GUIDES"

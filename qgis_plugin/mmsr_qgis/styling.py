@@ -15,10 +15,11 @@ from qgis.core import (
     QgsProject,
     QgsRasterInterface,
     QgsRasterLayer,
-    QgsRasterRenderer,
+    QgsReadWriteContext,
 )
 from qgis.PyQt.QtCore import QTimer
 from qgis.PyQt.QtGui import QColor
+from qgis.PyQt.QtXml import QDomDocument
 
 from .texts import tr
 
@@ -62,16 +63,20 @@ class Place:
     """Once it is loaded; the order in which results are loaded is QGIS's."""
 
 
-def style_like(renderer: QgsRasterRenderer | None, place: Place) -> Styled:
-    """Return what draws a target as its source is drawn, with the same range, and puts it in its place.
+def style_of(layer: QgsRasterLayer) -> QDomDocument:
+    """Return how a layer is drawn: its renderer with the range, its opacity and the like."""
+    style = QDomDocument("qgis")
+    layer.exportNamedStyle(style, QgsReadWriteContext(), QgsMapLayer.StyleCategory.Symbology)
+    return style
 
-    renderer: the source's own, or a clone; None: the target keeps QGIS's default.
-    """
-    kept = None if renderer is None else renderer.clone()
+
+def style_like(source: QgsRasterLayer, place: Place) -> Styled:
+    """Return what draws a target as its source is drawn now, and puts it in its place; called in the main thread."""
+    drawn, bands = style_of(source), source.renderer().usesBands() if source.renderer() else []
 
     def style(layer: QgsRasterLayer, project: QgsProject) -> None:
-        if kept is not None and max(kept.usesBands(), default=1) <= layer.bandCount():
-            layer.setRenderer(kept.clone())
+        if max(bands, default=1) <= layer.bandCount():
+            layer.importNamedStyle(drawn, QgsMapLayer.StyleCategory.Symbology)
             layer.triggerRepaint()
             layer.emitStyleChanged()
         place.target_id = layer.id()

@@ -21,6 +21,7 @@ from qgis.core import (
     QgsFeature,
     QgsGeometry,
     QgsPalettedRasterRenderer,
+    QgsProcessingAlgRunnerTask,
     QgsProcessingOutputLayerDefinition,
     QgsProject,
     QgsRasterDataProvider,
@@ -30,6 +31,7 @@ from qgis.core import (
     QgsSingleBandGrayRenderer,
     QgsVectorLayer,
 )
+from qgis.PyQt.QtCore import QEventLoop
 
 QUICK_WORDS = ["--scale", "4", "--steps", "6", "--threads", "1", "--progress", "none"]
 INSTANT = {"SCALE": "4", "METHOD": "bicubic"}
@@ -187,15 +189,21 @@ def test_a_source_as_its_own_output_is_refused(run: Runner, source: Path) -> Non
 
 
 def loaded(run: Runner, source: QgsRasterLayer, tmp_path: Path, **more: Any) -> dict[str, QgsRasterLayer]:
-    """Run as the dialog does, results loaded into the project."""
+    """Run as the dialog does, in a thread of its own, and have the results loaded into the project."""
     project = QgsProject.instance()
     outputs = {
         name: QgsProcessingOutputLayerDefinition(str(tmp_path / f"{name}.tif"), project) for name in ("OUTPUT", "QA")
     }
+    given = {"SOURCE": source.id(), "GUIDE": str(GUIDE), **INSTANT, **more, **outputs}
     feedback = Feedback()
-    ran = run("upsample", feedback, **{"SOURCE": source.id(), "GUIDE": str(GUIDE), **INSTANT, **more, **outputs})
-    assert ran.ok, ran.errors
-    algorithm = QgsApplication.processingRegistry().algorithmById("mmsr:upsample")
+    algorithm = QgsApplication.processingRegistry().createAlgorithmById("mmsr:upsample")
+    task = QgsProcessingAlgRunnerTask(algorithm, given, run.context, feedback)
+    told: list[bool] = []
+    loop = QEventLoop()
+    task.executed.connect(lambda ok, _results: (told.append(ok), loop.quit()))
+    QgsApplication.taskManager().addTask(task)
+    loop.exec()
+    assert told == [True], feedback.errors
     assert Postprocessing.handleAlgorithmResults(algorithm, run.context, feedback, outputs)
     QgsApplication.processEvents()
     found = {Path(each.source()).stem: each for each in project.mapLayers().values()}
