@@ -12,7 +12,7 @@ INSTALLED_FROM := pyproject.toml constraints.txt mmsr_geo/_version.py
 export PIP_CONSTRAINT := constraints.txt
 export PIP_BUILD_CONSTRAINT := constraints.txt
 
-.PHONY: help demo test test-qgis notebooks notebooks-write lint wheel plugin plugin-commands clean
+.PHONY: help demo test test-qgis notebooks notebooks-write lint wheel plugin plugin-commands qgis-pictures clean
 
 help:
 	@echo "make demo             run the main job on the rasters of the package, into ./demo"
@@ -23,6 +23,7 @@ help:
 	@echo "make wheel            build the wheel, into ./dist"
 	@echo "make plugin           build the QGIS plugin's zip, into qgis_plugin/dist"
 	@echo "make plugin-commands  write down for the plugin what the command offers; after each change of its options"
+	@echo "make qgis-pictures    make the pictures of docs/qgis.md anew"
 	@echo "make test-qgis        install QGIS once (Debian 12, as root, 1.3 GB) and test the plugin in it; ARGS as in test"
 	@echo "make clean            remove what these made, except .venv"
 	@echo "PYTHON=python3.12 before the first of them chooses the Python of .venv ($(PYTHON) now; 3.11 or later)"
@@ -61,6 +62,11 @@ plugin-commands: .venv/installed
 # The tests run in QGIS's own Python; what they start runs the library in .venv, or installs the wheel.
 test-qgis: .venv/installed .venv-qgis/installed wheel
 	@cd qgis_plugin && QT_QPA_PLATFORM=offscreen ../.venv-qgis/bin/python -m pytest -q $(ARGS)
+
+# The same test as in test-qgis, with a full fit; its pictures go into docs.
+qgis-pictures: .venv/installed .venv-qgis/installed
+	@cd qgis_plugin && MMSR_QGIS_PICTURES=../docs/images QT_QPA_PLATFORM=offscreen \
+	  ../.venv-qgis/bin/python -m pytest -q tests/test_desktop.py
 
 clean:
 	@rm -rf build demo dist qgis_plugin/dist .mypy_cache .pytest_cache .ruff_cache

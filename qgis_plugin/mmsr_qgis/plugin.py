@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import signal
-import threading
 from pathlib import Path
 
 from qgis.core import QgsApplication, QgsSettings
@@ -30,8 +28,6 @@ class MmsrPlugin:
 
     def initProcessing(self) -> None:  # noqa: N802  (QGIS's name)
         """Add the provider; all that qgis_process asks for."""
-        if self._iface is None:
-            _let_ctrl_c_end_qgis_process()
         QgsApplication.processingRegistry().addProvider(self._provider)
 
     def initGui(self) -> None:  # noqa: N802  (QGIS's name)
@@ -55,15 +51,6 @@ class MmsrPlugin:
         from .environment_dialog import EnvironmentDialog  # noqa: PLC0415  (windows, only when asked for)
 
         EnvironmentDialog(self._iface.mainWindow()).exec()
-
-
-def _let_ctrl_c_end_qgis_process() -> None:
-    """Leave Ctrl-C to the system: it ends qgis_process, and the command with it, whose pipe breaks.
-
-    Python's own handler waits for the main thread to run Python, which it does not while an algorithm runs in another.
-    """
-    if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def _translator() -> QTranslator | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -46,9 +45,7 @@ def provider(qgis_processing: None) -> Iterator[Any]:
     from mmsr_qgis import classFactory
 
     plugin = classFactory(None)
-    handler = signal.getsignal(signal.SIGINT)
     plugin.initProcessing()
-    signal.signal(signal.SIGINT, handler)
     yield QgsApplication.processingRegistry().providerById("mmsr")
     plugin.unload()
 

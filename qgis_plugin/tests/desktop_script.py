@@ -1,4 +1,4 @@
-"""What a person does in QGIS's window, step by step; `qgis --code` runs it there, test_desktop.py looks at what it wrote.
+"""What a person does in QGIS's window, step by step; `qgis --code` runs it there for test_desktop.py.
 
 The task is a JSON file that MMSR_TEST_TASK names: source, guide, output, qa, parameters, pictures (a folder) and facts
 (a file, written at the end).

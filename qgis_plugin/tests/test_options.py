@@ -101,8 +101,8 @@ def test_every_method_to_evaluate_is_one_that_the_command_knows() -> None:
 def test_basic_parameters_come_first_and_the_rest_is_advanced(provider: Any, name: str) -> None:
     definitions = provider.algorithm(name).parameterDefinitions()
     advanced = [bool(each.flags() & QgsProcessingParameterDefinition.Flag.FlagAdvanced) for each in definitions]
-    inputs = [is_advanced for each, is_advanced in zip(definitions, advanced) if not each.isDestination()]
-    basic = [each.name() for each, is_advanced in zip(definitions, advanced) if not is_advanced]
+    inputs = [is_advanced for each, is_advanced in zip(definitions, advanced, strict=True) if not each.isDestination()]
+    basic = [each.name() for each, is_advanced in zip(definitions, advanced, strict=True) if not is_advanced]
     assert basic[:3] == ["SOURCE", "GUIDE", "SCALE"]
     assert inputs.index(True) <= 5
     assert "OUTPUT" in basic
@@ -168,7 +168,8 @@ def test_what_a_user_gives_becomes_the_commands_words(words: Words, given: dict[
 
 def test_the_words_of_the_other_commands(words: Words) -> None:
     assert words("evaluate", METHODS=["nearest", "p2p+consistency"], HILLSHADE="no", BAND=1, TRUTH=str(GUIDE)) == [
-        "--band", "1", "--truth", str(GUIDE), "--methods", "nearest,p2p+consistency", "--no-hillshade", "--output", "/tmp/out",
+        "--band", "1", "--truth", str(GUIDE), "--methods", "nearest,p2p+consistency", "--no-hillshade",
+        "--output", "/tmp/out",
     ]  # fmt: skip
     assert words("evaluate", HILLSHADE="yes") == ["--hillshade", "--output", "/tmp/out"]
     assert words("fit", BAND=1, SEED=2) == ["--band", "1", "--seed", "2", "--output", "/tmp/out"]
