@@ -58,10 +58,11 @@ plugin:
 
 plugin-commands: .venv/installed
 	@$(BIN)/python qgis_plugin/commands.py
+	@$(BIN)/python qgis_plugin/translations.py
 
 # The tests run in QGIS's own Python; what they start runs the library in .venv, or installs the wheel.
 test-qgis: .venv/installed .venv-qgis/installed wheel
-	@cd qgis_plugin && QT_QPA_PLATFORM=offscreen ../.venv-qgis/bin/python -m pytest -q $(ARGS)
+	@cd qgis_plugin && QT_QPA_PLATFORM=offscreen ../.venv-qgis/bin/python -m pytest -q -n $(WORKERS) --dist loadfile $(ARGS)
 
 # The same test as in test-qgis, with a full fit; its pictures go into docs.
 qgis-pictures: .venv/installed .venv-qgis/installed

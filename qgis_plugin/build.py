@@ -9,7 +9,7 @@ from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 
 HERE = Path(__file__).parent
 PLUGIN = HERE / "mmsr_qgis"
-SUFFIXES = {".html", ".json", ".py", ".svg", ".ts", ".txt"}
+SUFFIXES = {".html", ".json", ".py", ".qm", ".svg", ".ts", ".txt"}
 """What goes in, with LICENSE; what running it leaves behind (.pyc) does not."""
 _WRITTEN = (1980, 1, 1, 0, 0, 0)
 _READABLE = 0o100644 << 16

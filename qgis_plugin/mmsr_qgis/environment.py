@@ -18,7 +18,7 @@ Tell = Callable[[str], None]
 Progress = Callable[[float], None]
 Cancelled = Callable[[], bool]
 
-UNPACKED = 3.6
+UNPACKED = 4.2
 """How much larger an environment is than its download; measured with torch's CPU wheel."""
 RAW_PROGRESS = (24, 1)
 """The first pip that tells its progress to programs."""
@@ -51,7 +51,9 @@ _UNREACHABLE = re.compile(
     re.IGNORECASE,
 )
 _UNTRUSTED = re.compile(r"CERTIFICATE_VERIFY_FAILED|SSLError|SSLCertVerificationError")
-_FETCHED = re.compile(r"(?:Downloading|Using cached|Processing) (?:\S*[/\\])?(?P<file>[^\s/\\]+\.(?:whl|tar\.gz|zip))")
+_FETCHED = re.compile(
+    r"(?:Downloading|Using cached|Processing) (?:\S*[/\\])?(?P<file>[^\s/\\]+\.(?:whl|tar\.gz|zip))(?!\.metadata)"
+)
 _PROGRESS = re.compile(r"Progress (?P<done>\d+) of (?P<total>\d+)")
 
 
@@ -169,7 +171,7 @@ class _Meter:
         fetched = _FETCHED.search(text)
         if fetched:
             self._whole += self._current
-            self._current = self._sizes.get(_normal(fetched["file"].split("-")[0]), 0)
+            self._current = self._sizes.pop(_normal(fetched["file"].split("-")[0]), 0)  # each counts once
             self._progress(self._whole / self._total)
         return True
 

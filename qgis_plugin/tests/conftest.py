@@ -35,7 +35,9 @@ gdal.SetConfigOption("GDAL_PAM_ENABLED", "NO")  # no statistics beside the raste
 
 @pytest.fixture(scope="session", autouse=True)
 def _quiet_processes() -> None:
-    """Two cores, shared: what these tests start computes on one thread."""
+    """What these tests start computes on one thread, for two cores are shared, and in no environment of make's."""
+    for name in ("PIP_CONSTRAINT", "PIP_BUILD_CONSTRAINT"):  # make's, for the project's own environments
+        os.environ.pop(name, None)
     os.environ.update({"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive", "MMSR_GEO_PYTHON": str(LIBRARY)})
 
 
@@ -43,9 +45,12 @@ def _quiet_processes() -> None:
 def provider(qgis_processing: None) -> Iterator[Any]:
     """The plugin's provider, loaded as qgis_process loads it."""
     from mmsr_qgis import classFactory
+    from processing.core.ProcessingConfig import ProcessingConfig
 
     plugin = classFactory(None)
     plugin.initProcessing()
+    for name, value in (("MMSR_PYTHON", ""), ("MMSR_PACKAGE", "mmsr-geo==0.1.0"), ("MMSR_INDEX", "")):
+        ProcessingConfig.setSettingValue(name, value)  # whatever an earlier run that was stopped has left
     yield QgsApplication.processingRegistry().providerById("mmsr")
     plugin.unload()
 

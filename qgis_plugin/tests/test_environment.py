@@ -127,20 +127,19 @@ def test_the_size_is_shown_before_the_download_and_then_it_is_installed(
     assert dialog._folder == tmp_path / "settings" / "environment_2"
 
 
-def test_the_built_wheel_is_installed_and_works(dialog: Any, run: Runner, source: Path, tmp_path: Path) -> None:
+def test_the_built_wheel_is_installed_and_works(
+    dialog: Any, run: Runner, source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The real library with all that it needs, as a user gets it; torch's version as the project's constraints say."""
     (wheel,) = (ROOT / "dist").glob("mmsr_geo-*.whl")
-    os.environ["PIP_CONSTRAINT"] = str(ROOT / "constraints.txt")
-    try:
-        dialog.package.setText(str(wheel))
-        pressed(dialog, dialog.start)
-        assert dialog._download is not None, dialog.log.toPlainText()
-        assert len(dialog._download.packages) > 20
-        assert dialog._download.size_bytes > 100_000_000
-        download = dialog._download.size_bytes
-        pressed(dialog, dialog.start)
-    finally:
-        del os.environ["PIP_CONSTRAINT"]
+    monkeypatch.setenv("PIP_CONSTRAINT", str(ROOT / "constraints.txt"))
+    dialog.package.setText(str(wheel))
+    pressed(dialog, dialog.start)
+    assert dialog._download is not None, dialog.log.toPlainText()
+    assert len(dialog._download.packages) > 20
+    assert dialog._download.size_bytes > 100_000_000
+    download = dialog._download.size_bytes
+    pressed(dialog, dialog.start)
     assert "is ready" in dialog.status.text(), dialog.log.toPlainText()
     folder = tmp_path / "settings" / "environment"
     on_disk = sum(path.lstat().st_size for path in folder.rglob("*") if path.is_file())

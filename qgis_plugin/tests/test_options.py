@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import translations
 from conftest import GUIDE, LIBRARY, command, layer
 from qgis.core import (
     QgsApplication,
@@ -24,6 +25,7 @@ from qgis.core import (
     QgsProject,
 )
 from qgis.PyQt.QtCore import QCoreApplication, QTranslator
+from qgis.PyQt.QtWidgets import QGroupBox
 
 COMMANDS = ("upsample", "evaluate", "fit")
 Words = Callable[..., list[str]]
@@ -235,23 +237,45 @@ def test_a_model_has_it_as_a_step(provider: Any, source: Path, tmp_path: Path, q
 class _Marked(QTranslator):
     """A language whose words are all marked."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked: set[str] = set()
+
     def translate(self, context: str, text: str, *_rest: Any) -> str:
-        return f"«{text}»" if context == "mmsr_qgis" else ""
+        if context != "mmsr_qgis":
+            return ""
+        self.asked.add(text)
+        return f"«{text}»"
 
     def isEmpty(self) -> bool:  # noqa: N802
         return False
 
 
-def test_every_text_goes_through_the_translation(provider: Any) -> None:
+def test_every_text_goes_through_the_translation_and_stands_in_its_file(provider: Any) -> None:
+    from mmsr_qgis.environment_dialog import EnvironmentDialog
+    from mmsr_qgis.styling import FLAGS, flags_label
+
     translator = _Marked()
     QCoreApplication.installTranslator(translator)
     try:
+        said = [provider.name(), *(flags_label(bit) for bit in FLAGS)]
         for name in COMMANDS:
             algorithm = provider.algorithm(name).create()
-            said = [algorithm.displayName(), algorithm.shortHelpString(), provider.name()]
+            said += [algorithm.displayName(), algorithm.shortDescription(), algorithm.shortHelpString()]
             said += [each.description() for each in algorithm.parameterDefinitions()]
             said += [each.help() for each in algorithm.parameterDefinitions() if each.help()]
             said += [each.description() for each in algorithm.outputDefinitions()]
-            assert [text for text in said if not text.startswith("«")] == []
+            algorithm.tags()
+        dialog = EnvironmentDialog()
+        said.append(dialog.windowTitle())
+        said += [group.title() for group in dialog.findChildren(QGroupBox)]
+        said += [dialog.start.text(), dialog.stop.text(), dialog.test.text(), dialog.size_label.text()]
+        dialog.done(0)
     finally:
         QCoreApplication.removeTranslator(translator)
+    assert [text for text in said if not text.startswith("«")] == []
+    assert translator.asked - set(translations.texts()) == set()
+
+
+def test_the_translators_file_is_up_to_date() -> None:
+    assert translations.FILE.read_text("utf-8") == translations.xml(), "run `make plugin-commands`"
