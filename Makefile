@@ -64,7 +64,7 @@ plugin-commands: .venv/installed
 test-qgis: .venv/installed .venv-qgis/installed wheel
 	@cd qgis_plugin && QT_QPA_PLATFORM=offscreen ../.venv-qgis/bin/python -m pytest -q -n $(WORKERS) --dist loadfile $(ARGS)
 
-# The same test as in test-qgis, with a full fit; its pictures go into docs.
+# The same test as in test-qgis, with a longer fit; its pictures go into docs.
 qgis-pictures: .venv/installed .venv-qgis/installed
 	@cd qgis_plugin && MMSR_QGIS_PICTURES=../docs/images QT_QPA_PLATFORM=offscreen \
 	  ../.venv-qgis/bin/python -m pytest -q tests/test_desktop.py

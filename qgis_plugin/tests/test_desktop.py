@@ -1,12 +1,13 @@
 """A whole desktop: QGIS's window on a screen of its own, with the plugin from its zip, used as a person uses it.
 
-The pictures in docs/ are made here: `make qgis-pictures` runs this with a full fit and has them written there.
+The pictures in docs/ are made here: `make qgis-pictures` runs this with a longer fit and has them written there.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,8 @@ from test_zip import built_zip
 SCRIPT = Path(__file__).parent / "desktop_script.py"
 PICTURES = os.environ.get("MMSR_QGIS_PICTURES")
 """Where the pictures are kept; not set: they are looked at by these tests only, of a short fit."""
+SHOWN = ("qgis_set_up", "qgis_dialog", "qgis_result")
+"""What docs/qgis.md shows."""
 LIMIT_S = 800 if PICTURES else 240
 
 
@@ -28,17 +31,16 @@ LIMIT_S = 800 if PICTURES else 240
 def desk(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], Path]:
     """Run QGIS once; return what was seen, and the folder with the pictures."""
     folder = tmp_path_factory.mktemp("desk")
-    pictures = Path(PICTURES).absolute() if PICTURES else folder
     with ZipFile(built_zip(folder)) as held:
         held.extractall(folder / "plugins")
     files = {"facts": folder / "facts.json", "output": folder / "sharp.tif", "qa": folder / "flags.tif"}
     task = {
         "source": coarse(folder / "B11 80 m.tif", 0, 0, 256, 256),
         "guide": fine(folder / "10 m.tif"),
-        "pictures": pictures,
+        "pictures": folder,
         **files,
     }
-    fit = {} if PICTURES else {"STEPS": 10}
+    fit = {"STEPS": 150 if PICTURES else 10}
     (folder / "task.json").write_text(
         json.dumps(
             {name: str(path) for name, path in task.items()}
@@ -65,7 +67,9 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], Path
     facts = json.loads(files["facts"].read_text()) if files["facts"].exists() else {"error": done.stderr}
     assert "error" not in facts, facts["error"]
     assert done.returncode == 0, done.stderr
-    return facts | {"output": str(files["output"])}, pictures
+    for name in SHOWN if PICTURES else ():
+        shutil.copyfile(folder / f"{name}.png", Path(PICTURES) / f"{name}.png")
+    return facts | {"output": str(files["output"])}, folder
 
 
 def test_the_toolbox_has_the_three_algorithms(desk: tuple[dict[str, Any], Path]) -> None:

@@ -274,7 +274,7 @@ def test_every_text_goes_through_the_translation_and_stands_in_its_file(provider
     finally:
         QCoreApplication.removeTranslator(translator)
     assert [text for text in said if not text.startswith("«")] == []
-    assert translator.asked - set(translations.texts()) == set()
+    assert translator.asked - set(translations.texts()) - {""} == set()
 
 
 def test_the_translators_file_is_up_to_date() -> None:
