@@ -83,6 +83,8 @@ OFFERED: Mapping[str, Mapping[str, Offer]] = {
         "add_offset": Number("... plus this are the target's"),
         "creation_options": Text("Creation options of the COG, as in COMPRESS=ZSTD; LEVEL=9"),
         **_FITTING,
+        "workers": Number("Processes that share the tiles (one, if not set)", least=1),
+        "memory_limit": Text("Memory of each process, as in 4GB"),
         "output": Output("Target"),
         "qa": Output("Flags of each target pixel (QA)", is_asked=False),
         "save_net": Output("Save the net", basic=False, ending=_NET, is_asked=False),

@@ -29,6 +29,7 @@ FLAGS = {
     4: ("guide outside the range that the net was fitted on", "#c994c7"),
     8: ("guide did not help in this part", "#fdae61"),
     16: ("source outside the valid range", "#d7191c"),
+    32: ("tile failed and skipped", "#000000"),
 }
 """Bit of the flags' file → what it means, in the command's words (a test holds them equal), and its colour."""
 

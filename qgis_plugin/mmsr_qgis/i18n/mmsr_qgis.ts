@@ -456,6 +456,14 @@
         <translation type="unfinished"></translation>
     </message>
     <message>
+        <source>Processes that share the tiles (one, if not set)</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>Memory of each process, as in 4GB</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
         <source>Target</source>
         <translation type="unfinished"></translation>
     </message>
@@ -576,11 +584,11 @@
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>The Cloud Optimized GeoTIFF to write.</source>
+        <source>The Cloud Optimized GeoTIFF or the Zarr store to write; s3://... too.</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>Write each pixel's flags there: 1 hole in the source, 2 guide missing, 4 guide outside what was fitted on, 8 guide unhelpful here, 16 source outside --valid-range.</source>
+        <source>Write each pixel's flags there: 1 hole in the source, 2 guide missing, 4 guide outside what was fitted on, 8 guide unhelpful here, 16 source outside --valid-range, 32 tile failed and skipped. A Zarr store has them too.</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
@@ -644,6 +652,14 @@
         <translation type="unfinished"></translation>
     </message>
     <message>
+        <source>Share the tiles among so many processes of this machine.</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>Of each process, as in 4GB; tiles are made to fit.</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
         <source>Replace an output that exists.</source>
         <translation type="unfinished"></translation>
     </message>
@@ -704,6 +720,10 @@
         <translation type="unfinished"></translation>
     </message>
     <message>
+        <source>looking at the tiles that are there</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
         <source>predicting tiles</source>
         <translation type="unfinished"></translation>
     </message>
@@ -721,6 +741,10 @@
     </message>
     <message>
         <source>pairs</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>drawing the report</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
@@ -753,6 +777,10 @@
     </message>
     <message>
         <source>source outside the valid range</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>tile failed and skipped</source>
         <translation type="unfinished"></translation>
     </message>
 </context>
