@@ -42,16 +42,31 @@ _TOLD_EVERY_S = 0.3
 _CONNECT_S = 20
 _WAIT_FOR_WORKERS_S = 15
 _LOOK_EVERY_S = 1.0
-_WORKER_ENVIRONMENT = {"OMP_WAIT_POLICY": "passive", "GDAL_CACHEMAX": "64"}
-"""Threads that spin while they wait take the cores from other workers; GDAL's cache is 5 % of the memory, each."""
+_WORKER_ENVIRONMENT = {
+    "OMP_WAIT_POLICY": "passive",  # threads that spin while they wait take the cores from other workers
+    "GDAL_CACHEMAX": "64",  # MB; 5 % of the memory, each, unless it is said
+    # A network's layers are blocks of 80 MB, freed and taken all the time: given back to the system and faulted in
+    # again, they take twice the time of the arithmetic. In the arena of a thread there is no room for such blocks.
+    "MALLOC_ARENA_MAX": "1",
+    "MALLOC_MMAP_THRESHOLD_": str(2**30),
+    "MALLOC_TRIM_THRESHOLD_": str(2**40),
+    "THP_MEM_ALLOC_ENABLE": "1",  # torch's: large blocks in large pages
+}
+"""Set before a worker's process is started: libraries read them when they are loaded."""
+_WORKER_MEMORY = {
+    "distributed.worker.memory.terminate": 0.98,
+    # What a worker has freed is still its own, and its results are a line each: there is nothing to wait or spill for.
+    "distributed.worker.memory.pause": False,
+    "distributed.worker.memory.spill": False,
+    "distributed.worker.memory.target": False,
+}
 
 
 @contextmanager
 def connected(cluster: Cluster) -> Iterator[Client]:
     """Start or find the cluster; what was started ends with it. Raises JobError where it cannot be had."""
     with ExitStack() as stack:
-        quiet = {"distributed.worker.memory.terminate": 0.98, "logging.distributed": "error"}
-        stack.enter_context(dask.config.set(quiet))
+        stack.enter_context(dask.config.set({"logging.distributed": "error", **_WORKER_MEMORY}))
         if cluster.scheduler is not None:
             yield stack.enter_context(_client_of(cluster.scheduler))
             return
@@ -72,10 +87,7 @@ def _started(cluster: Cluster) -> Any:  # noqa: ANN401  (one of many classes)
 def _local(cluster: Cluster) -> SpecCluster:
     gpus = torch.cuda.device_count()
     common = {"nthreads": 1, "memory_limit": cluster.memory_limit or 0}
-    # Set before a worker's process is started: libraries read them when they are imported.
     before = dict(dask.config.get("distributed.nanny.pre-spawn-environ")) | _WORKER_ENVIRONMENT
-    # glibc would give every freed block back, and a network's layers are freed and taken all the time.
-    before.pop("MALLOC_TRIM_THRESHOLD_", None)
     with dask.config.set({"distributed.nanny.pre-spawn-environ": before}):
         if not gpus:
             return LocalCluster(
