@@ -12,11 +12,12 @@ INSTALLED_FROM := pyproject.toml constraints.txt mmsr_geo/_version.py
 export PIP_CONSTRAINT := constraints.txt
 export PIP_BUILD_CONSTRAINT := constraints.txt
 
-.PHONY: help demo test notebooks notebooks-write lint wheel clean
+.PHONY: help demo test faults notebooks notebooks-write lint wheel clean
 
 help:
 	@echo "make demo             run the main job on the rasters of the package, into ./demo"
 	@echo "make test             run the whole test suite; ARGS='tests/test_grids.py -x' runs a part of it"
+	@echo "make faults           kill a cluster's processes while a job runs, minutes"
 	@echo "make notebooks        run the notebooks, minutes; leaves them as they are"
 	@echo "make notebooks-write  run them and keep in them what they show; ARGS names one"
 	@echo "make lint             ruff, its formatter and mypy; changes nothing"
@@ -31,6 +32,10 @@ demo: .venv/installed
 # takes six times the processor time where there are more threads than cores.
 test: .venv/installed-dev
 	@OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive $(BIN)/python -m pytest -q -n $(WORKERS) $(ARGS)
+
+# A process each is one of a cluster's: a test at a time, and what it says of the kills on the terminal.
+faults: .venv/installed-dev
+	@OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive $(BIN)/python -m pytest -q -s -m faults $(ARGS)
 
 # Minutes each: outside the tests. A fit may take the cores there are, where the tests' has one.
 notebooks: .venv/installed-dev

@@ -5,38 +5,33 @@
     python benchmarks/fidelity.py --table               what is kept, as docs/fidelity.md
 
 A run is kept by pair, method, seed, the method's options and what the code comes to on a small made pair, as one line
-of benchmarks/results/fidelity.jsonl; where that or the options have changed it is made again.
+of benchmarks/results/fidelity.jsonl; where that or the options have changed it is made again. A run on a GPU (--device
+cuda) counts as the same run, and its line says on which: docs/performance.md compares the two.
 """
 
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import time
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
-from functools import cache
 from multiprocessing import get_context
 from pathlib import Path
 from statistics import fmean, geometric_mean, stdev
 from typing import Any
 
-import numpy as np
 import torch
-from pairs import Case, case, dataset_of
+from pairs import case, dataset_of
+from versions import Codes, tiling
 
 from mmsr_geo.baselines import CONSISTENT, baseline
 from mmsr_geo.baselines.p2p import P2P
-from mmsr_geo.evaluation import Trial, evaluate
-from mmsr_geo.geometry import Scale, Tiling
-from mmsr_geo.memory import tiling_for
+from mmsr_geo.evaluation import evaluate
 from mmsr_geo.methods import ModelSource, OtherMethod, SceneFit
 from mmsr_geo.network.checking import verdict_of
 from mmsr_geo.network.fitting import FitParams
-from mmsr_geo.pair import Pair
-from mmsr_geo.upsampling import halo_of
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results" / "fidelity.jsonl"
@@ -65,6 +60,8 @@ class Job:
     seed: int
     threads: int
     code: str
+    device: str = "cpu"
+    """Where it is run: no part of what identifies a result."""
 
     @property
     def keys(self) -> list[dict[str, Any]]:
@@ -82,15 +79,15 @@ class Job:
         ]
 
 
-def method_of(name: str, seed: int, threads: int) -> ModelSource:
+def method_of(name: str, seed: int, threads: int, device: str = "cpu") -> ModelSource:
     """Return a method by its name in the table; p2p-4096 is P2P with so many steps."""
     base = name.removesuffix(CONSISTENT)
     if base in {"mmsr", "mmsr-always"}:
-        return SceneFit(FitParams(threads=threads), seed, "cpu", "bicubic" if base == "mmsr" else "warn")
+        return SceneFit(FitParams(threads=threads), seed, device, "bicubic" if base == "mmsr" else "warn")
     if base == "published":
-        return SceneFit(FitParams.published(threads=threads), seed, "cpu", "warn", consistent=base != name)
+        return SceneFit(FitParams.published(threads=threads), seed, device, "warn", consistent=base != name)
     method = P2P(int(base.removeprefix("p2p-"))) if base.startswith("p2p-") else baseline(base)
-    return OtherMethod(base, method, base != name, seed, "cpu", threads)
+    return OtherMethod(base, method, base != name, seed, device, threads)
 
 
 def options_of(name: str, seed: int, threads: int) -> dict[str, Any]:
@@ -101,13 +98,17 @@ def options_of(name: str, seed: int, threads: int) -> dict[str, Any]:
     return options
 
 
-def run(job: Job, data: Path) -> list[dict[str, Any]]:
+def run(job: Job, data: Path, codes: Codes) -> list[dict[str, Any]]:
     """Fit, predict and score; called in a process of its own."""
     torch.set_num_threads(job.threads)
+    where: dict[str, Any] = {}
+    if job.device != "cpu":
+        torch.backends.cudnn.allow_tf32 = False  # float32 as on the CPU; matrix products are so by default
+        where = {"device": torch.cuda.get_device_name(), "torch": torch.__version__} | codes.doubt(job.methods[0])
     trial = case(job.pair, data).trial
-    methods = {name: method_of(name, job.seed, job.threads) for name in job.methods}
+    methods = {name: method_of(name, job.seed, job.threads, job.device) for name in job.methods}
     tilings = {name: tiling(trial.pair, method) for name, method in methods.items()}
-    evaluation = evaluate(trial, methods, tilings, device="cpu", threads=job.threads)
+    evaluation = evaluate(trial, methods, tilings, device=job.device, threads=job.threads)
     return [
         key
         | {
@@ -118,21 +119,19 @@ def run(job: Job, data: Path) -> list[dict[str, Any]]:
             "gain": result.check.gain,
             "verdict": result.check.verdict,
         }
+        | where
         for key, result in zip(job.keys, evaluation.results.values(), strict=True)
     ]
 
 
-def tiling(pair: Pair, method: ModelSource) -> Tiling:
-    """Return the tiles of a pair, 512 target pixels each side."""
-    halo = halo_of(method.reach(pair), pair.scale, consistent=method.consistent)
-    return tiling_for(pair.part, pair.whole, pair.scale, halo, tile_size=512)
-
-
-def jobs_of(pairs: Iterable[str], seeds: int, threads: int, *, slow: bool) -> list[Job]:
+def jobs_of(  # noqa: PLR0913  (what decides a run, and where it is made)
+    pairs: Iterable[str], seeds: int, threads: int, *, slow: bool, device: str = "cpu", codes: Codes | None = None
+) -> list[Job]:
     """Return the fits to be made: first one seed of ours everywhere, then the others, then more seeds."""
+    known = codes or Codes()
 
     def job(pair: str, *methods: str, seed: int = 0) -> Job:
-        return Job(pair, methods, seed, threads, code_version(methods[0]))
+        return Job(pair, methods, seed, threads, known.of(methods[0]), device)
 
     pairs = list(pairs)
     found = [job(pair, name) for pair in pairs for name in QUICK]
@@ -145,39 +144,9 @@ def jobs_of(pairs: Iterable[str], seeds: int, threads: int, *, slow: bool) -> li
     return found + [each for more in ours[1:] for each in more]
 
 
-@cache
-def code_version(method: str) -> str:
-    """Return a hash of what a method comes to on a small made pair with a few steps, to three digits.
-
-    The outcome, not the text: a change of the code that changes no result makes no run of hours anew.
-    """
-    base = method.removesuffix(CONSISTENT)
-    if base.startswith("p2p"):
-        made: ModelSource = OtherMethod("p2p", P2P(steps=3), consistent=True, device="cpu")
-    elif base == "published":
-        made = SceneFit(FitParams.published(steps=3, threads=1), 0, "cpu", "warn")
-    elif base.startswith("mmsr"):
-        made = SceneFit(FitParams(steps=6, first_stage=True, threads=1), 0, "cpu", "warn")
-    else:
-        made = OtherMethod(base, baseline(base), consistent=True, device="cpu")
-    trial = _made_trial()
-    target = evaluate(trial, {"made": made}, {"made": tiling(trial.pair, made)}, device="cpu").results["made"].target
-    said = " ".join(f"{value:.2e}" for value in target[::7, ::7].flatten().tolist())
-    return hashlib.sha256(said.encode()).hexdigest()[:12]
-
-
-def _made_trial() -> Trial:
-    """Return a pair of 36 x 40 source pixels at scale 2 with edges, texture and a hole."""
-    row, column = np.arange(72)[:, None], np.arange(80)
-    truth = np.sin(row / 3) + np.cos(column / 5) + ((row * 7 + column * 3) % 5 > 2) + 2.0 * (row > column)
-    guide = np.stack([truth, (row * column % 11) / 5.0]).astype(np.float32)
-    truth[30:34, 20:24] = np.nan
-    return Case("made", Scale(2, 2), truth.astype(np.float32), guide).trial
-
-
-def kept() -> list[dict[str, Any]]:
+def kept(results: Path = RESULTS) -> list[dict[str, Any]]:
     """Return all results that were kept."""
-    return [json.loads(line) for line in RESULTS.read_text().splitlines()] if RESULTS.exists() else []
+    return [json.loads(line) for line in results.read_text().splitlines()] if results.exists() else []
 
 
 def is_kept(job: Job, records: Sequence[dict[str, Any]]) -> bool:
@@ -185,17 +154,17 @@ def is_kept(job: Job, records: Sequence[dict[str, Any]]) -> bool:
     return all(any(key.items() <= record.items() for record in records) for key in job.keys)
 
 
-def run_all(jobs: Sequence[Job], data: Path, workers: int) -> None:
+def run_all(jobs: Sequence[Job], data: Path, workers: int, results: Path, codes: Codes) -> None:
     """Run what is missing, several processes at once, and keep each result as it comes."""
-    records = kept()
+    records = kept(results)
     missing = [job for job in jobs if not is_kept(job, records)]
-    RESULTS.parent.mkdir(exist_ok=True)
+    results.parent.mkdir(exist_ok=True)
     started = time.monotonic()
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        waiting = {pool.submit(run, job, data): job for job in missing}
+        waiting = {pool.submit(run, job, data, codes): job for job in missing}
         for done, future in enumerate(as_completed(waiting), start=1):
             lines = future.result()
-            with RESULTS.open("a") as file:
+            with results.open("a") as file:
                 file.writelines(json.dumps(line) + "\n" for line in lines)
             minutes = (time.monotonic() - started) / 60
             for line in lines:
@@ -213,20 +182,28 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, help="of ours; 3, or 1 with --core")
     parser.add_argument("--workers", type=int, default=2, help="processes at once")
     parser.add_argument("--threads", type=int, default=1, help="torch threads in each: they change the fit a little")
+    parser.add_argument("--device", default="cpu", help="where fits and predictions are made: cpu or cuda")
+    parser.add_argument("--results", type=Path, default=RESULTS, help="where runs are kept; no table of another file")
+    parser.add_argument("--write-codes", type=Path, metavar="FILE", help="write what the code comes to here, and stop")
+    parser.add_argument("--codes", type=Path, metavar="FILE", help="take it from there: the same sources, elsewhere")
     parser.add_argument("--table", action="store_true", help="write the table of what is kept and run nothing")
     options = parser.parse_args()
+    if options.write_codes is not None:
+        Codes.write(options.write_codes)
+        return
+    codes = Codes() if options.codes is None else Codes.read(options.codes)
     pairs = options.pairs or (CORE if options.core else (*WHOLE, *CROPS))
     seeds = options.seeds or (1 if options.core else 3)
-    jobs = jobs_of(pairs, seeds, options.threads, slow=not options.core)
+    jobs = jobs_of(pairs, seeds, options.threads, slow=not options.core, device=options.device, codes=codes)
     if options.methods:
         jobs = [job for job in jobs if set(job.methods) & set(options.methods)]
     if not options.table:
         if options.data is None:
             parser.error("give the folder of the data sets: --data DIR")
-        run_all(jobs, options.data, options.workers)
-    text = table(jobs, [record for record in kept() if any(record["code"] == job.code for job in jobs)])
+        run_all(jobs, options.data, options.workers, options.results, codes)
+    text = table(jobs, [record for record in kept(options.results) if record["code"] in {job.code for job in jobs}])
     print(text)
-    if not (options.core or options.pairs or options.methods):
+    if not (options.core or options.pairs or options.methods) and options.results == RESULTS:
         TABLE.write_text(text)
 
 
@@ -260,7 +237,8 @@ def table(jobs: Sequence[Job], records: Sequence[dict[str, Any]]) -> str:
         "",
         "## Against the slow methods",
         "",
-        "The published fit on 256 x 256 pixels (1000 steps of the whole image), P2P with its 32 768 steps.",
+        "The published fit on 256 x 256 pixels (1000 steps of the whole image), P2P with its 32 768 steps. Some were",
+        "run on a GPU, as their seconds below say: [performance.md](performance.md) compares the two.",
         "",
         *_ratios([p for p in pairs if p in PUBLISHED_ON or p in FULL_P2P_ON], (*slow, "mmsr"), runs, summary=False),
         "",
@@ -337,7 +315,8 @@ def _verdicts(pairs: Sequence[str], runs: dict[tuple[str, str], list[dict[str, A
 def _work(pairs: Sequence[str], runs: dict[tuple[str, str], list[dict[str, Any]]]) -> list[str]:
     methods = ("guided-filter", f"p2p-{SHORT_P2P}", "p2p", "published", "mmsr-always")
     lines = [
-        "Seconds of one process with its threads (fit and prediction), and pixels x steps of the fit in millions.",
+        "Seconds of one process with its threads (fit and prediction), on a CPU unless a card is named, and pixels x",
+        "steps of the fit in millions.",
         "",
         f"| pair | {' | '.join(methods)} |",
         "|---" * (len(methods) + 1) + "|",
@@ -346,11 +325,18 @@ def _work(pairs: Sequence[str], runs: dict[tuple[str, str], list[dict[str, Any]]
         cells = []
         for method in methods:
             found = runs.get((pair, method), [])
-            work = found[0]["pixel_steps"] if found else None
-            million = f", {work / 1e6:.1f} M" if work else ""
-            cells.append(f"{fmean(record['seconds'] for record in found):.0f} s{million}" if found else "")
+            cells.append(_work_of(found) if found else "")
         lines.append(f"| {pair} | {' | '.join(cells)} |")
     return lines
+
+
+def _work_of(found: Sequence[dict[str, Any]]) -> str:
+    """Return the seconds on a CPU, or on a card where no run was made on a CPU, and the pixels x steps."""
+    alike = [record for record in found if "device" not in record] or found
+    card = alike[0]["device"].removeprefix("NVIDIA ").split()[0] if "device" in alike[0] else ""
+    work = alike[0]["pixel_steps"]
+    seconds = f"{fmean(record['seconds'] for record in alike):.0f} s" + (f" on an {card}" if card else "")
+    return f"{seconds}, {work / 1e6:.1f} M" if work else seconds
 
 
 if __name__ == "__main__":

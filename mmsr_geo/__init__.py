@@ -27,7 +27,7 @@ from mmsr_geo.errors import (
 )
 
 if TYPE_CHECKING:
-    from mmsr_geo.api import batch, evaluate, fit, load, plan, status, upsample, upsample_to_file
+    from mmsr_geo.api import batch, evaluate, fit, load, plan, report_batch, status, upsample, upsample_to_file
     from mmsr_geo.geometry import Scale
     from mmsr_geo.network.checking import GuideCheck
     from mmsr_geo.network.fitted import FittedNet
@@ -59,6 +59,7 @@ __all__ = [
     "fit",
     "load",
     "plan",
+    "report_batch",
     "status",
     "upsample",
     "upsample_to_file",
@@ -75,6 +76,7 @@ _HOMES = {
     "fit": "mmsr_geo.api",
     "load": "mmsr_geo.api",
     "plan": "mmsr_geo.api",
+    "report_batch": "mmsr_geo.api",
     "status": "mmsr_geo.api",
     "upsample": "mmsr_geo.api",
     "upsample_to_file": "mmsr_geo.api",

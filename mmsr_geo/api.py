@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import re
+import warnings
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 from functools import partial
 from inspect import signature
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import xarray as xr
 
 from mmsr_geo._version import __version__
 from mmsr_geo.choosing import EVALUATED, Fit, evaluated_method, method_for
-from mmsr_geo.errors import OptionError
+from mmsr_geo.errors import MmsrError, MmsrWarning, OptionError
 from mmsr_geo.evaluation import Evaluation, truth_trial, wald_trial
 from mmsr_geo.evaluation import evaluate as run_evaluation
 from mmsr_geo.geometry import Tiling
@@ -34,9 +36,10 @@ from mmsr_geo.jobs.batch import JobStatus, run_job, status_of
 from mmsr_geo.jobs.cluster import Cluster
 from mmsr_geo.jobs.course import TaskKey
 from mmsr_geo.jobs.finishing import Outcome
-from mmsr_geo.jobs.jobfile import Entry, Job
+from mmsr_geo.jobs.jobfile import Entry, Job, OnError
 from mmsr_geo.jobs.local import make
 from mmsr_geo.jobs.pool import InProcess, InThreads, Pool
+from mmsr_geo.jobs.record import Line
 from mmsr_geo.jobs.work import Output, Work
 from mmsr_geo.memory import bytes_of, cores, tile_bytes, tiling_for
 from mmsr_geo.methods import IfUnhelpful, ModelSource, OtherMethod, SavedNet, SceneFit
@@ -46,9 +49,9 @@ from mmsr_geo.pair import MIN_COVERAGE, Pair
 from mmsr_geo.planning import Plan, measured, size_text
 from mmsr_geo.raster.masking import MaskLike, path_and_bits
 from mmsr_geo.raster.opening import open_source
+from mmsr_geo.raster.placing import QA, TAKEN, Address, ZarrPlace, address_of, check_apart, check_output
 from mmsr_geo.raster.storing import Storage, parse_creation_options
 from mmsr_geo.raster.suspecting import warn_of_nodata
-from mmsr_geo.raster.writing import check_apart, check_output
 from mmsr_geo.slices import guide_for, slices_of, target_array, with_flags
 from mmsr_geo.tilewise import TILE_PX, TileFit
 from mmsr_geo.upsampling import halo_of, resolve_device
@@ -205,10 +208,12 @@ def upsample_to_file(  # noqa: PLR0913  (the same names as the command's options
     overwrite: bool = False,
     progress: Progress = no_progress,
 ) -> Outcome:
-    """Write the source at the guide's detail to a Cloud Optimized GeoTIFF, tile by tile, here and now.
+    """Write the source at the guide's detail to a Cloud Optimized GeoTIFF or a Zarr store, tile by tile, here and now.
 
     Other arguments as for `upsample`, the same values come out, and:
-        qa: a second file for each target pixel's flags (`mmsr_geo.Flag`), uint8, with nearest overviews; both files
+        output: a file's path, a Zarr store's (it ends in .zarr), or a URL of either, as in s3://bucket/sharp.tif. A
+            store has the target by the source's name, or as `target`, and its flags as `qa`.
+        qa: of a file, a second one for each target pixel's flags (`mmsr_geo.Flag`), uint8, with nearest overviews; both
             appear, or none.
         dtype: what the target is stored as; integers are rounded.
         scale_factor, add_offset: what a stored value is multiplied by, and what is added then, to mean the target's
@@ -241,8 +246,8 @@ def upsample_to_file(  # noqa: PLR0913  (the same names as the command's options
     asked = _Asked(
         source,
         guide,
-        Path(output),
-        None if qa is None else Path(qa),
+        address_of(output),
+        None if qa is None else address_of(qa),
         scale,
         inputs,
         chosen,
@@ -466,20 +471,27 @@ def batch(  # noqa: PLR0913  (the same names as the command's options)
     scheduler: str | None = None,
     workers: int | None = None,
     memory_limit: int | str | None = None,
+    on_error: OnError | None = None,
     restart: bool = False,
     overwrite: bool = False,
     progress: Callable[[Entry, int, int], Progress] | None = None,
+    ended: Callable[[Entry, Line], None] | None = None,
 ) -> JobStatus:
     """Do a job file's pairs and return where the job stands; what is done, tile by tile, is not done again.
 
-    scheduler, workers, memory_limit: go before what the job file's [cluster] says. restart: do all of it again.
+    scheduler, workers, memory_limit, on_error: go before what the job file says. restart: do all of it again.
     overwrite: replace outputs that exist though this job has not made them. progress: called as progress(entry, done,
-    total) for each pair, returns what `upsample_to_file` takes.
-    Raises JobError for a job file with mistakes, all of them at once, and where a pair fails and the job does not say
-    on_error = "skip".
+    total) for each pair, returns what `upsample_to_file` takes. ended: called as ended(entry, line) with each pair that
+    is done, incomplete or failed, and what the job's record says of it. In the end a report is written beside the job
+    file, also where a failure ends it.
+    Raises JobError for a job file with mistakes, all of them at once, and where a pair fails and neither this call nor
+    the job file says on_error = "skip".
     """
-    report = progress or (lambda _entry, _done, _total: no_progress)
+    if on_error is not None and on_error not in get_args(OnError):
+        raise OptionError(f"there is no on_error {on_error!r}: choose of {', '.join(get_args(OnError))}")
     read = Job.read(Path(job))
+    if on_error is not None:
+        read = replace(read, on_error=on_error)
     table = read.cluster
     cluster = Cluster(
         "local" if scheduler is not None or workers is not None else table.kind,
@@ -493,7 +505,38 @@ def batch(  # noqa: PLR0913  (the same names as the command's options)
         return _asked_by(entry, overwrite=overwrite).work(cluster)
 
     with _on(cluster, read.entries[0]) as pool:
-        return run_job(read, open_pair, pool, restart=restart, overwrite=overwrite, progress=report)
+        return run_job(
+            read,
+            open_pair,
+            pool,
+            where=cluster.place,
+            restart=restart,
+            overwrite=overwrite,
+            progress=progress or (lambda _entry, _done, _total: no_progress),
+            ended=ended or (lambda _entry, _line: None),
+            afterwards=lambda: _report_afterwards(read),
+        )
+
+
+def report_batch(job: str | PathLike[str], *, looks: int | None = None, progress: Progress = no_progress) -> Path:
+    """Write a job's report as it stands now, as `batch` does in the end, and return the path of report.html.
+
+    looks: quick looks of so many pairs at most, 200 if None. Raises JobError for the job file's mistakes, OutputError
+    where the report cannot be written.
+    """
+    from mmsr_geo.jobs.reporting import write_report  # noqa: PLC0415  (matplotlib, only when asked for)
+
+    read = Job.read(Path(job))
+    return write_report(read, status_of(read), looks=looks, progress=progress)
+
+
+def _report_afterwards(job: Job) -> None:
+    """Write the report of a job that has ended; what prevents it is told, and the job's end stays what it was."""
+    try:
+        report_batch(job.path)
+    except Exception as error:  # noqa: BLE001  (days of work do not fail by a picture of them)
+        told = str(error) if isinstance(error, MmsrError) else f"no report: {type(error).__name__}: {error}"
+        warnings.warn(told, MmsrWarning, stacklevel=2)
 
 
 def plan_batch(job: str | PathLike[str]) -> list[tuple[Entry, Plan]]:
@@ -526,8 +569,8 @@ class _Asked:
 
     source: SourceLike
     guide: GuideLike
-    output: Path
-    qa: Path | None
+    output: Address
+    qa: Address | None
     scale: ScaleLike
     inputs: Inputs
     method: ModelSource
@@ -541,6 +584,7 @@ class _Asked:
 
     def work(self, cluster: Cluster) -> Work:
         """Open the rasters and cut the tiles for where it runs; refuses outputs that cannot be."""
+        self._refuse_mixed()
         outputs = [self.output] if self.qa is None else [self.output, self.qa]
         masks = self.inputs.source_mask, self.inputs.guide_mask
         check_apart(outputs, _paths(self.source, self.guide, *masks, self.net, self.like))
@@ -553,8 +597,33 @@ class _Asked:
         if cluster.memory_limit is not None:
             _refuse_memory(Plan(first, self.method, tiling), cluster.memory_limit)
         threads = self.threads if cluster.is_this_process else 1
-        written = Output(self.output, self.qa, self.storage, on, self.overwrite)
+        written = Output(self.output, self.qa, self.storage, on, self.overwrite, _variable(job.template.name))
         return Work(job.pairs, self.method, tiling, written, self.device, threads, self.inputs.description)
+
+    def _refuse_mixed(self) -> None:
+        """Refuse what goes with COGs only where the output is a Zarr store, and flags in one without their target."""
+        if isinstance(self.output, ZarrPlace):
+            if self.qa is not None:
+                raise OptionError(
+                    f"{self.output} is a Zarr store, and the flags lie in it with the target, as {QA}: leave out --qa "
+                    "(qa=)"
+                )
+            if self.storage.creation_options:
+                raise OptionError(
+                    f"{self.output} is a Zarr store, and creation options are of GDAL's COG driver: leave out --co "
+                    "(creation_options=)"
+                )
+        elif isinstance(self.qa, ZarrPlace):
+            raise OptionError(
+                f"{self.qa} is a Zarr store, and flags go into one with their target only: give --qa (qa=) a .tif, or "
+                "the output a name that ends in .zarr"
+            )
+
+
+def _variable(name: Hashable | None) -> str:
+    """Return what the target is called in a Zarr store: as the source's variable, where that is a plain name."""
+    plain = isinstance(name, str) and re.fullmatch("[A-Za-z][A-Za-z0-9_]*", name) and name not in TAKEN
+    return str(name) if plain else "target"
 
 
 def _asked_by(entry: Entry, *, overwrite: bool) -> _Asked:

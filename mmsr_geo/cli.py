@@ -21,6 +21,7 @@ from mmsr_geo.errors import MmsrError, MmsrWarning, OptionError
 if TYPE_CHECKING:
     from mmsr_geo.jobs.finishing import Outcome
     from mmsr_geo.jobs.jobfile import Entry
+    from mmsr_geo.jobs.record import Line
     from mmsr_geo.network.checking import GuideCheck
     from mmsr_geo.network.fitting import Progress
     from mmsr_geo.progress import Display
@@ -220,16 +221,17 @@ _workers = _options(
     click.option("--workers", type=click.IntRange(1), help="Share the tiles among so many processes of this machine."),
     click.option("--memory-limit", metavar="SIZE", help="Of each process, as in 4GB; tiles are made to fit."),
 )
+_progress = click.option(
+    "--progress",
+    "progress_kind",
+    type=click.Choice(["rich", "json", "none"]),
+    default="rich",
+    show_default=True,
+    help="A live display, JSON lines on stdout, or nothing.",
+)
 _output = _options(
     click.option("--overwrite", is_flag=True, help="Replace an output that exists."),
-    click.option(
-        "--progress",
-        "progress_kind",
-        type=click.Choice(["rich", "json", "none"]),
-        default="rich",
-        show_default=True,
-        help="A live display, JSON lines on stdout, or nothing.",
-    ),
+    _progress,
 )
 
 
@@ -241,12 +243,18 @@ def cli() -> None:
 
 @cli.command()
 @_pair
-@click.option("-o", "--output", required=True, metavar="OUT.tif", help="The Cloud Optimized GeoTIFF to write.")
+@click.option(
+    "-o",
+    "--output",
+    required=True,
+    metavar="OUT.tif|OUT.zarr",
+    help="The Cloud Optimized GeoTIFF or the Zarr store to write; s3://... too.",
+)
 @click.option(
     "--qa",
     metavar="QA.tif",
     help="Write each pixel's flags there: 1 hole in the source, 2 guide missing, 4 guide outside what was fitted on, "
-    "8 guide unhelpful here, 16 source outside --valid-range, 32 tile failed and skipped.",
+    "8 guide unhelpful here, 16 source outside --valid-range, 32 tile failed and skipped. A Zarr store has them too.",
 )
 @_like
 @click.option("--dtype", default="float32", show_default=True, help="What is stored; integers are rounded.")
@@ -343,7 +351,7 @@ def fit(  # noqa: PLR0913  (the same names as the command's options)
     """Fit a net to SOURCE and GUIDE and save it, to be used with upsample --net."""
     with _shown(progress_kind, "fit", source=source, guide=_named(guide), output=output) as show:
         from mmsr_geo import api  # noqa: PLC0415  (torch and GDAL, only when asked for)
-        from mmsr_geo.raster.writing import check_output  # noqa: PLC0415  (torch and GDAL, only when asked for)
+        from mmsr_geo.raster.placing import check_output  # noqa: PLC0415  (torch and GDAL, only when asked for)
 
         check_output(output, overwrite=overwrite)
         net = api.fit(source, guide, params=_params(steps, threads), progress=show, **options)
@@ -448,6 +456,11 @@ def evaluate(  # noqa: PLR0913  (one an option)
 @click.option("--dry-run", is_flag=True, help="Check the job and say what it will take, and do nothing else.")
 @click.option("--restart", is_flag=True, help="Do all of it again.")
 @click.option("--scheduler", metavar="ADDRESS", help="A dask scheduler that runs already, as in tcp://10.0.0.1:8786.")
+@click.option(
+    "--on-error",
+    type=click.Choice(["skip", "stop"]),
+    help="What a pair or a tile that fails ends: itself alone, or the job; the job file says, if left out.",
+)
 @_workers
 @_output
 def batch(  # noqa: PLR0913  (one an option)
@@ -458,7 +471,7 @@ def batch(  # noqa: PLR0913  (one an option)
     restart: bool,
     overwrite: bool,
     progress_kind: str,
-    **cluster: Any,  # noqa: ANN401  (click's own)
+    **how: Any,  # noqa: ANN401  (click's own)
 ) -> None:
     """Do the pairs of JOB.toml, tile by tile; called again, it goes on from what is done."""
     if init:
@@ -466,39 +479,62 @@ def batch(  # noqa: PLR0913  (one an option)
         return
     with _shown("none" if dry_run else progress_kind, "batch", job=job) as show:
         from mmsr_geo import api, info  # noqa: PLC0415  (torch and GDAL, only when asked for)
+        from mmsr_geo.jobs.joblog import log_path, report_page  # noqa: PLC0415  (torch and GDAL, only when asked for)
 
         if dry_run:
             info.show_plans(api.plan_batch(job))
             return
-        begun: list[str] = []
+        counts = {"ended": 0, "total": 0}
 
         def pair(entry: Entry, done: int, total: int) -> Progress:
-            begun.append(entry.name)
-            show("pairs", done, total)
+            counts["total"] = total
+            show("pairs", counts["ended"], total)
             show.event("pair", name=entry.name, done=done, total=total)
-            return show  # each pair's stages take the place of the one's before
+            return show.pair(entry.name)
 
-        told = api.batch(job, restart=restart, overwrite=overwrite, progress=pair, **cluster)
-        show("pairs", len(begun), len(begun))
-        show.event("done", **told.as_dict())
+        def ended(entry: Entry, line: Line) -> None:
+            counts["ended"] += 1
+            show("pairs", counts["ended"], max(counts.values()))
+            show.pair_ended(entry.name, line.state, seconds=line.seconds, message=line.message, **line.facts)
+
+        told = api.batch(job, restart=restart, overwrite=overwrite, progress=pair, ended=ended, **how)
+        show.event("done", **told.as_dict(), report=str(report_page(Path(job))), log=str(log_path(Path(job))))
     if progress_kind == "rich":
         info.show_status(told)
+        for what in (report_page(Path(job)), log_path(Path(job))):
+            click.echo(str(what))
     if told.count("failed") or told.count("incomplete"):
         sys.exit(1)
 
 
 @cli.command()
 @click.argument("job", metavar="JOB.toml")
+@click.option("--all", "everything", is_flag=True, help="Each pair of many, and why each of many failed.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
-def status(*, job: str, as_json: bool) -> None:
-    """Say which pairs of JOB.toml are done, failed, changed since, and left."""
+def status(*, job: str, everything: bool, as_json: bool) -> None:
+    """Say which pairs of JOB.toml are done, failed, changed since, and left, and at what rate."""
     from mmsr_geo import api, info  # noqa: PLC0415  (torch and GDAL, only when asked for)
 
     told = api.status(job)
     if as_json:
         click.echo(json.dumps(told.as_dict()))
     else:
-        info.show_status(told)
+        info.show_status(told, everything=everything)
+
+
+@cli.command()
+@click.argument("job", metavar="JOB.toml")
+@click.option("--looks", type=click.IntRange(0), help="Quick looks of so many pairs at most; 200 if left out.")
+@_progress
+def report(*, job: str, looks: int | None, progress_kind: str) -> None:
+    """Write the report of JOB.toml as it stands now, as batch does in the end."""
+    with _shown(progress_kind, "report", job=job) as show:
+        from mmsr_geo import api  # noqa: PLC0415  (torch and GDAL, only when asked for)
+
+        path = api.report_batch(job, looks=looks, progress=show)
+        show.event("done", report=str(path))
+    if progress_kind == "rich":
+        click.echo(str(path))
 
 
 @cli.command()
@@ -588,7 +624,7 @@ class _shown:  # noqa: N801  (reads as a function)
 
 def _write_example(path: Path) -> None:
     from mmsr_geo.jobs.jobfile import EXAMPLE  # noqa: PLC0415  (pydantic, only when asked for)
-    from mmsr_geo.raster.writing import check_output  # noqa: PLC0415  (torch and GDAL, only when asked for)
+    from mmsr_geo.raster.placing import check_output  # noqa: PLC0415  (torch and GDAL, only when asked for)
 
     check_output(path, overwrite=False)
     path.write_text(EXAMPLE, "utf-8")
@@ -625,7 +661,7 @@ def _params(steps: int | None, threads: int | None) -> Any:  # noqa: ANN401  (Fi
 def _check_save_net(
     save_net: str, net: str | None, options: dict[str, Any], others: dict[str, str | None], *, overwrite: bool
 ) -> None:
-    from mmsr_geo.raster.writing import check_output  # noqa: PLC0415  (torch and GDAL, only when asked for)
+    from mmsr_geo.raster.placing import check_output  # noqa: PLC0415  (torch and GDAL, only when asked for)
 
     if net is not None:
         raise OptionError("--save-net goes with a fit: leave out --net, or copy its file")

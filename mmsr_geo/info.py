@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
+from rich.padding import Padding
 from rich.table import Table
+from rich.text import Text
 
 from mmsr_geo.errors import GridError
 from mmsr_geo.geometry import Scale
-from mmsr_geo.jobs.batch import JobStatus
+from mmsr_geo.jobs.batch import JobStatus, PairStatus, Standing
 from mmsr_geo.jobs.jobfile import Entry
+from mmsr_geo.jobs.joblog import printable
 from mmsr_geo.network.fitted import FittedNet
 from mmsr_geo.planning import Plan, duration_text, size_text
 from mmsr_geo.raster.coarsening import Coarsened
@@ -70,28 +76,74 @@ def show_plans(plans: Sequence[tuple[Entry, Plan]]) -> None:
     console.print(f"{len(plans)} pairs, {duration_text(total)} at most on this machine, one after another.")
 
 
-def show_status(status: JobStatus) -> None:
-    """Print where each pair of a job stands, and the rate."""
-    table = Table(show_header=True, header_style="bold")
-    for name in ("pair", "", "time", "guide", "told"):
-        table.add_column(name)
-    for pair in status.pairs:
-        facts = {} if pair.line is None else pair.line.facts
-        took = "" if pair.line is None else duration_text(pair.line.seconds)
-        table.add_row(
-            pair.entry.name,
-            pair.standing,
-            took,
-            ", ".join(facts.get("guide_verdict", ())),
-            "" if pair.line is None else pair.line.message,
-        )
+def show_status(status: JobStatus, *, everything: bool = False) -> None:
+    """Print where a job stands: what is not done first, why pairs fail, the rate and the time left.
+
+    everything: each of many pairs and of many failures, not the first of them.
+    """
     console = Console()
+    order = sorted(status.pairs, key=lambda pair: _ORDER.index(pair.standing))
+    urgent = [pair for pair in order if pair.standing not in {"waiting", "done"}]
+    shown = order if everything or len(order) <= _MOST_ROWS else _first(order, len(urgent))
+    table = Table(show_header=True, header_style="bold", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table.add_column("pair", overflow="fold")
+    for name in ("stands", "tiles", "a minute", "time", "guide"):
+        table.add_column(name, no_wrap=True, justify="right" if name in {"tiles", "a minute", "time"} else "left")
+    for pair in shown:
+        table.add_row(*_pair_row(pair))
     console.print(table)
-    left = "" if not status.seconds_left else f", about {duration_text(status.seconds_left)}"
-    console.print(
-        f"{status.count('done')} done, {status.count('failed')} failed, "
-        f"{len(status.pairs) - status.count('done')} left{left}."
-    )
+    if len(shown) < len(order):
+        rest = Counter(pair.standing for pair in order[len(shown) :])
+        told = ", ".join(f"{count} {standing}" for standing, count in rest.items())
+        console.print(f"and {rest.total()} more: {told}; --all shows them.\n", highlight=False)
+    told_of = [pair for pair in urgent if pair.line is not None and pair.line.message]
+    for pair in told_of if everything else told_of[:_MOST_MESSAGES]:
+        said = Text(f"{printable(pair.entry.name)}: ", style="bold").append(_message(pair), style="not bold")
+        console.print(Padding(said, (0, 0, 0, 2)))
+    if not everything and len(told_of) > _MOST_MESSAGES:
+        console.print(f"  and {len(told_of) - _MOST_MESSAGES} more that failed; --all tells why.", highlight=False)
+    left = status.seconds_left
+    about = f", about {duration_text(left)} if one after another" if left else ""
+    console.print(f"{status.sentence}{about}.", highlight=False)
+
+
+_ORDER: tuple[Standing, ...] = ("failed", "incomplete", "begun", "changed", "waiting", "done")
+_STYLES = {"failed": "red", "incomplete": "yellow", "begun": "cyan", "changed": "yellow", "done": "green"}
+_MOST_ROWS, _MOST_MESSAGES = 30, 5
+
+
+def _first(order: Sequence[PairStatus], urgent: int) -> Sequence[PairStatus]:
+    """Of many pairs: what wants looking at, and as much of the others as fills a screen."""
+    return order[: min(max(urgent, _MOST_ROWS // 2), _MOST_ROWS)]
+
+
+def _pair_row(pair: PairStatus) -> list[Text]:
+    facts = {} if pair.line is None else pair.line.facts
+    whole, missed = pair.tiles or facts.get("tiles"), facts.get("tiles_failed", 0)
+    done = pair.tiles_done if pair.tiles is not None else (whole or 0) - missed
+    rate = f"{pair.tiles_a_second * 60:.3g}" if pair.tiles_a_second and pair.standing != "done" else ""
+    seconds = None if pair.line is None or pair.standing == "begun" else pair.line.seconds
+    time = "" if seconds is None else duration_text(seconds)
+    if pair.standing == "begun" and pair.seconds_left is not None:
+        time = f"{duration_text(pair.seconds_left)} left"
+    return [
+        Text(printable(pair.entry.name)),  # a text, not markup: it is the user's
+        Text(pair.standing, style=_STYLES.get(pair.standing, "")),
+        Text(f"{done}/{whole}" if whole else ""),
+        Text(rate),
+        Text(time),
+        Text(_guide_text(facts)),
+    ]
+
+
+def _guide_text(facts: Mapping[str, Any]) -> str:
+    """Say of each band whether the guide helped, and by how much of the interpolation's error."""
+    told = zip(facts.get("guide_verdict", ()), facts.get("guide_gain", ()), strict=False)
+    return ", ".join(verdict if gain is None else f"{verdict} {gain:+.2f}" for verdict, gain in told)
+
+
+def _message(pair: PairStatus) -> str:
+    return printable("" if pair.line is None else pair.line.message)
 
 
 def _looks_like_net(file: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,9 @@ from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt  # type: ignore[import-untyped]
 
 Values = NDArray[np.floating]
+_ELEVATION = re.compile(r"(^|[^a-z])(dem|dsm|dtm|srtm|elevation|height|altitude|surface)([^a-z]|$)", re.IGNORECASE)
+_LOWEST, _HIGHEST = 0.2, 3.0
+"""A panel's height of its width: a narrower raster is drawn smaller."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +44,15 @@ def draw_maps(maps: Sequence[Map | None], path: Path, *, title: str, columns: in
     rows = -(-len(maps) // columns)
     height, width = next(panel for panel in maps if panel is not None).values.shape[-2:]
     side = 3.6
-    high = (side * height / width + 0.35) * rows + 0.6
-    figure = Figure(figsize=((side + 1.0) * columns, high), dpi=110)
+    high = (side * min(max(height / width, _LOWEST), _HIGHEST) + 0.35) * rows + 0.6
+    wide = (side + 1.0) * columns
+    figure = Figure(figsize=(wide, high), dpi=110)
     FigureCanvasAgg(figure)
-    figure.suptitle(title, fontsize=13, fontweight="bold", y=1 - 0.25 / high)
+    figure.suptitle(title, fontsize=13, fontweight="bold", y=1 - 0.25 / high, parse_math=False)
     panels = figure.subplots(rows, columns, squeeze=False)
-    figure.subplots_adjust(left=0.01, right=0.94, bottom=0.15 / high, top=1 - 0.8 / high, wspace=0.3, hspace=0.12)
+    figure.subplots_adjust(
+        left=0.01, right=1 - 0.83 / wide, bottom=0.15 / high, top=1 - 0.8 / high, wspace=0.3, hspace=0.12
+    )
     for axes, panel in zip(panels.flat, maps, strict=False):
         if panel is None:
             axes.set_visible(False)
@@ -63,6 +70,11 @@ def shared_limits(values: Values, percentiles: tuple[float, float] = (1, 99)) ->
         return 0.0, 1.0
     low, high = np.percentile(finite, percentiles)
     return (float(low), float(high)) if high > low else (float(low) - 0.5, float(low) + 0.5)
+
+
+def sounds_like_elevation(*names: str) -> bool:
+    """Guess from the names of a raster and its bands whether it is an elevation, to be shown lit."""
+    return any(_ELEVATION.search(name) for name in names)
 
 
 def relief(elevation: Values, pixel_m: tuple[float, float]) -> float:
@@ -93,7 +105,7 @@ def hillshade(elevation: Values, pixel_m: tuple[float, float], exaggeration: flo
 
 
 def _draw(axes: Axes, panel: Map) -> None:
-    axes.set_title(panel.title, fontsize=10)
+    axes.set_title(panel.title, fontsize=10, parse_math=False)  # names are the user's, with $ in them or not
     axes.set_axis_off()
     if panel.values.ndim == 3:
         _draw_composite(axes, panel)
@@ -102,7 +114,7 @@ def _draw(axes: Axes, panel: Map) -> None:
         colours = colormaps[panel.colours].with_extremes(bad="0.8")
         image = axes.imshow(panel.values, cmap=colours, vmin=low, vmax=high, interpolation="nearest")
         bar = axes.figure.colorbar(image, cax=axes.inset_axes((1.025, 0, 0.04, 1)), extend="both")
-        bar.set_label(panel.unit, fontsize=8)
+        bar.set_label(panel.unit, fontsize=8, parse_math=False)
         bar.ax.tick_params(labelsize=8)
     axes.add_artist(
         ScaleBar(panel.pixel_m, location="lower left", box_alpha=0.75, font_properties={"size": 8}, length_fraction=0.3)
@@ -126,4 +138,4 @@ def _draw_composite(axes: Axes, panel: Map) -> None:
         bar.yaxis.set_label_position("right")
         bar.tick_params(labelsize=7)
         bar.yaxis.set_major_locator(MaxNLocator(3))
-        bar.set_ylabel(name, fontsize=8)
+        bar.set_ylabel(name, fontsize=8, parse_math=False)

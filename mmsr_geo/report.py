@@ -6,7 +6,6 @@ import contextlib
 import json
 import math
 import os
-import re
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -19,9 +18,9 @@ from rich.table import Table
 
 from mmsr_geo.errors import OutputError
 from mmsr_geo.evaluation import Evaluation, MethodResult
-from mmsr_geo.pictures import Map, draw_maps, hillshade, relief, shared_limits
+from mmsr_geo.pictures import Map, draw_maps, hillshade, relief, shared_limits, sounds_like_elevation
 from mmsr_geo.raster.grids import resolution_m
-from mmsr_geo.raster.writing import check_output
+from mmsr_geo.raster.placing import check_output
 
 ERRORS = {
     "RMSE": ("rmse", ".4g"),
@@ -38,7 +37,6 @@ ARTEFACTS = {
     "consistency": ("consistency", ".0e"),
 }
 """Headings → the score and its format."""
-_ELEVATION = re.compile(r"(^|[^a-z])(dem|dsm|dtm|srtm|elevation|height|altitude|surface)([^a-z]|$)", re.IGNORECASE)
 
 Values = NDArray[np.float32]
 
@@ -139,7 +137,7 @@ def report_files(folder: Path, *, overwrite: bool) -> list[Path]:
 def is_elevation(evaluation: Evaluation) -> bool:
     """Guess from the names of the source and its band whether it is an elevation."""
     source = evaluation.trial.pair.source
-    return any(_ELEVATION.search(text) for text in (Path(source.name).stem, *source.bands))
+    return sounds_like_elevation(Path(source.name).stem, *source.bands)
 
 
 def draw_report(evaluation: Evaluation, path: Path, *, hillshades: bool) -> None:

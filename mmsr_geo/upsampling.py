@@ -24,6 +24,7 @@ from mmsr_geo.network.degradation import (
     make_consistent,
     nearest,
 )
+from mmsr_geo.network.exact import exact
 from mmsr_geo.network.samples import Sample
 from mmsr_geo.quality import Quality, ValidRange, within_range
 from mmsr_geo.raster.pixels import Pixels
@@ -139,7 +140,8 @@ class Upsampler:
             read = part.padded(self.halo, tile.read)
             try:
                 cut = sample.cut(read.relative_to(tile.read), self.model.scale)
-                values, flags = work(cut.to(self.device), part.relative_to(read))
+                with exact(self.device):
+                    values, flags = work(cut.to(self.device), part.relative_to(read))
             except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
                 if not _is_out_of_memory(error) or part.shape == (1, 1):
                     raise

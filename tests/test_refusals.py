@@ -20,6 +20,7 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache, partial
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from types import SimpleNamespace, TracebackType
 from typing import Any
@@ -59,6 +60,7 @@ from mmsr_geo.errors import (
 )
 from mmsr_geo.geometry import Window
 from mmsr_geo.network.checking import Region
+from mmsr_geo.raster.objects import Url
 from mmsr_geo.report import save_report
 
 PACKAGE = Path(mmsr_geo.__file__).parent
@@ -99,8 +101,8 @@ class Case:
     """What fails around the package."""
     stays: bool = True
     """Whether --overwrite changes nothing."""
-    record: str = ""
-    """The one file that is written all the same: it says what failed."""
+    job: str = ""
+    """Of a job that begins: its record, log and report are written all the same, and say what failed."""
 
 
 CASES: list[Case] = []
@@ -271,6 +273,14 @@ def write_odd_files() -> None:
     write("scaled.tif", scene())
     with rasterio.open("scaled.tif", "r+") as dataset:
         dataset.scales = (float("nan"),)
+    write("scales.tif", np.stack([scene(), scene()]))
+    with rasterio.open("scales.tif", "r+") as dataset:
+        dataset.scales = (0.1, 0.2)
+    Path("theirs.zarr").mkdir()
+    Path("theirs.zarr/notes.txt").write_bytes(MINE)
+    Path("ours.zarr").mkdir()
+    group = {"zarr_format": 3, "node_type": "group", "attributes": {"MMSR_GEO_VERSION": "0.1.0"}}
+    Path("ours.zarr/zarr.json").write_text(json.dumps(group))
     Path("tiles").mkdir()
     write("tiles/ortho.tif", texture(), AROUND)
 
@@ -1491,21 +1501,30 @@ case(
     "a job whose pair fails",
     JobError,
     "waves: …/waves.tif holds complex numbers: give its amplitude or another real "
-    'quantity; mend it and call batch again, or write on_error = "skip" in failing.toml',
+    "quantity; mend it and call again, or go on without it (--on-error skip, on_error=)",
     "A pair is refused, and the job does not say that the others go on.",
     "Mend what the pair's own message says. What was done stays done.",
     batching("failing.toml"),
-    record="failing.record.jsonl",
+    job="failing",
 )
 case(
     "a job whose outputs have no folder",
     JobError,
     "dem: cannot make the folder …/qa.tif (File exists): write another folder in the job file's output or qa, or make "
-    'room for it; mend it and call batch again, or write on_error = "skip" in blocked.toml',
+    "room for it; mend it and call again, or go on without it (--on-error skip, on_error=)",
     "A folder of a pair's outputs cannot be made: a file is in its place, or the one above is closed to writing.",
     "Write another folder in the job file, or move the file away.",
     batching("blocked.toml"),
-    record="blocked.record.jsonl",
+    job="blocked",
+)
+
+case(
+    "a job's errors to be ignored",
+    OptionError,
+    "there is no on_error 'ignore': choose of stop, skip",
+    "`on_error=` is a word that says nothing.",
+    "`skip` to go on without what failed, `stop` to end there.",
+    arrays(lambda: mmsr_geo.batch("failing.toml", on_error="ignore"), "the command names its choices"),  # type: ignore[arg-type]
 )
 
 # PixelError.
@@ -1583,6 +1602,17 @@ case(
     "An output, by whatever name, is a source, guide, mask, net or raster to be like, or another output.",
     "Give it another name.",
     upsampling(output="dem.tif"),
+)
+case(
+    "a report that has no place",
+    OutputError,
+    "the report cannot be written to failing.report (Permission denied): make room there, or mend the folder's rights, "
+    "and call mmsr-geo report",
+    "The folder of a job's report is full or closed, or a file is in its place. At a job's end it is a warning.",
+    "Mend the folder, and have the report written.",
+    Doors(partial(mmsr_geo.report_batch, "failing.toml"), "report failing.toml"),
+    fault=raising("mmsr_geo.jobs.reporting._replace", DENIED),
+    job="failing",
 )
 case(
     "a net that exists",
@@ -1675,7 +1705,130 @@ case(
     "The disk or GDAL fails while the file is written.",
     "Make room, or write elsewhere.",
     upsampling(),
-    fault=raising("mmsr_geo.raster.writing._sync", NO_SPACE),
+    fault=raising("mmsr_geo.raster.writing.sync", NO_SPACE),
+)
+case(
+    "a Zarr store without the library",
+    OutputError,
+    "sharp.zarr takes zarr 3 to be written: pip install 'mmsr-geo[zarr]', or write a .tif",
+    "The output ends in .zarr, and zarr is missing, or older than 3.",
+    "Install it, or write a file.",
+    upsampling(output="sharp.zarr"),
+    fault=raising("mmsr_geo.raster.placing.version", PackageNotFoundError()),
+)
+case(
+    "a Zarr store without a folder",
+    OutputError,
+    "the folder none does not exist: make it first",
+    "The folder that the store is to lie in is missing.",
+    "Make it.",
+    upsampling(output="none/sharp.zarr"),
+)
+case(
+    "a Zarr store out of reach",
+    OutputError,
+    "closed/sharp.zarr cannot be reached (Permission denied): choose another place for it",
+    "The folder that the store is to lie in cannot be looked into.",
+    "Choose another.",
+    upsampling(output="closed/sharp.zarr"),
+    fault=closed_folder,
+)
+case(
+    "a folder that ends in .zarr",
+    OutputError,
+    "theirs.zarr is there and is no target of mmsr_geo's, so it is not replaced: remove it, or choose another name",
+    "Something else than a target of this package has the name: a file, a folder, a store with other groups.",
+    "Remove it, or choose another name.",
+    upsampling(output="theirs.zarr"),
+)
+case(
+    "a Zarr store that is there",
+    OutputError,
+    "ours.zarr exists: choose another name, or pass --overwrite (overwrite=True)",
+    "The store is there already, a target of this package.",
+    "Choose another name, or overwrite it.",
+    upsampling(output="ours.zarr"),
+    stays=False,
+)
+case(
+    "a Zarr store on a disk that fills up",
+    OutputError,
+    "sharp.zarr could not be written ([Errno 28] No space left on device; 5.0 GB free): make room, or write elsewhere",
+    "The disk fails while the store is written.",
+    "Make room, or write elsewhere.",
+    replace(
+        upsampling(output="sharp.zarr"),
+        words="upsample dem.tif ortho.tif --output sharp.zarr --method bicubic",  # no file shall be in its place before
+    ),
+    fault=raising("mmsr_geo.raster.sharding.sync", NO_SPACE),
+)
+case(
+    "bands that are no one variable",
+    OptionError,
+    "the source's 2 bands have scales or offsets of their own, and a variable of a Zarr store has one: pass one for "
+    "all (--scale-factor, scale_factor=), or write a .tif",
+    "The output is a Zarr store, and the source's bands differ in their scale or offset.",
+    "Rescale all alike, or write a file.",
+    replace(
+        upsampling(source="scales.tif", output="sharp.zarr"),
+        words="upsample scales.tif ortho.tif --output sharp.zarr --method bicubic",
+    ),
+)
+case(
+    "a file of flags beside a Zarr store",
+    OptionError,
+    "sharp.zarr is a Zarr store, and the flags lie in it with the target, as qa: leave out --qa (qa=)",
+    "`--qa` with an output that ends in .zarr.",
+    "Leave it out.",
+    upsampling("--qa qa2.tif", output="sharp.zarr", qa="qa2.tif"),
+)
+case(
+    "a Zarr store of flags alone",
+    OptionError,
+    "qa2.zarr is a Zarr store, and flags go into one with their target only: give --qa (qa=) a .tif, or the output a "
+    "name that ends in .zarr",
+    "`--qa` ends in .zarr, and the output does not.",
+    "Name a file, or have both in one store.",
+    upsampling("--qa qa2.zarr", qa="qa2.zarr"),
+)
+case(
+    "creation options for a Zarr store",
+    OptionError,
+    "sharp.zarr is a Zarr store, and creation options are of GDAL's COG driver: leave out --co (creation_options=)",
+    "`--co` with an output that ends in .zarr.",
+    "Leave them out.",
+    upsampling("--co COMPRESS=ZSTD", output="sharp.zarr", creation_options=["COMPRESS=ZSTD"]),
+)
+case(
+    "an object that is there",
+    OutputError,
+    "memory://there/sharp.tif exists: choose another name, or pass --overwrite (overwrite=True)",
+    "The output is a URL, and an object is there.",
+    "Choose another name, or overwrite it.",
+    upsampling(output="memory://there/sharp.tif"),
+    fault=lambda _: Url("memory://there/sharp.tif").write(MINE),
+    stays=False,
+)
+case(
+    "an object store out of reach",
+    OutputError,
+    "memory://gone/sharp.tif cannot be reached or written to (The specified bucket does not exist): check the address "
+    "and the credentials, and call again",
+    "An output's URL, or that of a job's tiles, cannot be reached: no such bucket, no credentials, no leave to write, "
+    "no network.",
+    "Mend the address, or the library's settings (`AWS_ENDPOINT_URL`, `AWS_ACCESS_KEY_ID`, ...).",
+    upsampling(output="memory://gone/sharp.tif"),
+    fault=raising(
+        "fsspec.implementations.memory.MemoryFileSystem.pipe_file", ValueError("The specified bucket does not exist")
+    ),
+)
+case(
+    "a URL of no known kind",
+    OutputError,
+    "nowhere://a/sharp.tif cannot be opened (…): install what it takes, or name a folder",
+    "Nothing here knows such URLs; those of S3 take the extra s3.",
+    "`pip install 'mmsr-geo[s3]'`, or name a folder.",
+    upsampling(output="nowhere://a/sharp.tif"),
 )
 case(
     "a net's folder closed to writing",
@@ -1875,13 +2028,14 @@ def _here(inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     os.mkfifo("pipe.tif")
 
 
-def found(but: str = "") -> dict[str, bytes | str]:
-    """Everything below the current folder, hidden or not: a file's bytes, or what else it is."""
+def found(job: str = "") -> dict[str, bytes | str]:
+    """Everything below the current folder, hidden or not, but what a job says of itself: bytes, or what else it is."""
+    said = {f"{job}.record.jsonl", f"{job}.log", f"{job}.report"} if job else set()
     return {
         str(path): path.read_bytes() if path.is_file() else "no file"
         for root, folders, files in os.walk(".")
         for path in (Path(root, name) for name in [*folders, *files])
-        if path.name != but
+        if not said.intersection(path.parts)
     }
 
 
@@ -1960,7 +2114,7 @@ def test_python_refuses_in_one_sentence_and_leaves_nothing(case: Case) -> None:
     assert type(error) is case.kind
     assert is_said(case, str(error)), str(error)
     assert "\n" not in str(error)
-    assert found(case.record) == before
+    assert found(case.job) == before
 
 
 @of([case for case in REFUSALS if case.doors.words is not None])
@@ -1974,7 +2128,7 @@ def test_the_command_refuses_in_the_same_sentence_and_leaves_nothing(case: Case)
     sentence = told.err.removeprefix("Error: ").removesuffix("\n").removesuffix(" (see mmsr-geo upsample --help)")
     assert is_said(case, sentence), sentence
     assert "\n" not in sentence
-    assert found(case.record) == before
+    assert found(case.job) == before
 
 
 @pytest.mark.parametrize(
@@ -2053,6 +2207,7 @@ UNREACHED = {
     "baselines/guided_filter.py GuidedFilter.__post_init__ 1": "no option of the package sets the filter's radius",
     "baselines/guided_filter.py GuidedFilter.__post_init__ 2": "no option of the package sets the filter's eps",
     "baselines/p2p.py P2P.__post_init__ 1": "FitParams has refused so few steps before",
+    "raster/placing.py _check_group 4": "a job's pair tells it: its store of groups is something else",
     "jobs/batch.py _make_room 1": "a job's pair tells it: it is in the case's JobError of outputs without a folder",
     "network/samples.py Statistics.of 1": "samples without a valid pixel are not taken, and a tile of such falls back",
     "network/samples.py Statistics.of 2": "samples without a valid pixel are not taken, and a tile of such falls back",

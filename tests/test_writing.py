@@ -134,7 +134,7 @@ def test_a_cancel_while_the_cog_is_made_leaves_nothing(
         assert made.stat().st_size > 1000
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(writing, "_sync", cancel)
+    monkeypatch.setattr(writing, "sync", cancel)
 
     def go() -> None:
         with CogWriter(tmp_path / "sharp.tif", GRID, bands=2) as writer:

@@ -4,33 +4,41 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
-import shutil
 import time
 import warnings
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import quote
 
 from mmsr_geo._version import __version__
-from mmsr_geo.errors import JobError, MmsrError, MmsrWarning, OutputError
+from mmsr_geo.errors import JobError, MmsrError, OutputError
 from mmsr_geo.jobs.course import PLAN, Course, SharedFit, TaskKey
 from mmsr_geo.jobs.engine import Begin, run
 from mmsr_geo.jobs.finishing import Outcome, check_room, finish
 from mmsr_geo.jobs.jobfile import Entry, Job
+from mmsr_geo.jobs.joblog import Log, LoggedWarning, log_beside
 from mmsr_geo.jobs.pool import Pool
 from mmsr_geo.jobs.record import Line, Record
-from mmsr_geo.jobs.store import store_at
+from mmsr_geo.jobs.store import Made, store_at
 from mmsr_geo.jobs.work import Work
 from mmsr_geo.network.fitting import Progress, no_progress
 from mmsr_geo.raster.masking import path_and_bits
-from mmsr_geo.raster.writing import check_output
+from mmsr_geo.raster.objects import Url
+from mmsr_geo.raster.placing import Address, ZarrPlace, check_output
 
 Open = Callable[[Entry, bool], Work]
 """Opens a pair's rasters; the second says whether outputs that exist may be replaced."""
 Standing = Literal["done", "incomplete", "failed", "changed", "waiting", "begun"]
+FAILURES_KEPT = 100
+"""Of a pair's tiles that failed, how many the record tells each."""
+_BEGIN_S = 10.0
+"""What a process takes at most to begin with tiles."""
 _BESIDE = (".aux.xml", ".msk", ".ovr")
 """Files of GDAL's beside a raster, which say what it holds: statistics and tags, its mask, its overviews."""
 
@@ -50,7 +58,16 @@ class PairStatus:
     tiles: int | None = None
     """Of all; None where that is not known."""
     tiles_a_second: float | None = None
-    """As the tiles in the store were made."""
+    """As the tiles in the store were made, the time between two runs left out."""
+    last_tile_at: float | None = None
+    """When the latest of them was made, in seconds since 1970."""
+
+    @property
+    def seconds_left(self) -> float | None:
+        """What its tiles will take at their rate; None where there is none, or nothing is left."""
+        if self.tiles is None or not self.tiles_a_second or self.standing == "done":
+            return None
+        return max(self.tiles - self.tiles_done, 0) / self.tiles_a_second
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +88,17 @@ class JobStatus:
 
     @property
     def seconds_left(self) -> float | None:
-        """What the others will take at this rate; None where none is done."""
-        left = len(self.pairs) - self.count("done")
-        return None if self.seconds_a_pair is None else left * self.seconds_a_pair
+        """What is left will take at these rates, one pair after another; None where they do not tell."""
+        rates = [pair.seconds_left or self.seconds_a_pair for pair in self.pairs if pair.standing != "done"]
+        known = [rate for rate in rates if rate is not None]
+        return sum(known) if len(known) == len(rates) else None
+
+    @property
+    def sentence(self) -> str:
+        """Count the pairs: 3 done, 1 failed, 2 left."""
+        incomplete = self.count("incomplete")
+        told = [f"{self.count('done')} done", *([f"{incomplete} incomplete"] if incomplete else [])]
+        return ", ".join([*told, f"{self.count('failed')} failed", f"{len(self.pairs) - self.count('done')} left"])
 
     def as_dict(self) -> dict[str, Any]:
         """Return all of it as JSON values."""
@@ -89,6 +114,7 @@ class JobStatus:
                     "message": "" if pair.line is None else pair.line.message,
                     "tiles_done": pair.tiles_done,
                     "tiles_a_second": pair.tiles_a_second,
+                    "last_tile_at": pair.last_tile_at,
                     **({} if pair.tiles is None else {"tiles": pair.tiles}),
                     **({} if pair.line is None else pair.line.facts),
                 }
@@ -99,6 +125,7 @@ class JobStatus:
             "failed": self.count("failed"),
             "left": len(self.pairs) - self.count("done"),
             "seconds_a_pair": self.seconds_a_pair,
+            "seconds_left": self.seconds_left,
         }
 
 
@@ -123,30 +150,58 @@ def run_job(  # noqa: PLR0913  (how a job is to be run)
     open_pair: Open,
     pool: Pool[TaskKey],
     *,
+    where: str = "",
     restart: bool = False,
     overwrite: bool = False,
     progress: Callable[[Entry, int, int], Progress] = lambda _entry, _done, _total: no_progress,
-    ended: Callable[[Entry, Outcome], None] = lambda _entry, _outcome: None,
+    ended: Callable[[Entry, Line], None] = lambda _entry, _line: None,
+    afterwards: Callable[[], None] = lambda: None,
 ) -> JobStatus:
     """Do what is not done yet, and return where the job stands then.
 
-    restart: do all of it again. overwrite: replace outputs that exist though this job has not made them; its own, by
-    the paths in its record, are replaced anyway. progress: given a pair, how many came before it and how many there
-    are, returns the pair's own. ended: called with each pair that is done and what was made.
+    where: of the pool, for the log. restart: do all of it again. overwrite: replace outputs that exist though this job
+    has not made them; its own, by the paths in its record, are replaced anyway. progress: given a pair, how many came
+    before it and how many there are, returns the pair's own. ended: called with each pair that is done, incomplete or
+    failed, and the record's line of it. afterwards: called when all is done that can be, or a failure ends the job.
     A pair that fails for a reason that a person can mend is recorded, and the others go on if the job says so. Raises
     JobError where it does not; whatever else is raised ends the job, and what was done before stays done.
     """
     record = Record.beside(job.path)
-    if restart:
-        record.append(Line("", "", "restart"))
-        for entry in job.entries:
-            store_at(_place(job, entry)).remove()
-    waiting = [pair.entry for pair in status_of(job).pairs if pair.standing != "done"]
-    running = _Running(job, record, open_pair, overwrite, progress, ended, len(waiting), record.made())
-    begins = [running.beginning(number, entry) for number, entry in enumerate(waiting)]
-    run(iter(begins), pool, running.finish, running.failed)
-    running.tidy()
-    return status_of(job)
+    with log_beside(job.path) as logger:
+        if restart:
+            record.append(Line("", "", "restart"))
+            for entry in job.entries:
+                store_at(_place(job, entry)).remove()
+        status = status_of(job)
+        waiting = [pair.entry for pair in status.pairs if pair.standing != "done"]
+        said = "all pairs anew" if restart else f"{status.count('done')} of {len(status.pairs)} pairs done already"
+        logger.info("job begun %s by mmsr_geo %s: %s", where or "here", __version__, said)
+        running = _Running(job, record, open_pair, overwrite, progress, ended, len(waiting), record.made(), logger)
+        begins = [running.beginning(number, entry) for number, entry in enumerate(waiting)]
+        with _logged_end(logger):
+            try:
+                run(iter(begins), pool, running.finish, running.failed)
+                running.tidy()
+            except MmsrError:
+                afterwards()
+                raise
+            afterwards()
+            status = status_of(job)
+            logger.info("%s", status.sentence)
+        return status
+
+
+@contextmanager
+def _logged_end(logger: logging.Logger) -> Iterator[None]:
+    """Say how a job ended, and after how long."""
+    began, how, level = time.monotonic(), "", logging.INFO
+    try:
+        yield
+    except BaseException as error:
+        how, level = f": {type(error).__name__} {error}".rstrip(), logging.ERROR
+        raise
+    finally:
+        logger.log(level, "job ended after %.1f s%s", time.monotonic() - began, how)
 
 
 @dataclass
@@ -158,10 +213,11 @@ class _Running:
     open_pair: Open
     overwrite: bool
     progress: Callable[[Entry, int, int], Progress]
-    ended: Callable[[Entry, Outcome], None]
+    ended: Callable[[Entry, Line], None]
     total: int
     made: set[str]
     """The outputs that are this job's own, by their paths in the record."""
+    logger: logging.Logger
 
     def __post_init__(self) -> None:
         self._entries: dict[Course, Entry] = {}
@@ -183,9 +239,11 @@ class _Running:
     def finish(self, course: Course) -> None:
         """Make a course's outputs; where that is done, say so, and let its tiles go."""
         entry = self._entries[course]
+        began = time.monotonic()
         outcome = finish(course)
         if outcome is None:
             return
+        stages = {"fit": course.fit_seconds, "tiles": course.tile_seconds, "write": time.monotonic() - began}
         took, key = time.monotonic() - course.began, self._key(entry)
         outputs = tuple(_in_record(path, self.job) for path in _outputs(entry))
         state: Literal["done", "incomplete"] = "incomplete" if outcome.failures else "done"
@@ -193,11 +251,16 @@ class _Running:
         if outcome.failures:
             first = outcome.failures[0]
             message = f"{len(outcome.failures)} tiles failed and are holes; tile {first.index}: {first.message}"
-            warnings.warn(f"{entry.name}: {message}", MmsrWarning, stacklevel=2)
-        self.record.append(Line(entry.name, key, state, took, message, facts=_facts(outcome), outputs=outputs))
-        self.ended(entry, outcome)
+            warnings.warn(f"{entry.name}: {message}", LoggedWarning, stacklevel=2)
+        line = Line(entry.name, key, state, took, message, facts=_facts(outcome, stages), outputs=outputs)
+        self.record.append(line)
+        log = self._log(entry)
         if state == "done":
+            log.info("pair done in %.1f s: %d tiles, scale %s", took, outcome.tiles, outcome.scale)
             course.store.remove()
+        else:
+            log.warning("pair incomplete after %.1f s: %s", took, message)
+        self.ended(entry, line)
 
     def failed(self, course: Course, error: Exception) -> None:
         """Record it; raise unless the job goes on without that pair."""
@@ -207,9 +270,8 @@ class _Running:
 
     def tidy(self) -> None:
         """Remove the folder of unfinished tiles where nothing is in it that is still of use."""
-        if "://" in self.job.work or status_of(self.job).count("done") < len(self.job.entries):
-            return
-        shutil.rmtree(self.job.work, ignore_errors=True)
+        if status_of(self.job).count("done") == len(self.job.entries):
+            store_at(self.job.work).remove()
 
     def _begun(self, number: int, entry: Entry) -> Course:
         _make_room(entry)
@@ -224,19 +286,28 @@ class _Running:
         check_room(work)
         shown = self.progress(entry, number, self.total)
         store = store_at(f"{_place(self.job, entry)}/{self._tiles_key(entry)}")
-        shared = self._shared_fit(entry, work)
+        shared, log = self._shared_fit(entry, work), self._log(entry)
+        log.info("pair begun: %s", entry.source)
         course = Course(
-            entry.name, work, store, shown, keeps=True, skips=self.job.on_error == "skip", shared_fit=shared
+            entry.name, work, store, shown, keeps=True, skips=self.job.on_error == "skip", shared_fit=shared, log=log
         )
+        if taken := sum(len(course.targets(band)) for band in range(1, len(work.pairs) + 1)):
+            log.info("%d of %d tiles taken over from before", taken, len(course.work.tiling) * len(work.pairs))
         self._entries[course] = entry
         return course
 
     def _record_failure(self, entry: Entry, took: float, error: MmsrError) -> None:
-        self.record.append(Line(entry.name, self._key(entry), "failed", took, str(error)))
+        line = Line(entry.name, self._key(entry), "failed", took, str(error))
+        self.record.append(line)
+        self._log(entry).error("pair failed after %.1f s: %s", took, error)
+        self.ended(entry, line)
         if self.job.on_error == "stop":
-            msg = f'{entry.name}: {error}; mend it and call batch again, or write on_error = "skip" in {self.job.path}'
+            msg = f"{entry.name}: {error}; mend it and call again, or go on without it (--on-error skip, on_error=)"
             raise JobError(msg) from error
-        warnings.warn(f"{entry.name} failed: {error}", MmsrWarning, stacklevel=2)
+        warnings.warn(f"{entry.name} failed: {error}", LoggedWarning, stacklevel=2)
+
+    def _log(self, entry: Entry) -> Log:
+        return logging.LoggerAdapter(self.logger, {"pair": entry.name})
 
     def _key(self, entry: Entry) -> str:
         return _with_leader(self.job, entry, key_of(entry))
@@ -279,11 +350,26 @@ def _counted(job: Job, pair: PairStatus) -> PairStatus:
         tiles = int(json.loads(plan)["tiles"])
     except (ValueError, KeyError, TypeError):
         return pair
-    times = sorted(each.at for each in made)
-    took = times[-1] - times[0] if len(times) > 1 else 0.0
-    rate = (len(times) - 1) / took if took > 0 else None
     standing: Standing = "begun" if pair.standing == "waiting" else pair.standing
-    return replace(pair, standing=standing, tiles_done=len(made), tiles=tiles, tiles_a_second=rate)
+    last = max((each.at for each in made), default=None)
+    return replace(
+        pair,
+        standing=standing,
+        tiles_done=len(made),
+        tiles=tiles,
+        tiles_a_second=_tiles_a_second(made),
+        last_tile_at=last,
+    )
+
+
+def _tiles_a_second(made: Sequence[Made]) -> float | None:
+    """Return the rate at which tiles came, over the time in which they were being made."""
+    times = sorted(each.at for each in made)
+    longest = max((each.seconds for each in made), default=0.0)
+    # More than it takes to make two tiles and begin: in between, the job was stopped.
+    gaps = [gap for gap in (after - before for before, after in pairwise(times)) if gap <= 2 * longest + _BEGIN_S]
+    took = sum(gaps)
+    return len(gaps) / took if took > 0 else None
 
 
 def _with_leader(job: Job, entry: Entry, key: str) -> str:
@@ -311,13 +397,14 @@ def _hash(told: Sequence[object]) -> str:
     return hashlib.sha256(json.dumps(told, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 
-def _outputs(entry: Entry) -> tuple[Path, ...]:
+def _outputs(entry: Entry) -> tuple[Address, ...]:
     return (entry.output,) if entry.qa is None else (entry.output, entry.qa)
 
 
 def _make_room(entry: Entry) -> None:
     """Make the outputs' folders; raises OutputError for what can hold no output."""
-    for folder in [path.parent for path in _outputs(entry)]:
+    places = [output.store if isinstance(output, ZarrPlace) else output for output in _outputs(entry)]
+    for folder in [place.parent for place in places if isinstance(place, Path)]:
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -330,17 +417,23 @@ def _make_room(entry: Entry) -> None:
         check_output(path, overwrite=True)  # whether it can be reached at all
 
 
-def _in_record(output: Path, job: Job) -> str:
+def _in_record(output: Address, job: Job) -> str:
     """Return an output's path as the record has it: from the job's folder, so that it holds where that is moved."""
+    if isinstance(output, ZarrPlace):
+        return f"{_in_record(output.store, job)}/{output.group}".rstrip("/")
+    if isinstance(output, Url):
+        return str(output)
     return os.path.relpath(output.parent.resolve() / output.name, job.path.absolute().parent.resolve())
 
 
-def _facts(outcome: Outcome) -> dict[str, Any]:
+def _facts(outcome: Outcome, stages: Mapping[str, float]) -> dict[str, Any]:
     return {
         "scale": outcome.scale,
         "shape": list(outcome.shape_yx),
         "tiles": outcome.tiles,
         "tiles_failed": len(outcome.failures),
+        "failures": [asdict(failure) for failure in outcome.failures[:FAILURES_KEPT]],
+        "stage_seconds": {stage: round(seconds, 3) for stage, seconds in stages.items()},
         "guide_gain": [check.gain for check in outcome.checks],
         "guide_verdict": [check.verdict for check in outcome.checks],
         "flag_shares": {str(flag.name).lower(): round(share, 6) for flag, share in outcome.flag_shares.items()},

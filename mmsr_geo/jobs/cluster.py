@@ -42,6 +42,16 @@ class Cluster:
             raise OptionError(f"workers is the number of processes, 1 or more, not {self.workers}")
 
     @property
+    def place(self) -> str:
+        """Say to a person where that is."""
+        if self.is_this_process:
+            return "in this process"
+        if self.scheduler is not None:
+            return f"on the workers of {self.scheduler}"
+        processes = "a process a GPU" if self.workers is None else f"{self.workers} processes"
+        return f"in {processes} of this machine" if self.kind in {"local", "cuda"} else f"on {self.kind}, {processes}"
+
+    @property
     def is_this_process(self) -> bool:
         """Whether no other process is needed."""
         alone = self.workers is None and torch.cuda.device_count() < 2

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from mmsr_geo.errors import MmsrError, MmsrWarning, OutputError
+from mmsr_geo.jobs.joblog import NO_LOG, Log
 from mmsr_geo.jobs.pool import Call, Ended, Pool
 from mmsr_geo.jobs.store import FolderStore, Made, Stage, TileStore
 from mmsr_geo.jobs.tilefile import DamagedTileError, TilePixels
@@ -52,6 +53,7 @@ class _Band:
     model: Model | None = None
     check: GuideCheck = field(default_factory=GuideCheck)
     fitting: bool = False
+    fit_began: float = 0.0
     task: object = None
     """What its tiles' tasks share, in the pool's terms."""
     waiting: dict[Stage, deque[int]] = field(default_factory=dict)
@@ -98,8 +100,11 @@ class Course:
     """Whether a tile that fails is left out."""
     shared_fit: SharedFit | None = None
     """Where its net comes from, if not from a fit of its own."""
+    log: Log = NO_LOG
     computed: int = 0
     """Tiles that were computed here, not taken over."""
+    fit_seconds: float = 0.0
+    """What its fits took, each from its call to its outcome."""
 
     def __post_init__(self) -> None:
         """Take over what an earlier process has left."""
@@ -134,6 +139,12 @@ class Course:
             for band in self._bands
             for index, message in sorted(band.failed.items())
         ]
+
+    @property
+    def tile_seconds(self) -> float:
+        """What its tiles took, added up over the workers and earlier processes."""
+        stages = [made for band in self._bands for made in band.made.values()]
+        return sum(tile.seconds for made in stages for tile in made.values())
 
     @property
     def is_complete(self) -> bool:
@@ -181,6 +192,8 @@ class Course:
             warnings.warn(warning, MmsrWarning if not isinstance(warning, MmsrWarning) else type(warning), stacklevel=2)
         if stage == "fit" or stage == "shared fit":  # noqa: PLR1714  (mypy tells the stages apart so)
             band.fitting = False
+            took = time.monotonic() - band.fit_began
+            self.fit_seconds += took
             if stage == "shared fit" and self.shared_fit is not None:
                 self.shared_fit.fitting.discard(band.number)
             if ended.error is not None:
@@ -189,6 +202,7 @@ class Course:
                 self.shared_fit.know(band.number, ended.result)
             else:
                 self._fitted(band, ended.result)
+                self._log_fit(band, f"fit done in {took:.1f} s")
             return None
         band.running[stage] -= 1
         made: Made | None = ended.result
@@ -222,6 +236,7 @@ class Course:
         """Take over a band's model, or return the call that fits it."""
         if self.keeps and (model := kept_model(self.store, band.number)) is not None:
             self._know(band, model)
+            self._log_fit(band, "fit taken over from before")
             return []
         number, method = band.number, self.work.method
         stage: Literal["fit", "shared fit"] = "fit"
@@ -235,11 +250,12 @@ class Course:
                 pair, method, stage = self.shared_fit.pairs[number - 1], self.shared_fit.method, "shared fit"
             elif self.shared_fit.name == self.name:
                 self._fitted(band, model)
+                self._log_fit(band, "fit shared with others done")
                 return []
             else:
                 method = fitted_before(model, self.work.method)
                 self.work = replace(self.work, method=method)
-        band.fitting = True
+        band.fitting, band.fit_began = True, time.monotonic()
         shared = pool.share(FitTask(pair, method, number > 1), f"{self.name}-{number}-fit")
         return [Call(TaskKey(self, number, stage), "fit", shared, "fit", progress=self._labelled(band))]
 
@@ -272,7 +288,7 @@ class Course:
         for index in list(band.waiting["target"]) if lost else []:
             if missing := lost.intersection(self._near(band, index)):
                 band.waiting["target"].remove(index)
-                band.failed.setdefault(index, f"tile {min(missing)} beside it failed")
+                self._skip(band, index, f"tile {min(missing)} beside it failed")
 
     def _near(self, band: _Band, index: int) -> Sequence[int]:
         method = self.work.method
@@ -293,7 +309,16 @@ class Course:
         if not self.skips or isinstance(error, OutputError):
             raise error
         reason = str(error) or type(error).__name__
-        band.failed[index] = reason if isinstance(error, MmsrError) else f"{type(error).__name__}: {reason}"
+        self._skip(band, index, reason if isinstance(error, MmsrError) else f"{type(error).__name__}: {reason}")
+
+    def _skip(self, band: _Band, index: int, reason: str) -> None:
+        if index not in band.failed:
+            band.failed[index] = reason
+            self.log.warning("%stile %d failed and is skipped: %s", self._label(band), index, reason)
+
+    def _log_fit(self, band: _Band, said: str) -> None:
+        verdict = f": {band.check.sentence}" if band.check.regions else ""
+        self.log.info("%s%s%s", self._label(band), said, verdict)
 
     def _report(self, band: _Band, stage: Stage) -> None:
         blends = isinstance(self.work.method, TileFit)
@@ -302,10 +327,13 @@ class Course:
         self._labelled(band)(said, min(done, len(self.work.tiling)), len(self.work.tiling))
 
     def _labelled(self, band: _Band) -> Progress:
-        if len(self._bands) == 1:
+        label = self._label(band)
+        if not label:
             return self.progress
-        label = f"band {band.number} of {len(self._bands)}: "
         return lambda stage, done, total: self.progress(label + stage, done, total)
+
+    def _label(self, band: _Band) -> str:
+        return f"band {band.number} of {len(self._bands)}: " if len(self._bands) > 1 else ""
 
     @property
     def _plan(self) -> bytes:

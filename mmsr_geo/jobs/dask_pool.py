@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import pickle
 import queue
 import secrets
 import signal
@@ -69,7 +70,8 @@ _WORKER_MEMORY = {
 def connected(cluster: Cluster) -> Iterator[Client]:
     """Start or find the cluster; what was started ends with it. Raises JobError where it cannot be had."""
     with ExitStack() as stack:
-        stack.enter_context(dask.config.set({"logging.distributed": "error", **_WORKER_MEMORY}))
+        stack.enter_context(dask.config.set(_WORKER_MEMORY))
+        stack.enter_context(_quiet())
         if cluster.scheduler is not None:
             yield stack.enter_context(_client_of(cluster.scheduler))
             return
@@ -142,7 +144,7 @@ class OnCluster(Generic[Key]):
 
     @property
     def room(self) -> int:
-        """How many tasks more may be with the scheduler; none while it has half of its share: few are not worth a call."""
+        """How many tasks more may be with the scheduler; none while it has half of its share: few cost as one call."""
         share = self._a_slot * self._slots
         return share - len(self._running) if 2 * len(self._running) <= share else 0
 
@@ -227,8 +229,8 @@ class OnCluster(Generic[Key]):
         found = []
         for future, call in taken:
             if future in results:
-                result, told = results[future]
-                found.append(Ended(call, result, warnings=tuple(told)))
+                result, told, failed = results[future]
+                found.append(Ended(call, result, failed, tuple(told)))
                 continue
             reason = future.exception()
             if isinstance(reason, KilledWorker):
@@ -263,12 +265,34 @@ class OnCluster(Generic[Key]):
         )
 
 
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep dask's tracebacks from the terminal: what it logs of a lost scheduler or worker, an error of ours says."""
+    names = [name for name in logging.root.manager.loggerDict if name.partition(".")[0] == "distributed"]
+    before = {logger: logger.level for logger in map(logging.getLogger, names)}
+    for logger in before:
+        logger.setLevel(logging.CRITICAL + 1)
+    try:
+        yield
+    finally:
+        for logger, level in before.items():
+            logger.setLevel(level)
+
+
 def _itself(value: object) -> object:
     return value
 
 
 def _do(value: object, method: str, arguments: Sequence[Any], reports: bool, key: str) -> Any:  # noqa: ANN401, FBT001  (mapped over)
-    return run_call(value, method, arguments, _teller(key) if reports else no_progress)
+    """Return what came of a task, what it warned of, and what it failed with: dask loses an error it cannot pickle."""
+    try:
+        return *run_call(value, method, arguments, _teller(key) if reports else no_progress), None
+    except Exception as error:  # noqa: BLE001  (the engine tells them apart)
+        try:
+            pickle.loads(pickle.dumps(error))  # noqa: S301  (our own)
+        except Exception:  # noqa: BLE001  (whatever keeps it from being sent)
+            error = RuntimeError(f"{type(error).__name__}: {error}"[:1000])
+        return None, [], error
 
 
 def _teller(key: str) -> Progress:

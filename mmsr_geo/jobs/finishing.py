@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import json
 import math
-import tempfile
 import time
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import rasterio
+from numpy.typing import NDArray
 from rasterio.enums import Resampling
 from rasterio.windows import Window as RasterioWindow
 
@@ -23,28 +24,49 @@ from mmsr_geo.baselines import CONSISTENT
 from mmsr_geo.errors import MmsrWarning, OptionError, OutputError
 from mmsr_geo.geometry import Window
 from mmsr_geo.jobs.course import Course, Failure, is_whole
-from mmsr_geo.jobs.tilefile import FLAGS, VALUES, TilePixels, digest_of
+from mmsr_geo.jobs.store import Made
+from mmsr_geo.jobs.tilefile import FLAGS, VALUES, DamagedTileError, TilePixels, digest_of
 from mmsr_geo.jobs.work import Work
 from mmsr_geo.methods import OtherMethod
 from mmsr_geo.model import Model
 from mmsr_geo.network.checking import GuideCheck
 from mmsr_geo.network.fitted import FittedNet
 from mmsr_geo.pair import Pair
-from mmsr_geo.quality import MEANINGS, Flag
+from mmsr_geo.quality import FLAG_ATTRS, MEANINGS, Flag
 from mmsr_geo.raster.composing import Warped
 from mmsr_geo.raster.files import FileRaster
 from mmsr_geo.raster.mosaicking import Piece
+from mmsr_geo.raster.placing import Address, ZarrPlace, scratch_beside
 from mmsr_geo.raster.protocol import BandTags
 from mmsr_geo.raster.writing import CogFile, CogOfTiles, CogWriter, finish_together
 
+if TYPE_CHECKING:
+    from mmsr_geo.raster.sharding import ZarrWriter
+
 _WINDOW_PX = 1024
+_Read = Callable[[int, Window], NDArray[Any]]
+"""Returns a band (from 1) of what was written, in a window."""
+
+
+class _TakesValues(Protocol):
+    """What windows of a target on another grid are written to."""
+
+    def store(self, window: Window, values: NDArray[np.float32], bands: Sequence[int] | None = None) -> None:
+        """Write raw values."""
+
+
+class _TakesFlags(Protocol):
+    """What windows of its flags are written to."""
+
+    def write(self, window: Window, values: NDArray[Any], bands: Sequence[int] | None = None) -> None:
+        """Write them as they are."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """What was made."""
 
-    path: Path
+    path: Address
     models: tuple[Model, ...]
     """One for each band, as it was fitted."""
     checks: tuple[GuideCheck, ...]
@@ -53,7 +75,7 @@ class Outcome:
     shape_yx: tuple[int, int]
     tiles: int
     seconds: float
-    qa: Path | None = None
+    qa: Address | None = None
     flag_shares: Mapping[Flag, float] = field(default_factory=dict)
     """How much of the target's pixels has each flag, 0..1; of all bands, before any other grid."""
     consistency_rmse: tuple[float, ...] = ()
@@ -72,6 +94,9 @@ class Outcome:
 def check_room(work: Work) -> None:
     """Refuse, before anything is computed, outputs that exist, cannot be written or have no room (OutputError)."""
     with ExitStack() as stack:
+        if isinstance(work.output.path, ZarrPlace):
+            stack.enter_context(_group(work, work.output.path))
+            return
         for options in _files(work).values():
             stack.enter_context(CogFile(**options))
 
@@ -80,37 +105,146 @@ def finish(course: Course) -> Outcome | None:
     """Make the outputs of a course's tiles: they appear, all or none, when they are whole.
 
     Returns None, and has written nothing, where tiles' files turn out damaged: those are to be computed again.
-    Raises OutputError where the disk or GDAL fails.
+    Raises OutputError where the disk, GDAL or Zarr fails.
     """
-    work = course.work
+    output = course.work.output
     course.progress("write", 0, 1)
-    with ExitStack() as stack:
-        scratch = Path(
-            stack.enter_context(
-                tempfile.TemporaryDirectory(
-                    prefix=f".{work.output.path.name}.", suffix=".part", dir=work.output.path.parent
-                )
-            )
-        )
-        pieces = _pieces(course, scratch)
-        if work.output.like is None:
-            made = {band: stack.enter_context(CogOfTiles(**options)) for band, options in _files(work).items()}
-            for band, file in made.items():
-                file.pieces = [[Piece(path, band, place) for path, place in of_band] for of_band in pieces]
-            whole = finish_together(_tagged(course, made, ()), check=lambda files: _hold_the_tiles(course, files))
-            missed: tuple[float, ...] = ()
-            clipping = _clipping(course)
-        else:
-            moved = {band: stack.enter_context(CogWriter(**options)) for band, options in _files(work).items()}
-            missed = _brought_onto(moved, work, _mosaics(course, pieces, scratch), course)
-            whole = finish_together(_tagged(course, moved, missed))
-            clipping = moved[VALUES].clipping
-    if not whole:
+    with scratch_beside(output.path) as scratch:
+        made = _finished_group if isinstance(output.path, ZarrPlace) else _finished_files
+        finished = made(course, scratch)
+    if finished is None:
         return None
     course.progress("write", 1, 1)
-    if clipping is not None:
-        warnings.warn(clipping, MmsrWarning, stacklevel=2)
-    return _outcome(course, missed)
+    if finished.clipping is not None:
+        warnings.warn(finished.clipping, MmsrWarning, stacklevel=2)
+    return _outcome(course, finished.missed)
+
+
+@dataclass(frozen=True, slots=True)
+class _Finished:
+    """What is known of outputs that have appeared."""
+
+    clipping: str | None
+    missed: tuple[float, ...] = ()
+
+
+def _finished_files(course: Course, scratch: Path) -> _Finished | None:
+    """Make COGs; None where tiles are to be computed again."""
+    work = course.work
+    with ExitStack() as stack:
+        pieces = _pieces(course, scratch)
+        if work.output.like is not None:
+            moved = {band: stack.enter_context(CogWriter(**options)) for band, options in _files(work).items()}
+            missed = _brought_onto(moved[VALUES], moved.get(FLAGS), _mosaics(course, pieces, scratch), course)
+            finish_together(_tagged(course, moved, missed))
+            return _Finished(moved[VALUES].clipping, missed)
+        made = {band: stack.enter_context(CogOfTiles(**options)) for band, options in _files(work).items()}
+        for band, file in made.items():
+            file.pieces = [[Piece(path, band, place) for path, place in of_band] for of_band in pieces]
+
+        def hold_the_tiles() -> bool:
+            with ExitStack() as opened:
+                return _hold_the_tiles(course, [_reading(opened, file.made) for file in made.values()])
+
+        return (
+            _Finished(_clipping(course)) if finish_together(_tagged(course, made, ()), check=hold_the_tiles) else None
+        )
+
+
+def _finished_group(course: Course, scratch: Path) -> _Finished | None:
+    """Make a group of a Zarr store; None where tiles are to be computed again."""
+    work = course.work
+    with _group(work, work.output.path) as group:
+        if work.output.like is not None:
+            drafts = _mosaics(course, _pieces(course, scratch), scratch)
+            missed = _brought_onto(group.values, group.flags, drafts, course)
+            finish_together([(group, _tags(course, missed))])
+            return _Finished(group.values.clipping, missed)
+        if not _fill(group, course):
+            return None
+
+        def hold_the_tiles() -> bool:
+            return _hold_the_tiles(course, [group.values.read, group.flags.read])
+
+        whole = finish_together([(group, _tags(course, ()))], check=hold_the_tiles)
+        return _Finished(_clipping(course)) if whole else None
+
+
+def _group(work: Work, place: Address) -> ZarrWriter:
+    from mmsr_geo.raster.sharding import ZarrWriter  # noqa: PLC0415  (zarr, only when asked for)
+
+    if not isinstance(place, ZarrPlace):
+        raise TypeError(type(place))
+    output, first = work.output, work.pairs[0]
+    height, width = work.tiling.tile_yx
+    tile_yx = (height * first.scale.y, width * first.scale.x) if output.like is None else (_WINDOW_PX, _WINDOW_PX)
+    return ZarrWriter(
+        place,
+        output.like or first.target_grid,
+        variable=output.variable,
+        tile_yx=tile_yx,
+        bands=len(work.pairs),
+        nodata=work.nodata,
+        band_tags=[tags for pair in work.pairs for tags in pair.source.band_tags],
+        storage=output.storage,
+        flag_attrs={**FLAG_ATTRS, "flag_masks": [int(flag) for flag in Flag]},
+        overwrite=output.overwrite,
+    )
+
+
+def _fill(group: ZarrWriter, course: Course) -> bool:
+    """Write a course's tiles, shard by shard; False where files of some turn out damaged: those are asked for again."""
+    work, (height, width) = course.work, group.shard_yx
+    shards: dict[tuple[int, int], list[int]] = defaultdict(list)
+    for index in range(len(work.tiling)):
+        place = work.place(index)
+        shards[place.row // height, place.col // width].append(index)
+    whole = Window.whole(work.pairs[0].target_grid.shape.yx)
+    for band in range(1, len(work.pairs) + 1):
+        made = dict(course.targets(band))
+        for done, ((row, col), indexes) in enumerate(shards.items()):
+            course.progress("write", done, len(shards))
+            shard = Window(row * height, col * width, height, width).intersection(whole)
+            values = np.full(shard.shape, work.nodata, work.output.storage.dtype)
+            flags = np.full(shard.shape, int(Flag.FAILED), np.uint8)
+            for index in indexes:
+                if (tile := made.get(index)) is None:
+                    continue  # skipped: a hole
+                if (pixels := _pixels(course, tile)) is None:
+                    _again(course, band, tile)
+                    continue
+                part = work.place(index).relative_to(shard).slices
+                values[part], flags[part] = pixels.values, pixels.qa
+            group.values.write(shard, values[np.newaxis], (band,))
+            group.flags.write(shard, flags[np.newaxis], (band,))
+    return course.is_complete
+
+
+def _pixels(course: Course, tile: Made) -> TilePixels | None:
+    """Return what a tile's file holds; None where that is not what was kept in it."""
+    try:
+        pixels = TilePixels.decoded(course.store.get(tile.name) or b"")
+    except DamagedTileError:
+        return None
+    return pixels if pixels.digests == (tile.digest, tile.qa_digest) else None
+
+
+def _again(course: Course, band: int, tile: Made) -> None:
+    said = f"the file of tile {tile.index} of {course.work.output.path} is damaged ({tile.name}): it is made again"
+    warnings.warn(said, MmsrWarning, stacklevel=2)
+    course.again(band, tile.index)
+
+
+def _reading(stack: ExitStack, file: Path) -> _Read:
+    dataset = stack.enter_context(rasterio.open(file))
+
+    def read(band: int, place: Window) -> NDArray[Any]:
+        pixels: NDArray[Any] = dataset.read(
+            band, window=RasterioWindow(place.col, place.row, place.width, place.height)
+        )
+        return pixels
+
+    return read
 
 
 def _files(work: Work) -> dict[int, dict[str, Any]]:
@@ -157,26 +291,23 @@ def _hole(work: Work, place: Window, scratch: Path) -> Path:
     return path
 
 
-def _hold_the_tiles(course: Course, files: Mapping[Path, Path]) -> bool:
-    """Whether finished files, by output, hold what was computed; tiles whose own files do not are asked again."""
+def _hold_the_tiles(course: Course, reads: Sequence[_Read]) -> bool:
+    """Whether what was written, the target and maybe its flags, is what was computed.
+
+    Tiles whose own files are not are asked for again. Raises OutputError where they are.
+    """
     work = course.work
     if not work.output.storage.is_lossless:
         return True  # read back they were; their values are others by intent
     true = True
-    with ExitStack() as stack:
-        opened = {path: stack.enter_context(rasterio.open(file)) for path, file in files.items()}
-        for band in range(1, len(work.pairs) + 1):
-            for index, tile in list(course.targets(band).items()):
-                place = work.place(index)
-                part = RasterioWindow(place.col, place.row, place.width, place.height)
-                read = [digest_of(dataset.read(band, window=part)) for dataset in opened.values()]
-                if read == [tile.digest, tile.qa_digest][: len(read)]:
-                    continue
-                true = False
-                if not is_whole(course.store, tile):
-                    said = f"the file of tile {index} of {work.output.path} is damaged ({tile.name}): it is made again"
-                    warnings.warn(said, MmsrWarning, stacklevel=2)
-                    course.again(band, index)
+    for band in range(1, len(work.pairs) + 1):
+        for index, tile in list(course.targets(band).items()):
+            read = [digest_of(read(band, work.place(index))) for read in reads]
+            if read == [tile.digest, tile.qa_digest][: len(read)]:
+                continue
+            true = False
+            if not is_whole(course.store, tile):
+                _again(course, band, tile)
     if not true and course.is_complete:
         msg = f"{work.output.path} was not written as it was computed: the disk may be failing, write elsewhere"
         raise OutputError(msg)
@@ -198,9 +329,10 @@ def _mosaics(course: Course, pieces: Sequence[Sequence[tuple[Path, Window]]], sc
 
 
 def _brought_onto(
-    files: Mapping[int, CogWriter], work: Work, drafts: Mapping[int, Path], course: Course
+    values: _TakesValues, flags: _TakesFlags | None, drafts: Mapping[int, Path], course: Course
 ) -> tuple[float, ...]:
     """Warp the drafts once more, and return how far each band of the target then is from its source."""
+    work = course.work
     grid = work.output.like or work.pairs[0].target_grid
     windows = list(_windows(Window.whole(grid.shape.yx), _WINDOW_PX))
     missed = []
@@ -209,11 +341,11 @@ def _brought_onto(
         drawn = FileRaster.open(drafts[FLAGS], [number])
         for done, window in enumerate(windows):
             course.progress("warp", done, len(windows))
-            files[VALUES].store(window, target.read(window).values, bands=(number,))
-            if FLAGS in files:
-                flags = Warped(drawn, grid, Resampling.nearest, Resampling.nearest).read(window).values
+            values.store(window, target.read(window).values, bands=(number,))
+            if flags is not None:
+                there = Warped(drawn, grid, Resampling.nearest, Resampling.nearest).read(window).values
                 beyond = float(Flag.SOURCE_HOLE)
-                files[FLAGS].write(window, np.nan_to_num(flags, nan=beyond).astype(np.uint8), bands=(number,))
+                flags.write(window, np.nan_to_num(there, nan=beyond).astype(np.uint8), bands=(number,))
         course.progress("warp", len(windows), len(windows))
         missed.append(_missed(Warped(target, pair.source.grid), pair))
     return tuple(missed)

@@ -16,16 +16,20 @@ import rasterio
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 from rasterio.errors import RasterioError
 
-from mmsr_geo.errors import JobError, MmsrError, OptionError
+from mmsr_geo.errors import JobError, MmsrError, OptionError, OutputError
 from mmsr_geo.memory import bytes_of
 from mmsr_geo.raster.deriving import Derivation
 from mmsr_geo.raster.masking import path_and_bits
+from mmsr_geo.raster.placing import QA, ZARR, Address, address_of
 
 NAME, KEY = "{name}", "{key}"
 SAME_PLACE = 0.8
 """Of the ground that two sources cover together, what both cover: from here on they show one place."""
 _GDALS_OWN = re.compile(r"[A-Za-z]\w+:.+:.+")
 """A subdataset, DRIVER:...:...; a drive of Windows is one letter."""
+_NO_GROUP = re.compile(r"^$|^\.|^__|/|\.zarr$|^zarr\.json$")
+OnError: TypeAlias = Literal["stop", "skip"]
+"""What a failure ends: the job, or the tile or pair that failed alone."""
 _Count: TypeAlias = Annotated[int, Field(ge=1)]
 _Share: TypeAlias = Annotated[float, Field(ge=0, le=1)]
 
@@ -35,6 +39,7 @@ EXAMPLE = """\
 # Paths count from this file's folder.
 
 # One Cloud Optimized GeoTIFF a pair; {name} is needed where there are several pairs.
+# Or one Zarr store with a group for each: "sharp.zarr". Either may be a URL: "s3://bucket/sharp/{name}.tif".
 output = "sharp/{name}.tif"
 # qa = "sharp/{name}_flags.tif"
 # on_error = "stop"            # or "skip": leave a hole for a tile that fails, go on without a pair that fails
@@ -162,7 +167,7 @@ class JobFile(_Strict):
 
     output: str
     qa: str | None = None
-    on_error: Literal["stop", "skip"] = "stop"
+    on_error: OnError = "stop"
     work: str | None = None
     pairs: tuple[PairEntry, ...]
     options: Options = Options()
@@ -195,8 +200,9 @@ class Entry:
     name: str
     source: str
     guides: tuple[str, ...]
-    output: Path
-    qa: Path | None
+    output: Address
+    qa: Address | None
+    """Of a target in a Zarr store none: its flags lie beside it there."""
     options: Mapping[str, Any] = field(repr=False)
     """Of `upsample_to_file`, and steps and threads; what differs from the defaults, paths made absolute."""
     net: NetMode = "per-pair"
@@ -242,7 +248,7 @@ class Job:
     """A job file that holds together."""
 
     path: Path
-    on_error: Literal["stop", "skip"]
+    on_error: OnError
     entries: tuple[Entry, ...]
     work: str
     """Where tiles wait until their pair is done: a folder or a URL."""
@@ -308,8 +314,12 @@ def _entries(told: JobFile, folder: Path, mistakes: list[str]) -> Iterator[Entry
             if not guides:
                 mistakes.append(f"{place}.guide: there is no {', '.join(each.replace(KEY, key) for each in wanted)}")
             options = _options(told.options, _Filled(name, key, folder, guides), mistakes)
-            qa = None if told.qa is None else folder / told.qa.replace(NAME, name)
-            output = folder / told.output.replace(NAME, name)
+            try:
+                output = _output(told, name, folder)
+                qa = None if told.qa is None else address_of(told.qa.replace(NAME, name), folder)
+            except OutputError as error:
+                mistakes.append(str(error))
+                continue
             mode: NetMode = "per-pair"
             if told.options.net in {"per-place", "shared"}:
                 mode = "per-place" if told.options.net == "per-place" else "shared"
@@ -317,6 +327,11 @@ def _entries(told: JobFile, folder: Path, mistakes: list[str]) -> Iterator[Entry
                 del options["net"]
             spot = (pair.place or "").replace(KEY, key)
             yield Entry(name, _placed(source, folder), guides, output, qa, options, mode, spot)
+
+
+def _output(told: JobFile, name: str, folder: Path) -> Address:
+    """Return where a pair's target goes: in a store that has no pair's name in its own, each pair is a group."""
+    return address_of(told.output.replace(NAME, name), folder, "" if NAME in told.output else name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -377,14 +392,30 @@ def _each(given: tuple[str | int, ...] | str | int, fill: Callable[[str], str]) 
 
 
 def _clashes(told: JobFile, entries: tuple[Entry, ...]) -> Iterator[str]:
+    in_zarr = told.output.rstrip("/").endswith(ZARR)
     for option, pattern in (("output", told.output), ("qa", told.qa)):
-        if pattern is not None and len(entries) > 1 and NAME not in pattern:
+        if pattern is not None and len(entries) > 1 and NAME not in pattern and not in_zarr:
             yield f"{option}: {len(entries)} pairs would be written to {pattern}: put {NAME} in it"
     names = Counter(entry.name for entry in entries)
     if twice := [name for name, count in names.items() if count > 1]:
         yield f"pairs: {len(twice)} names stand for several ({', '.join(twice[:3])}): give each a name of its own"
-    if told.qa == told.output:
+    if in_zarr:
+        yield from _clashes_in_zarr(told, entries)
+    elif told.qa is not None and told.qa.rstrip("/").endswith(ZARR):
+        yield f"qa: flags go into a Zarr store with their targets only: write a .tif, or an output that ends in {ZARR}"
+    elif told.qa == told.output:
         yield f"qa: it is the output's {told.output}: give it another"
+
+
+def _clashes_in_zarr(told: JobFile, entries: tuple[Entry, ...]) -> Iterator[str]:
+    if told.qa is not None:
+        yield f"qa: the flags lie in the Zarr store with the targets, as {QA}: leave it out"
+    if told.options.creation_options:
+        yield "options.creation_options: they are of GDAL's COG driver, and the output is a Zarr store: leave them out"
+    if NAME not in told.output:
+        for entry in entries:
+            if _NO_GROUP.search(entry.name):
+                yield f"pairs: {entry.name!r} cannot be a group's name in a Zarr store: give the pair another name"
 
 
 def _matches(pattern: str, folder: Path) -> Iterator[tuple[str, str]]:

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import tempfile
 from contextlib import ExitStack
-from pathlib import Path
 
-from mmsr_geo.errors import OutputError
 from mmsr_geo.jobs.course import Course, TaskKey
 from mmsr_geo.jobs.engine import run
 from mmsr_geo.jobs.finishing import Outcome, check_room, finish
@@ -14,6 +11,7 @@ from mmsr_geo.jobs.pool import InProcess, InThreads, Pool
 from mmsr_geo.jobs.store import FolderStore
 from mmsr_geo.jobs.work import Work
 from mmsr_geo.network.fitting import Progress, no_progress
+from mmsr_geo.raster.placing import scratch_beside
 from mmsr_geo.tilewise import TileFit
 
 
@@ -35,9 +33,9 @@ def make(work: Work, *, progress: Progress = no_progress, pool: Pool[TaskKey] | 
         raise error
 
     with ExitStack() as stack:
-        folder = stack.enter_context(_folder_beside(work.output.path))
+        folder = stack.enter_context(scratch_beside(work.output.path))
         where = stack.enter_context(pool or pool_here(work))
-        course = Course("", work, FolderStore(Path(folder)), progress)
+        course = Course("", work, FolderStore(folder), progress)
         run(iter([lambda: course]), where, done, failed)
     return made[-1]
 
@@ -45,11 +43,3 @@ def make(work: Work, *, progress: Progress = no_progress, pool: Pool[TaskKey] | 
 def pool_here(work: Work) -> Pool[TaskKey]:
     """Return this process: tiles with fits of their own side by side, all else one after another."""
     return InThreads[TaskKey](work.threads) if isinstance(work.method, TileFit) else InProcess[TaskKey]()
-
-
-def _folder_beside(path: Path) -> tempfile.TemporaryDirectory[str]:
-    try:
-        return tempfile.TemporaryDirectory(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
-    except OSError as error:
-        msg = f"the folder {path.parent} cannot be written to ({error.strerror}): choose another for the output"
-        raise OutputError(msg) from error

@@ -7,20 +7,20 @@ import json
 import os
 import secrets
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, Protocol
-
-import fsspec
+from typing import Literal, Protocol
 
 from mmsr_geo.errors import OutputError
+from mmsr_geo.raster.objects import Url
 
 Stage = Literal["prediction", "target"]
 """A tile of a net of its own is predicted first, and blended with its neighbours' predictions then."""
 _A_FOLDER = 1000
 """Tiles in a folder."""
+_LINE = "manifest/{name}.json"
+"""Where an object store has a tile's line of the manifest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,57 +180,36 @@ class FolderStore:
         )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ObjectStore:
-    """A place in an object store: an upload is whole or not there, so a tile is one, and its manifest's line another.
+    """A place in an object store: an upload is whole or not there; a tile is one, and its manifest's line another."""
 
-    Credentials and endpoints are the library's own (AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID, ...).
-    """
-
-    url: str
-
-    @cached_property
-    def _at(self) -> tuple[Any, str]:
-        """The file system, and this place's path in it."""
-        files, path = fsspec.core.url_to_fs(self.url, use_listings_cache=False)
-        return files, path.rstrip("/")
+    place: Url
 
     def put(self, name: str, content: bytes) -> None:
         """Upload it."""
-        files, path = self._at
-        with self._telling():
-            files.pipe_file(f"{path}/{name}", content)
+        (self.place / name).write(content)
 
     def get(self, name: str) -> bytes | None:
         """Fetch it."""
-        files, path = self._at
-        with self._telling():
-            try:
-                return bytes(files.cat_file(f"{path}/{name}"))
-            except FileNotFoundError:
-                return None
+        return (self.place / name).read()
 
     def put_tile(self, made: Made, content: bytes) -> None:
         """Upload the tile, then its line: where the line is, the tile is."""
         self.put(made.name, content)
-        self.put(f"manifest/{made.name}.json", made.line.encode())
+        self.put(_LINE.format(name=made.name), made.line.encode())
 
     def record(self, made: Sequence[Made]) -> None:
         """Nothing: each tile's line was uploaded with it."""
 
     def made(self) -> dict[tuple[Stage, int, int], Made]:
-        """Fetch all lines, many at once, and list the tiles."""
-        files, path = self._at
-        with self._telling():
-            lines = [each for each in files.find(f"{path}/manifest") if each.endswith(".json")]
-            sizes = {name: told["size"] for name, told in files.find(path, detail=True).items()}
-            contents = files.cat(lines) if lines else {}
-        if isinstance(contents, bytes):  # of a single one
-            contents = {lines[0]: contents}
+        """List all, and fetch the lines, many at once."""
+        sizes = self.place.sizes()
+        lines = self.place.read_each([name for name in sizes if name.startswith(_LINE.partition("{")[0])])
         found = {}
-        for content in contents.values():
-            made = Made.of_line(content.decode(errors="replace"))
-            if made is not None and sizes.get(f"{path}/{made.name}") == made.size:
+        for line in lines.values():
+            made = Made.of_line(line.decode(errors="replace"))
+            if made is not None and sizes.get(made.name) == made.size:
                 found[made.stage, made.band, made.index] = made
         return found
 
@@ -242,37 +221,12 @@ class ObjectStore:
         return path
 
     def remove(self) -> None:
-        """Remove all objects."""
-        files, path = self._at
-        with self._telling():
-            if files.exists(path):
-                files.rm(path, recursive=True)
-
-    def __getstate__(self) -> dict[str, str]:
-        """Send the address alone: a connection is not for another process."""
-        return {"url": self.url}
-
-    @contextlib.contextmanager
-    def _telling(self) -> Iterator[None]:
-        try:
-            yield
-        except FileNotFoundError:
-            raise
-        except Exception as error:  # each file system has errors of its own
-            reason = " ".join(str(error).split()) or type(error).__name__
-            raise OutputError(
-                f"{self.url} cannot be reached or written to ({reason}): check the address and the credentials, and "
-                "call again"
-            ) from error
+        """Remove all objects; the lines first: without its line a tile is not there."""
+        names = sorted(self.place.sizes(), key=lambda name: (not name.startswith(_LINE.partition("{")[0]), name))
+        self.place.remove_each(names)
 
 
 def store_at(place: str | Path) -> TileStore:
     """Return the store at a folder or a URL; raises OutputError for a URL that nothing here can open."""
     text = os.fspath(place)
-    if "://" not in text:
-        return FolderStore(Path(text))
-    try:
-        fsspec.get_filesystem_class(text.split("://")[0])
-    except (ImportError, ValueError) as error:
-        raise OutputError(f"{text} cannot be opened ({error}): install what it takes, or name a folder") from error
-    return ObjectStore(text)
+    return ObjectStore(Url(text)) if "://" in text else FolderStore(Path(text))

@@ -67,7 +67,7 @@ class TilePixels:
                 warnings.simplefilter("ignore", NotGeoreferencedWarning)
                 with file.open() as dataset:
                     return cls(dataset.read(VALUES), dataset.read(FLAGS).astype(np.uint8))
-        except (RasterioError, CPLE_BaseError, IndexError) as error:
+        except (RasterioError, CPLE_BaseError, IndexError, ValueError) as error:
             raise DamagedTileError(str(error)) from error
 
 

@@ -26,6 +26,7 @@ from mmsr_geo.network.fitted import FittedNet
 from mmsr_geo.network.fitting import Progress, no_progress, torch_threads
 from mmsr_geo.pair import Pair
 from mmsr_geo.quality import Flag, Quality
+from mmsr_geo.raster.placing import Address
 from mmsr_geo.raster.storing import Storage
 from mmsr_geo.raster.suspecting import warn_of_nodata
 from mmsr_geo.tilewise import TileFit, finish_tile
@@ -38,13 +39,15 @@ NET, MODEL = "net-{band}.mmsr", "model-{band}.pickle"
 class Output:
     """What is written."""
 
-    path: Path
-    qa: Path | None = None
-    """Where the flags go; None: nowhere."""
+    path: Address
+    qa: Address | None = None
+    """Where the flags go; None: nowhere, or into the Zarr store with the target."""
     storage: Storage = field(default_factory=Storage)
     like: GeoBox | None = None
     """The grid that the target is brought onto in the end; None: it stays on its own."""
     overwrite: bool = False
+    variable: str = "target"
+    """The target's name in a Zarr store."""
 
 
 @dataclass(frozen=True, slots=True)

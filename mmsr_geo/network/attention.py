@@ -53,15 +53,18 @@ def _mix(query: Tensor, padded: Tensor, size: int) -> Tensor:
     queries = query.reshape(batch, channels, rows, BLOCK, columns, BLOCK).permute(0, 2, 4, 3, 5, 1)
     keys: Tensor = _HaloedBlocks.apply(padded, extent)  # type: ignore[no-untyped-call]  # torch types no apply
     keys = keys.view(batch, rows * columns, extent * extent, channels)
-    mixed = F.scaled_dot_product_attention(
-        queries.reshape(batch, rows * columns, BLOCK * BLOCK, channels),
-        keys,
-        keys,
-        attn_mask=_band_mask(size, query.dtype, query.device),
-        scale=1.0,
-    )
+    mixed = _attend(queries.reshape(batch, rows * columns, BLOCK * BLOCK, channels), keys, size)
     mixed = mixed.view(batch, rows, columns, BLOCK, BLOCK, channels).permute(0, 5, 1, 3, 2, 4)
     return mixed.reshape(batch, channels, height, width)
+
+
+def _attend(queries: Tensor, keys: Tensor, size: int) -> Tensor:
+    """Mix the keys of each block: (B, blocks, BLOCK², C) and (B, blocks, extent², C) → (B, blocks, BLOCK², C)."""
+    mask = _band_mask(size, queries.dtype, queries.device)
+    if queries.is_cuda and torch.is_grad_enabled():
+        # torch's fused kernel adds up the queries' gradient in any order: two fits would differ.
+        return (queries @ keys.transpose(-1, -2) + mask).softmax(-1) @ keys
+    return F.scaled_dot_product_attention(queries, keys, keys, attn_mask=mask, scale=1.0)
 
 
 def naive_neighbourhood_attention(query: Tensor, neighbours: Tensor, size: int) -> Tensor:

@@ -19,6 +19,7 @@ from mmsr_geo.geometry import Scale, Window
 from mmsr_geo.memory import cores
 from mmsr_geo.network.checking import SMALLEST_CHECKED_PX, GuideCheck, check_sample, held_out, interpolation_error
 from mmsr_geo.network.degradation import degrade, degrade_valid, fill_holes
+from mmsr_geo.network.exact import exact
 from mmsr_geo.network.features import guide_features
 from mmsr_geo.network.fitted import FittedNet, drawn
 from mmsr_geo.network.mmsr import MmsrNet, NetParams
@@ -139,7 +140,7 @@ def fit_samples(  # noqa: PLR0913  (what is known of a fit, all of it recorded i
             f"({len(samples)} parts of {height} x {width} target pixels were): "
             "give --bounds (bounds=), or choose --fit tile (fit='tile')"
         )
-    with torch_threads(params.fixed_threads):
+    with torch_threads(params.fixed_threads), exact(device):
         layers = [_Layers.of(sample, statistics, scale, device, features=params.guide_features) for sample in samples]
         fit = _Fit(layers, scale, params, progress, seed)
         outcome = fit.run()
@@ -200,7 +201,7 @@ def adapt_net(  # noqa: PLR0913  (a net, what it is to learn, and how)
     Raises PixelError when no pixel is valid in source and guide.
     """
     device = device or torch.device("cpu")
-    with torch_threads(params.fixed_threads):
+    with torch_threads(params.fixed_threads), exact(device):
         layers = [
             _Layers.of(sample, net.statistics, net.scale, device, features=net.shows_features) for sample in samples
         ]

@@ -129,6 +129,7 @@ class FileRaster:
         Both (bands, h, w), or what broadcasts to it. Raises InputError where the file fails.
         """
         part = RasterioWindow(window.col, window.row, window.width, window.height)
+        self._refuse_change()
         try:
             with _opened(self.path) as dataset:
                 raw = dataset.read(self.indexes, window=part)
@@ -141,6 +142,13 @@ class FileRaster:
             reason = _reason(self.path, error)
             msg = f"{self.path} failed to be read at {place} ({reason}): it may be cut short, make or fetch it again"
             raise InputError(msg) from error
+
+    def _refuse_change(self) -> None:
+        """Refuse a file that is another by now: half of a target would be of the one, half of the other."""
+        if self.stamp is None or (now := _stamp(self.path)) == self.stamp:
+            return
+        what = "has gone" if now is None else "has changed"
+        raise InputError(f"{self.path} {what} since it was opened: put it back, or begin again with the new one")
 
     def need(self, window: Window) -> Need:
         """Return the place alone: the task that takes it reads it."""

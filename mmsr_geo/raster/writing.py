@@ -6,8 +6,6 @@ import contextlib
 import errno
 import math
 import os
-import shutil
-import tempfile
 import threading
 import warnings
 from pathlib import Path
@@ -23,6 +21,7 @@ from mmsr_geo.errors import OutputError
 from mmsr_geo.raster.copying import copy_to_cog
 from mmsr_geo.raster.creating import check_creation
 from mmsr_geo.raster.mosaicking import Piece, write_mosaic
+from mmsr_geo.raster.placing import Address, Whole, check_disk, check_output, not_written, slot_at, sync
 from mmsr_geo.raster.protocol import BandTags
 from mmsr_geo.raster.storing import Storage
 
@@ -38,48 +37,9 @@ if TYPE_CHECKING:
 
 
 _BLOCK_PX = 512
-_AUX = ".aux.xml"
-_LONGEST_NAME = 255 - len(".") - len(".12345678.part")
-"""Bytes of an output's name that leave room, in what file systems hold, for the unfinished folder's."""
 _FLOAT32 = Storage()
 _FAILURES = (RasterioError, CPLE_BaseError, OSError)
 """rasterio lets some of GDAL's errors through as they are, and they are no RasterioError."""
-
-
-def check_output(path: str | os.PathLike[str], *, overwrite: bool) -> None:
-    """Refuse, before any work is done for it, an output that exists already or can have no file (OutputError)."""
-    path = Path(path)
-    length = len(os.fsencode(path.name))
-    if length > _LONGEST_NAME:
-        raise OutputError(f"{path.name} is a name of {length} bytes: give one of {_LONGEST_NAME} at most")
-    try:
-        if path.is_dir():
-            raise OutputError(f"{path} is a folder: give the name of a file in it")
-        if path.exists() and not path.is_file():
-            raise OutputError(f"{path} is a pipe or a device, which no raster can replace: give the name of a file")
-        if path.exists() and not overwrite:
-            raise OutputError(f"{path} exists: choose another name, or pass --overwrite (overwrite=True)")
-        if not path.parent.is_dir():
-            raise OutputError(f"the folder {path.parent} does not exist: make it first")
-    except OSError as error:
-        raise OutputError(f"{path} cannot be reached ({error.strerror}): choose another place for it") from error
-
-
-def check_apart(outputs: Sequence[str | os.PathLike[str]], inputs: Sequence[object]) -> None:
-    """Refuse an output that is an input, or another output, by whatever name (OutputError), to be replaced or not.
-
-    inputs: what was given; what is no path of a local file is none that could be replaced.
-    """
-    taken = {_real(each): f"an input, {each}" for each in inputs if isinstance(each, str | os.PathLike)}
-    for output in outputs:
-        real = _real(output)
-        if real in taken:
-            raise OutputError(f"{output} is {taken[real]}, which would be lost: give the output another name")
-        taken[real] = f"another output, {output}"
-
-
-def _real(path: str | os.PathLike[str]) -> str:
-    return os.path.realpath(os.fspath(path))
 
 
 class CogFile:
@@ -94,7 +54,7 @@ class CogFile:
 
     def __init__(  # noqa: PLR0913  (what a file holds)
         self,
-        path: str | os.PathLike[str],
+        path: str | os.PathLike[str] | Address,
         grid: GeoBox,
         *,
         bands: int = 1,
@@ -111,28 +71,21 @@ class CogFile:
         Raises OutputError: the output exists and `overwrite` is not set, its folder is missing or closed to writing, or
         the disk has no room for the uncompressed pixels. Raises OptionError: GDAL cannot store it so.
         """
-        self.path = Path(path)
+        self.path = Path(path) if isinstance(path, str | os.PathLike) else path
         self._grid, self._bands, self._nodata, self._storage = grid, bands, nodata, storage
         self._source_tags = tuple(band_tags) or (BandTags(),) * bands
         self._file_tags = storage.tags(self._source_tags)
         self._describes = bool(band_tags) or storage.rescales
-        self._holds_the_last = False
         check_output(self.path, overwrite=overwrite)
         if storage != _FLOAT32:
             check_creation(storage, bands, nodata)
-        folder = self.path.parent
         rows, cols = (-(-length // _BLOCK_PX) * _BLOCK_PX for length in grid.shape.yx)
         self._size = rows * cols * bands * np.dtype(storage.dtype).itemsize
-        free = shutil.disk_usage(folder).free
-        if self._asks_for_room and free < self._size:
-            msg = f"{self.path} needs {self._size / 1e9:.1f} GB to be written, {free / 1e9:.1f} GB are free: make room"
-            raise OutputError(msg)
-        try:
-            self._scratch = Path(tempfile.mkdtemp(prefix=f".{self.path.name}.", suffix=".part", dir=folder))
-        except OSError as error:
-            msg = f"the folder {folder} cannot be written to ({error.strerror}): choose another for the output"
-            raise OutputError(msg) from error
-        self._made, self._before = self._scratch / "cog.tif", self._scratch / "before.tif"
+        if self._asks_for_room:
+            check_disk(self.path, self._size)
+        self._slot = slot_at(self.path)
+        self._scratch = self._slot.scratch
+        self._made = self._scratch / "cog.tif"
 
     def finish(self, tags: Mapping[str, str] | None = None) -> None:
         """Make the COG, with what is to be said of it, and put it in the output's place.
@@ -146,45 +99,26 @@ class CogFile:
         with self._telling():
             copy_to_cog(self._drawn_up(tags), self._made, self._storage.creation)
             self._read_back(self._made)
-            _sync(self._made)
+            sync(self._made)
 
     def place(self, *, keep: bool) -> None:
         """Put what `make` made in the output's place; keep: so that it can be taken back."""
         with self._telling():
-            if keep and self.path.exists():
-                try:
-                    self._before.hardlink_to(self.path)
-                except OSError:  # a file system that has no links
-                    self.path.replace(self._before)
-            self._made.replace(self.path)
+            self._slot.place(self._made, keep=keep)
 
     def take_back(self) -> None:
         """Undo `place`, also where it failed midway: what was there before is there again, or else in `scratch`."""
-        self._holds_the_last = self._before.exists()
         with self._telling():
-            if self._holds_the_last:
-                self._before.replace(self.path)
-                self._holds_the_last = False
-            elif not self._made.exists():
-                self.path.unlink(missing_ok=True)
+            self._slot.take_back(self._made)
 
     def settle(self) -> None:
-        """Remove what described the file that was here before, and have the folder's entries on the disk.
-
-        A CRS that a GeoTIFF has no keys for, such as a rotated pole's, lies in a file of GDAL's beside it.
-        """
-        beside = self._made.with_name(self._made.name + _AUX)
+        """Remove what described the file that was here before, and have the folder's entries on the disk."""
         with self._telling():
-            for suffix in (_AUX, ".ovr", ".msk"):  # statistics, overviews, a mask
-                self.path.with_name(self.path.name + suffix).unlink(missing_ok=True)
-            if beside.exists():
-                beside.replace(self.path.with_name(self.path.name + _AUX))
-            _sync(self.path.parent)
+            self._slot.settle(self._made)
 
     def discard(self) -> None:
         """Remove what is unfinished."""
-        if not self._holds_the_last:
-            shutil.rmtree(self._scratch, ignore_errors=True)
+        self._slot.discard()
 
     @property
     def made(self) -> Path:
@@ -237,11 +171,7 @@ class CogFile:
             raise self._failed(error) from error
 
     def _failed(self, error: Exception) -> OutputError:
-        free = shutil.disk_usage(self.path.parent).free
-        reason = (str(error.__cause__ or error) or type(error).__name__).splitlines()[0]
-        return OutputError(
-            f"{self.path} could not be written ({reason}; {free / 1e9:.1f} GB free): make room, or write elsewhere"
-        )
+        return not_written(self.path, error)
 
 
 class CogWriter(CogFile):
@@ -249,7 +179,7 @@ class CogWriter(CogFile):
 
     def __init__(  # noqa: PLR0913  (what a file holds)
         self,
-        path: str | os.PathLike[str],
+        path: str | os.PathLike[str] | Address,
         grid: GeoBox,
         *,
         bands: int = 1,
@@ -295,7 +225,7 @@ class CogWriter(CogFile):
     @classmethod
     def of_flags(
         cls,
-        path: str | os.PathLike[str],
+        path: str | os.PathLike[str] | Address,
         grid: GeoBox,
         *,
         descriptions: Sequence[str] = ("qa",),
@@ -395,21 +325,21 @@ class CogOfTiles(CogFile):
 
 
 def finish_together(
-    outputs: Sequence[tuple[CogFile, Mapping[str, str]]],
+    outputs: Sequence[tuple[Whole, Mapping[str, str]]],
     *,
-    check: Callable[[Mapping[Path, Path]], bool] = lambda _files: True,
+    check: Callable[[], bool] = lambda: True,
 ) -> bool:
-    """Make the COGs of files that belong together, each with its tags, and put all in their places, or none.
+    """Make outputs that belong together, each with its tags, and put all in their places, or none.
 
     All are whole before the first appears; where one cannot be put in its place, those before it are taken back, and
-    what was there before is there again. check: given the whole files by output, says whether they shall appear; so
-    does this. Raises OutputError where the disk or GDAL fails.
+    what was there before is there again. check: looks at what is made and says whether it shall appear; so does
+    this. Raises OutputError where the disk or GDAL fails.
     """
-    begun: list[CogFile] = []
+    begun: list[Whole] = []
     try:
         for writer, tags in outputs:
             writer.make(tags)
-        if not check({writer.path: writer.made for writer, _ in outputs}):
+        if not check():
             return False
         try:
             for writer, _ in outputs:
@@ -426,14 +356,3 @@ def finish_together(
     finally:
         for writer, _ in outputs:
             writer.discard()
-
-
-def _sync(path: Path) -> None:
-    """Have the file's bytes, or a folder's entries, on the disk before going on."""
-    if os.name == "nt" and path.is_dir():
-        return  # Windows has no handle of a folder to sync
-    handle = os.open(path, os.O_RDWR if os.name == "nt" else os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -1,0 +1,111 @@
+"""How long the default fit and a prediction take, and what a tile takes of a GPU's memory.
+
+python benchmarks/speed.py --data DIR [--device cuda]        a minute on a GPU, ten on 2 cores
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+import torch
+from pairs import case
+
+from mmsr_geo.geometry import Scale, Tile, Window
+from mmsr_geo.methods import SceneFit
+from mmsr_geo.network.fitted import FittedNet
+from mmsr_geo.network.fitting import FitParams, fit_samples
+from mmsr_geo.raster.pixels import Pixels
+from mmsr_geo.upsampling import Upsampler, sample_of
+
+SCALE = Scale(4, 4)
+GUIDE_BANDS = 4
+FITTED = ("s2-B11-x4", "autzen-x4")
+REPETITIONS = 3
+
+
+def seconds_of(work: Callable[[], object], device: str) -> float:
+    """Return how long it takes until the device has done it too."""
+    started = time.perf_counter()
+    work()
+    if device != "cpu":
+        torch.cuda.synchronize()
+    return time.perf_counter() - started
+
+
+def pixels(side: int, bands: int = GUIDE_BANDS) -> tuple[Pixels, Pixels]:
+    """Return a source and a guide of so many target pixels a side."""
+    rng = np.random.default_rng(0)
+    coarse = side // SCALE.y
+    return (
+        Pixels.masked(rng.random((1, coarse, coarse), np.float32)),
+        Pixels.masked(rng.random((bands, side, side), np.float32)),
+    )
+
+
+def short_net(device: str) -> FittedNet:
+    """Fit shortly to 96 x 96 target pixels: what a device does once, at first, is done then."""
+    params = FitParams(steps=2, first_stage=False, threads=1)
+    names = tuple(map(str, range(GUIDE_BANDS)))
+    return fit_samples([sample_of(*pixels(96))], SCALE, params, guide_bands=names, device=torch.device(device))
+
+
+def fits(data: Path, device: str, threads: int) -> None:
+    """Print a row for the default fit of each pair."""
+    print("| pair | fit | steps x pixels | a second |\n|---|---|---|---|")
+    for name in FITTED:
+        pair = case(name, data).trial.pair
+        started = time.perf_counter()
+        net = SceneFit(FitParams(threads=threads), 0, device, "warn").for_pair(pair)
+        seconds = time.perf_counter() - started
+        work = net.provenance["fit"]["pixel_steps"]
+        print(f"| {name} | {seconds:.1f} s | {work / 1e6:.1f} M | {work / seconds / 1e6:.2f} M |", flush=True)
+
+
+def predictions(sides: list[int], device: str, threads: int) -> None:
+    """Print a row for each size of a window."""
+    upsampler = Upsampler.of(short_net(device), device)
+    torch.set_num_threads(threads)
+    print("| side, target px | time | Mpx/s | peak, MB | bytes a target pixel |\n|---|---|---|---|---|")
+    for side in sides:
+        source, guide = pixels(side)
+        whole = Window.whole(source.valid.shape)
+
+        def predict(whole: Window = whole, source: Pixels = source, guide: Pixels = guide) -> None:
+            upsampler.upsample(Tile(0, whole, whole), source, guide)
+
+        predict()
+        peak, before = 0, 0
+        if device != "cpu":
+            torch.cuda.empty_cache()
+            before = torch.cuda.memory_allocated()
+            torch.cuda.reset_peak_memory_stats()
+        seconds = median(seconds_of(predict, device) for _ in range(REPETITIONS))
+        if device != "cpu":
+            peak = torch.cuda.max_memory_allocated() - before
+        memory = f"{peak / 1e6:.0f} | {peak / side**2:.0f}" if peak else " | "
+        print(f"| {side} | {seconds:.3f} s | {side**2 / seconds / 1e6:.2f} | {memory} |", flush=True)
+
+
+def main() -> None:
+    """Print what runs here, and both tables."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, required=True, help="the folder of the data sets")
+    parser.add_argument("--device", default="cpu", help="cpu or cuda")
+    parser.add_argument("--threads", type=int, default=2, help="torch threads")
+    parser.add_argument("--sides", type=int, nargs="*", default=[256, 512, 1024], help="of the windows predicted")
+    options = parser.parse_args()
+    card = "a CPU" if options.device == "cpu" else torch.cuda.get_device_name()
+    print(f"{card}, torch {torch.__version__}, {options.threads} threads\n")
+    short_net(options.device)
+    fits(options.data, options.device, options.threads)
+    print()
+    predictions(options.sides, options.device, options.threads)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,108 @@
+"""Which code made a result: a hash of what a method comes to on a small made pair, not of its text.
+
+A change of the code that changes no result makes no run of hours anew. The hash is always taken on a CPU, but another
+torch version or processor can round otherwise: a machine that is lent for a run is told the hashes that were taken
+beforehand, for exactly the same sources.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from pairs import Case
+
+import mmsr_geo
+from mmsr_geo.baselines import CONSISTENT, baseline
+from mmsr_geo.baselines.p2p import P2P
+from mmsr_geo.evaluation import Trial, evaluate
+from mmsr_geo.geometry import Scale, Tiling
+from mmsr_geo.memory import tiling_for
+from mmsr_geo.methods import ModelSource, OtherMethod, SceneFit
+from mmsr_geo.network.fitting import FitParams
+from mmsr_geo.pair import Pair
+from mmsr_geo.upsampling import halo_of
+
+METHODS = ("bicubic", "guided-filter", "p2p", "published", "mmsr")
+"""What has a hash of its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Codes:
+    """The hash of each method, as it was told or as it comes out here."""
+
+    told: dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Read what `write` wrote; raises ValueError where it was written for other sources."""
+        said = json.loads(path.read_text())
+        if said["sources"] != sources():
+            msg = f"{path} is of other sources than those here: write it anew beside the sources that shall run"
+            raise ValueError(msg)
+        return cls(said["codes"])
+
+    @staticmethod
+    def write(path: Path) -> None:
+        """Take the hashes here, and that of the sources with them."""
+        path.write_text(json.dumps({"sources": sources(), "codes": {name: code_version(name) for name in METHODS}}))
+
+    def of(self, method: str) -> str:
+        """Return a method's hash."""
+        base = base_of(method)
+        return self.told[base] if base in self.told else code_version(base)
+
+    def doubt(self, method: str) -> dict[str, Any]:
+        """Return what is to be recorded where the hash that was told is not the one that comes out here."""
+        here = code_version(base_of(method)) if self.told else self.of(method)
+        return {} if here == self.of(method) else {"code_there": here}
+
+
+def base_of(method: str) -> str:
+    """Return the method of `METHODS`, or the baseline, that a name in a table belongs to."""
+    base = method.removesuffix(CONSISTENT)
+    return "p2p" if base.startswith("p2p") else "mmsr" if base.startswith("mmsr") else base
+
+
+def sources() -> str:
+    """Return a hash of the package's text."""
+    folder = Path(mmsr_geo.__file__).parent
+    texts = (path.relative_to(folder).as_posix().encode() + path.read_bytes() for path in sorted(folder.rglob("*.py")))
+    return hashlib.sha256(b"".join(texts)).hexdigest()[:12]
+
+
+@cache
+def code_version(base: str) -> str:
+    """Return a hash of what a method comes to on a small made pair with a few steps, to three digits."""
+    if base == "p2p":
+        made: ModelSource = OtherMethod("p2p", P2P(steps=3), consistent=True, device="cpu")
+    elif base == "published":
+        made = SceneFit(FitParams.published(steps=3, threads=1), 0, "cpu", "warn")
+    elif base == "mmsr":
+        made = SceneFit(FitParams(steps=6, first_stage=True, threads=1), 0, "cpu", "warn")
+    else:
+        made = OtherMethod(base, baseline(base), consistent=True, device="cpu")
+    trial = _made_trial()
+    target = evaluate(trial, {"made": made}, {"made": tiling(trial.pair, made)}, device="cpu").results["made"].target
+    said = " ".join(f"{value:.2e}" for value in target[::7, ::7].flatten().tolist())
+    return hashlib.sha256(said.encode()).hexdigest()[:12]
+
+
+def tiling(pair: Pair, method: ModelSource) -> Tiling:
+    """Return the tiles of a pair, 512 target pixels each side."""
+    halo = halo_of(method.reach(pair), pair.scale, consistent=method.consistent)
+    return tiling_for(pair.part, pair.whole, pair.scale, halo, tile_size=512)
+
+
+def _made_trial() -> Trial:
+    """Return a pair of 36 x 40 source pixels at scale 2 with edges, texture and a hole."""
+    row, column = np.arange(72)[:, None], np.arange(80)
+    truth = np.sin(row / 3) + np.cos(column / 5) + ((row * 7 + column * 3) % 5 > 2) + 2.0 * (row > column)
+    guide = np.stack([truth, (row * column % 11) / 5.0]).astype(np.float32)
+    truth[30:34, 20:24] = np.nan
+    return Case("made", Scale(2, 2), truth.astype(np.float32), guide).trial
