@@ -253,7 +253,7 @@ class Dummies:
 
     def target(self, index: int, near: Sequence[Made] = (), progress: Progress = no_progress) -> Made:  # noqa: ARG002
         """Return a tile that was not computed."""
-        flags = {"FALLBACK": index, "SOURCE_HOLE": 1}
+        flags = {"GUIDE_MISSING": index, "SOURCE_HOLE": 1}
         return Made("target", 1, index, f"{index:032x}", f"{-index:032x}", 1, valid=index, flags=flags, at=time.time())
 
 
