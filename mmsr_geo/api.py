@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
+from functools import partial
 from inspect import signature
 from os import PathLike
 from pathlib import Path
@@ -40,7 +41,7 @@ from mmsr_geo.jobs.local import make
 from mmsr_geo.jobs.pool import InProcess, InThreads, Pool
 from mmsr_geo.jobs.record import Line
 from mmsr_geo.jobs.work import Output, Work
-from mmsr_geo.memory import bytes_of, bytes_per_target_px, cores, tiling_for
+from mmsr_geo.memory import bytes_of, cores, tile_bytes, tiling_for
 from mmsr_geo.methods import IfUnhelpful, ModelSource, OtherMethod, SavedNet, SceneFit
 from mmsr_geo.network.fitted import FittedNet
 from mmsr_geo.network.fitting import FitParams, Progress, no_progress
@@ -730,5 +731,5 @@ def _tiling(pair: Pair, method: ModelSource, tile_size: int | None, at_once: int
         halo, tile_size = method.halo(pair), tile_size or TILE_PX
     else:
         halo = halo_of(method.reach(pair), pair.scale, consistent=method.consistent)
-    need = bytes_per_target_px(len(pair.guide.bands), network=not isinstance(method, OtherMethod))
-    return tiling_for(pair.part, pair.whole, pair.scale, halo, need, tile_size=tile_size, at_once=at_once, limit=limit)
+    takes = partial(tile_bytes, guide_bands=len(pair.guide.bands), network=not isinstance(method, OtherMethod))
+    return tiling_for(pair.part, pair.whole, pair.scale, halo, takes, tile_size=tile_size, at_once=at_once, limit=limit)

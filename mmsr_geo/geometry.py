@@ -134,8 +134,8 @@ class Tiling:
 
     def __len__(self) -> int:
         """Count the tiles."""
-        rows, columns = self.chunks
-        return len(rows) * len(columns)
+        (down, across), (height, width) = self.part.shape, self.tile_yx
+        return -(-down // height) * -(-across // width)
 
     def __iter__(self) -> Iterator[Tile]:
         """Yield the tiles row by row."""
@@ -157,10 +157,10 @@ class Tiling:
 
     def core(self, index: int) -> Window:
         """Return one tile's core."""
-        rows, columns = self.chunks
-        row, column = divmod(index, len(columns))
-        height, width = self.tile_yx
-        return Window(self.part.row + row * height, self.part.col + column * width, rows[row], columns[column])
+        (down, across), (height, width) = self.part.shape, self.tile_yx
+        row, column = divmod(index, -(-across // width))
+        row, col = row * height, column * width
+        return Window(self.part.row + row, self.part.col + col, min(height, down - row), min(width, across - col))
 
     @property
     def chunks(self) -> tuple[tuple[int, ...], tuple[int, ...]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -12,8 +13,11 @@ from dask.utils import parse_bytes
 from mmsr_geo.errors import OptionError
 from mmsr_geo.geometry import Halo, Scale, Tiling, Window
 
-BYTES_PER_TARGET_PX = 3200
-"""Peak of a prediction with 64 channels on a CPU: 2900 measured at 512 x 512 and 1024 x 1024, and the window's own."""
+PART_PX = 320
+"""Side of what a network is shown at once on a CPU. All its layers take 3500 bytes a pixel, and blocks of more than 32
+MB, a layer of 360 x 360, glibc gives back each time: the system's faults then took as long as the arithmetic."""
+AROUND_PX = 24
+"""What it is shown around that, both sides together: as much as a network of the paper's shape sees."""
 BASE_BYTES = 450_000_000
 """What Python, torch, GDAL and xarray take before there is a pixel: 300 to 340 MB measured, and GDAL's cache."""
 BYTES_PER_SAMPLED_VALUE = 32
@@ -47,12 +51,12 @@ def available_memory() -> int:
     return max(free, 0)
 
 
-def bytes_per_target_px(guide_bands: int, *, network: bool = True) -> int:
-    """Return what a tile's work takes at its peak, a target pixel; benchmarks/tile_memory.py measures it.
-
-    With a network 3500 to 3600 with 4 guide bands, 3900 to 4100 with 8; without one 60 to 121, 214 with P2P.
-    """
-    return 3000 + 150 * guide_bands if network else 220 + 10 * guide_bands
+def tile_bytes(pixels: int, guide_bands: int = 4, *, network: bool = True) -> int:
+    """Return what a tile of so many target pixels, halo counted, takes at its peak; see benchmarks/tile_memory.py."""
+    if not network:
+        return pixels * (220 + 10 * guide_bands)
+    shown = min(pixels, (PART_PX + AROUND_PX) ** 2)
+    return shown * (3000 + 150 * guide_bands) + pixels * (150 + 10 * guide_bands)
 
 
 def tiling_for(  # noqa: PLR0913  (what decides a tile)
@@ -60,7 +64,7 @@ def tiling_for(  # noqa: PLR0913  (what decides a tile)
     whole: Window,
     scale: Scale,
     halo: Halo,
-    px_bytes: int = BYTES_PER_TARGET_PX,
+    takes: Callable[[int], int] = tile_bytes,
     *,
     tile_size: int | None = None,
     at_once: int = 1,
@@ -68,16 +72,16 @@ def tiling_for(  # noqa: PLR0913  (what decides a tile)
 ) -> Tiling:
     """Cut the part into tiles, all windows in source pixels.
 
-    px_bytes: what a target pixel takes. tile_size: a tile's side in target pixels, without its halo, rounded down to
-    whole source pixels; None: chosen from `limit`, the bytes of a process, or from the free memory for so many tiles
-    `at_once`. Raises OptionError for a size below one pixel.
+    takes: the bytes that a tile of so many target pixels takes. tile_size: a tile's side in target pixels, without its
+    halo, rounded down to whole source pixels; None: chosen from `limit`, the bytes of a process, or from the free
+    memory for so many tiles `at_once`. Raises OptionError for a size below one pixel.
     """
     if tile_size is not None and tile_size < 1:
         raise OptionError(f"--tile-size (tile_size=) is in target pixels and must be 1 or more, not {tile_size}")
     if limit is not None:
-        side = tile_size or _side_for(int(limit * LIMIT_SHARE) - BASE_BYTES, scale, halo, px_bytes)
+        side = tile_size or _side_for(int(limit * LIMIT_SHARE) - BASE_BYTES, scale, halo, takes)
     else:
-        side = tile_size or _side_for(available_memory() // (SHARE * at_once), scale, halo)
+        side = tile_size or _side_for(available_memory() // (SHARE * at_once), scale, halo, takes)
     return Tiling(part, (max(1, side // scale.y), max(1, side // scale.x)), halo, whole)
 
 
@@ -86,9 +90,9 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _side_for(budget: int, scale: Scale, halo: Halo, px_bytes: int = BYTES_PER_TARGET_PX) -> int:
+def _side_for(budget: int, scale: Scale, halo: Halo, takes: Callable[[int], int]) -> int:
     for side in TILE_SIDES_PX:
         pixels = (side + 2 * halo.y * scale.y) * (side + 2 * halo.x * scale.x)
-        if pixels * px_bytes <= budget:
+        if takes(pixels) <= budget:
             return side
     return TILE_SIDES_PX[-1]

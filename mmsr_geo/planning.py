@@ -15,7 +15,7 @@ from odc.geo.geobox import GeoBox
 from mmsr_geo.baselines.job import FitJob
 from mmsr_geo.baselines.p2p import P2P
 from mmsr_geo.geometry import Halo, Scale, Tile, Tiling, Window
-from mmsr_geo.memory import BASE_BYTES, BYTES_PER_SAMPLED_VALUE, bytes_per_target_px
+from mmsr_geo.memory import BASE_BYTES, BYTES_PER_SAMPLED_VALUE, tile_bytes
 from mmsr_geo.methods import ModelSource, OtherMethod, SavedNet, SceneFit
 from mmsr_geo.model import Model
 from mmsr_geo.network.fitting import FitParams, expected_pixel_steps, fit_samples, torch_threads
@@ -113,7 +113,7 @@ class Plan:
             )
         )
         network, guide_bands = not isinstance(self.method, OtherMethod), len(self.pair.guide.bands)
-        tile = height * width * bytes_per_target_px(guide_bands, network=network)
+        tile = tile_bytes(height * width, guide_bands, network=network)
         sampled = min(self.target_px // self.bands, SAMPLED_TARGET_PX) if self.fit_pixel_steps[1] else 0
         return BASE_BYTES + max(tile, sampled * guide_bands * BYTES_PER_SAMPLED_VALUE)
 

@@ -14,6 +14,7 @@ import pytest
 import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
+from scenes import scene, with_holes
 from torch import Tensor
 
 from mmsr_geo.errors import NetFileError, OutputError
@@ -68,6 +69,27 @@ def test_a_saved_net_predicts_the_same(fitted: FittedNet, saved: Path) -> None:
     with torch.inference_mode():
         before, after = (net.network()(guide, source) for net in (fitted, FittedNet.load(saved)))
     assert torch.equal(before, after)
+
+
+@pytest.mark.parametrize("part_px", [11, 16, 40])
+def test_parts_of_a_window_are_what_the_whole_is(
+    fitted: FittedNet, monkeypatch: pytest.MonkeyPatch, part_px: int
+) -> None:
+    sample = with_holes(scene(19, 23, fitted.scale), source=0.1, guide=0.1)
+    with torch.inference_mode():
+        whole = fitted.predictor()(sample)
+        monkeypatch.setattr(fitted_module, "PART_PX", part_px)
+        seen: list[int] = []
+        predictor = fitted.predictor()
+
+        def network(guide: Tensor, source: Tensor) -> Tensor:
+            seen.append(max(guide.shape))
+            return predictor.network(guide, source)
+
+        parts = replace(predictor, network=network)(sample)
+    assert len(seen) > 1
+    assert max(seen) <= part_px + 2 * fitted.sees.y
+    assert torch.allclose(parts, whole, rtol=0, atol=1e-5 * float(whole.std()))
 
 
 def test_saving_what_was_loaded_gives_the_same_file(saved: Path, tmp_path: Path) -> None:

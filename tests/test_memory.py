@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from mmsr_geo import memory
 from mmsr_geo.errors import OptionError
 from mmsr_geo.geometry import Halo, Scale, Window
-from mmsr_geo.memory import BYTES_PER_TARGET_PX, SHARE, TILE_SIDES_PX, available_memory, cores, tiling_for
+from mmsr_geo.memory import SHARE, TILE_SIDES_PX, available_memory, cores, tile_bytes, tiling_for
 
 FOUR, HALO = Scale(4, 4), Halo(14, 14)
 WHOLE = Window(0, 0, 5000, 4000)
@@ -29,7 +29,7 @@ def free(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
 
 def bytes_for(side: int, scale: Scale, halo: Halo) -> int:
     """Return what one tile of `side` target pixels takes with its halo."""
-    return (side + 2 * halo.y * scale.y) * (side + 2 * halo.x * scale.x) * BYTES_PER_TARGET_PX
+    return tile_bytes((side + 2 * halo.y * scale.y) * (side + 2 * halo.x * scale.x))
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -63,9 +63,8 @@ def test_more_memory_gives_no_smaller_tiles_and_little_more_gives_the_same(free:
 
 
 def test_tiles_at_once_share_the_memory(free: SimpleNamespace) -> None:
-    free.bytes = bytes_for(768, FOUR, HALO) * SHARE
-    assert tiling_for(WHOLE, WHOLE, FOUR, HALO).tile_yx == (192, 192)
-    for at_once, side in ((2, 384), (4, 256), (8, 192)):
+    for at_once, side in ((1, 768), (2, 384), (4, 256), (8, 192)):
+        free.bytes = bytes_for(side, FOUR, HALO) * SHARE * at_once
         assert tiling_for(WHOLE, WHOLE, FOUR, HALO, at_once=at_once).tile_yx == (side // 4, side // 4)
 
 

@@ -5,17 +5,21 @@ from __future__ import annotations
 import json
 import time
 import warnings
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Literal
 
 from mmsr_geo.errors import MmsrError, MmsrWarning, OutputError
 from mmsr_geo.jobs.joblog import NO_LOG, Log
+from mmsr_geo.jobs.ledger import Ledger, Waiting
 from mmsr_geo.jobs.pool import Call, Ended, Pool
 from mmsr_geo.jobs.store import FolderStore, Made, Stage, TileStore
 from mmsr_geo.jobs.tilefile import DamagedTileError, TilePixels
 from mmsr_geo.jobs.work import FitTask, TileTask, Work, at_tile_size, check_of_tiles, keep_model, kept_model
+from mmsr_geo.memory import cores
 from mmsr_geo.methods import ModelSource, check_of, fitted_before
 from mmsr_geo.model import Model
 from mmsr_geo.network.checking import GuideCheck
@@ -24,6 +28,8 @@ from mmsr_geo.pair import Pair
 from mmsr_geo.tilewise import TileFit
 
 PLAN = "plan.json"
+_CHECKED_TOGETHER, _CHECKED_AT_ONCE = 64, 4
+"""Tiles of an earlier process that are looked at between two reports, and side by side."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +62,9 @@ class _Band:
     fit_began: float = 0.0
     task: object = None
     """What its tiles' tasks share, in the pool's terms."""
-    waiting: dict[Stage, deque[int]] = field(default_factory=dict)
+    waiting: dict[Stage, Waiting] = field(default_factory=dict)
     running: Counter[Stage] = field(default_factory=Counter)
-    made: dict[Stage, dict[int, Made]] = field(default_factory=dict)
+    made: dict[Stage, Ledger] = field(default_factory=dict)
     failed: dict[int, str] = field(default_factory=dict)
 
 
@@ -110,14 +116,14 @@ class Course:
         """Take over what an earlier process has left."""
         self.began = time.monotonic()
         self._bands = [_Band(number) for number in range(1, len(self.work.pairs) + 1)]
-        found = self._taken_over() if self.keeps else {}
-        tiles = range(len(self.work.tiling))
+        goes_on = self.keeps and self._goes_on()
+        tiles = len(self.work.tiling)
         for band in self._bands:
-            for stage in self._stages:
-                band.made[stage] = {
-                    index: made for (at, of, index), made in found.items() if (at, of) == (stage, band.number)
-                }
-                band.waiting[stage] = deque(index for index in tiles if index not in band.made[stage])
+            band.made = {stage: Ledger(stage, band.number, tiles) for stage in self._stages}
+        if goes_on:
+            self._take_over()
+        for band in self._bands:
+            band.waiting = {stage: Waiting(tiles, made) for stage, made in band.made.items()}
             if "prediction" in band.waiting and not band.waiting["target"]:
                 band.waiting["prediction"].clear()  # they may have gone since
 
@@ -143,8 +149,7 @@ class Course:
     @property
     def tile_seconds(self) -> float:
         """What its tiles took, added up over the workers and earlier processes."""
-        stages = [made for band in self._bands for made in band.made.values()]
-        return sum(tile.seconds for made in stages for tile in made.values())
+        return sum(made.total("seconds") for band in self._bands for made in band.made.values())
 
     @property
     def is_complete(self) -> bool:
@@ -158,7 +163,7 @@ class Course:
         """Whether a task of it is under way."""
         return any(band.fitting or band.running.total() for band in self._bands)
 
-    def targets(self, band: int) -> dict[int, Made]:
+    def targets(self, band: int) -> Ledger:
         """Return a band's finished tiles by index."""
         return self._bands[band - 1].made["target"]
 
@@ -181,7 +186,7 @@ class Course:
                 band.task = pool.share(TileTask(self.work, band.number, band.model, self.store, band.check), name)
             waiting = band.waiting[stage]
             while waiting and len(found) < most:
-                found.append(self._tile_call(band, stage, waiting.popleft()))
+                found.append(self._tile_call(band, stage, waiting.take()))
         return found
 
     def took(self, ended: Ended[TaskKey]) -> Made | None:
@@ -220,7 +225,7 @@ class Course:
         """Have a tile computed again: its file turned out damaged."""
         of = self._bands[band - 1]
         del of.made["target"][index]
-        of.waiting["target"].append(index)
+        of.waiting["target"].add(index)
 
     @property
     def _stages(self) -> tuple[Stage, ...]:
@@ -287,7 +292,7 @@ class Course:
         lost = set(band.failed)
         for index in list(band.waiting["target"]) if lost else []:
             if missing := lost.intersection(self._near(band, index)):
-                band.waiting["target"].remove(index)
+                band.waiting["target"].leave(index)
                 self._skip(band, index, f"tile {min(missing)} beside it failed")
 
     def _near(self, band: _Band, index: int) -> Sequence[int]:
@@ -340,36 +345,48 @@ class Course:
         tiling = self.work.tiling
         return json.dumps({"tile_yx": tiling.tile_yx, "tiles": len(tiling) * len(self.work.pairs)}).encode()
 
-    def _taken_over(self) -> dict[tuple[Stage, int, int], Made]:
-        """Return the tiles that are there, each looked at where the store is no object store; settle the tile size."""
+    def _goes_on(self) -> bool:
+        """Whether an earlier process has begun; its tile size is taken over."""
         plan = self.store.get(PLAN)
-        if plan is None:
-            self.store.put(PLAN, self._plan)
-            return {}
-        try:
-            down, across = json.loads(plan)["tile_yx"]
-        except (ValueError, KeyError, TypeError):
-            warnings.warn(
-                f"{self.name}: the plan of its tiles is damaged: all are computed again", MmsrWarning, stacklevel=2
-            )
-            self.store.remove()
-            self.store.put(PLAN, self._plan)
-            return {}
-        self.work = at_tile_size(self.work, (down, across))
-        found = self.store.made()
-        if not isinstance(self.store, FolderStore):
-            return found
-        whole = {}
-        for number, (key, made) in enumerate(found.items()):
-            self.progress("check", number, len(found))
-            if is_whole(self.store, made):
-                whole[key] = made
-            else:
-                said = f"{self.name}: the file of tile {made.index} is damaged ({made.name}): it is computed again"
+        if plan is not None:
+            try:
+                down, across = json.loads(plan)["tile_yx"]
+            except (ValueError, KeyError, TypeError):
+                said = f"{self.name}: the plan of its tiles is damaged: all are computed again"
                 warnings.warn(said, MmsrWarning, stacklevel=2)
-        if found:
-            self.progress("check", len(found), len(found))
-        return whole
+                self.store.remove()
+            else:
+                self.work = at_tile_size(self.work, (down, across))
+                return True
+        self.store.put(PLAN, self._plan)
+        return False
+
+    def _take_over(self) -> None:
+        """Take in the tiles that are there; each is looked at where the store is no object store."""
+        for made in self.store.lines():
+            self._bands[made.band - 1].made[made.stage][made.index] = made
+        if not isinstance(self.store, FolderStore):
+            return
+        done, total = 0, sum(len(ledger) for band in self._bands for ledger in band.made.values())
+        with ThreadPoolExecutor(min(cores(), _CHECKED_AT_ONCE)) as threads:
+            for ledger in (ledger for band in self._bands for ledger in band.made.values()):
+                there = list(ledger)
+                for start in range(0, len(there), _CHECKED_TOGETHER):
+                    self.progress("check", done, total)
+                    some = [ledger[index] for index in there[start : start + _CHECKED_TOGETHER]]
+                    for made, whole in zip(some, threads.map(partial(is_whole, self.store), some), strict=True):
+                        if not whole:
+                            self._let_go(ledger, made)
+                    done += len(some)
+        if total:
+            self.progress("check", total, total)
+
+    def _let_go(self, ledger: Ledger, made: Made) -> None:
+        """Have a tile computed again whose file is not what was kept."""
+        del ledger[made.index]
+        if self.store.holds(made):
+            said = f"{self.name}: the file of tile {made.index} is damaged ({made.name}): it is computed again"
+            warnings.warn(said, MmsrWarning, stacklevel=2)
 
 
 def is_whole(store: TileStore, made: Made) -> bool:

@@ -36,22 +36,41 @@ _JOBQUEUE = {
     "oar": "OARCluster",
     "htcondor": "HTCondorCluster",
 }
-TASKS_A_SLOT = 4
-"""Tasks that are with the scheduler for each thread of a worker: enough that none waits for this process."""
+TASKS_A_SLOT, MOST_A_SLOT = 4, 128
+"""Tasks that are with the scheduler for each thread of a worker: few at first, as many in the end as it takes that none
+waits for this process."""
 _EVENTS = "mmsr-geo"
 _TOLD_EVERY_S = 0.3
 _CONNECT_S = 20
 _WAIT_FOR_WORKERS_S = 15
 _LOOK_EVERY_S = 1.0
-_WORKER_ENVIRONMENT = {"OMP_WAIT_POLICY": "passive", "GDAL_CACHEMAX": "64"}
-"""Threads that spin while they wait take the cores from other workers; GDAL's cache is 5 % of the memory, each."""
+_GATHER_S = 0.05
+"""How long to wait for more tasks to end once one has: taken one by one, each costs twice the time."""
+_WORKER_ENVIRONMENT = {
+    "OMP_WAIT_POLICY": "passive",  # threads that spin while they wait take the cores from other workers
+    "GDAL_CACHEMAX": "64",  # MB; 5 % of the memory, each, unless it is said
+    # A network's layers are blocks of 80 MB, freed and taken all the time: given back to the system and faulted in
+    # again, they take twice the time of the arithmetic. In the arena of a thread there is no room for such blocks.
+    "MALLOC_ARENA_MAX": "1",
+    "MALLOC_MMAP_THRESHOLD_": str(2**30),
+    "MALLOC_TRIM_THRESHOLD_": str(2**40),
+    "THP_MEM_ALLOC_ENABLE": "1",  # torch's: large blocks in large pages
+}
+"""Set before a worker's process is started: libraries read them when they are loaded."""
+_WORKER_MEMORY = {
+    "distributed.worker.memory.terminate": 0.98,
+    # What a worker has freed is still its own, and its results are a line each: there is nothing to wait or spill for.
+    "distributed.worker.memory.pause": False,
+    "distributed.worker.memory.spill": False,
+    "distributed.worker.memory.target": False,
+}
 
 
 @contextmanager
 def connected(cluster: Cluster) -> Iterator[Client]:
     """Start or find the cluster; what was started ends with it. Raises JobError where it cannot be had."""
     with ExitStack() as stack:
-        stack.enter_context(dask.config.set({"distributed.worker.memory.terminate": 0.98}))
+        stack.enter_context(dask.config.set(_WORKER_MEMORY))
         stack.enter_context(_quiet())
         if cluster.scheduler is not None:
             yield stack.enter_context(_client_of(cluster.scheduler))
@@ -73,10 +92,7 @@ def _started(cluster: Cluster) -> Any:  # noqa: ANN401  (one of many classes)
 def _local(cluster: Cluster) -> SpecCluster:
     gpus = torch.cuda.device_count()
     common = {"nthreads": 1, "memory_limit": cluster.memory_limit or 0}
-    # Set before a worker's process is started: libraries read them when they are imported.
     before = dict(dask.config.get("distributed.nanny.pre-spawn-environ")) | _WORKER_ENVIRONMENT
-    # glibc would give every freed block back, and a network's layers are freed and taken all the time.
-    before.pop("MALLOC_TRIM_THRESHOLD_", None)
     with dask.config.set({"distributed.nanny.pre-spawn-environ": before}):
         if not gpus:
             return LocalCluster(
@@ -113,6 +129,7 @@ class OnCluster(Generic[Key]):
         self._running: dict[str, tuple[Future[Any], Call[Key]]] = {}
         self._news: queue.Queue[tuple[str, Any]] = queue.Queue()
         self._slots, self._looked, self._gpus = 1, 0.0, False
+        self._a_slot = TASKS_A_SLOT
         self._since: float | None = None
         """Since when there has been no worker."""
         self._address = getattr(client.scheduler, "address", "")
@@ -127,8 +144,9 @@ class OnCluster(Generic[Key]):
 
     @property
     def room(self) -> int:
-        """How many tasks more may be with the scheduler."""
-        return max(TASKS_A_SLOT * self._slots - len(self._running), 0)
+        """How many tasks more may be with the scheduler; none while it has half of its share: few cost as one call."""
+        share = self._a_slot * self._slots
+        return share - len(self._running) if 2 * len(self._running) <= share else 0
 
     def share(self, value: object, name: str) -> object:
         """Make it a task's outcome: a worker that needs it fetches it once, and where it is lost it is made again."""
@@ -163,6 +181,8 @@ class OnCluster(Generic[Key]):
                 self._look()
             keys = self._heard()
             if keys:
+                if 2 * len(keys) >= self._a_slot * self._slots:  # so quick are they that more have to be there
+                    self._a_slot = min(2 * self._a_slot, MOST_A_SLOT)
                 return self._results(keys)
 
     def __enter__(self) -> Self:
@@ -186,12 +206,13 @@ class OnCluster(Generic[Key]):
         keys: list[str] = []
         with suppress(queue.Empty):
             kind, what = self._news.get(timeout=_LOOK_EVERY_S)
+            until = time.monotonic() + _GATHER_S
             while True:
                 if kind == "ended" and what in self._running:
                     keys.append(what)
                 elif kind == "told" and what["key"] in self._running:
                     self._running[what["key"]][1].progress(what["stage"], what["done"], what["total"])
-                kind, what = self._news.get_nowait()
+                kind, what = self._news.get(timeout=max(until - time.monotonic(), 0))
         return keys
 
     def _results(self, keys: Sequence[str]) -> list[Ended[Key]]:

@@ -201,7 +201,7 @@ def _fill(group: ZarrWriter, course: Course) -> bool:
         shards[place.row // height, place.col // width].append(index)
     whole = Window.whole(work.pairs[0].target_grid.shape.yx)
     for band in range(1, len(work.pairs) + 1):
-        made = dict(course.targets(band))
+        made = course.targets(band)
         for done, ((row, col), indexes) in enumerate(shards.items()):
             course.progress("write", done, len(shards))
             shard = Window(row * height, col * width, height, width).intersection(whole)
@@ -301,7 +301,9 @@ def _hold_the_tiles(course: Course, reads: Sequence[_Read]) -> bool:
         return True  # read back they were; their values are others by intent
     true = True
     for band in range(1, len(work.pairs) + 1):
-        for index, tile in list(course.targets(band).items()):
+        made = course.targets(band)
+        for index in list(made):
+            tile = made[index]
             read = [digest_of(read(band, work.place(index))) for read in reads]
             if read == [tile.digest, tile.qa_digest][: len(read)]:
                 continue
@@ -368,18 +370,18 @@ def _windows(whole: Window, side: int) -> Iterator[Window]:
 
 
 def _clipping(course: Course) -> str | None:
-    made = [tile for band in range(1, len(course.work.pairs) + 1) for tile in course.targets(band).values()]
-    clipped = sum(tile.clipped for tile in made)
-    return course.work.output.storage.clipping(clipped, sum(tile.valid for tile in made)) if clipped else None
+    made = [course.targets(band) for band in range(1, len(course.work.pairs) + 1)]
+    clipped, valid = (int(sum(tiles.total(what) for tiles in made)) for what in ("clipped", "valid"))
+    return course.work.output.storage.clipping(clipped, valid) if clipped else None
 
 
 def _outcome(course: Course, missed: tuple[float, ...]) -> Outcome:
     work = course.work
     first, bands = work.pairs[0], range(1, len(work.pairs) + 1)
     counts = dict.fromkeys(Flag, 0)
-    for made in (made for band in bands for made in course.targets(band).values()):
-        for name, count in (made.flags or {}).items():
-            counts[Flag[name]] += count
+    for band in bands:
+        for flag, count in course.targets(band).flag_counts.items():
+            counts[flag] += count
     for failure in course.failures:
         counts[Flag.FAILED] += math.prod(work.place(failure.index).shape)
     pixels = math.prod(first.target_grid.shape.yx) * len(bands)

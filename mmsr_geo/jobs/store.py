@@ -7,7 +7,7 @@ import json
 import os
 import secrets
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal, Protocol
@@ -83,6 +83,12 @@ class TileStore(Protocol):
     def record(self, made: Sequence[Made]) -> None:
         """Say in the manifest that these tiles are there; called by one process alone."""
 
+    def lines(self) -> Iterator[Made]:
+        """Yield what the manifest says, line by line: of a tile the last holds."""
+
+    def holds(self, made: Made) -> bool:
+        """Whether a tile's file is there and as large as the manifest says."""
+
     def made(self) -> dict[tuple[Stage, int, int], Made]:
         """Return the tiles of the manifest whose files are there and as large as it says, by stage, band and index."""
 
@@ -147,16 +153,24 @@ class FolderStore:
         except OSError as error:
             raise self._refused(error) from error
 
+    def lines(self) -> Iterator[Made]:
+        """Read the manifest."""
+        if not self._manifest.exists():
+            return
+        with self._manifest.open(encoding="utf-8", errors="replace") as lines:
+            yield from filter(None, map(Made.of_line, lines))
+
+    def holds(self, made: Made) -> bool:
+        """Look at its file's size."""
+        try:
+            return (self.folder / made.name).stat().st_size == made.size
+        except OSError:
+            return False
+
     def made(self) -> dict[tuple[Stage, int, int], Made]:
         """Read the manifest, and look at each file's size."""
-        found: dict[tuple[Stage, int, int], Made] = {}
-        if not self._manifest.exists():
-            return found
-        with self._manifest.open(encoding="utf-8", errors="replace") as lines:
-            for line in lines:
-                if (made := Made.of_line(line)) is not None:
-                    found[made.stage, made.band, made.index] = made
-        return {key: made for key, made in found.items() if self._size(made) == made.size}
+        found = {(made.stage, made.band, made.index): made for made in self.lines()}
+        return {key: made for key, made in found.items() if self.holds(made)}
 
     def near(self, made: Made, folder: Path) -> Path:  # noqa: ARG002  (another store's)
         """Return the file itself."""
@@ -175,12 +189,6 @@ class FolderStore:
     @property
     def _manifest(self) -> Path:
         return self.folder / "manifest.jsonl"
-
-    def _size(self, made: Made) -> int:
-        try:
-            return (self.folder / made.name).stat().st_size
-        except OSError:
-            return -1
 
     def _refused(self, error: OSError) -> OutputError:
         return OutputError(
@@ -210,6 +218,14 @@ class ObjectStore:
 
     def record(self, made: Sequence[Made]) -> None:
         """Nothing: each tile's line was uploaded with it."""
+
+    def lines(self) -> Iterator[Made]:
+        """Fetch those of tiles that are there."""
+        return iter(self.made().values())
+
+    def holds(self, made: Made) -> bool:  # noqa: ARG002  (where its line is, it is)
+        """Say yes: `lines` are of those alone."""
+        return True
 
     def made(self) -> dict[tuple[Stage, int, int], Made]:
         """List all, and fetch the lines, many at once."""

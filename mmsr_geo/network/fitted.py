@@ -7,7 +7,7 @@ import json
 import math
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field, replace
 from operator import index
 from pathlib import Path
@@ -20,8 +20,9 @@ from safetensors.torch import save_file
 from mmsr_geo._version import __version__
 from mmsr_geo.errors import MmsrError, NetFileError, OutputError
 from mmsr_geo.geometry import Halo, Scale, Window
+from mmsr_geo.memory import PART_PX
 from mmsr_geo.network.checking import GuideCheck, Region
-from mmsr_geo.network.degradation import FILL_PX, bicubic
+from mmsr_geo.network.degradation import FILL_PX, bicubic, bilinear
 from mmsr_geo.network.features import FEATURE_SUPPORT_PX, PER_BAND, guide_features
 from mmsr_geo.network.mmsr import MmsrNet, NetParams, Support
 from mmsr_geo.network.samples import Sample, Statistics
@@ -67,6 +68,14 @@ class FittedNet:
     def reach(self) -> Halo:
         """Source pixels, beyond a target pixel's own, that its prediction depends on."""
         return net_reach(self.params, self.scale, features=self.shows_features)
+
+    @property
+    def sees(self) -> Halo:
+        """Target pixels around one that its network's output depends on, the source being on the target grid."""
+        support = _support(self.params)
+        guide = support.guide_px + (FEATURE_SUPPORT_PX if self.shows_features else 0)
+        reach = max(guide, support.source_target_px)
+        return Halo(reach, reach)
 
     @property
     def uses_guide(self) -> bool:
@@ -224,15 +233,38 @@ class NetPredictor:
     network: Callable[[Tensor, Tensor], Tensor]
 
     def __call__(self, sample: Sample) -> Tensor:
-        """Predict a window, (H, W) float64; where the guide is a hole what comes out means nothing."""
-        statistics = self.net.statistics
+        """Predict a window, (H, W) float64; where the guide is a hole what comes out means nothing.
+
+        On a CPU the network is shown PART_PX at a time, with what it sees around them: the same comes out, to rounding.
+        """
+        net, statistics = self.net, self.net.statistics
         source = statistics.normalise_source(sample.source, sample.source_valid)
-        guide = statistics.normalise_guide(sample.guide, sample.guide_valid)
-        if self.net.shows_features:
-            guide = guide_features(guide, sample.guide_valid)
-        shown = guide[None].contiguous(memory_format=torch.channels_last)
-        prediction = drawn(self.network(shown, source[None, None])[0, 0], source, self.net.scale, self.net.detail)
+        on_target = bilinear(source[None, None], net.scale)
+        output = torch.empty_like(on_target)
+        whole, sees = Window.whole((output.shape[-2], output.shape[-1])), net.sees
+        for part in _parts(whole, PART_PX if output.device.type == "cpu" else max(whole.shape)):
+            read = part.padded(sees, whole)
+            rows, columns = read.slices
+            guide = self._shown(sample.guide[:, rows, columns], sample.guide_valid[rows, columns])
+            made = self.network(guide, on_target[..., rows, columns])
+            output[..., *part.slices] = made[..., *part.relative_to(read).slices]
+        prediction = drawn(output[0, 0], source, net.scale, net.detail)
         return prediction.double() * statistics.source_spread + statistics.source_centre
+
+    def _shown(self, guide: Tensor, valid: Tensor) -> Tensor:
+        """Return what the network is shown of a guide: (1, C, H, W), with its features where the net is for them."""
+        shown = self.net.statistics.normalise_guide(guide, valid)
+        if self.net.shows_features:
+            shown = guide_features(shown, valid)
+        return shown[None].contiguous(memory_format=torch.channels_last)
+
+
+def _parts(whole: Window, most: int) -> Iterator[Window]:
+    """Cut a window into as few parts of `most` pixels a side as it takes, all nearly of one size."""
+    height, width = (-(-length // -(-length // most)) for length in whole.shape)
+    for row in range(0, whole.height, height):
+        for col in range(0, whole.width, width):
+            yield Window(row, col, height, width).intersection(whole)
 
 
 def drawn(output: Tensor, source: Tensor, scale: Scale, detail: float | None) -> Tensor:
@@ -245,9 +277,12 @@ def drawn(output: Tensor, source: Tensor, scale: Scale, detail: float | None) ->
 
 def net_reach(params: NetParams, scale: Scale, *, features: bool) -> Halo:
     """Return how far a network of this shape looks, in source pixels: known before it is fitted."""
+    return reach_of(_support(params), scale, features=features)
+
+
+def _support(params: NetParams) -> Support:
     with torch.device("meta"):
-        support = MmsrNet(params).support
-    return reach_of(support, scale, features=features)
+        return MmsrNet(params).support
 
 
 def reach_of(support: Support, scale: Scale, *, features: bool) -> Halo:

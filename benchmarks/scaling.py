@@ -1,0 +1,388 @@
+"""How the engine scales: time and memory by an output's size and by the workers, and what a tile costs of itself.
+
+    python benchmarks/scaling.py --scratch DIR           all of it: hours on 2 cores, 15 GB in DIR, resumable
+    python benchmarks/scaling.py --scratch DIR --quick   the same in small, minutes; kept in DIR
+    python benchmarks/scaling.py --table                 what is kept, and what shall hold
+
+Rasters are made by tiling the demo's Sentinel-2 pair (20 m to 10 m). Each run is a process of its own that calls
+`upsample_to_file` as a user would, with workers on this machine; runs to be compared take turns, so that what else the
+machine does meets all of them. A run is kept as one line of benchmarks/results/scaling.jsonl and not made twice. Linux
+only: it reads /proc.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
+from importlib import resources
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+import psutil
+import rasterio
+from affine import Affine
+from rasterio.windows import Window
+
+import mmsr_geo
+from mmsr_geo.baselines import baseline
+from mmsr_geo.geometry import Halo, Tiling
+from mmsr_geo.jobs import engine
+from mmsr_geo.jobs.cluster import Cluster
+from mmsr_geo.jobs.course import Course, TaskKey
+from mmsr_geo.jobs.dask_pool import OnCluster, connected
+from mmsr_geo.jobs.store import FolderStore, Made
+from mmsr_geo.jobs.work import Output, TileTask, Work
+from mmsr_geo.memory import bytes_of
+from mmsr_geo.methods import OtherMethod
+from mmsr_geo.network.fitting import Progress, no_progress
+from mmsr_geo.pair import Pair
+from mmsr_geo.raster.files import FileRaster
+
+RESULTS = Path(__file__).parent / "results" / "scaling.jsonl"
+SCALE, MPX = 2, 2**20
+TIMES = 3
+DUMMY = "dummy"
+"""The method whose tiles are but a line of the manifest."""
+LINEAR, FLAT, FASTER, DUMMY_MS = 0.15, 0.10, 1.8, 2.0
+"""What shall hold: see `judged`."""
+_ROWS = 512
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One output to be made, or many dummy tiles."""
+
+    method: str
+    size: int
+    """The output's in 2^20 pixels; of dummies, how many tiles."""
+    workers: int = 2
+    memory_limit: str | None = None
+    """What a worker may take, and tiles are cut to; None: 512 px with a net, 1024 without."""
+    number: int = 0
+    """The same is done several times."""
+
+    @property
+    def tile_size(self) -> int | None:
+        """A tile's side in target pixels; None: what the limit allows."""
+        if self.memory_limit is not None:
+            return None
+        return 512 if self.method == "mmsr" else 1024
+
+    @property
+    def guide_bands(self) -> int:
+        """What does not look at the guide is given one band of it."""
+        return 4 if self.method == "mmsr" else 1
+
+
+FULL = (
+    *(Run("mmsr", size) for size in (4, 16, 64)),
+    Run("mmsr", 16, workers=1),
+    Run("mmsr", 16, memory_limit="1.5GB"),
+    *(Run("bicubic", size) for size in (256, 1024)),
+    Run("bicubic", 256, memory_limit="650MB"),
+    Run(DUMMY, 100_000),
+)
+QUICK = (
+    *(Run("mmsr", size) for size in (1, 4)),
+    Run("mmsr", 4, workers=1),
+    *(Run("bicubic", size) for size in (16, 64)),
+    Run("bicubic", 16, memory_limit="650MB"),
+    Run(DUMMY, 5000),
+)
+
+
+@dataclass
+class Watch:
+    """A progress that looks at the processes when the tiles begin, when they are done and when the output is there."""
+
+    began: float = 0.0
+    cpu_s: float = 0.0
+    """Of the workers until now."""
+    busy_s: float = 0.0
+    """Of the machine until now."""
+    told: dict[str, Any] = field(default_factory=dict)
+
+    def __call__(self, stage: str, done: int, total: int) -> None:
+        """Take note of what a stage's beginning or end tells."""
+        if stage == "predict" and done == 0 and not self.began:
+            self.told = {"tiles": total, "load": round(os.getloadavg()[0], 2)}
+            self.began, self.cpu_s, self.busy_s = time.monotonic(), _cpu_s(_workers()), _busy_s()
+        elif stage == "write" and done == 0:
+            took, cpu_s = time.monotonic() - self.began, _cpu_s(_workers()) - self.cpu_s
+            others = _busy_s() - self.busy_s - cpu_s
+            peaks = [_peak_mb(worker.pid) for worker in _workers()]
+            self.told |= {"tile_s": took, "tile_cpu_s": cpu_s, "other_cores": others / took, "worker_mb": peaks}
+            self.told["client_mb"] = _peak_mb(os.getpid())
+            self.began = time.monotonic()
+        elif stage == "write":
+            self.told["finish_s"] = time.monotonic() - self.began
+            self.told["finish_mb"] = _peak_mb(os.getpid())
+            self.told["copy_mb"] = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+
+
+def main() -> int:
+    """Do the runs that are not kept yet and print the table; returns 1 where something does not hold."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--scratch", type=Path, help="a folder for the rasters; those made by tiling stay there")
+    parser.add_argument("--quick", action="store_true", help="small outputs, once each, kept in the scratch folder")
+    parser.add_argument("--times", type=int, help=f"how often each is done ({TIMES}; 1 of the quick ones)")
+    parser.add_argument("--only", help="of one method: mmsr, bicubic or dummy")
+    parser.add_argument("--table", action="store_true", help="print what is kept, run nothing")
+    parser.add_argument("--one", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.one is not None:
+        print(json.dumps(done(Run(**json.loads(options.one)), options.scratch)))
+        return 0
+    if options.scratch is None and not options.table:
+        parser.error("name a folder with --scratch")
+    kept = options.scratch / RESULTS.name if options.quick else RESULTS
+    if not options.table:
+        times = options.times or (1 if options.quick else TIMES)
+        chosen = [run for run in (QUICK if options.quick else FULL) if options.only in {None, run.method}]
+        make([replace(run, number=number) for number in range(times) for run in chosen], options.scratch, kept)
+    results = read(kept)
+    print(table(results))
+    claims = judged(results)
+    print("\n".join(f"{'ok  ' if holds else 'FAIL'} {claim}" for claim, holds in claims))
+    return 0 if all(holds for _, holds in claims) else 1
+
+
+def make(runs: Sequence[Run], scratch: Path, kept: Path) -> None:
+    """Do the runs that are not kept yet, one after another, each in a fresh process."""
+    scratch.mkdir(parents=True, exist_ok=True)
+    for run in runs:
+        if any(Run(**result["run"]) == run for result in read(kept)):
+            continue
+        if run.method != DUMMY:
+            inputs(run, scratch)
+        command = [sys.executable, __file__, "--scratch", str(scratch), "--one", json.dumps(asdict(run))]
+        ran = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)  # noqa: S603  (itself)
+        line = json.dumps({"run": asdict(run), **json.loads(ran.stdout), "when": time.strftime("%Y-%m-%d %H:%M")})
+        print(line, flush=True)
+        with kept.open("a", encoding="utf-8") as lines:
+            lines.write(line + "\n")
+
+
+def read(kept: Path) -> list[dict[str, Any]]:
+    """Return the results in a file; none where it is not there."""
+    return [json.loads(line) for line in kept.read_text("utf-8").splitlines()] if kept.exists() else []
+
+
+def inputs(run: Run, scratch: Path) -> dict[str, Path]:
+    """Return the files that a run takes: rasters made by tiling the demo's, and a net after a few steps."""
+    side = round((run.size * MPX) ** 0.5)
+    data = Path(str(resources.files(mmsr_geo))) / "demo_data"
+    files = {"source": scratch / f"source-{side}.tif", "guide": scratch / f"guide-{side}-{run.guide_bands}.tif"}
+    if not files["source"].exists():
+        _tiled(data / "sentinel2_b11_20m.tif", side // SCALE, 1, files["source"])
+    if not files["guide"].exists():
+        _tiled(data / "sentinel2_10m.tif", side, run.guide_bands, files["guide"])
+    if run.method == "mmsr":
+        files["net"] = scratch / "net.mmsr"
+        if not files["net"].exists():
+            params = mmsr_geo.FitParams(steps=20, patch_px=64, first_stage=False, threads=1)
+            net = mmsr_geo.fit(data / "sentinel2_b11_20m.tif", data / "sentinel2_10m.tif", SCALE, params=params)
+            # So short a fit's word on the guide would be that it is no help, and the net would not be used.
+            replace(net, check=mmsr_geo.GuideCheck()).save(files["net"])
+    return files
+
+
+def _tiled(source: Path, side: int, bands: int, output: Path) -> None:
+    """Write a square raster made of a smaller one and its mirror images."""
+    with rasterio.open(source) as dataset:
+        once, profile = dataset.read(range(1, bands + 1)), dataset.profile
+    down = np.concatenate([once, once[:, ::-1]], axis=1)
+    period = np.concatenate([down, down[:, :, ::-1]], axis=2)
+    columns = np.arange(side) % period.shape[2]
+    layout = {"tiled": True, "blockxsize": 256, "blockysize": 256, "BIGTIFF": "IF_SAFER"}
+    draft = output.with_suffix(".part")
+    place = {"crs": profile["crs"], "transform": Affine(*profile["transform"][:6])}
+    with rasterio.open(
+        draft, "w", driver="GTiff", dtype=once.dtype, count=bands, height=side, width=side, **place, **layout
+    ) as dataset:
+        for row in range(0, side, _ROWS):
+            rows = np.arange(row, min(row + _ROWS, side)) % period.shape[1]
+            dataset.write(period[:, rows][:, :, columns], window=Window(0, row, side, len(rows)))
+    draft.replace(output)
+
+
+def done(run: Run, scratch: Path) -> dict[str, Any]:
+    """Do a run here and now, and return what it came to."""
+    with tempfile.TemporaryDirectory(dir=scratch, prefix="run-") as folder:
+        return dummies(run, Path(folder)) if run.method == DUMMY else upsampled(run, scratch, Path(folder))
+
+
+def upsampled(run: Run, scratch: Path, folder: Path) -> dict[str, Any]:
+    """Make an output; the net, if one is used, keeps its statistics, so that there is nothing but tiles."""
+    files, watch = inputs(run, scratch), Watch()
+    method: dict[str, Any] = (
+        {"net": files["net"], "keep_statistics": True} if "net" in files else {"method": run.method}
+    )
+    mmsr_geo.upsample_to_file(
+        files["source"],
+        files["guide"],
+        folder / "sharp.tif",
+        SCALE,
+        tile_size=run.tile_size,
+        workers=run.workers,
+        memory_limit=run.memory_limit,
+        progress=watch,
+        **method,
+    )
+    if run.memory_limit is None:
+        size = run.tile_size
+        planned = mmsr_geo.plan(files["source"], files["guide"], SCALE, tile_size=size, timed=False, **method)
+        watch.told["planned_mb"] = planned.memory_bytes / 1e6
+    return watch.told
+
+
+class Dummies:
+    """Tiles that take no time, one by one the same way as others: a task, an outcome, a line of the manifest."""
+
+    def target(self, index: int, near: Sequence[Made] = (), progress: Progress = no_progress) -> Made:  # noqa: ARG002
+        """Return a tile that was not computed."""
+        flags = {"GUIDE_MISSING": index, "SOURCE_HOLE": 1}
+        return Made("target", 1, index, f"{index:032x}", f"{-index:032x}", 1, valid=index, flags=flags, at=time.time())
+
+
+class OfDummies(OnCluster[TaskKey]):
+    """A cluster's workers, given dummies instead of tiles."""
+
+    def share(self, value: object, name: str) -> object:
+        """Share dummies where it is a task of tiles."""
+        return super().share(Dummies() if isinstance(value, TileTask) else value, name)
+
+
+def dummies(run: Run, folder: Path) -> dict[str, Any]:
+    """Have the engine take so many dummy tiles through workers, and keep what it is told of them."""
+    side = math.isqrt(run.size)
+    raster = folder / "any.tif"
+    place = {"crs": "EPSG:32618", "transform": Affine(20, 0, 435720, 0, -20, 4174980)}
+    with rasterio.open(raster, "w", "GTiff", side, side, 1, dtype="uint8", SPARSE_OK=True, **place):
+        pass
+    pair = Pair.of(FileRaster.open(raster), FileRaster.open(raster), SCALE)
+    tiling = Tiling(pair.part, (1, 1), Halo(0, 0), pair.whole)
+    work = Work((pair,), OtherMethod("bicubic", baseline("bicubic")), tiling, Output(folder / "sharp.tif"))
+    watch, ended = Watch(), list[Course]()
+    with connected(Cluster(workers=run.workers)) as client, OfDummies(client) as pool:
+        course = Course(DUMMY, work, FolderStore(folder / "tiles"), watch)
+        cpu_s = time.process_time()
+        engine.run(iter([lambda: course]), pool, ended.append, _raised)
+        watch("write", 0, 1)
+    told = watch.told | {"client_cpu_s": time.process_time() - cpu_s}
+    return told if ended[0].targets(1)[len(tiling) - 1].valid == len(tiling) - 1 else {}
+
+
+def _raised(course: Course, error: Exception) -> None:  # noqa: ARG001  (there is but one)
+    raise error
+
+
+def table(results: Sequence[dict[str, Any]]) -> str:
+    """Return what was found, medians of the runs that are alike, as Markdown."""
+    rows = [
+        "| method | 2^20 px | workers | tiles | tile stage | processor | others took | worker | client | finishing |",
+        "|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    for run, alike in grouped(results).items():
+        if run.method == DUMMY:
+            continue
+        found = {name: median(each[name] for each in alike) for name in alike[0] if isinstance(alike[0][name], float)}
+        worker = max(peak for each in alike for peak in each["worker_mb"])
+        limit = f" of {run.memory_limit}" if run.memory_limit else ""
+        rows.append(
+            f"| {run.method} | {run.size} | {run.workers} | {alike[0]['tiles']} | {found['tile_s']:.0f} s | "
+            f"{found['tile_cpu_s']:.0f} s | {found['other_cores']:.1f} cores | {worker:.0f} MB{limit} | "
+            f"{found['client_mb']:.0f} MB | {found['finish_s']:.0f} s, "
+            f"{max(found['finish_mb'], found['copy_mb']):.0f} MB |"
+        )
+    return "\n".join(rows)
+
+
+def grouped(results: Sequence[dict[str, Any]]) -> dict[Run, list[dict[str, Any]]]:
+    """Return the results of runs that are alike."""
+    found: dict[Run, list[dict[str, Any]]] = defaultdict(list)
+    for result in results:
+        found[replace(Run(**result["run"]), number=0)].append(result)
+    return dict(sorted(found.items(), key=lambda each: (each[0].method, each[0].workers, each[0].size)))
+
+
+def judged(results: Sequence[dict[str, Any]]) -> list[tuple[str, bool]]:
+    """Return what is claimed of the medians, and whether it holds."""
+    found = grouped(results)
+    claims = []
+    for method in ("mmsr", "bicubic"):
+        alike = {run: found[run] for run in found if (run.method, run.workers, run.memory_limit) == (method, 2, None)}
+        claims += _of_sizes(method, {run.size: each for run, each in alike.items()})
+    for run in found:
+        told = found[run]
+        if run.memory_limit is not None:
+            peak, limit = max(each for one in told for each in one["worker_mb"]), bytes_of(run.memory_limit) / 1e6
+            claims.append(
+                (f"{run.method}: a worker that may take {run.memory_limit} takes {peak:.0f} MB", peak <= limit)
+            )
+        elif (alone := replace(run, workers=1)) != run and alone in found:
+            one, two = (median(each["tile_s"] for each in found[which]) for which in (alone, run))
+            claims.append((f"{run.method}: 2 workers are {one / two:.2f} times as fast as 1", one / two >= FASTER))
+        elif run.method == DUMMY:
+            each_ms = median(one["tile_s"] / one["tiles"] for one in told) * 1000
+            own_ms = median(one["client_cpu_s"] / one["tiles"] for one in told) * 1000
+            said = (
+                f"{run.size} dummy tiles: {each_ms:.2f} ms each, {own_ms:.2f} ms of the client's and scheduler's time"
+            )
+            claims.append((said, each_ms <= DUMMY_MS))
+    return claims
+
+
+def _of_sizes(method: str, by_size: dict[int, list[dict[str, Any]]]) -> list[tuple[str, bool]]:
+    """Return what is claimed of outputs of several sizes."""
+    if len(by_size) < 2:
+        return []
+    claims = []
+    for name, what in (("tile_s", "tile stage"), ("tile_cpu_s", "processor time")):
+        rates = {size: median(one[name] for one in told) / size for size, told in by_size.items()}
+        off = max(abs(rate / rates[max(rates)] - 1) for rate in rates.values())
+        told = ", ".join(f"{rate:.3g} s at {size}" for size, rate in rates.items())
+        claims.append((f"{method}: {what} a 2^20 px is {told}: within {off:.0%} of the largest's", off <= LINEAR))
+    for name, what in (("worker_mb", "worker"), ("client_mb", "client")):
+        peaks = {size: float(np.max([one[name] for one in told])) for size, told in by_size.items()}
+        off = max(peaks.values()) / min(peaks.values()) - 1
+        told = ", ".join(f"{peak:.0f} MB at {size}" for size, peak in peaks.items())
+        claims.append((f"{method}: the peak of a {what} is {told}: {off:.0%} apart", off <= FLAT))
+    return claims
+
+
+def _workers() -> list[psutil.Process]:
+    """Return the workers' processes."""
+    return [child for child in psutil.Process().children() if any("spawn_main" in word for word in child.cmdline())]
+
+
+def _cpu_s(processes: Sequence[psutil.Process]) -> float:
+    return sum(sum(process.cpu_times()[:2]) for process in processes)
+
+
+def _busy_s() -> float:
+    """Return the seconds that the machine's cores have been busy since it started."""
+    times = psutil.cpu_times()
+    return float(sum(times) - times.idle - times.iowait - times.guest - times.guest_nice)
+
+
+def _peak_mb(pid: int) -> float:
+    """Return the largest resident set of a process so far; ru_maxrss would be the parent's where that is larger."""
+    status = Path(f"/proc/{pid}/status").read_text("utf-8")
+    return int(status.split("VmHWM:")[1].split()[0]) * 1024 / 1e6
+
+
+if __name__ == "__main__":
+    sys.exit(main())
