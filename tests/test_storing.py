@@ -399,6 +399,7 @@ def test_flags_take_a_lossless_compression_of_the_target() -> None:
         ("COMPRESS", "zstd"),
         ("LEVEL", "3"),
         ("OVERVIEW_RESAMPLING", "NEAREST"),
+        ("STATISTICS", "NO"),
     )
     lossy = Storage(creation_options=(("COMPRESS", "LERC"), ("LEVEL", "3"), ("MAX_Z_ERROR", "0.1")))
     assert lossy.for_flags() == Storage().for_flags()
@@ -490,3 +491,23 @@ def test_what_cannot_be_put_back_is_not_thrown_away(
         both(tmp_path, values, flags)
     (kept,) = tmp_path.glob(".sharp.tif.*/before.tif")
     assert kept.read_text() == "mine"
+
+
+def test_a_file_says_its_statistics_and_flags_have_none(tmp_path: Path) -> None:
+    values = np.random.default_rng(0).normal(280, 9, (1, *GRID.shape.yx)).astype(np.float32)
+    values[:, :3] = NAN
+    path = tmp_path / "a.tif"
+    with CogWriter(path, GRID) as writer:
+        writer.store(Window.whole(GRID.shape.yx), values)
+        writer.finish()
+    with rasterio.open(path) as dataset:
+        said = {key: float(value) for key, value in dataset.tags(1).items()}
+    assert said["STATISTICS_MEAN"] == pytest.approx(float(np.nanmean(values.astype(np.float64))))
+    assert said["STATISTICS_MAXIMUM"] == pytest.approx(float(np.nanmax(values)))
+    assert said["STATISTICS_VALID_PERCENT"] == pytest.approx(100 * float(np.isfinite(values).mean()), abs=0.01)
+    with CogWriter.of_flags(tmp_path / "qa.tif", GRID) as writer:
+        writer.write(Window.whole(GRID.shape.yx), np.ones((1, *GRID.shape.yx), np.uint8))
+        writer.finish()
+    with rasterio.open(tmp_path / "qa.tif") as dataset:
+        assert not [key for key in dataset.tags(1) if key.startswith("STATISTICS")]
+    assert {each.name for each in tmp_path.iterdir()} == {"a.tif", "qa.tif"}

@@ -90,7 +90,7 @@ class Storage:
 
     @property
     def creation(self) -> dict[str, str]:
-        """What the COG driver is given: deflate, a predictor that fits, averaged overviews, and what was asked for."""
+        """What the COG driver is given: deflate, averaged overviews, statistics, or what was asked for instead."""
         asked = {key.upper(): value for key, value in self.creation_options}
         defaults = {
             "COMPRESS": "DEFLATE",
@@ -98,6 +98,7 @@ class Storage:
             "OVERVIEW_RESAMPLING": "AVERAGE",
             "BIGTIFF": "IF_SAFER",
             "NUM_THREADS": "ALL_CPUS",
+            "STATISTICS": "YES",  # what a viewer stretches by, without reading all of it
         }
         if "RESAMPLING" in asked:  # GDAL lets the default of OVERVIEW_RESAMPLING go before it
             del defaults["OVERVIEW_RESAMPLING"]
@@ -119,7 +120,7 @@ class Storage:
         lossless = asked.get("COMPRESS", "DEFLATE").upper() in _LOSSLESS
         kept = {*_LAYOUT, "COMPRESS", "LEVEL"} if lossless else set(_LAYOUT)
         options = tuple((key, value) for key, value in asked.items() if key in kept)
-        return Storage("uint8", creation_options=(*options, ("OVERVIEW_RESAMPLING", "NEAREST")))
+        return Storage("uint8", creation_options=(*options, ("OVERVIEW_RESAMPLING", "NEAREST"), ("STATISTICS", "NO")))
 
     def nodata(self, source_nodata: float | None) -> float:
         """Return what holes are stored as, chosen from the metadata alone.
