@@ -12,7 +12,7 @@ INSTALLED_FROM := pyproject.toml constraints.txt mmsr_geo/_version.py
 export PIP_CONSTRAINT := constraints.txt
 export PIP_BUILD_CONSTRAINT := constraints.txt
 
-.PHONY: help demo test faults notebooks notebooks-write lint wheel clean
+.PHONY: help demo test faults test-qgis notebooks notebooks-write lint wheel plugin plugin-commands qgis-pictures clean
 
 help:
 	@echo "make demo             run the main job on the rasters of the package, into ./demo"
@@ -22,6 +22,10 @@ help:
 	@echo "make notebooks-write  run them and keep in them what they show; ARGS names one"
 	@echo "make lint             ruff, its formatter and mypy; changes nothing"
 	@echo "make wheel            build the wheel, into ./dist"
+	@echo "make plugin           build the QGIS plugin's zip, into qgis_plugin/dist"
+	@echo "make plugin-commands  write down for the plugin what the command offers; after each change of its options"
+	@echo "make qgis-pictures    make the pictures of docs/qgis.md anew"
+	@echo "make test-qgis        install QGIS once (Debian 12, as root, 1.3 GB) and test the plugin in it; ARGS as in test"
 	@echo "make clean            remove what these made, except .venv"
 	@echo "PYTHON=python3.12 before the first of them chooses the Python of .venv ($(PYTHON) now; 3.11 or later)"
 
@@ -54,9 +58,25 @@ wheel: .venv/installed
 	@$(PIP) wheel --no-deps --wheel-dir dist .
 	@ls dist/*.whl
 
+plugin:
+	@$(PYTHON) qgis_plugin/build.py
+
+plugin-commands: .venv/installed
+	@$(BIN)/python qgis_plugin/commands.py
+	@$(BIN)/python qgis_plugin/translations.py
+
+# The tests run in QGIS's own Python; what they start runs the library in .venv, or installs the wheel.
+test-qgis: .venv/installed .venv-qgis/installed wheel
+	@cd qgis_plugin && QT_QPA_PLATFORM=offscreen ../.venv-qgis/bin/python -m pytest -q -n $(WORKERS) --dist loadfile $(ARGS)
+
+# The same test as in test-qgis, with a longer fit; its pictures go into docs.
+qgis-pictures: .venv/installed .venv-qgis/installed
+	@cd qgis_plugin && MMSR_QGIS_PICTURES=../docs/images QT_QPA_PLATFORM=offscreen \
+	  ../.venv-qgis/bin/python -m pytest -q tests/test_desktop.py
+
 clean:
-	@rm -rf build demo dist .mypy_cache .pytest_cache .ruff_cache
-	@find mmsr_geo tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
+	@rm -rf build demo dist qgis_plugin/dist .mypy_cache .pytest_cache .ruff_cache
+	@find mmsr_geo tests benchmarks qgis_plugin -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .venv/installed: $(INSTALLED_FROM) | $(BIN)/pip
 	@echo "Installing mmsr_geo and what it needs into .venv (minutes the first time)"
@@ -67,6 +87,13 @@ clean:
 	@echo "Installing mmsr_geo and what its tests need into .venv (minutes the first time)"
 	@$(PIP) install --only-binary torch --editable '.[dev]'
 	@touch .venv/installed $@
+
+# QGIS's modules are those of Debian's Python, so this environment is made of that one.
+.venv-qgis/installed: qgis_plugin/requirements-test.txt
+	@qgis_plugin/install-qgis
+	@/usr/bin/python3 -m venv --system-site-packages .venv-qgis
+	@.venv-qgis/bin/pip --quiet --quiet --disable-pip-version-check install --requirement qgis_plugin/requirements-test.txt
+	@touch $@
 
 $(BIN)/pip:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \

@@ -493,13 +493,11 @@ def batch(  # noqa: PLR0913  (the same names as the command's options)
     if on_error is not None:
         read = replace(read, on_error=on_error)
     table = read.cluster
-    cluster = Cluster(
-        "local" if scheduler is not None or workers is not None else table.kind,
-        workers if scheduler is None and workers is not None else None if scheduler is not None else table.workers,
-        scheduler if scheduler is not None else None if workers is not None else table.scheduler,
-        table.memory_limit if memory_limit is None else bytes_of(memory_limit),
-        table.options,
-    )
+    limit = table.memory_limit if memory_limit is None else bytes_of(memory_limit)
+    if scheduler is None and workers is None:
+        cluster = Cluster(table.kind, table.workers, table.scheduler, limit, table.options)
+    else:
+        cluster = Cluster("local", workers, scheduler, limit)
 
     def open_pair(entry: Entry, overwrite: bool) -> Work:  # noqa: FBT001  (a callback's)
         return _asked_by(entry, overwrite=overwrite).work(cluster)

@@ -561,6 +561,16 @@ def demo(folder: str, seed: int, threads: int | None, steps: int | None) -> None
     run_demo(Path(folder), seed=seed, params=_params(steps, threads))
 
 
+@cli.command()
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+def describe(*, as_json: bool) -> None:
+    """Say what each command takes: names, types, defaults and choices, for programs that offer them."""
+    from mmsr_geo.describing import description, lines  # noqa: PLC0415  (only when asked for)
+
+    told = description(cli)
+    click.echo(json.dumps(told, indent=2, ensure_ascii=False) if as_json else "\n".join(lines(told)))
+
+
 def main() -> None:
     """Run the command: exit status 0 done, 2 wrong use or input, 1 anything else."""
     signal.signal(signal.SIGTERM, _interrupt)

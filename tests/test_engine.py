@@ -439,3 +439,50 @@ def test_a_job_of_a_saved_net_takes_no_fit(folder: Path, computed: list[tuple[st
     record = [json.loads(line) for line in (folder / "job.record.jsonl").read_text().splitlines()]
     assert [line["state"] for line in record] == ["begun", "done"]
     assert record[-1]["facts"]["tiles"] == TILES
+
+
+def test_a_job_is_done_by_one_process_at_a_time(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = job(folder)
+    target = TileTask.target
+
+    def meddled(task: TileTask, index: int, *rest: Any, **kw: Any) -> Made:
+        if index == 3:
+            with pytest.raises(mmsr_geo.JobError, match="another process does this job already"):
+                mmsr_geo.batch(path)
+        return target(task, index, *rest, **kw)
+
+    monkeypatch.setattr(TileTask, "target", meddled)
+    assert mmsr_geo.batch(path).count("done") == 1
+    assert mmsr_geo.batch(path).count("done") == 1
+
+
+def test_tiles_that_no_one_will_take_go(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = job(folder)
+    stopped_at(monkeypatch, path, 5)
+    (before,) = (folder / "job.work" / "tiles" / "s").iterdir()
+    job(folder, ONE + OPTIONS.replace("bicubic", "bilinear"))
+    stopped_at(monkeypatch, path, 2)
+    (after,) = (folder / "job.work" / "tiles" / "s").iterdir()
+    assert before != after
+
+
+def test_a_prediction_that_is_damaged_meanwhile_is_told_and_made_anew(
+    folder: Path, computed: list[tuple[str, int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = '[options]\nscale = 4\nfit = "tile"\nsteps = 2\nthreads = 1\ntile_size = 40\nif_unhelpful = "warn"\n'
+    path = job(folder, ONE + options)
+    target = TileTask.target
+
+    def spoiled(task: TileTask, index: int, *rest: Any, **kw: Any) -> Made:
+        for file in tile_files(folder):
+            if index == 1 and "prediction" in str(file):
+                file.write_bytes(b"spoiled")
+        return target(task, index, *rest, **kw)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(TileTask, "target", spoiled)
+        with pytest.raises(mmsr_geo.JobError, match="the file of a prediction is damaged"):
+            mmsr_geo.batch(path)
+    computed.clear()
+    assert mmsr_geo.batch(path).count("done") == 1
+    assert [stage for stage, _ in computed].count("predict") == 4

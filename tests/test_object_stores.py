@@ -310,6 +310,32 @@ def test_neither_appears_where_the_second_fails(bucket: str, folder: Path, monke
     assert set(Url(bucket).sizes()) == {"sharp.tif", "qa.tif"}
 
 
+def test_a_failed_upload_leaves_what_was_there(bucket: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def write(name: str, **options: Any) -> None:
+        mmsr_geo.upsample_to_file(
+            folder / "2024-06_st.tif", SENTINEL_GUIDE, f"{bucket}/{name}", overwrite=True, **SMOOTH | options
+        )
+
+    for name in ("a.tif", "a.zarr"):
+        write(name)
+    before = {name: (Url(bucket) / name).read() for name in Url(bucket).sizes()}
+    put, pipe = s3fs.S3FileSystem._put_file, s3fs.S3FileSystem._pipe_file
+
+    async def failing(files: Any, first: str, second: Any, *arguments: Any, **options: Any) -> None:
+        if "a.tif" in str(second) or first.endswith("unfinished"):
+            raise OSError(5, "the line is dead")
+        upload = pipe if isinstance(second, bytes) else put
+        await upload(files, first, second, *arguments, **options)
+
+    monkeypatch.setattr(s3fs.S3FileSystem, "_put_file", failing)
+    monkeypatch.setattr(s3fs.S3FileSystem, "_pipe_file", failing)
+    forget_connections()  # they have taken the methods as they were
+    for name in ("a.tif", "a.zarr"):
+        with pytest.raises(mmsr_geo.OutputError, match="the line is dead"):
+            write(name, method="nearest")
+    assert {name: (Url(bucket) / name).read() for name in Url(bucket).sizes()} == before
+
+
 def cut_off(file: str) -> str:
     cut = Path(file).with_suffix(".cut")
     cut.write_bytes(Path(file).read_bytes()[:-10])

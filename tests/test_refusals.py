@@ -303,6 +303,9 @@ def write_jobs() -> None:
     Path("missing.toml").write_text('output = "a.tif"\n' + pair.format("gone.tif") + pair.format("dem.tif"))
     Path("blocked.toml").write_text('output = "qa.tif/a.tif"\n' + pair.format("dem.tif"))
     Path("failing.toml").write_text('output = "a.tif"\n' + pair.format("waves.tif"))
+    Path("slurm.toml").write_text('output = "a.tif"\n' + pair.format("dem.tif") + '[cluster]\nkind = "slurm"\n')
+    Path("held.toml").write_text('output = "a.tif"\n' + pair.format("dem.tif"))
+    Path("held.record.jsonl").mkdir()
 
 
 def write_nets() -> None:
@@ -378,6 +381,12 @@ def unwritable_drafts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("mmsr_geo.raster.writing.rasterio", SimpleNamespace(open=fail, shutil=rasterio.shutil))
 
 
+def changing_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let every look at a file find another than the one before."""
+    looks = iter(range(10**6))
+    monkeypatch.setattr("mmsr_geo.raster.files._stamp", lambda _path: (next(looks), 0))
+
+
 def closed_folder(monkeypatch: pytest.MonkeyPatch) -> None:
     is_dir = Path.is_dir
 
@@ -407,6 +416,15 @@ case(
     "A file is missing, closed, cut within its header, or of a format that GDAL does not know.",
     "Mend the path, or convert the file.",
     upsampling(source="text.tif"),
+)
+case(
+    "a file that changes meanwhile",
+    InputError,
+    "dem.tif has changed since it was opened: put it back, or begin again with the new one",
+    "A file is replaced or removed while a target is made of it.",
+    "Put it back, or begin again.",
+    upsampling(),
+    fault=changing_files,
 )
 case(
     "a pipe",
@@ -1519,6 +1537,72 @@ case(
 )
 
 case(
+    "a job for a cluster whose library is missing",
+    JobError,
+    "this kind of cluster needs dask-jobqueue (No module named 'dask_jobqueue'): pip install dask-jobqueue",
+    "`kind` in a job file's `[cluster]` needs dask-jobqueue or dask-cuda.",
+    "Install it.",
+    batching("slurm.toml"),
+)
+case(
+    "a job whose record cannot be written",
+    JobError,
+    "held.record.jsonl cannot be written to (Is a directory): put the job file into a folder that can be",
+    "The record beside the job file is closed to writing.",
+    "Put the job file elsewhere.",
+    batching("held.toml"),
+)
+case(
+    "a job under way",
+    JobError,
+    "another process does this job already (failing.record.jsonl is held): wait for it, or stop it",
+    "The same job runs already.",
+    "Wait, or stop it.",
+    batching("failing.toml"),
+    fault=raising("fcntl.flock", BlockingIOError(errno.EAGAIN, "held")),
+    job="failing",
+)
+case(
+    "two clusters",
+    OptionError,
+    "a scheduler that runs has its workers: leave out workers, or the address",
+    "`--scheduler` and `--workers` are given.",
+    "Leave one of them out.",
+    Doors(
+        partial(mmsr_geo.batch, "failing.toml", scheduler="tcp://127.0.0.1:1", workers=2),
+        "batch failing.toml --scheduler tcp://127.0.0.1:1 --workers 2",
+    ),
+)
+case(
+    "no workers",
+    OptionError,
+    "workers is the number of processes, 1 or more, not 0",
+    "`workers=` is no number of processes.",
+    "Give 1 or more.",
+    arrays(
+        lambda: mmsr_geo.upsample_to_file("dem.tif", "ortho.tif", "sharp.tif", method="bicubic", workers=0),
+        "the command names its range",
+    ),
+)
+case(
+    "no amount of memory",
+    OptionError,
+    "'much' is no amount of memory: write it as in 4GB, 512MiB or 2e9",
+    "`--memory-limit` is no size.",
+    "Write a number with a unit.",
+    upsampling("--memory-limit much", memory_limit="much"),
+)
+case(
+    "too little memory",
+    OptionError,
+    "a process may take 100 MB (memory_limit), and this work takes … in tiles of … px: allow more, pass a smaller "
+    "--tile-size (tile_size=), a part (--bounds, bounds=), fewer guide bands (--guide-band, guide_band=) or a saved "
+    "net (--net, net=)",
+    "What a process takes at its peak, as `plan` reckons it, is more than `--memory-limit`.",
+    "Allow more, or take smaller tiles, a part, fewer bands or a saved net.",
+    upsampling("--memory-limit 100MB", memory_limit="100MB"),
+)
+case(
     "a job's errors to be ignored",
     OptionError,
     "there is no on_error 'ignore': choose of stop, skip",
@@ -1695,8 +1779,18 @@ case(
     "sharp.tif could not be written (Write failed; 5.0 GB free): make room, or write elsewhere",
     "GDAL cannot begin the file.",
     "Make room, or write elsewhere.",
-    upsampling(),
+    upsampling("--like 5", like=5.0),
     fault=unwritable_drafts,
+)
+case(
+    "a disk too full for tiles",
+    OutputError,
+    "tiles could not be written to … (No space left on device): make room there, or mend the folder's rights, and "
+    "call again",
+    "The disk or its rights fail where finished tiles wait for the others.",
+    "Make room or mend the rights; a job goes on from what is done.",
+    upsampling(),
+    fault=raising("os.fsync", NO_SPACE),
 )
 case(
     "a disk that fills up",
@@ -2208,6 +2302,19 @@ UNREACHED = {
     "baselines/guided_filter.py GuidedFilter.__post_init__ 2": "no option of the package sets the filter's eps",
     "baselines/p2p.py P2P.__post_init__ 1": "FitParams has refused so few steps before",
     "raster/placing.py _check_group 4": "a job's pair tells it: its store of groups is something else",
+    "jobs/cluster.py Cluster.__post_init__ 1": "a job file's own check comes before",
+    "jobs/cluster.py Cluster.__post_init__ 2": "a job file's own check comes before",
+    "jobs/cluster.py Cluster.__post_init__ 3": "a job file's own check comes before",
+    "jobs/dask_pool.py OnCluster._look 1": "a scheduler has to be killed for it: test_kills.py",
+    "jobs/dask_pool.py OnCluster._results 1": "a scheduler has to be killed for it: test_kills.py",
+    "jobs/dask_pool.py OnCluster._results 2": "a scheduler has to be killed for it: test_kills.py",
+    "jobs/dask_pool.py _check_versions 1": "it takes workers of another version",
+    "jobs/dask_pool.py _client_of 1": "it waits for 20 s: test_cluster.py",
+    "jobs/dask_pool.py _of_library 2": "it takes dask-jobqueue",
+    "jobs/finishing.py _hold_the_tiles 1": "it takes a disk that gives back other bytes than it was given, twice",
+    "jobs/store.py FolderStore.record 1": "the tiles' own files come before: test_engine.py",
+    "jobs/work.py TileTask._prediction 1": "it takes a file spoiled between two stages: test_engine.py",
+    "methods.py fitted_before 1": "a job file's own check comes before",
     "jobs/batch.py _make_room 1": "a job's pair tells it: it is in the case's JobError of outputs without a folder",
     "network/samples.py Statistics.of 1": "samples without a valid pixel are not taken, and a tile of such falls back",
     "network/samples.py Statistics.of 2": "samples without a valid pixel are not taken, and a tile of such falls back",

@@ -167,7 +167,7 @@ def run_job(  # noqa: PLR0913  (how a job is to be run)
     JobError where it does not; whatever else is raised ends the job, and what was done before stays done.
     """
     record = Record.beside(job.path)
-    with log_beside(job.path) as logger:
+    with record.held(), log_beside(job.path) as logger:
         if restart:
             record.append(Line("", "", "restart"))
             for entry in job.entries:
@@ -286,6 +286,7 @@ class _Running:
         check_room(work)
         shown = self.progress(entry, number, self.total)
         store = store_at(f"{_place(self.job, entry)}/{self._tiles_key(entry)}")
+        store_at(_place(self.job, entry)).remove_others(self._tiles_key(entry))
         shared, log = self._shared_fit(entry, work), self._log(entry)
         log.info("pair begun: %s", entry.source)
         course = Course(

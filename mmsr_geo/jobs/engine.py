@@ -28,28 +28,30 @@ def run(
     under_way: list[Course] = []
     more = True
     while more or under_way:
+        _finish(under_way, finish, failed)  # before another pair is opened, which may end all
         _fill(pool, under_way)
-        while more and pool.room > 0:
+        while more and pool.room > 0 and not any(course.is_complete for course in under_way):
             begin = next(begins, None)
-            if begin is None:
-                more = False
-                break
-            if (course := begin()) is not None:
+            more = begin is not None
+            if begin is not None and (course := begin()) is not None:
                 under_way.append(course)
                 _fill(pool, under_way)
-                if course.is_complete:
-                    break
-        for course in [course for course in under_way if course.is_complete]:
-            try:
-                finish(course)
-            except Exception as error:  # noqa: BLE001  (the caller tells them apart)
-                under_way.remove(course)
-                failed(course, error)
-                continue
-            if course.is_complete:
-                under_way.remove(course)
         if any(course.is_running for course in under_way):
             _take(pool.ended(), under_way, failed)
+
+
+def _finish(
+    under_way: list[Course], finish: Callable[[Course], None], failed: Callable[[Course, Exception], None]
+) -> None:
+    for course in [course for course in under_way if course.is_complete]:
+        try:
+            finish(course)
+        except Exception as error:  # noqa: BLE001  (the caller tells them apart)
+            under_way.remove(course)
+            failed(course, error)
+            continue
+        if course.is_complete:
+            under_way.remove(course)
 
 
 def _fill(pool: Pool[TaskKey], under_way: list[Course]) -> None:

@@ -5,9 +5,17 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
+
+from mmsr_geo.errors import JobError
+
+try:
+    import fcntl
+except ImportError:  # Windows has no such lock
+    fcntl = None  # type: ignore[assignment]
 
 State = Literal["begun", "done", "incomplete", "failed", "restart"]
 """`restart` is of the job as a whole: what stands before it says only which files the job has made."""
@@ -41,6 +49,23 @@ class Record:
     def beside(cls, job: Path) -> Record:
         """Return a job file's record: job.toml's is job.record.jsonl."""
         return cls(job.with_name(f"{job.stem}.record.jsonl"))
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Keep the record to this process, as long as it lives; raises JobError where another holds it."""
+        try:
+            file = self.path.open("ab")
+        except OSError as error:
+            msg = f"{self.path} cannot be written to ({error.strerror}): put the job file into a folder that can be"
+            raise JobError(msg) from error
+        with file:
+            if fcntl is not None:
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except OSError as error:
+                    msg = f"another process does this job already ({self.path} is held): wait for it, or stop it"
+                    raise JobError(msg) from error
+            yield
 
     def lines(self) -> Iterator[Line]:
         """Yield the lines in the order they were written; one that was cut off by a crash is none."""

@@ -98,6 +98,9 @@ class TileStore(Protocol):
     def remove(self) -> None:
         """Remove all of it."""
 
+    def remove_others(self, kept: str) -> None:
+        """Remove all but a folder in it: tiles that no job will take any more."""
+
 
 @dataclass(frozen=True, slots=True)
 class FolderStore:
@@ -177,6 +180,12 @@ class FolderStore:
         """Remove the folder."""
         shutil.rmtree(self.folder, ignore_errors=True)
 
+    def remove_others(self, kept: str) -> None:
+        """Remove the other folders."""
+        for folder in self.folder.iterdir() if self.folder.is_dir() else ():
+            if folder.name != kept:
+                shutil.rmtree(folder, ignore_errors=True)
+
     @property
     def _manifest(self) -> Path:
         return self.folder / "manifest.jsonl"
@@ -240,6 +249,10 @@ class ObjectStore:
         """Remove all objects; the lines first: without its line a tile is not there."""
         names = sorted(self.place.sizes(), key=lambda name: (not name.startswith(_LINE.partition("{")[0]), name))
         self.place.remove_each(names)
+
+    def remove_others(self, kept: str) -> None:
+        """Remove the objects that are not under that name."""
+        self.place.remove_each([name for name in self.place.sizes() if not name.startswith(f"{kept}/")])
 
 
 def store_at(place: str | Path) -> TileStore:

@@ -15,10 +15,10 @@ import numpy as np
 from odc.geo.geobox import GeoBox
 
 from mmsr_geo.blending import BlendedTiling
-from mmsr_geo.errors import NetFileError
+from mmsr_geo.errors import NetFileError, OutputError
 from mmsr_geo.geometry import Tiling, Window
 from mmsr_geo.jobs.store import Made, Stage, TileStore
-from mmsr_geo.jobs.tilefile import TilePixels
+from mmsr_geo.jobs.tilefile import DamagedTileError, TilePixels
 from mmsr_geo.methods import ModelSource, upsampler_of
 from mmsr_geo.model import Model
 from mmsr_geo.network.checking import GuideCheck, Region
@@ -172,8 +172,12 @@ class TileTask:
         return self._tile_fit.blended(self._pair, self.work.tiling)
 
     def _prediction(self, made: Made) -> TilePixels:
-        content = self.store.get(made.name)
-        return TilePixels.decoded(content or b"")
+        try:
+            return TilePixels.decoded(self.store.get(made.name) or b"")
+        except DamagedTileError as error:
+            raise OutputError(
+                f"the file of a prediction is damaged ({made.name}): call again, it is made anew"
+            ) from error
 
     def _kept(self, stage: Stage, index: int, pixels: TilePixels, began: float, **facts: Any) -> Made:  # noqa: ANN401  (of a tile)
         content = pixels.encoded()

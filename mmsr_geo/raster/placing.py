@@ -252,8 +252,8 @@ class _ObjectSlot(Slot):
         self._output, self._kept = output, Url(f"{output}.{token_hex(4)}.before")
         self._keeps = self._placed = False
 
-    def place(self, made: Path, *, keep: bool) -> None:
-        if keep and self._output.exists():
+    def place(self, made: Path, *, keep: bool) -> None:  # noqa: ARG002  (what is replaced is kept in any case)
+        if self._output.exists():
             self._output.copy_to(self._kept)
             self._keeps = True
         self._placed = True
@@ -312,6 +312,7 @@ class _ObjectsSlot(Slot):
     def __init__(self, output: ZarrPlace) -> None:
         self._above = Url(str(output.store)) / GROUP_FILE if output.group else None
         self._at = Url(str(output.at))
+        self._begun = False
         self._at.try_to_write()  # before anything is computed for it
         super().__init__(output)
 
@@ -321,6 +322,7 @@ class _ObjectsSlot(Slot):
         if self._above is not None and not self._above.exists():
             self._above.write(_PLAIN_GROUP)
         (self._at / _UNFINISHED).write(b"")
+        self._begun = True
         (self._at / GROUP_FILE).remove()
         self._at.remove_each(sorted(self._at.sizes().keys() - files.keys() - {_UNFINISHED}))
         self._at.upload_each(files)
@@ -331,9 +333,10 @@ class _ObjectsSlot(Slot):
         (self._at / _UNFINISHED).remove()
 
     def take_back(self, made: Path) -> None:  # noqa: ARG002  (a slot's)
-        """Remove what has arrived; what was there before is gone."""
-        (self._at / GROUP_FILE).remove()
-        self._at.remove_each(sorted(self._at.sizes()))
+        """Remove what has arrived; what was there before is gone, where its replacing had begun."""
+        if self._begun:
+            (self._at / GROUP_FILE).remove()
+            self._at.remove_each(sorted(self._at.sizes()))
 
 
 def _check_file(path: Path, *, overwrite: bool) -> None:

@@ -1,0 +1,17 @@
+"""MMSR guided super-resolution for QGIS: a door to the `mmsr-geo` command, which it runs in a process of its own."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from qgis.gui import QgisInterface
+
+    from .plugin import MmsrPlugin
+
+
+def classFactory(iface: QgisInterface) -> MmsrPlugin:  # noqa: N802  (QGIS asks for this name)
+    """Return the plugin."""
+    from .plugin import MmsrPlugin  # noqa: PLC0415  (QGIS imports this package also to read its metadata)
+
+    return MmsrPlugin(iface)

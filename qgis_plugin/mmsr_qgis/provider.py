@@ -1,0 +1,57 @@
+"""The group in the Processing toolbox."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from qgis.core import QgsProcessingProvider
+from qgis.PyQt.QtGui import QIcon
+
+from . import settings
+from .algorithms import Evaluate, Fit, Upsample
+from .texts import tr
+
+ICON = Path(__file__).parent / "icon.svg"
+
+
+class MmsrProvider(QgsProcessingProvider):
+    """MMSR guided super-resolution."""
+
+    def id(self) -> str:
+        """Return what comes before the colon of an algorithm's id."""
+        return "mmsr"
+
+    def name(self) -> str:
+        """Return the group's name."""
+        return tr("MMSR guided super-resolution")
+
+    def longName(self) -> str:  # noqa: N802  (QGIS's name)
+        """Return the group's name."""
+        return self.name()
+
+    def icon(self) -> QIcon:
+        """Return the group's icon."""
+        return QIcon(str(ICON))
+
+    def load(self) -> bool:
+        """Add the settings and the algorithms."""
+        settings.register(self.name(), self.icon())
+        self.refreshAlgorithms()
+        return True
+
+    def unload(self) -> None:
+        """Remove the settings."""
+        settings.unregister()
+
+    def loadAlgorithms(self) -> None:  # noqa: N802  (QGIS's name)
+        """Add the algorithms."""
+        for algorithm in (Upsample(), Evaluate(), Fit()):
+            self.addAlgorithm(algorithm)
+
+    def supportedOutputRasterLayerExtensions(self) -> list[str]:  # noqa: N802  (QGIS's name)
+        """Return the endings of what the command writes."""
+        return ["tif"]
+
+    def defaultRasterFileExtension(self) -> str:  # noqa: N802  (QGIS's name)
+        """Return the first of them."""
+        return "tif"
