@@ -99,7 +99,7 @@ QUICK = (
     Run("mmsr", 4, workers=1),
     *(Run("bicubic", size) for size in (16, 64)),
     Run("bicubic", 16, memory_limit="650MB"),
-    Run(DUMMY, 5000),
+    Run(DUMMY, 4000),
 )
 
 

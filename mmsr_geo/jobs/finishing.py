@@ -132,15 +132,14 @@ def _finished_files(course: Course, scratch: Path) -> _Finished | None:
     """Make COGs; None where tiles are to be computed again."""
     work = course.work
     with ExitStack() as stack:
-        pieces = _pieces(course, scratch)
         if work.output.like is not None:
             moved = {band: stack.enter_context(CogWriter(**options)) for band, options in _files(work).items()}
-            missed = _brought_onto(moved[VALUES], moved.get(FLAGS), _mosaics(course, pieces, scratch), course)
+            missed = _brought_onto(moved[VALUES], moved.get(FLAGS), _mosaics(course, scratch), course)
             finish_together(_tagged(course, moved, missed))
             return _Finished(moved[VALUES].clipping, missed)
         made = {band: stack.enter_context(CogOfTiles(**options)) for band, options in _files(work).items()}
         for band, file in made.items():
-            file.pieces = [[Piece(path, band, place) for path, place in of_band] for of_band in pieces]
+            file.pieces = _pieces(course, scratch, band)
 
         def hold_the_tiles() -> bool:
             with ExitStack() as opened:
@@ -156,7 +155,7 @@ def _finished_group(course: Course, scratch: Path) -> _Finished | None:
     work = course.work
     with _group(work, work.output.path) as group:
         if work.output.like is not None:
-            drafts = _mosaics(course, _pieces(course, scratch), scratch)
+            drafts = _mosaics(course, scratch)
             missed = _brought_onto(group.values, group.flags, drafts, course)
             finish_together([(group, _tags(course, missed))])
             return _Finished(group.values.clipping, missed)
@@ -266,20 +265,27 @@ def _files(work: Work) -> dict[int, dict[str, Any]]:
     return {VALUES: target, FLAGS: flags}
 
 
-def _pieces(course: Course, scratch: Path) -> list[list[tuple[Path, Window]]]:
-    """Return each band's tile files and where they lie; a hole for each that was skipped."""
-    work = course.work
-    found = []
-    for band in range(1, len(work.pairs) + 1):
-        made = course.targets(band)
-        places = [(made.get(index), work.place(index)) for index in range(len(work.tiling))]
-        found.append(
-            [
-                (_hole(work, place, scratch) if tile is None else course.store.near(tile, scratch), place)
-                for tile, place in places
-            ]
-        )
-    return found
+@dataclass(frozen=True, slots=True)
+class _Pieces:
+    """Where a band's tile files lie, row by row, a hole for each that was skipped; made while they are gone through."""
+
+    course: Course
+    scratch: Path
+    band: int
+    """The output's, from 1."""
+    of_file: int
+    """Which of the tile files' bands is taken."""
+
+    def __iter__(self) -> Iterator[Piece]:
+        work, made = self.course.work, self.course.targets(self.band)
+        for index in range(len(work.tiling)):
+            place, tile = work.place(index), made.get(index)
+            path = _hole(work, place, self.scratch) if tile is None else self.course.store.near(tile, self.scratch)
+            yield Piece(path, self.of_file, place)
+
+
+def _pieces(course: Course, scratch: Path, of_file: int) -> list[_Pieces]:
+    return [_Pieces(course, scratch, band, of_file) for band in range(1, len(course.work.pairs) + 1)]
 
 
 def _hole(work: Work, place: Window, scratch: Path) -> Path:
@@ -316,7 +322,7 @@ def _hold_the_tiles(course: Course, reads: Sequence[_Read]) -> bool:
     return true
 
 
-def _mosaics(course: Course, pieces: Sequence[Sequence[tuple[Path, Window]]], scratch: Path) -> dict[int, Path]:
+def _mosaics(course: Course, scratch: Path) -> dict[int, Path]:
     """Put the tiles together as they were computed, in files that go with `scratch`."""
     work = course.work
     grid, bands = work.pairs[0].target_grid, len(work.pairs)
@@ -324,7 +330,7 @@ def _mosaics(course: Course, pieces: Sequence[Sequence[tuple[Path, Window]]], sc
     for band, name in ((VALUES, "target"), (FLAGS, "flags")):
         nodata = work.tile_nodata if band == VALUES else None
         with CogOfTiles(scratch / f"{name}.tif", grid, bands=bands, nodata=nodata) as file:
-            file.pieces = [[Piece(path, band, place) for path, place in of_band] for of_band in pieces]
+            file.pieces = _pieces(course, scratch, band)
             file.finish()
         made[band] = scratch / f"{name}.tif"
     return made

@@ -239,10 +239,11 @@ class ObjectStore:
         return found
 
     def near(self, made: Made, folder: Path) -> Path:
-        """Fetch it into the folder."""
+        """Fetch it into the folder, once."""
         path = folder / made.name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(self.get(made.name) or b"")
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(self.get(made.name) or b"")
         return path
 
     def remove(self) -> None:

@@ -32,7 +32,7 @@ class Piece:
     """In pixels of the mosaic; as large as the file."""
 
 
-def write_mosaic(path: Path, shape_yx: tuple[int, int], dtype: str, bands: Sequence[Sequence[Piece]]) -> None:
+def write_mosaic(path: Path, shape_yx: tuple[int, int], dtype: str, bands: Sequence[Iterable[Piece]]) -> None:
     """Write a virtual raster of pixels alone at `path`, and one for each row of tiles beside it.
 
     bands: the pieces of each, row by row, those of a row side by side. A virtual raster looks at all its sources for

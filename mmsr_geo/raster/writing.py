@@ -26,7 +26,7 @@ from mmsr_geo.raster.protocol import BandTags
 from mmsr_geo.raster.storing import Storage
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from types import TracebackType
     from typing import Any
 
@@ -304,7 +304,7 @@ class CogOfTiles(CogFile):
 
     _asks_for_room = False
     """The tiles are there already, and what is made of them is compressed."""
-    pieces: Sequence[Sequence[Piece]] = ()
+    pieces: Sequence[Iterable[Piece]] = ()
     """Of each band, row by row, covering it; each of the storage's dtype, holes as nodata."""
 
     def _drawn_up(self, tags: Mapping[str, str]) -> Path:
