@@ -23,7 +23,7 @@ from mmsr_geo.upsampling import Upsampler, sample_of
 
 SCALE = Scale(4, 4)
 RUNS = [("bicubic", 2048, 1), ("bicubic", 2048, 4), ("guided-filter", 2048, 4), ("p2p", 1024, 4)]
-RUNS += [("mmsr", 512, 4), ("mmsr", 512, 8)]
+RUNS += [("mmsr", side, bands) for side in (256, 512, 1024) for bands in (4, 8)]
 
 
 def peak_bytes() -> int:

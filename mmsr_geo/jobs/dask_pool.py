@@ -57,12 +57,13 @@ _WORKER_ENVIRONMENT = {
     "THP_MEM_ALLOC_ENABLE": "1",  # torch's: large blocks in large pages
 }
 """Set before a worker's process is started: libraries read them when they are loaded."""
-_WORKER_MEMORY = {
+_SETTINGS = {
     "distributed.worker.memory.terminate": 0.98,
     # What a worker has freed is still its own, and its results are a line each: there is nothing to wait or spill for.
     "distributed.worker.memory.pause": False,
     "distributed.worker.memory.spill": False,
     "distributed.worker.memory.target": False,
+    "distributed.admin.low-level-log-length": 50,  # 1000 batches of messages a connection: 60 MB in this process
 }
 
 
@@ -70,7 +71,7 @@ _WORKER_MEMORY = {
 def connected(cluster: Cluster) -> Iterator[Client]:
     """Start or find the cluster; what was started ends with it. Raises JobError where it cannot be had."""
     with ExitStack() as stack:
-        stack.enter_context(dask.config.set(_WORKER_MEMORY))
+        stack.enter_context(dask.config.set(_SETTINGS))
         stack.enter_context(_quiet())
         if cluster.scheduler is not None:
             yield stack.enter_context(_client_of(cluster.scheduler))

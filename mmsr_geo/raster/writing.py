@@ -8,6 +8,7 @@ import math
 import os
 import threading
 import warnings
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
 
 
 _BLOCK_PX = 512
+_READ_BLOCKS = 16
+"""Blocks, bands counted, that are read back at once: rows of a raster 250 000 pixels wide would be half a gigabyte."""
 _FLOAT32 = Storage()
 _FAILURES = (RasterioError, CPLE_BaseError, OSError)
 """rasterio lets some of GDAL's errors through as they are, and they are no RasterioError."""
@@ -158,9 +161,10 @@ class CogFile:
     def _read_back(self, made: Path) -> None:
         """Read all of it: GDAL's COG driver does not tell when a full disk cuts the end off."""
         with rasterio.open(made) as dataset:
-            for row in range(0, dataset.height, _BLOCK_PX):
-                height = min(_BLOCK_PX, dataset.height - row)
-                dataset.read(window=RasterioWindow(0, row, dataset.width, height))
+            width = _BLOCK_PX * max(1, _READ_BLOCKS // dataset.count)
+            for row, col in product(range(0, dataset.height, _BLOCK_PX), range(0, dataset.width, width)):
+                part = RasterioWindow(col, row, width, _BLOCK_PX)
+                dataset.read(window=part.intersection(RasterioWindow(0, 0, dataset.width, dataset.height)))
 
     @contextlib.contextmanager
     def _telling(self) -> Iterator[None]:
