@@ -82,7 +82,7 @@ def test_a_person_reads_a_line_a_parameter(here: Callable[..., Told]) -> None:
     status, out, _ = here("describe")
     assert status == 0
     assert "  --grid source|guide [source]" in out.splitlines()
-    assert "  -o, --output OUT.tif (required)" in out.splitlines()
+    assert "  -o, --output OUT.tif|OUT.zarr (required)" in out.splitlines()
 
 
 def test_a_default_of_clicks_own_is_none() -> None:

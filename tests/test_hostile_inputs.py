@@ -1177,7 +1177,7 @@ def a_disk_too_small_for_the_draft(at: Path) -> Job:
 
 @refused("full disk")
 def a_disk_that_fills_up_while_the_cog_is_made(at: Path) -> Job:
-    _small_disk(at, "1600k")
+    _small_disk(at, "1200k")
     source, guide, _ = _noisy_pair(at)
     refusal = Refusal(OutputError, r"could not be written.*free\): make room")
     return Job(source, guide, refusal, output="disk/sharp.tif")
@@ -1185,7 +1185,7 @@ def a_disk_that_fills_up_while_the_cog_is_made(at: Path) -> Job:
 
 @refused("full disk")
 def a_full_disk_keeps_what_was_there(at: Path) -> Job:
-    disk = _small_disk(at, "1600k")
+    disk = _small_disk(at, "1200k")
     (disk / "sharp.tif").write_bytes(b"mine" * 1000)
     source, guide, _ = _noisy_pair(at)
     refusal = Refusal(OutputError, r"could not be written.*free\): make room")

@@ -180,7 +180,11 @@ def test_the_log_is_pythons_too_as_its_user_has_it(folder: Path, caplog: pytest.
     assert [vars(record)["pair"] for record in done] == list(DATES)
 
 
-def test_what_stands_in_names_and_messages_makes_no_second_line(tmp_path: Path) -> None:
+def test_what_stands_in_names_and_messages_makes_no_second_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # pytest would collect what is logged, and xdist could not send it.
+    monkeypatch.setattr(logging.getLogger("mmsr_geo.jobs"), "propagate", False)
     with log_beside(tmp_path / "job.toml") as logger:
         logging.LoggerAdapter(logger, {"pair": "a\tb\nc\x1b[31m"}).error("one\r\ntwo \udcff %d", 3)
         logger.info("plain")

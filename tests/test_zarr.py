@@ -543,7 +543,7 @@ def test_a_kill_while_a_store_is_made_leaves_none_that_seems_whole(
     store = folder / "out" / "all.zarr"
     assert (store / "2024-07" / "zarr.json").exists() is (moment == "after")
     told = mmsr_geo.status(folder / "job.toml")
-    assert [(pair.standing, pair.tiles_done) for pair in told.pairs] == [("done", 0), ("begun", 6), ("begun", 0)]
+    assert [(pair.standing, pair.tiles_done) for pair in told.pairs] == [("done", 0), ("begun", 6), ("waiting", 0)]
     first = content(store / "2024-06")
 
     def forbidden(task: TileTask, *arguments: Any, **options: Any) -> Any:
