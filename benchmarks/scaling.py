@@ -87,12 +87,13 @@ class Run:
 
 
 FULL = (
-    *(Run("mmsr", size) for size in (4, 16, 64)),
-    Run("mmsr", 16, workers=1),
-    Run("mmsr", 16, memory_limit="1.5GB"),
+    Run(DUMMY, 100_000),
     *(Run("bicubic", size) for size in (256, 1024)),
     Run("bicubic", 256, memory_limit="650MB"),
-    Run(DUMMY, 100_000),
+    Run("mmsr", 4),
+    *(Run("mmsr", 16, workers) for workers in (2, 1)),
+    Run("mmsr", 16, memory_limit="1.2GB"),
+    Run("mmsr", 64),
 )
 QUICK = (
     *(Run("mmsr", size) for size in (1, 4)),
