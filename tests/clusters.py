@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import Self
 
 import psutil
+from distributed import Client
 
 DASK = str(Path(sys.executable).with_name("dask"))
 STARTED_S = 40
@@ -68,6 +69,11 @@ class DaskCluster:
             if self.preload is not None:
                 options += ["--preload", str(self.preload)]
             self._workers.append(self._started("worker", options))
+
+    def wait_for_a_worker(self) -> None:
+        """Return once the scheduler knows of one."""
+        with Client(self.address) as client:
+            client.wait_for_workers(1, timeout=STARTED_S)
 
     def kill_worker(self, number: int) -> None:
         """Kill one of the workers there are."""

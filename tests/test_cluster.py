@@ -9,7 +9,9 @@ import sys
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
+import distributed
 import numpy as np
 import psutil
 import pytest
@@ -19,6 +21,8 @@ from clusters import DaskCluster, free_port
 from rasters import SENTINEL_GUIDE, SENTINEL_TRUTH, sentinel_crop, sentinel_guide, sentinel_net
 
 import mmsr_geo
+from mmsr_geo.errors import JobError
+from mmsr_geo.jobs import dask_pool
 from mmsr_geo.jobs.cluster import Cluster
 
 pytestmark = pytest.mark.timeout(300)
@@ -136,6 +140,37 @@ def test_a_job_runs_on_a_cluster_that_runs(folder: Path) -> None:
     net = mmsr_geo.load(folder / "scene.mmsr")
     sharp = mmsr_geo.upsample(folder / "source.tif", folder / "guide.tif", net=net, keep_statistics=True)
     assert np.abs(values(folder / "sharp.tif")[0] - sharp.values).max() < 1e-3 * float(sharp.std())
+
+
+@pytest.mark.parametrize(("version", "said"), [("0.0.1", "0.0.1"), ("", "not installed")])
+def test_workers_of_another_version_are_refused(folder: Path, version: str, said: str) -> None:
+    (folder / "job.toml").write_text(JOB)
+    preload = Path(__file__).with_name("estranged_worker.py")
+    environment = {"MMSR_GEO_TEST_VERSION": version}
+    with DaskCluster(folder, workers=1, preload=preload, environment=environment) as cluster:
+        cluster.wait_for_a_worker()
+        with pytest.raises(JobError, match=rf"1 workers, as tcp://.* have mmsr_geo {said} where this process has"):
+            mmsr_geo.batch(folder / "job.toml", scheduler=cluster.address)
+
+
+@pytest.mark.parametrize("call", ["scheduler_info", "run", "subscribe_topic", "map", "gather", "submit"])
+def test_a_scheduler_that_goes_at_any_call_is_told_in_one_line(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    """It is killed as the call begins, which is the moment at which distributed knows nothing of it yet."""
+    (folder / "job.toml").write_text(JOB)
+    with DaskCluster(folder, workers=1) as cluster:
+        cluster.wait_for_a_worker()
+        known = getattr(distributed.Client, call)
+
+        def killed(client: distributed.Client, *arguments: Any, **options: Any) -> Any:
+            cluster.kill_scheduler()
+            return known(client, *arguments, **options)
+
+        monkeypatch.setattr(distributed.Client, call, killed)
+        monkeypatch.setattr(dask_pool, "_CONNECT_S", 2)  # for as long it looks for it again before it closes
+        with pytest.raises(JobError, match=r"the scheduler tcp://.* has gone: start it, or another, and call again"):
+            mmsr_geo.batch(folder / "job.toml", scheduler=cluster.address)
 
 
 def test_no_scheduler_is_told_in_one_line(folder: Path) -> None:

@@ -22,7 +22,7 @@ from distributed import Client, Future, LocalCluster, Nanny, SpecCluster, get_wo
 from distributed.scheduler import KilledWorker, Scheduler
 
 from mmsr_geo._version import __version__
-from mmsr_geo.errors import JobError, MmsrWarning
+from mmsr_geo.errors import JobError, MmsrError, MmsrWarning
 from mmsr_geo.jobs.cluster import Cluster
 from mmsr_geo.jobs.pool import Call, Ended, Key, run_call
 from mmsr_geo.network.fitting import Progress, no_progress
@@ -134,9 +134,10 @@ class OnCluster(Generic[Key]):
         self._since: float | None = None
         """Since when there has been no worker."""
         self._address = getattr(client.scheduler, "address", "")
-        self._look()
-        _check_versions(client)
-        client.subscribe_topic(_EVENTS, lambda event: self._news.put(("told", event[1])))
+        with self._its_scheduler():
+            self._look()
+            _check_versions(client)
+            client.subscribe_topic(_EVENTS, lambda event: self._news.put(("told", event[1])))
 
     @property
     def slots(self) -> int:
@@ -151,10 +152,15 @@ class OnCluster(Generic[Key]):
 
     def share(self, value: object, name: str) -> object:
         """Make it a task's outcome: a worker that needs it fetches it once, and where it is lost it is made again."""
-        return self.client.submit(_itself, value, key=f"share-{name}-{self._token}-{self._next()}", pure=False)
+        with self._its_scheduler():
+            return self.client.submit(_itself, value, key=f"share-{name}-{self._token}-{self._next()}", pure=False)
 
     def submit(self, calls: Sequence[Call[Key]]) -> None:
         """Hand tasks to the scheduler, those of a stage together."""
+        with self._its_scheduler():
+            self._submit(calls)
+
+    def _submit(self, calls: Sequence[Call[Key]]) -> None:
         by_stage: dict[str, list[Call[Key]]] = {}
         for call in calls:
             by_stage.setdefault(call.stage, []).append(call)
@@ -221,12 +227,8 @@ class OnCluster(Generic[Key]):
         if any(future.status in {"cancelled", "lost"} for future, _ in taken):
             raise self._gone()
         finished = [future for future, _ in taken if future.status == "finished"]
-        try:
+        with self._its_scheduler():
             results = dict(zip(finished, self.client.gather(finished), strict=True))
-        except Exception as error:
-            if self.client.status == "running":
-                raise
-            raise self._gone() from error
         found = []
         for future, call in taken:
             if future in results:
@@ -258,6 +260,18 @@ class OnCluster(Generic[Key]):
             self._since = float("inf")
             msg = f"no worker is connected to {self._address}: the job waits until one is"
             warnings.warn(msg, MmsrWarning, stacklevel=2)
+
+    @contextmanager
+    def _its_scheduler(self) -> Iterator[None]:
+        """Raise JobError for whatever distributed makes of a scheduler that goes meanwhile: it has no one class."""
+        try:
+            yield
+        except MmsrError:
+            raise
+        except Exception as error:
+            if isinstance(error, OSError) or self.client.status != "running":
+                raise self._gone() from error
+            raise
 
     def _gone(self) -> JobError:
         return JobError(
@@ -320,21 +334,20 @@ def _client_of(address: str) -> Client:
 
 
 def _check_versions(client: Client) -> None:
-    versions = client.run(_version)
-    others = {worker: version for worker, version in versions.items() if version != __version__}
+    told = client.run(_version, on_error="return")
+    there = {worker: version for worker, version in told.items() if not isinstance(version, OSError)}  # or it has gone
+    others = {worker: version for worker, version in there.items() if version != __version__}
     if others:
         worker, version = next(iter(others.items()))
+        has = version if isinstance(version, str) else "not installed"
         raise JobError(
-            f"{len(others)} workers, as {worker}, have mmsr_geo {version or 'not installed'} where this process has "
-            f"{__version__}: install the same there"
+            f"{len(others)} workers, as {worker}, have mmsr_geo {has} where this process has {__version__}: install "
+            "the same there"
         )
 
 
-def _version() -> str | None:
-    try:
-        return str(import_module("mmsr_geo").__version__)
-    except ImportError:
-        return None
+def _version() -> str:
+    return str(import_module("mmsr_geo").__version__)
 
 
 def _of_library(module: str, name: str, package: str, **options: Any) -> Any:  # noqa: ANN401  (its own)
