@@ -80,7 +80,7 @@ class SceneFit:
     def reach(self, pair: Pair) -> Halo:
         """As far as the network will look."""
         layers = len(pair.guide.bands) * (PER_BAND if self.params.guide_features else 1)
-        return net_reach(NetParams(layers), pair.scale, features=self.params.guide_features)
+        return net_reach(NetParams(layers), pair.scale, features=self.params.guide_features, mixed=self.params.mixed)
 
     def for_pair(self, pair: Pair, progress: Progress = no_progress) -> FittedNet:
         """Fit a net to the pair's part.

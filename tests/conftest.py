@@ -26,7 +26,7 @@ settings.load_profile("mmsr")
 def fitted() -> FittedNet:
     """A net for two guide bands and scale 3, after a few steps: far from random, far from good."""
     scale = Scale(3, 3)
-    params = FitParams(steps=12, patch_px=24, threads=1, first_stage=False)
+    params = FitParams(steps=12, patch_px=24, threads=1, first_stage=False, mixed=False)
     return fit_samples([scene(24, 24, scale)], scale, params, guide_bands=("red", "nir"), provenance={"source": "s"})
 
 

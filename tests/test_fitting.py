@@ -31,7 +31,7 @@ from mmsr_geo.network.mmsr import MmsrNet, NetParams
 from mmsr_geo.network.samples import Sample, Statistics
 
 TWO, THREE = Scale(2, 2), Scale(3, 3)
-SHORT = FitParams(steps=8, patch_px=24, threads=1, first_stage=False)
+SHORT = FitParams(steps=8, patch_px=24, threads=1, first_stage=False, mixed=False)
 BANDS = ("red", "nir")
 
 
@@ -175,7 +175,7 @@ def test_the_first_stage_is_forced_or_judged_and_recorded(
 ) -> None:
     monkeypatch.setattr(checking, "LEAST_GAIN", gain)
     stages: list[str] = []
-    params = FitParams(steps=9, patch_px=16, threads=1, first_stage=first_stage)
+    params = FitParams(steps=9, patch_px=16, threads=1, first_stage=first_stage, mixed=False)
     net = fit([scene(34, 33, TWO)], TWO, params, progress=lambda stage, *_: stages.append(stage))
     record = net.provenance["fit"]
     assert record["first_stage"] is kept
@@ -190,7 +190,7 @@ def test_the_first_stage_is_forced_or_judged_and_recorded(
 def test_without_a_first_stage_none_is_run(first_stage: bool | None) -> None:  # noqa: FBT001
     """The source of 20 x 60 pixels leaves 10 x 30 one level down: too few to decide for it."""
     stages: set[str] = set()
-    params = FitParams(steps=3, patch_px=16, threads=1, first_stage=first_stage)
+    params = FitParams(steps=3, patch_px=16, threads=1, first_stage=first_stage, mixed=False)
     net = fit([scene(20, 60, TWO)], TWO, params, progress=lambda stage, *_: stages.add(stage))
     assert stages == {"fit"}
     record = net.provenance["fit"]
@@ -202,7 +202,7 @@ def test_without_a_first_stage_none_is_run(first_stage: bool | None) -> None:  #
 def test_a_first_stage_that_is_dropped_leaves_no_trace(monkeypatch: pytest.MonkeyPatch) -> None:
     """It starts again from the same fresh weights and draws the same patches as if it had not been."""
     monkeypatch.setattr(checking, "LEAST_GAIN", math.inf)
-    params = FitParams(steps=3, patch_px=16, threads=1)
+    params = FitParams(steps=3, patch_px=16, threads=1, mixed=False)
     dropped, never = (fit([scene(34, 33, TWO)], TWO, replace(params, first_stage=first)) for first in (None, False))
     assert dropped.provenance["fit"]["first_stage_loss"] > 0
     assert same_weights(dropped, never)
@@ -275,11 +275,14 @@ def test_the_first_stage_is_judged_by_its_error_over_the_bicubics(monkeypatch: p
 
     for share in (1.0, 0.5, 0.0):
         monkeypatch.setattr(work, "network", saying(share))
-        assert work._checked().gain == pytest.approx(1 - share, abs=0.05 * share + 1e-3)
+        work._judge()
+        assert work.check.gain == pytest.approx(1 - share, abs=0.05 * share + 1e-3)
 
 
 def test_where_nothing_is_held_out_there_is_no_judgement() -> None:
-    assert a_fit(scene(8, 8, TWO), TWO)._checked().gain is None
+    judged = a_fit(scene(8, 8, TWO), TWO)
+    assert judged._judge() is False
+    assert judged.check.gain is None
 
 
 @pytest.mark.parametrize("scale", [TWO, Scale(4, 4), Scale(1, 3)])
@@ -343,7 +346,7 @@ def test_without_a_pixel_valid_in_both_it_is_refused() -> None:
 
 def test_progress_comes_for_every_step_from_nothing_to_all(samples: list[Sample]) -> None:
     calls: list[tuple[str, int, int]] = []
-    params = FitParams(steps=6, patch_px=24, threads=1, first_stage=True)
+    params = FitParams(steps=6, patch_px=24, threads=1, first_stage=True, mixed=False)
     fit(samples, params=params, progress=lambda *call: calls.append(call))
     first, second = [("first stage", done, 6) for done in range(7)], [("fit", done, 2) for done in range(3)]
     assert calls == first + second

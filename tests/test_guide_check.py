@@ -31,14 +31,23 @@ from mmsr_geo import methods, tilewise
 from mmsr_geo.geometry import Scale, Window
 from mmsr_geo.methods import IfUnhelpful
 from mmsr_geo.network import checking
-from mmsr_geo.network.checking import GuideCheck, Region, check_sample, held_out, level_below, regions_of, verdict_of
+from mmsr_geo.network.checking import (
+    GuideCheck,
+    Region,
+    check_of,
+    compare,
+    held_out,
+    level_below,
+    regions_of,
+    verdict_of,
+)
 from mmsr_geo.network.degradation import bicubic, make_consistent
 from mmsr_geo.network.fitted import FORMAT, FittedNet
 from mmsr_geo.network.fitting import FitParams, fit_samples
 from mmsr_geo.network.samples import Sample
 
 TWO = Scale(2, 2)
-SHORT = FitParams(steps=2, patch_px=24, threads=1)
+SHORT = FitParams(steps=2, patch_px=24, threads=1, mixed=False)
 """Far too short a fit to be better than an interpolation: its check says unhelpful."""
 CHOICES: tuple[IfUnhelpful, ...] = get_args(IfUnhelpful)
 HELPED = GuideCheck((Region(Window(0, 0, 32, 32), 100, 1.0, 4.0),))
@@ -92,13 +101,14 @@ def test_gains_are_exactly_those_of_made_predictions(height: int, width: int, ho
     wanted = cut + share * (smooth - cut)
     judged = held_out(truth.shape, TWO)
 
-    def predict(guide: Tensor, shown: Tensor) -> Tensor:
-        assert guide.shape == (1, 2, 112, 116)
-        assert torch.equal(shown[0], source)
-        return wanted[None]
+    def predict(shown: Tensor, where: Tensor) -> Tensor:
+        assert torch.equal(shown, source)
+        assert torch.equal(where, known)
+        return wanted
 
-    guide_below = torch.zeros(2, height, width)
-    regions = list(check_sample(predict, guide_below, truth, asked, judged, TWO, (7, 11)))
+    compared_here = compare([predict, lambda *_: cut], truth, asked, judged, TWO, (7, 11))
+    regions = check_of(compared_here, (0, 1, 0)).regions
+    halfway = check_of(compared_here, (0, 0.5, 0.5)).regions
     assert [region.window for region in regions] == [
         Window(7 + row, 11 + col, 56, 58) for row, col in product((0, 56), (0, 58))
     ]
@@ -109,6 +119,7 @@ def test_gains_are_exactly_those_of_made_predictions(height: int, width: int, ho
         errors = (smooth - cut)[window.slices][here]
         assert region.smooth_squares == pytest.approx(float(errors.square().sum()), rel=1e-9)
         assert region.gain == pytest.approx(1 - share_here, abs=1e-6)
+    assert [region.gain for region in halfway] == pytest.approx([1 - share_here / 2 for share_here in shares], abs=1e-6)
     check = GuideCheck(tuple(regions))
     net = sum(share_here**2 * region.smooth_squares for share_here, region in zip(shares, regions, strict=True))
     pooled = 1 - math.sqrt(net / sum(region.smooth_squares for region in regions))
@@ -119,8 +130,8 @@ def test_gains_are_exactly_those_of_made_predictions(height: int, width: int, ho
 def test_a_prediction_is_made_consistent_before_it_is_compared() -> None:
     truth, asked = a_sample(64, 64)
     judged = held_out(truth.shape, TWO)
-    regions = check_sample(lambda *_: (truth + 5)[None], truth[None].float(), truth, asked, judged, TWO, (0, 0))
-    assert GuideCheck(tuple(regions)).gain == pytest.approx(1, abs=1e-6)
+    compared = compare([lambda *_: truth + 5], truth, asked, judged, TWO)
+    assert check_of(compared, (0, 1)).gain == pytest.approx(1, abs=1e-6)
 
 
 def test_what_is_not_judged_does_not_count() -> None:
@@ -131,9 +142,9 @@ def test_what_is_not_judged_does_not_count() -> None:
     blocks = torch.nn.functional.avg_pool2d(judged[None].float(), 2)[0] == 1
     inside = blocks.repeat_interleave(2, 0).repeat_interleave(2, 1)
     right = torch.where(inside, truth, smooth + (smooth - truth))
-    regions = list(check_sample(lambda *_: right[None], truth[None].float(), truth, asked, judged, TWO, (0, 0)))
+    compared = compare([lambda *_: right], truth, asked, judged, TWO)
     assert torch.equal(inside, judged)
-    assert GuideCheck(tuple(regions)).gain == pytest.approx(1, abs=1e-6)
+    assert check_of(compared, (0, 1)).gain == pytest.approx(1, abs=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -199,12 +210,12 @@ def test_the_regions_of_several_samples_lie_where_the_samples_do() -> None:
     samples = [replace(scene(34, 36, TWO, seed=seed), row=row, col=50) for seed, row in enumerate((4, 90))]
     check = fit_samples(samples, TWO, SHORT, guide_bands=("a", "b")).check
     assert [region.window for region in check.regions] == [Window(4, 50, 34, 36), Window(90, 50, 34, 36)]
-    net, smooth = (sum(getattr(region, name) for region in check.regions) for name in ("net_squares", "smooth_squares"))
+    net, smooth = (sum(getattr(region, name) for region in check.regions) for name in ("squares", "smooth_squares"))
     assert check.gain == pytest.approx(1 - math.sqrt(net / smooth))
 
 
 SIDE = 32
-LEARNING = FitParams(patch_px=SIDE, lr=0.003, over_bicubic=True, threads=1)
+LEARNING = FitParams(patch_px=SIDE, lr=0.003, over_bicubic=True, threads=1, mixed=False)
 CORNER = Affine(20, 0, 500_000, 0, -20, 4_000_000)
 
 
@@ -245,7 +256,7 @@ def test_a_guide_of_noise_did_not_help() -> None:
 def test_a_check_is_kept_in_the_nets_file(tmp_path: Path, check: GuideCheck) -> None:
     net = replace(made_net(shown=True), check=check)
     net.save(tmp_path / "net.mmsr")
-    assert FORMAT == 3
+    assert FORMAT == 4
     assert mmsr_geo.load(tmp_path / "net.mmsr").check == check
 
 

@@ -100,8 +100,8 @@ def test_a_saved_net_knows_its_range_and_another_dates_statistics_move_it(net: F
     assert np.allclose(np.array(moved) - np.array(again.seen_range), 50)
 
 
-def region(row: int, col: int, net_squares: float, judged: int = 10) -> Region:
-    return Region(Window(row, col, 10, 10), judged, net_squares, 1.0)
+def region(row: int, col: int, squares: float, judged: int = 10) -> Region:
+    return Region(Window(row, col, 10, 10), judged, squares, 1.0)
 
 
 def test_regions_where_the_guide_did_not_help_are_flagged(net: FittedNet, clean: Sample) -> None:

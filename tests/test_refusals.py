@@ -315,7 +315,7 @@ def write_nets() -> None:
     Path("text.mmsr").write_text("Dear colleague, please find the net attached.\n")
     net = mmsr_geo.fit("dem.tif", "ortho.tif", 2, params=QUICK)
     replace(net, check=mmsr_geo.GuideCheck()).save("scene.mmsr")
-    judged = Region(WINDOW, judged_px=90, net_squares=144.0, smooth_squares=100.0)
+    judged = Region(WINDOW, judged_px=90, squares=144.0, smooth_squares=100.0)
     replace(net, check=mmsr_geo.GuideCheck((judged,))).save("unhelpful.mmsr")
 
 

@@ -20,6 +20,7 @@ from mmsr_geo.model import Predictor
 from mmsr_geo.network.degradation import CONSISTENCY_SUPPORT_PX, bicubic, degrade, fill_holes, make_consistent, nearest
 from mmsr_geo.network.features import FEATURE_SUPPORT_PX, guide_features
 from mmsr_geo.network.fitted import FittedNet, NetPredictor, net_reach, reach_of
+from mmsr_geo.network.mixing import Mixture
 from mmsr_geo.network.mmsr import MmsrNet, NetParams, Support
 from mmsr_geo.network.samples import Sample, Statistics
 from mmsr_geo.raster.pixels import Pixels
@@ -77,9 +78,12 @@ def clean() -> Sample:
     return scene(31, 28, SCALE, seed=3)
 
 
-@pytest.fixture(scope="module")
-def upsampler(fitted: FittedNet, clean: Sample) -> Upsampler:
-    return for_pair(fitted, clean)
+MIXTURES = (Mixture(), Mixture(0.2, 0.3, 0.5, (2, -3)), Mixture(0.0, 0.0, 1.0, (-1, 0)))
+
+
+@pytest.fixture(scope="module", params=MIXTURES, ids=["network", "mixture", "filter"])
+def upsampler(fitted: FittedNet, clean: Sample, request: pytest.FixtureRequest) -> Upsampler:
+    return for_pair(replace(fitted, mixture=request.param), clean)
 
 
 @pytest.fixture(scope="module")
@@ -111,9 +115,9 @@ def test_a_target_is_float32_on_the_target_grid_and_averages_to_its_source(targe
     assert np.abs(means - clean.source.numpy()).max() <= tolerance(clean)
 
 
-def test_a_target_is_what_the_network_says_made_consistent(
-    fitted: FittedNet, upsampler: Upsampler, target: Target, clean: Sample
-) -> None:
+def test_a_target_is_what_the_network_says_made_consistent(fitted: FittedNet, clean: Sample) -> None:
+    upsampler = for_pair(fitted, clean)
+    target = upsampled(upsampler, clean)
     assert isinstance(upsampler.model, FittedNet)
     statistics = upsampler.model.statistics
     guide = (clean.guide - torch.tensor(statistics.guide_centre)[:, None, None]) / torch.tensor(
@@ -337,7 +341,9 @@ def test_a_network_that_is_shown_the_bands_alone_looks_less_far() -> None:
 
 
 def test_the_reach_of_a_network_is_known_without_its_weights(upsampler: Upsampler) -> None:
-    assert net_reach(NetParams(6), SCALE, features=True) == upsampler.model.reach
+    assert isinstance(upsampler.model, FittedNet)
+    mixed = upsampler.model.mixture.guided > 0
+    assert net_reach(NetParams(6), SCALE, features=True, mixed=mixed) == upsampler.model.reach
 
 
 def test_a_sample_holds_a_windows_pixels_with_their_masks(clean: Sample) -> None:

@@ -230,8 +230,7 @@ def at_tile_size(work: Work, tile_yx: tuple[int, int]) -> Work:
 
 def _numbers(check: GuideCheck) -> tuple[tuple[float, ...], ...]:
     return tuple(
-        (*_sides(region.window), region.judged_px, region.net_squares, region.smooth_squares)
-        for region in check.regions
+        (*_sides(region.window), region.judged_px, region.squares, region.smooth_squares) for region in check.regions
     )
 
 

@@ -1,4 +1,4 @@
-"""Whether the guide helped: a net's error one level down, on blocks it has not seen, against the interpolation's."""
+"""Whether the guide helped: what was made of it one level down, on blocks not seen, against the interpolation."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from mmsr_geo.geometry import Scale, Window
@@ -29,14 +31,14 @@ docs/decisions/004-did-the-guide-help.md."""
 
 @dataclass(frozen=True, slots=True)
 class Region:
-    """A part of the raster and how the net did there, on held-out pixels one level down."""
+    """A part of the raster and how the prediction did there, on held-out pixels one level down."""
 
     window: Window
     """Where it lies, in source pixels of the raster."""
     judged_px: int
     """Source pixels that were compared."""
-    net_squares: float
-    """The sum of the net's squared errors, in the source's deviation."""
+    squares: float
+    """The sum of the prediction's squared errors, in the source's deviation."""
     smooth_squares: float
     """The consistent bicubic's."""
 
@@ -54,7 +56,7 @@ class GuideCheck:
 
     @property
     def gain(self) -> float | None:
-        """1 - RMSE of the net over RMSE of the consistent bicubic, one level down: 0.4 means 40 % less error.
+        """1 - RMSE of the prediction over RMSE of the consistent bicubic, one level down: 0.4 means 40 % less error.
 
         Below 0 the guide did harm; None where the source is too small to tell, or the check was left out.
         """
@@ -115,39 +117,59 @@ def regions_of(shape: tuple[int, ...], scale: Scale) -> list[Window]:
     ]
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Compared:
+    """How several predictions did in a part of the raster, one level down, where the source is the truth."""
+
+    window: Window
+    """Where it lies, in source pixels of the raster."""
+    judged_px: int
+    """Source pixels that were compared."""
+    products: NDArray[np.float64]
+    """(n, n): the sums over them of products of two predictions' errors, in the source's deviation; the first is the
+    consistent bicubic interpolation."""
+
+
+def check_of(compared: Iterable[Compared], shares: Sequence[float]) -> GuideCheck:
+    """Return how the mixture of the predictions compared did."""
+    taken = np.array(shares)
+    return GuideCheck(
+        tuple(
+            Region(each.window, each.judged_px, float(taken @ each.products @ taken), float(each.products[0, 0]))
+            for each in compared
+        )
+    )
+
+
 @torch.inference_mode()
-def check_sample(  # noqa: PLR0913  (a sample one level down, layer by layer)
-    predict: Callable[[Tensor, Tensor], Tensor],
-    guide_below: Tensor,
+def compare(  # noqa: PLR0913  (a sample, layer by layer)
+    predictors: Sequence[Callable[[Tensor, Tensor], Tensor]],
     truth: Tensor,
     asked: Tensor,
     judged: Tensor,
     scale: Scale,
-    corner: tuple[int, int],
-) -> Iterable[Region]:
+    corner: tuple[int, int] = (0, 0),
+) -> list[Compared]:
     """Predict a sample one level down and compare with the source, which is the truth there.
 
-    predict: guide (1, C, H, W) and source (1, h, w) in, prediction (1, H, W) out;
-    guide_below: (C, h, w) as the network is shown it; truth: (h, w), holes filled; asked: (h, w) bool, source and guide
-    are valid; judged: (h, w) bool, what the network has not seen; corner: the sample's place in the raster.
+    predictors: source (h, w) and where it is known in, prediction (H, W) out; each is made consistent, and the
+    interpolation goes before them. truth: (H, W), holes filled; asked: (H, W) bool, source and guide are valid; judged:
+    (H, W) bool, what the predictors have not seen; corner: the sample's place in the raster.
     """
     source, known = level_below(truth, asked, scale)
     height, width = source.shape[0] * scale.y, source.shape[1] * scale.x
     truth, judged = truth[:height, :width], (asked & judged)[:height, :width]
-    guide = guide_below[None, :, :height, :width].contiguous(memory_format=torch.channels_last)
-    net, smooth = (
-        ((make_consistent(prediction, source, known, scale) - truth).square() * judged).cpu()
-        for prediction in (predict(guide, source[None])[0], bicubic(source, scale))
-    )
+    predictions = (bicubic(source, scale), *(predict(source, known) for predict in predictors))
+    errors = torch.stack(
+        [(make_consistent(prediction, source, known, scale) - truth) * judged for prediction in predictions]
+    ).cpu()
     counts = judged.cpu()
+    found = []
     for window in regions_of((height, width), scale):
-        part = window.slices
-        yield Region(
-            Window(corner[0] + window.row, corner[1] + window.col, window.height, window.width),
-            int(counts[part].sum()),
-            float(net[part].sum()),
-            float(smooth[part].sum()),
-        )
+        part = errors[:, *window.slices].flatten(1)
+        place = Window(corner[0] + window.row, corner[1] + window.col, window.height, window.width)
+        found.append(Compared(place, int(counts[window.slices].sum()), (part @ part.T).numpy()))
+    return found
 
 
 @torch.inference_mode()
@@ -175,7 +197,7 @@ def _block(scale: Scale) -> tuple[int, int]:
 def _gain(regions: Sequence[Region]) -> float | None:
     if not sum(region.judged_px for region in regions):
         return None
-    net = math.fsum(region.net_squares for region in regions)
+    squares = math.fsum(region.squares for region in regions)
     smooth = math.fsum(region.smooth_squares for region in regions)
     # What an interpolation gets right to the last digit no guide can better.
-    return 1 - math.sqrt(net / smooth) if smooth > 0 else 0.0
+    return 1 - math.sqrt(squares / smooth) if smooth > 0 else 0.0

@@ -22,16 +22,19 @@ from mmsr_geo.errors import MmsrError, NetFileError, OutputError
 from mmsr_geo.geometry import Halo, Scale, Window
 from mmsr_geo.memory import PART_PX
 from mmsr_geo.network.checking import GuideCheck, Region
-from mmsr_geo.network.degradation import FILL_PX, bicubic, bilinear
+from mmsr_geo.network.degradation import FILL_PX, bicubic, bilinear, fill_holes
 from mmsr_geo.network.features import FEATURE_SUPPORT_PX, PER_BAND, guide_features
+from mmsr_geo.network.guided import guided_filter, guided_filter_reach
+from mmsr_geo.network.mixing import Mixture
 from mmsr_geo.network.mmsr import MmsrNet, NetParams, Support
+from mmsr_geo.network.registering import farthest, shifted
 from mmsr_geo.network.samples import Sample, Statistics
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 METADATA_KEY = "mmsr_geo"
-FORMAT = 3
+FORMAT = 4
 ROUNDING = 1e-5
 """Of a band's range: what lies so little beyond it lies within."""
 
@@ -49,6 +52,8 @@ class FittedNet:
     detail: float | None = None
     """What the network's output is multiplied by and added to the bicubic interpolation, in the source's deviation;
     None: its output is the whole target."""
+    mixture: Mixture = field(default_factory=Mixture)
+    """What else its prediction is mixed of, beside the network's word."""
     check: GuideCheck = field(default_factory=GuideCheck)
     """What the fit found out about whether the guide helped."""
     guide_range: tuple[tuple[float, float], ...] = ()
@@ -67,7 +72,7 @@ class FittedNet:
     @property
     def reach(self) -> Halo:
         """Source pixels, beyond a target pixel's own, that its prediction depends on."""
-        return net_reach(self.params, self.scale, features=self.shows_features)
+        return net_reach(self.params, self.scale, features=self.shows_features, mixed=self.mixture.guided > 0)
 
     @property
     def sees(self) -> Halo:
@@ -112,7 +117,7 @@ class FittedNet:
     @property
     def digest(self) -> str:
         """A hash of what decides a prediction: shape, scale, statistics and weights."""
-        digest = hashlib.sha256(repr((self.params, self.scale, self.statistics, self.detail)).encode())
+        digest = hashlib.sha256(repr((self.params, self.scale, self.statistics, self.detail, self.mixture)).encode())
         for name in sorted(self.weights):
             digest.update(name.encode())
             digest.update(self.weights[name].contiguous().numpy().tobytes())
@@ -134,6 +139,7 @@ class FittedNet:
             "statistics": asdict(self.statistics),
             "guide_bands": list(self.guide_bands),
             "detail": self.detail,
+            "mixture": asdict(self.mixture),
             "check": asdict(self.check),
             "guide_range": [list(ends) for ends in self.guide_range],
             "provenance": self.provenance,
@@ -198,6 +204,7 @@ class FittedNet:
             weights=weights,
             guide_bands=tuple(map(str, description["guide_bands"])),
             detail=None if description["detail"] is None else float(description["detail"]),
+            mixture=_mixture_from(description["mixture"]),
             check=_check_from(description["check"]),
             guide_range=tuple((float(low), float(high)) for low, high in description["guide_range"]),
             version=str(description["version"]),
@@ -233,7 +240,29 @@ class NetPredictor:
     network: Callable[[Tensor, Tensor], Tensor]
 
     def __call__(self, sample: Sample) -> Tensor:
-        """Predict a window, (H, W) float64; where the guide is a hole what comes out means nothing.
+        """Predict a window, (H, W) float64; where the guide is a hole what comes out means nothing."""
+        mixture, statistics = self.net.mixture, self.net.statistics
+        parts = []
+        if mixture.net:
+            parts.append(mixture.net * self._networks(sample))
+        if mixture.net < 1:
+            valid, centred = sample.source_valid, statistics.centred_source(sample.source)
+            source = fill_holes(torch.where(valid, centred, torch.zeros_like(centred)), valid)
+            smooth = bicubic(source, self.net.scale)
+            parts.append(mixture.smooth * smooth)
+            if mixture.guided:
+                parts.append(mixture.guided * self._filters(sample, source, smooth))
+        return torch.stack(parts).sum(dim=0) * statistics.source_spread + statistics.source_centre
+
+    def _filters(self, sample: Sample, source: Tensor, smooth: Tensor) -> Tensor:
+        """Return the guided filter's word in the network's units, the interpolation's where its guide is a hole."""
+        shift, bands = self.net.mixture.shift, self.net.statistics.normalise_guide(sample.guide, sample.guide_valid)
+        valid = shifted(sample.guide_valid, shift)
+        filtered = guided_filter(source, sample.source_valid, shifted(bands, shift), valid, self.net.scale)
+        return torch.where(valid, filtered, smooth)
+
+    def _networks(self, sample: Sample) -> Tensor:
+        """Return the network's word in its units.
 
         On a CPU the network is shown PART_PX at a time, with what it sees around them: the same comes out, to rounding.
         """
@@ -248,8 +277,7 @@ class NetPredictor:
             guide = self._shown(sample.guide[:, rows, columns], sample.guide_valid[rows, columns])
             made = self.network(guide, on_target[..., rows, columns])
             output[..., *part.slices] = made[..., *part.relative_to(read).slices]
-        prediction = drawn(output[0, 0], source, net.scale, net.detail)
-        return prediction.double() * statistics.source_spread + statistics.source_centre
+        return drawn(output[0, 0], source, net.scale, net.detail).double()
 
     def _shown(self, guide: Tensor, valid: Tensor) -> Tensor:
         """Return what the network is shown of a guide: (1, C, H, W), with its features where the net is for them."""
@@ -275,9 +303,19 @@ def drawn(output: Tensor, source: Tensor, scale: Scale, detail: float | None) ->
     return output if detail is None else bicubic(source, scale) + detail * output
 
 
-def net_reach(params: NetParams, scale: Scale, *, features: bool) -> Halo:
-    """Return how far a network of this shape looks, in source pixels: known before it is fitted."""
-    return reach_of(_support(params), scale, features=features)
+def net_reach(params: NetParams, scale: Scale, *, features: bool, mixed: bool) -> Halo:
+    """Return how far a net of this shape looks, in source pixels: known before it is fitted.
+
+    mixed: whether a guided filter's word may be mixed in, with a guide that is moved.
+    """
+    network = reach_of(_support(params), scale, features=features)
+    if not mixed:
+        return network
+    filters, shift = guided_filter_reach(), farthest(scale)
+    return Halo(
+        max(network.y, filters.y + math.ceil(shift[0] / scale.y)),
+        max(network.x, filters.x + math.ceil(shift[1] / scale.x)),
+    )
 
 
 def _support(params: NetParams) -> Support:
@@ -296,13 +334,19 @@ def reach_of(support: Support, scale: Scale, *, features: bool) -> Halo:
     return Halo(along(scale.y), along(scale.x))
 
 
+def _mixture_from(description: dict[str, Any]) -> Mixture:
+    rows, columns = map(index, description["shift"])
+    shares = {name: float(description[name]) for name in ("smooth", "net", "guided")}
+    return Mixture(**shares, shift=(rows, columns))
+
+
 def _check_from(description: dict[str, Any]) -> GuideCheck:
     return GuideCheck(
         tuple(
             Region(
                 Window(*(index(region["window"][side]) for side in ("row", "col", "height", "width"))),
                 index(region["judged_px"]),
-                float(region["net_squares"]),
+                float(region["squares"]),
                 float(region["smooth_squares"]),
             )
             for region in description["regions"]

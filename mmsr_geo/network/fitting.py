@@ -7,9 +7,11 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from statistics import fmean
 from typing import Any, Literal, Self
 
+import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812  (torch's own convention)
 from torch import Tensor
@@ -17,12 +19,15 @@ from torch import Tensor
 from mmsr_geo.errors import OptionError, PixelError
 from mmsr_geo.geometry import Scale, Window
 from mmsr_geo.memory import cores
-from mmsr_geo.network.checking import SMALLEST_CHECKED_PX, GuideCheck, check_sample, held_out, interpolation_error
+from mmsr_geo.network.checking import SMALLEST_CHECKED_PX, GuideCheck, check_of, compare, held_out, interpolation_error
 from mmsr_geo.network.degradation import degrade, degrade_valid, fill_holes
 from mmsr_geo.network.exact import exact
 from mmsr_geo.network.features import guide_features
 from mmsr_geo.network.fitted import FittedNet, drawn
+from mmsr_geo.network.guided import guided_filter
+from mmsr_geo.network.mixing import Mixture, best_shares
 from mmsr_geo.network.mmsr import MmsrNet, NetParams
+from mmsr_geo.network.registering import registration, shifted
 from mmsr_geo.network.samples import Sample, Statistics, guide_range
 
 Progress = Callable[[str, int, int], None]
@@ -37,6 +42,10 @@ FAINTEST_DETAIL = 1e-4
 """In the source's deviation: what a network that draws detail can draw at least."""
 SMOOTH = 0.2
 """A source is smooth where, one level down, the interpolation's error is below this part of the source's deviation."""
+LEAST_SHARE = 0.05
+"""Of the network in a mixture: with less it is left out, and its steps with it."""
+SURE_GAIN = 0.5
+"""Of the guided filter on a source degraded by 2, above which it is taken where the network cannot be judged."""
 PUBLISHED_DECAY = 0.9998
 """The published fit's learning rate falls by this factor every five steps."""
 MOST_THREADS = 8
@@ -73,6 +82,9 @@ class FitParams:
     smooth that the interpolation is nearly right."""
     guide_weight_decay: float = 5e-4
     """Weight decay on the guide branch, as published."""
+    mixed: bool = True
+    """Whether a guided filter's word and the interpolation's are mixed into the network's, by how each did one level
+    down."""
     adapt_steps: int = 50
     """Steps that a scene's net takes on each tile where it is adapted to it."""
     threads: int | None = None
@@ -105,6 +117,7 @@ class FitParams:
             schedule="published",
             guide_features=False,
             over_bicubic=False,
+            mixed=False,
             threads=threads,
         )
 
@@ -159,6 +172,7 @@ def fit_samples(  # noqa: PLR0913  (what is known of a fit, all of it recorded i
         _weights(fit.network),
         guide_bands,
         detail=fit.detail,
+        mixture=fit.mixture,
         check=fit.check,
         guide_range=guide_range(samples, statistics),
         provenance=(provenance or {}) | {"fit": record},
@@ -200,6 +214,8 @@ def adapt_net(  # noqa: PLR0913  (a net, what it is to learn, and how)
 
     Raises PixelError when no pixel is valid in source and guide.
     """
+    if net.mixture.net == 0:
+        return net
     device = device or torch.device("cpu")
     with torch_threads(params.fixed_threads), exact(device):
         layers = [
@@ -245,7 +261,11 @@ class _Layers:
     asked: Tensor
     """(h, w) bool: source and guide are valid."""
     guide: Tensor
-    """(C or 3 C, H, W): what the network is shown of the guide, 0 in holes."""
+    """(C or 3 C, H, W): what the network is shown of the guide, 0 in holes; its C bands come first."""
+    guide_valid: Tensor
+    """(H, W) bool."""
+    bands: int
+    """C."""
     guide_below: Tensor
     """(C or 3 C, h, w): the same of the guide's means over source pixels."""
     held_out: Tensor
@@ -267,6 +287,8 @@ class _Layers:
             source.to(device),
             asked.to(device),
             guide.to(device),
+            sample.guide_valid.to(device),
+            len(sample.guide),
             below.to(device),
             held_out(asked.shape, scale).to(device),
             (sample.row, sample.col),
@@ -299,6 +321,16 @@ class _Sites:
         ]
 
 
+def _filter_below(layer: _Layers, shift: tuple[int, int], scale: Scale, source: Tensor, known: Tensor) -> Tensor:
+    """Filter a source degraded by the scale with the guide, moved by a shift and brought to the source grid."""
+    height, width = layer.source.shape
+    valid = shifted(layer.guide_valid, shift)
+    to_source = Scale(valid.shape[0] // height, valid.shape[1] // width)
+    below, share = degrade_valid(shifted(layer.guide[: layer.bands], shift), valid, to_source)
+    part = slice(source.shape[0] * scale.y), slice(source.shape[1] * scale.x)
+    return guided_filter(source, known, below[:, *part], (share > 0.5)[part], scale)
+
+
 def _inside(start: int, length: int, whole: int, reach: int) -> Tensor:
     """Return (length,) bool: `reach` away from each end that is not an end of the whole."""
     place = torch.arange(start, start + length)
@@ -323,7 +355,7 @@ class _Fit:
     ) -> None:
         self.layers, self.scale, self.params, self.progress, self.seed = layers, scale, params, progress, seed
         self.shape = NetParams(len(layers[0].guide))
-        self.check = GuideCheck()
+        self.check, self.mixture = GuideCheck(), Mixture()
         self.pixel_steps = 0
         self.detail = self._detail()
         self._begin()
@@ -343,15 +375,19 @@ class _Fit:
         steps = self.params.steps or STEPS
         if self._first_stage_possible():
             first = self._stage("first stage", steps, self._supervised_batch, self._supervised_sites())
-            if self._checkable():
-                self.check = self._checked()
-            kept = bool(self.params.first_stage) or self.check.verdict == "helped"
+            helped = self._checkable() and self._judge()
+            kept = helped or bool(self.params.first_stage)
             record |= {"first_stage": kept, "first_stage_loss": first}
             if kept:
                 steps = -(-steps // AFTER_FIRST_STAGE)
             else:
                 self._begin()
-        loss = self._stage("fit", steps, self._self_supervised_batch, self._self_supervised_sites())
+        if self.params.mixed and self.check.gain is None:
+            self.mixture = self._guessed()
+        sites = self._self_supervised_sites()  # raises where there is nothing to be learnt
+        if self.mixture.net == 0:
+            return record | {"steps": 0, "pixel_steps": self.pixel_steps}
+        loss = self._stage("fit", steps, self._self_supervised_batch, sites)
         return record | {"steps": steps, "loss": loss, "pixel_steps": self.pixel_steps}
 
     def adapt(self) -> None:
@@ -491,20 +527,61 @@ class _Fit:
         judged = any(bool((layer.asked & layer.held_out).any()) for layer in self.layers)
         return min(self._shape_below()) >= SMALLEST_CHECKED_PX and judged
 
-    def _checked(self) -> GuideCheck:
-        """Judge the first stage on the blocks that it has not seen."""
-        return GuideCheck(
-            tuple(
-                region
-                for layer in self.layers
-                for region in check_sample(
-                    self._predict,
-                    layer.guide_below,
-                    layer.source,
-                    layer.asked,
-                    layer.held_out,
-                    self.scale,
-                    layer.corner,
-                )
+    def _judge(self) -> bool:
+        """Judge the first stage on the blocks that it has not seen, and choose the mixture; say if the network helped.
+
+        What little the network would add to the mixture is not worth its steps.
+        """
+        shift = self._registration() if self.params.mixed else (0, 0)
+        compared = [
+            each
+            for layer in self.layers
+            for each in compare(
+                [partial(self._predict_below, layer), partial(_filter_below, layer, shift, self.scale)],
+                layer.source,
+                layer.asked,
+                layer.held_out,
+                self.scale,
+                layer.corner,
             )
+        ]
+        judged_px = sum(each.judged_px for each in compared)
+        if self.params.mixed and judged_px > 0:
+            products = np.sum([each.products for each in compared], axis=0)
+            smooth, net, guided = best_shares(products)
+            if net < LEAST_SHARE:
+                (smooth, guided), net = best_shares(products[::2, ::2]), 0.0
+            self.mixture = Mixture(smooth, net, guided, shift)
+        self.check = check_of(compared, self.mixture.shares)
+        return check_of(compared, (0, 1, 0)).verdict == "helped"
+
+    def _guessed(self) -> Mixture:
+        """Return the filter alone where it does very well on a source degraded by 2, else the network alone.
+
+        For a source that is too small to tell one level down, where the network has not been judged either.
+        """
+        halves = Scale(min(2, self.scale.y), min(2, self.scale.x))
+        height, width = self.layers[0].source.shape
+        if min(height // halves.y, width // halves.x) < SMALLEST_CHECKED_PX:
+            return Mixture()
+        shift = self._registration()
+        compared = [
+            each
+            for layer in self.layers
+            for each in compare(
+                [partial(_filter_below, layer, shift, halves)], layer.source, layer.asked, layer.asked, halves
+            )
+        ]
+        gain = check_of(compared, (0, 1)).gain
+        return Mixture(net=0.0, guided=1.0, shift=shift) if gain is not None and gain > SURE_GAIN else Mixture()
+
+    def _registration(self) -> tuple[int, int]:
+        return registration(
+            ((layer.source, layer.asked, layer.guide[: layer.bands], layer.guide_valid) for layer in self.layers),
+            self.scale,
         )
+
+    def _predict_below(self, layer: _Layers, source: Tensor, known: Tensor) -> Tensor:  # noqa: ARG002  (as all predictors)
+        height, width = source.shape[0] * self.scale.y, source.shape[1] * self.scale.x
+        guide = layer.guide_below[None, :, :height, :width].contiguous(memory_format=torch.channels_last)
+        return self._predict(guide, source[None])[0]
