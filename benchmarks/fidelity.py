@@ -31,7 +31,7 @@ from mmsr_geo.baselines.p2p import P2P
 from mmsr_geo.evaluation import evaluate
 from mmsr_geo.methods import ModelSource, OtherMethod, SceneFit
 from mmsr_geo.network.checking import verdict_of
-from mmsr_geo.network.fitting import FitParams
+from mmsr_geo.network.params import FitParams
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results" / "fidelity.jsonl"

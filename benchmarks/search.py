@@ -38,8 +38,8 @@ from mmsr_geo.baselines import baseline
 from mmsr_geo.methods import ModelSource, OtherMethod, SceneFit
 from mmsr_geo.metrics import rmse
 from mmsr_geo.network import fitting
-from mmsr_geo.network.fitting import FitParams
 from mmsr_geo.network.mmsr import NetParams
+from mmsr_geo.network.params import FitParams
 from mmsr_geo.running import run_of, whole_target
 
 HERE = Path(__file__).parent

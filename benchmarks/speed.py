@@ -18,7 +18,8 @@ from pairs import case
 from mmsr_geo.geometry import Scale, Tile, Window
 from mmsr_geo.methods import SceneFit
 from mmsr_geo.network.fitted import FittedNet
-from mmsr_geo.network.fitting import FitParams, fit_samples
+from mmsr_geo.network.fitting import fit_samples
+from mmsr_geo.network.params import FitParams
 from mmsr_geo.raster.pixels import Pixels
 from mmsr_geo.upsampling import Upsampler, sample_of
 

@@ -17,7 +17,8 @@ from mmsr_geo.baselines.job import FitJob
 from mmsr_geo.baselines.p2p import P2P
 from mmsr_geo.geometry import Scale, Tile, Window
 from mmsr_geo.model import Model
-from mmsr_geo.network.fitting import FitParams, fit_samples
+from mmsr_geo.network.fitting import fit_samples
+from mmsr_geo.network.params import FitParams
 from mmsr_geo.raster.pixels import Pixels
 from mmsr_geo.upsampling import Upsampler, sample_of
 

@@ -24,7 +24,7 @@ from mmsr_geo.evaluation import Trial, evaluate
 from mmsr_geo.geometry import Scale, Tiling
 from mmsr_geo.memory import tiling_for
 from mmsr_geo.methods import ModelSource, OtherMethod, SceneFit
-from mmsr_geo.network.fitting import FitParams
+from mmsr_geo.network.params import FitParams
 from mmsr_geo.pair import Pair
 from mmsr_geo.upsampling import halo_of
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from mmsr_geo.geometry import Scale
     from mmsr_geo.network.checking import GuideCheck
     from mmsr_geo.network.fitted import FittedNet
-    from mmsr_geo.network.fitting import FitParams
+    from mmsr_geo.network.params import FitParams
     from mmsr_geo.quality import Flag
 
 __all__ = [

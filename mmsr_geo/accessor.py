@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from mmsr_geo.inputs import Bounds, GuideLike, LikeLike, OnGrid, ScaleLike
     from mmsr_geo.methods import IfUnhelpful
     from mmsr_geo.network.fitted import FittedNet
-    from mmsr_geo.network.fitting import FitParams
+    from mmsr_geo.network.params import FitParams, Quality
     from mmsr_geo.raster.masking import MaskLike
 
 
@@ -36,6 +36,7 @@ class MmsrAccessor:
         fit: Fit = "scene",
         net: FittedNet | str | PathLike[str] | None = None,
         params: FitParams | None = None,
+        quality: Quality | None = None,
         if_unhelpful: IfUnhelpful = "bicubic",
         bounds: Bounds | None = None,
         source_resolution: float | str | None = None,
@@ -67,6 +68,7 @@ class MmsrAccessor:
             fit=fit,
             net=net,
             params=params,
+            quality=quality,
             if_unhelpful=if_unhelpful,
             bounds=bounds,
             source_resolution=source_resolution,

@@ -16,7 +16,7 @@ from typing import Any, get_args
 import xarray as xr
 
 from mmsr_geo._version import __version__
-from mmsr_geo.choosing import EVALUATED, Fit, evaluated_method, method_for
+from mmsr_geo.choosing import EVALUATED, Fit, evaluated_method, method_for, params_for
 from mmsr_geo.errors import MmsrError, MmsrWarning, OptionError
 from mmsr_geo.evaluation import Evaluation, truth_trial, wald_trial
 from mmsr_geo.evaluation import evaluate as run_evaluation
@@ -44,7 +44,8 @@ from mmsr_geo.jobs.work import Output, Work
 from mmsr_geo.memory import bytes_of, cores, tile_bytes, tiling_for
 from mmsr_geo.methods import IfUnhelpful, ModelSource, OtherMethod, SavedNet, SceneFit
 from mmsr_geo.network.fitted import FittedNet
-from mmsr_geo.network.fitting import FitParams, Progress, no_progress
+from mmsr_geo.network.fitting import Progress, no_progress
+from mmsr_geo.network.params import FitParams, Quality
 from mmsr_geo.pair import MIN_COVERAGE, Pair
 from mmsr_geo.planning import Plan, measured, size_text
 from mmsr_geo.raster.masking import MaskLike, path_and_bits
@@ -67,6 +68,7 @@ def upsample(  # noqa: PLR0913  (the same names as the command's options)
     fit: Fit = "scene",
     net: FittedNet | str | PathLike[str] | None = None,
     params: FitParams | None = None,
+    quality: Quality | None = None,
     if_unhelpful: IfUnhelpful = "bicubic",
     bounds: Bounds | None = None,
     source_resolution: float | str | None = None,
@@ -104,6 +106,8 @@ def upsample(  # noqa: PLR0913  (the same names as the command's options)
             (a net for each tile; both are blended), or published (the original's steps on the whole raster at once).
         net: a fitted net, or the path of a saved one, instead of a scene fit.
         params: how to fit; of another method than mmsr, its steps.
+        quality: fast, balanced (the default) or best, instead of params: more work for less error, as measured in
+            docs/fidelity.md.
         if_unhelpful: what to do where the guide turns out not to help: give the consistent bicubic interpolation, warn
             and use the net all the same, or raise an error.
         bounds: west, south, east, north in the source's CRS: compute this part only, grown to whole source pixels.
@@ -154,6 +158,7 @@ def upsample(  # noqa: PLR0913  (the same names as the command's options)
         guide_nodata=guide_nodata,
         valid_range=valid_range,
     )
+    params = params_for(params, quality)
     work = method_for(method, fit, net, params, if_unhelpful, seed=seed, device=device, keep_statistics=keep_statistics)
     job = _job(source, guide, _scale(scale, work), inputs)
     tiling = _tiling(job.pairs[0], work, tile_size, at_once=cores())
@@ -181,6 +186,7 @@ def upsample_to_file(  # noqa: PLR0913  (the same names as the command's options
     fit: Fit = "scene",
     net: FittedNet | str | PathLike[str] | None = None,
     params: FitParams | None = None,
+    quality: Quality | None = None,
     if_unhelpful: IfUnhelpful = "bicubic",
     bounds: Bounds | None = None,
     source_resolution: float | str | None = None,
@@ -240,6 +246,7 @@ def upsample_to_file(  # noqa: PLR0913  (the same names as the command's options
         guide_nodata=guide_nodata,
         valid_range=valid_range,
     )
+    params = params_for(params, quality)
     chosen = method_for(
         method, fit, net, params, if_unhelpful, seed=seed, device=device, keep_statistics=keep_statistics
     )
@@ -274,6 +281,7 @@ def fit(  # noqa: PLR0913  (the same names as the command's options)
     *,
     band: int | None = None,
     params: FitParams | None = None,
+    quality: Quality | None = None,
     bounds: Bounds | None = None,
     source_resolution: float | str | None = None,
     grid: OnGrid = "source",
@@ -312,7 +320,7 @@ def fit(  # noqa: PLR0913  (the same names as the command's options)
     resolve_device(device)
     pair = inputs.pair(inputs.source(source, band), guide, scale)
     warn_of_nodata(pair.source, pair.guides.rasters)
-    return SceneFit(params or FitParams(), seed, device, "warn").for_pair(pair, progress)
+    return SceneFit(params_for(params, quality) or FitParams(), seed, device, "warn").for_pair(pair, progress)
 
 
 def evaluate(  # noqa: PLR0913  (the same names as the command's options)
@@ -324,6 +332,7 @@ def evaluate(  # noqa: PLR0913  (the same names as the command's options)
     methods: Sequence[str] = EVALUATED,
     band: int | None = None,
     params: FitParams | None = None,
+    quality: Quality | None = None,
     if_unhelpful: IfUnhelpful = "bicubic",
     bounds: Bounds | None = None,
     source_resolution: float | str | None = None,
@@ -351,7 +360,7 @@ def evaluate(  # noqa: PLR0913  (the same names as the command's options)
         methods: of `upsample`'s methods, with "+consistency" or without, and mmsr-adapt, mmsr-tile (mmsr with another
             fit), mmsr-always (whatever the guide is worth) and published (the original's fit, not made consistent).
         band: the source's band, from 1, if it has several.
-        params: how mmsr is fitted; of the others none.
+        params, quality: how mmsr is fitted; of the others none.
 
     Returns an Evaluation: `results["mmsr"].scores.rmse`, `.target`, `ratio("mmsr")`, `as_dict()`. A raster with more
     than 1.5 million truth pixels is compared in a part of it; bounds choose another. Raises what `upsample` raises.
@@ -376,6 +385,7 @@ def evaluate(  # noqa: PLR0913  (the same names as the command's options)
     methods = [methods] if isinstance(methods, str) else methods
     if not methods:
         raise OptionError(f"no methods to evaluate: name some with --methods (methods=), such as {','.join(EVALUATED)}")
+    params = params_for(params, quality)
     chosen = {
         name: evaluated_method(name, params, if_unhelpful, seed=seed, device=device) for name in dict.fromkeys(methods)
     }
@@ -414,6 +424,7 @@ def plan(  # noqa: PLR0913  (the same names as the command's options)
     fit: Fit = "scene",
     net: FittedNet | str | PathLike[str] | None = None,
     params: FitParams | None = None,
+    quality: Quality | None = None,
     if_unhelpful: IfUnhelpful = "bicubic",
     bounds: Bounds | None = None,
     source_resolution: float | str | None = None,
@@ -455,6 +466,7 @@ def plan(  # noqa: PLR0913  (the same names as the command's options)
         valid_range=valid_range,
     )
     storage = Storage(dtype)
+    params = params_for(params, quality)
     work = method_for(method, fit, net, params, if_unhelpful, seed=seed, device=device, keep_statistics=keep_statistics)
     job = _job(source, guide, _scale(scale, work), inputs)
     first = job.pairs[0]
@@ -680,7 +692,8 @@ def _on(cluster: Cluster, entry: Entry | None = None) -> Iterator[Pool[TaskKey]]
 def _arguments(entry: Entry) -> tuple[GuideLike, FitParams, dict[str, Any]]:
     """Return an entry's guide, how to fit, and the other options."""
     options = dict(entry.options)
-    params = FitParams(steps=options.pop("steps", None), threads=options.pop("threads", None))
+    quality = options.pop("quality", "balanced")
+    params = FitParams.of(quality, steps=options.pop("steps", None), threads=options.pop("threads", None))
     return list(entry.guides) if len(entry.guides) > 1 else entry.guides[0], params, options
 
 

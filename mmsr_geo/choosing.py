@@ -10,7 +10,7 @@ from mmsr_geo.baselines import CONSISTENT, METHODS, baseline
 from mmsr_geo.errors import OptionError
 from mmsr_geo.methods import IfUnhelpful, ModelSource, OtherMethod, SavedNet, SceneFit
 from mmsr_geo.network.fitted import FittedNet
-from mmsr_geo.network.fitting import PUBLISHED_STEPS, FitParams
+from mmsr_geo.network.params import PUBLISHED_STEPS, FitParams, Quality
 from mmsr_geo.tilewise import TileFit
 from mmsr_geo.upsampling import resolve_device
 
@@ -76,6 +76,15 @@ def _check_choices(method: str, fit: str, if_unhelpful: str) -> None:
     for name, value, choices in (("fit", fit, get_args(Fit)), ("if_unhelpful", if_unhelpful, get_args(IfUnhelpful))):
         if value not in choices:
             raise OptionError(f"{name} is one of {', '.join(choices)}, not {value!r}")
+
+
+def params_for(params: FitParams | None, quality: Quality | None) -> FitParams | None:
+    """Return how to fit, said in one way or the other; raises OptionError where both are given."""
+    if quality is None:
+        return params
+    if params is not None:
+        raise OptionError("params= says how to fit, and so does quality=: pass one of them")
+    return FitParams.of(quality)
 
 
 def evaluated_method(

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from mmsr_geo.jobs.record import Line
     from mmsr_geo.network.checking import GuideCheck
     from mmsr_geo.network.fitting import Progress
+    from mmsr_geo.network.params import FitParams, Quality
     from mmsr_geo.progress import Display
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -176,7 +177,15 @@ _pair = _options(
     ),
 )
 _band = click.option("--band", type=int, help="The band of SOURCE, from 1, if it has several.")
+_quality = click.option(
+    "--quality",
+    type=click.Choice(("fast", "balanced", "best")),
+    default="balanced",
+    show_default=True,
+    help="How much work for how little error; docs/fidelity.md has the figures.",
+)
 _fitting = _options(
+    _quality,
     click.option("--steps", type=int, help="Steps of the fit; as many as the method was measured with, if left out."),
     click.option("--threads", type=int, help="Torch threads on a CPU; the cores there are, 8 at most, if left out."),
     click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N."),
@@ -278,6 +287,7 @@ def upsample(  # noqa: PLR0913  (one an option)
     output: str,
     net: str | None,
     save_net: str | None,
+    quality: Quality,
     steps: int | None,
     threads: int | None,
     *,
@@ -296,7 +306,7 @@ def upsample(  # noqa: PLR0913  (one an option)
             guide,
             output,
             net=net,
-            params=_params(steps, threads),
+            params=_params(quality, steps, threads),
             overwrite=overwrite,
             progress=show,
             **options,
@@ -341,6 +351,7 @@ def fit(  # noqa: PLR0913  (the same names as the command's options)
     source: str,
     guide: str | tuple[str, ...],
     output: str,
+    quality: Quality,
     steps: int | None,
     threads: int | None,
     *,
@@ -354,7 +365,7 @@ def fit(  # noqa: PLR0913  (the same names as the command's options)
         from mmsr_geo.raster.placing import check_output  # noqa: PLC0415  (torch and GDAL, only when asked for)
 
         check_output(output, overwrite=overwrite)
-        net = api.fit(source, guide, params=_params(steps, threads), progress=show, **options)
+        net = api.fit(source, guide, params=_params(quality, steps, threads), progress=show, **options)
         net.save(output)
         check = net.check
         show.event("done", output=output, net=net.digest, guide_gain=check.gain, guide_verdict=check.verdict)
@@ -372,9 +383,10 @@ def fit(  # noqa: PLR0913  (the same names as the command's options)
 @click.option("--timed/--not-timed", default=True, show_default=True, help="Time the method here, for some seconds.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
 @_fitting
-def plan(
+def plan(  # noqa: PLR0913  (one an option)
     source: str,
     guide: str | tuple[str, ...],
+    quality: Quality,
     steps: int | None,
     threads: int | None,
     *,
@@ -386,7 +398,7 @@ def plan(
         from mmsr_geo import api  # noqa: PLC0415  (torch and GDAL, only when asked for)
         from mmsr_geo.info import show_plan  # noqa: PLC0415  (torch and GDAL, only when asked for)
 
-        made = api.plan(source, guide, params=_params(steps, threads), **options)
+        made = api.plan(source, guide, params=_params(quality, steps, threads), **options)
     if as_json:
         click.echo(json.dumps(made.as_dict()))
     else:
@@ -421,6 +433,7 @@ def evaluate(  # noqa: PLR0913  (one an option)
     guide: str | tuple[str, ...],
     methods: str | None,
     output: str | None,
+    quality: Quality,
     steps: int | None,
     threads: int | None,
     *,
@@ -438,7 +451,7 @@ def evaluate(  # noqa: PLR0913  (one an option)
             report.report_files(Path(output), overwrite=overwrite)
         names = EVALUATED if methods is None else [name.strip() for name in methods.split(",") if name.strip()]
         evaluation = api.evaluate(
-            source, guide, methods=names, params=_params(steps, threads), progress=show, **options
+            source, guide, methods=names, params=_params(quality, steps, threads), progress=show, **options
         )
         files = []
         if output is not None:
@@ -558,7 +571,7 @@ def demo(folder: str, seed: int, threads: int | None, steps: int | None) -> None
     """Run the main job on real data that ships with the package, and compare it with the truth."""
     from mmsr_geo.demo import run_demo  # noqa: PLC0415  (torch and GDAL, only when asked for)
 
-    run_demo(Path(folder), seed=seed, params=_params(steps, threads))
+    run_demo(Path(folder), seed=seed, params=_params("balanced", steps, threads))
 
 
 @cli.command()
@@ -662,10 +675,10 @@ def _sentence(check: GuideCheck) -> str:
     return f"{check.sentence[0].upper()}{check.sentence[1:]}."
 
 
-def _params(steps: int | None, threads: int | None) -> Any:  # noqa: ANN401  (FitParams, imported late)
-    from mmsr_geo.network.fitting import FitParams  # noqa: PLC0415  (torch and GDAL, only when asked for)
+def _params(quality: Quality, steps: int | None, threads: int | None) -> FitParams:
+    from mmsr_geo.network.params import FitParams  # noqa: PLC0415  (torch and GDAL, only when asked for)
 
-    return FitParams(threads=threads) if steps is None else FitParams(steps=steps, threads=threads)
+    return FitParams.of(quality, steps=steps, threads=threads)
 
 
 def _check_save_net(

@@ -19,7 +19,7 @@ from rich.table import Table
 from mmsr_geo import api
 from mmsr_geo.errors import OutputError
 from mmsr_geo.geometry import Scale, Window
-from mmsr_geo.network.fitting import FitParams
+from mmsr_geo.network.params import FitParams
 from mmsr_geo.pair import Pair
 from mmsr_geo.pictures import Map, draw_maps, shared_limits
 from mmsr_geo.progress import RichDisplay

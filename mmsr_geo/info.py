@@ -220,6 +220,7 @@ def _net_table(file: str, net: FittedNet) -> Table:
         ("source", f"{statistics.source_centre:.6g} ± {statistics.source_spread:.4g}"),
         ("fitted to", f"{net.provenance.get('source', '?')} with {net.provenance.get('guide', '?')}"),
         ("steps", f"{fit.get('steps', '?')}, {'after' if fit.get('first_stage') else 'without'} a first stage"),
+        ("prediction", net.mixture.sentence),
         ("did the guide help?", net.check.sentence),
         ("seed, threads, device", f"{fit.get('seed', '?')}, {fit.get('threads', '?')}, {fit.get('device', '?')}"),
     ]:

@@ -15,8 +15,9 @@ from mmsr_geo.model import Model
 from mmsr_geo.network.checking import GuideCheck
 from mmsr_geo.network.features import PER_BAND
 from mmsr_geo.network.fitted import FittedNet, net_reach
-from mmsr_geo.network.fitting import FitParams, Progress, fit_samples, no_progress
+from mmsr_geo.network.fitting import Progress, fit_samples, no_progress
 from mmsr_geo.network.mmsr import NetParams
+from mmsr_geo.network.params import FitParams
 from mmsr_geo.network.samples import Statistics
 from mmsr_geo.pair import Pair
 from mmsr_geo.quality import Quality, ValidRange

@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import torch
@@ -18,7 +18,8 @@ from mmsr_geo.geometry import Halo, Scale, Tile, Tiling, Window
 from mmsr_geo.memory import BASE_BYTES, BYTES_PER_SAMPLED_VALUE, tile_bytes
 from mmsr_geo.methods import ModelSource, OtherMethod, SavedNet, SceneFit
 from mmsr_geo.model import Model
-from mmsr_geo.network.fitting import FitParams, expected_pixel_steps, fit_samples, torch_threads
+from mmsr_geo.network.fitting import expected_pixel_steps, fit_samples, torch_threads
+from mmsr_geo.network.params import FitParams, Quality
 from mmsr_geo.network.samples import Sample
 from mmsr_geo.pair import SAMPLED_TARGET_PX, Pair
 from mmsr_geo.raster.grids import resolution_m
@@ -139,6 +140,21 @@ class Plan:
         return least, most
 
     @property
+    def qualities(self) -> dict[Quality, tuple[int, int]]:
+        """Pixels times steps of the fits in each quality, at least and at most; empty where it is none of them."""
+        method = self.method
+        if not isinstance(method, SceneFit):
+            return {}
+        presets = {quality: FitParams.of(quality, threads=method.params.threads) for quality in get_args(Quality)}
+        if method.params not in presets.values():
+            return {}
+        each = {
+            quality: _pixel_steps(replace(method, params=params), self.pair, self.tiling)
+            for quality, params in presets.items()
+        }
+        return {quality: (least * self.bands, most * self.bands) for quality, (least, most) in each.items()}
+
+    @property
     def predict_seconds(self) -> float | None:
         """The tiles, on this machine, one after another; without reading and writing; None where it was not timed."""
         return None if self.speed is None else self.predicted_px * self.speed.predict_s_per_px
@@ -184,6 +200,7 @@ class Plan:
             "target_px": self.target_px,
             "predicted_px": self.predicted_px,
             "fit_pixel_steps": list(self.fit_pixel_steps),
+            "qualities": {quality: list(steps) for quality, steps in self.qualities.items()},
             "memory_bytes_per_worker": self.memory_bytes,
             "disk_bytes": self.disk_bytes,
             "device": None if self.speed is None else self.speed.device,
@@ -210,20 +227,31 @@ class Plan:
             ("memory a worker", size_text(self.memory_bytes)),
             ("disk", f"{size_text(self.disk_bytes)} at most, while it is written"),
         ]
-        least, most = self.fit_pixel_steps
-        if most:
-            work = f"{least / 1e6:.1f}" if least == most else f"{least / 1e6:.1f} to {most / 1e6:.1f}"
-            rows.append(("work of the fit", f"{work} million pixels x steps"))
+        if self.fit_pixel_steps[1] and not self.qualities:
+            rows.append(("fit", self._work_text(*self.fit_pixel_steps)))
         if self.speed is not None and self.fit_seconds is not None and self.predict_seconds is not None:
-            first, last = (duration_text(each) for each in self.fit_seconds)
-            fit = first if first == last else f"{first} to {last}"
             where = f"{self.speed.device}, {self.speed.threads} thread{'s'[: self.speed.threads > 1]}"
-            rows.append((f"time here ({where})", f"fit {fit}, predict {duration_text(self.predict_seconds)}"))
+            rows.append((f"time here ({where})", f"predict {duration_text(self.predict_seconds)}"))
+        rows.extend(
+            (f"fit with --quality {quality}", self._work_text(*work)) for quality, work in self.qualities.items()
+        )
         if self.gpu_hours:
             timed = self.speed is not None and self.speed.device != "cpu"
             how = "as timed here" if timed else f"at {GPU_FLOPS / 1e12:.0f} TFLOP/s, assumed"
             rows.append(("GPU-hours", f"{self.gpu_hours:.2g} at most ({how})"))
         return rows
+
+    def _work_text(self, least: int, most: int) -> str:
+        """Say what fits of so many pixels times steps take, in them and, where it was timed, here."""
+        work = f"{_range(f'{least / 1e6:.1f}', f'{most / 1e6:.1f}')} million pixels x steps"
+        if self.speed is None:
+            return work
+        first, last = (duration_text(steps * self.speed.fit_s_per_px_step) for steps in (least, most))
+        return f"{_range(first, last)}: {work}"
+
+
+def _range(first: str, last: str) -> str:
+    return first if first == last else f"{first} to {last}"
 
 
 def measured(pair: Pair, method: ModelSource, *, device: str = "auto", threads: int = 1) -> Speed:
@@ -312,8 +340,8 @@ def _pixel_steps(method: ModelSource, pair: Pair, tiling: Tiling) -> tuple[int, 
                 return least * len(tiling), most * len(tiling)
             least, most = _pixel_steps(method.scene, pair, tiling)
             few = replace(method.params, steps=method.params.adapt_steps, first_stage=False)
-            more, _ = expected_pixel_steps(few, shape, pair.scale)
-            return least + more * len(tiling), most + more * len(tiling)
+            fewer, more = expected_pixel_steps(few, shape, pair.scale)
+            return least + fewer * len(tiling), most + more * len(tiling)
     raise TypeError(type(method))
 
 

@@ -20,15 +20,8 @@ from mmsr_geo.model import Model
 from mmsr_geo.network.checking import GuideCheck
 from mmsr_geo.network.degradation import CONSISTENCY_SUPPORT_PX
 from mmsr_geo.network.fitted import FittedNet
-from mmsr_geo.network.fitting import (
-    FitParams,
-    Progress,
-    adapt_net,
-    fit_samples,
-    no_progress,
-    tile_seed,
-    torch_threads,
-)
+from mmsr_geo.network.fitting import Progress, adapt_net, fit_samples, no_progress, tile_seed, torch_threads
+from mmsr_geo.network.params import FitParams
 from mmsr_geo.pair import Pair
 from mmsr_geo.quality import Quality
 from mmsr_geo.raster.pixels import Pixels

@@ -15,7 +15,8 @@ from scenes import scene
 from mmsr_geo import cli
 from mmsr_geo.geometry import Scale
 from mmsr_geo.network.fitted import FittedNet
-from mmsr_geo.network.fitting import FitParams, fit_samples
+from mmsr_geo.network.fitting import fit_samples
+from mmsr_geo.network.params import FitParams
 
 torch.set_num_threads(1)
 settings.register_profile("mmsr", deadline=None)  # the first example pays for imports, and the machine may be busy

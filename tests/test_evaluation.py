@@ -22,7 +22,7 @@ from mmsr_geo.choosing import EVALUATED
 from mmsr_geo.evaluation import Evaluation
 from mmsr_geo.geometry import Scale, Window
 from mmsr_geo.metrics import Scores
-from mmsr_geo.network.fitting import FitParams
+from mmsr_geo.network.params import FitParams
 from mmsr_geo.pair import Pair
 from mmsr_geo.pictures import hillshade, relief, shared_limits
 from mmsr_geo.raster.opening import open_guide, open_source

@@ -26,8 +26,9 @@ from mmsr_geo.network import checking, fitting
 from mmsr_geo.network.checking import held_out
 from mmsr_geo.network.degradation import bicubic, degrade
 from mmsr_geo.network.fitted import FittedNet
-from mmsr_geo.network.fitting import FitParams, Progress, fit_samples, no_progress, torch_threads
+from mmsr_geo.network.fitting import Progress, fit_samples, no_progress, torch_threads
 from mmsr_geo.network.mmsr import MmsrNet, NetParams
+from mmsr_geo.network.params import FitParams
 from mmsr_geo.network.samples import Sample, Statistics
 
 TWO, THREE = Scale(2, 2), Scale(3, 3)

@@ -19,7 +19,8 @@ from mmsr_geo.errors import OptionError
 from mmsr_geo.geometry import Scale, Tile, Window
 from mmsr_geo.network.attention import naive_neighbourhood_attention, neighbourhood_attention
 from mmsr_geo.network.fitted import FittedNet
-from mmsr_geo.network.fitting import FitParams, fit_samples
+from mmsr_geo.network.fitting import fit_samples
+from mmsr_geo.network.params import FitParams
 from mmsr_geo.network.samples import Statistics
 from mmsr_geo.raster.pixels import Pixels
 from mmsr_geo.upsampling import TargetTile, Upsampler, resolve_device

@@ -43,7 +43,8 @@ from mmsr_geo.network.checking import (
 )
 from mmsr_geo.network.degradation import bicubic, make_consistent
 from mmsr_geo.network.fitted import FORMAT, FittedNet
-from mmsr_geo.network.fitting import FitParams, fit_samples
+from mmsr_geo.network.fitting import fit_samples
+from mmsr_geo.network.params import FitParams
 from mmsr_geo.network.samples import Sample
 
 TWO = Scale(2, 2)

@@ -18,8 +18,9 @@ from mmsr_geo.baselines.job import FitJob
 from mmsr_geo.geometry import Scale
 from mmsr_geo.network.degradation import bicubic, degrade
 from mmsr_geo.network.fitted import FittedNet
-from mmsr_geo.network.fitting import FitParams, adapt_net, fit_samples
+from mmsr_geo.network.fitting import adapt_net, fit_samples
 from mmsr_geo.network.mixing import Mixture, best_shares
+from mmsr_geo.network.params import FitParams
 from mmsr_geo.network.registering import RIDGE, farthest, registration, shifted
 from mmsr_geo.network.samples import Statistics
 

@@ -19,7 +19,8 @@ import mmsr_geo
 from mmsr_geo.baselines.job import FitJob
 from mmsr_geo.baselines.p2p import P2P
 from mmsr_geo.geometry import Halo, Scale, Tiling, Window
-from mmsr_geo.network.fitting import FitParams, expected_pixel_steps, fit_samples
+from mmsr_geo.network.fitting import expected_pixel_steps, fit_samples
+from mmsr_geo.network.params import FitParams
 from mmsr_geo.raster.files import FileRaster
 from mmsr_geo.upsampling import resolve_device
 

@@ -28,7 +28,8 @@ from mmsr_geo.metrics import seam_score
 from mmsr_geo.network import checking
 from mmsr_geo.network.checking import GuideCheck
 from mmsr_geo.network.fitted import FittedNet
-from mmsr_geo.network.fitting import FitParams, tile_seed, torch_threads
+from mmsr_geo.network.fitting import tile_seed, torch_threads
+from mmsr_geo.network.params import FitParams
 from mmsr_geo.pair import Pair
 from mmsr_geo.quality import Quality
 from mmsr_geo.raster.files import FileRaster

@@ -97,6 +97,7 @@ class Options(_Strict):
     method: str = "mmsr"
     fit: Literal["scene", "adapt", "tile", "published"] = "scene"
     net: str | None = None
+    quality: Literal["fast", "balanced", "best"] = "balanced"
     steps: _Count | None = None
     threads: _Count | None = None
     if_unhelpful: Literal["bicubic", "warn", "error"] = "bicubic"
@@ -204,7 +205,7 @@ class Entry:
     qa: Address | None
     """Of a target in a Zarr store none: its flags lie beside it there."""
     options: Mapping[str, Any] = field(repr=False)
-    """Of `upsample_to_file`, and steps and threads; what differs from the defaults, paths made absolute."""
+    """Of `upsample_to_file`, and quality, steps and threads; what differs from the defaults, paths made absolute."""
     net: NetMode = "per-pair"
     place: str = ""
     """What pairs of one place have in common, as far as the job file tells."""

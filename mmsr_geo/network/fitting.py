@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from statistics import fmean
-from typing import Any, Literal, Self
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,7 +17,6 @@ from torch import Tensor
 
 from mmsr_geo.errors import OptionError, PixelError
 from mmsr_geo.geometry import Scale, Window
-from mmsr_geo.memory import cores
 from mmsr_geo.network.checking import SMALLEST_CHECKED_PX, GuideCheck, check_of, compare, held_out, interpolation_error
 from mmsr_geo.network.degradation import degrade, degrade_valid, fill_holes
 from mmsr_geo.network.exact import exact
@@ -27,15 +25,13 @@ from mmsr_geo.network.fitted import FittedNet, drawn
 from mmsr_geo.network.guided import guided_filter
 from mmsr_geo.network.mixing import Mixture, best_shares
 from mmsr_geo.network.mmsr import MmsrNet, NetParams
+from mmsr_geo.network.params import STEPS, FitParams
 from mmsr_geo.network.registering import registration, shifted
 from mmsr_geo.network.samples import Sample, Statistics, guide_range
 
 Progress = Callable[[str, int, int], None]
 """Called as progress(stage, done, total). What it raises ends the work: that is how to cancel."""
 
-STEPS = 300
-"""Steps unless told otherwise."""
-PUBLISHED_STEPS = 1000
 AFTER_FIRST_STAGE = 3
 """After a first stage so many times fewer steps follow: more of them lose what it has learnt."""
 FAINTEST_DETAIL = 1e-4
@@ -44,87 +40,19 @@ SMOOTH = 0.2
 """A source is smooth where, one level down, the interpolation's error is below this part of the source's deviation."""
 LEAST_SHARE = 0.05
 """Of the network in a mixture: with less it is left out, and its steps with it."""
-SURE_GAIN = 0.5
-"""Of the guided filter on a source degraded by 2, above which it is taken where the network cannot be judged."""
+NEARLY_ALL = 0.8
+"""Gain of the guided filter one level down from which on the network is not fitted: it adds nothing."""
+HARDLY_BETTER = 0.5
+"""Gain of the guided filter on a source degraded by 2, from which on it is taken where no network can be judged."""
+DOUBT = 1.2
+"""What the filter's errors one level down are multiplied by before the shares are chosen: they grow more than the
+network's from there to the true scale."""
 PUBLISHED_DECAY = 0.9998
 """The published fit's learning rate falls by this factor every five steps."""
-MOST_THREADS = 8
-LARGEST_THREADS = 1024
-"""More end the process where the machine cannot begin them; nothing gets quicker by so many."""
 
 
 def no_progress(stage: str, done: int, total: int) -> None:
     """Report nothing."""
-
-
-@dataclass(frozen=True, slots=True)
-class FitParams:
-    """How a net is fitted; the defaults were measured (docs/decisions/002-fit-defaults.md)."""
-
-    steps: int | None = None
-    """Steps of the first stage, after which a third of them follow at the true scale; all of them are taken there where
-    there is no first stage. None: as many as the method was measured with, 300 for ours."""
-    first_stage: bool | None = None
-    """Whether supervised steps one level down come first; None: where pixels are enough and the guide helps there.
-    Without them nothing is known of whether the guide helped."""
-    patch_px: int | None = 96
-    """A patch's side in target pixels; None: the whole raster is one patch."""
-    batch: int = 1
-    """Patches a step."""
-    lr: float = 0.001
-    """The peak of each stage's one-cycle learning rate, or where the published schedule begins."""
-    schedule: Literal["one-cycle", "published"] = "one-cycle"
-    """How the learning rate goes: up to its peak and down to nothing, or almost constant, as published."""
-    guide_features: bool = True
-    """Whether the network is shown local contrast and edges beside the guide's bands."""
-    over_bicubic: bool | None = None
-    """Whether the network draws detail on the bicubic interpolation, not the whole target; None: where the source is so
-    smooth that the interpolation is nearly right."""
-    guide_weight_decay: float = 5e-4
-    """Weight decay on the guide branch, as published."""
-    mixed: bool = True
-    """Whether a guided filter's word and the interpolation's are mixed into the network's, by how each did one level
-    down."""
-    adapt_steps: int = 50
-    """Steps that a scene's net takes on each tile where it is adapted to it."""
-    threads: int | None = None
-    """Torch threads on a CPU; None: as many as the cores of the machine where the fit is asked for, 8 at most. The
-    number changes the order of sums, hence the fit, and is recorded."""
-
-    def __post_init__(self) -> None:
-        """Refuse what no fit can do."""
-        for name, smallest in (("steps", 1), ("patch_px", 8), ("batch", 1), ("adapt_steps", 1)):
-            value = getattr(self, name)
-            if value is not None and value < smallest:
-                raise OptionError(f"{name} must be {smallest} or more, not {value}")
-        if self.schedule not in {"one-cycle", "published"}:
-            raise OptionError(f"schedule is one-cycle or published, not {self.schedule!r}")
-        if not 0 < self.lr < 1:
-            raise OptionError(f"lr must lie between 0 and 1, not {self.lr}")
-        if not 0 <= self.guide_weight_decay < math.inf:
-            raise OptionError(f"guide_weight_decay must be 0 or more, not {self.guide_weight_decay}")
-        if self.threads is not None and not 1 <= self.threads <= LARGEST_THREADS:
-            raise OptionError(f"threads must be 1 or more, and {LARGEST_THREADS} at most, not {self.threads}")
-
-    @classmethod
-    def published(cls, steps: int = PUBLISHED_STEPS, threads: int | None = None) -> Self:
-        """Return the fit of Dong et al. (ECCV 2022): bands alone, the whole raster a step, a nearly constant rate."""
-        return cls(
-            steps=steps,
-            first_stage=False,
-            patch_px=None,
-            lr=0.002,
-            schedule="published",
-            guide_features=False,
-            over_bicubic=False,
-            mixed=False,
-            threads=threads,
-        )
-
-    @property
-    def fixed_threads(self) -> int:
-        """The number of torch threads that a fit asked for here will use, wherever it runs."""
-        return self.threads or min(MOST_THREADS, cores())
 
 
 def fit_samples(  # noqa: PLR0913  (what is known of a fit, all of it recorded in the net)
@@ -182,9 +110,9 @@ def fit_samples(  # noqa: PLR0913  (what is known of a fit, all of it recorded i
 def expected_pixel_steps(params: FitParams, shape_yx: tuple[int, int], scale: Scale) -> tuple[int, int]:
     """Return the pixels times steps of a fit to a raster of so many source pixels, or to samples of it.
 
-    At least and at most: what the first stage finds out about the guide decides how many steps follow.
+    At least and at most: what is found out about the guide decides how many steps there are.
     """
-    steps = params.steps or STEPS
+    steps, mixed = params.steps or STEPS, params.mixed and params.first_stage is None
     patch = params.patch_px or max(side * factor for side, factor in zip(shape_yx, (scale.y, scale.x), strict=True))
     fine = below = 1
     for side, factor in zip(shape_yx, (scale.y, scale.x), strict=True):
@@ -192,13 +120,16 @@ def expected_pixel_steps(params: FitParams, shape_yx: tuple[int, int], scale: Sc
         below *= max(min(patch, side) // factor, 1) * factor
     fine, below = fine * params.batch, below * params.batch
     plain, after = steps * fine, steps * below + -(-steps // AFTER_FIRST_STAGE) * fine
-    if params.first_stage is False or min(s // f for s, f in zip(shape_yx, (scale.y, scale.x), strict=True)) < 1:
-        return plain, plain
-    if params.first_stage:
-        return after, after
-    if min(s // f for s, f in zip(shape_yx, (scale.y, scale.x), strict=True)) < SMALLEST_CHECKED_PX:
-        return plain, plain
-    return min(after, steps * below + plain), max(after, steps * below + plain)
+    coarse = [side // factor for side, factor in zip(shape_yx, (scale.y, scale.x), strict=True)]
+    if params.first_stage is False or min(coarse) < 1:
+        least, most = plain, plain
+    elif params.first_stage:
+        least, most = after, after
+    elif min(coarse) < SMALLEST_CHECKED_PX:
+        least, most = plain, plain
+    else:
+        least, most = min(after, steps * below + plain), max(after, steps * below + plain)
+    return 0 if mixed else least, most
 
 
 def adapt_net(  # noqa: PLR0913  (a net, what it is to learn, and how)
@@ -373,7 +304,10 @@ class _Fit:
         """Fit; return what is to be recorded, as JSON values."""
         record: dict[str, Any] = {"first_stage": False}
         steps = self.params.steps or STEPS
-        if self._first_stage_possible():
+        sites = self._self_supervised_sites()  # raises where there is nothing to be learnt
+        if self.params.mixed and self.params.first_stage is None:
+            self.mixture = self._filter_alone()
+        if self.mixture.net and self._first_stage_possible():
             first = self._stage("first stage", steps, self._supervised_batch, self._supervised_sites())
             helped = self._checkable() and self._judge()
             kept = helped or bool(self.params.first_stage)
@@ -382,10 +316,7 @@ class _Fit:
                 steps = -(-steps // AFTER_FIRST_STAGE)
             else:
                 self._begin()
-        if self.params.mixed and self.check.gain is None:
-            self.mixture = self._guessed()
-        sites = self._self_supervised_sites()  # raises where there is nothing to be learnt
-        if self.mixture.net == 0:
+        if not self.mixture.net:
             return record | {"steps": 0, "pixel_steps": self.pixel_steps}
         loss = self._stage("fit", steps, self._self_supervised_batch, sites)
         return record | {"steps": steps, "loss": loss, "pixel_steps": self.pixel_steps}
@@ -548,32 +479,43 @@ class _Fit:
         judged_px = sum(each.judged_px for each in compared)
         if self.params.mixed and judged_px > 0:
             products = np.sum([each.products for each in compared], axis=0)
-            smooth, net, guided = best_shares(products)
+            doubt = np.array([1, 1, DOUBT])
+            smooth, net, guided = best_shares(products * doubt * doubt[:, None])
             if net < LEAST_SHARE:
-                (smooth, guided), net = best_shares(products[::2, ::2]), 0.0
+                (smooth, guided), net = best_shares((products * doubt * doubt[:, None])[::2, ::2]), 0.0
             self.mixture = Mixture(smooth, net, guided, shift)
         self.check = check_of(compared, self.mixture.shares)
         return check_of(compared, (0, 1, 0)).verdict == "helped"
 
-    def _guessed(self) -> Mixture:
-        """Return the filter alone where it does very well on a source degraded by 2, else the network alone.
+    def _filter_alone(self) -> Mixture:
+        """Return the filter alone where a network would add nothing to it, or cannot be judged and is hardly better.
 
-        For a source that is too small to tell one level down, where the network has not been judged either.
+        One level down where there are pixels enough, and on a source degraded by 2 where there are not.
         """
-        halves = Scale(min(2, self.scale.y), min(2, self.scale.x))
+        checkable = self._checkable()
+        below = self.scale if checkable else Scale(min(2, self.scale.y), min(2, self.scale.x))
         height, width = self.layers[0].source.shape
-        if min(height // halves.y, width // halves.x) < SMALLEST_CHECKED_PX:
+        if min(height // below.y, width // below.x) < SMALLEST_CHECKED_PX:
             return Mixture()
         shift = self._registration()
         compared = [
             each
             for layer in self.layers
             for each in compare(
-                [partial(_filter_below, layer, shift, halves)], layer.source, layer.asked, layer.asked, halves
+                [partial(_filter_below, layer, shift, below)],
+                layer.source,
+                layer.asked,
+                layer.held_out if checkable else layer.asked,
+                below,
+                layer.corner,
             )
         ]
-        gain = check_of(compared, (0, 1)).gain
-        return Mixture(net=0.0, guided=1.0, shift=shift) if gain is not None and gain > SURE_GAIN else Mixture()
+        check = check_of(compared, (0, 1))
+        if check.gain is None or check.gain < (NEARLY_ALL if checkable else HARDLY_BETTER):
+            return Mixture()
+        if checkable:
+            self.check = check
+        return Mixture(net=0.0, guided=1.0, shift=shift)
 
     def _registration(self) -> tuple[int, int]:
         return registration(

@@ -35,6 +35,14 @@ class Mixture:
         """Of the interpolation, the network and the filter."""
         return self.smooth, self.net, self.guided
 
+    @property
+    def sentence(self) -> str:
+        """Say it to a person."""
+        named = (("the network", self.net), ("a guided filter", self.guided), ("the interpolation", self.smooth))
+        told = ", ".join(f"{share:.0%} {name}" for name, share in named if share)
+        moved = f", the guide moved by {self.shift[0]} rows and {self.shift[1]} columns for the filter"
+        return told + (moved if self.guided and self.shift != (0, 0) else "")
+
 
 def best_shares(errors: NDArray[np.float64]) -> tuple[float, ...]:
     """Return the shares, none negative and 1 in sum, of which the mixture's squared error is the least.

@@ -58,6 +58,7 @@ _INPUTS: Mapping[str, Offer] = {
     "min_coverage": Number("Share of the source that the guide must cover", least=0, most=1),
 }
 _FITTING: Mapping[str, Offer] = {
+    "quality": Choice("Quality: more work for less error"),
     "steps": Number("Steps of the fit (as measured, if not set)", least=1),
     "threads": Number("Threads on a CPU (the cores there are, if not set)", least=1),
     "device": Text("Device: auto, cpu, cuda or cuda:N"),
