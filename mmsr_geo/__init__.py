@@ -66,7 +66,7 @@ __all__ = [
 ]
 
 _HOMES = {
-    "FitParams": "mmsr_geo.network.fitting",
+    "FitParams": "mmsr_geo.network.params",
     "FittedNet": "mmsr_geo.network.fitted",
     "Flag": "mmsr_geo.quality",
     "GuideCheck": "mmsr_geo.network.checking",

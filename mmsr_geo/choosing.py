@@ -115,14 +115,20 @@ def _published(params: FitParams | None) -> FitParams:
         params = params or FitParams()
         return FitParams.published(params.steps or PUBLISHED_STEPS, params.threads)
     if params.schedule != "published":
-        raise OptionError("fit='published' has params of its own: pass steps and threads alone")
+        raise OptionError(
+            "--fit published (fit='published') has params of its own: leave out --quality (quality=), or all but "
+            "steps and threads"
+        )
     return params
 
 
 def _other_method(name: str, params: FitParams | None, *, consistent: bool, seed: int, device: str) -> OtherMethod:
     params = params or FitParams()
     if params != FitParams(steps=params.steps, threads=params.threads):
-        raise OptionError(f"of the params of a fit, {name} takes steps and threads alone")
+        raise OptionError(
+            f"of the params of a fit, {name} takes steps and threads alone: leave out --quality (quality=), or the "
+            "others"
+        )
     method = baseline(name)
     if params.steps is not None:
         if not hasattr(method, "steps"):

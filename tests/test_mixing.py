@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -20,7 +21,7 @@ from mmsr_geo.network.degradation import bicubic, degrade
 from mmsr_geo.network.fitted import FittedNet
 from mmsr_geo.network.fitting import adapt_net, fit_samples
 from mmsr_geo.network.mixing import Mixture, best_shares
-from mmsr_geo.network.params import FitParams
+from mmsr_geo.network.params import STEPS, FitParams, Quality
 from mmsr_geo.network.registering import RIDGE, farthest, registration, shifted
 from mmsr_geo.network.samples import Statistics
 
@@ -192,6 +193,13 @@ def test_a_source_too_small_to_judge_is_left_to_a_filter_that_does_very_well() -
     assert net.provenance["fit"]["steps"] == 2
     tiny = fit_samples([scene(8, 8, four)], four, replace(QUICK, steps=2), guide_bands=BANDS)
     assert tiny.mixture == Mixture()
+
+
+def test_a_quality_is_a_preset_whose_steps_can_be_others() -> None:
+    fast, balanced, best = (FitParams.of(quality) for quality in get_args(Quality))
+    assert balanced == FitParams()
+    assert (fast.steps or STEPS) < (balanced.steps or STEPS) < (best.steps or STEPS)
+    assert FitParams.of("best", steps=7, threads=3) == replace(best, steps=7, threads=3)
 
 
 def test_without_mixing_the_network_is_alone() -> None:

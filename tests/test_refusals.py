@@ -1000,6 +1000,27 @@ case(
     Doors(lambda: mmsr_geo.FitParams(threads=0), "fit dem.tif ortho.tif -o new.mmsr --threads 0"),
 )
 case(
+    "no quality",
+    OptionError,
+    "quality is one of fast, balanced, best, not 'superb'",
+    "`quality` is another word.",
+    "Choose one.",
+    arrays(
+        lambda: mmsr_geo.fit("dem.tif", "ortho.tif", quality="superb"),  # type: ignore[arg-type]
+        "the command offers the choices",
+    ),
+)
+case(
+    "a quality and params",
+    OptionError,
+    "params= says how to fit, and so does quality=: pass one of them",
+    "`quality` and `params` together.",
+    "Leave one of them out.",
+    arrays(
+        lambda: mmsr_geo.upsample("dem.tif", "ortho.tif", quality="best", params=QUICK), "no params for the command"
+    ),
+)
+case(
     "no schedule",
     OptionError,
     "schedule is one-cycle or published, not 'slow'",
@@ -1059,24 +1080,19 @@ case(
 case(
     "a published fit with params",
     OptionError,
-    "fit='published' has params of its own: pass steps and threads alone",
-    '`fit="published"` with other params than steps and threads.',
+    "--fit published (fit='published') has params of its own: leave out --quality (quality=), or all but steps and "
+    "threads",
+    "`--fit published` with `--quality`, or with other params than steps and threads.",
     "Leave them out.",
-    arrays(
-        lambda: mmsr_geo.upsample("dem.tif", "ortho.tif", fit="published", params=mmsr_geo.FitParams(lr=0.1)),
-        "no option of the command",
-    ),
+    upsampling("--fit published --quality best", method="mmsr", fit="published", quality="best"),
 )
 case(
     "another method's params",
     OptionError,
-    "of the params of a fit, p2p takes steps and threads alone",
-    "Params of a fit for a method that has none of them.",
+    "of the params of a fit, p2p takes steps and threads alone: leave out --quality (quality=), or the others",
+    "`--quality`, or params of a fit, for a method that has none of them.",
     "Give steps and threads alone.",
-    arrays(
-        lambda: mmsr_geo.upsample("dem.tif", "ortho.tif", method="p2p", params=mmsr_geo.FitParams(lr=0.1)),
-        "no option of the command",
-    ),
+    upsampling("--method p2p --quality fast", method="p2p", quality="fast"),
 )
 case(
     "steps of an interpolation",
