@@ -153,6 +153,19 @@ def test_workers_of_another_version_are_refused(folder: Path, version: str, said
             mmsr_geo.batch(folder / "job.toml", scheduler=cluster.address)
 
 
+def test_a_worker_of_another_version_that_comes_later_is_refused_as_well(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The client looked when there was none yet: the worker itself says it, and no tile is skipped for it."""
+    (folder / "job.toml").write_text('on_error = "skip"\n' + JOB)
+    preload = Path(__file__).with_name("estranged_worker.py")
+    monkeypatch.setattr(dask_pool, "_check_versions", lambda _: None)
+    with DaskCluster(folder, workers=1, preload=preload, environment={"MMSR_GEO_TEST_VERSION": "0.0.1"}) as cluster:
+        cluster.wait_for_a_worker()
+        with pytest.raises(JobError, match=r"1 workers, as tcp://.* have mmsr_geo 0.0.1 where this process has"):
+            mmsr_geo.batch(folder / "job.toml", scheduler=cluster.address)
+
+
 @pytest.mark.parametrize("call", ["scheduler_info", "run", "subscribe_topic", "map", "gather", "submit"])
 def test_a_scheduler_that_goes_at_any_call_is_told_in_one_line(
     folder: Path, monkeypatch: pytest.MonkeyPatch, call: str
