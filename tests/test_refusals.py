@@ -2284,6 +2284,7 @@ def test_a_warning_is_one_sentence_through_both_doors_and_the_work_goes_on(case:
 
 KINDS = (
     InputError,
+    ChangedInputError,
     GridError,
     GuideCoverageError,
     OptionError,
