@@ -84,7 +84,7 @@ class CommandAlgorithm(QgsProcessingAlgorithm):
         """Add the parameters and the outputs."""
         for option, offer in self._offered():
             for parameter in offer.parameters(option):
-                parameter.setHelp(tr(option.help))
+                parameter.setHelp(tr(offer.told(option)))
                 self.addParameter(parameter if offer.basic else advanced(parameter))
         self.addOutput(QgsProcessingOutputNumber(GUIDE_GAIN, tr("What the guide was worth, one level down")))
         self.addOutput(QgsProcessingOutputString(GUIDE_VERDICT, tr("Whether the guide helped")))

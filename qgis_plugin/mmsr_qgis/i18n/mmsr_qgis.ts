@@ -468,6 +468,10 @@
         <translation type="unfinished"></translation>
     </message>
     <message>
+        <source>The Cloud Optimized GeoTIFF to write.</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
         <source>Flags of each target pixel (QA)</source>
         <translation type="unfinished"></translation>
     </message>
