@@ -251,7 +251,10 @@ class Evaluate(CommandAlgorithm):
         feedback: QgsProcessingFeedback,
     ) -> None:
         """Say the scores, and write them to a page."""
-        feedback.pushFormattedMessage(report.table(done), report.text(done))
+        if hasattr(feedback, "pushFormattedMessage"):  # from QGIS 3.36 on
+            feedback.pushFormattedMessage(report.table(done), report.text(done))
+        else:
+            feedback.pushInfo(report.text(done))
         super().finish(done, results, context, feedback)
         page = Path(results["OUTPUT"]) / "report.html"
         page.write_text(report.page(done), "utf-8")
