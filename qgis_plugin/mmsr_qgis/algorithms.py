@@ -32,6 +32,8 @@ from .progress import Overall
 from .styling import Place, style_flags, style_like
 from .texts import tr
 
+_STRIP_ROWS = 512
+"""A tile's side in the files of flags: each is read once."""
 GUIDE_GAIN, GUIDE_VERDICT = "GUIDE_GAIN", "GUIDE_VERDICT"
 
 
@@ -302,7 +304,14 @@ def _verdict(done: runner.Event) -> str:
 
 
 def _values(path: str) -> list[int]:
-    """Return the values that a file of flags holds in its first band."""
+    """Return the values that a file of flags, which are bytes, holds in its first band.
+
+    By strips: GDAL would write a histogram, once it is asked for one, into a file beside the flags.
+    """
     dataset = gdal.Open(path)
-    counts = dataset.GetRasterBand(1).GetHistogram(-0.5, 255.5, 256, True, False)
-    return [value for value, count in enumerate(counts) if count]
+    band = dataset.GetRasterBand(1)
+    found: set[int] = set()
+    for row in range(0, band.YSize, _STRIP_ROWS):
+        strip = band.ReadRaster(0, row, band.XSize, min(_STRIP_ROWS, band.YSize - row), buf_type=gdal.GDT_Byte)
+        found.update(bytes(strip).translate(None, bytes(found)))  # what is new in it
+    return sorted(found)

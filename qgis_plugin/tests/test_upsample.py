@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -264,6 +265,32 @@ def test_the_flags_have_a_legend_of_what_there_is(run: Runner, tmp_path: Path) -
     assert legend[0] == ("nothing to be said", 0)
     assert legend[1] == ("hole in the source", 200)
     assert legend[2][0] == "guide missing, interpolated instead"
+
+
+@pytest.fixture
+def _with_pam() -> Iterator[None]:
+    """As in QGIS: what GDAL knows of a raster may be written beside it."""
+    before = gdal.GetConfigOption("GDAL_PAM_ENABLED")
+    gdal.SetConfigOption("GDAL_PAM_ENABLED", "YES")
+    yield
+    gdal.SetConfigOption("GDAL_PAM_ENABLED", before)
+
+
+@pytest.mark.usefixtures("_with_pam")
+def test_nothing_is_written_beside_the_results(run: Runner, source: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "out"
+    folder.mkdir()
+    ran = upsample(run, source, folder / "sharp.tif", QA=folder / "flags.tif", METHOD="nearest")
+    assert ran.ok, ran.errors
+    assert sorted(path.name for path in folder.iterdir()) == ["flags.tif", "sharp.tif"]
+
+
+def test_the_flags_values_are_found_in_every_strip(tmp_path: Path) -> None:
+    from mmsr_qgis.algorithms import _values
+
+    flags = np.zeros((1300, 40), np.uint8)
+    flags[5, 7], flags[600, 39], flags[1299, 0], flags[1298] = 32, 255, 3, 3
+    assert _values(str(make(tmp_path / "flags.tif", flags))) == [0, 3, 32, 255]
 
 
 # Layers that are no plain files
