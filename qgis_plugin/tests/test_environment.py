@@ -237,6 +237,20 @@ def test_the_setting_goes_before_the_variable_before_the_environment(tmp_path: P
         chosen("", {}, tmp_path / "other")
 
 
+@pytest.mark.usefixtures("_no_library")
+def test_without_a_setting_the_environment_that_is_there_is_taken() -> None:
+    """Made anew, it lies in the second place; then the setting may be emptied."""
+    from mmsr_qgis import interpreter, settings
+
+    _, second = settings.environment_folders()
+    python = interpreter.environment_python(second)
+    python.parent.mkdir(parents=True)
+    python.touch()
+    settings.store(PYTHON, "")
+    assert settings.chosen_interpreter().path == python
+    assert settings.new_environment_folder() == settings.environment_folders()[0]
+
+
 def test_on_windows_qgis_itself_is_not_taken_for_a_python(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """There `sys.executable` is qgis-bin.exe: run as a Python it would open a second QGIS."""
     from mmsr_qgis import interpreter
