@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
@@ -29,6 +27,7 @@ from .layers import extra_nodata
 from .offered import OFFERED
 from .options import Given, LayerWord, Offer, Option, OutputWord, Word, advanced, command, described
 from .progress import Overall
+from .scratch import Scratch
 from .styling import Place, style_flags, style_like
 from .texts import tr
 
@@ -124,9 +123,9 @@ class CommandAlgorithm(QgsProcessingAlgorithm):
         python = self._python(feedback)
         given = Given(self, parameters, context)
         outputs = {word.key: given.output(word.key) for word in self._words if isinstance(word, OutputWord)}
-        with tempfile.TemporaryDirectory(prefix="mmsr_geo_") as folder:
-            words = [self.COMMAND, *self._written(outputs, Path(folder), feedback)]
-            feedback.pushCommandInfo("mmsr-geo " + shlex.join(words))
+        with Scratch() as folder:
+            words = [self.COMMAND, *self._written(outputs, folder, feedback)]
+            feedback.pushCommandInfo(runner.typed(["mmsr-geo", *words]))
             told = _Told(feedback, Overall(self._parts))
             whole = [str(python), "-m", "mmsr_geo", *words]
             try:

@@ -145,7 +145,8 @@ class EnvironmentDialog(QDialog):
         if download is None:
 
             def look(work: Work) -> Download:
-                environment.make(folder, interpreter.base_python(), work.tell, work.isInterruptionRequested)
+                base = interpreter.base_python(work.isInterruptionRequested)
+                environment.make(folder, base, work.tell, work.isInterruptionRequested)
                 return environment.download_of(folder, what, work.tell, work.isInterruptionRequested)
 
             self._is_half_made = True
@@ -156,7 +157,7 @@ class EnvironmentDialog(QDialog):
                 environment.install(folder, what, download, work.tell, work.progress, work.isInterruptionRequested)
                 path = interpreter.environment_python(folder)
                 work.tell(tr("Testing it"))
-                interpreter.tested(path)
+                interpreter.tested(path, work.isInterruptionRequested)
                 return path
 
             self._do(install, self._use_made)
@@ -169,7 +170,7 @@ class EnvironmentDialog(QDialog):
             work.tell(tr("Testing {}").format(path))
             if not path.is_file():
                 raise NoLibrary(tr("There is no file {}: name the program, as in /usr/bin/python3").format(path))
-            interpreter.tested(path)
+            interpreter.tested(path, work.isInterruptionRequested)
             return path
 
         self._do(test, self._use)

@@ -261,7 +261,7 @@ def test_on_windows_qgis_itself_is_not_taken_for_a_python(monkeypatch: pytest.Mo
         path.touch()
     asked: list[Path] = []
 
-    def answer(path: Path) -> interpreter.Found:
+    def answer(path: Path, _cancelled: object) -> interpreter.Found:
         asked.append(path)
         return interpreter.Found((3, 12, 4), None)
 
@@ -285,7 +285,7 @@ def test_a_python_that_is_too_old_is_passed_over(monkeypatch: pytest.MonkeyPatch
         (tmp_path / name).touch()
     versions = {"python3": (3, 9, 5), "python3.12": (3, 12, 0)}
     monkeypatch.setattr(interpreter, "base_pythons", lambda: iter(tmp_path / name for name in names))
-    monkeypatch.setattr(interpreter, "asked", lambda path: interpreter.Found(versions[path.name], None))
+    monkeypatch.setattr(interpreter, "asked", lambda path, _: interpreter.Found(versions[path.name], None))
     assert interpreter.base_python() == tmp_path / "python3.12"
     versions["python3.12"] = (3, 10, 0)
     with pytest.raises(interpreter.NoLibrary, match=r"needs Python 3\.11 or later .*python3 is Python 3\.9\.5"):
