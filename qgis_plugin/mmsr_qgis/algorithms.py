@@ -23,7 +23,7 @@ from qgis.PyQt.QtWidgets import QWidget
 from . import interpreter, report, runner, settings
 from .help import help_file, panel_text
 from .interpreter import NoLibrary
-from .layers import extra_nodata
+from .layers import extra_nodata, is_same_file
 from .offered import OFFERED
 from .options import Given, LayerWord, Offer, Option, OutputWord, Word, advanced, command, described
 from .progress import Overall
@@ -123,6 +123,7 @@ class CommandAlgorithm(QgsProcessingAlgorithm):
         python = self._python(feedback)
         given = Given(self, parameters, context)
         outputs = {word.key: given.output(word.key) for word in self._words if isinstance(word, OutputWord)}
+        self._refuse_inputs(outputs)
         with Scratch() as folder:
             words = [self.COMMAND, *self._written(outputs, folder, feedback)]
             feedback.pushCommandInfo(runner.typed(["mmsr-geo", *words]))
@@ -168,6 +169,14 @@ class CommandAlgorithm(QgsProcessingAlgorithm):
                 )
             )
         return path
+
+    def _refuse_inputs(self, outputs: Mapping[str, str]) -> None:
+        """Raise QgsProcessingException where an output is an input: the command, given a copy, cannot tell."""
+        origins = [word.layer.origin for word in self._words if isinstance(word, LayerWord)]
+        for key, path in outputs.items():
+            if any(is_same_file(path, origin) for origin in origins):
+                label = self.parameterDefinition(key).description()
+                raise QgsProcessingException(tr("{}: {} is an input too; name another file").format(label, path))
 
     def _written(self, outputs: Mapping[str, str], folder: Path, feedback: QgsProcessingFeedback) -> list[str]:
         """Return the words with files in place of layers and outputs."""

@@ -186,6 +186,28 @@ def test_a_source_as_its_own_output_is_refused(run: Runner, source: Path) -> Non
     assert source.read_bytes() == before
 
 
+@pytest.mark.parametrize("kind", ["of another CRS", "edited", "with open options"])
+@pytest.mark.parametrize("by", ["its path", "a link"])
+def test_a_copied_input_as_the_output_is_refused(run: Runner, source: Path, tmp_path: Path, kind: str, by: str) -> None:
+    """The command gets a copy or a VRT of such a layer, and cannot tell."""
+    given = layer(f"{source}|option:NUM_THREADS=1" if kind == "with open options" else source, "given")
+    if kind == "of another CRS":
+        given.setCrs(QgsCoordinateReferenceSystem("EPSG:26918"))  # the same place
+    elif kind == "edited":
+        assert given.dataProvider().setEditable(True)
+    QgsProject.instance().addMapLayer(given)
+    output = source
+    if by == "a link":
+        output = tmp_path / "link.tif"
+        output.symlink_to(source)
+    before = source.read_bytes()
+    ran = upsample(run, given.id(), output, METHOD="nearest")
+    assert not ran.ok
+    assert ran.errors == [f"Target: {output} is an input too; name another file"]
+    assert source.read_bytes() == before
+    given.dataProvider().setEditable(False)
+
+
 # Styles and the layer tree
 
 
@@ -332,6 +354,14 @@ def test_a_layer_in_memory_is_written_to_a_file_first(run: Runner, source: Path,
     assert ran.ok, ran.errors
     assert np.array_equal(pixels(tmp_path / "sharp.tif"), expected(source, tmp_path))
     gdal.Unlink("/vsimem/memory.tif")
+
+
+def test_a_layer_with_credentials_is_read_by_qgis(provider: Any, source: Path) -> None:
+    """They stand in the layer's source, where the command does not look."""
+    from mmsr_qgis.layers import InMemory, OnDisk, readable
+
+    assert isinstance(readable(layer(source)), OnDisk)
+    assert isinstance(readable(layer(f"{source}|credential:AWS_NO_SIGN_REQUEST=YES")), InMemory)
 
 
 def test_a_virtual_layer_of_the_raster_calculator_is_written_to_a_file_first(
