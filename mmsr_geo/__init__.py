@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from mmsr_geo import accessor as _accessor  # noqa: F401  (registers .mmsr)
 from mmsr_geo._version import __version__
 from mmsr_geo.errors import (
+    ChangedInputError,
     GridError,
     GuideCoverageError,
     GuideWarning,
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from mmsr_geo.quality import Flag
 
 __all__ = [
+    "ChangedInputError",
     "FitParams",
     "FittedNet",
     "Flag",

@@ -13,7 +13,14 @@ from mmsr_geo.progress import STAGES
 FORMAT = 1
 """Counts up where a reader of an earlier one would go wrong."""
 
-_TYPES = {"text": "text", "integer": "integer", "float": "number", "boolean": "flag", "choice": "choice"}
+_TYPES = {
+    "text": "text",
+    "integer": "integer",
+    "integer range": "integer",
+    "float": "number",
+    "boolean": "flag",
+    "choice": "choice",
+}
 """click's names → ours; any other type is a text that the command parses, of the form that `metavar` shows."""
 
 
@@ -80,7 +87,7 @@ def _shape(kind: click.ParamType[Any]) -> str:
         return "|".join(kind.choices)
     if isinstance(kind, click.types.BoolParamType):
         return ""
-    return kind.name.upper() if kind.name in _TYPES else kind.name
+    return kind.name.removesuffix(" range").upper() if kind.name in _TYPES else kind.name
 
 
 def _default(parameter: click.Parameter) -> str | int | float | bool | None:

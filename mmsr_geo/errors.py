@@ -15,6 +15,10 @@ class InputError(MmsrError):
     """A raster that cannot be opened, or is not of a kind that can be sharpened or guide."""
 
 
+class ChangedInputError(InputError):
+    """A raster that is not what it was when it was opened, or has gone."""
+
+
 class GridError(MmsrError):
     """Two grids that do not fit: no CRS, no overlap, a scale that cannot be."""
 

@@ -60,7 +60,7 @@ def _labels() -> Iterator[str]:
     """Give the labels of the options, which their kinds pass to `tr`, and the algorithms' titles and tags."""
     for node in ast.walk(_tree(PLUGIN / "offered.py")):
         if isinstance(node, ast.Call):
-            named = (each.value for each in node.keywords if each.arg in {"more", "bits", "text"})
+            named = (each.value for each in node.keywords if each.arg in {"more", "bits", "text", "help"})
             yield from _literals([*node.args[:1], *named])
     yield from _literals(_assigned(PLUGIN / "offered.py", "_NET"))
     yield from _literals(_assigned(PLUGIN / "algorithms.py", "TITLE", "TAGS"))

@@ -153,6 +153,19 @@ def test_workers_of_another_version_are_refused(folder: Path, version: str, said
             mmsr_geo.batch(folder / "job.toml", scheduler=cluster.address)
 
 
+def test_a_worker_of_another_version_that_comes_later_is_refused_as_well(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The client looked when there was none yet: the worker itself says it, and no tile is skipped for it."""
+    (folder / "job.toml").write_text('on_error = "skip"\n' + JOB)
+    preload = Path(__file__).with_name("estranged_worker.py")
+    monkeypatch.setattr(dask_pool, "_check_versions", lambda _: None)
+    with DaskCluster(folder, workers=1, preload=preload, environment={"MMSR_GEO_TEST_VERSION": "0.0.1"}) as cluster:
+        cluster.wait_for_a_worker()
+        with pytest.raises(JobError, match=r"1 workers, as tcp://.* have mmsr_geo 0.0.1 where this process has"):
+            mmsr_geo.batch(folder / "job.toml", scheduler=cluster.address)
+
+
 @pytest.mark.parametrize("call", ["scheduler_info", "run", "subscribe_topic", "map", "gather", "submit"])
 def test_a_scheduler_that_goes_at_any_call_is_told_in_one_line(
     folder: Path, monkeypatch: pytest.MonkeyPatch, call: str
@@ -195,7 +208,7 @@ def test_no_process_outlives_a_client_that_is_stopped(folder: Path, sent: signal
         try:
             for line in process.stdout:
                 event = json.loads(line)
-                if event.get("stage") == "predict" and event.get("done", 0) >= 3:
+                if event.get("stage") == "predict" and event.get("done", 0) >= 6:
                     break
             family = psutil.Process(process.pid).children(recursive=True)
             assert len(family) >= 2
@@ -211,7 +224,7 @@ def test_no_process_outlives_a_client_that_is_stopped(folder: Path, sent: signal
     assert not alive
     assert [path for path in folder.iterdir() if path.name.endswith(".part")] == []
     before = mmsr_geo.status(folder / "job.toml").pairs[0].tiles_done
-    assert before >= 3
+    assert before >= 1  # tiles are told as they end, and recorded a few together
     assert mmsr_geo.batch(folder / "job.toml").count("done") == 1
 
 

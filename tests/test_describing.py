@@ -52,6 +52,7 @@ def test_every_command_and_parameter_is_described(described: Described) -> None:
         ("output", {"flags": ["-o", "--output"], "required": True}),
         ("creation_options", {"flags": ["--co"], "multiple": True}),
         ("keep_statistics", {"type": "flag", "default": False, "metavar": "", "off_flags": []}),
+        ("workers", {"type": "integer", "default": None, "metavar": "INTEGER"}),
         ("seed", {"type": "integer", "default": 0, "help": "Of every random choice."}),
     ],
 )

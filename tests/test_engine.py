@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
 import warnings
-from collections.abc import Callable
-from dataclasses import replace
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 import numpy as np
 import pytest
 import rasterio
+import rasterio.shutil
+import xarray as xr
 from conftest import Told
+from rasterio.vrt import WarpedVRT
 from rasters import SENTINEL_GUIDE, sentinel_crop, sentinel_net
 
 import mmsr_geo
+from mmsr_geo import api
+from mmsr_geo.jobs import finishing
+from mmsr_geo.jobs.course import TaskKey
 from mmsr_geo.jobs.jobfile import Job
+from mmsr_geo.jobs.pool import Call, Ended
 from mmsr_geo.jobs.store import FolderStore, Made
 from mmsr_geo.jobs.tilefile import DamagedTileError, TilePixels
 from mmsr_geo.jobs.work import TileTask
@@ -486,3 +496,313 @@ def test_a_prediction_that_is_damaged_meanwhile_is_told_and_made_anew(
     computed.clear()
     assert mmsr_geo.batch(path).count("done") == 1
     assert [stage for stage, _ in computed].count("predict") == 4
+
+
+@dataclass
+class Far:
+    """A pool as a cluster's is: it takes several tasks on, no more while half of them run, and does one at a time."""
+
+    share_of_tasks: int = 6
+    running: deque[Call[TaskKey]] = field(default_factory=deque)
+    slots: int = 2
+
+    @property
+    def room(self) -> int:
+        return self.share_of_tasks - len(self.running) if 2 * len(self.running) <= self.share_of_tasks else 0
+
+    @property
+    def is_busy(self) -> bool:
+        return bool(self.running)
+
+    def share(self, value: object, name: str) -> object:  # noqa: ARG002
+        return value
+
+    def submit(self, calls: Sequence[Call[TaskKey]]) -> None:
+        self.running.extend(calls)
+
+    def ended(self) -> list[Ended[TaskKey]]:
+        call = self.running.popleft()
+        try:
+            return [Ended(call, getattr(call.shared, call.method)(*call.arguments, progress=call.progress))]
+        except Exception as error:  # noqa: BLE001  (as a cluster hands it over)
+            return [Ended(call, error=error)]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.running.clear()
+
+
+@pytest.fixture
+def far(monkeypatch: pytest.MonkeyPatch) -> Far:
+    """Have jobs run on such a pool."""
+    pool = Far()
+    monkeypatch.setattr(api, "_on", lambda *_: pool)
+    return pool
+
+
+def failing_in(monkeypatch: pytest.MonkeyPatch, name: str, error: Exception) -> None:
+    """Have the tiles of a pair of this name fail."""
+    before = TileTask.target
+
+    def fail(task: TileTask, *rest: Any, **kw: Any) -> Made:
+        if task.work.pairs[0].source.name.endswith(name):
+            raise error
+        return before(task, *rest, **kw)
+
+    monkeypatch.setattr(TileTask, "target", fail)
+
+
+@pytest.mark.timeout(60)
+def test_a_pair_that_fails_while_its_tasks_fill_the_pool_holds_up_no_other(
+    folder: Path, far: Far, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copy(folder / "s.tif", folder / "t.tif")
+    two = 'on_error = "skip"\noutput = "{name}.out.tif"\n' + "".join(
+        f'[[pairs]]\nsource = "{name}.tif"\nguide = "g.tif"\n' for name in "st"
+    )
+    path = job(folder, two + OPTIONS)
+    with monkeypatch.context() as patch:
+        failing_in(patch, "s.tif", mmsr_geo.OutputError("the tiles' disk is full: make room"))
+        with pytest.warns(mmsr_geo.MmsrWarning, match="the tiles' disk is full"):
+            told = mmsr_geo.batch(path)
+    assert (told.count("done"), told.count("failed")) == (1, 1)
+    assert not far.running
+    assert mmsr_geo.batch(path).count("done") == 2
+
+
+@pytest.mark.timeout(60)
+def test_a_pair_that_fails_leaves_the_tiles_that_were_under_way(
+    folder: Path, far: Far, computed: list[tuple[str, int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those that others' tasks wait for are taken as they end; a shared fit is another pair's as well."""
+    text = dates(folder).replace('["{key}_g.tif", "g.tif"]', '"{key}_g.tif"')
+    for name in ("a1", "a2", "b1"):
+        (folder / f"{name}_g.tif").symlink_to(SENTINEL_GUIDE)
+    options = '[options]\nscale = 4\nnet = "shared"\nsteps = 3\nthreads = 1\nif_unhelpful = "warn"\n'
+    path = job(folder, 'on_error = "skip"\n' + text + options)
+    assert far.slots == 2
+    with monkeypatch.context() as patch:
+        failing_in(patch, "a1_st.tif", mmsr_geo.OutputError("the tiles' disk is full: make room"))
+        with pytest.warns(mmsr_geo.MmsrWarning, match="the tiles' disk is full"):
+            told = mmsr_geo.batch(path)
+    assert (told.count("done"), told.count("failed")) == (2, 1)
+    computed.clear()
+    assert mmsr_geo.batch(path).count("done") == 3
+    assert len(computed) == 1
+
+
+def test_a_shared_fit_that_fails_is_not_tried_by_each(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = dates(folder).replace('["{key}_g.tif", "g.tif"]', '"{key}_g.tif"')
+    for name in ("a1", "a2", "b1"):
+        (folder / f"{name}_g.tif").symlink_to(SENTINEL_GUIDE)
+    options = '[options]\nscale = 4\nnet = "shared"\nsteps = 3\nthreads = 1\n'
+    tried: list[int] = []
+
+    def refused(*_: Any, **__: Any) -> None:
+        tried.append(1)
+        raise mmsr_geo.PixelError("nothing there to fit to")
+
+    monkeypatch.setattr("mmsr_geo.methods.fit_samples", refused)
+    with pytest.warns(mmsr_geo.MmsrWarning, match="nothing there to fit to"):
+        told = mmsr_geo.batch(job(folder, 'on_error = "skip"\n' + text + options))
+    assert told.count("failed") == 3
+    assert len(tried) == 1
+
+
+def two_bands(folder: Path, *names: str) -> None:
+    """Write sources of two bands, one less sharp than the other."""
+    for number, name in enumerate(names):
+        crop = sentinel_crop(20 * number, 0, 16, 18, 4).source
+        both = xr.concat([crop, 0.5 * crop.rolling(y=3, min_periods=1).mean()], "band").transpose("band", "y", "x")
+        both.rio.write_crs(crop.rio.crs).rio.to_raster(folder / f"{name}.tif")
+
+
+SHARED = (
+    'output = "{name}.out.tif"\n[[pairs]]\nsource = "a.tif"\nguide = "g.tif"\n[[pairs]]\nsource = "b.tif"\n'
+    'guide = "g.tif"\n[options]\nscale = 4\nnet = "shared"\nsteps = 3\nthreads = 1\nif_unhelpful = "warn"\n'
+    "tile_size = 24\n"
+)
+
+
+def test_sources_of_several_bands_share_a_net_a_band_and_a_stop_changes_nothing(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    two_bands(folder, "a", "b")
+    path = job(folder, SHARED)
+    assert mmsr_geo.batch(path).count("done") == 2
+    with rasterio.open(folder / "b.out.tif") as dataset:
+        alone, tags = dataset.read(), dataset.tags()
+    assert np.isfinite(alone).all()
+    mmsr_geo_state = ("MMSR_GEO_OPTIONS", "MMSR_GEO_NET")
+    (folder / "b.out.tif").unlink()
+    before = TileTask.target
+    done: list[int] = []
+
+    def stopped(task: TileTask, *rest: Any, **kw: Any) -> Made:
+        if len(done) == 13:
+            raise Stopped
+        done.append(1)
+        return before(task, *rest, **kw)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(TileTask, "target", stopped)
+        with pytest.raises(Stopped):
+            mmsr_geo.batch(path)
+    assert mmsr_geo.batch(path).count("done") == 2
+    with rasterio.open(folder / "b.out.tif") as dataset:
+        assert (dataset.read() == alone).all()
+        assert all(dataset.tags()[name] == tags[name] for name in mmsr_geo_state)
+
+
+def test_a_net_of_one_band_is_no_net_for_two(folder: Path) -> None:
+    two_bands(folder, "b")
+    shutil.copy(folder / "s.tif", folder / "a.tif")
+    with pytest.raises(mmsr_geo.JobError, match="b: b has 2 bands and a, whose net it is to share, 1"):
+        mmsr_geo.batch(job(folder, SHARED))
+
+
+@pytest.mark.parametrize("what", ["gone", "changed"])
+def test_an_input_that_changes_is_no_tile_to_skip(folder: Path, monkeypatch: pytest.MonkeyPatch, what: str) -> None:
+    path = job(folder, 'on_error = "skip"\n' + (ONE + OPTIONS).replace("bicubic+", "guided-filter+"))
+    assert mmsr_geo.batch(path).count("done") == 1
+    good = (folder / "o.tif").read_bytes()
+    before = TileTask.target
+
+    def moved(task: TileTask, index: int, *rest: Any, **kw: Any) -> Made:
+        if index == 3:
+            shutil.move(folder / "g.tif", folder / "away.tif")
+            if what == "changed":
+                shutil.copy(folder / "away.tif", folder / "g.tif")
+        return before(task, index, *rest, **kw)
+
+    monkeypatch.setattr(TileTask, "target", moved)
+    with pytest.warns(mmsr_geo.MmsrWarning, match=f"g.tif has {what} since it was opened"):
+        told = mmsr_geo.batch(path, restart=True)
+    assert told.count("failed") == 1
+    assert (folder / "o.tif").read_bytes() == good
+
+
+def test_where_no_tile_could_be_made_the_pair_has_failed_and_what_there_was_stays(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = job(folder, 'on_error = "skip"\n' + ONE + OPTIONS)
+    assert mmsr_geo.batch(path).count("done") == 1
+    good = (folder / "o.tif").read_bytes()
+    failing_in(monkeypatch, "s.tif", mmsr_geo.PixelError("nothing there"))
+    with pytest.warns(mmsr_geo.MmsrWarning, match="none of its 9 tiles could be made; tile 0: nothing there"):
+        told = mmsr_geo.batch(path, restart=True)
+    assert told.count("failed") == 1
+    assert (folder / "o.tif").read_bytes() == good
+
+
+def test_an_input_that_changes_while_the_output_is_written_is_told_by_the_next_call(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = job(folder)
+    before = finishing.finish
+
+    def late(course: Any) -> Any:
+        done = before(course)
+        os.utime(folder / "s.tif", (1, 1))
+        return done
+
+    with monkeypatch.context() as patch:
+        patch.setattr("mmsr_geo.jobs.batch.finish", late)
+        assert mmsr_geo.batch(path).count("changed") == 1
+    assert mmsr_geo.batch(path).count("done") == 1
+
+
+def test_a_jobs_work_is_in_a_folder_of_its_own_and_nothing_else_goes(folder: Path) -> None:
+    """Whatever folder is named, and whoever else names it."""
+    for name in ("one", "two"):
+        text = f'work = "."\noutput = "{name}.tif"\n[[pairs]]\nsource = "s.tif"\nguide = "g.tif"\n'
+        (folder / f"{name}.toml").write_text(text + OPTIONS)
+    places = {Job.read(folder / f"{name}.toml").work for name in ("one", "two")}
+    assert len(places) == 2
+    other = Path(Job.read(folder / "two.toml").work) / "tiles" / "s" / "of-another-job"
+    other.mkdir(parents=True)
+    before = {path.name for path in folder.iterdir()}
+    assert mmsr_geo.batch(folder / "one.toml").count("done") == 1
+    assert other.is_dir()
+    assert {path.name for path in folder.iterdir()} == before | {"one.tif", "one.record.jsonl", "one.report", "one.log"}
+    (Path(Job.read(folder / "two.toml").work) / "a-users.txt").write_text("mine")
+    assert mmsr_geo.batch(folder / "two.toml").count("done") == 1
+    assert [path.name for path in Path(Job.read(folder / "two.toml").work).iterdir()] == ["a-users.txt"]
+
+
+def test_a_restart_fits_shared_nets_anew(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    two_bands(folder, "a", "b")
+    path = job(folder, 'on_error = "skip"\n' + SHARED)
+    with monkeypatch.context() as patch:
+        failing_in(patch, "b.tif", mmsr_geo.OutputError("no room"))
+        with pytest.warns(mmsr_geo.MmsrWarning, match="no room"):
+            mmsr_geo.batch(path)
+    assert (folder / "job.work" / "nets").is_dir()
+    fits: list[int] = []
+    fit = fit_samples
+
+    def counted(*arguments: Any, **options: Any) -> mmsr_geo.FittedNet:
+        fits.append(1)
+        return fit(*arguments, **options)
+
+    monkeypatch.setattr("mmsr_geo.methods.fit_samples", counted)
+    assert mmsr_geo.batch(path, restart=True).count("done") == 2
+    assert len(fits) == 2
+
+
+def test_a_virtual_raster_whose_member_changes_is_another(folder: Path) -> None:
+    member, virtual = folder / "s.tif", folder / "s.vrt"
+    with rasterio.open(member) as dataset, WarpedVRT(dataset) as warped:
+        rasterio.shutil.copy(warped, virtual, driver="VRT")
+    path = job(folder, (ONE + OPTIONS).replace('"s.tif"', '"s.vrt"'))
+    assert mmsr_geo.batch(path).count("done") == 1
+    assert mmsr_geo.status(path).count("done") == 1
+    os.utime(member, (1, 1))
+    assert mmsr_geo.status(path).count("changed") == 1
+
+
+def test_a_tile_that_cannot_be_read_is_computed_again(
+    folder: Path, computed: list[tuple[str, int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = job(folder)
+    stopped_at(monkeypatch, path, 5)
+    bad = tile_files(folder)[2]
+    read = Path.read_bytes
+
+    def failing(path: Path) -> bytes:
+        if path == bad and not computed:
+            raise OSError(errno.EIO, "Input/output error")
+        return read(path)
+
+    monkeypatch.setattr(Path, "read_bytes", failing)
+    computed.clear()
+    with pytest.warns(mmsr_geo.MmsrWarning, match="the file of tile 2 is damaged"):
+        assert mmsr_geo.batch(path).count("done") == 1
+    assert ("target", 2) in computed
+
+
+def test_a_record_that_cannot_be_written_is_told_in_one_line(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = job(folder)
+    fsync = os.fsync
+
+    def no_room(handle: int) -> None:
+        if "record" in str(Path(f"/proc/self/fd/{handle}").readlink()):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        fsync(handle)
+
+    monkeypatch.setattr(os, "fsync", no_room)
+    with pytest.raises(mmsr_geo.JobError, match=r"record.jsonl cannot be written \(No space left on device\)"):
+        mmsr_geo.batch(path)
+
+
+def test_what_is_no_longer_needed_and_cannot_go_spoils_no_pair(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(store: FolderStore) -> None:
+        raise mmsr_geo.OutputError(f"{store.folder} cannot be removed")
+
+    monkeypatch.setattr(FolderStore, "remove", refused)
+    assert mmsr_geo.batch(job(folder)).count("done") == 1
+    assert "what is no longer needed stays" in (folder / "job.log").read_text()

@@ -44,6 +44,7 @@ import mmsr_geo
 from mmsr_geo import cli
 from mmsr_geo.demo import run_demo
 from mmsr_geo.errors import (
+    ChangedInputError,
     GridError,
     GuideCoverageError,
     GuideWarning,
@@ -419,7 +420,7 @@ case(
 )
 case(
     "a file that changes meanwhile",
-    InputError,
+    ChangedInputError,
     "dem.tif has changed since it was opened: put it back, or begin again with the new one",
     "A file is replaced or removed while a target is made of it.",
     "Put it back, or begin again.",
@@ -2299,6 +2300,7 @@ def test_a_warning_is_one_sentence_through_both_doors_and_the_work_goes_on(case:
 
 KINDS = (
     InputError,
+    ChangedInputError,
     GridError,
     GuideCoverageError,
     OptionError,
@@ -2324,7 +2326,10 @@ UNREACHED = {
     "jobs/dask_pool.py OnCluster._look 1": "a scheduler has to be killed for it: test_kills.py",
     "jobs/dask_pool.py OnCluster._its_scheduler 1": "a scheduler has to be killed for it: test_cluster.py",
     "jobs/dask_pool.py OnCluster._results 1": "a scheduler has to be killed for it: test_kills.py",
-    "jobs/dask_pool.py _check_versions 1": "it takes workers of another version: test_cluster.py",
+    "jobs/batch.py _Running.finish 1": "it takes a pair of which every tile fails: test_engine.py",
+    "jobs/course.py Course._check_bands 1": "it takes two pairs: test_engine.py",
+    "jobs/record.py Record.append 1": "it takes a full disk: test_engine.py",
+    "jobs/store.py FolderStore.get 1": "it takes a disk that fails: such a tile is computed again (test_engine.py)",
     "jobs/dask_pool.py _client_of 1": "it waits for 20 s: test_cluster.py",
     "jobs/dask_pool.py _of_library 2": "it takes dask-jobqueue",
     "jobs/finishing.py _hold_the_tiles 1": "it takes a disk that gives back other bytes than it was given, twice",

@@ -9,7 +9,7 @@ import os
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 from pathlib import Path
@@ -25,9 +25,10 @@ from mmsr_geo.jobs.jobfile import Entry, Job
 from mmsr_geo.jobs.joblog import Log, LoggedWarning, log_beside
 from mmsr_geo.jobs.pool import Pool
 from mmsr_geo.jobs.record import Line, Record
-from mmsr_geo.jobs.store import Made, store_at
+from mmsr_geo.jobs.store import Made, TileStore, store_at
 from mmsr_geo.jobs.work import Work
 from mmsr_geo.network.fitting import Progress, no_progress
+from mmsr_geo.raster.files import files_of
 from mmsr_geo.raster.masking import path_and_bits
 from mmsr_geo.raster.objects import Url
 from mmsr_geo.raster.placing import Address, ZarrPlace, check_output
@@ -172,6 +173,7 @@ def run_job(  # noqa: PLR0913  (how a job is to be run)
             record.append(Line("", "", "restart"))
             for entry in job.entries:
                 store_at(_place(job, entry)).remove()
+            store_at(f"{job.work}/nets").remove()
         status = status_of(job)
         waiting = [pair.entry for pair in status.pairs if pair.standing != "done"]
         said = "all pairs anew" if restart else f"{status.count('done')} of {len(status.pairs)} pairs done already"
@@ -220,7 +222,8 @@ class _Running:
     logger: logging.Logger
 
     def __post_init__(self) -> None:
-        self._entries: dict[Course, Entry] = {}
+        self._entries: dict[Course, tuple[Entry, str]] = {}
+        """Of what is under way the pair, and its key as it was before anything of it was read."""
         self._shared: dict[str, SharedFit] = {}
 
     def beginning(self, number: int, entry: Entry) -> Begin:
@@ -238,13 +241,18 @@ class _Running:
 
     def finish(self, course: Course) -> None:
         """Make a course's outputs; where that is done, say so, and let its tiles go."""
-        entry = self._entries[course]
+        entry, key = self._entries[course]
         began = time.monotonic()
+        if course.failures and not any(len(course.targets(band)) for band in range(1, len(course.work.pairs) + 1)):
+            first = course.failures[0]
+            msg = f"none of its {len(course.failures)} tiles could be made; tile {first.index}: {first.message}"
+            raise JobError(msg)
         outcome = finish(course)
         if outcome is None:
             return
+        del self._entries[course]
         stages = {"fit": course.fit_seconds, "tiles": course.tile_seconds, "write": time.monotonic() - began}
-        took, key = time.monotonic() - course.began, self._key(entry)
+        took = time.monotonic() - course.began
         outputs = tuple(_in_record(path, self.job) for path in _outputs(entry))
         state: Literal["done", "incomplete"] = "incomplete" if outcome.failures else "done"
         message = ""
@@ -257,7 +265,7 @@ class _Running:
         log = self._log(entry)
         if state == "done":
             log.info("pair done in %.1f s: %d tiles, scale %s", took, outcome.tiles, outcome.scale)
-            course.store.remove()
+            self._remove(course.store)
         else:
             log.warning("pair incomplete after %.1f s: %s", took, message)
         self.ended(entry, line)
@@ -266,27 +274,41 @@ class _Running:
         """Record it; raise unless the job goes on without that pair."""
         if not isinstance(error, MmsrError):
             raise error
-        self._record_failure(self._entries[course], time.monotonic() - course.began, error)
+        entry, _ = self._entries.pop(course)
+        self._record_failure(entry, time.monotonic() - course.began, error)
 
     def tidy(self) -> None:
-        """Remove the folder of unfinished tiles where nothing is in it that is still of use."""
-        if status_of(self.job).count("done") == len(self.job.entries):
-            store_at(self.job.work).remove()
+        """Remove what is left of tiles and nets where no pair has use for it; nothing else, whatever the folder is."""
+        last = self.record.last()
+        if all(_standing(self.job, entry, last.get(entry.name)).standing == "done" for entry in self.job.entries):
+            for kept in ("tiles", "nets"):
+                self._remove(store_at(f"{self.job.work}/{kept}"))
+            if "://" not in self.job.work:
+                with suppress(OSError):  # not empty: something else is in it
+                    Path(self.job.work).rmdir()
+
+    def _remove(self, store: TileStore) -> None:
+        """Let go of what is no longer needed; where that fails nothing is wrong with what was made."""
+        try:
+            store.remove()
+        except OutputError as error:
+            self.logger.warning("what is no longer needed stays: %s", error)
 
     def _begun(self, number: int, entry: Entry) -> Course:
         _make_room(entry)
+        key, tiles_key = self._key(entry), self._tiles_key(entry)
         outputs = {_in_record(path, self.job): path for path in _outputs(entry)}
         existing = [told for told, path in outputs.items() if path.exists()]
         foreign = [told for told in existing if told not in self.made]
         own = tuple(told for told in outputs if told not in foreign)
-        self.record.append(Line(entry.name, self._key(entry), "begun", outputs=own))
+        self.record.append(Line(entry.name, key, "begun", outputs=own))
         for told in foreign:
             check_output(outputs[told], overwrite=self.overwrite)
         work = self.open_pair(entry, self.overwrite or bool(existing))
         check_room(work)
         shown = self.progress(entry, number, self.total)
-        store = store_at(f"{_place(self.job, entry)}/{self._tiles_key(entry)}")
-        store_at(_place(self.job, entry)).remove_others(self._tiles_key(entry))
+        store = store_at(f"{_place(self.job, entry)}/{tiles_key}")
+        store_at(_place(self.job, entry)).remove_others(tiles_key)
         shared, log = self._shared_fit(entry, work), self._log(entry)
         log.info("pair begun: %s", entry.source)
         course = Course(
@@ -294,7 +316,7 @@ class _Running:
         )
         if taken := sum(len(course.targets(band)) for band in range(1, len(work.pairs) + 1)):
             log.info("%d of %d tiles taken over from before", taken, len(course.work.tiling) * len(work.pairs))
-        self._entries[course] = entry
+        self._entries[course] = entry, key
         return course
 
     def _record_failure(self, entry: Entry, took: float, error: MmsrError) -> None:
@@ -390,7 +412,7 @@ def _made_of(entry: Entry) -> list[object]:
         given = entry.options.get(option)
         if isinstance(given, str):
             files.append(path_and_bits(given)[0] if option.endswith("_mask") else given)
-    states = [_state(file + ending) for file in files for ending in ("", *_BESIDE)]
+    states = [[_state(file), *(_file_state(file + ending) for ending in _BESIDE)] for file in files]
     return [__version__, dict(entry.options), entry.net, states]
 
 
@@ -443,7 +465,17 @@ def _facts(outcome: Outcome, stages: Mapping[str, float]) -> dict[str, Any]:
 
 
 def _state(file: str) -> Sequence[object]:
-    """Return what tells that a file is another: its size and its time of change; of what is no local file, its name."""
+    """Return what tells that an input is another: sizes and times of change of the local files that it is read from.
+
+    Of a URL its name alone.
+    """
+    state = _file_state(file)
+    if len(state) > 1 and not file.lower().endswith(".vrt"):
+        return state
+    return [state, *(_file_state(member) for member in files_of(file) if member != file)]
+
+
+def _file_state(file: str) -> list[object]:
     try:
         state = Path(file).stat()
     except (OSError, ValueError):

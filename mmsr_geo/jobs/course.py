@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Literal
 
-from mmsr_geo.errors import MmsrError, MmsrWarning, OutputError
+from mmsr_geo.errors import ChangedInputError, JobError, MmsrError, MmsrWarning, OutputError
 from mmsr_geo.jobs.joblog import NO_LOG, Log
 from mmsr_geo.jobs.ledger import Ledger, Waiting
 from mmsr_geo.jobs.pool import Call, Ended, Pool
@@ -57,6 +57,8 @@ class _Band:
 
     number: int
     model: Model | None = None
+    method: ModelSource | None = None
+    """What the model is used by, where it is another output's."""
     check: GuideCheck = field(default_factory=GuideCheck)
     fitting: bool = False
     fit_began: float = 0.0
@@ -79,6 +81,8 @@ class SharedFit:
     store: TileStore
     models: dict[int, Model] = field(default_factory=dict)
     fitting: set[int] = field(default_factory=set)
+    failed: dict[int, Exception] = field(default_factory=dict)
+    """Why a band's fit failed: it is not tried again by each of them."""
 
     def model(self, band: int) -> Model | None:
         """Return the net of a band, or None where it is still to be fitted."""
@@ -115,6 +119,7 @@ class Course:
     def __post_init__(self) -> None:
         """Take over what an earlier process has left."""
         self.began = time.monotonic()
+        self._given = self.work.method
         self._bands = [_Band(number) for number in range(1, len(self.work.pairs) + 1)]
         goes_on = self.keeps and self._goes_on()
         tiles = len(self.work.tiling)
@@ -183,7 +188,8 @@ class Course:
                 continue
             if band.task is None:
                 name = f"{self.name}-{band.number}"
-                band.task = pool.share(TileTask(self.work, band.number, band.model, self.store, band.check), name)
+                work = self.work if band.method is None else replace(self.work, method=band.method)
+                band.task = pool.share(TileTask(work, band.number, band.model, self.store, band.check), name)
             waiting = band.waiting[stage]
             while waiting and len(found) < most:
                 found.append(self._tile_call(band, stage, waiting.take()))
@@ -199,13 +205,11 @@ class Course:
             band.fitting = False
             took = time.monotonic() - band.fit_began
             self.fit_seconds += took
-            if stage == "shared fit" and self.shared_fit is not None:
-                self.shared_fit.fitting.discard(band.number)
+            if stage == "shared fit":
+                self._settle_shared(ended)
             if ended.error is not None:
                 raise ended.error
-            if stage == "shared fit" and self.shared_fit is not None:
-                self.shared_fit.know(band.number, ended.result)
-            else:
+            if stage == "fit":
                 self._fitted(band, ended.result)
                 self._log_fit(band, f"fit done in {took:.1f} s")
             return None
@@ -220,6 +224,22 @@ class Course:
         if stage == "prediction" and not band.waiting["prediction"] and not band.running["prediction"]:
             self._predicted(band)
         return made
+
+    def left(self, ended: Ended[TaskKey]) -> Made | None:
+        """Take what came of a task once this output has failed: others may need a fit, a later process the tile."""
+        if ended.call.key.stage == "shared fit":
+            self._settle_shared(ended)
+        return ended.result if isinstance(ended.result, Made) else None
+
+    def _settle_shared(self, ended: Ended[TaskKey]) -> None:
+        band, shared = ended.call.key.band, self.shared_fit
+        if shared is None:
+            return
+        shared.fitting.discard(band)
+        if ended.error is None:
+            shared.know(band, ended.result)
+        else:
+            shared.failed[band] = ended.error
 
     def again(self, band: int, index: int) -> None:
         """Have a tile computed again: its file turned out damaged."""
@@ -240,29 +260,48 @@ class Course:
     def _begin(self, band: _Band, pool: Pool[TaskKey]) -> list[Call[TaskKey]]:
         """Take over a band's model, or return the call that fits it."""
         if self.keeps and (model := kept_model(self.store, band.number)) is not None:
+            if self.shared_fit is not None and self.shared_fit.name != self.name:
+                self._use(band, self.shared_fit.model(band.number) or model)
             self._know(band, model)
             self._log_fit(band, "fit taken over from before")
             return []
         number, method = band.number, self.work.method
         stage: Literal["fit", "shared fit"] = "fit"
         pair = self.work.pairs[number - 1]
-        if self.shared_fit is not None:
-            model = self.shared_fit.model(number)
+        if (shared := self.shared_fit) is not None:
+            self._check_bands(shared)
+            model = shared.model(number)
             if model is None:
-                if number in self.shared_fit.fitting:
+                if number in shared.failed:
+                    raise shared.failed[number]
+                if number in shared.fitting:
                     return []
-                self.shared_fit.fitting.add(number)
-                pair, method, stage = self.shared_fit.pairs[number - 1], self.shared_fit.method, "shared fit"
-            elif self.shared_fit.name == self.name:
+                shared.fitting.add(number)
+                pair, method, stage = shared.pairs[number - 1], shared.method, "shared fit"
+            elif shared.name == self.name:
                 self._fitted(band, model)
                 self._log_fit(band, "fit shared with others done")
                 return []
             else:
-                method = fitted_before(model, self.work.method)
-                self.work = replace(self.work, method=method)
+                method = self._use(band, model)
         band.fitting, band.fit_began = True, time.monotonic()
-        shared = pool.share(FitTask(pair, method, number > 1), f"{self.name}-{number}-fit")
-        return [Call(TaskKey(self, number, stage), "fit", shared, "fit", progress=self._labelled(band))]
+        task = pool.share(FitTask(pair, method, number > 1), f"{self.name}-{number}-fit")
+        return [Call(TaskKey(self, number, stage), "fit", task, "fit", progress=self._labelled(band))]
+
+    def _use(self, band: _Band, model: Model) -> ModelSource:
+        """Have a band predicted with another output's net, as what is recorded of this one says."""
+        band.method = fitted_before(model, self._given)
+        if band.number == 1:
+            self.work = replace(self.work, method=band.method)
+        return band.method
+
+    def _check_bands(self, shared: SharedFit) -> None:
+        here, there = len(self._bands), len(shared.pairs)
+        if here != there:
+            raise JobError(
+                f"{self.name} has {here} bands and {shared.name}, whose net it is to share, {there}: give it a net of "
+                'its own (net = "per-pair"), or a job'
+            )
 
     def _fitted(self, band: _Band, model: Model) -> None:
         if self.keeps:
@@ -311,8 +350,8 @@ class Course:
         return Call(TaskKey(self, band.number, stage, index), said, band.task, method, arguments)
 
     def _failed(self, band: _Band, index: int, error: Exception) -> None:
-        if not self.skips or isinstance(error, OutputError):
-            raise error
+        if not self.skips or isinstance(error, OutputError | ChangedInputError):
+            raise error  # what is wrong with one tile only may be skipped
         reason = str(error) or type(error).__name__
         self._skip(band, index, reason if isinstance(error, MmsrError) else f"{type(error).__name__}: {reason}")
 
@@ -391,8 +430,8 @@ class Course:
 
 def is_whole(store: TileStore, made: Made) -> bool:
     """Whether a tile's file holds the pixels that were kept."""
-    content = store.get(made.name)
     try:
+        content = store.get(made.name)
         return content is not None and TilePixels.decoded(content).digests == (made.digest, made.qa_digest)
-    except DamagedTileError:
+    except (DamagedTileError, OutputError):
         return False

@@ -67,6 +67,10 @@ _SETTINGS = {
 }
 
 
+class OtherVersionError(JobError):
+    """A worker has another version of this package than the client."""
+
+
 @contextmanager
 def connected(cluster: Cluster) -> Iterator[Client]:
     """Start or find the cluster; what was started ends with it. Raises JobError where it cannot be had."""
@@ -150,6 +154,11 @@ class OnCluster(Generic[Key]):
         share = self._a_slot * self._slots
         return share - len(self._running) if 2 * len(self._running) <= share else 0
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether tasks are with the scheduler."""
+        return bool(self._running)
+
     def share(self, value: object, name: str) -> object:
         """Make it a task's outcome: a worker that needs it fetches it once, and where it is lost it is made again."""
         with self._its_scheduler():
@@ -173,6 +182,7 @@ class OnCluster(Generic[Key]):
                 [call.arguments for call in of_stage],
                 [call.progress is not no_progress for call in of_stage],
                 keys,
+                version=__version__,
                 key=keys,
                 pure=False,
                 resources={"GPU": 1} if self._gpus and stage != "blend" else None,
@@ -233,6 +243,8 @@ class OnCluster(Generic[Key]):
         for future, call in taken:
             if future in results:
                 result, told, failed = results[future]
+                if isinstance(failed, OtherVersionError):  # of the worker's, not of the task's
+                    raise failed
                 found.append(Ended(call, result, failed, tuple(told)))
                 continue
             reason = future.exception()
@@ -298,8 +310,18 @@ def _itself(value: object) -> object:
     return value
 
 
-def _do(value: object, method: str, arguments: Sequence[Any], reports: bool, key: str) -> Any:  # noqa: ANN401, FBT001  (mapped over)
+def _do(  # noqa: PLR0913  (mapped over)
+    value: object,
+    method: str,
+    arguments: Sequence[Any],
+    reports: bool,  # noqa: FBT001
+    key: str,
+    *,
+    version: str,
+) -> Any:  # noqa: ANN401
     """Return what came of a task, what it warned of, and what it failed with: dask loses an error it cannot pickle."""
+    if version != __version__:  # of a worker that has come since the client looked
+        return None, [], OtherVersionError(_others_have(1, get_worker().address, __version__, version))
     try:
         return *run_call(value, method, arguments, _teller(key) if reports else no_progress), None
     except Exception as error:  # noqa: BLE001  (the engine tells them apart)
@@ -340,10 +362,11 @@ def _check_versions(client: Client) -> None:
     if others:
         worker, version = next(iter(others.items()))
         has = version if isinstance(version, str) else "not installed"
-        raise JobError(
-            f"{len(others)} workers, as {worker}, have mmsr_geo {has} where this process has {__version__}: install "
-            "the same there"
-        )
+        raise OtherVersionError(_others_have(len(others), worker, has, __version__))
+
+
+def _others_have(count: int, worker: str, has: str, here: str) -> str:
+    return f"{count} workers, as {worker}, have mmsr_geo {has} where this process has {here}: install the same there"
 
 
 def _version() -> str:

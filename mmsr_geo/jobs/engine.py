@@ -29,14 +29,15 @@ def run(
     more = True
     while more or under_way:
         _finish(under_way, finish, failed)  # before another pair is opened, which may end all
-        _fill(pool, under_way)
+        _fill(pool, under_way, failed)
         while more and pool.room > 0 and not any(course.is_complete for course in under_way):
             begin = next(begins, None)
             more = begin is not None
             if begin is not None and (course := begin()) is not None:
                 under_way.append(course)
-                _fill(pool, under_way)
-        if any(course.is_running for course in under_way):
+                _fill(pool, under_way, failed)
+        # Tasks of a course that has failed still fill the pool: room for others comes as they end.
+        if any(course.is_running for course in under_way) or (pool.is_busy and pool.room <= 0):
             _take(pool.ended(), under_way, failed)
 
 
@@ -54,11 +55,17 @@ def _finish(
             under_way.remove(course)
 
 
-def _fill(pool: Pool[TaskKey], under_way: list[Course]) -> None:
-    for course in under_way:
+def _fill(pool: Pool[TaskKey], under_way: list[Course], failed: Callable[[Course, Exception], None]) -> None:
+    for course in list(under_way):
         if pool.room <= 0:
             return
-        pool.submit(course.calls(pool, pool.room))
+        try:
+            calls = course.calls(pool, pool.room)
+        except Exception as error:  # noqa: BLE001  (the caller tells them apart)
+            under_way.remove(course)
+            failed(course, error)
+            continue
+        pool.submit(calls)
 
 
 def _take(ended: list[Ended[TaskKey]], under_way: list[Course], failed: Callable[[Course, Exception], None]) -> None:
@@ -68,6 +75,8 @@ def _take(ended: list[Ended[TaskKey]], under_way: list[Course], failed: Callable
     for each in ended:
         course = each.call.key.course
         if course not in under_way or course in broken:
+            if (tile := course.left(each)) is not None:
+                made[course].append(tile)
             continue
         try:
             tile = course.took(each)
@@ -77,7 +86,11 @@ def _take(ended: list[Ended[TaskKey]], under_way: list[Course], failed: Callable
         if tile is not None:
             made[course].append(tile)
     for course, tiles in made.items():
-        course.store.record(tiles)
+        try:
+            course.store.record(tiles)
+        except Exception as error:  # noqa: BLE001  (the caller tells them apart)
+            if course in under_way:
+                broken.setdefault(course, error)
     for course, reason in broken.items():
         under_way.remove(course)
         failed(course, reason)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import glob
+import hashlib
+import os
 import re
 import tomllib
 from collections import Counter
@@ -43,7 +45,8 @@ EXAMPLE = """\
 output = "sharp/{name}.tif"
 # qa = "sharp/{name}_flags.tif"
 # on_error = "stop"            # or "skip": leave a hole for a tile that fails, go on without a pair that fails
-# work = "job.work"            # where tiles wait until their pair is done; all workers must see it, s3://... too
+# work = "/scratch"            # where tiles wait, in a folder of the job's own, until their pair is done; all workers
+#                              # must see it; s3://... too; beside this file, in job.work, if left out
 
 # Each pair by itself ...
 [[pairs]]
@@ -252,7 +255,7 @@ class Job:
     on_error: OnError
     entries: tuple[Entry, ...]
     work: str
-    """Where tiles wait until their pair is done: a folder or a URL."""
+    """Where tiles wait until their pair is done: a folder or a URL, this job's own."""
     cluster: ClusterTable
 
     @classmethod
@@ -277,8 +280,8 @@ class Job:
         if mistakes:
             raise JobError(_listed(path, list(dict.fromkeys(mistakes))))
         folder = path.absolute().parent
-        work = str(folder / f"{path.stem}.work") if told.work is None else _placed(told.work, folder)
-        return cls(path, told.on_error, entries, work.rstrip("/"), told.cluster)
+        work = str(folder / f"{path.stem}.work") if told.work is None else _own_place(told.work, path)
+        return cls(path, told.on_error, entries, work, told.cluster)
 
     def leader_of(self, entry: Entry) -> Entry | None:
         """Return the pair whose fit is this one's net, it may be itself; None where each has its own."""
@@ -298,6 +301,13 @@ class Job:
                 if leader is entry:
                     places.append((footprint, entry))
         return found
+
+
+def _own_place(work: str, path: Path) -> str:
+    """Return a job's own place in a folder or a prefix that others may use as well."""
+    path = path.absolute()
+    mark = hashlib.sha256(os.fsencode(path)).hexdigest()[:8]
+    return f"{_placed(work, path.parent).rstrip('/')}/{path.stem}-{mark}"
 
 
 def _entries(told: JobFile, folder: Path, mistakes: list[str]) -> Iterator[Entry]:

@@ -53,6 +53,10 @@ class Pool(Protocol[Key]):
     def room(self) -> int:
         """How many more it takes now: a million tiles are not for its queue."""
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether tasks are with it."""
+
     def share(self, value: object, name: str) -> object:
         """Make a value known to the tasks that will name it."""
 
@@ -90,6 +94,11 @@ class InProcess(Generic[Key]):
     def room(self) -> int:
         """One at a time."""
         return self.slots - len(self.waiting)
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether one waits."""
+        return bool(self.waiting)
 
     def share(self, value: object, name: str) -> object:  # noqa: ARG002  (a cluster's)
         """Return it."""
@@ -134,6 +143,11 @@ class InThreads(Generic[Key]):
     def room(self) -> int:
         """As many as there are threads: those that wait would be begun after a Ctrl-C."""
         return self.slots - len(self._running)
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a thread has one."""
+        return bool(self._running)
 
     def share(self, value: object, name: str) -> object:  # noqa: ARG002  (a cluster's)
         """Return it: threads share all there is."""

@@ -108,12 +108,16 @@ class Record:
     def append(self, line: Line) -> None:
         """Add a line and have it on the disk before going on."""
         text = json.dumps(asdict(line)) + "\n"
-        with self.path.open("a+b") as file:
-            if file.tell() and not _ends_with_newline(file.fileno(), file.tell()):
-                text = "\n" + text  # after a line that was cut off
-            file.write(text.encode())
-            file.flush()
-            os.fsync(file.fileno())
+        try:
+            with self.path.open("a+b") as file:
+                if file.tell() and not _ends_with_newline(file.fileno(), file.tell()):
+                    text = "\n" + text  # after a line that was cut off
+                file.write(text.encode())
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            msg = f"{self.path} cannot be written ({error.strerror or error}): make room there, or mend its rights"
+            raise JobError(msg) from error
 
 
 def _ends_with_newline(handle: int, size: int) -> bool:

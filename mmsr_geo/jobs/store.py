@@ -130,8 +130,13 @@ class FolderStore:
         """Read it."""
         try:
             return (self.folder / name).read_bytes()
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
+        except OSError as error:
+            raise OutputError(
+                f"{self.folder / name} could not be read ({error.strerror or error}): mend the disk or its rights and "
+                "call again, or call with --restart (restart=True)"
+            ) from error
 
     def put_tile(self, made: Made, content: bytes) -> None:
         """Write its file; the manifest is `record`'s."""

@@ -17,7 +17,7 @@ from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.windows import Window as RasterioWindow
 
-from mmsr_geo.errors import GridError, InputError
+from mmsr_geo.errors import ChangedInputError, GridError, InputError
 from mmsr_geo.raster.grids import check_transform
 from mmsr_geo.raster.kinds import classes, refuse_dtype
 from mmsr_geo.raster.naming import places_of
@@ -148,7 +148,7 @@ class FileRaster:
         if self.stamp is None or (now := _stamp(self.path)) == self.stamp:
             return
         what = "has gone" if now is None else "has changed"
-        raise InputError(f"{self.path} {what} since it was opened: put it back, or begin again with the new one")
+        raise ChangedInputError(f"{self.path} {what} since it was opened: put it back, or begin again with the new one")
 
     def need(self, window: Window) -> Need:
         """Return the place alone: the task that takes it reads it."""
@@ -157,6 +157,22 @@ class FileRaster:
     def __dask_tokenize__(self) -> object:
         """Identify the file's state, the bands taken and what is a hole in them."""
         return type(self).__name__, self.path, self.stamp, self.indexes, self.nodatavals
+
+
+def files_of(path: str) -> list[str]:
+    """Return the files that a raster is read from, as GDAL knows them: a VRT's members, a subdataset's file.
+
+    Of what is elsewhere (a URL, /vsi...), or cannot be opened, none.
+    """
+    if "://" in path or path.startswith("/vsi"):
+        return []
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", NotGeoreferencedWarning)
+            with rasterio.open(path) as dataset:
+                return [str(file) for file in dataset.files]
+    except (RasterioError, ValueError):
+        return []
 
 
 def _opened(path: str) -> rasterio.DatasetReader:

@@ -18,7 +18,7 @@ from rasterio._err import CPLE_BaseError
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.windows import Window as RasterioWindow
 
-from mmsr_geo.errors import OutputError
+from mmsr_geo.errors import MmsrWarning, OutputError
 from mmsr_geo.raster.copying import copy_to_cog
 from mmsr_geo.raster.creating import check_creation
 from mmsr_geo.raster.mosaicking import Piece, write_mosaic
@@ -355,7 +355,10 @@ def finish_together(
                     writer.take_back()
             raise
         for writer, _ in outputs:
-            writer.settle()
+            try:
+                writer.settle()
+            except OutputError as error:
+                warnings.warn(f"{error}; what was written is whole all the same", MmsrWarning, stacklevel=2)
         return True
     finally:
         for writer, _ in outputs:

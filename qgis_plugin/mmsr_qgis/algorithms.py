@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
@@ -25,13 +23,16 @@ from qgis.PyQt.QtWidgets import QWidget
 from . import interpreter, report, runner, settings
 from .help import help_file, panel_text
 from .interpreter import NoLibrary
-from .layers import extra_nodata
+from .layers import extra_nodata, is_same_file
 from .offered import OFFERED
 from .options import Given, LayerWord, Offer, Option, OutputWord, Word, advanced, command, described
 from .progress import Overall
+from .scratch import Scratch
 from .styling import Place, style_flags, style_like
 from .texts import tr
 
+_STRIP_ROWS = 512
+"""A tile's side in the files of flags: each is read once."""
 GUIDE_GAIN, GUIDE_VERDICT = "GUIDE_GAIN", "GUIDE_VERDICT"
 
 
@@ -84,7 +85,7 @@ class CommandAlgorithm(QgsProcessingAlgorithm):
         """Add the parameters and the outputs."""
         for option, offer in self._offered():
             for parameter in offer.parameters(option):
-                parameter.setHelp(tr(option.help))
+                parameter.setHelp(tr(offer.told(option)))
                 self.addParameter(parameter if offer.basic else advanced(parameter))
         self.addOutput(QgsProcessingOutputNumber(GUIDE_GAIN, tr("What the guide was worth, one level down")))
         self.addOutput(QgsProcessingOutputString(GUIDE_VERDICT, tr("Whether the guide helped")))
@@ -122,9 +123,10 @@ class CommandAlgorithm(QgsProcessingAlgorithm):
         python = self._python(feedback)
         given = Given(self, parameters, context)
         outputs = {word.key: given.output(word.key) for word in self._words if isinstance(word, OutputWord)}
-        with tempfile.TemporaryDirectory(prefix="mmsr_geo_") as folder:
-            words = [self.COMMAND, *self._written(outputs, Path(folder), feedback)]
-            feedback.pushCommandInfo("mmsr-geo " + shlex.join(words))
+        self._refuse_inputs(outputs)
+        with Scratch() as folder:
+            words = [self.COMMAND, *self._written(outputs, folder, feedback)]
+            feedback.pushCommandInfo(runner.typed(["mmsr-geo", *words]))
             told = _Told(feedback, Overall(self._parts))
             whole = [str(python), "-m", "mmsr_geo", *words]
             try:
@@ -167,6 +169,14 @@ class CommandAlgorithm(QgsProcessingAlgorithm):
                 )
             )
         return path
+
+    def _refuse_inputs(self, outputs: Mapping[str, str]) -> None:
+        """Raise QgsProcessingException where an output is an input: the command, given a copy, cannot tell."""
+        origins = [word.layer.origin for word in self._words if isinstance(word, LayerWord)]
+        for key, path in outputs.items():
+            if any(is_same_file(path, origin) for origin in origins):
+                label = self.parameterDefinition(key).description()
+                raise QgsProcessingException(tr("{}: {} is an input too; name another file").format(label, path))
 
     def _written(self, outputs: Mapping[str, str], folder: Path, feedback: QgsProcessingFeedback) -> list[str]:
         """Return the words with files in place of layers and outputs."""
@@ -251,7 +261,10 @@ class Evaluate(CommandAlgorithm):
         feedback: QgsProcessingFeedback,
     ) -> None:
         """Say the scores, and write them to a page."""
-        feedback.pushFormattedMessage(report.table(done), report.text(done))
+        if hasattr(feedback, "pushFormattedMessage"):  # from QGIS 3.36 on
+            feedback.pushFormattedMessage(report.table(done), report.text(done))
+        else:
+            feedback.pushInfo(report.text(done))
         super().finish(done, results, context, feedback)
         page = Path(results["OUTPUT"]) / "report.html"
         page.write_text(report.page(done), "utf-8")
@@ -299,7 +312,14 @@ def _verdict(done: runner.Event) -> str:
 
 
 def _values(path: str) -> list[int]:
-    """Return the values that a file of flags holds in its first band."""
+    """Return the values that a file of flags, which are bytes, holds in its first band.
+
+    By strips: GDAL would write a histogram, once it is asked for one, into a file beside the flags.
+    """
     dataset = gdal.Open(path)
-    counts = dataset.GetRasterBand(1).GetHistogram(-0.5, 255.5, 256, True, False)
-    return [value for value, count in enumerate(counts) if count]
+    band = dataset.GetRasterBand(1)
+    found: set[int] = set()
+    for row in range(0, band.YSize, _STRIP_ROWS):
+        strip = band.ReadRaster(0, row, band.XSize, min(_STRIP_ROWS, band.YSize - row), buf_type=gdal.GDT_Byte)
+        found.update(bytes(strip).translate(None, bytes(found)))  # what is new in it
+    return sorted(found)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import re
 import shutil
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from . import runner
 from .interpreter import environment_python
+from .scratch import Scratch
 from .texts import tr
 
 Tell = Callable[[str], None]
@@ -113,8 +113,8 @@ def make(folder: Path, base: Path, tell: Tell, cancelled: Cancelled) -> None:
 def download_of(folder: Path, what: Sequence[str], tell: Tell, cancelled: Cancelled) -> Download:
     """Ask pip what it would install, and the index how large that is; nothing of it is installed."""
     python = str(environment_python(folder))
-    with tempfile.TemporaryDirectory(prefix="mmsr_geo_") as scratch:
-        report = Path(scratch) / "report.json"
+    with Scratch() as scratch:
+        report = scratch / "report.json"
         ask = ["install", "--dry-run", "--quiet", "--report", str(report), *what]
         tell(tr("Asking what is needed"))
         _run([python, "-m", "pip", *_QUIETLY, *ask], tell, cancelled)
@@ -183,17 +183,11 @@ def _normal(name: str) -> str:
 def _run(words: Sequence[str], tell: Tell, cancelled: Cancelled) -> list[str]:
     """Run a program to its end and return its lines; raises SetUpError where it fails, CommandStopped on a cancel."""
     try:
-        process = runner.popen(words)
+        status, told = runner.heard(words, cancelled, lambda event: tell(runner.line_of(event)))
     except OSError as error:
         raise SetUpError(tr("{} cannot be started ({})").format(words[0], error.strerror or error)) from error
-    said = []
-    try:
-        for event in runner.events(process, cancelled):
-            said.append(str(event.get("text", "")))
-            tell(said[-1])
-    finally:
-        runner.end(process)
-    if process.returncode:
+    said = [runner.line_of(event) for event in told]
+    if status:
         raise SetUpError(_reason(said))
     return said
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -74,9 +74,12 @@ class EnvironmentDialog(QDialog):
         self.setWindowTitle(tr("MMSR: set up the library"))
         self.setMinimumWidth(640)
         self._then = then
+        self._parameters: Mapping[str, Any] = {}
         self._work: Work | None = None
         self._download: Download | None = None
         self._ready = False
+        self._closed = False
+        self._take: Callable[[Any], None] = lambda _: None
         self._folder = settings.new_environment_folder()
         self._is_half_made = False
 
@@ -97,6 +100,10 @@ class EnvironmentDialog(QDialog):
         self.test.clicked.connect(self._test)
         self._lay_out()
         self._show_status()
+
+    def setParameters(self, parameters: Mapping[str, Any]) -> None:  # noqa: N802  (QGIS's name)
+        """Keep what the algorithm is to be opened with; Processing calls this of any dialog that it opens."""
+        self._parameters = dict(parameters)
 
     def _lay_out(self) -> None:
         made = QGroupBox(tr("Make a Python environment of the plugin's own"))
@@ -145,7 +152,8 @@ class EnvironmentDialog(QDialog):
         if download is None:
 
             def look(work: Work) -> Download:
-                environment.make(folder, interpreter.base_python(), work.tell, work.isInterruptionRequested)
+                base = interpreter.base_python(work.isInterruptionRequested)
+                environment.make(folder, base, work.tell, work.isInterruptionRequested)
                 return environment.download_of(folder, what, work.tell, work.isInterruptionRequested)
 
             self._is_half_made = True
@@ -156,7 +164,7 @@ class EnvironmentDialog(QDialog):
                 environment.install(folder, what, download, work.tell, work.progress, work.isInterruptionRequested)
                 path = interpreter.environment_python(folder)
                 work.tell(tr("Testing it"))
-                interpreter.tested(path)
+                interpreter.tested(path, work.isInterruptionRequested)
                 return path
 
             self._do(install, self._use_made)
@@ -169,17 +177,18 @@ class EnvironmentDialog(QDialog):
             work.tell(tr("Testing {}").format(path))
             if not path.is_file():
                 raise NoLibrary(tr("There is no file {}: name the program, as in /usr/bin/python3").format(path))
-            interpreter.tested(path)
+            interpreter.tested(path, work.isInterruptionRequested)
             return path
 
         self._do(test, self._use)
 
     def _do(self, do: Callable[[Work], Any], then: Callable[[Any], None]) -> None:
         """Start work."""
+        self._take = then
         work = Work(do, self)
         work.said.connect(self.log.appendPlainText)
         work.progressed.connect(self._show_progress)
-        work.succeeded.connect(then)
+        work.succeeded.connect(self._succeed)
         work.failed.connect(self._fail)
         work.finished.connect(self._idle)
         self._work = work
@@ -188,6 +197,11 @@ class EnvironmentDialog(QDialog):
             widget.setEnabled(False)
         self.stop.setEnabled(True)
         work.start()
+
+    def _succeed(self, result: object) -> None:
+        """Take what the work gave, unless the dialog was closed before that arrived and has cleared up."""
+        if not self._closed:
+            self._take(result)
 
     def _idle(self) -> None:
         for widget in (self.start, self.test):
@@ -219,11 +233,11 @@ class EnvironmentDialog(QDialog):
         self.log.appendPlainText(self.status.text())
 
     def _use_made(self, path: Path) -> None:
-        self._is_half_made = False
-        for folder in settings.environment_folders():
-            if folder != self._folder:
-                environment.remove(folder)
+        made, self._is_half_made = self._folder, False
         self._use(path)
+        for folder in settings.environment_folders():  # only now: what is set is there all the time
+            if folder != made:
+                environment.remove(folder)
 
     def _fail(self, message: str) -> None:
         self._remove_half_made()
@@ -243,16 +257,17 @@ class EnvironmentDialog(QDialog):
 
     def done(self, result: int) -> None:
         """Close; what is being done is stopped first, and an environment that is not whole removed."""
+        self._closed = True
         if self._work is not None and self._work.isRunning():
             self._work.requestInterruption()
             self._work.wait()
         self._remove_half_made()
         super().done(result)
         if self._ready and self._then is not None:
-            QTimer.singleShot(0, lambda: _open(self._then))
+            QTimer.singleShot(0, lambda: _open(self._then, self._parameters))
 
 
-def _open(algorithm: str) -> None:
+def _open(algorithm: str, parameters: Mapping[str, Any]) -> None:
     import processing  # noqa: PLC0415  (there only where the desktop is)
 
-    processing.execAlgorithmDialog(algorithm, {})
+    processing.execAlgorithmDialog(algorithm, parameters)

@@ -21,8 +21,8 @@ def panel_text(name: str) -> str:
     body = page[page.index("<body>") + len("<body>") : page.index("</body>")]
     options = command(name).options
     told = "".join(
-        f"<p><b>{escape(tr(offer.label))}</b><br>{escape(tr(options[option].help))}</p>"
+        f"<p><b>{escape(tr(offer.label))}</b><br>{escape(tr(offer.told(options[option])))}</p>"
         for option, offer in OFFERED[name].items()
-        if options[option].help
+        if offer.told(options[option])
     )
     return f"{tr(' '.join(body.split()))}<h3>{tr('Parameters')}</h3>{told}"

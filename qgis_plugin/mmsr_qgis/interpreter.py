@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import os
-import subprocess  # nosec B404  (asking a Python what it is)
 import sys
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from .runner import child_environment
+from . import runner
 from .texts import tr
 
 VARIABLE = "MMSR_GEO_PYTHON"
@@ -24,7 +23,7 @@ try:
     version = importlib.metadata.version("mmsr-geo")
 except importlib.metadata.PackageNotFoundError:
     version = None
-print(json.dumps({"python": list(sys.version_info[:3]), "version": version}))
+print(json.dumps({"event": "python", "python": list(sys.version_info[:3]), "version": version}))
 """
 _USE = "import mmsr_geo.api"
 """Loads torch and GDAL: what a broken installation fails at."""
@@ -75,32 +74,36 @@ def chosen(setting: str, environ: Mapping[str, str], environment: Path) -> Inter
     return Interpreter(path, "environment")
 
 
-def asked(path: Path) -> Found:
-    """Ask a Python what it is, which takes a tenth of a second; raises NoLibrary where it is none."""
+def never() -> bool:
+    """Cancel nothing."""
+    return False
+
+
+def asked(path: Path, cancelled: Callable[[], bool] = never) -> Found:
+    """Ask a Python what it is, which takes a fifth of a second.
+
+    Raises NoLibrary where it is none, runner.CommandStopped on a cancel.
+    """
     if is_qgis(path):
         raise NoLibrary(tr("{} is QGIS itself, not a Python: name a python.exe").format(path))
+    until = time.monotonic() + TIMEOUT_S
     try:
-        answer = subprocess.run(  # nosec B603  (no shell; the path is the user's own choice)
-            [str(path), "-c", _PROBE],
-            check=False,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            env=child_environment(os.environ),
-            timeout=TIMEOUT_S,
-        )
-        told = json.loads(answer.stdout)
+        _, said = runner.heard([str(path), "-c", _PROBE], lambda: cancelled() or time.monotonic() > until)
+        (told,) = (event for event in said if event["event"] == "python")
         return Found(tuple(told["python"]), told["version"])
     except OSError as error:
         raise NoLibrary(tr("{} cannot be started ({})").format(path, error.strerror or error)) from error
-    except subprocess.TimeoutExpired as error:
+    except runner.CommandStopped as error:
+        if cancelled():
+            raise
         raise NoLibrary(tr("{} did not answer within {} s").format(path, TIMEOUT_S)) from error
     except (ValueError, KeyError, TypeError) as error:
         raise NoLibrary(tr("{} does not answer as a Python does").format(path)) from error
 
 
-def checked(path: Path) -> Found:
+def checked(path: Path, cancelled: Callable[[], bool] = never) -> Found:
     """Ask a Python whether it has the library; raises NoLibrary, saying what is missing."""
-    found = asked(path)
+    found = asked(path, cancelled)
     if found.python < OLDEST:
         raise NoLibrary(
             tr("{} is Python {}, and mmsr_geo needs {} or later").format(path, _dotted(found.python), _dotted(OLDEST))
@@ -110,19 +113,16 @@ def checked(path: Path) -> Found:
     return found
 
 
-def tested(path: Path) -> Found:
-    """Ask a Python whether the library works there, torch and GDAL with it: seconds. Raises NoLibrary."""
-    found = checked(path)
-    answer = subprocess.run(  # nosec B603  (no shell; the path is the user's own choice)
-        [str(path), "-c", _USE],
-        check=False,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        env=child_environment(os.environ),
-    )
-    if answer.returncode:
-        said = answer.stderr.decode("utf-8", "replace").strip().splitlines() or [f"status {answer.returncode}"]
-        raise NoLibrary(tr("mmsr_geo {} of {} cannot be loaded: {}").format(found.version, path, said[-1]))
+def tested(path: Path, cancelled: Callable[[], bool]) -> Found:
+    """Ask a Python whether the library works there, torch and GDAL with it: seconds, on a slow disk a minute.
+
+    Raises NoLibrary, and runner.CommandStopped on a cancel.
+    """
+    found = checked(path, cancelled)
+    status, said = runner.heard([str(path), "-c", _USE], cancelled)
+    if status:
+        last = runner.line_of(said[-1]) if said else f"status {status}"
+        raise NoLibrary(tr("mmsr_geo {} of {} cannot be loaded: {}").format(found.version, path, last))
     return found
 
 
@@ -150,14 +150,14 @@ def base_pythons() -> Iterator[Path]:
         yield from (Path(folder) / name for name in names if folder)
 
 
-def base_python() -> Path:
+def base_python(cancelled: Callable[[], bool] = never) -> Path:
     """Return a Python that an environment can be made of; raises NoLibrary where there is none."""
     seen: dict[Path, str] = {}
     for path in base_pythons():
         if path in seen or not path.is_file():
             continue
         try:
-            found = asked(path)
+            found = asked(path, cancelled)
         except NoLibrary as error:
             seen[path] = str(error)
             continue

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from osgeo import gdal
 from qgis.core import (
@@ -19,9 +19,12 @@ from qgis.core import (
     QgsRectangle,
 )
 
+from .scratch import Scratch
 from .texts import tr
 
 _STRIP_ROWS = 256
+_FOR_QGIS_ONLY = {"openOptions", "authcfg", "credentialOptions"}
+"""Parts of a layer's source that say how QGIS opens it, which another program would not know."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,8 @@ class OnDisk:
     """A layer that another program can open as it is."""
 
     path: str
+    origin: str
+    """The file that its values come from, "" where that is none; it is the same for the other kinds."""
 
     def written(self, _folder: Path, _feedback: QgsProcessingFeedback) -> str:
         """Return its path."""
@@ -40,6 +45,7 @@ class Placed:
     """A file whose CRS is the layer's, given to it in QGIS, and not its own."""
 
     path: str
+    origin: str
     crs: QgsCoordinateReferenceSystem
     name: str
 
@@ -57,6 +63,7 @@ class InMemory:
 
     provider: QgsRasterDataProvider
     """A clone, which another thread may read."""
+    origin: str
     crs: QgsCoordinateReferenceSystem
     name: str
 
@@ -72,18 +79,19 @@ class InMemory:
 class Edited:
     """A layer that is being edited: what was changed is only in its own provider, which only its own thread may ask."""
 
-    folder: tempfile.TemporaryDirectory[str]
+    folder: Scratch
     """Goes with this."""
     path: Path
+    origin: str
     name: str
 
     @classmethod
     def of(cls, layer: QgsRasterLayer) -> Edited:
         """Write its values to a GeoTIFF, as they are shown."""
-        folder = tempfile.TemporaryDirectory(prefix="mmsr_geo_")
-        path = _free(Path(folder.name), layer.name(), ".tif")
+        folder = Scratch()
+        path = _free(folder.path, layer.name(), ".tif")
         _copy(layer.dataProvider(), layer.crs(), path, lambda: False)
-        return cls(folder, path, layer.name())
+        return cls(folder, path, _origin(layer), layer.name())
 
     def written(self, _folder: Path, feedback: QgsProcessingFeedback) -> str:
         """Return the path."""
@@ -99,17 +107,24 @@ def readable(layer: QgsRasterLayer) -> OnDisk | Placed | InMemory | Edited:
     provider, source = layer.dataProvider(), layer.source()
     if provider.isEditable():
         return Edited.of(layer)
-    parts = QgsProviderRegistry.instance().decodeUri("gdal", source) if provider.name() == "gdal" else None
-    if parts is not None and not source.startswith("/vsimem/") and not {"openOptions", "authcfg"} & set(parts):
+    if provider.name() == "gdal" and not source.startswith("/vsimem/") and not _FOR_QGIS_ONLY & set(_parts(layer)):
         path = str(Path(source).absolute()) if Path(source).exists() else source
         if layer.crs().isValid() and layer.crs() != provider.crs():
-            return Placed(path, layer.crs(), layer.name())
-        return OnDisk(path)
+            return Placed(path, _origin(layer), layer.crs(), layer.name())
+        return OnDisk(path, _origin(layer))
     if not provider.capabilities() & QgsRasterInterface.Capability.Size or not provider.xSize():
         raise QgsProcessingException(
             tr("{} is the picture of a map service, without values: export it as a GeoTIFF first").format(layer.name())
         )
-    return InMemory(provider.clone(), layer.crs(), layer.name())
+    return InMemory(provider.clone(), _origin(layer), layer.crs(), layer.name())
+
+
+def is_same_file(one: str, other: str) -> bool:
+    """Whether two paths lead to one file, by links too; False where there is none."""
+    try:
+        return Path(one).samefile(other)
+    except OSError:
+        return False
 
 
 def extra_nodata(layer: QgsRasterLayer, band: int) -> float | None:
@@ -124,6 +139,17 @@ def extra_nodata(layer: QgsRasterLayer, band: int) -> float | None:
     value = (ranges[0].min() - provider.bandOffset(band)) / provider.bandScale(band)
     declared = provider.sourceNoDataValue(band) if provider.sourceHasNoDataValue(band) else None
     return None if value == declared else value
+
+
+def _parts(layer: QgsRasterLayer) -> Mapping[str, Any]:
+    """Return what a layer's source is made of; nothing where its provider does not tell."""
+    parts: Mapping[str, Any] = QgsProviderRegistry.instance().decodeUri(layer.dataProvider().name(), layer.source())
+    return parts
+
+
+def _origin(layer: QgsRasterLayer) -> str:
+    """Return the file that a layer's values come from; "" where that is none."""
+    return str(_parts(layer).get("path") or "")
 
 
 def _copy(

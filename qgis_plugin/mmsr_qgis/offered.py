@@ -86,7 +86,7 @@ OFFERED: Mapping[str, Mapping[str, Offer]] = {
         **_FITTING,
         "workers": Number("Processes that share the tiles (one, if not set)", least=1),
         "memory_limit": Text("Memory of each process, as in 4GB"),
-        "output": Output("Target"),
+        "output": Output("Target", help="The Cloud Optimized GeoTIFF to write."),
         "qa": Output("Flags of each target pixel (QA)", is_asked=False),
         "save_net": Output("Save the net", basic=False, ending=_NET, is_asked=False),
     },

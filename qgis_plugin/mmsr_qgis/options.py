@@ -226,6 +226,12 @@ class Offer:
 
     label: str
     basic: bool = False
+    help: str = ""
+    """In place of the command's, where QGIS does not take all that the command does."""
+
+    def told(self, option: Option) -> str:
+        """Return the help."""
+        return self.help or option.help
 
     def parameters(self, option: Option) -> Iterator[Parameter]:
         """Give the parameters that stand for the option."""

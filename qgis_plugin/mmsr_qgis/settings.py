@@ -74,4 +74,6 @@ def new_environment_folder() -> Path:
 
 def chosen_interpreter() -> interpreter.Interpreter:
     """Return the Python to use; raises NoLibrary where there is none."""
-    return interpreter.chosen(value(PYTHON), os.environ, environment_folders()[0])
+    folders = environment_folders()
+    made = next((folder for folder in folders if interpreter.environment_python(folder).is_file()), folders[0])
+    return interpreter.chosen(value(PYTHON), os.environ, made)

@@ -206,6 +206,98 @@ def test_a_python_that_will_not_do_is_said_and_not_set(dialog: Any, python: str,
     assert ProcessingConfig.getSetting(PYTHON) != python
 
 
+# Closing while something is done
+
+
+def script(path: Path, text: str) -> Path:
+    """Write what is started as a Python is."""
+    path.write_text(f"#!/bin/sh\n{text}\n")
+    path.chmod(0o755)
+    return path
+
+
+@pytest.mark.parametrize("hangs", ["asked", "tested"])
+def test_closing_ends_a_test_that_hangs(dialog: Any, tmp_path: Path, hangs: str) -> None:
+    answer = """echo '{"event": "python", "python": [3, 12, 0], "version": "0.1.0"}'"""
+    began = tmp_path / "began"
+    asking = f'case "$2" in *importlib*) {answer if hangs == "tested" else ""}; exit;; esac; ' * (hangs == "tested")
+    python = script(tmp_path / "python", f"{asking}touch '{began}'; exec sleep 20")
+    dialog.python.setFilePath(str(python))
+    dialog.test.click()
+    until(began.exists)
+    closing = time.monotonic()
+    dialog.done(0)
+    assert time.monotonic() - closing < 3
+    until(lambda: not dialog._work.isRunning())
+    assert ProcessingConfig.getSetting(PYTHON) != str(python)
+    assert children() == []
+
+
+def two_environments(dialog: Any) -> tuple[Path, Path]:
+    """Make an environment that is set, and one that the dialog has made and not yet set."""
+    from mmsr_qgis import interpreter, settings
+
+    for folder in settings.environment_folders():
+        python = interpreter.environment_python(folder)
+        python.parent.mkdir(parents=True)
+        script(python, "exit 1")
+    old, new = settings.environment_folders()
+    settings.store(PYTHON, str(interpreter.environment_python(old)))
+    dialog._folder, dialog._is_half_made = new, True
+    return old, new
+
+
+def test_closing_while_a_success_is_on_its_way_keeps_what_was_there(dialog: Any) -> None:
+    """The thread has ended, and what it gave waits for the window, which is closed before."""
+    from mmsr_qgis import interpreter
+
+    old, new = two_environments(dialog)
+    dialog._do(lambda _: interpreter.environment_python(new), dialog._use_made)
+    dialog._work.wait()
+    dialog.done(0)
+    ended: list[bool] = []
+    QTimer.singleShot(200, lambda: ended.append(True))
+    until(lambda: bool(ended))
+    assert old.exists()
+    assert not new.exists()
+    assert ProcessingConfig.getSetting(PYTHON) == str(interpreter.environment_python(old))
+
+
+def test_the_old_environment_goes_once_the_new_one_is_set(dialog: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from mmsr_qgis import environment, interpreter
+
+    old, new = two_environments(dialog)
+    own, set_then = environment.remove, []
+
+    def remove(folder: Path) -> None:
+        set_then.append(ProcessingConfig.getSetting(PYTHON))
+        own(folder)
+
+    monkeypatch.setattr(environment, "remove", remove)
+    dialog._use_made(interpreter.environment_python(new))
+    assert set_then == [str(interpreter.environment_python(new))]
+    assert new.exists()
+    assert not old.exists()
+    assert dialog._folder == old
+
+
+@pytest.mark.usefixtures("_no_library")
+def test_the_algorithm_is_opened_with_what_it_was_to_be_opened_with(
+    provider: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As `processing.execAlgorithmDialog` does, which gives the parameters to whatever dialog the algorithm has."""
+    import processing
+
+    instead = provider.algorithm("upsample").create().createCustomParametersWidget(None)
+    instead.setParameters({"SCALE": "4"})
+    opened: list[tuple[Any, ...]] = []
+    monkeypatch.setattr(processing, "execAlgorithmDialog", lambda *given: opened.append(given), raising=False)
+    instead._use(LIBRARY)
+    instead.done(0)
+    until(lambda: bool(opened))
+    assert opened == [("mmsr:upsample", {"SCALE": "4"})]
+
+
 @pytest.mark.usefixtures("_no_library")
 def test_the_algorithms_dialog_gives_way_to_this_one_only_where_the_library_is_missing(
     provider: Any, monkeypatch: pytest.MonkeyPatch
@@ -237,6 +329,20 @@ def test_the_setting_goes_before_the_variable_before_the_environment(tmp_path: P
         chosen("", {}, tmp_path / "other")
 
 
+@pytest.mark.usefixtures("_no_library")
+def test_without_a_setting_the_environment_that_is_there_is_taken() -> None:
+    """Made anew, it lies in the second place; then the setting may be emptied."""
+    from mmsr_qgis import interpreter, settings
+
+    _, second = settings.environment_folders()
+    python = interpreter.environment_python(second)
+    python.parent.mkdir(parents=True)
+    python.touch()
+    settings.store(PYTHON, "")
+    assert settings.chosen_interpreter().path == python
+    assert settings.new_environment_folder() == settings.environment_folders()[0]
+
+
 def test_on_windows_qgis_itself_is_not_taken_for_a_python(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """There `sys.executable` is qgis-bin.exe: run as a Python it would open a second QGIS."""
     from mmsr_qgis import interpreter
@@ -247,7 +353,7 @@ def test_on_windows_qgis_itself_is_not_taken_for_a_python(monkeypatch: pytest.Mo
         path.touch()
     asked: list[Path] = []
 
-    def answer(path: Path) -> interpreter.Found:
+    def answer(path: Path, _cancelled: object) -> interpreter.Found:
         asked.append(path)
         return interpreter.Found((3, 12, 4), None)
 
@@ -271,7 +377,7 @@ def test_a_python_that_is_too_old_is_passed_over(monkeypatch: pytest.MonkeyPatch
         (tmp_path / name).touch()
     versions = {"python3": (3, 9, 5), "python3.12": (3, 12, 0)}
     monkeypatch.setattr(interpreter, "base_pythons", lambda: iter(tmp_path / name for name in names))
-    monkeypatch.setattr(interpreter, "asked", lambda path: interpreter.Found(versions[path.name], None))
+    monkeypatch.setattr(interpreter, "asked", lambda path, _: interpreter.Found(versions[path.name], None))
     assert interpreter.base_python() == tmp_path / "python3.12"
     versions["python3.12"] = (3, 10, 0)
     with pytest.raises(interpreter.NoLibrary, match=r"needs Python 3\.11 or later .*python3 is Python 3\.9\.5"):

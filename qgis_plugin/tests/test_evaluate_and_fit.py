@@ -48,6 +48,24 @@ def test_an_evaluation_writes_its_report_and_a_page(run: Runner, tmp_path: Path)
     assert feedback.shares == sorted(feedback.shares)
 
 
+class OldFeedback(Feedback):
+    """A feedback of QGIS before 3.36."""
+
+    @property
+    def pushFormattedMessage(self) -> None:  # noqa: N802
+        raise AttributeError
+
+
+def test_an_old_qgis_has_the_scores_as_text(run: Runner, source: Path, tmp_path: Path) -> None:
+    ran = run(
+        "evaluate", OldFeedback(), SOURCE=str(source), GUIDE=str(GUIDE), TRUTH=str(TRUTH), METHODS=["nearest"],
+        OUTPUT=str(tmp_path / "report"), SCALE="4",
+    )  # fmt: skip
+    assert ran.ok, ran.errors
+    rmse = json.loads((tmp_path / "report" / "report.json").read_text())["methods"]["nearest"]["rmse"]
+    assert f"{rmse:.4g}" in ran.log
+
+
 def test_a_mistake_in_an_evaluation_is_one_line(run: Runner, source: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("mine")
     ran = run("evaluate", SOURCE=str(source), GUIDE=str(GUIDE), METHODS=["nearest"], OUTPUT=str(tmp_path / "file"))

@@ -21,6 +21,7 @@ from qgis.core import (
     QgsProcessingModelOutput,
     QgsProcessingModelParameter,
     QgsProcessingParameterDefinition,
+    QgsProcessingParameterNumber,
     QgsProcessingParameterRasterLayer,
     QgsProject,
 )
@@ -28,6 +29,8 @@ from qgis.PyQt.QtCore import QCoreApplication, QTranslator
 from qgis.PyQt.QtWidgets import QGroupBox
 
 COMMANDS = ("upsample", "evaluate", "fit")
+OWN_HELP = {("upsample", "output"): "The Cloud Optimized GeoTIFF to write."}
+"""Where QGIS does not take all that the command does: here a Zarr store, or an object store's address."""
 Words = Callable[..., list[str]]
 
 
@@ -118,7 +121,7 @@ def test_defaults_and_help_are_the_commands(provider: Any, described: dict[str, 
         definition = algorithm.parameterDefinition(told["name"].upper())
         if definition is None:
             continue
-        assert definition.help() == told["help"]
+        assert definition.help() == OWN_HELP.get((name, told["name"]), told["help"])
         if told["default"] is not None:
             assert definition.defaultValue() == told["default"]
         if told["required"]:
@@ -166,6 +169,22 @@ def test_what_a_user_gives_becomes_the_commands_words(words: Words, given: dict[
     told = words("upsample", **given)
     at = told.index("--output")
     assert told[:at] + told[at + 2 :] == said
+
+
+def test_whole_numbers_are_written_in_boxes_for_whole_numbers(provider: Any) -> None:
+    """Also where the command has a least one."""
+    definitions = provider.algorithm("upsample").parameterDefinitions()
+    numbers = {each.name(): each.dataType() for each in definitions if each.type() == "number"}
+    whole = {name for name, kind in numbers.items() if kind == QgsProcessingParameterNumber.Type.Integer}
+    assert whole == {"TILE_SIZE", "STEPS", "THREADS", "SEED", "WORKERS"}
+
+
+def test_the_help_promises_no_more_than_qgis_takes(provider: Any) -> None:
+    algorithm = provider.algorithm("upsample")
+    for text in (algorithm.parameterDefinition("OUTPUT").help(), algorithm.shortHelpString()):
+        assert "The Cloud Optimized GeoTIFF to write." in text
+        assert "Zarr store to write" not in text
+        assert "s3" not in text
 
 
 def test_the_words_of_the_other_commands(words: Words) -> None:

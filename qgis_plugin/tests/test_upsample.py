@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -185,6 +186,28 @@ def test_a_source_as_its_own_output_is_refused(run: Runner, source: Path) -> Non
     assert source.read_bytes() == before
 
 
+@pytest.mark.parametrize("kind", ["of another CRS", "edited", "with open options"])
+@pytest.mark.parametrize("by", ["its path", "a link"])
+def test_a_copied_input_as_the_output_is_refused(run: Runner, source: Path, tmp_path: Path, kind: str, by: str) -> None:
+    """The command gets a copy or a VRT of such a layer, and cannot tell."""
+    given = layer(f"{source}|option:NUM_THREADS=1" if kind == "with open options" else source, "given")
+    if kind == "of another CRS":
+        given.setCrs(QgsCoordinateReferenceSystem("EPSG:26918"))  # the same place
+    elif kind == "edited":
+        assert given.dataProvider().setEditable(True)
+    QgsProject.instance().addMapLayer(given)
+    output = source
+    if by == "a link":
+        output = tmp_path / "link.tif"
+        output.symlink_to(source)
+    before = source.read_bytes()
+    ran = upsample(run, given.id(), output, METHOD="nearest")
+    assert not ran.ok
+    assert ran.errors == [f"Target: {output} is an input too; name another file"]
+    assert source.read_bytes() == before
+    given.dataProvider().setEditable(False)
+
+
 # Styles and the layer tree
 
 
@@ -266,6 +289,32 @@ def test_the_flags_have_a_legend_of_what_there_is(run: Runner, tmp_path: Path) -
     assert legend[2][0] == "guide missing, interpolated instead"
 
 
+@pytest.fixture
+def _with_pam() -> Iterator[None]:
+    """As in QGIS: what GDAL knows of a raster may be written beside it."""
+    before = gdal.GetConfigOption("GDAL_PAM_ENABLED")
+    gdal.SetConfigOption("GDAL_PAM_ENABLED", "YES")
+    yield
+    gdal.SetConfigOption("GDAL_PAM_ENABLED", before)
+
+
+@pytest.mark.usefixtures("_with_pam")
+def test_nothing_is_written_beside_the_results(run: Runner, source: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "out"
+    folder.mkdir()
+    ran = upsample(run, source, folder / "sharp.tif", QA=folder / "flags.tif", METHOD="nearest")
+    assert ran.ok, ran.errors
+    assert sorted(path.name for path in folder.iterdir()) == ["flags.tif", "sharp.tif"]
+
+
+def test_the_flags_values_are_found_in_every_strip(tmp_path: Path) -> None:
+    from mmsr_qgis.algorithms import _values
+
+    flags = np.zeros((1300, 40), np.uint8)
+    flags[5, 7], flags[600, 39], flags[1299, 0], flags[1298] = 32, 255, 3, 3
+    assert _values(str(make(tmp_path / "flags.tif", flags))) == [0, 3, 32, 255]
+
+
 # Layers that are no plain files
 
 
@@ -305,6 +354,14 @@ def test_a_layer_in_memory_is_written_to_a_file_first(run: Runner, source: Path,
     assert ran.ok, ran.errors
     assert np.array_equal(pixels(tmp_path / "sharp.tif"), expected(source, tmp_path))
     gdal.Unlink("/vsimem/memory.tif")
+
+
+def test_a_layer_with_credentials_is_read_by_qgis(provider: Any, source: Path) -> None:
+    """They stand in the layer's source, where the command does not look."""
+    from mmsr_qgis.layers import InMemory, OnDisk, readable
+
+    assert isinstance(readable(layer(source)), OnDisk)
+    assert isinstance(readable(layer(f"{source}|credential:AWS_NO_SIGN_REQUEST=YES")), InMemory)
 
 
 def test_a_virtual_layer_of_the_raster_calculator_is_written_to_a_file_first(

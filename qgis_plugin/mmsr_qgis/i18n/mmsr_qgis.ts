@@ -48,6 +48,10 @@
         <translation type="unfinished"></translation>
     </message>
     <message>
+        <source>{}: {} is an input too; name another file</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
         <source>The package index's certificate is not trusted here: set PIP_CERT, or name another index</source>
         <translation type="unfinished"></translation>
     </message>
@@ -465,6 +469,10 @@
     </message>
     <message>
         <source>Target</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>The Cloud Optimized GeoTIFF to write.</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
