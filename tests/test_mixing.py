@@ -171,14 +171,14 @@ def test_where_the_moved_guide_is_a_hole_the_interpolation_stands_for_the_filter
     assert float(alike.float().mean()) < 0.1
 
 
-def test_a_guide_that_tells_all_is_left_to_the_filter_and_the_network_takes_no_more_steps() -> None:
-    net = fit_samples([scene(48, 48, TWO)], TWO, QUICK, guide_bands=BANDS)
-    assert net.mixture.guided > 0.9
-    assert net.mixture.net == 0
+def test_where_the_filter_is_enough_no_network_is_fitted() -> None:
+    net = fit_samples([scene(48, 48, TWO)], TWO, replace(QUICK, enough_gain=0.3), guide_bands=BANDS)
+    assert net.mixture == Mixture(0, 0, 1, (0, 0))
     record = net.provenance["fit"]
-    assert (record["steps"], "loss" in record) == (0, False)
+    assert (record["steps"], record["pixel_steps"], "loss" in record) == (0, 0, False)
     assert net.check.verdict == "helped"
     assert adapt_net(net, [scene(16, 16, TWO)], QUICK) is net
+    assert fit_samples([scene(48, 48, TWO)], TWO, QUICK, guide_bands=BANDS).provenance["fit"]["pixel_steps"] > 0
 
 
 def test_a_source_too_small_to_judge_is_left_to_a_filter_that_does_very_well() -> None:

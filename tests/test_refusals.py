@@ -1041,6 +1041,14 @@ case(
     arrays(lambda: mmsr_geo.FitParams(lr=2), "no option of the command"),
 )
 case(
+    "no gain that is enough",
+    OptionError,
+    "enough_gain must lie between 0 and 1, not 2",
+    "`enough_gain` is no share.",
+    "Give one from 0 to 1.",
+    arrays(lambda: mmsr_geo.FitParams(enough_gain=2), "no option of the command"),
+)
+case(
     "no weight decay",
     OptionError,
     "guide_weight_decay must be 0 or more, not -1",

@@ -40,8 +40,6 @@ SMOOTH = 0.2
 """A source is smooth where, one level down, the interpolation's error is below this part of the source's deviation."""
 LEAST_SHARE = 0.05
 """Of the network in a mixture: with less it is left out, and its steps with it."""
-NEARLY_ALL = 0.8
-"""Gain of the guided filter one level down from which on the network is not fitted: it adds nothing."""
 HARDLY_BETTER = 0.5
 """Gain of the guided filter on a source degraded by 2, from which on it is taken where no network can be judged."""
 DOUBT = 1.2
@@ -129,7 +127,8 @@ def expected_pixel_steps(params: FitParams, shape_yx: tuple[int, int], scale: Sc
         least, most = plain, plain
     else:
         least, most = min(after, steps * below + plain), max(after, steps * below + plain)
-    return 0 if mixed else least, most
+    alone = mixed and (params.enough_gain < 1 or min(coarse) < SMALLEST_CHECKED_PX)
+    return 0 if alone else least, most
 
 
 def adapt_net(  # noqa: PLR0913  (a net, what it is to learn, and how)
@@ -488,11 +487,13 @@ class _Fit:
         return check_of(compared, (0, 1, 0)).verdict == "helped"
 
     def _filter_alone(self) -> Mixture:
-        """Return the filter alone where a network would add nothing to it, or cannot be judged and is hardly better.
+        """Return the filter alone where a network would add little to it, or cannot be judged and is hardly better.
 
         One level down where there are pixels enough, and on a source degraded by 2 where there are not.
         """
         checkable = self._checkable()
+        if checkable and self.params.enough_gain == 1:
+            return Mixture()
         below = self.scale if checkable else Scale(min(2, self.scale.y), min(2, self.scale.x))
         height, width = self.layers[0].source.shape
         if min(height // below.y, width // below.x) < SMALLEST_CHECKED_PX:
@@ -511,7 +512,7 @@ class _Fit:
             )
         ]
         check = check_of(compared, (0, 1))
-        if check.gain is None or check.gain < (NEARLY_ALL if checkable else HARDLY_BETTER):
+        if check.gain is None or check.gain < (self.params.enough_gain if checkable else HARDLY_BETTER):
             return Mixture()
         if checkable:
             self.check = check

@@ -19,7 +19,7 @@ LARGEST_THREADS = 1024
 
 Quality = Literal["fast", "balanced", "best"]
 _QUALITIES: Mapping[Quality, dict[str, Any]] = {
-    "fast": {"steps": 100},
+    "fast": {"steps": 100, "enough_gain": 0.8},
     "balanced": {},
     "best": {"steps": 600, "lr": 0.0005},
 }
@@ -54,6 +54,9 @@ class FitParams:
     mixed: bool = True
     """Whether a guided filter's word and the interpolation's are mixed into the network's, by how each did one level
     down; where nothing is known of that (`first_stage` False), the network is alone."""
+    enough_gain: float = 1.0
+    """Gain of the guided filter one level down from which on it is taken as it is and no network is fitted; 1: one always
+    is. Where the filter takes nine tenths of the error away, a network takes 5 % of what is left."""
     adapt_steps: int = 50
     """Steps that a scene's net takes on each tile where it is adapted to it."""
     threads: int | None = None
@@ -70,6 +73,8 @@ class FitParams:
             raise OptionError(f"schedule is one-cycle or published, not {self.schedule!r}")
         if not 0 < self.lr < 1:
             raise OptionError(f"lr must lie between 0 and 1, not {self.lr}")
+        if not 0 <= self.enough_gain <= 1:
+            raise OptionError(f"enough_gain must lie between 0 and 1, not {self.enough_gain}")
         if not 0 <= self.guide_weight_decay < math.inf:
             raise OptionError(f"guide_weight_decay must be 0 or more, not {self.guide_weight_decay}")
         if self.threads is not None and not 1 <= self.threads <= LARGEST_THREADS:
