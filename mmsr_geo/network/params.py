@@ -55,8 +55,8 @@ class FitParams:
     """Whether a guided filter's word and the interpolation's are mixed into the network's, by how each did one level
     down; where nothing is known of that (`first_stage` False), the network is alone."""
     enough_gain: float = 1.0
-    """Gain of the guided filter one level down from which on it is taken as it is and no network is fitted; 1: one always
-    is. Where the filter takes nine tenths of the error away, a network takes 5 % of what is left."""
+    """Gain of the guided filter one level down from which on it is taken as it is and no network is fitted; 1: one
+    always is. Where the filter takes nine tenths of the error away, a network takes 5 % of what is left."""
     adapt_steps: int = 50
     """Steps that a scene's net takes on each tile where it is adapted to it."""
     threads: int | None = None
