@@ -785,12 +785,16 @@ def test_a_tile_that_cannot_be_read_is_computed_again(
     assert ("target", 2) in computed
 
 
-def test_a_record_that_cannot_be_written_is_told_in_one_line(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("written", ["begun", "done"])
+def test_a_record_that_cannot_be_written_is_told_in_one_line(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, written: str
+) -> None:
     path = job(folder)
     fsync = os.fsync
 
     def no_room(handle: int) -> None:
-        if "record" in str(Path(f"/proc/self/fd/{handle}").readlink()):
+        record = Path(f"/proc/self/fd/{handle}").readlink()
+        if "record" in record.name and f'"{written}"' in record.read_text():
             raise OSError(errno.ENOSPC, "No space left on device")
         fsync(handle)
 

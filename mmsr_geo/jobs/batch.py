@@ -250,7 +250,6 @@ class _Running:
         outcome = finish(course)
         if outcome is None:
             return
-        del self._entries[course]
         stages = {"fit": course.fit_seconds, "tiles": course.tile_seconds, "write": time.monotonic() - began}
         took = time.monotonic() - course.began
         outputs = tuple(_in_record(path, self.job) for path in _outputs(entry))
@@ -269,6 +268,7 @@ class _Running:
         else:
             log.warning("pair incomplete after %.1f s: %s", took, message)
         self.ended(entry, line)
+        del self._entries[course]
 
     def failed(self, course: Course, error: Exception) -> None:
         """Record it; raise unless the job goes on without that pair."""

@@ -8,6 +8,7 @@ import warnings
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Literal
@@ -228,7 +229,8 @@ class Course:
     def left(self, ended: Ended[TaskKey]) -> Made | None:
         """Take what came of a task once this output has failed: others may need a fit, a later process the tile."""
         if ended.call.key.stage == "shared fit":
-            self._settle_shared(ended)
+            with suppress(OutputError):  # it cannot be kept: another output's course fits it again
+                self._settle_shared(ended)
         return ended.result if isinstance(ended.result, Made) else None
 
     def _settle_shared(self, ended: Ended[TaskKey]) -> None:
