@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass, field
 from itertools import product
 from typing import Any
@@ -47,16 +47,22 @@ class LazyTarget:
     """(H, W) uint8, bits of `Flag`, in the same chunks."""
     guide_gain: da.Array
     """0-d float64: see `GuideCheck.gain`; NaN where it is not known."""
+    uncertainty: da.Array | None = None
+    """(H, W) float32, see `TargetTile.uncertainty`, in the same chunks; None where it was not asked for."""
 
 
-def lazy_target(pair: Pair, method: ModelSource, tiling: Tiling, *, device: str = "auto") -> LazyTarget:
-    """Return the target of the pair's part.
+def lazy_target(
+    pair: Pair, method: ModelSource, tiling: Tiling, *, device: str = "auto", uncertain: bool = False
+) -> LazyTarget:
+    """Return the target of the pair's part, and its uncertainty where asked for.
 
     Nothing is read or fitted before it is computed. The names of the tasks are tokens of the inputs' content and the
     options, so equal calls give equal names.
     """
-    token = tokenize(pair.source, pair.guide, pair.scale, pair.part, pair.valid_range, method, tiling, device)
-    work = _Work(pair, method, device, token)
+    token = tokenize(
+        pair.source, pair.guide, pair.scale, pair.part, pair.valid_range, method, tiling, device, uncertain
+    )
+    work = _Work(pair, method, device, token, uncertain=uncertain)
     layer: Layer = {work.model_key: (_model, method, pair)}
     if isinstance(method, TileFit):
         check = work.add_blended_tiles(layer, method, method.blended(pair, tiling))
@@ -68,26 +74,22 @@ def lazy_target(pair: Pair, method: ModelSource, tiling: Tiling, *, device: str 
     def after(name: str, tasks: Layer) -> HighLevelGraph:
         return HighLevelGraph({**tiles.layers, name: tasks}, {**tiles.dependencies, name: {work.name}})
 
-    values, qa, gain = (f"mmsr-{what}-{token}" for what in ("target", "qa", "guide-gain"))
+    values, qa, half, gain = (f"mmsr-{what}-{token}" for what in ("target", "qa", "uncertainty", "guide-gain"))
     places = _places(tiling)
     chunks = tuple(
         tuple(size * factor for size in sizes)
         for sizes, factor in zip(tiling.chunks, (pair.scale.y, pair.scale.x), strict=True)
     )
+
+    def layer_of(name: str, part: Callable[[TargetTile], NDArray[Any]], dtype: type[np.generic]) -> da.Array:
+        graph = after(name, {(name, *at): (part, (work.name, *at)) for at in places})
+        return da.Array(graph, name, chunks, meta=np.empty((0, 0), dtype))
+
     return LazyTarget(
-        da.Array(
-            after(values, {(values, *at): (_values, (work.name, *at)) for at in places}),
-            values,
-            chunks,
-            meta=np.empty((0, 0), np.float32),
-        ),
-        da.Array(
-            after(qa, {(qa, *at): (_qa, (work.name, *at)) for at in places}),
-            qa,
-            chunks,
-            meta=np.empty((0, 0), np.uint8),
-        ),
+        layer_of(values, _values, np.float32),
+        layer_of(qa, _qa, np.uint8),
         da.Array(after(gain, {(gain,): (_gain, check)}), gain, (), meta=np.empty((), np.float64)),
+        layer_of(half, _uncertainty, np.float32) if uncertain else None,
     )
 
 
@@ -115,6 +117,8 @@ class MovedTarget:
     """(H, W) uint8, bits of `Flag`, of the nearest pixel."""
     consistency_rmse: da.Array
     """0-d float64: how far it is from the source when averaged onto its grid, in the source's units."""
+    uncertainty: da.Array | None = None
+    """(H, W) float32, NaN where it is not known; None where it was not asked for."""
 
 
 def lazy_like(target: LazyTarget, pair: Pair, tiling: Tiling, grid: GeoBox) -> MovedTarget:
@@ -130,7 +134,9 @@ def lazy_like(target: LazyTarget, pair: Pair, tiling: Tiling, grid: GeoBox) -> M
     # Where the target does not reach there is nothing to say but that.
     beyond = float(Flag.SOURCE_HOLE)
     qa = da.where(da.isnan(flags), beyond, flags).astype(np.uint8)
-    return MovedTarget(moved, qa, da.sqrt(da.nanmean(missed**2)))
+    half = target.uncertainty
+    spread = None if half is None else lazy_raster(Warped(_placed(half, pair), grid), whole, chunk)[0]
+    return MovedTarget(moved, qa, da.sqrt(da.nanmean(missed**2)), spread)
 
 
 def _placed(values: da.Array, pair: Pair) -> ArrayRaster:
@@ -141,8 +147,8 @@ def _placed(values: da.Array, pair: Pair) -> ArrayRaster:
 class _Work:
     """The tasks of one target."""
 
-    def __init__(self, pair: Pair, method: ModelSource, device: str, token: str) -> None:
-        self.pair, self.method, self.device, self.token = pair, method, device, token
+    def __init__(self, pair: Pair, method: ModelSource, device: str, token: str, *, uncertain: bool) -> None:
+        self.pair, self.method, self.device, self.token, self.uncertain = pair, method, device, token, uncertain
         self.name, self.model_key = f"mmsr-tile-{token}", f"mmsr-model-{token}"
         self.reads = _Reads(f"mmsr-read-{token}")
 
@@ -150,7 +156,15 @@ class _Work:
         """Add a task a tile; return the key of what is known of the guide."""
         for tile, at in zip(tiling, _places(tiling), strict=True):
             source, guide = self.pair.needs(tile.read)
-            work = _TileTask(tile, source.make, guide.make, self.device, self.method, self.pair.valid_range)
+            work = _TileTask(
+                tile,
+                source.make,
+                guide.make,
+                self.device,
+                self.method,
+                self.pair.valid_range,
+                self.uncertain,
+            )
             layer[self.name, *at] = (work, self.model_key, self.reads.add(layer, source), self.reads.add(layer, guide))
         check = f"mmsr-guide-check-{self.token}"
         layer[check] = (check_of, self.model_key)
@@ -201,6 +215,10 @@ def _qa(made: TargetTile) -> NDArray[np.uint8]:
     return made.qa
 
 
+def _uncertainty(made: TargetTile) -> NDArray[np.float32]:
+    return np.full(made.values.shape, np.nan, np.float32) if made.uncertainty is None else made.uncertainty
+
+
 def _gain(check: GuideCheck) -> NDArray[np.float64]:
     return np.array(math.nan if check.gain is None else check.gain)
 
@@ -219,11 +237,12 @@ class _TileTask:
     device: str
     method: ModelSource
     valid_range: ValidRange | None
+    uncertain: bool
 
     def __call__(self, model: Model, source: list[Pixels], guide: list[Pixels]) -> TargetTile:
         """Return the tile's target; one torch thread on a CPU, because dask runs as many tasks as there are cores."""
         with torch_threads(1):
-            upsampler = upsampler_of(self.method, model, self.device, self.valid_range)
+            upsampler = upsampler_of(self.method, model, self.device, self.valid_range, uncertain=self.uncertain)
             return upsampler.upsample(self.tile, self.source(source), self.guide(guide))
 
 

@@ -231,15 +231,26 @@ def helpful(model: Model, if_unhelpful: IfUnhelpful) -> Model:
 
 
 def upsampler_of(
-    method: ModelSource, model: Model, device: str = "auto", valid_range: ValidRange | None = None
+    method: ModelSource,
+    model: Model,
+    device: str = "auto",
+    valid_range: ValidRange | None = None,
+    *,
+    uncertain: bool = False,
 ) -> Upsampler:
-    """Put to work what a method predicts with, given what its fit found out about the guide."""
+    """Put to work what a method predicts with, given what its fit found out about the guide.
+
+    uncertain: tell the target's uncertainty, NaN where the fit could not calibrate it.
+    """
     check, chosen = check_of(model), method.chosen(model)
     seen = chosen.seen_range if isinstance(chosen, FittedNet) else None
     # A saved net's regions are places in the raster that it was fitted to, which need not be this one.
     here = GuideCheck() if isinstance(method, SavedNet) else check
     quality = Quality(here, method.falls_back(check), seen, valid_range)
-    return Upsampler.of(chosen, device, consistent=method.consistent, quality=quality)
+    interval = model.source_interval if isinstance(model, FittedNet) else None
+    return Upsampler.of(
+        chosen, device, consistent=method.consistent, quality=quality, uncertain=uncertain, interval=interval
+    )
 
 
 def samples_pixels(method: ModelSource) -> bool:

@@ -25,6 +25,7 @@ from mmsr_geo.network.degradation import (
     nearest,
 )
 from mmsr_geo.network.exact import exact
+from mmsr_geo.network.intervals import Interval
 from mmsr_geo.network.samples import Sample
 from mmsr_geo.quality import Quality, ValidRange, within_range
 from mmsr_geo.raster.pixels import Pixels
@@ -44,6 +45,9 @@ class TargetTile:
     """(H, W) in the source's units, NaN where the source is a hole."""
     qa: NDArray[np.uint8]
     """(H, W) bits of `Flag`."""
+    uncertainty: NDArray[np.float32] | None = None
+    """(H, W) half of the 90 % interval's width in the source's units, NaN in holes and where none is known; None where
+    none was asked for."""
 
 
 def sample_of(source: Pixels, guide: Pixels, row: int = 0, col: int = 0) -> Sample:
@@ -77,6 +81,15 @@ def halo_of(reach: Halo, scale: Scale, *, consistent: bool = True) -> Halo:
     )
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Made:
+    """What comes of a window, on a device."""
+
+    values: Tensor
+    flags: Tensor
+    uncertainty: Tensor | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Upsampler:
     """A model at work on a device: the function that turns a tile's pixels into its target."""
@@ -88,14 +101,25 @@ class Upsampler:
     """Whether the prediction is corrected so that its block means are the source."""
     quality: Quality = field(default_factory=Quality)
     """What decides the flags, and the range that the target shall lie in."""
+    uncertain: bool = False
+    """Whether it is asked how far the target may be off."""
+    interval: Interval | None = None
+    """What that is told by, in the source's units; None: it is not known."""
 
     @classmethod
-    def of(
-        cls, model: Model, device: str = "auto", *, consistent: bool = True, quality: Quality | None = None
+    def of(  # noqa: PLR0913  (a model, and how it is used)
+        cls,
+        model: Model,
+        device: str = "auto",
+        *,
+        consistent: bool = True,
+        quality: Quality | None = None,
+        uncertain: bool = False,
+        interval: Interval | None = None,
     ) -> Upsampler:
         """Put the model to work on `device`: auto (a GPU where there is one), cpu, cuda or cuda:N."""
         where = resolve_device(device)
-        return cls(model, model.predictor(where), where, consistent, quality or Quality())
+        return cls(model, model.predictor(where), where, consistent, quality or Quality(), uncertain, interval)
 
     @property
     def halo(self) -> Halo:
@@ -119,21 +143,22 @@ class Upsampler:
         """
         return self._by_parts(tile, sample_of(source, guide, tile.read.row, tile.read.col), self._predict_window)
 
-    def _by_parts(
-        self, tile: Tile, sample: Sample, work: Callable[[Sample, Window], tuple[Tensor, Tensor]]
-    ) -> TargetTile:
+    def _by_parts(self, tile: Tile, sample: Sample, work: Callable[[Sample, Window], _Made]) -> TargetTile:
         """Put together what comes of the parts of a tile's core, each as large as the device's memory holds."""
         shape = tile.core.refined(self.model.scale).shape
-        made = TargetTile(np.empty(shape, np.float32), np.empty(shape, np.uint8))
-        for part, values, flags in self._parts(tile, sample, work):
+        uncertainty = np.full(shape, np.nan, np.float32) if self.uncertain else None
+        tiled = TargetTile(np.empty(shape, np.float32), np.empty(shape, np.uint8), uncertainty)
+        for part, made in self._parts(tile, sample, work):
             place = part.relative_to(tile.core).refined(self.model.scale).slices
-            made.values[place] = values.float().cpu().numpy()
-            made.qa[place] = flags.cpu().numpy()
-        return made
+            tiled.values[place] = made.values.float().cpu().numpy()
+            tiled.qa[place] = made.flags.cpu().numpy()
+            if uncertainty is not None and made.uncertainty is not None:
+                uncertainty[place] = made.uncertainty.float().cpu().numpy()
+        return tiled
 
     def _parts(
-        self, tile: Tile, sample: Sample, work: Callable[[Sample, Window], tuple[Tensor, Tensor]]
-    ) -> Iterator[tuple[Window, Tensor, Tensor]]:
+        self, tile: Tile, sample: Sample, work: Callable[[Sample, Window], _Made]
+    ) -> Iterator[tuple[Window, _Made]]:
         parts = [tile.core]
         while parts:
             part = parts.pop()
@@ -141,7 +166,7 @@ class Upsampler:
             try:
                 cut = sample.cut(read.relative_to(tile.read), self.model.scale)
                 with exact(self.device):
-                    values, flags = work(cut.to(self.device), part.relative_to(read))
+                    made = work(cut.to(self.device), part.relative_to(read))
             except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
                 if not _is_out_of_memory(error) or part.shape == (1, 1):
                     raise
@@ -149,24 +174,28 @@ class Upsampler:
                     torch.cuda.empty_cache()
                 parts.extend(_halves(part))
                 continue
-            yield part, values, flags
+            yield part, made
 
     @torch.inference_mode()
-    def _upsample_window(self, sample: Sample, core: Window) -> tuple[Tensor, Tensor]:
-        """Return (H, W) float64 of `core`, a window in source pixels of the sample, and its flags."""
+    def _upsample_window(self, sample: Sample, core: Window) -> _Made:
+        """Return the target of `core`, a window in source pixels of the sample, float64, and what is known of it."""
         scale, guided = self.model.scale, self._guided(sample)
         flags = self.quality.flags(sample, core, scale, guided)
         if not bool(sample.source_valid[core.slices].any()):
-            return torch.full(core.refined(scale).shape, torch.nan), flags
+            return _Made(torch.full(core.refined(scale).shape, torch.nan), flags)
         prediction = self._prediction(sample, guided)
         limits = self.quality.valid_range
-        return finish(prediction, sample, scale, core, consistent=self.consistent, valid_range=limits), flags
+        target = finish(prediction, sample, scale, core, consistent=self.consistent, valid_range=limits)
+        if not self.uncertain or self.interval is None:
+            return _Made(target, flags)
+        half = self.interval.half_width(prediction, filled_source(sample), guided, scale)[core.refined(scale).slices]
+        return _Made(target, flags, half.masked_fill(target.isnan(), torch.nan))
 
     @torch.inference_mode()
-    def _predict_window(self, sample: Sample, core: Window) -> tuple[Tensor, Tensor]:
+    def _predict_window(self, sample: Sample, core: Window) -> _Made:
         guided = self._guided(sample)
         flags = self.quality.flags(sample, core, self.model.scale, guided)
-        return self._prediction(sample, guided)[core.refined(self.model.scale).slices], flags
+        return _Made(self._prediction(sample, guided)[core.refined(self.model.scale).slices], flags)
 
     def _guided(self, sample: Sample) -> Tensor | None:
         """Return (H, W) in 0..1: how much of each pixel is to be the model's word; None where it asks no guide."""

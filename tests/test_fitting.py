@@ -397,7 +397,7 @@ def test_options_out_of_range_are_refused_with_their_value(wrong: dict[str, Any]
 def test_the_number_of_threads_is_the_one_given_or_the_cores_up_to_eight(monkeypatch: pytest.MonkeyPatch) -> None:
     assert FitParams(threads=3).fixed_threads == 3
     for cores, threads in ((1, 1), (2, 2), (8, 8), (64, 8)):
-        monkeypatch.setattr(fitting, "cores", lambda cores=cores: cores)
+        monkeypatch.setattr("mmsr_geo.network.params.cores", lambda cores=cores: cores)
         assert FitParams().fixed_threads == threads
 
 

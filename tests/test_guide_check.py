@@ -38,6 +38,7 @@ from mmsr_geo.network.checking import (
     compare,
     held_out,
     level_below,
+    one_level_down,
     regions_of,
     verdict_of,
 )
@@ -107,7 +108,7 @@ def test_gains_are_exactly_those_of_made_predictions(height: int, width: int, ho
         assert torch.equal(where, known)
         return wanted
 
-    compared_here = compare([predict, lambda *_: cut], truth, asked, judged, TWO, (7, 11))
+    compared_here = compare(one_level_down([predict, lambda *_: cut], truth, asked, judged, TWO), TWO, (7, 11))
     regions = check_of(compared_here, (0, 1, 0)).regions
     halfway = check_of(compared_here, (0, 0.5, 0.5)).regions
     assert [region.window for region in regions] == [
@@ -131,7 +132,7 @@ def test_gains_are_exactly_those_of_made_predictions(height: int, width: int, ho
 def test_a_prediction_is_made_consistent_before_it_is_compared() -> None:
     truth, asked = a_sample(64, 64)
     judged = held_out(truth.shape, TWO)
-    compared = compare([lambda *_: truth + 5], truth, asked, judged, TWO)
+    compared = compare(one_level_down([lambda *_: truth + 5], truth, asked, judged, TWO), TWO)
     assert check_of(compared, (0, 1)).gain == pytest.approx(1, abs=1e-6)
 
 
@@ -143,7 +144,7 @@ def test_what_is_not_judged_does_not_count() -> None:
     blocks = torch.nn.functional.avg_pool2d(judged[None].float(), 2)[0] == 1
     inside = blocks.repeat_interleave(2, 0).repeat_interleave(2, 1)
     right = torch.where(inside, truth, smooth + (smooth - truth))
-    compared = compare([lambda *_: right], truth, asked, judged, TWO)
+    compared = compare(one_level_down([lambda *_: right], truth, asked, judged, TWO), TWO)
     assert torch.equal(inside, judged)
     assert check_of(compared, (0, 1)).gain == pytest.approx(1, abs=1e-6)
 

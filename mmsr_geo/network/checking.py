@@ -141,31 +141,47 @@ def check_of(compared: Iterable[Compared], shares: Sequence[float]) -> GuideChec
     )
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Below:
+    """What several predictors made of a sample one level down, where its source is the truth."""
+
+    source: Tensor
+    """(h, w): the sample's source degraded once more, holes filled."""
+    raw: Tensor
+    """(n, H, W): the predictions, the bicubic interpolation's first."""
+    errors: Tensor
+    """(n, H, W) float64: of each made consistent, 0 where it is not judged."""
+    judged: Tensor
+    """(H, W) bool: what was asked for and the predictors have not seen."""
+
+
 @torch.inference_mode()
-def compare(  # noqa: PLR0913  (a sample, layer by layer)
+def one_level_down(
     predictors: Sequence[Callable[[Tensor, Tensor], Tensor]],
     truth: Tensor,
     asked: Tensor,
     judged: Tensor,
     scale: Scale,
-    corner: tuple[int, int] = (0, 0),
-) -> list[Compared]:
+) -> Below:
     """Predict a sample one level down and compare with the source, which is the truth there.
 
     predictors: source (h, w) and where it is known in, prediction (H, W) out; each is made consistent, and the
     interpolation goes before them. truth: (H, W), holes filled; asked: (H, W) bool, source and guide are valid; judged:
-    (H, W) bool, what the predictors have not seen; corner: the sample's place in the raster.
+    (H, W) bool, what the predictors have not seen.
     """
     source, known = level_below(truth, asked, scale)
     height, width = source.shape[0] * scale.y, source.shape[1] * scale.x
     truth, judged = truth[:height, :width], (asked & judged)[:height, :width]
-    predictions = (bicubic(source, scale), *(predict(source, known) for predict in predictors))
-    errors = torch.stack(
-        [(make_consistent(prediction, source, known, scale) - truth) * judged for prediction in predictions]
-    ).cpu()
-    counts = judged.cpu()
+    raw = torch.stack([each.double() for each in (bicubic(source, scale), *(p(source, known) for p in predictors))])
+    errors = [(make_consistent(prediction, source, known, scale) - truth) * judged for prediction in raw]
+    return Below(source, raw, torch.stack(errors), judged)
+
+
+def compare(below: Below, scale: Scale, corner: tuple[int, int] = (0, 0)) -> list[Compared]:
+    """Return how the predictions did, region by region; corner: the sample's place in the raster."""
+    errors, counts = below.errors.cpu(), below.judged.cpu()
     found = []
-    for window in regions_of((height, width), scale):
+    for window in regions_of(tuple(counts.shape), scale):
         part = errors[:, *window.slices].flatten(1)
         place = Window(corner[0] + window.row, corner[1] + window.col, window.height, window.width)
         found.append(Compared(place, int(counts[window.slices].sum()), (part @ part.T).numpy()))

@@ -25,6 +25,7 @@ from mmsr_geo.network.checking import GuideCheck, Region
 from mmsr_geo.network.degradation import FILL_PX, bicubic, bilinear, fill_holes
 from mmsr_geo.network.features import FEATURE_SUPPORT_PX, PER_BAND, guide_features
 from mmsr_geo.network.guided import guided_filter, guided_filter_reach
+from mmsr_geo.network.intervals import Interval, Terms
 from mmsr_geo.network.mixing import Mixture
 from mmsr_geo.network.mmsr import MmsrNet, NetParams, Support
 from mmsr_geo.network.registering import farthest, shifted
@@ -58,6 +59,8 @@ class FittedNet:
     """What the fit found out about whether the guide helped."""
     guide_range: tuple[tuple[float, float], ...] = ()
     """The least and largest value of each band that the fit saw, in the network's units; none where not known."""
+    interval: Interval | None = None
+    """How far its targets may be off, in the network's units; None: not calibrated."""
     version: str = __version__
     provenance: dict[str, Any] = field(default_factory=dict)
     """How it came to be, as JSON values: inputs, options, seed, threads, stages and their last losses."""
@@ -91,6 +94,11 @@ class FittedNet:
     def shows_features(self) -> bool:
         """Whether the network is shown local contrast and edges beside the bands."""
         return self.params.guide_bands != len(self.statistics.guide_centre)
+
+    @property
+    def source_interval(self) -> Interval | None:
+        """The interval in the source's units."""
+        return None if self.interval is None else self.interval.times(self.statistics.source_spread)
 
     @property
     def seen_range(self) -> tuple[tuple[float, float], ...] | None:
@@ -142,6 +150,7 @@ class FittedNet:
             "mixture": asdict(self.mixture),
             "check": asdict(self.check),
             "guide_range": [list(ends) for ends in self.guide_range],
+            "interval": None if self.interval is None else asdict(self.interval),
             "provenance": self.provenance,
         }
         weights = {name: tensor.contiguous() for name, tensor in self.weights.items()}
@@ -207,6 +216,7 @@ class FittedNet:
             mixture=_mixture_from(description["mixture"]),
             check=_check_from(description["check"]),
             guide_range=tuple((float(low), float(high)) for low, high in description["guide_range"]),
+            interval=None if description["interval"] is None else _interval_from(description["interval"]),
             version=str(description["version"]),
             provenance=dict(description["provenance"]),
         )
@@ -338,6 +348,14 @@ def _mixture_from(description: dict[str, Any]) -> Mixture:
     rows, columns = map(index, description["shift"])
     shares = {name: float(description[name]) for name in ("smooth", "net", "guided")}
     return Mixture(**shares, shift=(rows, columns))
+
+
+def _interval_from(description: dict[str, Any]) -> Interval:
+    guided, smooth = (
+        Terms(*(float(description[part][name]) for name in ("constant", "roughness", "detail")))
+        for part in ("guided", "smooth")
+    )
+    return Interval(guided, smooth)
 
 
 def _check_from(description: dict[str, Any]) -> GuideCheck:

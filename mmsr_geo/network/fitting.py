@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -17,12 +18,24 @@ from torch import Tensor
 
 from mmsr_geo.errors import OptionError, PixelError
 from mmsr_geo.geometry import Scale, Window
-from mmsr_geo.network.checking import SMALLEST_CHECKED_PX, GuideCheck, check_of, compare, held_out, interpolation_error
+from mmsr_geo.network.checking import (
+    SMALLEST_CHECKED_PX,
+    Below,
+    Compared,
+    GuideCheck,
+    check_of,
+    compare,
+    held_out,
+    interpolation_error,
+    level_below,
+    one_level_down,
+)
 from mmsr_geo.network.degradation import degrade, degrade_valid, fill_holes
 from mmsr_geo.network.exact import exact
 from mmsr_geo.network.features import guide_features
 from mmsr_geo.network.fitted import FittedNet, drawn
 from mmsr_geo.network.guided import guided_filter
+from mmsr_geo.network.intervals import Interval, calibrated
 from mmsr_geo.network.mixing import Mixture, best_shares
 from mmsr_geo.network.mmsr import MmsrNet, NetParams
 from mmsr_geo.network.params import STEPS, FitParams
@@ -42,6 +55,8 @@ LEAST_SHARE = 0.05
 """Of the network in a mixture: with less it is left out, and its steps with it."""
 HARDLY_BETTER = 0.5
 """Gain of the guided filter on a source degraded by 2, from which on it is taken where no network can be judged."""
+FEWEST_SIDE_PX = 16
+"""Source pixels along a side below which no trend of errors over scales is read off."""
 DOUBT = 1.2
 """What the filter's errors one level down are multiplied by before the shares are chosen: they grow more than the
 network's from there to the true scale."""
@@ -100,6 +115,7 @@ def fit_samples(  # noqa: PLR0913  (what is known of a fit, all of it recorded i
         detail=fit.detail,
         mixture=fit.mixture,
         check=fit.check,
+        interval=fit.interval,
         guide_range=guide_range(samples, statistics),
         provenance=(provenance or {}) | {"fit": record},
     )
@@ -286,6 +302,7 @@ class _Fit:
         self.layers, self.scale, self.params, self.progress, self.seed = layers, scale, params, progress, seed
         self.shape = NetParams(len(layers[0].guide))
         self.check, self.mixture = GuideCheck(), Mixture()
+        self.interval: Interval | None = None
         self.pixel_steps = 0
         self.detail = self._detail()
         self._begin()
@@ -463,18 +480,17 @@ class _Fit:
         What little the network would add to the mixture is not worth its steps.
         """
         shift = self._registration() if self.params.mixed else (0, 0)
-        compared = [
-            each
-            for layer in self.layers
-            for each in compare(
+        belows = [
+            one_level_down(
                 [partial(self._predict_below, layer), partial(_filter_below, layer, shift, self.scale)],
                 layer.source,
                 layer.asked,
                 layer.held_out,
                 self.scale,
-                layer.corner,
             )
+            for layer in self.layers
         ]
+        compared = self._compared(belows, self.scale)
         judged_px = sum(each.judged_px for each in compared)
         if self.params.mixed and judged_px > 0:
             products = np.sum([each.products for each in compared], axis=0)
@@ -484,6 +500,7 @@ class _Fit:
                 (smooth, guided), net = best_shares((products * doubt * doubt[:, None])[::2, ::2]), 0.0
             self.mixture = Mixture(smooth, net, guided, shift)
         self.check = check_of(compared, self.mixture.shares)
+        self.interval = calibrated(belows, self.mixture.shares, self.scale, self._growth())
         return check_of(compared, (0, 1, 0)).verdict == "helped"
 
     def _filter_alone(self) -> Mixture:
@@ -499,24 +516,49 @@ class _Fit:
         if min(height // below.y, width // below.x) < SMALLEST_CHECKED_PX:
             return Mixture()
         shift = self._registration()
-        compared = [
-            each
-            for layer in self.layers
-            for each in compare(
+        belows = [
+            one_level_down(
                 [partial(_filter_below, layer, shift, below)],
                 layer.source,
                 layer.asked,
                 layer.held_out if checkable else layer.asked,
                 below,
-                layer.corner,
             )
+            for layer in self.layers
         ]
-        check = check_of(compared, (0, 1))
+        check = check_of(self._compared(belows, below), (0, 1))
         if check.gain is None or check.gain < (self.params.enough_gain if checkable else HARDLY_BETTER):
             return Mixture()
         if checkable:
             self.check = check
+            self.interval = calibrated(belows, (0, 1), self.scale, self._growth())
         return Mixture(net=0.0, guided=1.0, shift=shift)
+
+    def _compared(self, belows: Sequence[Below], scale: Scale) -> list[Compared]:
+        return [
+            each
+            for layer, below in zip(self.layers, belows, strict=True)
+            for each in compare(below, scale, layer.corner)
+        ]
+
+    def _growth(self) -> float:
+        """Return how much larger the interpolation's error is at the true scale than one level down.
+
+        It goes on as it went over the octave above: from a source degraded by 4 and taken as the truth degraded by 2,
+        to the source as the truth.
+        """
+        half = Scale(2, 2)
+        here = [(layer.source, layer.asked) for layer in self.layers]
+        above = [level_below(source, asked, half) for source, asked in here if min(source.shape) >= FEWEST_SIDE_PX]
+        if not above:
+            return 1.0
+        squares = [
+            torch.cat([interpolation_error(truth, asked, half) for truth, asked in level]) for level in (here, above)
+        ]
+        if not all(len(each) and bool(each.any()) for each in squares):
+            return 1.0
+        octave = math.sqrt(float(squares[0].mean() / squares[1].mean()))
+        return float(min(1.0, octave ** (math.log2(self.scale.area) / 2)))
 
     def _registration(self) -> tuple[int, int]:
         return registration(
