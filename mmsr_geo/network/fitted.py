@@ -352,7 +352,7 @@ def _mixture_from(description: dict[str, Any]) -> Mixture:
 
 def _interval_from(description: dict[str, Any]) -> Interval:
     guided, smooth = (
-        Terms(*(float(description[part][name]) for name in ("constant", "roughness", "detail")))
+        Terms(*(float(description[part][name]) for name in ("constant", "roughness", "contrast")))
         for part in ("guided", "smooth")
     )
     return Interval(guided, smooth)

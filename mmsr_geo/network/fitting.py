@@ -500,7 +500,7 @@ class _Fit:
                 (smooth, guided), net = best_shares((products * doubt * doubt[:, None])[::2, ::2]), 0.0
             self.mixture = Mixture(smooth, net, guided, shift)
         self.check = check_of(compared, self.mixture.shares)
-        self.interval = calibrated(belows, self.mixture.shares, self.scale, self._growth())
+        self.interval = calibrated(belows, self.mixture.shares, self._growth(), self.scale)
         return check_of(compared, (0, 1, 0)).verdict == "helped"
 
     def _filter_alone(self) -> Mixture:
@@ -531,7 +531,7 @@ class _Fit:
             return Mixture()
         if checkable:
             self.check = check
-            self.interval = calibrated(belows, (0, 1), self.scale, self._growth())
+            self.interval = calibrated(belows, (0, 1), self._growth(), self.scale)
         return Mixture(net=0.0, guided=1.0, shift=shift)
 
     def _compared(self, belows: Sequence[Below], scale: Scale) -> list[Compared]:

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from mmsr_geo.geometry import Scale
 from mmsr_geo.network.checking import Below
-from mmsr_geo.network.degradation import bicubic, bilinear
+from mmsr_geo.network.degradation import bilinear
 
 COVERAGE = 0.9
 """The share of truths that shall lie within."""
@@ -23,9 +23,6 @@ FEWEST_PX = 100
 """Judged pixels below which nothing is calibrated."""
 MOST_PX = 4000
 """Judged pixels that are taken; of more, every n-th."""
-WIDER = 1.2
-"""What a guided prediction's interval is multiplied by on its way down a scale: what a guide tells of block means it
-tells less well of their parts, by as much as the source does not show."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +33,12 @@ class Terms:
     """In the source's units."""
     roughness: float
     """Of the source's local range."""
-    detail: float
-    """Of how far the prediction lies from the bicubic interpolation."""
+    contrast: float
+    """Of the prediction's local range."""
 
     def sum(self, known: Tensor) -> Tensor:
         """Return (H, W): the sum of what `predictors_of` gives, (3, H, W)."""
-        return self.constant * known[0] + self.roughness * known[1] + self.detail * known[2]
+        return self.constant * known[0] + self.roughness * known[1] + self.contrast * known[2]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,43 +65,48 @@ class Interval:
         smooth, full = self.smooth.sum(known), self.guided.sum(known)
         return full if guided is None else smooth + guided * (full - smooth)
 
+    @property
+    def of_interpolation(self) -> Interval:
+        """What holds where the interpolation is given everywhere."""
+        return Interval(self.smooth, self.smooth)
+
 
 def predictors_of(prediction: Tensor, source: Tensor, scale: Scale) -> Tensor:
-    """Return what is known of each pixel, (3, H, W) float64: 1, the source's range of 3 x 3, what is drawn on it."""
-    source, prediction = source.double(), prediction.double()
-    padded = F.pad(source[None, None], (1, 1, 1, 1), mode="replicate")
-    local_range = F.max_pool2d(padded, 3, stride=1) + F.max_pool2d(-padded, 3, stride=1)
-    rough = bilinear(local_range[0, 0], scale)
-    return torch.stack([torch.ones_like(prediction), rough, (prediction - bicubic(source, scale)).abs()])
+    """Return what is known of each pixel, (3, H, W) float64: 1, the source's range of 3 x 3, the prediction's."""
+    rough, contrast = (_local_range(values.double()) for values in (source, prediction))
+    return torch.stack([torch.ones_like(contrast), bilinear(rough, scale), contrast])
 
 
-def calibrated(belows: Sequence[Below], shares: Sequence[float], scale: Scale, growth: float) -> Interval | None:
-    """Return the interval that held 90 % of the judged errors one level down, carried down to the true scale.
+def calibrated(belows: Sequence[Below], shares: Sequence[float], growth: float, scale: Scale) -> Interval | None:
+    """Return the interval that holds 90 % of the judged errors one level down, carried down to the true scale.
 
-    By quantile regression (Koenker and Bassett 1978) of the mixture's absolute errors, and of the interpolation's.
-    Range and detail are measured again where the interval is used, and so carry themselves; the constants are
-    multiplied by `growth`, how much larger an interpolation's error is at the true scale, and all that is guided by
-    WIDER.
+    By quantile regression (Koenker and Bassett 1978) of the mixture's absolute errors, and of the interpolation's, on
+    what `predictors_of` gives. The ranges are measured again where the interval is used and so shrink with the scale by
+    themselves; the mixture's errors hardly shrink more than that, the interpolation's do, by `growth`, its error's
+    trend over the octaves above (docs/decisions/014-intervals.md).
 
     shares: of the mixture. Returns None where fewer than FEWEST_PX pixels were judged.
     """
-    known: list[list[NDArray[np.float64]]] = []
+    mixture = torch.tensor(shares, dtype=torch.float64)
+    known: list[NDArray[np.float64]] = []
     for below in belows:
-        judged = below.judged
-        mixed = torch.tensordot(torch.tensor(shares, dtype=torch.float64, device=judged.device), below.raw, dims=1)
-        off = torch.tensordot(torch.tensor(shares, dtype=torch.float64, device=judged.device), below.errors, dims=1)
-        parts = (*predictors_of(mixed, below.source, scale), off.abs(), below.errors[0].abs())
-        known.append([part[judged].cpu().numpy() for part in parts])
-    constant, rough, detail, off, smooth_off = (np.concatenate(parts) for parts in zip(*known, strict=True))
-    if len(constant) < FEWEST_PX:
+        mixed, off = (torch.tensordot(mixture.to(each.device), each, dims=1) for each in (below.raw, below.errors))
+        of_mixed, of_smooth = (predictors_of(each, below.source, scale) for each in (mixed, below.raw[0]))
+        columns = torch.cat([of_mixed, of_smooth[2:], off.abs()[None], below.errors[:1].abs()])
+        known.append(columns[:, below.judged].T.cpu().numpy())
+    rows = np.concatenate(known)
+    if len(rows) < FEWEST_PX:
         return None
-    some = slice(None, None, -(-len(constant) // MOST_PX))
-    guided = _quantile_regression(np.stack([constant, rough, detail], axis=1)[some], off[some])
-    smooth = _quantile_regression(np.stack([constant, rough], axis=1)[some], smooth_off[some])
-    return Interval(
-        Terms(WIDER * growth * guided[0], WIDER * guided[1], WIDER * guided[2]),
-        Terms(growth * smooth[0], smooth[1], 0.0),
-    )
+    constant, rough, contrast, plain, off_mixed, off_smooth = rows[:: -(-len(rows) // MOST_PX)].T
+    guided = _quantile_regression(np.stack([constant, rough, contrast], axis=1), off_mixed)
+    smooth = _quantile_regression(np.stack([constant, rough, plain], axis=1), off_smooth)
+    return Interval(Terms(*guided), Terms(*(growth * share for share in smooth)))
+
+
+def _local_range(values: Tensor) -> Tensor:
+    """Return the range of the 3 x 3 pixels around each, (H, W); beyond the border it is repeated."""
+    padded = F.pad(values[None, None], (1, 1, 1, 1), mode="replicate")
+    return (F.max_pool2d(padded, 3, stride=1) + F.max_pool2d(-padded, 3, stride=1))[0, 0]
 
 
 def _quantile_regression(known: NDArray[np.float64], errors: NDArray[np.float64]) -> list[float]:

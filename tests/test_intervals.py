@@ -1,0 +1,114 @@
+"""How far a target may be off: the regression, how it is carried down, and what it is told by."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from mmsr_geo.geometry import Scale
+from mmsr_geo.network.checking import Below, one_level_down
+from mmsr_geo.network.intervals import FEWEST_PX, MOST_PX, Interval, Terms, calibrated, predictors_of
+
+TWO = Scale(2, 2)
+
+
+def noisy(height: int, width: int, size: Tensor | float, seed: int = 0) -> Below:
+    """Two predictions of a flat truth: one is off by a normal number times `size`, the interpolation by twice that."""
+    made = torch.Generator().manual_seed(seed)
+    errors = torch.randn(height, width, dtype=torch.float64, generator=made) * size
+    source = torch.zeros(height // 2, width // 2)
+    return Below(
+        source,
+        torch.zeros(2, height, width).double(),
+        torch.stack([2 * errors, errors]),
+        torch.ones(height, width).bool(),
+    )
+
+
+def test_a_constant_is_the_quantile_of_the_errors() -> None:
+    below = noisy(60, 60, 3.0)
+    interval = calibrated([below], (0, 1), 0.5, TWO)
+    assert interval is not None
+    wanted = np.quantile(below.errors[1].abs().numpy(), 0.9)
+    assert interval.guided.constant == pytest.approx(wanted, rel=1e-3)
+    assert interval.smooth.constant == pytest.approx(0.5 * 2 * wanted, rel=1e-3)  # carried down by the growth
+
+
+def test_mixtures_are_judged_as_mixtures() -> None:
+    below = noisy(60, 60, 3.0)
+    half = calibrated([below], (0.5, 0.5), 1, TWO)
+    whole = calibrated([below], (0, 1), 1, TWO)
+    assert half is not None
+    assert whole is not None
+    assert half.guided.constant == pytest.approx(1.5 * whole.guided.constant, rel=1e-6)
+
+
+def test_errors_that_grow_with_the_predictions_contrast_are_told_by_it() -> None:
+    """Where a prediction is restless it is off by as much; elsewhere it is right."""
+    height = width = 80
+    restless = torch.zeros(height, width, dtype=torch.float64)
+    restless[:, 40:] = torch.rand(height, 40, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    contrast = predictors_of(restless, torch.zeros(40, 40), TWO)[2]
+    below = noisy(height, width, contrast)
+    below = Below(below.source, torch.stack([torch.zeros_like(restless), restless]), below.errors, below.judged)
+    interval = calibrated([below], (0, 1), 1, TWO)
+    assert interval is not None
+    half = interval.half_width(restless, below.source, None, TWO)
+    within = below.errors[1].abs() <= half
+    assert float(within[:, 41:].double().mean()) == pytest.approx(0.9, abs=0.01)
+    assert float(half[:, :38].max()) < 0.05 * float(half[:, 41:].mean())
+    assert interval.guided.contrast == pytest.approx(1.645, abs=0.1)  # the normal distribution's
+
+
+def test_of_many_pixels_some_are_taken_and_of_few_nothing_is_said() -> None:
+    side = int(MOST_PX**0.5) * 2
+    interval = calibrated([noisy(side, side, 1.0)], (0, 1), 1, TWO)
+    assert interval is not None
+    assert interval.guided.constant == pytest.approx(1.645, abs=0.08)
+    few = noisy(10, 10, 1.0)
+    judged = torch.ones(10, 10).bool()
+    judged[0, 0] = False
+    assert int(judged.sum()) < FEWEST_PX
+    assert calibrated([Below(few.source, few.raw, few.errors, judged)], (0, 1), 1, TWO) is None
+
+
+def test_ranges_are_the_largest_less_the_smallest_of_three_by_three() -> None:
+    made = torch.Generator().manual_seed(3)
+    prediction = torch.rand(6, 8, dtype=torch.float64, generator=made)
+    source = torch.rand(3, 4, generator=made)
+    ones, rough, contrast = predictors_of(prediction, source, TWO)
+    assert bool((ones == 1).all())
+    for row in range(6):
+        for col in range(8):
+            near = prediction[max(row - 1, 0) : row + 2, max(col - 1, 0) : col + 2]
+            assert float(contrast[row, col]) == float(near.max() - near.min())
+    assert float(rough.min()) >= 0
+    assert float(rough.max()) <= float(source.max() - source.min())
+
+
+def test_a_hole_in_the_guide_has_the_interpolations_interval_and_units_scale_the_constants_alone() -> None:
+    interval = Interval(Terms(1.0, 0.5, 2.0), Terms(3.0, 0.25, 4.0))
+    prediction, source = torch.rand(4, 4).double(), torch.rand(2, 2)
+    guided = torch.tensor([0.0, 0.5, 1.0, 1.0]).double().expand(4, 4)
+    mixed = interval.half_width(prediction, source, guided, TWO)
+    everywhere = interval.half_width(prediction, source, None, TWO)
+    nowhere = interval.of_interpolation.half_width(prediction, source, None, TWO)
+    assert torch.allclose(mixed[:, 0], nowhere[:, 0])
+    assert torch.allclose(mixed[:, 1], (nowhere + everywhere)[:, 1] / 2)
+    assert torch.equal(mixed[:, 2:], everywhere[:, 2:])
+    doubled = interval.times(2.0).half_width(2 * prediction, 2 * source, guided, TWO)
+    assert torch.allclose(doubled, 2 * mixed)
+
+
+def test_predictions_one_level_down_are_judged_where_asked() -> None:
+    made = torch.Generator().manual_seed(4)
+    truth, asked = torch.rand(8, 8, generator=made).double(), torch.ones(8, 8).bool()
+    judged = torch.zeros(8, 8).bool()
+    judged[2:6, 2:6] = True
+    below = one_level_down([lambda *_: truth + 1], truth, asked, judged, TWO)
+    assert torch.equal(below.judged, judged)
+    assert float(below.errors[:, ~judged].abs().max()) == 0
+    assert float(below.errors[1].abs().max()) < 1e-5  # made consistent, the constant is gone
+    assert float(below.errors[0].abs().max()) > 0.1
