@@ -31,7 +31,7 @@ from mmsr_geo.baselines.p2p import P2P
 from mmsr_geo.evaluation import evaluate
 from mmsr_geo.methods import ModelSource, OtherMethod, SceneFit
 from mmsr_geo.network.checking import verdict_of
-from mmsr_geo.network.params import FitParams
+from mmsr_geo.network.params import FitParams, Quality
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results" / "fidelity.jsonl"
@@ -48,6 +48,8 @@ PUBLISHED_ON = (*CROPS, "vhm0-x4", "vhm1-x4", "vhm2-x4")
 FULL_P2P_ON = tuple(name for name in CANOPY if "-x4" in name)
 """Where P2P takes its published 32 768 steps."""
 SHORT_P2P = 4096
+OTHER_QUALITIES: dict[str, Quality] = {"mmsr-fast": "fast", "mmsr-best": "best"}
+"""One seed of each; `mmsr` is balanced."""
 QUICK = ("bicubic", "bicubic+consistency", "guided-filter", "guided-filter+consistency")
 
 
@@ -82,6 +84,8 @@ class Job:
 def method_of(name: str, seed: int, threads: int, device: str = "cpu") -> ModelSource:
     """Return a method by its name in the table; p2p-4096 is P2P with so many steps."""
     base = name.removesuffix(CONSISTENT)
+    if base in OTHER_QUALITIES:
+        return SceneFit(FitParams.of(OTHER_QUALITIES[base], threads=threads), seed, device)
     if base in {"mmsr", "mmsr-always"}:
         return SceneFit(FitParams(threads=threads), seed, device, "bicubic" if base == "mmsr" else "warn")
     if base == "published":
@@ -138,6 +142,7 @@ def jobs_of(  # noqa: PLR0913  (what decides a run, and where it is made)
     ours = [[job(pair, "mmsr-always", "mmsr", seed=seed) for pair in pairs] for seed in range(seeds)]
     found += ours[0]
     if slow:
+        found += [job(pair, name) for name in OTHER_QUALITIES for pair in pairs]
         found += [job(pair, "p2p", "p2p+consistency") for pair in pairs if pair in FULL_P2P_ON]
         found += [job(pair, "published", "published+consistency") for pair in pairs if pair in PUBLISHED_ON]
     found += [job(pair, f"p2p-{SHORT_P2P}") for pair in pairs if not (slow and pair in FULL_P2P_ON)]
@@ -224,7 +229,7 @@ def table(jobs: Sequence[Job], records: Sequence[dict[str, Any]]) -> str:
         "Made by `python benchmarks/fidelity.py --data DIR`; a line of `benchmarks/results/fidelity.jsonl` is one run.",
         "RMSE over the bicubic interpolation's; of `mmsr`, the mean over seeds ± their deviation (how many). `mmsr` is",
         "the default, which gives the consistent bicubic where its check says that the guide did not help;",
-        "`mmsr-always` does not.",
+        "`mmsr-always` does not; `mmsr-fast` and `mmsr-best` are the default with `--quality fast` and `best`.",
         *(
             []
             if not missing
@@ -233,14 +238,19 @@ def table(jobs: Sequence[Job], records: Sequence[dict[str, Any]]) -> str:
         "",
         "## All pairs",
         "",
-        *_ratios(whole, (*QUICK[1:], f"p2p-{SHORT_P2P}", "mmsr-always", "mmsr"), runs),
+        *_ratios(whole, (*QUICK[1:], f"p2p-{SHORT_P2P}", "mmsr-always", "mmsr-fast", "mmsr", "mmsr-best"), runs),
         "",
         "## Against the slow methods",
         "",
         "The published fit on 256 x 256 pixels (1000 steps of the whole image), P2P with its 32 768 steps. Some were",
         "run on a GPU, as their seconds below say: [performance.md](performance.md) compares the two.",
         "",
-        *_ratios([p for p in pairs if p in PUBLISHED_ON or p in FULL_P2P_ON], (*slow, "mmsr"), runs, summary=False),
+        *_ratios(
+            [pair for pair in pairs if pair in PUBLISHED_ON or pair in FULL_P2P_ON],
+            (*slow, "mmsr-fast", "mmsr", "mmsr-best"),
+            runs,
+            summary=False,
+        ),
         "",
         "## Did the guide help? What the check said, and what was true",
         "",
@@ -313,7 +323,7 @@ def _verdicts(pairs: Sequence[str], runs: dict[tuple[str, str], list[dict[str, A
 
 
 def _work(pairs: Sequence[str], runs: dict[tuple[str, str], list[dict[str, Any]]]) -> list[str]:
-    methods = ("guided-filter", f"p2p-{SHORT_P2P}", "p2p", "published", "mmsr-always")
+    methods = ("guided-filter", f"p2p-{SHORT_P2P}", "p2p", "published", "mmsr-fast", "mmsr-always", "mmsr-best")
     lines = [
         "Seconds of one process with its threads (fit and prediction), on a CPU unless a card is named, and pixels x",
         "steps of the fit in millions.",
