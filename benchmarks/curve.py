@@ -1,0 +1,85 @@
+"""Error against work: pixels x steps of a fit and what comes of it, of each quality and of what they are compared with.
+
+    python benchmarks/curve.py            docs/images/quality.png from what benchmarks/fidelity.py has kept
+
+Left all pairs of the table, right those that the published fit was run on. A point is a way to fit: its mean pixels x
+steps, and its RMSE over bicubic, the geometric mean by data set, then over them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from statistics import fmean, geometric_mean
+from typing import Any
+
+from fidelity import PUBLISHED_ON, WHOLE, kept
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from pairs import dataset_of
+
+PICTURE = Path(__file__).parent.parent / "docs" / "images" / "quality.png"
+
+Runs = Sequence[dict[str, Any]]
+
+
+def _is(method: str, *, mixed: bool | None = None) -> Callable[[dict[str, Any]], bool]:
+    """Return a test of a record: its method, and whether its prediction is a mixture."""
+    return lambda record: (
+        record["method"] == method and (mixed is None or bool(record["options"].get("mixed")) is mixed)
+    )
+
+
+WAYS = {
+    "published": _is("published"),
+    "published, consistent": _is("published+consistency"),
+    "the network alone": _is("mmsr", mixed=False),
+    "fast": _is("mmsr-fast"),
+    "balanced": _is("mmsr", mixed=True),
+    "best": _is("mmsr-best"),
+}
+"""What is drawn; the network alone was the default before mixtures (docs/decisions/013-mixing.md)."""
+OURS = ("fast", "balanced", "best")
+
+
+def point(runs: Runs, smooth: dict[str, float], pairs: Sequence[str]) -> tuple[float, float] | None:
+    """Return a way's pixels x steps and ratio over the pairs; None where one was not run."""
+    found = {pair: [run for run in runs if run["pair"] == pair] for pair in pairs}
+    if not all(found.values()):
+        return None
+    by_set: dict[str, list[float]] = {}
+    for pair, alike in found.items():
+        by_set.setdefault(dataset_of(pair), []).append(fmean(run["rmse"] for run in alike) / smooth[pair])
+    work = fmean(fmean(run["pixel_steps"] or 0 for run in alike) for alike in found.values())
+    return work, geometric_mean(geometric_mean(ratios) for ratios in by_set.values())
+
+
+def draw(axes: Axes, records: Runs, pairs: Sequence[str], title: str) -> None:
+    """Draw the points of one panel, the qualities joined by a line."""
+    smooth = {run["pair"]: run["rmse"] for run in records if run["method"] == "bicubic"}
+    points = {name: at for name, test in WAYS.items() if (at := point([r for r in records if test(r)], smooth, pairs))}
+    line = [points[name] for name in OURS if name in points]
+    axes.plot([work / 1e6 for work, _ in line], [ratio for _, ratio in line], color="tab:blue", zorder=1)
+    for name, (work, ratio) in points.items():
+        axes.scatter(work / 1e6, ratio, color="tab:blue" if name in OURS else "tab:grey", zorder=2)
+        axes.annotate(name, (work / 1e6, ratio), xytext=(6, 6), textcoords="offset points", fontsize=9)
+        print(f"{title}: {name} {work / 1e6:.2f} M, {ratio:.3f}")
+    axes.set(xscale="log", title=title, xlabel="pixels x steps of the fit, millions", ylabel="RMSE over bicubic")
+    axes.margins(x=0.25, y=0.15)
+    axes.grid(visible=True, which="both", alpha=0.2)
+
+
+def main() -> None:
+    """Draw both panels."""
+    records = kept()
+    figure = Figure(figsize=(11, 4.6), dpi=110, layout="constrained")
+    FigureCanvasAgg(figure)
+    left, right = figure.subplots(1, 2)
+    draw(left, records, WHOLE, f"{len(WHOLE)} pairs")
+    draw(right, records, PUBLISHED_ON, f"the {len(PUBLISHED_ON)} pairs that the published fit was run on")
+    figure.savefig(PICTURE)
+
+
+if __name__ == "__main__":
+    main()
