@@ -10,6 +10,7 @@ from torch import Tensor
 from mmsr_geo.geometry import Scale
 from mmsr_geo.network.checking import Below, one_level_down
 from mmsr_geo.network.intervals import FEWEST_PX, MOST_PX, Interval, Terms, calibrated, predictors_of
+from mmsr_geo.network.mixing import DOUBT
 
 TWO = Scale(2, 2)
 
@@ -32,7 +33,7 @@ def test_a_constant_is_the_quantile_of_the_errors() -> None:
     interval = calibrated([below], (0, 1), 0.5, TWO)
     assert interval is not None
     wanted = np.quantile(below.errors[1].abs().numpy(), 0.9)
-    assert interval.guided.constant == pytest.approx(wanted, rel=1e-3)
+    assert interval.guided.constant == pytest.approx(DOUBT * wanted, rel=1e-3)
     assert interval.smooth.constant == pytest.approx(0.5 * 2 * wanted, rel=1e-3)  # carried down by the growth
 
 
@@ -42,7 +43,7 @@ def test_mixtures_are_judged_as_mixtures() -> None:
     whole = calibrated([below], (0, 1), 1, TWO)
     assert half is not None
     assert whole is not None
-    assert half.guided.constant == pytest.approx(1.5 * whole.guided.constant, rel=1e-6)
+    assert half.guided.constant / (0.5 + 0.5 * DOUBT) == pytest.approx(1.5 * whole.guided.constant / DOUBT, rel=1e-6)
 
 
 def test_errors_that_grow_with_the_predictions_contrast_are_told_by_it() -> None:
@@ -56,17 +57,17 @@ def test_errors_that_grow_with_the_predictions_contrast_are_told_by_it() -> None
     interval = calibrated([below], (0, 1), 1, TWO)
     assert interval is not None
     half = interval.half_width(restless, below.source, None, TWO)
-    within = below.errors[1].abs() <= half
+    within = below.errors[1].abs() <= half / DOUBT
     assert float(within[:, 41:].double().mean()) == pytest.approx(0.9, abs=0.01)
     assert float(half[:, :38].max()) < 0.05 * float(half[:, 41:].mean())
-    assert interval.guided.contrast == pytest.approx(1.645, abs=0.1)  # the normal distribution's
+    assert interval.guided.contrast == pytest.approx(1.645 * DOUBT, abs=0.12)  # the normal distribution's
 
 
 def test_of_many_pixels_some_are_taken_and_of_few_nothing_is_said() -> None:
     side = int(MOST_PX**0.5) * 2
     interval = calibrated([noisy(side, side, 1.0)], (0, 1), 1, TWO)
     assert interval is not None
-    assert interval.guided.constant == pytest.approx(1.645, abs=0.08)
+    assert interval.guided.constant == pytest.approx(1.645 * DOUBT, abs=0.1)
     few = noisy(10, 10, 1.0)
     judged = torch.ones(10, 10).bool()
     judged[0, 0] = False

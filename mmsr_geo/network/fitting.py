@@ -36,7 +36,7 @@ from mmsr_geo.network.features import guide_features
 from mmsr_geo.network.fitted import FittedNet, drawn
 from mmsr_geo.network.guided import guided_filter
 from mmsr_geo.network.intervals import Interval, calibrated
-from mmsr_geo.network.mixing import Mixture, best_shares
+from mmsr_geo.network.mixing import DOUBT, Mixture, best_shares
 from mmsr_geo.network.mmsr import MmsrNet, NetParams
 from mmsr_geo.network.params import STEPS, FitParams
 from mmsr_geo.network.registering import registration, shifted
@@ -57,9 +57,6 @@ HARDLY_BETTER = 0.5
 """Gain of the guided filter on a source degraded by 2, from which on it is taken where no network can be judged."""
 FEWEST_SIDE_PX = 16
 """Source pixels along a side below which no trend of errors over scales is read off."""
-DOUBT = 1.2
-"""What the filter's errors one level down are multiplied by before the shares are chosen: they grow more than the
-network's from there to the true scale."""
 PUBLISHED_DECAY = 0.9998
 """The published fit's learning rate falls by this factor every five steps."""
 

@@ -16,6 +16,7 @@ from torch import Tensor
 from mmsr_geo.geometry import Scale
 from mmsr_geo.network.checking import Below
 from mmsr_geo.network.degradation import bilinear
+from mmsr_geo.network.mixing import DOUBT
 
 COVERAGE = 0.9
 """The share of truths that shall lie within."""
@@ -82,10 +83,11 @@ def calibrated(belows: Sequence[Below], shares: Sequence[float], growth: float, 
 
     By quantile regression (Koenker and Bassett 1978) of the mixture's absolute errors, and of the interpolation's, on
     what `predictors_of` gives. The ranges are measured again where the interval is used and so shrink with the scale by
-    themselves; the mixture's errors hardly shrink more than that, the interpolation's do, by `growth`, its error's
-    trend over the octaves above (docs/decisions/014-intervals.md).
+    themselves. The interpolation's errors shrink more than that, by `growth`, their trend over the octaves above; a
+    guide's less, and are multiplied by the DOUBT that a mixture has (docs/decisions/014-intervals.md); a mixture's by
+    what comes of both.
 
-    shares: of the mixture. Returns None where fewer than FEWEST_PX pixels were judged.
+    shares: of the mixture, the interpolation's first. Returns None where fewer than FEWEST_PX pixels were judged.
     """
     mixture = torch.tensor(shares, dtype=torch.float64)
     known: list[NDArray[np.float64]] = []
@@ -100,7 +102,8 @@ def calibrated(belows: Sequence[Below], shares: Sequence[float], growth: float, 
     constant, rough, contrast, plain, off_mixed, off_smooth = rows[:: -(-len(rows) // MOST_PX)].T
     guided = _quantile_regression(np.stack([constant, rough, contrast], axis=1), off_mixed)
     smooth = _quantile_regression(np.stack([constant, rough, plain], axis=1), off_smooth)
-    return Interval(Terms(*guided), Terms(*(growth * share for share in smooth)))
+    carried = shares[0] * growth + (1 - shares[0]) * DOUBT
+    return Interval(Terms(*(carried * term for term in guided)), Terms(*(growth * term for term in smooth)))
 
 
 def _local_range(values: Tensor) -> Tensor:

@@ -10,6 +10,10 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
+DOUBT = 1.2
+"""What the filter's errors one level down are multiplied by before the shares are chosen: they grow more than the
+network's from there to the true scale (docs/decisions/013-mixing.md)."""
+
 
 @dataclass(frozen=True, slots=True)
 class Mixture:
