@@ -21,7 +21,7 @@ from mmsr_geo.errors import MmsrError, MmsrWarning, OptionError
 from mmsr_geo.evaluation import Evaluation, truth_trial, wald_trial
 from mmsr_geo.evaluation import evaluate as run_evaluation
 from mmsr_geo.geometry import Tiling
-from mmsr_geo.graph import lazy_like, lazy_target
+from mmsr_geo.graph import LazyTarget, MovedTarget, lazy_like, lazy_target
 from mmsr_geo.inputs import (
     Bounds,
     GuideLike,
@@ -53,7 +53,7 @@ from mmsr_geo.raster.opening import open_source
 from mmsr_geo.raster.placing import QA, TAKEN, Address, ZarrPlace, address_of, check_apart, check_output
 from mmsr_geo.raster.storing import Storage, parse_creation_options
 from mmsr_geo.raster.suspecting import warn_of_nodata
-from mmsr_geo.slices import guide_for, slices_of, target_array, with_flags
+from mmsr_geo.slices import guide_for, slices_of, target_array, with_flags, with_uncertainty
 from mmsr_geo.tilewise import TILE_PX, TileFit
 from mmsr_geo.upsampling import halo_of, resolve_device
 
@@ -82,6 +82,7 @@ def upsample(  # noqa: PLR0913  (the same names as the command's options)
     guide_nodata: float | None = None,
     valid_range: tuple[float, float] | None = None,
     qa: bool = False,
+    uncertainty: bool = False,
     tile_size: int | None = None,
     device: str = "auto",
     seed: int = 0,
@@ -126,6 +127,9 @@ def upsample(  # noqa: PLR0913  (the same names as the command's options)
         valid_range: the least and the largest value that the target can have, as the source stores its values (before
             a scale and an offset that it declares).
         qa: give the flags of each target pixel (`mmsr_geo.Flag`) with it, as the lazy coordinate `qa`.
+        uncertainty: give half of a 90 % interval's width of each target pixel with it, as the lazy coordinate
+            `uncertainty`, in the source's units: calibrated in the fit, one level down, where the source is the truth.
+            NaN, and told on computing, where that could not be.
         tile_size: a chunk's side in target pixels; None: chosen from the free memory. The result does not depend on it,
             but where each tile has a net of its own (fit adapt or tile; None: 256).
         device: auto (a GPU where there is one), cpu, cuda or cuda:N.
@@ -159,20 +163,33 @@ def upsample(  # noqa: PLR0913  (the same names as the command's options)
         valid_range=valid_range,
     )
     params = params_for(params, quality)
-    work = method_for(method, fit, net, params, if_unhelpful, seed=seed, device=device, keep_statistics=keep_statistics)
+    work = method_for(
+        method,
+        fit,
+        net,
+        params,
+        if_unhelpful,
+        seed=seed,
+        device=device,
+        keep_statistics=keep_statistics,
+        uncertainty=uncertainty,
+    )
     job = _job(source, guide, _scale(scale, work), inputs)
     tiling = _tiling(job.pairs[0], work, tile_size, at_once=cores())
-    targets = [lazy_target(pair, work, tiling, device=device) for pair in job.pairs]
+    targets = [lazy_target(pair, work, tiling, device=device, uncertain=uncertainty) for pair in job.pairs]
     facts = {} if isinstance(work, OtherMethod) else {"guide_gain": [target.guide_gain for target in targets]}
     on = job.pairs[0].target_grid
-    values, flags = [target.values for target in targets], [target.qa for target in targets]
+    given: Sequence[LazyTarget | MovedTarget] = targets
     if like is not None:
         on = grid_like(like, on)
-        moved = [lazy_like(target, pair, tiling, on) for target, pair in zip(targets, job.pairs, strict=True)]
-        values, flags = [target.values for target in moved], [target.qa for target in moved]
+        given = moved = [lazy_like(target, pair, tiling, on) for target, pair in zip(targets, job.pairs, strict=True)]
         facts["consistency_rmse"] = [target.consistency_rmse for target in moved]
+    values = [target.values for target in given]
     made = target_array(job.template, values, on, facts, source_nodata=job.pairs[0].source.nodata)
-    return with_flags(made, flags) if qa else made
+    if qa:
+        made = with_flags(made, [target.qa for target in given])
+    halves = [target.uncertainty for target in given if target.uncertainty is not None]
+    return with_uncertainty(made, halves) if halves else made
 
 
 def upsample_to_file(  # noqa: PLR0913  (the same names as the command's options)
