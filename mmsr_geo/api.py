@@ -217,6 +217,7 @@ def upsample_to_file(  # noqa: PLR0913  (the same names as the command's options
     guide_nodata: float | None = None,
     valid_range: tuple[float, float] | None = None,
     qa: str | PathLike[str] | None = None,
+    uncertainty: bool = False,
     dtype: str = "float32",
     scale_factor: float | None = None,
     add_offset: float | None = None,
@@ -238,6 +239,9 @@ def upsample_to_file(  # noqa: PLR0913  (the same names as the command's options
             store has the target by the source's name, or as `target`, and its flags as `qa`.
         qa: of a file, a second one for each target pixel's flags (`mmsr_geo.Flag`), uint8, with nearest overviews; both
             appear, or none.
+        uncertainty: write half of a 90 % interval's width of each target pixel as well: of a file in further bands, one
+            for each band of the source and after those of the target, in a store as `target_uncertainty` (by the
+            target's name). It is stored as the target is, but without an offset.
         dtype: what the target is stored as; integers are rounded.
         scale_factor, add_offset: what a stored value is multiplied by, and what is added then, to mean the target's
             value in the source's physical units: written as the file's scale and offset.
@@ -265,13 +269,22 @@ def upsample_to_file(  # noqa: PLR0913  (the same names as the command's options
     )
     params = params_for(params, quality)
     chosen = method_for(
-        method, fit, net, params, if_unhelpful, seed=seed, device=device, keep_statistics=keep_statistics
+        method,
+        fit,
+        net,
+        params,
+        if_unhelpful,
+        seed=seed,
+        device=device,
+        keep_statistics=keep_statistics,
+        uncertainty=uncertainty,
     )
     asked = _Asked(
         source,
         guide,
         address_of(output),
         None if qa is None else address_of(qa),
+        uncertainty,
         scale,
         inputs,
         chosen,
@@ -455,6 +468,7 @@ def plan(  # noqa: PLR0913  (the same names as the command's options)
     guide_nodata: float | None = None,
     valid_range: tuple[float, float] | None = None,
     qa: bool = False,
+    uncertainty: bool = False,
     dtype: str = "float32",
     tile_size: int | None = None,
     device: str = "auto",
@@ -484,14 +498,24 @@ def plan(  # noqa: PLR0913  (the same names as the command's options)
     )
     storage = Storage(dtype)
     params = params_for(params, quality)
-    work = method_for(method, fit, net, params, if_unhelpful, seed=seed, device=device, keep_statistics=keep_statistics)
+    work = method_for(
+        method,
+        fit,
+        net,
+        params,
+        if_unhelpful,
+        seed=seed,
+        device=device,
+        keep_statistics=keep_statistics,
+        uncertainty=uncertainty,
+    )
     job = _job(source, guide, _scale(scale, work), inputs)
     first = job.pairs[0]
     threads = (params or FitParams()).fixed_threads
     speed = measured(first, work, device=device, threads=threads) if timed else None
     on = None if like is None else grid_like(like, first.target_grid)
     tiling = _tiling(first, work, tile_size, at_once=1)
-    return Plan(first, work, tiling, storage.dtype, len(job.pairs), qa, speed, on)
+    return Plan(first, work, tiling, storage.dtype, len(job.pairs), qa, speed, on, uncertainty)
 
 
 def batch(  # noqa: PLR0913  (the same names as the command's options)
@@ -598,6 +622,7 @@ class _Asked:
     guide: GuideLike
     output: Address
     qa: Address | None
+    uncertain: bool
     scale: ScaleLike
     inputs: Inputs
     method: ModelSource
@@ -624,7 +649,8 @@ class _Asked:
         if cluster.memory_limit is not None:
             _refuse_memory(Plan(first, self.method, tiling), cluster.memory_limit)
         threads = self.threads if cluster.is_this_process else 1
-        written = Output(self.output, self.qa, self.storage, on, self.overwrite, _variable(job.template.name))
+        variable = _variable(job.template.name)
+        written = Output(self.output, self.qa, self.storage, on, self.overwrite, variable, self.uncertain)
         return Work(job.pairs, self.method, tiling, written, self.device, threads, self.inputs.description)
 
     def _refuse_mixed(self) -> None:
@@ -666,6 +692,7 @@ def _asked_by(entry: Entry, *, overwrite: bool) -> _Asked:
         seed=given.get("seed", 0),
         device=given.get("device", "auto"),
         keep_statistics=given.get("keep_statistics", False),
+        uncertainty=given.get("uncertainty", False),
     )
     storage = Storage(
         given.get("dtype", "float32"),
@@ -678,6 +705,7 @@ def _asked_by(entry: Entry, *, overwrite: bool) -> _Asked:
         guide,
         entry.output,
         entry.qa,
+        given.get("uncertainty", False),
         given.get("scale"),
         inputs,
         method,

@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+import json
+import math
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import rasterio
 import xarray as xr
+import zarr
 from conftest import Told
 from numpy.typing import NDArray
-from rasters import sentinel_crop, sentinel_guide, sentinel_net
+from rasters import SENTINEL_GUIDE, sentinel_crop, sentinel_guide, sentinel_net
 
 import mmsr_geo
+from mmsr_geo.jobs.finishing import Outcome
+from mmsr_geo.jobs.store import Made
+from mmsr_geo.jobs.tilefile import TilePixels
+from mmsr_geo.jobs.work import TileTask
+from mmsr_geo.raster import copying, sharding, writing
 
 Command = Callable[..., Told]
 SAID = "half of a 90 % interval's width"
@@ -40,7 +50,7 @@ def lazy(source: Any, net: mmsr_geo.FittedNet, **options: Any) -> xr.DataArray:
     return mmsr_geo.upsample(source, given.pop("guide", sentinel_guide()), 2, **given)
 
 
-def expected(source: xr.DataArray, net: mmsr_geo.FittedNet, **options: Any) -> NDArray[np.float32]:
+def expected(source: Any, net: mmsr_geo.FittedNet, **options: Any) -> NDArray[np.float32]:
     halves: NDArray[np.float32] = lazy(source, net, **options).compute(scheduler="synchronous").uncertainty.values
     return halves
 
@@ -137,3 +147,374 @@ def test_a_fit_that_cannot_calibrate_says_why(source: xr.DataArray, params: dict
         computed = made.compute(scheduler="synchronous")
     assert np.isnan(computed.uncertainty.values).all()
     assert np.isfinite(computed.values).any()
+
+
+# Files.
+
+
+@pytest.fixture
+def folder(tmp_path: Path, source: xr.DataArray, net: mmsr_geo.FittedNet) -> Path:
+    """Put the source, one of two bands, the net and one without a calibration into a folder."""
+    stored = source.fillna(-9999).rio.write_nodata(-9999)
+    stored.rio.to_raster(tmp_path / "one.tif")
+    with rasterio.open(tmp_path / "one.tif", "r+") as dataset:
+        dataset.units = ("1",)
+    both = xr.concat([stored, stored.where(stored == -9999, 2 * stored)], "band")
+    both.assign_attrs(long_name=("B11", "twice")).rio.to_raster(tmp_path / "two.tif")
+    net.save(tmp_path / "net.mmsr")
+    replace(net, interval=None).save(tmp_path / "unknown.mmsr")
+    return tmp_path
+
+
+def written(folder: Path, source: str = "one.tif", name: str = "sharp.tif", **options: Any) -> Outcome:
+    given: dict[str, Any] = {"net": folder / "net.mmsr", "keep_statistics": True, "uncertainty": True} | options
+    given |= {"params": mmsr_geo.FitParams(threads=1)}  # as a lazy target's tiles are predicted, to the last bit
+    return mmsr_geo.upsample_to_file(folder / source, SENTINEL_GUIDE, folder / name, 2, **given)
+
+
+def band(path: Path, number: int) -> NDArray[np.float32]:
+    """Read a band's stored values, NaN in holes."""
+    with rasterio.open(path) as dataset:
+        values = dataset.read(number, masked=True)
+    filled: NDArray[np.float32] = np.ma.filled(values.astype(np.float32), np.nan)
+    return filled
+
+
+@pytest.mark.parametrize("tile_size", [20, 10_000])
+def test_a_file_has_it_in_a_second_band(folder: Path, net: mmsr_geo.FittedNet, tile_size: int) -> None:
+    outcome = written(folder, qa=folder / "qa.tif", tile_size=tile_size)
+    assert outcome.uncertainty == ("calibrated",)
+    alone = lazy(folder / "one.tif", net, guide=SENTINEL_GUIDE, tile_size=tile_size).compute(scheduler="synchronous")
+    with rasterio.open(folder / "sharp.tif") as dataset:
+        assert (dataset.count, dataset.descriptions) == (2, ("B11", "uncertainty"))
+        assert dataset.nodata == -9999
+        assert (dataset.scales, dataset.offsets) == ((0.0001, 0.0001), (-0.1, 0.0))
+        assert dataset.units == ("1", "1")
+        tags, statistics = dataset.tags(), dataset.tags(2)
+    assert tags["MMSR_GEO_UNCERTAINTY"] == "calibrated"
+    assert tags["MMSR_GEO_UNCERTAINTY_BANDS"] == "2"
+    assert SAID in tags["MMSR_GEO_UNCERTAINTY_MEANING"]
+    with rasterio.open(folder / "qa.tif") as dataset:
+        assert dataset.count == 1
+        assert not any(key.startswith("MMSR_GEO_UNCERTAINTY") for key in dataset.tags())
+    half = band(folder / "sharp.tif", 2)
+    np.testing.assert_array_equal(half, alone.uncertainty.values)
+    np.testing.assert_array_equal(band(folder / "sharp.tif", 1), alone.where(alone != -9999).values)
+    assert float(statistics["STATISTICS_MEAN"]) == pytest.approx(np.nanmean(half), rel=1e-5)
+
+
+def test_without_it_a_file_is_as_it_was(folder: Path) -> None:
+    assert written(folder, uncertainty=False).uncertainty == ()
+    with rasterio.open(folder / "sharp.tif") as dataset:
+        assert dataset.count == 1
+        assert not any(key.startswith("MMSR_GEO_UNCERTAINTY") for key in dataset.tags())
+    written(folder, name="with.tif")
+    np.testing.assert_array_equal(band(folder / "sharp.tif", 1), band(folder / "with.tif", 1))
+
+
+def test_several_bands_come_first_and_theirs_after(folder: Path, net: mmsr_geo.FittedNet) -> None:
+    written(folder, "two.tif", qa=folder / "qa.tif", tile_size=32)
+    alone = lazy(folder / "two.tif", net, guide=SENTINEL_GUIDE, tile_size=32).compute(scheduler="synchronous")
+    with rasterio.open(folder / "sharp.tif") as dataset:
+        names = ("B11", "twice", "uncertainty of B11", "uncertainty of twice")
+        assert dataset.descriptions == names
+        assert dataset.tags()["MMSR_GEO_UNCERTAINTY"] == "calibrated,calibrated"
+        assert dataset.tags()["MMSR_GEO_UNCERTAINTY_BANDS"] == "3,4"
+    for index in range(2):
+        np.testing.assert_array_equal(band(folder / "sharp.tif", 3 + index), alone.uncertainty.values[index])
+        own = alone[index]
+        np.testing.assert_array_equal(band(folder / "sharp.tif", 1 + index), own.where(own != -9999).values)
+    assert np.nanmax(np.abs(alone.uncertainty.values[0] - alone.uncertainty.values[1])) > 0
+
+
+@pytest.mark.parametrize("like", [None, 25.0])
+def test_integers_hold_it_with_the_scale_and_without_the_offset(
+    folder: Path, net: mmsr_geo.FittedNet, like: float | None
+) -> None:
+    """Reflectances of steps of 0.00005, stored about 0.2; the half widths from 0 on."""
+    written(folder, dtype="int16", scale_factor=0.00005, add_offset=0.2, tile_size=32, like=like)
+    halves = expected(folder / "one.tif", net, guide=SENTINEL_GUIDE, tile_size=32, like=like)
+    with rasterio.open(folder / "sharp.tif") as dataset:
+        assert dataset.dtypes == ("int16", "int16")
+        assert dataset.nodata == -32768
+        assert (dataset.scales, dataset.offsets) == ((0.00005, 0.00005), (0.2, 0.0))
+    stored = band(folder / "sharp.tif", 2)
+    assert (np.isnan(stored) == np.isnan(halves)).all()
+    assert np.nanmax(np.abs(stored * 0.00005 - halves * 0.0001)) <= 0.51 * 0.00005
+    assert np.nanmax(stored) > 100
+
+
+def test_widths_that_do_not_fit_are_told(folder: Path) -> None:
+    with pytest.warns(mmsr_geo.MmsrWarning, match="values of the uncertainty .* lay outside 0 to 0.000255") as told:
+        written(folder, dtype="uint8", scale_factor=0.000001, add_offset=0.2)
+    (said,) = [str(each.message) for each in told if issubclass(each.category, mmsr_geo.MmsrWarning)]
+    assert said.count("lay outside") == 2
+
+
+def test_overviews_have_it(tmp_path: Path, net: mmsr_geo.FittedNet) -> None:
+    sentinel_crop(0, 0, 70, 70, 2).source.rio.to_raster(tmp_path / "one.tif")
+    net.save(tmp_path / "net.mmsr")
+    written(tmp_path, creation_options=["BLOCKSIZE=128"])
+    means = band(tmp_path / "sharp.tif", 2).reshape(70, 2, 70, 2).mean(axis=(1, 3))
+    with rasterio.open(tmp_path / "sharp.tif", overview_level=0) as dataset:
+        np.testing.assert_allclose(dataset.read(2), means, rtol=1e-5)
+
+
+def test_another_grid_is_the_same_in_a_file(folder: Path, net: mmsr_geo.FittedNet) -> None:
+    written(folder, like=25.0)
+    alone = lazy(folder / "one.tif", net, guide=SENTINEL_GUIDE, like=25.0).compute(scheduler="synchronous")
+    np.testing.assert_allclose(band(folder / "sharp.tif", 2), alone.uncertainty.values, rtol=1e-5)
+    with rasterio.open(folder / "sharp.tif") as dataset:
+        assert dataset.tags()["MMSR_GEO_UNCERTAINTY_BANDS"] == "2"
+
+
+def test_a_file_that_is_not_calibrated_says_so(folder: Path) -> None:
+    with pytest.warns(mmsr_geo.MmsrWarning, match="one.tif: the uncertainty is not calibrated"):
+        outcome = written(folder, net=folder / "unknown.mmsr")
+    assert outcome.uncertainty == ("not calibrated",)
+    with rasterio.open(folder / "sharp.tif") as dataset:
+        assert dataset.tags()["MMSR_GEO_UNCERTAINTY"] == "not calibrated"
+        assert (dataset.read(2) == -9999).all()
+        assert (dataset.read(1) != -9999).any()
+
+
+def test_what_was_not_written_as_computed_does_not_appear(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    copy = copying.copy_to_cog
+
+    def wrongly(drawn: Path, made: Path, options: dict[str, str]) -> None:
+        with rasterio.open(drawn) as dataset:
+            pixels, profile = dataset.read(), dataset.profile | {"driver": "GTiff"}
+        pixels[1, 0, 0] += 1
+        with rasterio.open(drawn.with_name("wrong.tif"), "w", **profile) as dataset:
+            dataset.write(pixels)
+        copy(drawn.with_name("wrong.tif"), made, options)
+
+    monkeypatch.setattr(writing, "copy_to_cog", wrongly)
+    with pytest.raises(mmsr_geo.OutputError, match="was not written as it was computed"):
+        written(folder)
+    assert not (folder / "sharp.tif").exists()
+
+
+def test_workers_say_the_same_and_warn_here(folder: Path) -> None:
+    written(folder, "two.tif", qa=folder / "qa1.tif", tile_size=32)
+    written(folder, "two.tif", "workers.tif", qa=folder / "qa2.tif", tile_size=32, workers=2)
+    with rasterio.open(folder / "sharp.tif") as one, rasterio.open(folder / "workers.tif") as two:
+        assert one.read().tobytes() == two.read().tobytes()
+    with pytest.warns(mmsr_geo.MmsrWarning, match="not calibrated"):
+        written(folder, name="unknown.tif", net=folder / "unknown.mmsr", workers=1)
+
+
+# Stores.
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"dtype": "int16", "scale_factor": 0.00005, "add_offset": 0.2}, {"like": 25.0}]
+)
+def test_a_store_has_a_variable_of_what_the_file_has(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, options: dict[str, Any]
+) -> None:
+    monkeypatch.setattr(sharding, "SHARD_PX", 32)
+    written(folder, tile_size=32, **options)
+    outcome = written(folder, name="sharp.zarr", tile_size=32, **options)
+    assert outcome.uncertainty == ("calibrated",)
+    with xr.open_zarr(folder / "sharp.zarr", chunks=None, mask_and_scale=False) as group:
+        stored = group.load()
+    half = stored.target_uncertainty
+    with rasterio.open(folder / "sharp.tif") as dataset:
+        assert half.values.tobytes() == dataset.read(2).tobytes()
+        assert stored.target.values.tobytes() == dataset.read(1).tobytes()
+        assert (half.attrs.get("scale_factor", 1.0), half.attrs.get("add_offset", 0.0)) == (dataset.scales[1], 0.0)
+        assert half.attrs["_FillValue"] == dataset.nodata or math.isnan(dataset.nodata)
+        assert half.attrs["STATISTICS_MEAN"] == pytest.approx(float(dataset.tags(2)["STATISTICS_MEAN"]), rel=1e-4)
+    assert stored.target.attrs["ancillary_variables"] == "qa target_uncertainty"
+    assert half.attrs["long_name"] == "uncertainty of target"
+    assert half.attrs["units"] == "1"
+    assert SAID in half.attrs["comment"]
+    assert half.rio.transform() == stored.target.rio.transform()
+    assert stored.attrs["MMSR_GEO_UNCERTAINTY"] == "calibrated"
+
+
+def test_a_stores_overviews_have_it(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sharding, "OVERVIEW_PX", 48)
+    written(folder, name="sharp.zarr")
+    groups = [zarr.open_group(folder / "sharp.zarr" / place, mode="r") for place in ("", "ovr_2x")]
+    whole, halved = (np.asarray(group["target_uncertainty"]) for group in groups)
+    np.testing.assert_allclose(halved, whole.reshape(36, 2, 30, 2).mean(axis=(1, 3)), rtol=1e-5)
+
+
+def test_a_store_of_several_bands_has_one_variable(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sharding, "SHARD_PX", 32)
+    written(folder, "two.tif", tile_size=32)
+    written(folder, "two.tif", "sharp.zarr", tile_size=32)
+    with xr.open_zarr(folder / "sharp.zarr", chunks=None, mask_and_scale=False) as group:
+        half = group.target_uncertainty.load()
+    assert half.dims == ("band", "y", "x")
+    with rasterio.open(folder / "sharp.tif") as dataset:
+        assert half.values.tobytes() == dataset.read((3, 4)).tobytes()
+
+
+def test_a_store_without_it_has_no_such_variable(folder: Path) -> None:
+    written(folder, name="sharp.zarr", uncertainty=False)
+    with xr.open_zarr(folder / "sharp.zarr", chunks=None) as group:
+        assert set(group.data_vars) == {"target", "qa"}
+        assert group.target.attrs["ancillary_variables"] == "qa"
+        assert "MMSR_GEO_UNCERTAINTY" not in group.attrs
+
+
+# Jobs.
+
+JOB = """output = "sharp.tif"
+[[pairs]]
+source = "one.tif"
+guide = "guide.tif"
+[options]
+scale = 2
+threads = 1
+net = "net.mmsr"
+keep_statistics = true
+tile_size = 32
+"""
+
+
+class Stopped(BaseException):
+    """The process ends here."""
+
+
+@pytest.fixture
+def computed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The tiles that are computed; the process ends before one that is there already, as what is told in advance."""
+    told, before = list[int](), TileTask.target
+
+    def counted(task: TileTask, index: int, *rest: Any, **options: Any) -> Made:
+        if index in told:
+            raise Stopped
+        told.append(index)
+        return before(task, index, *rest, **options)
+
+    monkeypatch.setattr(TileTask, "target", counted)
+    return told
+
+
+def stopped_before(job: Path, index: int, computed: list[int]) -> None:
+    """Do a job as far as a tile."""
+    computed.append(index)
+    with pytest.raises(Stopped):
+        mmsr_geo.batch(job)
+    assert computed == [index, *range(index)]
+    computed.clear()
+
+
+@pytest.mark.parametrize("output", ["sharp.tif", "sharp.zarr"])
+def test_a_job_goes_on_with_the_tiles_that_have_it(folder: Path, computed: list[int], output: str) -> None:
+    """One whose uncertainty was damaged is computed again, and the file is that of one go."""
+    (folder / "guide.tif").symlink_to(SENTINEL_GUIDE)
+    job = folder / "job.toml"
+    job.write_text(JOB.replace("sharp.tif", output) + "uncertainty = true\n")
+    stopped_before(job, 4, computed)
+    spoiled = sorted((folder / "job.work").rglob("*.tif"))[1]
+    pixels = TilePixels.decoded(spoiled.read_bytes())
+    assert pixels.uncertainty is not None
+    spoiled.write_bytes(replace(pixels, uncertainty=pixels.uncertainty + 1).encoded())
+    assert mmsr_geo.batch(job).count("done") == 1
+    assert computed == [1, 4, 5]
+    computed.clear()
+    written(folder, name=f"alone{Path(output).suffix}", tile_size=32)
+    if output == "sharp.tif":
+        halves = [band(folder / name, 2) for name in ("alone.tif", output)]
+    else:
+        groups = [zarr.open_group(folder / place, mode="r") for place in ("alone.zarr", "sharp.zarr/one")]
+        halves = [np.asarray(group["target_uncertainty"]) for group in groups]
+    np.testing.assert_array_equal(halves[0], halves[1])
+    (told,) = mmsr_geo.status(job).as_dict()["pairs"]
+    assert told["uncertainty"] == ["calibrated"]
+
+
+def test_tiles_without_it_are_not_taken_for_ones_with(folder: Path, computed: list[int]) -> None:
+    (folder / "guide.tif").symlink_to(SENTINEL_GUIDE)
+    job = folder / "job.toml"
+    job.write_text(JOB)
+    stopped_before(job, 5, computed)
+    job.write_text(JOB + "uncertainty = true\n")
+    assert mmsr_geo.batch(job).count("done") == 1
+    assert computed == list(range(6))
+    with rasterio.open(folder / "sharp.tif") as dataset:
+        assert dataset.count == 2
+
+
+def test_a_skipped_tile_is_a_hole_in_it(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "guide.tif").symlink_to(SENTINEL_GUIDE)
+    job = folder / "job.toml"
+    job.write_text('on_error = "skip"\n' + JOB + "uncertainty = true\n")
+    before = TileTask.target
+
+    def failing(task: TileTask, index: int, *rest: Any, **options: Any) -> Made:
+        if index == 3:
+            msg = "no memory"
+            raise RuntimeError(msg)
+        return before(task, index, *rest, **options)
+
+    monkeypatch.setattr(TileTask, "target", failing)
+    with pytest.warns(mmsr_geo.MmsrWarning):
+        assert mmsr_geo.batch(job).count("incomplete") == 1
+    half = band(folder / "sharp.tif", 2)
+    holes = np.isnan(band(folder / "sharp.tif", 1))
+    assert holes[32:64, 32:].all()
+    assert (np.isnan(half) == holes).all()
+
+
+# The command.
+
+
+def test_the_command_writes_it_and_says_where(folder: Path, here: Command) -> None:
+    words = (
+        "upsample",
+        "one.tif",
+        SENTINEL_GUIDE,
+        "--scale",
+        2,
+        "--net",
+        "net.mmsr",
+        "--keep-statistics",
+        "--threads",
+        1,
+    )
+    status, said, _ = here(*words, "-o", "told.tif", "--uncertainty")
+    assert status == 0
+    assert "Half of a 90 % interval's width is in band 2." in said
+    written(folder)
+    np.testing.assert_array_equal(band(folder / "told.tif", 2), band(folder / "sharp.tif", 2))
+    status, said, _ = here(*words, "-o", "json.tif", "--uncertainty", "--progress", "json")
+    done = json.loads(said.splitlines()[-1])
+    assert (done["event"], done["uncertainty"]) == ("done", ["calibrated"])
+    status, said, _ = here(*words, "-o", "store.zarr", "--uncertainty")
+    assert "interval's width is in a variable beside it." in said
+    status, said, _ = here("upsample", *words[1:4], 2, "-o", "no.tif", "--net", "unknown.mmsr", "--uncertainty")
+    assert "interval's width is in" not in said
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"method": "bicubic"}, "--method bicubic (method=) calibrates no uncertainty"),
+        ({"method": "guided-filter+consistency"}, "--method guided-filter+consistency (method=)"),
+        ({"fit": "adapt"}, "--fit adapt (fit=) calibrates no uncertainty"),
+        ({"fit": "tile"}, "--fit tile (fit=) calibrates no uncertainty"),
+        ({"fit": "published"}, "leave it out, or --uncertainty (uncertainty=)"),
+    ],
+    ids=str,
+)
+def test_what_calibrates_none_is_refused_at_the_call(
+    folder: Path, source: xr.DataArray, options: dict[str, Any], said: str
+) -> None:
+    guide = sentinel_guide()
+    calls: list[Callable[[], object]] = [
+        lambda: mmsr_geo.upsample(source, guide, 2, uncertainty=True, **options),
+        lambda: source.mmsr.upsample(guide, 2, uncertainty=True, **options),
+        lambda: mmsr_geo.plan(source, guide, 2, uncertainty=True, **options),
+        lambda: mmsr_geo.upsample_to_file(source, guide, folder / "no.tif", 2, uncertainty=True, **options),
+    ]
+    for call in calls:
+        with pytest.raises(mmsr_geo.OptionError) as caught:
+            call()
+        assert said in str(caught.value)
+    assert not (folder / "no.tif").exists()
