@@ -14,16 +14,20 @@ import pytest
 import rasterio
 import xarray as xr
 import zarr
+from affine import Affine
 from conftest import Told
 from numpy.typing import NDArray
-from rasters import SENTINEL_GUIDE, sentinel_crop, sentinel_guide, sentinel_net
+from rasters import SENTINEL_GUIDE, georeferenced, sentinel_crop, sentinel_guide, sentinel_net
 
 import mmsr_geo
 from mmsr_geo.jobs.finishing import Outcome
 from mmsr_geo.jobs.store import Made
 from mmsr_geo.jobs.tilefile import TilePixels
 from mmsr_geo.jobs.work import TileTask
+from mmsr_geo.methods import SceneFit, calibrates
+from mmsr_geo.metrics import UncertaintyScores
 from mmsr_geo.raster import copying, sharding, writing
+from mmsr_geo.report import print_scores, uncertainty_table
 
 Command = Callable[..., Told]
 SAID = "half of a 90 % interval's width"
@@ -518,3 +522,72 @@ def test_what_calibrates_none_is_refused_at_the_call(
             call()
         assert said in str(caught.value)
     assert not (folder / "no.tif").exists()
+
+
+# The evaluation.
+
+
+def test_scores_are_those_of_a_loop() -> None:
+    random = np.random.default_rng(0)
+    truth = random.normal(size=(20, 30))
+    target = truth + random.normal(size=truth.shape)
+    half = np.abs(target - truth) + random.random(truth.shape) - 0.3
+    target[0, 0], half[1, 1], truth[2, 2] = np.nan, np.nan, np.nan
+    known = [at for at in np.ndindex(truth.shape) if not np.isnan(target[at] + half[at] + truth[at])]
+    errors, halves = ([float(each[at]) for at in known] for each in (np.abs(target - truth), half))
+
+    def ranks(values: list[float]) -> list[float]:
+        ordered = sorted(values)
+        return [float(ordered.index(value)) for value in values]
+
+    scores = UncertaintyScores.of(target, half, truth)
+    inside = sum(error <= width for error, width in zip(errors, halves, strict=True))
+    assert len(known) == 597
+    assert 0.5 < scores.coverage < 0.9
+    assert scores.coverage == pytest.approx(inside / len(known))
+    assert scores.mean_half_width == pytest.approx(sum(halves) / len(halves))
+    assert scores.rank_correlation == pytest.approx(np.corrcoef(ranks(errors), ranks(halves))[0, 1])
+
+
+def test_scores_of_nothing_and_of_a_constant_are_not_known() -> None:
+    some = np.arange(12.0).reshape(3, 4)
+    assert set(UncertaintyScores.of(some, np.full((3, 4), np.nan), some).as_dict().values()) == {None}
+    told = UncertaintyScores.of(some, np.full((3, 4), 2.0), some + some % 3).as_dict()
+    assert told == {"coverage": 1.0, "rank_correlation": None, "mean_half_width": 2.0}
+
+
+def test_an_evaluation_says_how_well_it_holds(capsys: pytest.CaptureFixture[str]) -> None:
+    crop = sentinel_crop(0, 0, 36, 36, 4)
+    truth = georeferenced(crop.truth, crop.source.rio.transform() * Affine.scale(0.25), 32618)
+    source = sentinel_crop(0, 0, 72, 72, 2).source
+    methods = ("bicubic", "mmsr", "mmsr-tile")
+    options: dict[str, Any] = {"params": mmsr_geo.FitParams(steps=6, patch_px=24, threads=1), "if_unhelpful": "warn"}
+    evaluation = mmsr_geo.evaluate(source, sentinel_guide(), 2, methods=methods, truth=truth, **options)
+    made = mmsr_geo.upsample(source, sentinel_guide(), 2, uncertainty=True, **options).compute(scheduler="synchronous")
+    error, half = np.abs(made.values - truth.values), made.uncertainty.values
+    told = json.loads(json.dumps(evaluation.as_dict(), allow_nan=False))["methods"]
+    assert told["mmsr"]["uncertainty"]["coverage"] == pytest.approx(np.mean(error <= half), abs=0.002)
+    assert told["mmsr"]["uncertainty"]["mean_half_width"] == pytest.approx(half.mean(), rel=1e-3)
+    assert told["mmsr"]["uncertainty"]["rank_correlation"] > 0.1
+    assert (told["bicubic"]["uncertainty"], told["mmsr-tile"]["uncertainty"]) == (None, None)
+    assert not calibrates(SceneFit(mmsr_geo.FitParams.published()))
+    print_scores(evaluation)
+    printed = capsys.readouterr().out
+    assert "half of a 90 % interval's width" in printed
+    cells = {column.header: list(column.cells) for column in uncertainty_table(evaluation).columns}
+    assert cells["method"] == list(methods)
+    assert cells["coverage"] == ["-", f"{told['mmsr']['uncertainty']['coverage']:.3f}", "-"]
+
+
+def test_an_evaluation_without_a_calibration_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    source = sentinel_crop(0, 0, 40, 40, 4).source
+    options: dict[str, Any] = {"params": mmsr_geo.FitParams(steps=2, threads=1)}
+    evaluation = mmsr_geo.evaluate(source, sentinel_guide(), 2, methods=["bicubic", "mmsr"], **options)
+    assert evaluation.as_dict()["methods"]["mmsr"]["uncertainty"] == "not calibrated"
+    print_scores(evaluation)
+    printed = capsys.readouterr().out
+    assert "not calibrated" in printed
+    assert max(len(line) for line in printed.splitlines() if "check foresaw" not in line) <= 80
+    plain = mmsr_geo.evaluate(source, sentinel_guide(), 2, methods=["bicubic", "nearest"], **options)
+    print_scores(plain)
+    assert "interval's width" not in capsys.readouterr().out
