@@ -20,12 +20,14 @@ from numpy.typing import NDArray
 from rasters import SENTINEL_GUIDE, georeferenced, sentinel_crop, sentinel_guide, sentinel_net
 
 import mmsr_geo
+from mmsr_geo.geometry import Window
 from mmsr_geo.jobs.finishing import Outcome
 from mmsr_geo.jobs.store import Made
 from mmsr_geo.jobs.tilefile import TilePixels
 from mmsr_geo.jobs.work import TileTask
 from mmsr_geo.methods import SceneFit, calibrates
 from mmsr_geo.metrics import UncertaintyScores
+from mmsr_geo.network.checking import Region
 from mmsr_geo.raster import copying, sharding, writing
 from mmsr_geo.report import print_scores, uncertainty_table
 
@@ -119,6 +121,21 @@ def test_another_grid_has_it_too(source: xr.DataArray, net: mmsr_geo.FittedNet) 
     assert made.uncertainty.dims == made.dims
     assert SAID in made.uncertainty.attrs["comment"]
     np.testing.assert_allclose(made.uncertainty.values, own.reshape(36, 2, 30, 2).mean(axis=(1, 3)), rtol=1e-5)
+
+
+def test_where_the_guide_is_left_out_it_is_that_of_the_interpolation(
+    source: xr.DataArray, net: mmsr_geo.FittedNet
+) -> None:
+    """As where the guide is missing, which gives the same target."""
+    judged = Region(Window(0, 0, 80, 80), judged_px=90, squares=144.0, smooth_squares=100.0)
+    unhelpful = replace(net, check=mmsr_geo.GuideCheck((judged,)))
+    guide = sentinel_guide()
+    missing = guide.where(guide.x < 0).astype(np.float32)
+    made = lazy(source, net, guide=missing, min_coverage=0.0).compute(scheduler="synchronous")
+    with pytest.warns(mmsr_geo.GuideWarning, match="did not help"):
+        left_out = lazy(source, unhelpful).compute(scheduler="synchronous")
+    np.testing.assert_allclose(left_out.values, made.values, rtol=1e-6)
+    np.testing.assert_allclose(left_out.uncertainty.values, made.uncertainty.values, rtol=1e-6)
 
 
 def test_where_it_is_not_calibrated_it_is_a_hole_and_told(source: xr.DataArray, net: mmsr_geo.FittedNet) -> None:
