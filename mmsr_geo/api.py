@@ -21,7 +21,7 @@ from mmsr_geo.errors import MmsrError, MmsrWarning, OptionError
 from mmsr_geo.evaluation import Evaluation, truth_trial, wald_trial
 from mmsr_geo.evaluation import evaluate as run_evaluation
 from mmsr_geo.geometry import Tiling
-from mmsr_geo.graph import lazy_like, lazy_target
+from mmsr_geo.graph import LazyTarget, MovedTarget, lazy_like, lazy_target
 from mmsr_geo.inputs import (
     Bounds,
     GuideLike,
@@ -53,7 +53,7 @@ from mmsr_geo.raster.opening import open_source
 from mmsr_geo.raster.placing import QA, TAKEN, Address, ZarrPlace, address_of, check_apart, check_output
 from mmsr_geo.raster.storing import Storage, parse_creation_options
 from mmsr_geo.raster.suspecting import warn_of_nodata
-from mmsr_geo.slices import guide_for, slices_of, target_array, with_flags
+from mmsr_geo.slices import guide_for, slices_of, target_array, with_flags, with_uncertainty
 from mmsr_geo.tilewise import TILE_PX, TileFit
 from mmsr_geo.upsampling import halo_of, resolve_device
 
@@ -82,6 +82,7 @@ def upsample(  # noqa: PLR0913  (the same names as the command's options)
     guide_nodata: float | None = None,
     valid_range: tuple[float, float] | None = None,
     qa: bool = False,
+    uncertainty: bool = False,
     tile_size: int | None = None,
     device: str = "auto",
     seed: int = 0,
@@ -126,6 +127,9 @@ def upsample(  # noqa: PLR0913  (the same names as the command's options)
         valid_range: the least and the largest value that the target can have, as the source stores its values (before
             a scale and an offset that it declares).
         qa: give the flags of each target pixel (`mmsr_geo.Flag`) with it, as the lazy coordinate `qa`.
+        uncertainty: give half of a 90 % interval's width of each target pixel with it, as the lazy coordinate
+            `uncertainty`, in the source's units: calibrated in the fit, one level down, where the source is the truth.
+            NaN, and told on computing, where that could not be.
         tile_size: a chunk's side in target pixels; None: chosen from the free memory. The result does not depend on it,
             but where each tile has a net of its own (fit adapt or tile; None: 256).
         device: auto (a GPU where there is one), cpu, cuda or cuda:N.
@@ -159,20 +163,33 @@ def upsample(  # noqa: PLR0913  (the same names as the command's options)
         valid_range=valid_range,
     )
     params = params_for(params, quality)
-    work = method_for(method, fit, net, params, if_unhelpful, seed=seed, device=device, keep_statistics=keep_statistics)
+    work = method_for(
+        method,
+        fit,
+        net,
+        params,
+        if_unhelpful,
+        seed=seed,
+        device=device,
+        keep_statistics=keep_statistics,
+        uncertainty=uncertainty,
+    )
     job = _job(source, guide, _scale(scale, work), inputs)
     tiling = _tiling(job.pairs[0], work, tile_size, at_once=cores())
-    targets = [lazy_target(pair, work, tiling, device=device) for pair in job.pairs]
+    targets = [lazy_target(pair, work, tiling, device=device, uncertain=uncertainty) for pair in job.pairs]
     facts = {} if isinstance(work, OtherMethod) else {"guide_gain": [target.guide_gain for target in targets]}
     on = job.pairs[0].target_grid
-    values, flags = [target.values for target in targets], [target.qa for target in targets]
+    given: Sequence[LazyTarget | MovedTarget] = targets
     if like is not None:
         on = grid_like(like, on)
-        moved = [lazy_like(target, pair, tiling, on) for target, pair in zip(targets, job.pairs, strict=True)]
-        values, flags = [target.values for target in moved], [target.qa for target in moved]
+        given = moved = [lazy_like(target, pair, tiling, on) for target, pair in zip(targets, job.pairs, strict=True)]
         facts["consistency_rmse"] = [target.consistency_rmse for target in moved]
+    values = [target.values for target in given]
     made = target_array(job.template, values, on, facts, source_nodata=job.pairs[0].source.nodata)
-    return with_flags(made, flags) if qa else made
+    if qa:
+        made = with_flags(made, [target.qa for target in given])
+    halves = [target.uncertainty for target in given if target.uncertainty is not None]
+    return with_uncertainty(made, halves) if halves else made
 
 
 def upsample_to_file(  # noqa: PLR0913  (the same names as the command's options)
@@ -200,6 +217,7 @@ def upsample_to_file(  # noqa: PLR0913  (the same names as the command's options
     guide_nodata: float | None = None,
     valid_range: tuple[float, float] | None = None,
     qa: str | PathLike[str] | None = None,
+    uncertainty: bool = False,
     dtype: str = "float32",
     scale_factor: float | None = None,
     add_offset: float | None = None,
@@ -221,6 +239,9 @@ def upsample_to_file(  # noqa: PLR0913  (the same names as the command's options
             store has the target by the source's name, or as `target`, and its flags as `qa`.
         qa: of a file, a second one for each target pixel's flags (`mmsr_geo.Flag`), uint8, with nearest overviews; both
             appear, or none.
+        uncertainty: write half of a 90 % interval's width of each target pixel as well: of a file in further bands, one
+            for each band of the source and after those of the target, in a store as `target_uncertainty` (by the
+            target's name). It is stored as the target is, but without an offset.
         dtype: what the target is stored as; integers are rounded.
         scale_factor, add_offset: what a stored value is multiplied by, and what is added then, to mean the target's
             value in the source's physical units: written as the file's scale and offset.
@@ -248,13 +269,22 @@ def upsample_to_file(  # noqa: PLR0913  (the same names as the command's options
     )
     params = params_for(params, quality)
     chosen = method_for(
-        method, fit, net, params, if_unhelpful, seed=seed, device=device, keep_statistics=keep_statistics
+        method,
+        fit,
+        net,
+        params,
+        if_unhelpful,
+        seed=seed,
+        device=device,
+        keep_statistics=keep_statistics,
+        uncertainty=uncertainty,
     )
     asked = _Asked(
         source,
         guide,
         address_of(output),
         None if qa is None else address_of(qa),
+        uncertainty,
         scale,
         inputs,
         chosen,
@@ -438,6 +468,7 @@ def plan(  # noqa: PLR0913  (the same names as the command's options)
     guide_nodata: float | None = None,
     valid_range: tuple[float, float] | None = None,
     qa: bool = False,
+    uncertainty: bool = False,
     dtype: str = "float32",
     tile_size: int | None = None,
     device: str = "auto",
@@ -467,14 +498,24 @@ def plan(  # noqa: PLR0913  (the same names as the command's options)
     )
     storage = Storage(dtype)
     params = params_for(params, quality)
-    work = method_for(method, fit, net, params, if_unhelpful, seed=seed, device=device, keep_statistics=keep_statistics)
+    work = method_for(
+        method,
+        fit,
+        net,
+        params,
+        if_unhelpful,
+        seed=seed,
+        device=device,
+        keep_statistics=keep_statistics,
+        uncertainty=uncertainty,
+    )
     job = _job(source, guide, _scale(scale, work), inputs)
     first = job.pairs[0]
     threads = (params or FitParams()).fixed_threads
     speed = measured(first, work, device=device, threads=threads) if timed else None
     on = None if like is None else grid_like(like, first.target_grid)
     tiling = _tiling(first, work, tile_size, at_once=1)
-    return Plan(first, work, tiling, storage.dtype, len(job.pairs), qa, speed, on)
+    return Plan(first, work, tiling, storage.dtype, len(job.pairs), qa, speed, on, uncertainty)
 
 
 def batch(  # noqa: PLR0913  (the same names as the command's options)
@@ -581,6 +622,7 @@ class _Asked:
     guide: GuideLike
     output: Address
     qa: Address | None
+    uncertain: bool
     scale: ScaleLike
     inputs: Inputs
     method: ModelSource
@@ -607,7 +649,8 @@ class _Asked:
         if cluster.memory_limit is not None:
             _refuse_memory(Plan(first, self.method, tiling), cluster.memory_limit)
         threads = self.threads if cluster.is_this_process else 1
-        written = Output(self.output, self.qa, self.storage, on, self.overwrite, _variable(job.template.name))
+        variable = _variable(job.template.name)
+        written = Output(self.output, self.qa, self.storage, on, self.overwrite, variable, self.uncertain)
         return Work(job.pairs, self.method, tiling, written, self.device, threads, self.inputs.description)
 
     def _refuse_mixed(self) -> None:
@@ -649,6 +692,7 @@ def _asked_by(entry: Entry, *, overwrite: bool) -> _Asked:
         seed=given.get("seed", 0),
         device=given.get("device", "auto"),
         keep_statistics=given.get("keep_statistics", False),
+        uncertainty=given.get("uncertainty", False),
     )
     storage = Storage(
         given.get("dtype", "float32"),
@@ -661,6 +705,7 @@ def _asked_by(entry: Entry, *, overwrite: bool) -> _Asked:
         guide,
         entry.output,
         entry.qa,
+        given.get("uncertainty", False),
         given.get("scale"),
         inputs,
         method,

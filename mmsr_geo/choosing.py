@@ -29,10 +29,17 @@ def method_for(  # noqa: PLR0913  (the options that decide it)
     seed: int,
     device: str,
     keep_statistics: bool,
+    uncertainty: bool = False,
 ) -> ModelSource:
     """Turn the options into where the model comes from; refuses those that contradict each other."""
     resolve_device(device)
     _check_choices(method, fit, if_unhelpful)
+    if uncertainty and (method != "mmsr" or fit != "scene"):
+        asked = f"--fit {fit} (fit=)" if method == "mmsr" else f"--method {method} (method=)"
+        raise OptionError(
+            f"{asked} calibrates no uncertainty, mmsr with one net for the scene does: leave it out, or --uncertainty "
+            "(uncertainty=)"
+        )
     if keep_statistics and net is None:
         raise OptionError(
             "--keep-statistics (keep_statistics=) goes with a saved net: pass --net (net=) as well, or leave it out"

@@ -15,8 +15,8 @@ from odc.geo.geobox import GeoBox
 
 from mmsr_geo.errors import PixelError
 from mmsr_geo.geometry import Tiling, Window
-from mmsr_geo.methods import ModelSource
-from mmsr_geo.metrics import Scores
+from mmsr_geo.methods import ModelSource, calibrates, is_calibrated
+from mmsr_geo.metrics import Scores, UncertaintyScores
 from mmsr_geo.model import Model
 from mmsr_geo.network.checking import GuideCheck
 from mmsr_geo.network.fitted import FittedNet
@@ -27,7 +27,7 @@ from mmsr_geo.raster.composing import Guides, Warped
 from mmsr_geo.raster.grids import window_grid
 from mmsr_geo.raster.pixels import Pixels
 from mmsr_geo.raster.protocol import Raster
-from mmsr_geo.running import run_of, whole_target
+from mmsr_geo.running import run_of, whole_of
 from mmsr_geo.tilewise import TileFit
 
 Values = NDArray[np.float32]
@@ -78,6 +78,8 @@ class MethodResult:
     """Pixels times steps of its fit: the unit of work; None where nothing is fitted by steps."""
     check: GuideCheck
     """What its fit found out about the guide."""
+    uncertainty: UncertaintyScores | Literal["not calibrated"] | None = None
+    """How good its uncertainty is; None of a method that tells none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,8 +192,11 @@ def evaluate(  # noqa: PLR0913  (what is tried, on what, how)
         model, fit_seconds = fitted[key]
         started = time.monotonic()
         tiling = tilings[name]
-        run = run_of(trial.pair, method, model, tiling, device=device, threads=threads, progress=report)
-        target = whole_target(run, trial.pair)
+        uncertain = calibrates(method)
+        run = run_of(
+            trial.pair, method, model, tiling, device=device, threads=threads, progress=report, uncertain=uncertain
+        )
+        target, half = whole_of(run, trial.pair)
         scale = trial.pair.scale
         tile_px = (tiling.tile_yx[0] * scale.y, tiling.tile_yx[1] * scale.x) if len(tiling) > 1 else None
         results[name] = MethodResult(
@@ -201,8 +206,15 @@ def evaluate(  # noqa: PLR0913  (what is tried, on what, how)
             time.monotonic() - started,
             _pixel_steps(model),
             run.check,
+            _uncertainty(target, half, trial.truth, calibrated=is_calibrated(model)) if uncertain else None,
         )
     return Evaluation(trial, results, inputs or {}, options or {})
+
+
+def _uncertainty(
+    target: Values, half: Values, truth: Values, *, calibrated: bool
+) -> UncertaintyScores | Literal["not calibrated"]:
+    return UncertaintyScores.of(target, half, truth) if calibrated else "not calibrated"
 
 
 def _pixel_steps(model: Model) -> int | None:
@@ -256,6 +268,7 @@ def _result_dict(result: MethodResult) -> dict[str, Any]:
         "predict_seconds": round(result.predict_seconds, 2),
         "pixel_steps": result.pixel_steps,
         "guide_gain": result.check.gain,
+        "uncertainty": of.as_dict() if isinstance(of := result.uncertainty, UncertaintyScores) else of,
     }
 
 

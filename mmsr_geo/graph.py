@@ -19,7 +19,7 @@ from rasterio.enums import Resampling
 
 from mmsr_geo.blending import BlendedTiling
 from mmsr_geo.geometry import Tile, Tiling, Window
-from mmsr_geo.methods import ModelSource, check_of, samples_pixels, upsampler_of
+from mmsr_geo.methods import ModelSource, check_of, samples_pixels, tell_uncalibrated, upsampler_of
 from mmsr_geo.model import Model
 from mmsr_geo.network.checking import GuideCheck
 from mmsr_geo.network.fitting import torch_threads
@@ -63,7 +63,7 @@ def lazy_target(
         pair.source, pair.guide, pair.scale, pair.part, pair.valid_range, method, tiling, device, uncertain
     )
     work = _Work(pair, method, device, token, uncertain=uncertain)
-    layer: Layer = {work.model_key: (_model, method, pair)}
+    layer: Layer = {work.model_key: (_model, method, pair, uncertain)}
     if isinstance(method, TileFit):
         check = work.add_blended_tiles(layer, method, method.blended(pair, tiling))
     else:
@@ -202,9 +202,12 @@ def _places(tiling: Tiling) -> list[tuple[int, int]]:
     return list(product(range(len(rows)), range(len(columns))))
 
 
-def _model(method: ModelSource, pair: Pair) -> Model:
+def _model(method: ModelSource, pair: Pair, uncertain: bool) -> Model:  # noqa: FBT001  (a task's)
     warn_of_nodata(pair.source, pair.guides.rasters, arrays=samples_pixels(method))
-    return method.for_pair(pair)
+    model = method.for_pair(pair)
+    if uncertain:
+        tell_uncalibrated(model, method, pair)
+    return model
 
 
 def _values(made: TargetTile) -> NDArray[np.float32]:

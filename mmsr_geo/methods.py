@@ -9,7 +9,7 @@ from typing import Any, Literal, Protocol
 from mmsr_geo.baselines import Baseline
 from mmsr_geo.baselines.interpolation import Interpolation
 from mmsr_geo.baselines.job import FitJob
-from mmsr_geo.errors import GuideWarning, NetFileError, OptionError, UnhelpfulGuideError
+from mmsr_geo.errors import GuideWarning, MmsrWarning, NetFileError, OptionError, UnhelpfulGuideError
 from mmsr_geo.geometry import Halo
 from mmsr_geo.model import Model
 from mmsr_geo.network.checking import GuideCheck
@@ -159,8 +159,9 @@ class SavedNet:
         return falls_back(check, self.if_unhelpful)
 
     def __dask_tokenize__(self) -> object:
-        """Identify the net by its content, and by what is known of its guide: it decides what is given."""
-        return type(self).__name__, self.net.digest, self.net.check, self.keep_statistics, self.if_unhelpful
+        """Identify the net by its content and what its fit found out: that decides what is given."""
+        net = self.net
+        return type(self).__name__, net.digest, net.check, net.interval, self.keep_statistics, self.if_unhelpful
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,6 +265,42 @@ def samples_pixels(method: ModelSource) -> bool:
             return not method.keep_statistics
         case _:
             return True
+
+
+def calibrates(method: ModelSource) -> bool:
+    """Whether it may know how far its targets are off: the net of a scene does, but for the published fit's."""
+    match method:
+        case SavedNet():
+            return True
+        case SceneFit():
+            return method.params.schedule != "published" or method.params.first_stage is not False
+        case _:
+            return False
+
+
+def is_calibrated(model: Model) -> bool:
+    """Whether it is known how far the model's targets may be off."""
+    return isinstance(model, FittedNet) and model.interval is not None
+
+
+def tell_uncalibrated(model: Model, method: ModelSource, pair: Pair) -> None:
+    """Warn where that is not known, and was asked for."""
+    if is_calibrated(model):
+        return
+    if isinstance(method, SavedNet):
+        why, mend = "the saved net knows none", "fit anew, to a larger part or at a smaller scale"
+    elif isinstance(method, SceneFit) and method.params.first_stage is False:
+        why, mend = "first_stage=False leaves its check one level down out", "leave that out of params="
+    else:
+        why, mend = (
+            "too little of the source is there to judge one level down",
+            "give a larger part, or a smaller scale",
+        )
+    warnings.warn(
+        f"{pair.source.name}: the uncertainty is not calibrated ({why}) and a hole everywhere: {mend}",
+        MmsrWarning,
+        stacklevel=2,
+    )
 
 
 def check_of(model: Model) -> GuideCheck:

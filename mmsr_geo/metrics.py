@@ -13,6 +13,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import convolve, minimum_filter  # type: ignore[import-untyped]
+from scipy.stats import spearmanr  # type: ignore[import-untyped]
 from skimage.metrics import structural_similarity
 
 from mmsr_geo.geometry import Scale
@@ -93,8 +94,38 @@ class Scores:
 
     def as_dict(self) -> dict[str, float | None]:
         """Return the scores by name, None for those that JSON cannot hold: NaN and infinity."""
-        scores = {field.name: getattr(self, field.name) for field in fields(self)}
-        return {name: score if math.isfinite(score) else None for name, score in scores.items()}
+        return _finite(self)
+
+
+@dataclass(frozen=True, slots=True)
+class UncertaintyScores:
+    """What can be said of a target's uncertainty, half of a 90 % interval's width, where the truth is known."""
+
+    coverage: float
+    """The share of truths within target ± uncertainty; 0.9 is as promised."""
+    rank_correlation: float
+    """Spearman's, of the uncertainty with |target - truth|, -1 to 1: whether it is large where the error is; 0: not."""
+    mean_half_width: float
+    """mean(uncertainty), in the raster's units; of two that cover as much the smaller tells more."""
+
+    @classmethod
+    def of(cls, target: Raster, half_width: Raster, truth: Raster) -> UncertaintyScores:
+        """Take all of them of a target, its uncertainty and its truth, (H, W) each, in the same units."""
+        compared, expected = _common(target, truth)
+        known = np.isfinite(compared) & np.isfinite(half_width)
+        if not known.any():
+            return cls(math.nan, math.nan, math.nan)
+        error, half = np.abs(compared - expected)[known], half_width[known].astype(np.float64)
+        varies = bool(np.ptp(error) and np.ptp(half))
+        return cls(
+            coverage=float(np.mean(error <= half)),
+            rank_correlation=float(spearmanr(half, error).statistic) if varies else math.nan,
+            mean_half_width=float(half.mean()),
+        )
+
+    def as_dict(self) -> dict[str, float | None]:
+        """Return the scores by name, None for those that JSON cannot hold."""
+        return _finite(self)
 
 
 def rmse(target: Raster, truth: Raster) -> float:
@@ -251,6 +282,11 @@ def consistency(target: Raster, source: Raster, scale: Scale) -> float:
     error = np.abs(means - known)[(counts > 0) & np.isfinite(known)]
     spread = _std(known)
     return float(error.max()) / spread if spread > 0 and error.size else math.nan
+
+
+def _finite(of: Scores | UncertaintyScores) -> dict[str, float | None]:
+    scores = {field.name: getattr(of, field.name) for field in fields(of)}
+    return {name: score if math.isfinite(score) else None for name, score in scores.items()}
 
 
 def _with_holes(raster: Raster) -> Values:

@@ -65,6 +65,8 @@ class Plan:
     speed: Speed | None = None
     like: GeoBox | None = None
     """The grid that the target is brought onto in the end; None: it stays on its own."""
+    uncertain: bool = False
+    """Whether the target's uncertainty is written with it."""
 
     @property
     def output_grid(self) -> GeoBox:
@@ -124,10 +126,11 @@ class Plan:
 
         The finished file is compressed, so it is smaller.
         """
-        value, flags = np.dtype(self.dtype).itemsize, int(self.qa)
-        files = math.prod(self.output_grid.shape.yx) * self.bands * (value + flags) * (1 + _COG_EXTRA)
+        values, flags = 1 + self.uncertain, int(self.qa)
+        stored = values * np.dtype(self.dtype).itemsize + flags
+        files = math.prod(self.output_grid.shape.yx) * self.bands * stored * (1 + _COG_EXTRA)
         if self.like is not None:  # the target on its own grid, float32, waits to be brought onto that
-            files += self.target_px * (4 + flags) * (1 + _COG_EXTRA)
+            files += self.target_px * (4 * values + flags) * (1 + _COG_EXTRA)
         waiting = self.predicted_px * 5 // self.bands if isinstance(self.method, TileFit) else 0
         return int(files) + waiting
 
@@ -190,6 +193,7 @@ class Plan:
             "target_shape": list(grid.shape.yx),
             "target_resolution_m": list(resolution_m(grid)),
             "bands": self.bands,
+            "uncertainty": self.uncertain,
             "method": self.method.description,
             "tiles": len(self.tiling) * self.bands,
             "tile_rows": len(rows),
@@ -218,10 +222,11 @@ class Plan:
             sizes[0] * factor for sizes, factor in zip(self.tiling.chunks, (scale.y, scale.x), strict=True)
         )
         several = f", {self.bands} bands" if self.bands > 1 else ""
+        with_half = ", and its uncertainty" * self.uncertain
         rows = [
             ("source", f"{self.pair.part.width} x {self.pair.part.height} px of {self.pair.source.name}{several}"),
             ("guide", f"{self.pair.guide.name}, {len(self.pair.guide.bands)} bands"),
-            ("target", f"{grid.shape.x} x {grid.shape.y} px of {across:.4g} x {down:.4g} m, scale {scale}"),
+            ("target", f"{grid.shape.x} x {grid.shape.y} px of {across:.4g} x {down:.4g} m, scale {scale}{with_half}"),
             ("tiles", f"{len(self.tiling) * self.bands} of {tile_x} x {tile_y} px"),
             ("halo", f"{self.halo.x} x {self.halo.y} px around each, {self.tiling.halo_share:.0%} more to compute"),
             ("memory a worker", size_text(self.memory_bytes)),

@@ -51,6 +51,9 @@ FLAG_ATTRS = {
 }
 """As the CF conventions (3.5) describe flags."""
 
+UNCERTAINTY = "half of a 90 % interval's width: nine of ten true values should lie within the target plus and minus it"
+"""What a target's uncertainty is, in the words of a file and of an array."""
+
 ValidRange = tuple[float, float]
 """The least and the largest value that the target can have, in the source's units."""
 GuideRange = tuple[tuple[float, float], ...]

@@ -18,6 +18,7 @@ from rich.table import Table
 
 from mmsr_geo.errors import OutputError
 from mmsr_geo.evaluation import Evaluation, MethodResult
+from mmsr_geo.metrics import UncertaintyScores
 from mmsr_geo.pictures import Map, draw_maps, hillshade, relief, shared_limits, sounds_like_elevation
 from mmsr_geo.raster.grids import resolution_m
 from mmsr_geo.raster.placing import check_output
@@ -37,6 +38,12 @@ ARTEFACTS = {
     "consistency": ("consistency", ".0e"),
 }
 """Headings → the score and its format."""
+UNCERTAINTY = {
+    "coverage": ("coverage", ".3f"),
+    "rank correlation": ("rank_correlation", ".2f"),
+    "mean half width": ("mean_half_width", ".4g"),
+}
+"""The same, of a target's uncertainty."""
 
 Values = NDArray[np.float32]
 
@@ -69,6 +76,18 @@ def artefact_table(evaluation: Evaluation) -> Table:
     return table
 
 
+def uncertainty_table(evaluation: Evaluation) -> Table:
+    """Return how good the methods' uncertainty is, as far as they tell one."""
+    table = _table("Uncertainty, half of a 90 % interval's width", [*UNCERTAINTY])
+    for name, result in evaluation.results.items():
+        of = result.uncertainty
+        if isinstance(of, UncertaintyScores):
+            table.add_row(name, *_formatted(of.as_dict(), UNCERTAINTY))
+        else:
+            table.add_row(name, of or "-", "-", "-")
+    return table
+
+
 def _table(title: str, headings: Sequence[str]) -> Table:
     table = Table(title=title, title_justify="left", header_style="bold", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     table.add_column("method", no_wrap=True)
@@ -78,7 +97,10 @@ def _table(title: str, headings: Sequence[str]) -> Table:
 
 
 def _cells(result: MethodResult, columns: Mapping[str, tuple[str, str]]) -> list[str]:
-    scores = result.scores.as_dict()
+    return _formatted(result.scores.as_dict(), columns)
+
+
+def _formatted(scores: Mapping[str, float | None], columns: Mapping[str, tuple[str, str]]) -> list[str]:
     return ["-" if (score := scores[key]) is None else format(score, form) for key, form in columns.values()]
 
 
@@ -87,6 +109,8 @@ def print_scores(evaluation: Evaluation) -> None:
     console = Console()
     console.print(error_table(evaluation))
     console.print(artefact_table(evaluation))
+    if any(result.uncertainty is not None for result in evaluation.results.values()):
+        console.print(uncertainty_table(evaluation))
     if any(result.check.regions for result in evaluation.results.values()) or "mmsr" in evaluation.results:
         sentence = evaluation.check.sentence
         where = "" if evaluation.trial.protocol == "truth" else ", another level down"

@@ -48,23 +48,33 @@ def run_of(  # noqa: PLR0913  (all that a run depends on)
     threads: int = 1,
     progress: Progress = no_progress,
     scratch: Path | None = None,
+    uncertain: bool = False,
 ) -> Run:
     """Return the run of a method whose model is there already.
 
     threads: torch threads on a CPU, or tiles fitted side by side; scratch: a folder for predictions that wait for their
-    neighbours' (the system's, if None).
+    neighbours' (the system's, if None); uncertain: tell how far the targets may be off, of one model for all tiles.
     """
     if isinstance(method, TileFit):
         return _Blended(pair, method, model, tiling, threads, progress, scratch)
-    return _Tiled(pair, method, model, tiling, device, threads, progress)
+    return _Tiled(pair, method, model, tiling, device, threads, progress, uncertain)
 
 
 def whole_target(run: Run, pair: Pair) -> Values:
     """Return all of a run's targets in one array, (H, W) of the pair's part."""
-    target = np.full(pair.part.refined(pair.scale).shape, np.nan, np.float32)
+    return whole_of(run, pair)[0]
+
+
+def whole_of(run: Run, pair: Pair) -> tuple[Values, Values]:
+    """Return all of a run's targets, and their uncertainty, NaN where it is not told: (H, W) of the pair's part."""
+    shape = pair.part.refined(pair.scale).shape
+    target, half = np.full(shape, np.nan, np.float32), np.full(shape, np.nan, np.float32)
     for tile, made in run.targets():
-        target[tile.core.relative_to(pair.part).refined(pair.scale).slices] = made.values
-    return target
+        place = tile.core.relative_to(pair.part).refined(pair.scale).slices
+        target[place] = made.values
+        if made.uncertainty is not None:
+            half[place] = made.uncertainty
+    return target, half
 
 
 @dataclass
@@ -78,13 +88,15 @@ class _Tiled:
     device: str
     threads: int
     progress: Progress
+    uncertain: bool
 
     @property
     def check(self) -> GuideCheck:
         return check_of(self.model)
 
     def targets(self) -> Iterator[tuple[Tile, TargetTile]]:
-        upsampler = upsampler_of(self.method, self.model, self.device, self.pair.valid_range)
+        limits = self.pair.valid_range
+        upsampler = upsampler_of(self.method, self.model, self.device, limits, uncertain=self.uncertain)
         for tile in self.tiling:
             self.progress("predict", tile.index, len(self.tiling))
             with torch_threads(self.threads):

@@ -16,7 +16,7 @@ from odc.geo.crs import CRS
 from odc.geo.geobox import GeoBox
 
 from mmsr_geo.errors import InputError
-from mmsr_geo.quality import FLAG_ATTRS
+from mmsr_geo.quality import FLAG_ATTRS, UNCERTAINTY
 from mmsr_geo.raster.arrays import BAND_DIMS, array_name, spatial_dims
 from mmsr_geo.raster.files import FileRaster
 from mmsr_geo.raster.opening import open_source
@@ -159,14 +159,29 @@ def target_array(
 
 def with_flags(target: xr.DataArray, flags: Sequence[da.Array]) -> xr.DataArray:
     """Give a target its slices' flags (H, W; uint8) as the coordinate `qa`, with their meanings as CF names them."""
-    dims = _extra_dims(target)
-    data = da.stack(flags).reshape(*(target.sizes[dim] for dim in dims), *flags[0].shape) if dims else flags[0]
-    return target.assign_coords(qa=((*dims, target.rio.y_dim, target.rio.x_dim), data, FLAG_ATTRS))
+    return target.assign_coords(qa=(*_pixelwise(target, flags), FLAG_ATTRS))
+
+
+def with_uncertainty(target: xr.DataArray, halves: Sequence[da.Array]) -> xr.DataArray:
+    """Give a target its slices' uncertainties (H, W; float32, NaN where not known) as the coordinate `uncertainty`.
+
+    They have the target's units and its scale, as far as it declares such; of an offset nothing is in them.
+    """
+    attrs = {"long_name": f"uncertainty of {target.name or 'the target'}", "comment": UNCERTAINTY}
+    attrs |= {key: target.attrs[key] for key in ("units", "scale_factor") if key in target.attrs}
+    return target.assign_coords(uncertainty=(*_pixelwise(target, halves), attrs))
 
 
 def _example(path: str) -> str:
     with rasterio.open(path) as dataset:
         return f", as in {dataset.subdatasets[0]}" if dataset.subdatasets else ""
+
+
+def _pixelwise(target: xr.DataArray, slices: Sequence[da.Array]) -> tuple[tuple[Hashable, ...], da.Array]:
+    """Return the dims and the data of what is known of each of a target's pixels, (H, W) a slice."""
+    dims = _extra_dims(target)
+    data = da.stack(slices).reshape(*(target.sizes[dim] for dim in dims), *slices[0].shape) if dims else slices[0]
+    return (*dims, target.rio.y_dim, target.rio.x_dim), data
 
 
 def _extra_dims(source: xr.DataArray) -> list[Hashable]:

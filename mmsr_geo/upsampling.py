@@ -188,7 +188,9 @@ class Upsampler:
         target = finish(prediction, sample, scale, core, consistent=self.consistent, valid_range=limits)
         if not self.uncertain or self.interval is None:
             return _Made(target, flags)
-        half = self.interval.half_width(prediction, filled_source(sample), guided, scale)[core.refined(scale).slices]
+        # What asks no guide here is the interpolation, which stands in for a net whose guide was no help.
+        share = torch.zeros_like(prediction) if guided is None else guided
+        half = self.interval.half_width(prediction, filled_source(sample), share, scale)[core.refined(scale).slices]
         return _Made(target, flags, half.masked_fill(target.isnan(), torch.nan))
 
     @torch.inference_mode()

@@ -129,6 +129,8 @@ def test_all_mistakes_are_told_at_once_each_with_its_place(folder: Path, here: C
         (MANY + '[[pairs]]\nname = "2024-06"\nsource = "job.toml"\nguide = "job.toml"\n', "1 names stand for several"),
         (MANY + "[options\n", "is no TOML"),
         (MANY.replace("out/{name}", "o/{name}").replace("[[", 'qa = "o/{name}.tif"\n[[', 1), "qa: it is the output's"),
+        (MANY + SMOOTH + "uncertainty = true\n", "options.uncertainty is calibrated by mmsr with one net"),
+        (MANY + '[options]\nfit = "tile"\nuncertainty = true\n', "method and fit ask for another: leave it out"),
     ],
 )
 def test_each_mistake_has_its_mend(folder: Path, text: str, said: str) -> None:

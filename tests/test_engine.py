@@ -405,7 +405,8 @@ def test_a_store_keeps_whole_files_and_a_manifest_that_survives_a_cut(tmp_path: 
     assert store.made() == {}
     pixels = TilePixels(np.arange(12, dtype=np.float32).reshape(3, 4), np.full((3, 4), 5, np.uint8))
     content = pixels.encoded()
-    made = [Made("target", 1, index, *pixels.digests, len(content), at=1.0) for index in range(3)]
+    values, qa = pixels.digests
+    made = [Made("target", 1, index, values, qa, len(content), at=1.0) for index in range(3)]
     for each in made:
         store.put_tile(each, content)
     store.record(made[:2])
@@ -431,7 +432,11 @@ def test_a_tiles_file_gives_back_what_it_was_given(dtype: str) -> None:
         pixels = TilePixels(drawn, rng.integers(0, 64, shape, np.uint8))
         read = TilePixels.decoded(pixels.encoded())
         assert read.values.dtype == np.dtype(dtype)
+        assert read.uncertainty is None
         assert read.digests == pixels.digests
+        three = replace(pixels, uncertainty=drawn[::-1])
+        assert TilePixels.decoded(three.encoded()).digests == three.digests == (*pixels.digests, three.digests[2])
+        assert replace(three, uncertainty=(drawn + 1).astype(dtype)).digests[2] != three.digests[2]
         assert replace(pixels, qa=pixels.qa ^ np.uint8(1)).digests[0] == pixels.digests[0]
         assert replace(pixels, qa=pixels.qa ^ np.uint8(1)).digests[1] != pixels.digests[1]
     for content in (b"", b"no tiff", pixels.encoded()[:50]):

@@ -26,6 +26,8 @@ tiles = st.builds(
     size=st.integers(0, 2**40),
     valid=counts,
     clipped=counts,
+    uncertainty_digest=st.just("") | hashes,
+    uncertainty_clipped=counts,
     flags=st.none()
     | st.dictionaries(st.sampled_from([str(flag.name) for flag in Flag]), st.integers(1, 2**31), min_size=1),
     regions=st.just(()) | st.just(((0.0, 1.0, 2.0, 3.0, 4.0, 5.5, 6.5), (1.0,) * 7)),
@@ -49,6 +51,7 @@ def test_a_ledger_is_a_dict_of_what_was_made(steps: list[Made | int]) -> None:
     assert (len(ledger), list(ledger)) == (len(plain), sorted(plain))
     assert [index in ledger for index in range(-1, COUNT + 1)] == [index in plain for index in range(-1, COUNT + 1)]
     assert ledger.total("valid") == sum(made.valid for made in plain.values())
+    assert ledger.total("uncertainty_clipped") == sum(made.uncertainty_clipped for made in plain.values())
     assert ledger.total("seconds") == pytest.approx(sum(made.seconds for made in plain.values()))
     for flag, count in ledger.flag_counts.items():
         assert count == sum((made.flags or {}).get(str(flag.name), 0) for made in plain.values())

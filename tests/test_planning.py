@@ -100,6 +100,11 @@ def test_a_plan_reads_no_pixel_and_knows_the_job(source: Path, monkeypatch: pyte
     rows = dict(plan.rows())
     assert rows["target"] == "164 x 200 px of 20.01 x 20.01 m, scale 4"
     assert not any(name.startswith("time here") for name in rows)
+    with_half = mmsr_geo.plan(source, SENTINEL_GUIDE, 4, tile_size=64, timed=False, uncertainty=True)
+    without = mmsr_geo.plan(source, SENTINEL_GUIDE, 4, tile_size=64, timed=False)
+    assert (with_half.as_dict()["uncertainty"], told["uncertainty"]) == (True, False)
+    assert with_half.disk_bytes == pytest.approx(2 * without.disk_bytes, abs=1)
+    assert dict(with_half.rows())["target"].endswith("scale 4, and its uncertainty")
 
 
 @pytest.mark.parametrize(

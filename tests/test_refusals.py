@@ -318,6 +318,7 @@ def write_nets() -> None:
     replace(net, check=mmsr_geo.GuideCheck()).save("scene.mmsr")
     judged = Region(WINDOW, judged_px=90, squares=144.0, smooth_squares=100.0)
     replace(net, check=mmsr_geo.GuideCheck((judged,))).save("unhelpful.mmsr")
+    replace(net, check=mmsr_geo.GuideCheck(), interval=None).save("uncalibrated.mmsr")
 
 
 def array(values: Values | None = None, **options: Any) -> xr.DataArray:
@@ -1118,6 +1119,24 @@ case(
     "`--net` or `--fit` with another `--method` than mmsr.",
     "Leave one out.",
     upsampling("--net scene.mmsr", net="scene.mmsr"),
+)
+case(
+    "the uncertainty of another method",
+    OptionError,
+    "--method bicubic (method=) calibrates no uncertainty, mmsr with one net for the scene does: leave it out, or "
+    "--uncertainty (uncertainty=)",
+    "`--uncertainty` with another `--method` than mmsr.",
+    "Leave one out.",
+    upsampling("--uncertainty", uncertainty=True),
+)
+case(
+    "the uncertainty of a net a tile",
+    OptionError,
+    "--fit tile (fit=) calibrates no uncertainty, mmsr with one net for the scene does: leave it out, or --uncertainty "
+    "(uncertainty=)",
+    "`--uncertainty` with `--fit tile`, `adapt` or `published`.",
+    "Leave one out.",
+    upsampling("--fit tile --uncertainty", method="mmsr", fit="tile", uncertainty=True),
 )
 case(
     "a net for fits of tiles",
@@ -2105,6 +2124,45 @@ case(
     upsampling("--scale 2", source="undeclared.tif", scale=2),
 )
 case(
+    "an uncertainty that the fit could not calibrate",
+    MmsrWarning,
+    "dem.tif: the uncertainty is not calibrated (too little of the source is there to judge one level down) and a hole "
+    "everywhere: give a larger part, or a smaller scale",
+    "One level down the source has fewer than 16 x 16 pixels, or hardly any that the fit has not seen.",
+    "Give a larger part, or a smaller scale. The target is as it would be without `--uncertainty`.",
+    upsampling(
+        "--scale 2 --bounds 435730,4176300,436330,4176900 --uncertainty --steps 2 --threads 1",
+        method="mmsr",
+        scale=2,
+        bounds=(435_730, 4_176_300, 436_330, 4_176_900),
+        uncertainty=True,
+        params=QUICK,
+    ),
+)
+case(
+    "a saved net that knows no uncertainty",
+    MmsrWarning,
+    "dem.tif: the uncertainty is not calibrated (the saved net knows none) and a hole everywhere: fit anew, to a "
+    "larger part or at a smaller scale",
+    "`--uncertainty` with a net whose fit could not calibrate it.",
+    "Fit anew. The target is as it would be without `--uncertainty`.",
+    upsampling("--net uncalibrated.mmsr --uncertainty", method="mmsr", net="uncalibrated.mmsr", uncertainty=True),
+)
+case(
+    "an uncertainty that the fit was told not to calibrate",
+    MmsrWarning,
+    "dem.tif: the uncertainty is not calibrated (first_stage=False leaves its check one level down out) and a hole "
+    "everywhere: leave that out of params=",
+    "`FitParams(first_stage=False)` with `uncertainty=True`.",
+    "Leave it out of the params. The target is as it would be without `uncertainty`.",
+    arrays(
+        lambda: mmsr_geo.upsample_to_file(
+            "dem.tif", "ortho.tif", "sharp.tif", 2, uncertainty=True, params=replace(QUICK, first_stage=False)
+        ),
+        "the command has no such option",
+    ),
+)
+case(
     "values that were clipped",
     MmsrWarning,
     "4598 of 4608 values (99.8 %) lay outside 0 to 255, what uint8 holds, and were clipped: pass a wider "
@@ -2288,7 +2346,7 @@ def test_info_does_not_wait_for_a_pipe(capsys: pytest.CaptureFixture[str], monke
 
 @of(WARNINGS)
 @pytest.mark.usefixtures("_here")
-def test_a_warning_is_one_sentence_through_both_doors_and_the_work_goes_on(case: Case) -> None:
+def test_a_warning_is_one_sentence_through_each_door_and_the_work_goes_on(case: Case) -> None:
     assert case.doors.python is not None
     with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
@@ -2297,6 +2355,8 @@ def test_a_warning_is_one_sentence_through_both_doors_and_the_work_goes_on(case:
     assert mine.category is case.kind
     assert str(mine.message) == case.says
     Path("sharp.tif").unlink()
+    if case.doors.words is None:
+        return
     told = told_by_command(case, progress="json")
     assert (told.status, told.err) == (0, "")
     events = [json.loads(line) for line in told.out.splitlines()]

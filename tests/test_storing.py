@@ -80,6 +80,26 @@ def test_without_a_scale_raw_values_and_the_sources_tags_are_kept() -> None:
     assert Storage("uint16").tags([landsat]) == (landsat,)
 
 
+def test_widths_have_the_scale_and_no_offset() -> None:
+    """A source whose stored value falls as the quantity grows, too: a width is not negative."""
+    source = BandTags("heat", "K", scale=-0.5, offset=100.0)
+    half = source.of_uncertainty("uncertainty")
+    values = np.array([[3.0, np.nan]], np.float32)
+    assert half == BandTags("uncertainty", "K", scale=0.5, offset=0.0, is_width=True)
+    assert Storage().tags([half]) == (half,)
+    assert Storage().encode(values, -1.0, half)[0].tolist() == [[3.0, -1.0]]
+    for storage, scale in ((Storage("int16", -0.01, 273.15), 0.01), (Storage("float64", add_offset=5.0), 1.0)):
+        (told,) = storage.tags([half])
+        assert (told.scale, told.offset, told.unit, told.description) == (scale, 0.0, "K", "uncertainty")
+        stored, clipped = storage.encode(values, -32768, half)
+        assert (stored * told.scale).tolist()[0][0] == pytest.approx(1.5)
+        assert (stored[0, 1], clipped) == (-32768, 0)
+    narrow = Storage("uint8", 0.001, 273.15)
+    assert narrow.encode(values, 0, half)[1] == 1
+    said = narrow.clipping(1, 2, half)
+    assert said.startswith("1 of 2 values of the uncertainty (50 %) lay outside 0 to 0.255, what uint8 with scale")
+
+
 def test_an_offset_alone_has_scale_one_and_a_scale_alone_no_offset() -> None:
     assert Storage("int16", add_offset=100.0).encode(raw(17.2), -32768)[0].tolist() == [-83]
     assert Storage("int16", add_offset=100.0).tags([BandTags("b", "K", 0.5, 3)]) == (BandTags("b", "K", 1.0, 100.0),)

@@ -461,6 +461,7 @@ def _facts(outcome: Outcome, stages: Mapping[str, float]) -> dict[str, Any]:
         "guide_verdict": [check.verdict for check in outcome.checks],
         "flag_shares": {str(flag.name).lower(): round(share, 6) for flag, share in outcome.flag_shares.items()},
         "consistency_rmse": list(outcome.consistency_rmse),
+        "uncertainty": list(outcome.uncertainty),
     }
 
 

@@ -287,7 +287,8 @@ class Course:
             else:
                 method = self._use(band, model)
         band.fitting, band.fit_began = True, time.monotonic()
-        task = pool.share(FitTask(pair, method, number > 1), f"{self.name}-{number}-fit")
+        asked = FitTask(pair, method, looked_at_guides=number > 1, uncertain=self.work.output.uncertain)
+        task = pool.share(asked, f"{self.name}-{number}-fit")
         return [Call(TaskKey(self, number, stage), "fit", task, "fit", progress=self._labelled(band))]
 
     def _use(self, band: _Band, model: Model) -> ModelSource:
@@ -434,6 +435,6 @@ def is_whole(store: TileStore, made: Made) -> bool:
     """Whether a tile's file holds the pixels that were kept."""
     try:
         content = store.get(made.name)
-        return content is not None and TilePixels.decoded(content).digests == (made.digest, made.qa_digest)
+        return content is not None and TilePixels.decoded(content).digests == made.digests
     except (DamagedTileError, OutputError):
         return False

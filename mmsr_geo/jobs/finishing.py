@@ -25,19 +25,21 @@ from mmsr_geo.errors import MmsrWarning, OptionError, OutputError
 from mmsr_geo.geometry import Window
 from mmsr_geo.jobs.course import Course, Failure, is_whole
 from mmsr_geo.jobs.store import Made
-from mmsr_geo.jobs.tilefile import FLAGS, VALUES, DamagedTileError, TilePixels, digest_of
+from mmsr_geo.jobs.tilefile import FLAGS, UNCERTAINTY, VALUES, DamagedTileError, TilePixels, digest_of
 from mmsr_geo.jobs.work import Work
-from mmsr_geo.methods import OtherMethod
+from mmsr_geo.methods import OtherMethod, is_calibrated
 from mmsr_geo.model import Model
 from mmsr_geo.network.checking import GuideCheck
 from mmsr_geo.network.fitted import FittedNet
 from mmsr_geo.pair import Pair
 from mmsr_geo.quality import FLAG_ATTRS, MEANINGS, Flag
+from mmsr_geo.quality import UNCERTAINTY as UNCERTAINTY_MEANING
 from mmsr_geo.raster.composing import Warped
 from mmsr_geo.raster.files import FileRaster
 from mmsr_geo.raster.mosaicking import Piece
 from mmsr_geo.raster.placing import Address, ZarrPlace, scratch_beside
 from mmsr_geo.raster.protocol import BandTags
+from mmsr_geo.raster.storing import clipping_of
 from mmsr_geo.raster.writing import CogFile, CogOfTiles, CogWriter, finish_together
 
 if TYPE_CHECKING:
@@ -82,6 +84,9 @@ class Outcome:
     """Of each band brought onto another grid (`like`): how far it is from the source when averaged back."""
     failures: tuple[Failure, ...] = ()
     """Tiles that were skipped; they are holes."""
+    uncertainty: tuple[str, ...] = ()
+    """Of each band, whether its uncertainty is `calibrated`, or `not calibrated` and a hole; nothing where it was not
+    asked for."""
 
     @property
     def net(self) -> FittedNet:
@@ -134,16 +139,22 @@ def _finished_files(course: Course, scratch: Path) -> _Finished | None:
     with ExitStack() as stack:
         if work.output.like is not None:
             moved = {band: stack.enter_context(CogWriter(**options)) for band, options in _files(work).items()}
-            missed = _brought_onto(moved[VALUES], moved.get(FLAGS), _mosaics(course, scratch), course)
+            half = _LaterBands(moved[VALUES], len(work.pairs)) if work.output.uncertain else None
+            missed = _brought_onto(moved[VALUES], moved.get(FLAGS), half, _mosaics(course, scratch), course)
             finish_together(_tagged(course, moved, missed))
             return _Finished(moved[VALUES].clipping, missed)
         made = {band: stack.enter_context(CogOfTiles(**options)) for band, options in _files(work).items()}
         for band, file in made.items():
             file.pieces = _pieces(course, scratch, band)
+            if band == VALUES and work.output.uncertain:
+                file.pieces = [*file.pieces, *_pieces(course, scratch, UNCERTAINTY)]
 
         def hold_the_tiles() -> bool:
             with ExitStack() as opened:
-                return _hold_the_tiles(course, [_reading(opened, file.made) for file in made.values()])
+                reads = {band: _reading(opened, file.made) for band, file in made.items()}
+                if work.output.uncertain:
+                    reads[UNCERTAINTY] = _later_bands(reads[VALUES], len(work.pairs))
+                return _hold_the_tiles(course, reads)
 
         return (
             _Finished(_clipping(course)) if finish_together(_tagged(course, made, ()), check=hold_the_tiles) else None
@@ -156,16 +167,19 @@ def _finished_group(course: Course, scratch: Path) -> _Finished | None:
     with _group(work, work.output.path) as group:
         if work.output.like is not None:
             drafts = _mosaics(course, scratch)
-            missed = _brought_onto(group.values, group.flags, drafts, course)
-            finish_together([(group, _tags(course, missed))])
-            return _Finished(group.values.clipping, missed)
+            missed = _brought_onto(group.values, group.flags, group.uncertainty, drafts, course)
+            finish_together([(group, _tags(course, missed) | _said_of_uncertainty(course))])
+            return _Finished(group.clipping, missed)
         if not _fill(group, course):
             return None
 
         def hold_the_tiles() -> bool:
-            return _hold_the_tiles(course, [group.values.read, group.flags.read])
+            reads: dict[int, _Read] = {VALUES: group.values.read, FLAGS: group.flags.read}
+            if group.uncertainty is not None:
+                reads[UNCERTAINTY] = group.uncertainty.read
+            return _hold_the_tiles(course, reads)
 
-        whole = finish_together([(group, _tags(course, ()))], check=hold_the_tiles)
+        whole = finish_together([(group, _tags(course, ()) | _said_of_uncertainty(course))], check=hold_the_tiles)
         return _Finished(_clipping(course)) if whole else None
 
 
@@ -177,6 +191,7 @@ def _group(work: Work, place: Address) -> ZarrWriter:
     output, first = work.output, work.pairs[0]
     height, width = work.tiling.tile_yx
     tile_yx = (height * first.scale.y, width * first.scale.x) if output.like is None else (_WINDOW_PX, _WINDOW_PX)
+    said = {"long_name": f"uncertainty of {output.variable}", "comment": UNCERTAINTY_MEANING}
     return ZarrWriter(
         place,
         output.like or first.target_grid,
@@ -187,6 +202,7 @@ def _group(work: Work, place: Address) -> ZarrWriter:
         band_tags=[tags for pair in work.pairs for tags in pair.source.band_tags],
         storage=output.storage,
         flag_attrs={**FLAG_ATTRS, "flag_masks": [int(flag) for flag in Flag]},
+        uncertainty_attrs=said if output.uncertain else None,
         overwrite=output.overwrite,
     )
 
@@ -206,6 +222,7 @@ def _fill(group: ZarrWriter, course: Course) -> bool:
             shard = Window(row * height, col * width, height, width).intersection(whole)
             values = np.full(shard.shape, work.nodata, work.output.storage.dtype)
             flags = np.full(shard.shape, int(Flag.FAILED), np.uint8)
+            half = values.copy() if group.uncertainty is not None else None
             for index in indexes:
                 if (tile := made.get(index)) is None:
                     continue  # skipped: a hole
@@ -214,8 +231,12 @@ def _fill(group: ZarrWriter, course: Course) -> bool:
                     continue
                 part = work.place(index).relative_to(shard).slices
                 values[part], flags[part] = pixels.values, pixels.qa
+                if half is not None:
+                    half[part] = pixels.uncertainty
             group.values.write(shard, values[np.newaxis], (band,))
             group.flags.write(shard, flags[np.newaxis], (band,))
+            if group.uncertainty is not None and half is not None:
+                group.uncertainty.write(shard, half[np.newaxis], (band,))
     return course.is_complete
 
 
@@ -225,7 +246,7 @@ def _pixels(course: Course, tile: Made) -> TilePixels | None:
         pixels = TilePixels.decoded(course.store.get(tile.name) or b"")
     except DamagedTileError:
         return None
-    return pixels if pixels.digests == (tile.digest, tile.qa_digest) else None
+    return pixels if pixels.digests == tile.digests else None
 
 
 def _again(course: Course, band: int, tile: Made) -> None:
@@ -246,23 +267,34 @@ def _reading(stack: ExitStack, file: Path) -> _Read:
     return read
 
 
+def _later_bands(read: _Read, after: int) -> _Read:
+    """Return what reads a file's bands after so many as if they were its first."""
+    return lambda band, place: read(after + band, place)
+
+
 def _files(work: Work) -> dict[int, dict[str, Any]]:
-    """Return what the files are made with, by the band of the tiles' files that each takes."""
+    """Return what the files are made with, by the band of the tiles' files that each takes.
+
+    The target's takes their uncertainty as well, in bands after its own.
+    """
     output, pairs = work.output, work.pairs
-    common = {"grid": output.like or pairs[0].target_grid, "bands": len(pairs), "overwrite": output.overwrite}
+    common = {"grid": output.like or pairs[0].target_grid, "overwrite": output.overwrite}
     tags = [tags for pair in pairs for tags in pair.source.band_tags]
-    target = {"path": output.path, "nodata": work.nodata, "band_tags": tags, "storage": output.storage, **common}
-    if output.qa is None:
-        return {VALUES: target}
-    names = [f"qa of {'; '.join(pair.source.bands)}" for pair in pairs] if len(pairs) > 1 else ["qa"]
-    flags = {
-        "path": output.qa,
-        "nodata": None,
-        "band_tags": [BandTags(name) for name in names],
-        "storage": output.storage.for_flags(),
-        **common,
-    }
-    return {VALUES: target, FLAGS: flags}
+    if output.uncertain:
+        named = zip(_names_of("uncertainty", pairs), list(tags), strict=True)
+        tags += [of_band.of_uncertainty(name) for name, of_band in named]
+    target = {"path": output.path, "nodata": work.nodata, "storage": output.storage, **common}
+    files = {VALUES: {**target, "bands": len(tags), "band_tags": tags}}
+    if output.qa is not None:
+        told = [BandTags(name) for name in _names_of("qa", pairs)]
+        flags = {"path": output.qa, "nodata": None, "storage": output.storage.for_flags(), **common}
+        files[FLAGS] = {**flags, "bands": len(told), "band_tags": told}
+    return files
+
+
+def _names_of(what: str, pairs: Sequence[Pair]) -> list[str]:
+    """Return what the bands are called that tell something of each pair's target."""
+    return [f"{what} of {'; '.join(pair.source.bands)}" for pair in pairs] if len(pairs) > 1 else [what]
 
 
 @dataclass(frozen=True, slots=True)
@@ -293,14 +325,15 @@ def _hole(work: Work, place: Window, scratch: Path) -> Path:
     if not path.exists():
         values = np.full(place.shape, work.tile_nodata, work.tile_storage.dtype)
         flags = np.full(place.shape, int(Flag.FAILED), np.uint8)
-        path.write_bytes(TilePixels(values, flags).encoded())
+        path.write_bytes(TilePixels(values, flags, values if work.output.uncertain else None).encoded())
     return path
 
 
-def _hold_the_tiles(course: Course, reads: Sequence[_Read]) -> bool:
-    """Whether what was written, the target and maybe its flags, is what was computed.
+def _hold_the_tiles(course: Course, reads: Mapping[int, _Read]) -> bool:
+    """Whether what was written, the target and what is known of it, is what was computed.
 
-    Tiles whose own files are not are asked for again. Raises OutputError where they are.
+    reads: by the band of the tiles' files. Tiles whose own files are not are asked for again. Raises OutputError where
+    they are.
     """
     work = course.work
     if not work.output.storage.is_lossless:
@@ -310,8 +343,8 @@ def _hold_the_tiles(course: Course, reads: Sequence[_Read]) -> bool:
         made = course.targets(band)
         for index in list(made):
             tile = made[index]
-            read = [digest_of(read(band, work.place(index))) for read in reads]
-            if read == [tile.digest, tile.qa_digest][: len(read)]:
+            place = work.place(index)
+            if all(digest_of(read(band, place)) == tile.digests[of_file - 1] for of_file, read in reads.items()):
                 continue
             true = False
             if not is_whole(course.store, tile):
@@ -327,8 +360,10 @@ def _mosaics(course: Course, scratch: Path) -> dict[int, Path]:
     work = course.work
     grid, bands = work.pairs[0].target_grid, len(work.pairs)
     made = {}
-    for band, name in ((VALUES, "target"), (FLAGS, "flags")):
-        nodata = work.tile_nodata if band == VALUES else None
+    for band, name in ((VALUES, "target"), (FLAGS, "flags"), (UNCERTAINTY, "uncertainty")):
+        if band == UNCERTAINTY and not work.output.uncertain:
+            continue
+        nodata = None if band == FLAGS else work.tile_nodata
         with CogOfTiles(scratch / f"{name}.tif", grid, bands=bands, nodata=nodata) as file:
             file.pieces = _pieces(course, scratch, band)
             file.finish()
@@ -336,8 +371,25 @@ def _mosaics(course: Course, scratch: Path) -> dict[int, Path]:
     return made
 
 
+@dataclass(frozen=True, slots=True)
+class _LaterBands:
+    """The bands of a file after so many, to be written as if they were its first."""
+
+    file: CogWriter
+    after: int
+
+    def store(self, window: Window, values: NDArray[np.float32], bands: Sequence[int] | None = None) -> None:
+        """Write raw values."""
+        numbers = bands or range(1, len(values) + 1)
+        self.file.store(window, values, [self.after + number for number in numbers])
+
+
 def _brought_onto(
-    values: _TakesValues, flags: _TakesFlags | None, drafts: Mapping[int, Path], course: Course
+    values: _TakesValues,
+    flags: _TakesFlags | None,
+    uncertainty: _TakesValues | None,
+    drafts: Mapping[int, Path],
+    course: Course,
 ) -> tuple[float, ...]:
     """Warp the drafts once more, and return how far each band of the target then is from its source."""
     work = course.work
@@ -347,6 +399,7 @@ def _brought_onto(
     for number, pair in enumerate(work.pairs, start=1):
         target = Warped(FileRaster.open(drafts[VALUES], [number]), grid)
         drawn = FileRaster.open(drafts[FLAGS], [number])
+        half = Warped(FileRaster.open(drafts[UNCERTAINTY], [number]), grid) if uncertainty is not None else None
         for done, window in enumerate(windows):
             course.progress("warp", done, len(windows))
             values.store(window, target.read(window).values, bands=(number,))
@@ -354,6 +407,8 @@ def _brought_onto(
                 there = Warped(drawn, grid, Resampling.nearest, Resampling.nearest).read(window).values
                 beyond = float(Flag.SOURCE_HOLE)
                 flags.write(window, np.nan_to_num(there, nan=beyond).astype(np.uint8), bands=(number,))
+            if uncertainty is not None and half is not None:
+                uncertainty.store(window, half.read(window).values, bands=(number,))
         course.progress("warp", len(windows), len(windows))
         missed.append(_missed(Warped(target, pair.source.grid), pair))
     return tuple(missed)
@@ -377,8 +432,11 @@ def _windows(whole: Window, side: int) -> Iterator[Window]:
 
 def _clipping(course: Course) -> str | None:
     made = [course.targets(band) for band in range(1, len(course.work.pairs) + 1)]
-    clipped, valid = (int(sum(tiles.total(what) for tiles in made)) for what in ("clipped", "valid"))
-    return course.work.output.storage.clipping(clipped, valid) if clipped else None
+    clipped, of_widths, valid = (
+        int(sum(tiles.total(what) for tiles in made)) for what in ("clipped", "uncertainty_clipped", "valid")
+    )
+    counts = [(BandTags(), clipped, valid), (BandTags(is_width=True), of_widths, valid)]
+    return clipping_of(course.work.output.storage, counts)
 
 
 def _outcome(course: Course, missed: tuple[float, ...]) -> Outcome:
@@ -403,6 +461,7 @@ def _outcome(course: Course, missed: tuple[float, ...]) -> Outcome:
         {flag: count / pixels for flag, count in counts.items()},
         missed,
         tuple(course.failures),
+        _calibrations(course),
     )
 
 
@@ -410,9 +469,12 @@ def _tagged(
     course: Course, files: Mapping[int, CogFile], missed: Sequence[float]
 ) -> list[tuple[CogFile, Mapping[str, str]]]:
     """Return the files with what is said in each."""
-    tags = _tags(course, missed)
+    tags, bands = _tags(course, missed), len(course.work.pairs)
+    told = _said_of_uncertainty(course)
+    if told:
+        told["MMSR_GEO_UNCERTAINTY_BANDS"] = ",".join(str(bands + number) for number in range(1, bands + 1))
     meanings = {f"MMSR_GEO_QA_{int(flag)}": meaning for flag, meaning in MEANINGS.items()}
-    return [(file, tags if band == VALUES else tags | meanings) for band, file in files.items()]
+    return [(file, tags | (told if band == VALUES else meanings)) for band, file in files.items()]
 
 
 def _tags(course: Course, missed: Sequence[float]) -> dict[str, str]:
@@ -439,6 +501,18 @@ def _tags(course: Course, missed: Sequence[float]) -> dict[str, str]:
         **({"MMSR_GEO_CONSISTENCY_RMSE": ",".join(f"{each:.6g}" for each in missed)} if missed else {}),
         **({"MMSR_GEO_FAILED_TILES": ",".join(skipped)} if skipped else {}),
     }
+
+
+def _said_of_uncertainty(course: Course) -> dict[str, str]:
+    """Say what a target's uncertainty is and whether it is known, of each band; nothing where it was not asked for."""
+    told = ",".join(_calibrations(course))
+    return {"MMSR_GEO_UNCERTAINTY": told, "MMSR_GEO_UNCERTAINTY_MEANING": UNCERTAINTY_MEANING} if told else {}
+
+
+def _calibrations(course: Course) -> tuple[str, ...]:
+    if not course.work.output.uncertain:
+        return ()
+    return tuple("calibrated" if is_calibrated(model) else "not calibrated" for model in course.models)
 
 
 def _plain(value: object) -> Any:  # noqa: ANN401  (JSON values)

@@ -68,6 +68,7 @@ seed = 0
 # source_resolution = "landsat-tirs"
 # guide_mask = "optical/{key}_QA_PIXEL.TIF"
 # tile_size = 512
+# uncertainty = true           # half of a 90 % interval's width of each target pixel, in a further band
 
 # Where it runs. Without this table: in this process, with its threads.
 # [cluster]
@@ -115,6 +116,7 @@ class Options(_Strict):
     source_nodata: float | None = None
     guide_nodata: float | None = None
     valid_range: tuple[float, float] | None = None
+    uncertainty: bool = False
     dtype: str = "float32"
     scale_factor: float | None = None
     add_offset: float | None = None
@@ -181,6 +183,16 @@ class JobFile(_Strict):
     def _some_pairs(self) -> Self:
         if not self.pairs:
             raise ValueError("there are no pairs: write [[pairs]] with a source and a guide")
+        return self
+
+    @model_validator(mode="after")
+    def _calibrates(self) -> Self:
+        options = self.options
+        if options.uncertainty and (options.method != "mmsr" or options.fit != "scene"):
+            raise ValueError(
+                "options.uncertainty is calibrated by mmsr with one net for the scene, and method and fit ask for "
+                "another: leave it out"
+            )
         return self
 
     @model_validator(mode="after")

@@ -11,14 +11,14 @@ from mmsr_geo.jobs.store import Made, Stage
 from mmsr_geo.quality import Flag
 
 _FLAGS = tuple(str(flag.name) for flag in Flag)
-_NUMBERS = ("size", "valid", "clipped", "seconds", "at")
+_COUNTS, _TIMES = ("size", "valid", "clipped", "uncertainty_clipped"), ("seconds", "at")
+_DIGESTS = ("digest", "qa_digest", "uncertainty_digest")
 _ROW = np.dtype(
     [
         ("there", "?"),
-        ("digest", "S32"),
-        ("qa_digest", "S32"),
-        *((name, "u8") for name in _NUMBERS[:3]),
-        *((name, "f8") for name in _NUMBERS[3:]),
+        *((name, "S32") for name in _DIGESTS),
+        *((name, "u8") for name in _COUNTS),
+        *((name, "f8") for name in _TIMES),
         ("flags", "u4", len(_FLAGS)),
     ]
 )
@@ -42,28 +42,22 @@ class Ledger(MutableMapping[int, Made]):
         """Return a tile; KeyError where it is not there."""
         row = self._row(index)
         counts = {name: int(count) for name, count in zip(_FLAGS, row["flags"], strict=True) if count}
-        size, valid, clipped, seconds, at = (row[name].item() for name in _NUMBERS)
         return Made(
             self._stage,
             self._band,
             index,
-            row["digest"].decode(),
-            row["qa_digest"].decode(),
-            size,
-            valid,
-            clipped,
-            counts or None,
-            self._regions.get(index, ()),
-            seconds,
-            at,
+            **{name: row[name].decode() for name in _DIGESTS},
+            **{name: row[name].item() for name in (*_COUNTS, *_TIMES)},
+            flags=counts or None,
+            regions=self._regions.get(index, ()),
         )
 
     def __setitem__(self, index: int, made: Made) -> None:
         """Take a tile in; of one that is there already, the latest counts."""
         self._there += not self._rows[index]["there"]
         flags = made.flags or {}
-        numbers = (getattr(made, name) for name in _NUMBERS)
-        self._rows[index] = (True, made.digest, made.qa_digest, *numbers, [flags.get(name, 0) for name in _FLAGS])
+        told = (getattr(made, name) for name in (*_DIGESTS, *_COUNTS, *_TIMES))
+        self._rows[index] = (True, *told, [flags.get(name, 0) for name in _FLAGS])
         self._regions.pop(index, None)
         if made.regions:
             self._regions[index] = made.regions
@@ -86,7 +80,7 @@ class Ledger(MutableMapping[int, Made]):
         """Whether a tile is there."""
         return isinstance(index, int) and 0 <= index < len(self._rows) and bool(self._rows[index]["there"])
 
-    def total(self, what: Literal["valid", "clipped", "seconds"]) -> float:
+    def total(self, what: Literal["valid", "clipped", "uncertainty_clipped", "seconds"]) -> float:
         """Add up what is known of those that are there."""
         return self._rows[what][self._rows["there"]].sum().item()  # type: ignore[no-any-return]
 

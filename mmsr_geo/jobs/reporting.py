@@ -64,6 +64,7 @@ class Facts(BaseModel):
     guide_gain: tuple[float | None, ...] = ()
     flag_shares: dict[str, float] = {}
     consistency_rmse: tuple[float | None, ...] = ()
+    uncertainty: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

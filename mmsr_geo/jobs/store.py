@@ -47,6 +47,14 @@ class Made:
     seconds: float = 0.0
     at: float = 0.0
     """When it was made, in seconds since 1970."""
+    uncertainty_digest: str = ""
+    """Of its uncertainty; nothing where that was not asked for."""
+    uncertainty_clipped: int = 0
+
+    @property
+    def digests(self) -> tuple[str, ...]:
+        """Those of its file's bands, in their order."""
+        return tuple(filter(None, (self.digest, self.qa_digest, self.uncertainty_digest)))
 
     @property
     def name(self) -> str:

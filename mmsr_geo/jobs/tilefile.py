@@ -1,4 +1,4 @@
-"""A tile as a file: values and flags, as they will be stored, in a small GeoTIFF; knows GDAL, no store."""
+"""A tile as a file: values, flags and uncertainty, as they will be stored, in a GeoTIFF; knows GDAL, no store."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from rasterio._err import CPLE_BaseError
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.io import MemoryFile
 
-VALUES, FLAGS = 1, 2
-"""The bands of a tile's file."""
+VALUES, FLAGS, UNCERTAINTY = 1, 2, 3
+"""The bands of a tile's file; it has the last where that was asked for."""
 _BLOCK_PX = 256
 
 
@@ -30,14 +30,16 @@ class TilePixels:
     """(H, W) of the dtype that will be stored, holes as nodata."""
     qa: NDArray[np.uint8]
     """(H, W) bits of `Flag`."""
+    uncertainty: NDArray[Any] | None = None
+    """(H, W) of the values' dtype, as they will be stored; None where it was not asked for."""
 
     @property
-    def digests(self) -> tuple[str, str]:
-        """Hashes of the values and of the flags."""
-        return digest_of(self.values), digest_of(self.qa)
+    def digests(self) -> tuple[str, ...]:
+        """Hashes of the bands, in their order."""
+        return tuple(digest_of(band) for band in (self.values, self.qa, self.uncertainty) if band is not None)
 
     def encoded(self) -> bytes:
-        """Return the file: two bands of the values' dtype, because a virtual raster takes them by number."""
+        """Return the file: bands of the values' dtype, because a virtual raster takes them by number."""
         height, width = self.values.shape
         tiled = min(height, width) >= _BLOCK_PX
         blocks = {"tiled": True, "blockxsize": _BLOCK_PX, "blockysize": _BLOCK_PX} if tiled else {}
@@ -46,7 +48,7 @@ class TilePixels:
             with file.open(
                 driver="GTiff",
                 dtype=self.values.dtype,
-                count=2,
+                count=FLAGS if self.uncertainty is None else UNCERTAINTY,
                 height=height,
                 width=width,
                 compress="ZSTD",
@@ -57,6 +59,8 @@ class TilePixels:
             ) as dataset:
                 dataset.write(self.values, VALUES)
                 dataset.write(self.qa.astype(self.values.dtype), FLAGS)
+                if self.uncertainty is not None:
+                    dataset.write(self.uncertainty, UNCERTAINTY)
             return bytes(file.read())
 
     @classmethod
@@ -66,7 +70,8 @@ class TilePixels:
             with warnings.catch_warnings(), MemoryFile(content) as file:
                 warnings.simplefilter("ignore", NotGeoreferencedWarning)
                 with file.open() as dataset:
-                    return cls(dataset.read(VALUES), dataset.read(FLAGS).astype(np.uint8))
+                    uncertainty = dataset.read(UNCERTAINTY) if dataset.count >= UNCERTAINTY else None
+                    return cls(dataset.read(VALUES), dataset.read(FLAGS).astype(np.uint8), uncertainty)
         except (RasterioError, CPLE_BaseError, IndexError, ValueError) as error:
             raise DamagedTileError(str(error)) from error
 

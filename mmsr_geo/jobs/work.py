@@ -19,7 +19,7 @@ from mmsr_geo.errors import NetFileError, OutputError
 from mmsr_geo.geometry import Tiling, Window
 from mmsr_geo.jobs.store import Made, Stage, TileStore
 from mmsr_geo.jobs.tilefile import DamagedTileError, TilePixels
-from mmsr_geo.methods import ModelSource, upsampler_of
+from mmsr_geo.methods import ModelSource, tell_uncalibrated, upsampler_of
 from mmsr_geo.model import Model
 from mmsr_geo.network.checking import GuideCheck, Region
 from mmsr_geo.network.fitted import FittedNet
@@ -48,6 +48,8 @@ class Output:
     overwrite: bool = False
     variable: str = "target"
     """The target's name in a Zarr store."""
+    uncertain: bool = False
+    """Whether the target's uncertainty is written with it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,11 +96,16 @@ class FitTask:
     method: ModelSource
     looked_at_guides: bool = False
     """Whether an earlier band's task has looked for undeclared nodata in them."""
+    uncertain: bool = False
+    """Whether it is asked how far the targets may be off."""
 
     def fit(self, progress: Progress = no_progress) -> Model:
-        """Return the model; warns of what looks like undeclared nodata."""
+        """Return the model; warns of what looks like undeclared nodata, and where it does not know what is asked."""
         warn_of_nodata(self.pair.source, () if self.looked_at_guides else self.pair.guides.rasters)
-        return self.method.for_pair(self.pair, progress)
+        model = self.method.for_pair(self.pair, progress)
+        if self.uncertain:
+            tell_uncalibrated(model, self.method, self.pair)
+        return model
 
 
 @dataclass(frozen=True)
@@ -141,15 +148,19 @@ class TileTask:
                 made = self._upsampler.upsample(tile, *pair.read(tile.read))
         storage, tags = self.work.tile_storage, pair.source.band_tags[0]
         stored, clipped = storage.encode(made.values, self.work.tile_nodata, tags)
+        half, half_clipped = None, 0
+        if made.uncertainty is not None:
+            half, half_clipped = storage.encode(made.uncertainty, self.work.tile_nodata, tags.of_uncertainty())
         counts = {str(flag.name): int(np.count_nonzero(made.qa & flag)) for flag in Flag}
         valid = int(np.count_nonzero(~np.isnan(made.values)))
         return self._kept(
             "target",
             index,
-            TilePixels(stored, made.qa),
+            TilePixels(stored, made.qa, half),
             began,
             valid=valid,
             clipped=clipped,
+            uncertainty_clipped=half_clipped,
             flags={name: count for name, count in counts.items() if count},
         )
 
@@ -159,7 +170,8 @@ class TileTask:
 
     @cached_property
     def _upsampler(self) -> Upsampler:
-        return upsampler_of(self.work.method, self.model, self.work.device, self._pair.valid_range)
+        work, limits = self.work, self._pair.valid_range
+        return upsampler_of(work.method, self.model, work.device, limits, uncertain=work.output.uncertain)
 
     @property
     def _tile_fit(self) -> TileFit:
@@ -181,9 +193,10 @@ class TileTask:
 
     def _kept(self, stage: Stage, index: int, pixels: TilePixels, began: float, **facts: Any) -> Made:  # noqa: ANN401  (of a tile)
         content = pixels.encoded()
-        values, qa = pixels.digests
+        values, qa, *half = pixels.digests
         took, now = round(time.monotonic() - began, 3), round(time.time(), 3)
-        made = Made(stage, self.band, index, values, qa, len(content), seconds=took, at=now, **facts)
+        facts |= {"uncertainty_digest": "".join(half), "seconds": took, "at": now}
+        made = Made(stage, self.band, index, values, qa, len(content), **facts)
         self.store.put_tile(made, content)
         return made
 

@@ -23,6 +23,8 @@ QA = "qa"
 """What the flags are called in a Zarr store."""
 GROUP_FILE = "zarr.json"
 """What makes a folder, or objects that begin alike, a group; where it is, so is all that the group holds."""
+UNCERTAINTY = "{variable}_uncertainty"
+"""What the uncertainty is called there."""
 TAKEN = (QA, "spatial_ref", "x", "y", "band")
 """Names in a group that its target cannot have."""
 OURS = "MMSR_GEO_VERSION"

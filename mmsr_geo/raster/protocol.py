@@ -22,6 +22,12 @@ class BandTags:
     unit: str | None = None
     scale: float = 1.0
     offset: float = 0.0
+    is_width: bool = False
+    """Whether it holds widths of intervals of another band's values: they have a scale, and no offset."""
+
+    def of_uncertainty(self, name: str | None = None) -> BandTags:
+        """Return those of the band that holds half widths of intervals of this one's values, by a description."""
+        return BandTags(name, self.unit, abs(self.scale), 0.0, is_width=True)
 
 
 class Raster(Protocol):

@@ -1,4 +1,4 @@
-"""A target and its flags as a group of a Zarr store, with overviews and statistics; knows zarr and CF, no tile."""
+"""A target and what is known of it as a group of a Zarr store, with overviews; knows zarr and CF, no tile."""
 
 from __future__ import annotations
 
@@ -23,9 +23,18 @@ from zarr.errors import BaseZarrError
 
 from mmsr_geo.errors import OptionError
 from mmsr_geo.geometry import Window
-from mmsr_geo.raster.placing import QA, ZarrPlace, check_disk, check_output, not_written, slot_at, sync
+from mmsr_geo.raster.placing import (
+    QA,
+    UNCERTAINTY,
+    ZarrPlace,
+    check_disk,
+    check_output,
+    not_written,
+    slot_at,
+    sync,
+)
 from mmsr_geo.raster.protocol import BandTags
-from mmsr_geo.raster.storing import Storage
+from mmsr_geo.raster.storing import Storage, clipping_of
 
 SHARD_PX = 1024
 """Smaller tiles share a shard: a file, or an object, for each small one would be many."""
@@ -60,7 +69,8 @@ def chunk_side(shard_px: int) -> int:
 class ZarrWriter:
     """Whole shards in, a group of a Zarr store out, under its name only once it is whole.
 
-    Windows are written by one thread, each a shard of `shard_yx` or several of them: `values` and `flags` take them.
+    Windows are written by one thread, each a shard of `shard_yx` or several of them: `values`, `flags` and, if asked
+    for, `uncertainty` take them.
     A context manager: leaving it removes what was begun and leaves what was there before as it was.
     """
 
@@ -76,20 +86,21 @@ class ZarrWriter:
         band_tags: Sequence[BandTags],
         storage: Storage,
         flag_attrs: Mapping[str, Any],
+        uncertainty_attrs: Mapping[str, Any] | None = None,
         overwrite: bool = False,
     ) -> None:
         """Begin a group beside the output.
 
         variable: the target's name. tile_yx: what comes at once, in pixels; shards are whole multiples of it. nodata:
-        as `storage.nodata` chooses it. band_tags: the source's. flag_attrs:
-        what is said of the flags.
+        as `storage.nodata` chooses it. band_tags: the source's. flag_attrs: what is said of the flags.
+        uncertainty_attrs: what is said of the target's uncertainty; None: none is kept.
 
         Raises OutputError as a CogFile does, OptionError for bands that no one variable of CF can hold.
         """
         self.path = place
         self._grid, self._variable, self._nodata, self._storage = grid, variable, nodata, storage
-        self._source_tags, self._tags = tuple(band_tags), storage.tags(band_tags)
-        self._flag_attrs = {**flag_attrs, "grid_mapping": GRID, "coordinates": GRID}
+        self._tags, self._flag_attrs = storage.tags(band_tags), dict(flag_attrs)
+        uncertain, half_tags = uncertainty_attrs is not None, [tags.of_uncertainty() for tags in band_tags]
         if len({(tags.scale, tags.offset) for tags in self._tags}) > 1:
             raise OptionError(
                 f"the source's {bands} bands have scales or offsets of their own, and a variable of a Zarr store has "
@@ -97,7 +108,7 @@ class ZarrWriter:
             )
         check_output(place, overwrite=overwrite)
         height, width = grid.shape.yx
-        check_disk(place, height * width * bands * (np.dtype(storage.dtype).itemsize + 1))
+        check_disk(place, height * width * bands * (np.dtype(storage.dtype).itemsize * (1 + uncertain) + 1))
         self.shard_yx = shard_side(tile_yx[0], height), shard_side(tile_yx[1], width)
         self._slot = slot_at(place)
         self._made = self._slot.scratch / "group"
@@ -107,8 +118,12 @@ class ZarrWriter:
                 _georeference(self._group, grid)
                 if bands > 1:
                     self._number_bands()
-                self.values = Values(self._create(self._group, grid, flags=False), nodata, self._source_tags, storage)
-                self.flags = Variable(self._create(self._group, grid, flags=True))
+                self._kinds = [self._kind_of_values(uncertain=uncertain), self._kind_of_flags()]
+                if uncertainty_attrs is not None:
+                    self._kinds.append(self._kind(self._uncertainty, storage.tags(half_tags), uncertainty_attrs))
+                values, flags, *half = (self._create(self._group, grid, kind) for kind in self._kinds)
+                self.values, self.flags = Values(values, nodata, band_tags, storage), Variable(flags)
+                self.uncertainty = Values(half[0], nodata, half_tags, storage) if half else None
         except BaseException:
             self.discard()
             raise
@@ -116,7 +131,8 @@ class ZarrWriter:
     def make(self, tags: Mapping[str, str]) -> None:
         """Add overviews, statistics and what is to be said of it, and have it all on the disk."""
         with self._telling():
-            self.values.array.update_attributes(self.values.statistics)
+            for counted in filter(None, (self.values, self.uncertainty)):
+                counted.array.update_attributes(counted.statistics)
             layout = self._add_overviews()
             said: dict[str, Any] = {"Conventions": "CF-1.11", **tags}
             if len(layout) > 1:
@@ -157,43 +173,55 @@ class ZarrWriter:
         """Remove what is unfinished."""
         self.discard()
 
-    def _create(self, group: zarr.Group, grid: GeoBox, *, flags: bool) -> zarr.Array[Any]:
+    @property
+    def clipping(self) -> str | None:
+        """One line that says how many of the values stored were clipped, and the mend; None where none was."""
+        counted = filter(None, (self.values, self.uncertainty))
+        return clipping_of(self._storage, [each for values in counted for each in values.counts])
+
+    def _create(self, group: zarr.Group, grid: GeoBox, kind: _Kind) -> zarr.Array[Any]:
         dims, shape = ("y", "x"), grid.shape.yx
         shards = self.shard_yx
         chunks = chunk_side(shards[0]), chunk_side(shards[1])
         several = (len(self._tags),) if len(self._tags) > 1 else ()
         one = (1,) * len(several)
-        dtype = np.dtype(np.uint8 if flags else self._storage.dtype)
         return group.create_array(
-            QA if flags else self._variable,
+            kind.name,
             shape=(*several, *shape),
-            dtype=dtype,
+            dtype=kind.dtype,
             chunks=(*one, *chunks),
             shards=(*one, *shards),
-            fill_value=0 if flags else dtype.type(self._nodata),
+            fill_value=kind.dtype.type(kind.hole),
             dimension_names=(*("band",) * len(several), *dims),
             compressors=BloscCodec(cname="zstd", clevel=5, shuffle="shuffle"),
-            attributes=self._flag_attrs if flags else self._attributes(dtype),
+            attributes={**kind.attributes, "grid_mapping": GRID, "coordinates": GRID},
         )
 
-    def _attributes(self, dtype: np.dtype[Any]) -> dict[str, Any]:
-        """Return what the target says of itself, as CF and xarray have it."""
-        first, units = self._tags[0], [tags.unit for tags in self._tags]
-        said: dict[str, Any] = {
-            "_FillValue": FillValueCoder.encode(dtype.type(self._nodata), dtype),
-            "grid_mapping": GRID,
-            "coordinates": GRID,
-            "ancillary_variables": QA,
-        }
-        if first.scale != 1 or first.offset != 0:
-            said |= {"scale_factor": first.scale, "add_offset": first.offset}
+    def _kind_of_flags(self) -> _Kind:
+        return _Kind(QA, np.dtype(np.uint8), 0, self._flag_attrs, _every_second)
+
+    def _kind_of_values(self, *, uncertain: bool) -> _Kind:
+        said = {"ancillary_variables": f"{QA} {self._uncertainty}" if uncertain else QA}
+        first = self._tags[0]
         if len(self._tags) == 1 and first.description:
             said["long_name"] = first.description
+        return self._kind(self._variable, self._tags, said)
+
+    def _kind(self, name: str, tags: Sequence[BandTags], said: Mapping[str, Any]) -> _Kind:
+        """Return an array of the storage's dtype, and what it says of itself, as CF and xarray have it."""
+        dtype, first, units = np.dtype(self._storage.dtype), tags[0], [each.unit for each in tags]
+        attributes = {"_FillValue": FillValueCoder.encode(dtype.type(self._nodata), dtype), **said}
+        if first.scale != 1 or first.offset != 0:
+            attributes |= {"scale_factor": first.scale, "add_offset": first.offset}
         if len(set(units)) > 1:
-            said["band_units"] = units
+            attributes["band_units"] = units
         elif first.unit:
-            said["units"] = first.unit
-        return said
+            attributes["units"] = first.unit
+        return _Kind(name, dtype, self._nodata, attributes, self._mean)
+
+    @property
+    def _uncertainty(self) -> str:
+        return UNCERTAINTY.format(variable=self._variable)
 
     def _number_bands(self) -> None:
         names = [tags.description or str(number) for number, tags in enumerate(self._tags, start=1)]
@@ -212,9 +240,9 @@ class ZarrWriter:
             grid = GeoBox((-(-height // 2), -(-width // 2)), grid.affine * Affine.scale(2), grid.crs)
             coarser = self._group.create_group(f"ovr_{factor}x")
             _georeference(coarser, grid)
-            for flags, halve in ((False, self._mean), (True, _every_second)):
-                made = self._create(coarser, grid, flags=flags)
-                _halve(Variable(finer[made.basename]), Variable(made), self.shard_yx, halve)  # type: ignore[arg-type]
+            for kind in self._kinds:
+                made = self._create(coarser, grid, kind)
+                _halve(Variable(finer[made.basename]), Variable(made), self.shard_yx, kind.halve)  # type: ignore[arg-type]
             layout.append(
                 {
                     "asset": coarser.basename,
@@ -243,6 +271,19 @@ class ZarrWriter:
             yield
         except _FAILURES as error:
             raise not_written(self.path, error) from error
+
+
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    """An array of the group and of its overviews."""
+
+    name: str
+    dtype: np.dtype[Any]
+    hole: float
+    """What stands where nothing is written."""
+    attributes: Mapping[str, Any]
+    halve: Callable[[NDArray[Any]], NDArray[Any]]
+    """Makes an overview of it: (H, W), even, to (H / 2, W / 2)."""
 
 
 @dataclass(slots=True)
@@ -314,7 +355,7 @@ class _Moments:
 
 
 class Values(Variable):
-    """The target: it counts what it is given."""
+    """The target, or its uncertainty: it counts what it is given."""
 
     def __init__(
         self, array: zarr.Array[Any], nodata: float, source_tags: Sequence[BandTags], storage: Storage
@@ -323,7 +364,7 @@ class Values(Variable):
         super().__init__(array)
         self._nodata, self._source_tags, self._storage = nodata, source_tags, storage
         self._moments = [_Moments() for _ in source_tags]
-        self._clipped = 0
+        self._clipped = [0 for _ in source_tags]
 
     def write(self, window: Window, values: NDArray[Any], bands: Sequence[int] | None = None) -> None:
         """Write (bands, h, w) of `window` as it is, into all bands or the ones named (from 1)."""
@@ -338,15 +379,15 @@ class Values(Variable):
             self._storage.encode(each, self._nodata, self._source_tags[number - 1])
             for number, each in zip(numbers, values, strict=True)
         ]
-        self._clipped += sum(clipped for _, clipped in encoded)
+        for number, (_, clipped) in zip(numbers, encoded, strict=True):
+            self._clipped[number - 1] += clipped
         self.write(window, np.stack([stored for stored, _ in encoded]), bands)
 
     @property
-    def clipping(self) -> str | None:
-        """One line that says how many of the values stored were clipped, and the mend; None where none was."""
-        return (
-            self._storage.clipping(self._clipped, sum(each.count for each in self._moments)) if self._clipped else None
-        )
+    def counts(self) -> list[tuple[BandTags, int, int]]:
+        """Of each band its tags, how many of the values stored were clipped, and how many are valid."""
+        each = zip(self._source_tags, self._clipped, self._moments, strict=True)
+        return [(tags, clipped, moments.count) for tags, clipped, moments in each]
 
     @property
     def statistics(self) -> dict[str, Any]:

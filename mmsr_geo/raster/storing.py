@@ -152,20 +152,23 @@ class Storage:
                     f"the source declares scale {tags.scale:g} and offset {tags.offset:g}, which cannot be rescaled: "
                     "mend its tags, or leave out --scale-factor (scale_factor=) and --add-offset (add_offset=)"
                 )
-        scale, offset = self.scale_offset
-        return tuple(replace(tags, scale=scale, offset=offset) for tags in source)
+        told = [self._scale_offset_of(tags) for tags in source]
+        return tuple(
+            replace(tags, scale=scale, offset=offset) for tags, (scale, offset) in zip(source, told, strict=True)
+        )
 
     def encode(self, values: NDArray[np.float32], nodata: float, source: BandTags = _PLAIN) -> tuple[NDArray[Any], int]:
         """Return values as they are stored, holes as nodata and nothing else as nodata, and how many were clipped.
 
-        values: any shape, float32 in raw units, NaN in holes. source: the source band's scale and offset. Pixel by
-        pixel: any window of the result is the same in any tiling. Raises OptionError: integers without a nodata.
+        values: any shape, float32 in raw units, NaN in holes. source: the source band's scale and offset, or those of
+        widths. Pixel by pixel: any window of the result is the same in any tiling. Raises OptionError: integers without
+        a nodata.
         """
         if not self.is_integer and not self.rescales:
             return with_nodata(values.astype(self.dtype, copy=False), nodata), 0
         stored = values.astype(np.float64)
         if self.rescales:
-            scale, offset = self.scale_offset
+            scale, offset = self._scale_offset_of(source)
             with np.errstate(over="ignore"):  # clipped
                 stored = (stored * source.scale + source.offset - offset) / scale
         low, high = self.range
@@ -181,20 +184,45 @@ class Storage:
         stored = np.where(np.isnan(stored), nodata, np.where(stored == nodata, beside, stored))
         return stored.astype(self.dtype), int(clipped.sum())
 
-    def clipping(self, clipped: int, valid: int) -> str:
-        """Say in one line that so many of the valid values were clipped, to what, and the mend."""
+    def clipping(self, clipped: int, valid: int, source: BandTags = _PLAIN) -> str:
+        """Say in one line that so many of the valid values were clipped, to what, and the mend.
+
+        source: as for `encode`, where it tells widths from values.
+        """
         low, high = self.range
         how = self.dtype
         if self.rescales:
-            scale, offset = self.scale_offset
+            scale, offset = self._scale_offset_of(source)
             low, high = sorted((low * scale + offset, high * scale + offset))
             how += f" with scale factor {scale:g} and offset {offset:g}"
-        share = 100 * clipped / max(valid, 1)
+        share, what = 100 * clipped / max(valid, 1), "values of the uncertainty" if source.is_width else "values"
         return (
-            f"{clipped} of {valid} values ({share:.3g} %) lay outside {low:.7g} to {high:.7g}, what {how} holds, and "
+            f"{clipped} of {valid} {what} ({share:.3g} %) lay outside {low:.7g} to {high:.7g}, what {how} holds, and "
             "were clipped: pass a wider --dtype (dtype=), or another --scale-factor (scale_factor=) or --add-offset "
             "(add_offset=)"
         )
+
+    def _scale_offset_of(self, source: BandTags) -> tuple[float, float]:
+        """Return the scale and the offset that a band is stored with, where the storage rescales."""
+        scale, offset = self.scale_offset
+        return (abs(scale), 0.0) if source.is_width else (scale, offset)
+
+
+def clipping_of(storage: Storage, bands: Iterable[tuple[BandTags, int, int]]) -> str | None:
+    """Say in one line what was clipped of values and of widths; None where nothing was.
+
+    bands: of each its tags, how many were clipped, and how many are valid.
+    """
+    counts = {False: [0, 0], True: [0, 0]}
+    for tags, clipped, valid in bands:
+        counts[tags.is_width][0] += clipped
+        counts[tags.is_width][1] += valid
+    said = [
+        storage.clipping(clipped, valid, BandTags(is_width=is_width))
+        for is_width, (clipped, valid) in counts.items()
+        if clipped
+    ]
+    return "; ".join(said) or None
 
 
 def parse_creation_options(texts: Iterable[str]) -> tuple[tuple[str, str], ...]:

@@ -24,7 +24,7 @@ from mmsr_geo.raster.creating import check_creation
 from mmsr_geo.raster.mosaicking import Piece, write_mosaic
 from mmsr_geo.raster.placing import Address, Whole, check_disk, check_output, not_written, slot_at, sync
 from mmsr_geo.raster.protocol import BandTags
-from mmsr_geo.raster.storing import Storage
+from mmsr_geo.raster.storing import Storage, clipping_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -196,7 +196,7 @@ class CogWriter(CogFile):
         super().__init__(
             path, grid, bands=bands, nodata=nodata, band_tags=band_tags, storage=storage, overwrite=overwrite
         )
-        self._clipped = self._valid = 0
+        self._counts = [[0, 0] for _ in range(bands)]
         self._lock = threading.Lock()
         self._draft = self._scratch / "draft.tif"
         try:
@@ -273,18 +273,21 @@ class CogWriter(CogFile):
         ]
         self.write(window, np.stack([stored for stored, _ in encoded]), bands)
         with self._lock:
-            self._clipped += sum(clipped for _, clipped in encoded)
-            self._valid += int(np.count_nonzero(~np.isnan(values)))
+            for number, band, (_, clipped) in zip(numbers, values, encoded, strict=True):
+                counts = self._counts[number - 1]
+                counts[0] += clipped
+                counts[1] += int(np.count_nonzero(~np.isnan(band)))
 
     @property
     def clipped(self) -> int:
         """How many of the stored values lay outside what the storage holds; to be asked when all are stored."""
-        return self._clipped
+        return sum(clipped for clipped, _ in self._counts)
 
     @property
     def clipping(self) -> str | None:
         """One line that says how many values were clipped, to what, and the mend; None where none was."""
-        return self._storage.clipping(self._clipped, self._valid) if self._clipped else None
+        each = zip(self._source_tags, self._counts, strict=True)
+        return clipping_of(self._storage, [(tags, clipped, valid) for tags, (clipped, valid) in each])
 
     def discard(self) -> None:
         """Remove what is unfinished."""

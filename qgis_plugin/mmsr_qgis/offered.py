@@ -79,6 +79,7 @@ OFFERED: Mapping[str, Mapping[str, Offer]] = {
             "Bring the target onto the grid of this raster",
             text="... or onto pixels of this size, in the source's units",
         ),
+        "uncertainty": Flag("Write the uncertainty, half of a 90 % interval's width, in a further band"),
         "dtype": Choice("Data type of the target", among=DTYPES),
         "scale_factor": Number("Stored values times this ..."),
         "add_offset": Number("... plus this are the target's"),

@@ -396,6 +396,10 @@
         <translation type="unfinished"></translation>
     </message>
     <message>
+        <source>Quality: more work for less error</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
         <source>Steps of the fit (as measured, if not set)</source>
         <translation type="unfinished"></translation>
     </message>
@@ -441,6 +445,10 @@
     </message>
     <message>
         <source>... or onto pixels of this size, in the source's units</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>Write the uncertainty, half of a 90 % interval's width, in a further band</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
@@ -600,6 +608,10 @@
         <translation type="unfinished"></translation>
     </message>
     <message>
+        <source>Write half of a 90 % interval's width of each pixel too, in a further band; of mmsr with one net.</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
         <source>Bring the target onto the grid of this raster, or onto pixels of R units of SOURCE's CRS, in the end.</source>
         <translation type="unfinished"></translation>
     </message>
@@ -641,6 +653,10 @@
     </message>
     <message>
         <source>Save the net that was fitted.</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>How much work for how little error; docs/fidelity.md has the figures.</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
