@@ -30,6 +30,7 @@ from mmsr_geo.baselines import CONSISTENT, baseline
 from mmsr_geo.baselines.p2p import P2P
 from mmsr_geo.evaluation import evaluate
 from mmsr_geo.methods import ModelSource, OtherMethod, SceneFit
+from mmsr_geo.metrics import UncertaintyScores
 from mmsr_geo.network.checking import verdict_of
 from mmsr_geo.network.params import FitParams, Quality
 
@@ -122,6 +123,7 @@ def run(job: Job, data: Path, codes: Codes) -> list[dict[str, Any]]:
             "pixel_steps": result.pixel_steps,
             "gain": result.check.gain,
             "verdict": result.check.verdict,
+            "uncertainty": result.uncertainty.as_dict() if isinstance(result.uncertainty, UncertaintyScores) else None,
         }
         | where
         for key, result in zip(job.keys, evaluation.results.values(), strict=True)
@@ -256,6 +258,10 @@ def table(jobs: Sequence[Job], records: Sequence[dict[str, Any]]) -> str:
         "",
         *_verdicts(whole, runs),
         "",
+        "## How far off? What the uncertainty said, and what was true",
+        "",
+        *_uncertainties(whole, runs),
+        "",
         "## Work",
         "",
         *_work(pairs, runs),
@@ -319,6 +325,35 @@ def _verdicts(pairs: Sequence[str], runs: dict[tuple[str, str], list[dict[str, A
         true = 1 - fmean(record["rmse"] for record in net) / smooth
         worst = max(record["rmse"] for record in given) / base
         lines.append(f"| {pair} | {checked} | {verdicts} | {true:+.2f} | {worst:.3f} |")
+    return lines
+
+
+def _uncertainties(pairs: Sequence[str], runs: dict[tuple[str, str], list[dict[str, Any]]]) -> list[str]:
+    lines = [
+        "The share of truths within target ± uncertainty, which shall be 0.9, and Spearman's correlation of the",
+        "uncertainty with the absolute error, of `mmsr`: means over the seeds that were asked for it.",
+        "",
+        "| pair | coverage | rank correlation | mean half width over bicubic's RMSE |",
+        "|---|---|---|---|",
+    ]
+    covered = []
+    for pair in pairs:
+        told = [record["uncertainty"] for record in runs.get((pair, "mmsr"), []) if "uncertainty" in record]
+        if not told or (pair, "bicubic") not in runs:
+            continue
+        known = [each for each in told if each is not None]
+        if not known:
+            lines.append(f"| {pair} | not calibrated | | |")
+            continue
+        coverage, correlation, width = (
+            fmean(each[name] for each in known) for name in ("coverage", "rank_correlation", "mean_half_width")
+        )
+        covered.append(coverage)
+        base = runs[pair, "bicubic"][0]["rmse"]
+        lines.append(f"| {pair} | {coverage:.2f} | {correlation:.2f} | {width / base:.2f} |")
+    within = sum(0.8 <= coverage <= 0.98 for coverage in covered)
+    if covered:
+        lines += ["", f"Mean coverage {fmean(covered):.3f}; {within} of {len(covered)} within 0.80 to 0.98."]
     return lines
 
 
