@@ -249,8 +249,6 @@ def upsampler_of(
     here = GuideCheck() if isinstance(method, SavedNet) else check
     quality = Quality(here, method.falls_back(check), seen, valid_range)
     interval = model.source_interval if isinstance(model, FittedNet) else None
-    if interval is not None and not isinstance(chosen, FittedNet):
-        interval = interval.of_interpolation
     return Upsampler.of(
         chosen, device, consistent=method.consistent, quality=quality, uncertain=uncertain, interval=interval
     )

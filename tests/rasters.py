@@ -69,6 +69,12 @@ def sentinel_guide() -> xr.DataArray:
     return guide.load()
 
 
+def misleading_guide() -> xr.DataArray:
+    """Return the guide upside down, which is no help."""
+    guide = sentinel_guide()
+    return guide.copy(data=guide.values[:, ::-1])
+
+
 @cache
 def sentinel_net(scale: int) -> mmsr_geo.FittedNet:
     """Fit shortly to the upper left 160 x 160 pixels of the truth."""

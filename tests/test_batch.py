@@ -58,8 +58,9 @@ def test_the_options_are_those_of_upsample() -> None:
     elsewhere = {"source", "guide", "output", "qa", "params", "overwrite", "progress", "workers", "memory_limit"}
     assert set(Options.model_fields) - {"steps", "threads"} == set(given) - elsewhere
     for name, field in Options.model_fields.items():
-        if name in given:
+        if name in given and name != "quality":
             assert field.default == given[name].default, name
+    assert (given["quality"].default, Options.model_fields["quality"].default) == (None, "balanced")  # None: params'
 
 
 def test_the_example_is_a_job(folder: Path, here: Command) -> None:

@@ -27,6 +27,7 @@ from rasters import (
     SENTINEL_GUIDE,
     SENTINEL_TRUTH,
     block_means,
+    misleading_guide,
     sentinel_crop,
     sentinel_net,
 )
@@ -56,7 +57,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> Callable[[int | None, int | None],
     def params(steps: int | None, threads: int | None) -> mmsr_geo.FitParams:
         return mmsr_geo.FitParams(steps=steps, threads=threads, patch_px=24, adapt_steps=2)
 
-    monkeypatch.setattr(cli, "_params", params)
+    monkeypatch.setattr(cli, "_params", lambda _quality, steps, threads: params(steps, threads))
     return params
 
 
@@ -65,6 +66,14 @@ def checkable(tmp_path: Path) -> Path:
     """A source just large enough for its guide to be judged, at scale 2."""
     path = tmp_path / "checkable.tif"
     sentinel_crop(60, 60, 32, 36, 2).source.rio.to_raster(path)
+    return path
+
+
+@pytest.fixture
+def misleading(tmp_path: Path) -> Path:
+    """A guide that is no help."""
+    path = tmp_path / "misleading.tif"
+    misleading_guide().rio.to_raster(path)
     return path
 
 
@@ -364,8 +373,8 @@ def test_tile_fits_give_what_python_gives(
         np.testing.assert_allclose(dataset.read(1), expected.values, rtol=0, atol=1e-5 * float(expected.std()))
 
 
-def test_an_unhelpful_guide_is_told_to_a_person(here: Callable[..., Told], checkable: Path) -> None:
-    words = ["upsample", checkable, SENTINEL_GUIDE, "-o", "sharp.tif", "--scale", "2", "--steps", "2", "--threads", "1"]
+def test_an_unhelpful_guide_is_told_to_a_person(here: Callable[..., Told], checkable: Path, misleading: Path) -> None:
+    words = ["upsample", checkable, misleading, "-o", "sharp.tif", "--scale", "2", "--steps", "2", "--threads", "1"]
     status, out, err = here(*words)
     assert status == 0
     assert "Warning: " in err
@@ -373,7 +382,7 @@ def test_an_unhelpful_guide_is_told_to_a_person(here: Callable[..., Told], check
     assert "The guide did not help: one level down its error is" in out
     with rasterio.open("sharp.tif") as dataset:
         values, tags = dataset.read(1), dataset.tags()
-    expected = mmsr_geo.upsample(checkable, SENTINEL_GUIDE, 2, method="bicubic+consistency").values
+    expected = mmsr_geo.upsample(checkable, misleading, 2, method="bicubic+consistency").values
     assert np.array_equal(values, expected)
     assert (tags["MMSR_GEO_METHOD"], tags["MMSR_GEO_GUIDE_VERDICT"]) == ("bicubic+consistency", "unhelpful")
     status, out, err = here(*words, "--overwrite", "--if-unhelpful", "warn")
@@ -384,8 +393,8 @@ def test_an_unhelpful_guide_is_told_to_a_person(here: Callable[..., Told], check
         assert not np.array_equal(dataset.read(1), expected)
 
 
-def test_an_unhelpful_guide_is_told_in_json(here: Callable[..., Told], checkable: Path) -> None:
-    words = ["upsample", checkable, SENTINEL_GUIDE, "--scale", "2", "--steps", "2", "--threads", "1"]
+def test_an_unhelpful_guide_is_told_in_json(here: Callable[..., Told], checkable: Path, misleading: Path) -> None:
+    words = ["upsample", checkable, misleading, "--scale", "2", "--steps", "2", "--threads", "1"]
     status, out, err = here(*words, "-o", "sharp.tif", "--progress", "json")
     assert (status, err) == (0, "")
     (warning,), (done,) = events(out, "warning"), events(out, "done")
@@ -400,7 +409,7 @@ def test_an_unhelpful_guide_is_told_in_json(here: Callable[..., Told], checkable
     (error,) = events(out, "error")
     assert error["kind"] == "UnhelpfulGuideError"
     assert events(out, "done") == []
-    assert sorted(path.name for path in Path().iterdir()) == ["checkable.tif", "sharp.tif"]
+    assert sorted(path.name for path in Path().iterdir()) == ["checkable.tif", "misleading.tif", "sharp.tif"]
 
 
 def test_what_is_not_known_of_the_guide_is_said_too(here: Callable[..., Told], source: Path) -> None:
@@ -414,8 +423,8 @@ def test_what_is_not_known_of_the_guide_is_said_too(here: Callable[..., Told], s
     assert "guide" not in out
 
 
-def test_a_net_keeps_its_word(here: Callable[..., Told], checkable: Path) -> None:
-    pair, few = [checkable, SENTINEL_GUIDE, "--scale", "2"], ["--steps", "2", "--threads", "1"]
+def test_a_net_keeps_its_word(here: Callable[..., Told], checkable: Path, misleading: Path) -> None:
+    pair, few = [checkable, misleading, "--scale", "2"], ["--steps", "2", "--threads", "1"]
     status, out, _ = here("fit", *pair, "-o", "net.mmsr", *few)
     assert status == 0
     assert "The guide did not help" in out

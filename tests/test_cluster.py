@@ -18,7 +18,7 @@ import pytest
 import rasterio
 import xarray as xr
 from clusters import DaskCluster, free_port
-from rasters import SENTINEL_GUIDE, SENTINEL_TRUTH, sentinel_crop, sentinel_guide, sentinel_net
+from rasters import SENTINEL_GUIDE, SENTINEL_TRUTH, misleading_guide, sentinel_crop, sentinel_guide, sentinel_net
 
 import mmsr_geo
 from mmsr_geo.errors import JobError
@@ -31,12 +31,6 @@ pytestmark = pytest.mark.timeout(300)
 def values(path: Path) -> np.ndarray:
     with rasterio.open(path) as dataset:
         return np.asarray(dataset.read())
-
-
-def misleading_guide() -> xr.DataArray:
-    """Return the guide upside down, which is no help."""
-    guide = sentinel_guide()
-    return guide.copy(data=guide.values[:, ::-1])
 
 
 @pytest.fixture

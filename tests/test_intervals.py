@@ -56,7 +56,7 @@ def test_errors_that_grow_with_the_predictions_contrast_are_told_by_it() -> None
     below = Below(below.source, torch.stack([torch.zeros_like(restless), restless]), below.errors, below.judged)
     interval = calibrated([below], (0, 1), 1, TWO)
     assert interval is not None
-    half = interval.half_width(restless, below.source, None, TWO)
+    half = interval.half_width(restless, below.source, torch.ones_like(restless), TWO)
     within = below.errors[1].abs() <= half / DOUBT
     assert float(within[:, 41:].double().mean()) == pytest.approx(0.9, abs=0.01)
     assert float(half[:, :38].max()) < 0.05 * float(half[:, 41:].mean())
@@ -94,8 +94,8 @@ def test_a_hole_in_the_guide_has_the_interpolations_interval_and_units_scale_the
     prediction, source = torch.rand(4, 4).double(), torch.rand(2, 2)
     guided = torch.tensor([0.0, 0.5, 1.0, 1.0]).double().expand(4, 4)
     mixed = interval.half_width(prediction, source, guided, TWO)
-    everywhere = interval.half_width(prediction, source, None, TWO)
-    nowhere = interval.of_interpolation.half_width(prediction, source, None, TWO)
+    everywhere = interval.half_width(prediction, source, torch.ones_like(prediction), TWO)
+    nowhere = interval.half_width(prediction, source, torch.zeros_like(prediction), TWO)
     assert torch.allclose(mixed[:, 0], nowhere[:, 0])
     assert torch.allclose(mixed[:, 1], (nowhere + everywhere)[:, 1] / 2)
     assert torch.equal(mixed[:, 2:], everywhere[:, 2:])

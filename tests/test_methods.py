@@ -139,7 +139,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"fit": "tile", "net": NET}, r"fit='tile'\) begins afresh: leave out --net \(net=\), or choose scene or adapt"),
     ({"fit": "published", "net": NET}, r"fit='published'\) begins afresh"),
     ({"net": NET, "params": STEPS}, "a saved net is not fitted again"),
-    ({"fit": "published", "params": PATCH}, "fit='published' has params of its own: pass steps and threads alone"),
+    ({"fit": "published", "params": PATCH}, r"\(fit='published'\) has params of its own: leave out --quality"),
     ({"device": "abacus"}, "there is no device"),
     ({"tile_size": 0}, r"tile_size=\) is in target pixels and must be 1 or more"),
 ]

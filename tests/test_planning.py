@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -62,8 +63,12 @@ def test_a_fit_that_decides_by_its_check_lies_between() -> None:
     by = Scale(2, 2)
     net = fit_samples([scene(40, 40, by)], by, params, guide_bands=("red", "nir"))
     least, most = expected_pixel_steps(params, (40, 40), by)
-    assert least < most
-    assert net.provenance["fit"]["pixel_steps"] in {least, most}
+    stayed, began_anew = expected_pixel_steps(replace(params, mixed=False), (40, 40), by)
+    assert least < stayed < began_anew == most
+    assert net.provenance["fit"]["pixel_steps"] in {least, stayed, most}
+    alone = fit_samples([scene(40, 40, by)], by, replace(params, enough_gain=0.0), guide_bands=("red", "nir"))
+    assert alone.provenance["fit"]["pixel_steps"] == 0
+    assert expected_pixel_steps(replace(params, enough_gain=0.0), (40, 40), by) == (0, most)
 
 
 def test_p2p_takes_the_steps_that_were_told() -> None:

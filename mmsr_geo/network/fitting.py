@@ -131,17 +131,21 @@ def expected_pixel_steps(params: FitParams, shape_yx: tuple[int, int], scale: Sc
         below *= max(min(patch, side) // factor, 1) * factor
     fine, below = fine * params.batch, below * params.batch
     plain, after = steps * fine, steps * below + -(-steps // AFTER_FIRST_STAGE) * fine
-    coarse = [side // factor for side, factor in zip(shape_yx, (scale.y, scale.x), strict=True)]
-    if params.first_stage is False or min(coarse) < 1:
-        least, most = plain, plain
-    elif params.first_stage:
-        least, most = after, after
-    elif min(coarse) < SMALLEST_CHECKED_PX:
-        least, most = plain, plain
-    else:
-        least, most = min(after, steps * below + plain), max(after, steps * below + plain)
-    alone = mixed and (params.enough_gain < 1 or min(coarse) < SMALLEST_CHECKED_PX)
-    return 0 if alone else least, most
+    factors = scale.y, scale.x
+    checkable, halvable = (
+        min(side // factor for side, factor in zip(shape_yx, by, strict=True)) >= SMALLEST_CHECKED_PX
+        for by in (factors, [min(2, factor) for factor in factors])
+    )
+    if params.first_stage is False or min(side // factor for side, factor in zip(shape_yx, factors, strict=True)) < 1:
+        return plain, plain
+    if params.first_stage:
+        return after, after
+    if not checkable:
+        return (0 if mixed and halvable else plain), plain
+    first = steps * below
+    if mixed:  # the filter alone, or a network that adds too little to be taken on
+        return (0 if params.enough_gain < 1 else first), max(after, first + plain)
+    return min(after, first + plain), max(after, first + plain)
 
 
 def adapt_net(  # noqa: PLR0913  (a net, what it is to learn, and how)

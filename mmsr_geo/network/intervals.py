@@ -56,20 +56,15 @@ class Interval:
         guided, smooth = (replace(terms, constant=unit * terms.constant) for terms in (self.guided, self.smooth))
         return Interval(guided, smooth)
 
-    def half_width(self, prediction: Tensor, source: Tensor, guided: Tensor | None, scale: Scale) -> Tensor:
+    def half_width(self, prediction: Tensor, source: Tensor, guided: Tensor, scale: Scale) -> Tensor:
         """Return (H, W) float64 in the source's units.
 
         prediction: (H, W), before it is made consistent; source: (h, w), holes filled; guided: (H, W) in 0..1, how
-        much of each pixel is the model's word; None: all of it.
+        much of each pixel is the model's word and not the interpolation's.
         """
         known = predictors_of(prediction, source, scale)
         smooth, full = self.smooth.sum(known), self.guided.sum(known)
-        return full if guided is None else smooth + guided * (full - smooth)
-
-    @property
-    def of_interpolation(self) -> Interval:
-        """What holds where the interpolation is given everywhere."""
-        return Interval(self.smooth, self.smooth)
+        return smooth + guided * (full - smooth)
 
 
 def predictors_of(prediction: Tensor, source: Tensor, scale: Scale) -> Tensor:

@@ -177,7 +177,7 @@ class Storage:
             return with_nodata(np.clip(stored, low, high).astype(self.dtype), nodata), int(clipped.sum())
         if math.isnan(nodata):
             raise OptionError(f"{self.dtype} has no NaN for holes: declare the nodata that Storage.nodata chooses")
-        stored = np.rint(stored)
+        stored = np.ceil(stored) if source.is_width else np.rint(stored)  # an interval is rather too wide
         clipped = (stored < low) | (stored > high)
         beside = nodata + 1 if nodata <= 0 else nodata - 1
         stored = np.clip(stored, low, high)
