@@ -17,6 +17,7 @@ from fidelity import PUBLISHED_ON, WHOLE, kept
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from pairs import dataset_of
 
 PICTURE = Path(__file__).parent.parent / "docs" / "images" / "quality.png"
@@ -63,9 +64,20 @@ def draw(axes: Axes, records: Runs, pairs: Sequence[str], title: str) -> None:
     axes.plot([work / 1e6 for work, _ in line], [ratio for _, ratio in line], color="tab:blue", zorder=1)
     for name, (work, ratio) in points.items():
         axes.scatter(work / 1e6, ratio, color="tab:blue" if name in OURS else "tab:grey", zorder=2)
-        axes.annotate(name, (work / 1e6, ratio), xytext=(6, 6), textcoords="offset points", fontsize=9)
+        right = work == max(each for each, _ in points.values())
+        axes.annotate(
+            name,
+            (work / 1e6, ratio),
+            xytext=(-6 if right else 6, 6),
+            ha="right" if right else "left",
+            textcoords="offset points",
+            fontsize=9,
+        )
         print(f"{title}: {name} {work / 1e6:.2f} M, {ratio:.3f}")
     axes.set(xscale="log", title=title, xlabel="pixels x steps of the fit, millions", ylabel="RMSE over bicubic")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda work, _: f"{work:g}"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
     axes.margins(x=0.25, y=0.15)
     axes.grid(visible=True, which="both", alpha=0.2)
 

@@ -238,6 +238,13 @@ def table(jobs: Sequence[Job], records: Sequence[dict[str, Any]]) -> str:
             else ["", f"{missing} of {len(jobs)} runs are still to be made; summaries wait for all pairs."]
         ),
         "",
+        "## Error against work",
+        "",
+        "![RMSE over bicubic against pixels x steps](images/quality.png)",
+        "",
+        "`python benchmarks/curve.py` draws it: `--quality fast`, `balanced` and `best` beside the network alone,",
+        "which was the default before [decision 013](decisions/013-mixing.md), and the published fit.",
+        "",
         "## All pairs",
         "",
         *_ratios(whole, (*QUICK[1:], f"p2p-{SHORT_P2P}", "mmsr-always", "mmsr-fast", "mmsr", "mmsr-best"), runs),

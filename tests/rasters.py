@@ -15,6 +15,7 @@ from affine import Affine
 from numpy.typing import NDArray
 
 import mmsr_geo
+from mmsr_geo.network.mixing import Mixture
 
 DEMO_DATA = Path(str(resources.files("mmsr_geo") / "demo_data"))
 SENTINEL_TRUTH, SENTINEL_GUIDE = DEMO_DATA / "sentinel2_b11_20m.tif", DEMO_DATA / "sentinel2_10m.tif"
@@ -81,4 +82,5 @@ def sentinel_net(scale: int) -> mmsr_geo.FittedNet:
     params = mmsr_geo.FitParams(steps=30, patch_px=48, threads=1)
     crop = sentinel_crop(0, 0, 160 // scale, 160 // scale, scale)
     net = mmsr_geo.fit(crop.source, sentinel_guide(), scale, params=params)
-    return replace(net, check=mmsr_geo.GuideCheck())  # so short a fit says nothing of the guide
+    # So short a fit says nothing of the guide, and all that a prediction can be mixed of shall take part.
+    return replace(net, check=mmsr_geo.GuideCheck(), mixture=Mixture(smooth=0.1, net=0.5, guided=0.4, shift=(0, 1)))

@@ -42,7 +42,7 @@ def test_two_processes_make_what_one_makes(tmp_path: Path, source: xr.DataArray)
     """Arrays in memory, two bands, flags, a fit on a worker whose progress is told here, and a warning from there."""
     both = xr.concat([source, 2 * source], "band").assign_coords(band=[1, 2])
     told: list[tuple[str, int, int]] = []
-    params = mmsr_geo.FitParams(steps=4, threads=1)
+    params = mmsr_geo.FitParams(steps=4, mixed=False, threads=1)
     options = {"params": params, "qa": tmp_path / "qa.tif", "tile_size": 128}
     with pytest.warns(mmsr_geo.GuideWarning, match="did not help"):
         outcome = mmsr_geo.upsample_to_file(

@@ -1622,7 +1622,7 @@ def command(
     handler = logging.StreamHandler(sys.stderr)
     handler.setLevel(logging.WARNING)
     logging.getLogger().addHandler(handler)
-    monkeypatch.setattr(cli, "_params", lambda steps, _: None if steps is None else QUICK)
+    monkeypatch.setattr(cli, "_params", lambda _quality, steps, _threads: None if steps is None else QUICK)
     monkeypatch.setenv("OMP_WAIT_POLICY", "passive")
     monkeypatch.chdir(at)
 

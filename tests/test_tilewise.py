@@ -418,7 +418,7 @@ def test_what_fails_in_one_tile_ends_the_job_with_its_reason(tmp_path: Path, mon
 def checked(way: Way, output: Path | None = None, **options: Any) -> Any:
     """Fit tiles that are large enough for their guide to be checked; at scale 2."""
     source = sentinel_crop(60, 60, 32, 56, 2).source
-    params = replace(PARAMS, steps=2, adapt_steps=1, first_stage=None)
+    params = replace(PARAMS, steps=2, adapt_steps=1, first_stage=None, mixed=False)
     given: dict[str, Any] = {"fit": way, "tile_size": 64, "params": params} | options
     if output is None:
         return mmsr_geo.upsample(source, sentinel_guide(), 2, **given)
@@ -478,7 +478,9 @@ def test_the_tiles_checks_are_one(monkeypatch: pytest.MonkeyPatch) -> None:
     assert gain == pytest.approx(together.gain)
     seen.clear()
     source = sentinel_crop(60, 60, 32, 56, 2).source
-    scene = mmsr_geo.upsample(source, sentinel_guide(), 2, params=replace(PARAMS, steps=2, first_stage=None))
+    scene = mmsr_geo.upsample(
+        source, sentinel_guide(), 2, params=replace(PARAMS, steps=2, first_stage=None, mixed=False)
+    )
     assert float(checked("adapt").guide_gain) == float(scene.guide_gain)
     assert seen == []
 
