@@ -53,8 +53,6 @@ SMOOTH = 0.2
 """A source is smooth where, one level down, the interpolation's error is below this part of the source's deviation."""
 LEAST_SHARE = 0.05
 """Of the network in a mixture: with less it is left out, and its steps with it."""
-HARDLY_BETTER = 0.5
-"""Gain of the guided filter on a source degraded by 2, from which on it is taken where no network can be judged."""
 FEWEST_SIDE_PX = 16
 """Source pixels along a side below which no trend of errors over scales is read off."""
 PUBLISHED_DECAY = 0.9998
@@ -125,27 +123,31 @@ def expected_pixel_steps(params: FitParams, shape_yx: tuple[int, int], scale: Sc
     """
     steps, mixed = params.steps or STEPS, params.mixed and params.first_stage is None
     patch = params.patch_px or max(side * factor for side, factor in zip(shape_yx, (scale.y, scale.x), strict=True))
-    fine = below = 1
-    for side, factor in zip(shape_yx, (scale.y, scale.x), strict=True):
+    step, fine, below = one_level(shape_yx, scale), 1, 1
+    for side, factor, down in zip(shape_yx, (scale.y, scale.x), (step.y, step.x), strict=True):
         fine *= min(max(1, patch // factor), side) * factor
-        below *= max(min(patch, side) // factor, 1) * factor
-    fine, below = fine * params.batch, below * params.batch
-    plain, after = steps * fine, steps * below + -(-steps // AFTER_FIRST_STAGE) * fine
-    factors = scale.y, scale.x
-    checkable, halvable = (
-        min(side // factor for side, factor in zip(shape_yx, by, strict=True)) >= SMALLEST_CHECKED_PX
-        for by in (factors, [min(2, factor) for factor in factors])
-    )
-    if params.first_stage is False or min(side // factor for side, factor in zip(shape_yx, factors, strict=True)) < 1:
+        below *= max(min(patch, side) // down, 1) * down
+    fine, first = fine * params.batch, below * params.batch * steps
+    plain, after = steps * fine, first + -(-steps // AFTER_FIRST_STAGE) * fine
+    smallest = min(side // down for side, down in zip(shape_yx, (step.y, step.x), strict=True))
+    if params.first_stage is False or smallest < (1 if params.first_stage else SMALLEST_CHECKED_PX):
         return plain, plain
     if params.first_stage:
         return after, after
-    if not checkable:
-        return (0 if mixed and halvable else plain), plain
-    first = steps * below
     if mixed:  # the filter alone, or a network that adds too little to be taken on
         return (0 if params.enough_gain < 1 else first), max(after, first + plain)
     return min(after, first + plain), max(after, first + plain)
+
+
+def one_level(shape_yx: tuple[int, ...], scale: Scale) -> Scale:
+    """Return by how much a source of that shape is degraded to go one level down.
+
+    By the scale, or where that leaves too few pixels to judge by, by 2: less is asked of a prediction there than at the
+    true scale, but it is something.
+    """
+    if min(side // factor for side, factor in zip(shape_yx, (scale.y, scale.x), strict=True)) >= SMALLEST_CHECKED_PX:
+        return scale
+    return Scale(min(2, scale.y), min(2, scale.x))
 
 
 def adapt_net(  # noqa: PLR0913  (a net, what it is to learn, and how)
@@ -237,7 +239,7 @@ class _Layers:
             sample.guide_valid.to(device),
             len(sample.guide),
             below.to(device),
-            held_out(asked.shape, scale).to(device),
+            held_out(asked.shape, one_level(asked.shape, scale)).to(device),
             (sample.row, sample.col),
         )
 
@@ -301,6 +303,7 @@ class _Fit:
         self, layers: Sequence[_Layers], scale: Scale, params: FitParams, progress: Progress, seed: int
     ) -> None:
         self.layers, self.scale, self.params, self.progress, self.seed = layers, scale, params, progress, seed
+        self.step = one_level(layers[0].source.shape, scale)
         self.shape = NetParams(len(layers[0].guide))
         self.check, self.mixture = GuideCheck(), Mixture()
         self.interval: Interval | None = None
@@ -403,7 +406,7 @@ class _Fit:
     def _supervised_sites(self) -> _Sites:
         """Patches one level down are counted in source pixels, a whole multiple of the scale along each side."""
         height, width = self.layers[0].source.shape
-        patch, scale = self._patch_px(), self.scale
+        patch, scale = self._patch_px(), self.step
         side_y, side_x = (max(min(patch, side) // s, 1) * s for side, s in ((height, scale.y), (width, scale.x)))
         return _Sites([layer.asked & ~layer.held_out for layer in self.layers], (side_y, side_x))
 
@@ -432,16 +435,18 @@ class _Fit:
         return (both if bool(both.any()) else torch.ones_like(both)).to(layer.source.device)
 
     def _below(self, truth: Tensor, valid: Tensor) -> Tensor:
-        means, share = degrade_valid(truth, valid, self.scale)
+        means, share = degrade_valid(truth, valid, self.step)
         return fill_holes(means, share > 0.5)
 
     def _predict(self, guide: Tensor, source: Tensor) -> Tensor:
         """(B, C, H, W) and (B, h, w) → (B, H, W)."""
-        return drawn(self.network(guide, source[:, None])[:, 0], source, self.scale, self.detail)
+        down, across = (fine // coarse for fine, coarse in zip(guide.shape[-2:], source.shape[-2:], strict=True))
+        return drawn(self.network(guide, source[:, None])[:, 0], source, Scale(down, across), self.detail)
 
     def _detail(self) -> float | None:
         """Return what the output is to be multiplied by on the interpolation; None: it is the whole target."""
-        if self.params.over_bicubic is False or min(self._shape_below()) < 1:
+        height, width = self.layers[0].source.shape
+        if self.params.over_bicubic is False or min(height // self.scale.y, width // self.scale.x) < 1:
             return None
         squares = torch.cat([interpolation_error(layer.source, layer.asked, self.scale) for layer in self.layers])
         size = float(squares.mean().sqrt()) if len(squares) else 0.0
@@ -450,7 +455,7 @@ class _Fit:
 
     def _shape_below(self) -> tuple[int, int]:
         height, width = self.layers[0].source.shape
-        return height // self.scale.y, width // self.scale.x
+        return height // self.step.y, width // self.step.x
 
     def _first_stage_possible(self) -> bool:
         """Whether it is wanted, or undecided and there are pixels enough to learn from and to judge by.
@@ -483,15 +488,15 @@ class _Fit:
         shift = self._registration() if self.params.mixed else (0, 0)
         belows = [
             one_level_down(
-                [partial(self._predict_below, layer), partial(_filter_below, layer, shift, self.scale)],
+                [partial(self._predict_below, layer), partial(_filter_below, layer, shift, self.step)],
                 layer.source,
                 layer.asked,
                 layer.held_out,
-                self.scale,
+                self.step,
             )
             for layer in self.layers
         ]
-        compared = self._compared(belows, self.scale)
+        compared = self._compared(belows)
         judged_px = sum(each.judged_px for each in compared)
         if self.params.mixed and judged_px > 0:
             products = np.sum([each.products for each in compared], axis=0)
@@ -501,45 +506,36 @@ class _Fit:
                 (smooth, guided), net = best_shares((products * doubt * doubt[:, None])[::2, ::2]), 0.0
             self.mixture = Mixture(smooth, net, guided, shift)
         self.check = check_of(compared, self.mixture.shares)
-        self.interval = calibrated(belows, self.mixture.shares, self._growth(), self.scale)
+        self.interval = calibrated(belows, self.mixture.shares, self._growth(), self.step)
         return check_of(compared, (0, 1, 0)).verdict == "helped"
 
     def _filter_alone(self) -> Mixture:
-        """Return the filter alone where a network would add little to it, or cannot be judged and is hardly better.
-
-        One level down where there are pixels enough, and on a source degraded by 2 where there are not.
-        """
-        checkable = self._checkable()
-        if checkable and self.params.enough_gain == 1:
-            return Mixture()
-        below = self.scale if checkable else Scale(min(2, self.scale.y), min(2, self.scale.x))
-        height, width = self.layers[0].source.shape
-        if min(height // below.y, width // below.x) < SMALLEST_CHECKED_PX:
+        """Return the filter alone where it does so well one level down that a network would add little to it."""
+        if not self._checkable() or self.params.enough_gain == 1:
             return Mixture()
         shift = self._registration()
         belows = [
             one_level_down(
-                [partial(_filter_below, layer, shift, below)],
+                [partial(_filter_below, layer, shift, self.step)],
                 layer.source,
                 layer.asked,
-                layer.held_out if checkable else layer.asked,
-                below,
+                layer.held_out,
+                self.step,
             )
             for layer in self.layers
         ]
-        check = check_of(self._compared(belows, below), (0, 1))
-        if check.gain is None or check.gain < (self.params.enough_gain if checkable else HARDLY_BETTER):
+        check = check_of(self._compared(belows), (0, 1))
+        if check.gain is None or check.gain < self.params.enough_gain:
             return Mixture()
-        if checkable:
-            self.check = check
-            self.interval = calibrated(belows, (0, 1), self._growth(), self.scale)
+        self.check = check
+        self.interval = calibrated(belows, (0, 1), self._growth(), self.step)
         return Mixture(net=0.0, guided=1.0, shift=shift)
 
-    def _compared(self, belows: Sequence[Below], scale: Scale) -> list[Compared]:
+    def _compared(self, belows: Sequence[Below]) -> list[Compared]:
         return [
             each
             for layer, below in zip(self.layers, belows, strict=True)
-            for each in compare(below, scale, layer.corner)
+            for each in compare(below, self.step, layer.corner)
         ]
 
     def _growth(self) -> float:
@@ -559,7 +555,7 @@ class _Fit:
         if not all(len(each) and bool(each.any()) for each in squares):
             return 1.0
         octave = math.sqrt(float(squares[0].mean() / squares[1].mean()))
-        return float(min(1.0, octave ** (math.log2(self.scale.area) / 2)))
+        return float(min(1.0, octave ** (math.log2(self.step.area) / 2)))
 
     def _registration(self) -> tuple[int, int]:
         return registration(
@@ -568,6 +564,6 @@ class _Fit:
         )
 
     def _predict_below(self, layer: _Layers, source: Tensor, known: Tensor) -> Tensor:  # noqa: ARG002  (as all predictors)
-        height, width = source.shape[0] * self.scale.y, source.shape[1] * self.scale.x
+        height, width = source.shape[0] * self.step.y, source.shape[1] * self.step.x
         guide = layer.guide_below[None, :, :height, :width].contiguous(memory_format=torch.channels_last)
         return self._predict(guide, source[None])[0]
