@@ -13,15 +13,15 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from pairs import case
-from scipy.stats import spearmanr
+from scipy.stats import spearmanr  # type: ignore[import-untyped]
 
-from mmsr_geo.network import fitting
-from mmsr_geo.network.checking import Below
+from mmsr_geo.network.checking import Below, one_level_down
 from mmsr_geo.network.degradation import make_consistent
 from mmsr_geo.network.fitting import fit_samples, no_progress
 from mmsr_geo.network.mixing import Mixture, best_shares
@@ -46,20 +46,17 @@ def rmse(errors: Errors, shares: Sequence[float]) -> float:
 
 def rows_of(name: str, seed: int, data: Path) -> tuple[list[str], list[str]]:
     """Fit once; return the pair's cells of both tables."""
-    made, belows = case(name, data), []
-    watched = fitting.one_level_down
+    made = case(name, data)
+    belows: list[Below] = []
 
-    def watch(*given: Any) -> Below:  # noqa: ANN401  (what it takes)
-        belows.append(watched(*given))
+    def watched(*given: Any) -> Below:  # noqa: ANN401  (what it takes)
+        belows.append(one_level_down(*given))
         return belows[-1]
 
-    fitting.one_level_down = watch
-    try:
+    with mock.patch("mmsr_geo.network.fitting.one_level_down", watched):
         (sample,) = read_samples(made.trial.pair, made.trial.pair.part, no_progress)
         bands = made.trial.pair.guide.bands
         net = fit_samples([sample], made.scale, FitParams(threads=1), guide_bands=bands, seed=seed)
-    finally:
-        fitting.one_level_down = watched
     (below,) = belows
     members = [Mixture(1, 0, 0), Mixture(0, 1, 0), Mixture(0, 0, 1, net.mixture.shift)]
     source = torch.nan_to_num(sample.source.double())
