@@ -37,6 +37,17 @@ def test_a_constant_is_the_quantile_of_the_errors() -> None:
     assert interval.smooth.constant == pytest.approx(0.5 * 2 * wanted, rel=1e-3)  # carried down by the growth
 
 
+@pytest.mark.parametrize("size", [1e-9, 1e9])
+def test_errors_of_any_size_are_told(size: float) -> None:
+    """A smooth source's errors are far below its deviation, in which they are counted."""
+    small = calibrated([noisy(60, 60, size)], (0, 1), 1, TWO)
+    plain = calibrated([noisy(60, 60, 1.0)], (0, 1), 1, TWO)
+    assert small is not None
+    assert plain is not None
+    assert small.guided.constant == pytest.approx(size * plain.guided.constant, rel=1e-3)
+    assert calibrated([noisy(60, 60, 0.0)], (0, 1), 1, TWO) == Interval(Terms(0, 0, 0), Terms(0, 0, 0))
+
+
 def test_mixtures_are_judged_as_mixtures() -> None:
     below = noisy(60, 60, 3.0)
     half = calibrated([below], (0.5, 0.5), 1, TWO)

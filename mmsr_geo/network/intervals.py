@@ -113,14 +113,15 @@ def _quantile_regression(known: NDArray[np.float64], errors: NDArray[np.float64]
     As a linear programme: an error is the sum, plus what it lies above, less what it lies below.
     """
     count, columns = known.shape
-    size = np.abs(known).max(axis=0)
+    # The solver's tolerances are absolute, and a DEM's errors may be a millionth of its deviation.
+    size, unit = np.abs(known).max(axis=0), errors.max() or 1.0
     size[size == 0] = 1
     each = eye_array(count)
     found = linprog(
         np.concatenate([np.zeros(columns), np.full(count, COVERAGE), np.full(count, 1 - COVERAGE)]),
         A_eq=hstack([csr_array(known / size), each, -each]),
-        b_eq=errors,
+        b_eq=errors / unit,
         bounds=(0, None),
         method="highs",
     )
-    return [float(value) for value in found.x[:columns] / size]
+    return [float(value) for value in unit * found.x[:columns] / size]
