@@ -13,6 +13,7 @@ import rioxarray
 import xarray as xr
 from affine import Affine
 from numpy.typing import NDArray
+from scenes import drawn_regression
 
 import mmsr_geo
 from mmsr_geo.network.mixing import Mixture
@@ -83,4 +84,5 @@ def sentinel_net(scale: int) -> mmsr_geo.FittedNet:
     crop = sentinel_crop(0, 0, 160 // scale, 160 // scale, scale)
     net = mmsr_geo.fit(crop.source, sentinel_guide(), scale, params=params)
     # So short a fit says nothing of the guide, and all that a prediction can be mixed of shall take part.
-    return replace(net, check=mmsr_geo.GuideCheck(), mixture=Mixture(smooth=0.1, net=0.5, guided=0.4, shift=(0, 1)))
+    mixture = Mixture(smooth=0.1, net=0.5, regressed=0.4, shift=(0, 1))
+    return replace(net, check=mmsr_geo.GuideCheck(), mixture=mixture, regression=drawn_regression(4))

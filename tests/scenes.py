@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
 from mmsr_geo.geometry import Scale
 from mmsr_geo.network.degradation import degrade
+from mmsr_geo.network.regression import FREQUENCY, OF_SOURCE, PER_BAND, WAVES, Regression
 from mmsr_geo.network.samples import Sample
 
 
@@ -56,4 +59,21 @@ def with_holes(sample: Sample, *, source: float = 0.0, guide: float = 0.0, seed:
         source_valid,
         sample.guide.masked_fill(~guide_valid, torch.nan),
         guide_valid,
+    )
+
+
+def drawn_regression(bands: int = 2, seed: int = 0) -> Regression:
+    """Return a regression on so many bands whose every number is drawn: of coefficients as large as real ones."""
+    generator = torch.Generator().manual_seed(seed)
+    count = PER_BAND * bands + OF_SOURCE
+
+    def draw(*shape: int) -> Tensor:
+        return torch.randn(*shape, generator=generator, dtype=torch.float64)
+
+    return Regression(
+        centre=draw(count, 1) / 10,
+        spread=1 + draw(count, 1).abs(),
+        waves=draw(WAVES, count) * FREQUENCY / math.sqrt(count),
+        phases=draw(WAVES, 1),
+        coefficients=draw(1 + count + WAVES) / 10,
     )

@@ -11,11 +11,9 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
-from scenes import scene, with_holes
+from scenes import drawn_regression, scene, with_holes
 from torch import Tensor
 
-from mmsr_geo.baselines.guided_filter import GuidedFilter
-from mmsr_geo.baselines.job import FitJob
 from mmsr_geo.geometry import Scale
 from mmsr_geo.network.degradation import bicubic, degrade
 from mmsr_geo.network.fitted import FittedNet
@@ -23,6 +21,7 @@ from mmsr_geo.network.fitting import adapt_net, fit_samples
 from mmsr_geo.network.mixing import Mixture, best_shares
 from mmsr_geo.network.params import STEPS, FitParams, Quality
 from mmsr_geo.network.registering import RIDGE, farthest, registration, shifted
+from mmsr_geo.network.regression import known_of
 from mmsr_geo.network.samples import Statistics
 
 TWO = Scale(2, 2)
@@ -144,34 +143,43 @@ BANDS = ("red", "nir")
 @pytest.mark.parametrize("shift", [(0, 0), (2, -1)])
 @torch.inference_mode()
 def test_a_mixture_is_the_sum_of_its_parts(fitted: FittedNet, shift: tuple[int, int]) -> None:
-    """The parts are a net, the guided filter with a guide moved beforehand, and the interpolation."""
-    sample = scene(12, 14, fitted.scale, seed=2)
-    mixed = replace(fitted, mixture=Mixture(0.2, 0.5, 0.3, shift), statistics=Statistics.of([sample]))
+    """The parts are a net, the interpolation with the regression's detail, its guide moved beforehand, and without."""
+    sample, regression = scene(12, 14, fitted.scale, seed=2), drawn_regression()
+    statistics = Statistics.of([sample])
+    mixed = replace(fitted, mixture=Mixture(0.2, 0.5, 0.3, shift), regression=regression, statistics=statistics)
     net = replace(mixed, mixture=Mixture())
-    moved = replace(sample, guide=shifted(sample.guide, shift))
-    method = GuidedFilter().fit([sample], FitJob(fitted.scale, (12, 14), CPU, 0, 1, lambda *_: None))
+    guide = statistics.normalise_guide(sample.guide, sample.guide_valid)
+    source = statistics.centred_source(sample.source)
+    detail = regression(known_of(shifted(guide, shift), sample.guide_valid, source, fitted.scale))
     wanted = (
-        0.2 * bicubic(sample.source.double(), fitted.scale)
+        0.5 * bicubic(sample.source.double(), fitted.scale)
+        + 0.3 * statistics.source_spread * detail
         + 0.5 * net.predictor(CPU)(sample)
-        + 0.3 * method.predictor(CPU)(moved)
     )
+    assert float(detail.std()) > 0.1
     np.testing.assert_allclose(mixed.predictor(CPU)(sample).numpy(), wanted.numpy(), rtol=1e-6)
 
 
-def test_where_the_moved_guide_is_a_hole_the_interpolation_stands_for_the_filter(fitted: FittedNet) -> None:
+def test_where_the_moved_guide_is_a_hole_the_regression_has_no_detail(fitted: FittedNet) -> None:
     sample = scene(12, 14, fitted.scale, seed=2)
     hole = torch.ones_like(sample.guide_valid)
     hole[10:14, 20:23] = False
     sample = replace(sample, guide=torch.where(hole, sample.guide, torch.nan), guide_valid=hole)
-    filtered = replace(fitted, mixture=Mixture(0, 0, 1, (3, 5)), statistics=Statistics.of([sample]))
-    told = filtered.predictor(CPU)(sample)
+    alone = Mixture(0, 0, 1, (3, 5))
+    net = replace(fitted, mixture=alone, regression=drawn_regression(), statistics=Statistics.of([sample]))
+    told = net.predictor(CPU)(sample)
     smooth = bicubic(sample.source.double(), fitted.scale)
     alike = (told - smooth).abs() < 1e-6 * smooth.abs()
     assert bool(alike[13:17, 25:28].all())
     assert float(alike.float().mean()) < 0.1
 
 
-def test_where_the_filter_is_enough_no_network_is_fitted() -> None:
+def test_a_share_of_a_regression_asks_for_one(fitted: FittedNet) -> None:
+    with pytest.raises(ValueError, match="30% of its predictions are a regression's, and it has none"):
+        replace(fitted, mixture=Mixture(0.2, 0.5, 0.3))
+
+
+def test_where_the_regression_is_enough_no_network_is_fitted() -> None:
     net = fit_samples([scene(48, 48, TWO)], TWO, replace(QUICK, enough_gain=0.3), guide_bands=BANDS)
     assert net.mixture == Mixture(0, 0, 1, (0, 0))
     record = net.provenance["fit"]
@@ -181,18 +189,17 @@ def test_where_the_filter_is_enough_no_network_is_fitted() -> None:
     assert fit_samples([scene(48, 48, TWO)], TWO, QUICK, guide_bands=BANDS).provenance["fit"]["pixel_steps"] > 0
 
 
-def test_a_source_too_small_to_judge_is_left_to_a_filter_that_does_very_well() -> None:
-    """Where it does not, the network is fitted: without a first stage, as it is not judged either."""
+def test_a_source_too_small_for_its_scale_is_judged_on_itself_degraded_by_2() -> None:
+    """With a verdict, but no interval: errors of halves of a source pixel say little of those of quarters."""
     four, sample = Scale(4, 4), scene(40, 40, Scale(4, 4))
     net = fit_samples([sample], four, QUICK, guide_bands=BANDS)
-    assert net.mixture == Mixture(0, 0, 1, (0, 0))
-    assert net.check.verdict == "unknown"
+    assert net.check.verdict == "helped"
+    assert net.mixture.regressed > 0
+    assert net.interval is None
     strange = replace(sample, guide=torch.randn(sample.guide.shape, generator=torch.Generator().manual_seed(1)))
-    net = fit_samples([strange], four, replace(QUICK, steps=2), guide_bands=BANDS)
-    assert net.mixture == Mixture()
-    assert net.provenance["fit"]["steps"] == 2
-    tiny = fit_samples([scene(8, 8, four)], four, replace(QUICK, steps=2), guide_bands=BANDS)
-    assert tiny.mixture == Mixture()
+    assert fit_samples([strange], four, replace(QUICK, steps=2), guide_bands=BANDS).check.verdict == "unhelpful"
+    tiny = fit_samples([scene(31, 31, four)], four, replace(QUICK, steps=2), guide_bands=BANDS)
+    assert (tiny.mixture, tiny.check.verdict) == (Mixture(), "unknown")
 
 
 def test_a_quality_is_a_preset_whose_steps_can_be_others() -> None:
@@ -210,11 +217,12 @@ def test_without_mixing_the_network_is_alone() -> None:
 
 
 def test_a_mixture_is_kept_in_the_nets_file(tmp_path: Path, fitted: FittedNet) -> None:
-    mixed = replace(fitted, mixture=Mixture(0.25, 0.25, 0.5, (-2, 3)))
+    mixed = replace(fitted, mixture=Mixture(0.25, 0.25, 0.5, (-2, 3)), regression=drawn_regression())
     mixed.save(tmp_path / "mixed.mmsr")
     again = FittedNet.load(tmp_path / "mixed.mmsr")
     assert again.mixture == mixed.mixture
     assert again.digest == mixed.digest != fitted.digest
+    assert replace(mixed, regression=drawn_regression(seed=1)).digest != mixed.digest
     assert again.reach == mixed.reach
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
-from scenes import scene, with_holes
+from scenes import drawn_regression, scene, with_holes
 from torch import Tensor
 
 from mmsr_geo import upsampling
@@ -81,9 +81,9 @@ def clean() -> Sample:
 MIXTURES = (Mixture(), Mixture(0.2, 0.3, 0.5, (2, -3)), Mixture(0.0, 0.0, 1.0, (-1, 0)))
 
 
-@pytest.fixture(scope="module", params=MIXTURES, ids=["network", "mixture", "filter"])
+@pytest.fixture(scope="module", params=MIXTURES, ids=["network", "mixture", "regression"])
 def upsampler(fitted: FittedNet, clean: Sample, request: pytest.FixtureRequest) -> Upsampler:
-    return for_pair(replace(fitted, mixture=request.param), clean)
+    return for_pair(replace(fitted, mixture=request.param, regression=drawn_regression()), clean)
 
 
 @pytest.fixture(scope="module")
@@ -342,7 +342,7 @@ def test_a_network_that_is_shown_the_bands_alone_looks_less_far() -> None:
 
 def test_the_reach_of_a_network_is_known_without_its_weights(upsampler: Upsampler) -> None:
     assert isinstance(upsampler.model, FittedNet)
-    mixed = upsampler.model.mixture.guided > 0
+    mixed = upsampler.model.mixture.regressed > 0
     assert net_reach(NetParams(6), SCALE, features=True, mixed=mixed) == upsampler.model.reach
 
 

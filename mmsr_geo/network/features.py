@@ -29,7 +29,7 @@ def guide_features(guide: Tensor, valid: Tensor) -> Tensor:
     count = _square_sums(weights[None]).clamp_min(1)
     mean = _square_sums(bands) / count
     spread = (_square_sums(bands**2) / count - mean**2).clamp_min(0).sqrt() + QUIET
-    down, across = (_slope(bands, weights, dim) for dim in (-2, -1))
+    down, across = (slope(bands, weights, dim) for dim in (-2, -1))
     features = torch.cat([bands, (bands - mean) / spread, EDGE * (down**2 + across**2).sqrt()])
     return (features * weights).to(guide.dtype)
 
@@ -43,7 +43,7 @@ def _square_sums(bands: Tensor) -> Tensor:
     return F.conv1d(turned, kernel, padding=LOCAL_PX // 2).view(-1, width, height).transpose(-1, -2)
 
 
-def _slope(bands: Tensor, weights: Tensor, dim: int) -> Tensor:
+def slope(bands: Tensor, weights: Tensor, dim: int) -> Tensor:
     """Return half the difference of the two neighbours along a dim; 0 where one of them is missing."""
     pad = (0, 0, 1, 1) if dim == -2 else (1, 1)
     padded, known = F.pad(bands, pad), F.pad(weights, pad)

@@ -24,18 +24,20 @@ from mmsr_geo.memory import PART_PX
 from mmsr_geo.network.checking import GuideCheck, Region
 from mmsr_geo.network.degradation import FILL_PX, bicubic, bilinear, fill_holes
 from mmsr_geo.network.features import FEATURE_SUPPORT_PX, PER_BAND, guide_features
-from mmsr_geo.network.guided import guided_filter, guided_filter_reach
 from mmsr_geo.network.intervals import Interval, Terms
 from mmsr_geo.network.mixing import Mixture
 from mmsr_geo.network.mmsr import MmsrNet, NetParams, Support
 from mmsr_geo.network.registering import farthest, shifted
+from mmsr_geo.network.regression import Regression, known_of, regression_reach
 from mmsr_geo.network.samples import Sample, Statistics
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 METADATA_KEY = "mmsr_geo"
-FORMAT = 4
+FORMAT = 5
+REGRESSION = "regression."
+"""What the names of its tensors begin with in a net's file."""
 ROUNDING = 1e-5
 """Of a band's range: what lies so little beyond it lies within."""
 
@@ -55,6 +57,8 @@ class FittedNet:
     None: its output is the whole target."""
     mixture: Mixture = field(default_factory=Mixture)
     """What else its prediction is mixed of, beside the network's word."""
+    regression: Regression | None = field(default=None, repr=False)
+    """Of the detail on guide and source, where it has a share; else None."""
     check: GuideCheck = field(default_factory=GuideCheck)
     """What the fit found out about whether the guide helped."""
     guide_range: tuple[tuple[float, float], ...] = ()
@@ -64,6 +68,12 @@ class FittedNet:
     version: str = __version__
     provenance: dict[str, Any] = field(default_factory=dict)
     """How it came to be, as JSON values: inputs, options, seed, threads, stages and their last losses."""
+
+    def __post_init__(self) -> None:
+        """Refuse a share of a regression that is not there (ValueError)."""
+        if self.mixture.regressed and self.regression is None:
+            msg = f"{self.mixture.regressed:.0%} of its predictions are a regression's, and it has none"
+            raise ValueError(msg)
 
     def network(self, device: torch.device | str = "cpu") -> MmsrNet:
         """Build the module with these weights, ready to predict."""
@@ -75,7 +85,7 @@ class FittedNet:
     @property
     def reach(self) -> Halo:
         """Source pixels, beyond a target pixel's own, that its prediction depends on."""
-        return net_reach(self.params, self.scale, features=self.shows_features, mixed=self.mixture.guided > 0)
+        return net_reach(self.params, self.scale, features=self.shows_features, mixed=self.mixture.regressed > 0)
 
     @property
     def sees(self) -> Halo:
@@ -116,19 +126,25 @@ class FittedNet:
 
     def predictor(self, device: torch.device | str = "cpu") -> NetPredictor:
         """Put the network to work on a device."""
-        return NetPredictor(self, self.network(device))
+        return NetPredictor(self, self.network(device), None if self.regression is None else self.regression.to(device))
 
     def with_statistics(self, statistics: Statistics) -> FittedNet:
         """Return the same weights for another pair's statistics."""
         return replace(self, statistics=statistics)
 
     @property
+    def _tensors(self) -> dict[str, Tensor]:
+        """All that is kept of it beside its description, by name."""
+        regression = {} if self.regression is None else self.regression.tensors
+        return self.weights | {REGRESSION + name: tensor for name, tensor in regression.items()}
+
+    @property
     def digest(self) -> str:
         """A hash of what decides a prediction: shape, scale, statistics and weights."""
         digest = hashlib.sha256(repr((self.params, self.scale, self.statistics, self.detail, self.mixture)).encode())
-        for name in sorted(self.weights):
+        for name, tensor in sorted(self._tensors.items()):
             digest.update(name.encode())
-            digest.update(self.weights[name].contiguous().numpy().tobytes())
+            digest.update(tensor.contiguous().numpy().tobytes())
         return digest.hexdigest()[:16]
 
     def save(self, path: str | os.PathLike[str], *, overwrite: bool = True) -> None:
@@ -153,7 +169,7 @@ class FittedNet:
             "interval": None if self.interval is None else asdict(self.interval),
             "provenance": self.provenance,
         }
-        weights = {name: tensor.contiguous() for name, tensor in self.weights.items()}
+        tensors = {name: tensor.contiguous() for name, tensor in self._tensors.items()}
         try:
             handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
             os.close(handle)
@@ -162,7 +178,7 @@ class FittedNet:
                 f"cannot write {path}: {error.strerror}; check that its folder is there and can be written to"
             ) from error
         try:
-            save_file(weights, temporary, metadata={METADATA_KEY: json.dumps(description)})
+            save_file(tensors, temporary, metadata={METADATA_KEY: json.dumps(description)})
             Path(temporary).chmod(0o666 & ~_umask())
             Path(temporary).replace(path)
         except (OSError, SafetensorError) as error:
@@ -184,23 +200,26 @@ class FittedNet:
                 text = (file.metadata() or {}).get(METADATA_KEY)
                 if text is None:
                     raise NetFileError(f"{path} is a safetensors file, but not of mmsr_geo: give one from mmsr-geo fit")
-                weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (not a dict)
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (not a dict)
         except (SafetensorError, OSError) as error:
             raise NetFileError(
                 f"{path} holds no net or is damaged ({error}): make it again with mmsr-geo fit"
             ) from error
         try:
-            net = cls._from_description(json.loads(text), weights)
+            net = cls._from_description(json.loads(text), tensors)
             net.check_weights()
         except (ValueError, TypeError, KeyError, AttributeError, RuntimeError, MmsrError) as error:
             raise NetFileError(f"{path} is damaged or from another version ({error}): make it again") from error
         return net
 
     @classmethod
-    def _from_description(cls, description: dict[str, Any], weights: dict[str, Tensor]) -> FittedNet:
+    def _from_description(cls, description: dict[str, Any], tensors: dict[str, Tensor]) -> FittedNet:
         if description["format"] != FORMAT:
             raise ValueError(f"format {description['format']}, this version reads {FORMAT}")
         statistics = description["statistics"]
+        regression = {
+            key.removeprefix(REGRESSION): value for key, value in tensors.items() if key.startswith(REGRESSION)
+        }
         return cls(
             params=NetParams(**{name: index(number) for name, number in description["params"].items()}),
             scale=Scale.of((description["scale"]["y"], description["scale"]["x"])),
@@ -210,10 +229,11 @@ class FittedNet:
                 guide_centre=tuple(map(float, statistics["guide_centre"])),
                 guide_spread=tuple(map(float, statistics["guide_spread"])),
             ),
-            weights=weights,
+            weights={name: tensor for name, tensor in tensors.items() if not name.startswith(REGRESSION)},
             guide_bands=tuple(map(str, description["guide_bands"])),
             detail=None if description["detail"] is None else float(description["detail"]),
             mixture=_mixture_from(description["mixture"]),
+            regression=Regression(**regression) if regression else None,
             check=_check_from(description["check"]),
             guide_range=tuple((float(low), float(high)) for low, high in description["guide_range"]),
             interval=None if description["interval"] is None else _interval_from(description["interval"]),
@@ -233,6 +253,8 @@ class FittedNet:
             if not bool(torch.isfinite(tensor).all()):
                 raise ValueError(f"{name} holds values that are not finite")
         bands = len(self.statistics.guide_centre)
+        if self.regression is not None:
+            self.regression.check(bands)
         if len(self.guide_range) not in {0, bands} or any(not low <= high for low, high in self.guide_range):
             raise ValueError(f"it has ranges for {len(self.guide_range)} of {bands} bands, or some the wrong way round")
         if len(self.guide_bands) != bands or self.params.guide_bands not in {bands, PER_BAND * bands}:
@@ -248,6 +270,7 @@ class NetPredictor:
 
     net: FittedNet
     network: Callable[[Tensor, Tensor], Tensor]
+    regression: Regression | None = None
 
     def __call__(self, sample: Sample) -> Tensor:
         """Predict a window, (H, W) float64; where the guide is a hole what comes out means nothing."""
@@ -259,17 +282,25 @@ class NetPredictor:
             valid, centred = sample.source_valid, statistics.centred_source(sample.source)
             source = fill_holes(torch.where(valid, centred, torch.zeros_like(centred)), valid)
             smooth = bicubic(source, self.net.scale)
-            parts.append(mixture.smooth * smooth)
-            if mixture.guided:
-                parts.append(mixture.guided * self._filters(sample, source, smooth))
+            parts.append((mixture.smooth + mixture.regressed) * smooth)
+            if self.regression is not None and mixture.regressed:
+                parts.append(mixture.regressed * self._details(self.regression, sample, source))
         return torch.stack(parts).sum(dim=0) * statistics.source_spread + statistics.source_centre
 
-    def _filters(self, sample: Sample, source: Tensor, smooth: Tensor) -> Tensor:
-        """Return the guided filter's word in the network's units, the interpolation's where its guide is a hole."""
-        shift, bands = self.net.mixture.shift, self.net.statistics.normalise_guide(sample.guide, sample.guide_valid)
+    def _details(self, regression: Regression, sample: Sample, source: Tensor) -> Tensor:
+        """Return the regression's detail on the interpolation, 0 where its guide is a hole; PART_PX at a time."""
+        shift, scale = self.net.mixture.shift, self.net.scale
+        guide = shifted(self.net.statistics.normalise_guide(sample.guide, sample.guide_valid), shift)
         valid = shifted(sample.guide_valid, shift)
-        filtered = guided_filter(source, sample.source_valid, shifted(bands, shift), valid, self.net.scale)
-        return torch.where(valid, filtered, smooth)
+        detail = torch.zeros(valid.shape, dtype=torch.float64, device=valid.device)
+        whole, reach = Window.whole((source.shape[0], source.shape[1])), regression_reach(scale)
+        for part in _parts(whole, max(1, PART_PX // max(scale.y, scale.x))):
+            read = part.padded(reach, whole)
+            rows, columns = read.refined(scale).slices
+            known = known_of(guide[:, rows, columns], valid[rows, columns], source[read.slices], scale)
+            inner = part.relative_to(read).refined(scale).slices
+            detail[part.refined(scale).slices] = regression(known[:, *inner])
+        return torch.where(valid, detail, 0.0)
 
     def _networks(self, sample: Sample) -> Tensor:
         """Return the network's word in its units.
@@ -316,15 +347,15 @@ def drawn(output: Tensor, source: Tensor, scale: Scale, detail: float | None) ->
 def net_reach(params: NetParams, scale: Scale, *, features: bool, mixed: bool) -> Halo:
     """Return how far a net of this shape looks, in source pixels: known before it is fitted.
 
-    mixed: whether a guided filter's word may be mixed in, with a guide that is moved.
+    mixed: whether a regression's word may be mixed in, with a guide that is moved.
     """
     network = reach_of(_support(params), scale, features=features)
     if not mixed:
         return network
-    filters, shift = guided_filter_reach(), farthest(scale)
+    regression, shift = regression_reach(scale), farthest(scale)
     return Halo(
-        max(network.y, filters.y + math.ceil(shift[0] / scale.y)),
-        max(network.x, filters.x + math.ceil(shift[1] / scale.x)),
+        max(network.y, regression.y + math.ceil(shift[0] / scale.y)),
+        max(network.x, regression.x + math.ceil(shift[1] / scale.x)),
     )
 
 
@@ -346,7 +377,7 @@ def reach_of(support: Support, scale: Scale, *, features: bool) -> Halo:
 
 def _mixture_from(description: dict[str, Any]) -> Mixture:
     rows, columns = map(index, description["shift"])
-    shares = {name: float(description[name]) for name in ("smooth", "net", "guided")}
+    shares = {name: float(description[name]) for name in ("smooth", "net", "regressed")}
     return Mixture(**shares, shift=(rows, columns))
 
 

@@ -30,16 +30,16 @@ from mmsr_geo.network.checking import (
     level_below,
     one_level_down,
 )
-from mmsr_geo.network.degradation import degrade, degrade_valid, fill_holes
+from mmsr_geo.network.degradation import bicubic, degrade, degrade_valid, fill_holes, nearest
 from mmsr_geo.network.exact import exact
 from mmsr_geo.network.features import guide_features
 from mmsr_geo.network.fitted import FittedNet, drawn
-from mmsr_geo.network.guided import guided_filter
 from mmsr_geo.network.intervals import Interval, calibrated
 from mmsr_geo.network.mixing import DOUBT, Mixture, best_shares
 from mmsr_geo.network.mmsr import MmsrNet, NetParams
 from mmsr_geo.network.params import STEPS, FitParams
 from mmsr_geo.network.registering import registration, shifted
+from mmsr_geo.network.regression import TRUE_SCALE_ROWS, Level, Regression, known_of, regress
 from mmsr_geo.network.samples import Sample, Statistics, guide_range
 
 Progress = Callable[[str, int, int], None]
@@ -109,6 +109,7 @@ def fit_samples(  # noqa: PLR0913  (what is known of a fit, all of it recorded i
         guide_bands,
         detail=fit.detail,
         mixture=fit.mixture,
+        regression=fit.regressions[-1] if fit.mixture.regressed else None,
         check=fit.check,
         interval=fit.interval,
         guide_range=guide_range(samples, statistics),
@@ -147,7 +148,7 @@ def one_level(shape_yx: tuple[int, ...], scale: Scale) -> Scale:
     """
     if min(side // factor for side, factor in zip(shape_yx, (scale.y, scale.x), strict=True)) >= SMALLEST_CHECKED_PX:
         return scale
-    return Scale(min(2, scale.y), min(2, scale.x))
+    return Scale(2, 2)
 
 
 def adapt_net(  # noqa: PLR0913  (a net, what it is to learn, and how)
@@ -270,14 +271,46 @@ class _Sites:
         ]
 
 
-def _filter_below(layer: _Layers, shift: tuple[int, int], scale: Scale, source: Tensor, known: Tensor) -> Tensor:
-    """Filter a source degraded by the scale with the guide, moved by a shift and brought to the source grid."""
+def _known_below(layer: _Layers, shift: tuple[int, int], source: Tensor, scale: Scale) -> tuple[Tensor, Tensor]:
+    """Return what a regression is shown on the source grid, (K, H, W), and where the guide is valid there, (H, W) bool.
+
+    source: the layer's, degraded by the scale; the guide is moved by the shift and brought to the source grid.
+    """
     height, width = layer.source.shape
     valid = shifted(layer.guide_valid, shift)
     to_source = Scale(valid.shape[0] // height, valid.shape[1] // width)
     below, share = degrade_valid(shifted(layer.guide[: layer.bands], shift), valid, to_source)
     part = slice(source.shape[0] * scale.y), slice(source.shape[1] * scale.x)
-    return guided_filter(source, known, below[:, *part], (share > 0.5)[part], scale)
+    whole = (share > 0.5)[part]
+    return known_of(below[:, *part], whole, source, scale), whole
+
+
+def _regress_below(  # noqa: PLR0913  (a sample, how it is brought down, and what every predictor takes)
+    layer: _Layers,
+    shift: tuple[int, int],
+    scale: Scale,
+    regression: Regression,
+    source: Tensor,
+    known: Tensor,  # noqa: ARG001  (as all predictors)
+) -> Tensor:
+    shown, valid = _known_below(layer, shift, source, scale)
+    return bicubic(source.double(), scale) + torch.where(valid, regression(shown), 0.0)
+
+
+def _levels(layer: _Layers, shift: tuple[int, int], scale: Scale, step: Scale) -> Iterator[Level]:
+    """Yield what is known of a sample's detail: one level down, and at the true scale."""
+    source, blocks = level_below(layer.source, layer.asked, step)
+    known, valid = _known_below(layer, shift, source, step)
+    part = slice(valid.shape[0]), slice(valid.shape[1])
+    detail = layer.source[part].double() - bicubic(source.double(), step)
+    seen = layer.asked[part] & valid & nearest(blocks, step)
+    yield Level(known, detail, seen, layer.held_out[part], None, 1.0)
+
+    valid = shifted(layer.guide_valid, shift)
+    known = known_of(shifted(layer.guide[: layer.bands], shift), valid, layer.source, scale)
+    detail = layer.source.double() - degrade(bicubic(layer.source.double(), scale), scale)
+    seen = layer.asked & (degrade((~valid).float(), scale) == 0)
+    yield Level(known, detail, seen, layer.held_out, scale, TRUE_SCALE_ROWS)
 
 
 def _inside(start: int, length: int, whole: int, reach: int) -> Tensor:
@@ -306,6 +339,9 @@ class _Fit:
         self.step = one_level(layers[0].source.shape, scale)
         self.shape = NetParams(len(layers[0].guide))
         self.check, self.mixture = GuideCheck(), Mixture()
+        self.shift = 0, 0
+        self.regressions: tuple[Regression, ...] = ()
+        """The one that has not seen what is held out, and the one of all; none where none is wanted."""
         self.interval: Interval | None = None
         self.pixel_steps = 0
         self.detail = self._detail()
@@ -325,8 +361,9 @@ class _Fit:
         record: dict[str, Any] = {"first_stage": False}
         steps = self.params.steps or STEPS
         sites = self._self_supervised_sites()  # raises where there is nothing to be learnt
-        if self.params.mixed and self.params.first_stage is None:
-            self.mixture = self._filter_alone()
+        if self.params.mixed and self.params.first_stage is not False and self._checkable():
+            self._regress()
+            self.mixture = self._regression_alone()
         if self.mixture.net and self._first_stage_possible():
             first = self._stage("first stage", steps, self._supervised_batch, self._supervised_sites())
             helped = self._checkable() and self._judge()
@@ -485,51 +522,54 @@ class _Fit:
 
         What little the network would add to the mixture is not worth its steps.
         """
-        shift = self._registration() if self.params.mixed else (0, 0)
-        belows = [
-            one_level_down(
-                [partial(self._predict_below, layer), partial(_filter_below, layer, shift, self.step)],
-                layer.source,
-                layer.asked,
-                layer.held_out,
-                self.step,
-            )
-            for layer in self.layers
-        ]
+        belows = self._belows(network=True)
         compared = self._compared(belows)
-        judged_px = sum(each.judged_px for each in compared)
-        if self.params.mixed and judged_px > 0:
+        if self.regressions and sum(each.judged_px for each in compared) > 0:
             products = np.sum([each.products for each in compared], axis=0)
             doubt = np.array([1, 1, DOUBT])
-            smooth, net, guided = best_shares(products * doubt * doubt[:, None])
+            products *= doubt * doubt[:, None]
+            smooth, net, regressed = best_shares(products)
             if net < LEAST_SHARE:
-                (smooth, guided), net = best_shares((products * doubt * doubt[:, None])[::2, ::2]), 0.0
-            self.mixture = Mixture(smooth, net, guided, shift)
-        self.check = check_of(compared, self.mixture.shares)
-        self.interval = calibrated(belows, self.mixture.shares, self._growth(), self.step)
-        return check_of(compared, (0, 1, 0)).verdict == "helped"
+                (smooth, regressed), net = best_shares(products[::2, ::2]), 0.0
+            self.mixture = Mixture(smooth, net, regressed, self.shift)
+        shares = self.mixture.shares[: len(belows[0].raw)]
+        self.check = check_of(compared, shares)
+        self.interval = self._interval(belows, shares)
+        return check_of(compared, (0, 1, 0)[: len(shares)]).verdict == "helped"
 
-    def _filter_alone(self) -> Mixture:
-        """Return the filter alone where it does so well one level down that a network would add little to it."""
-        if not self._checkable() or self.params.enough_gain == 1:
+    def _regression_alone(self) -> Mixture:
+        """Return the regression alone where it does so well one level down that a network would add little to it."""
+        if self.params.enough_gain == 1:
             return Mixture()
-        shift = self._registration()
-        belows = [
-            one_level_down(
-                [partial(_filter_below, layer, shift, self.step)],
-                layer.source,
-                layer.asked,
-                layer.held_out,
-                self.step,
-            )
-            for layer in self.layers
-        ]
+        belows = self._belows(network=False)
         check = check_of(self._compared(belows), (0, 1))
         if check.gain is None or check.gain < self.params.enough_gain:
             return Mixture()
         self.check = check
-        self.interval = calibrated(belows, (0, 1), self._growth(), self.step)
-        return Mixture(net=0.0, guided=1.0, shift=shift)
+        self.interval = self._interval(belows, (0, 1))
+        return Mixture(net=0.0, regressed=1.0, shift=self.shift)
+
+    def _regress(self) -> None:
+        """Register the guide and solve both regressions."""
+        self.shift = self._registration()
+        levels = [level for layer in self.layers for level in _levels(layer, self.shift, self.scale, self.step)]
+        self.regressions = regress(levels, torch.Generator().manual_seed(self.seed))
+
+    def _belows(self, *, network: bool) -> list[Below]:
+        """Return what network and regression make of each sample one level down."""
+        return [
+            one_level_down(
+                [
+                    *([partial(self._predict_below, layer)] if network else []),
+                    *(partial(_regress_below, layer, self.shift, self.step, each) for each in self.regressions[:1]),
+                ],
+                layer.source,
+                layer.asked,
+                layer.held_out,
+                self.step,
+            )
+            for layer in self.layers
+        ]
 
     def _compared(self, belows: Sequence[Below]) -> list[Compared]:
         return [
@@ -537,6 +577,10 @@ class _Fit:
             for layer, below in zip(self.layers, belows, strict=True)
             for each in compare(below, self.step, layer.corner)
         ]
+
+    def _interval(self, belows: Sequence[Below], shares: Sequence[float]) -> Interval | None:
+        """Calibrate where the level below is of the scale: errors of half a source pixel say little of an eighth."""
+        return calibrated(belows, shares, self._growth(), self.scale) if self.step == self.scale else None
 
     def _growth(self) -> float:
         """Return how much larger the interpolation's error is at the true scale than one level down.
@@ -555,7 +599,7 @@ class _Fit:
         if not all(len(each) and bool(each.any()) for each in squares):
             return 1.0
         octave = math.sqrt(float(squares[0].mean() / squares[1].mean()))
-        return float(min(1.0, octave ** (math.log2(self.step.area) / 2)))
+        return float(min(1.0, octave ** (math.log2(self.scale.area) / 2)))
 
     def _registration(self) -> tuple[int, int]:
         return registration(

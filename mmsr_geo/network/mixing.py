@@ -10,9 +10,9 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
-DOUBT = 1.2
-"""What the filter's errors one level down are multiplied by before the shares are chosen: they grow more than the
-network's from there to the true scale (docs/decisions/013-mixing.md)."""
+DOUBT = 1.1
+"""What the regression's errors one level down are multiplied by before the shares are chosen: they grow more than the
+network's from there to the true scale (docs/decisions/015-regression.md)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,10 +23,10 @@ class Mixture:
     """Of the bicubic interpolation."""
     net: float = 1.0
     """Of the network's word."""
-    guided: float = 0.0
-    """Of the guided filter's."""
+    regressed: float = 0.0
+    """Of the regression's."""
     shift: tuple[int, int] = (0, 0)
-    """Rows and columns of the target grid by which the guide is moved for the filter."""
+    """Rows and columns of the target grid by which the guide is moved for the regression."""
 
     def __post_init__(self) -> None:
         """Refuse shares that are none (ValueError)."""
@@ -36,16 +36,16 @@ class Mixture:
 
     @property
     def shares(self) -> tuple[float, float, float]:
-        """Of the interpolation, the network and the filter."""
-        return self.smooth, self.net, self.guided
+        """Of the interpolation, the network and the regression."""
+        return self.smooth, self.net, self.regressed
 
     @property
     def sentence(self) -> str:
         """Say it to a person."""
-        named = (("the network", self.net), ("a guided filter", self.guided), ("the interpolation", self.smooth))
+        named = (("the network", self.net), ("a regression", self.regressed), ("the interpolation", self.smooth))
         told = ", ".join(f"{share:.0%} {name}" for name, share in named if share)
         moved = f", the guide moved by {self.shift[0]} rows and {self.shift[1]} columns for the filter"
-        return told + (moved if self.guided and self.shift != (0, 0) else "")
+        return told + (moved if self.regressed and self.shift != (0, 0) else "")
 
 
 def best_shares(errors: NDArray[np.float64]) -> tuple[float, ...]:

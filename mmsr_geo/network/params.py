@@ -52,11 +52,11 @@ class FitParams:
     guide_weight_decay: float = 5e-4
     """Weight decay on the guide branch, as published."""
     mixed: bool = True
-    """Whether a guided filter's word and the interpolation's are mixed into the network's, by how each did one level
+    """Whether a regression's word and the interpolation's are mixed into the network's, by how each did one level
     down; where nothing is known of that (`first_stage` False), the network is alone."""
     enough_gain: float = 1.0
-    """Gain of the guided filter one level down from which on it is taken as it is and no network is fitted; 1: one
-    always is. Where the filter takes nine tenths of the error away, a network takes 5 % of what is left."""
+    """Gain of the regression one level down from which on it is taken as it is and no network is fitted; 1: one always
+    is."""
     adapt_steps: int = 50
     """Steps that a scene's net takes on each tile where it is adapted to it."""
     threads: int | None = None
