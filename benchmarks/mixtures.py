@@ -1,4 +1,4 @@
-"""What mixtures and intervals come to, pair by pair: the table of docs/decisions/013-mixing.md, and 014's rule.
+"""What mixtures and intervals come to, pair by pair: the tables of docs/decisions/015-regression.md.
 
     python benchmarks/mixtures.py --data DIR [--pairs ...] [--seeds 2]        two minutes a fit
 
@@ -9,7 +9,7 @@ chosen are then applied to them. RMSE over bicubic, all made consistent.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,20 +21,21 @@ from numpy.typing import NDArray
 from pairs import case
 from scipy.stats import spearmanr  # type: ignore[import-untyped]
 
-from mmsr_geo.network.checking import Below, one_level_down
+from mmsr_geo.network.checking import one_level_down
 from mmsr_geo.network.degradation import make_consistent
 from mmsr_geo.network.fitting import fit_samples, no_progress
 from mmsr_geo.network.mixing import Mixture, best_shares
 from mmsr_geo.network.params import FitParams
+from mmsr_geo.network.regression import regress
 from mmsr_geo.sampling import read_samples
 
 CHOOSING = ("s2-B05-x4", "s2-B11-x2", "s2-B11-x4", "s2-B8A-x2", "vhm0-x4", "vhm0-x4-shifted", "vhm1-x4", "vhm2-x4")
-DOUBTS = (1.0, 1.1, 1.2, 1.35, 1.5, 2.0)
+DOUBTS = (1.0, 1.1, 1.2, 1.35, 1.5)
 Errors = NDArray[np.float64]
 
 
 def doubted(products: Errors, doubt: float) -> tuple[float, ...]:
-    """Return the stacked shares of the interpolation, the network and the filter whose errors are doubted."""
+    """Return the stacked shares of the interpolation, the network and the regression, which is doubted."""
     by = np.array([1, 1, doubt])
     return best_shares(products * by * by[:, None])
 
@@ -47,21 +48,24 @@ def rmse(errors: Errors, shares: Sequence[float]) -> float:
 def rows_of(name: str, seed: int, data: Path) -> tuple[list[str], list[str]]:
     """Fit once; return the pair's cells of both tables."""
     made = case(name, data)
-    belows: list[Below] = []
+    seen: list[Any] = []
 
-    def watched(*given: Any) -> Below:  # noqa: ANN401  (what it takes)
-        belows.append(one_level_down(*given))
-        return belows[-1]
+    def watched(function: Callable[..., Any]) -> Any:  # noqa: ANN401  (as patch has it)
+        def watch(*given: Any) -> Any:  # noqa: ANN401  (what it takes and gives)
+            seen.append(function(*given))
+            return seen[-1]
 
-    with mock.patch("mmsr_geo.network.fitting.one_level_down", watched):
+        return mock.patch(f"mmsr_geo.network.fitting.{function.__name__}", watch)
+
+    with watched(regress), watched(one_level_down):
         (sample,) = read_samples(made.trial.pair, made.trial.pair.part, no_progress)
         bands = made.trial.pair.guide.bands
         net = fit_samples([sample], made.scale, FitParams(threads=1), guide_bands=bands, seed=seed)
-    (below,) = belows
+    (_, regression), below = seen
     members = [Mixture(1, 0, 0), Mixture(0, 1, 0), Mixture(0, 0, 1, net.mixture.shift)]
     source = torch.nan_to_num(sample.source.double())
     with torch.inference_mode():
-        raw = [replace(net, mixture=member).predictor()(sample) for member in members]
+        raw = [replace(net, mixture=member, regression=regression).predictor()(sample) for member in members]
         made_consistent = [make_consistent(each, source, sample.source_valid, made.scale).numpy() for each in raw]
         mixed = net.predictor()(sample)
     known = np.isfinite(made.truth)
@@ -88,7 +92,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=2, help="fits of each")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    columns = ["pair, seed", "network", "filter", "the better one below", "half of each"]
+    columns = ["pair, seed", "network", "regression", "the better one below", "half of each"]
     columns += [*(f"doubt {doubt:g}" for doubt in DOUBTS), "best possible", "coverage", "rank correlation"]
     print(f"| {' | '.join(columns)} |\n{'|---' * len(columns)}|")
     for name in options.pairs:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import resource
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -17,7 +18,9 @@ from mmsr_geo.baselines.job import FitJob
 from mmsr_geo.baselines.p2p import P2P
 from mmsr_geo.geometry import Scale, Tile, Window
 from mmsr_geo.model import Model
+from mmsr_geo.network.fitted import FittedNet
 from mmsr_geo.network.fitting import fit_samples
+from mmsr_geo.network.mixing import Mixture
 from mmsr_geo.network.params import FitParams
 from mmsr_geo.raster.pixels import Pixels
 from mmsr_geo.upsampling import Upsampler, sample_of
@@ -33,22 +36,21 @@ def peak_bytes() -> int:
 
 
 def pixels(side: int, bands: int) -> tuple[Pixels, Pixels]:
-    """Return a source and a guide of so many target pixels a side."""
-    rng = np.random.default_rng(0)
+    """Return a guide of so many target pixels a side, and a source that its first band tells."""
+    guide = np.random.default_rng(0).random((bands, side, side), np.float32)
     coarse = side // SCALE.y
-    return (
-        Pixels.masked(rng.random((1, coarse, coarse), np.float32)),
-        Pixels.masked(rng.random((bands, side, side), np.float32)),
-    )
+    source = guide[:1].reshape(1, coarse, SCALE.y, coarse, SCALE.x).mean(axis=(2, 4))
+    return Pixels.masked(source), Pixels.masked(guide)
 
 
 def fitted(method: str, bands: int) -> Model:
-    """Fit shortly to 96 x 96 target pixels."""
-    sample = sample_of(*pixels(96, bands))
+    """Fit shortly to 256 x 256 target pixels; all that a prediction can be mixed of takes part in mmsr's."""
+    sample = sample_of(*pixels(256, bands))
     if method == "mmsr":
-        params = FitParams(steps=2, first_stage=False, threads=1)
-        return fit_samples([sample], SCALE, params, guide_bands=tuple(map(str, range(bands))))
-    job = FitJob(SCALE, (24, 24), torch.device("cpu"))
+        params = FitParams(steps=2, enough_gain=0, threads=1)
+        net = fit_samples([sample], SCALE, params, guide_bands=tuple(map(str, range(bands))))
+        return replace(net, mixture=Mixture(0.2, 0.4, 0.4, (1, -1)))
+    job = FitJob(SCALE, (64, 64), torch.device("cpu"))
     return (P2P(4) if method == "p2p" else baseline(method)).fit([sample], job)
 
 
@@ -56,7 +58,9 @@ def measure(method: str, side: int, bands: int) -> None:
     """Print one row."""
     torch.set_num_threads(1)
     at_rest = peak_bytes()
-    upsampler = Upsampler.of(fitted(method, bands), "cpu")
+    model = fitted(method, bands)
+    interval = model.source_interval if isinstance(model, FittedNet) else None
+    upsampler = Upsampler.of(model, "cpu", uncertain=interval is not None, interval=interval)
     source, guide = pixels(side, bands)
     whole = Window(0, 0, side // SCALE.y, side // SCALE.x)
     upsampler.upsample(Tile(0, whole, whole), source, guide)

@@ -98,6 +98,15 @@ class Window:
             self.row - halo.y, self.col - halo.x, self.height + 2 * halo.y, self.width + 2 * halo.x
         ).intersection(within)
 
+    def parts(self, most: int) -> list[Window]:
+        """Cut it into as few parts of `most` pixels a side as it takes, all nearly of one size."""
+        height, width = (-(-length // -(-length // most)) for length in self.shape)
+        return [
+            Window(row, col, height, width).intersection(self)
+            for row in range(self.row, self.row + self.height, height)
+            for col in range(self.col, self.col + self.width, width)
+        ]
+
     def intersection(self, other: Window) -> Window:
         """Return what both hold; of no height or width where they do not meet."""
         row, col = max(self.row, other.row), max(self.col, other.col)

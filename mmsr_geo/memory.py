@@ -20,8 +20,8 @@ AROUND_PX = 24
 """What it is shown around that, both sides together: as much as a network of the paper's shape sees."""
 BASE_BYTES = 450_000_000
 """What Python, torch, GDAL and xarray take before there is a pixel: 300 to 340 MB measured, and GDAL's cache."""
-BYTES_PER_SAMPLED_VALUE = 32
-"""A guide's value that a fit sees: raw, normalised, and three of features twice for a moment."""
+BYTES_PER_SAMPLED_VALUE = 50
+"""A guide's value that a fit sees: raw, normalised, three of features, and its registration in float64."""
 TILE_SIDES_PX = (1024, 768, 512, 384, 256, 192, 128)
 """Tile sizes chosen from, in target pixels: a few only, so that a little more free memory gives the same tiles."""
 LIMIT_SHARE = 0.8

@@ -19,7 +19,9 @@ from mmsr_geo.memory import BASE_BYTES, BYTES_PER_SAMPLED_VALUE, tile_bytes
 from mmsr_geo.methods import ModelSource, OtherMethod, SavedNet, SceneFit
 from mmsr_geo.model import Model
 from mmsr_geo.network.fitting import expected_pixel_steps, fit_samples, torch_threads
+from mmsr_geo.network.mixing import Mixture
 from mmsr_geo.network.params import FitParams, Quality
+from mmsr_geo.network.regression import Regression, known_layers
 from mmsr_geo.network.samples import Sample
 from mmsr_geo.pair import SAMPLED_TARGET_PX, Pair
 from mmsr_geo.raster.grids import resolution_m
@@ -295,7 +297,12 @@ def _timed_fit(
 
     def fit(steps: int) -> Model:
         few = replace(params, steps=steps, first_stage=False, threads=threads)
-        return fit_samples([made], scale, few, guide_bands=bands, device=device)
+        net = fit_samples([made], scale, few, guide_bands=bands, device=device)
+        if not params.mixed:
+            return net
+        # Of its predictions all that may take part in them, whatever the share.
+        regression = Regression.blank(known_layers(len(bands)), torch.Generator())
+        return replace(net, mixture=Mixture(0.0, 0.5, 0.5), regression=regression)
 
     if isinstance(scene, SavedNet) and not isinstance(method, TileFit):
         return scene.net, 0.0

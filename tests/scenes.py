@@ -9,7 +9,7 @@ from torch import Tensor
 
 from mmsr_geo.geometry import Scale
 from mmsr_geo.network.degradation import degrade
-from mmsr_geo.network.regression import FREQUENCY, OF_SOURCE, PER_BAND, WAVES, Regression
+from mmsr_geo.network.regression import FREQUENCY, WAVES, Regression, known_layers
 from mmsr_geo.network.samples import Sample
 
 
@@ -65,7 +65,7 @@ def with_holes(sample: Sample, *, source: float = 0.0, guide: float = 0.0, seed:
 def drawn_regression(bands: int = 2, seed: int = 0) -> Regression:
     """Return a regression on so many bands whose every number is drawn: of coefficients as large as real ones."""
     generator = torch.Generator().manual_seed(seed)
-    count = PER_BAND * bands + OF_SOURCE
+    count = known_layers(bands)
 
     def draw(*shape: int) -> Tensor:
         return torch.randn(*shape, generator=generator, dtype=torch.float64)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from mmsr_geo.geometry import Halo, Window
+from mmsr_geo.network import features as features_module
 from mmsr_geo.network.features import EDGE, FEATURE_SUPPORT_PX, LOCAL_PX, PER_BAND, QUIET, guide_features
 
 
@@ -110,3 +111,12 @@ def test_noise_far_below_the_bands_deviation_is_not_drawn_up_to_full_size() -> N
 def test_a_guide_of_holes_has_features_of_zero() -> None:
     features = guide_features(torch.zeros(2, 5, 6), torch.zeros(5, 6, dtype=torch.bool))
     assert not bool(features.any())
+
+
+@given(st.integers(0, 50), st.sampled_from([7, 12, 30]))
+def test_features_made_part_by_part_are_those_of_the_whole(seed: int, side: int) -> None:
+    values, valid = band(31, 23, 0.8, seed, bands=2)
+    whole = guide_features(values, valid)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(features_module, "PART_PX", side)
+        torch.testing.assert_close(guide_features(values, valid), whole, rtol=0, atol=1e-9)

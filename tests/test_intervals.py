@@ -9,8 +9,7 @@ from torch import Tensor
 
 from mmsr_geo.geometry import Scale
 from mmsr_geo.network.checking import Below, one_level_down
-from mmsr_geo.network.intervals import FEWEST_PX, MOST_PX, Interval, Terms, calibrated, predictors_of
-from mmsr_geo.network.mixing import DOUBT
+from mmsr_geo.network.intervals import DOUBT, FEWEST_PX, MOST_PX, Interval, Terms, calibrated, predictors_of
 
 TWO = Scale(2, 2)
 

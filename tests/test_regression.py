@@ -18,7 +18,6 @@ from torch import Tensor
 
 from mmsr_geo.errors import NetFileError
 from mmsr_geo.geometry import Scale
-from mmsr_geo.network import fitted as fitted_nets
 from mmsr_geo.network import regression as module
 from mmsr_geo.network.degradation import bicubic, degrade, make_consistent
 from mmsr_geo.network.fitted import FittedNet
@@ -27,7 +26,6 @@ from mmsr_geo.network.mixing import Mixture
 from mmsr_geo.network.params import FitParams
 from mmsr_geo.network.regression import (
     FARTHEST,
-    OF_SOURCE,
     PER_BAND,
     RIDGE,
     SMOOTHINGS,
@@ -35,6 +33,8 @@ from mmsr_geo.network.regression import (
     TAIL,
     Level,
     Regression,
+    known_in_parts,
+    known_layers,
     known_of,
     regress,
     regression_reach,
@@ -72,7 +72,7 @@ def test_what_is_known_of_a_pixel_is_what_its_description_says(holes: float) -> 
     source = statistics.normalise_source(sample.source, sample.source_valid)
     valid, known = sample.guide_valid.numpy(), shown(sample, ODD).numpy()
     smooth = bicubic(source.double(), ODD).numpy()
-    assert known.shape == (PER_BAND * 2 + OF_SOURCE, 16, 21)
+    assert known.shape == (known_layers(2), 16, 21)
     size = np.array([ODD.y, ODD.x])
     count = len(SMOOTHINGS)
     for row, col in ((0, 0), (7, 9), (15, 20), (8, 0), (5, 13)):
@@ -114,10 +114,27 @@ def test_a_pixels_detail_depends_on_what_lies_within_the_reach(scale: Scale) -> 
     assert float((again - whole).abs().max()) > 0.1
 
 
+@pytest.mark.parametrize("every", [1, 3])
+def test_parts_know_what_the_whole_knows(every: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each source pixel once, or those of one part in three."""
+    sample = with_holes(scene(31, 26, ODD, seed=3), source=0.05, guide=0.05)
+    statistics = Statistics.of([sample])
+    guide = statistics.normalise_guide(sample.guide, sample.guide_valid)
+    source = statistics.normalise_source(sample.source, sample.source_valid)
+    whole = known_of(guide, sample.guide_valid, source, ODD)
+    monkeypatch.setattr(module, "SIDE_PX", 24)
+    seen = torch.zeros(31, 26)
+    for part, known in known_in_parts(guide, sample.guide_valid, source, ODD, every):
+        seen[part.slices] += 1
+        np.testing.assert_allclose(known.numpy(), whole[:, *part.refined(ODD).slices].numpy(), atol=1e-9)
+    assert float(seen.max()) == 1
+    assert float(seen.mean()) == pytest.approx(1 / every, abs=0.06 * (every - 1))
+
+
 def drawn_levels(scale: Scale, seed: int = 0) -> list[Level]:
     """Return one level of each kind, of numbers that are drawn."""
     generator = torch.Generator().manual_seed(seed)
-    count = PER_BAND + OF_SOURCE
+    count = known_layers(1)
 
     def level(height: int, width: int, block: Scale | None, rows: float) -> Level:
         down, across = (1, 1) if block is None else (block.y, block.x)
@@ -152,7 +169,7 @@ def slow_coefficients(blank: Regression, levels: list[Level], *, held_out: bool)
 def test_the_solution_is_the_one_of_all_rows_written_down(part: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "PART_PX", part)
     levels = drawn_levels(ODD)
-    judged, whole = regress(levels, torch.Generator().manual_seed(3))
+    judged, whole = regress(levels[:1], levels[1:], torch.Generator().manual_seed(3))
     for found, held_out in ((judged, False), (whole, True)):
         wanted = slow_coefficients(found, levels, held_out=held_out)
         np.testing.assert_allclose(found.coefficients.numpy(), wanted, atol=1e-9)
@@ -164,14 +181,16 @@ def test_the_solution_is_the_one_of_all_rows_written_down(part: int, monkeypatch
 def test_what_is_held_out_decides_nothing_of_the_judged_regression() -> None:
     levels = drawn_levels(ODD)
     others = [replace(level, wanted=torch.where(level.held_out, 9.0, level.wanted)) for level in levels]
-    (judged, whole), (again, other) = (regress(each, torch.Generator().manual_seed(3)) for each in (levels, others))
+    (judged, whole), (again, other) = (
+        regress(each[:1], each[1:], torch.Generator().manual_seed(3)) for each in (levels, others)
+    )
     assert torch.equal(judged.coefficients, again.coefficients)
     assert not torch.equal(whole.coefficients, other.coefficients)
 
 
 def test_where_nothing_is_seen_there_is_no_detail() -> None:
     levels = [replace(level, seen=torch.zeros_like(level.seen)) for level in drawn_levels(ODD)]
-    for found in regress(levels, torch.Generator()):
+    for found in regress(levels[:1], levels[1:], torch.Generator()):
         found.check(1)
         assert not found(levels[0].known).any()
 
@@ -207,7 +226,7 @@ def test_parts_of_a_window_are_predicted_as_the_whole(fitted: FittedNet, monkeyp
         fitted, mixture=Mixture(0, 0, 1, (2, -1)), regression=drawn_regression(), statistics=Statistics.of([sample])
     )
     whole = net.predictor(CPU)(sample)
-    monkeypatch.setattr(fitted_nets, "PART_PX", 25)
+    monkeypatch.setattr(module, "SIDE_PX", 25)
     parts = net.predictor(CPU)(sample)
     np.testing.assert_allclose(parts.numpy(), whole.numpy(), atol=5e-6 * net.statistics.source_spread)
 

@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F  # noqa: N812  (torch's own convention)
 from torch import Tensor
 
+from mmsr_geo.geometry import Halo, Window
+
 LOCAL_PX = 9
 """Side of the square that a pixel is compared with."""
 FEATURE_SUPPORT_PX = LOCAL_PX // 2
@@ -14,17 +16,30 @@ PER_BAND = 3
 """Channels that one guide band becomes."""
 QUIET = 0.05
 """Local deviation, in the band's own, below which contrast is noise and is not drawn up to full size."""
+PART_PX = 512
+"""Side of what features are made of at once."""
 EDGE = 3.0
 """What brings a gradient's magnitude, in the band's deviation a pixel, near the bands' own size."""
 
 
 def guide_features(guide: Tensor, valid: Tensor) -> Tensor:
-    """Return the bands, their local contrast and their edges.
+    """Return the bands, their local contrast and their edges, made part by part: float64 of all would be gigabytes.
 
     guide: (C, H, W), of deviation 1, 0 in holes; valid: (H, W) bool. Returns (3 C, H, W), 0 in holes: the bands; each
     minus its mean over the valid pixels of a 9 x 9 square, over their deviation; the magnitude of its gradient. What
     lies outside the image counts as a hole.
     """
+    features = guide.new_empty(PER_BAND * len(guide), *valid.shape)
+    whole = Window.whole((valid.shape[0], valid.shape[1]))
+    for part in whole.parts(PART_PX):
+        read = part.padded(Halo(FEATURE_SUPPORT_PX, FEATURE_SUPPORT_PX), whole)
+        rows, columns = read.slices
+        made = _features(guide[:, rows, columns], valid[rows, columns])
+        features[:, *part.slices] = made[:, *part.relative_to(read).slices]
+    return features
+
+
+def _features(guide: Tensor, valid: Tensor) -> Tensor:
     weights, bands = valid.double(), guide.double()  # a variance by sums cancels in float32 where a guide is bright
     count = _square_sums(weights[None]).clamp_min(1)
     mean = _square_sums(bands) / count

@@ -7,7 +7,7 @@ import json
 import math
 import os
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from operator import index
 from pathlib import Path
@@ -28,7 +28,7 @@ from mmsr_geo.network.intervals import Interval, Terms
 from mmsr_geo.network.mixing import Mixture
 from mmsr_geo.network.mmsr import MmsrNet, NetParams, Support
 from mmsr_geo.network.registering import farthest, shifted
-from mmsr_geo.network.regression import Regression, known_of, regression_reach
+from mmsr_geo.network.regression import Regression, regression_reach
 from mmsr_geo.network.samples import Sample, Statistics
 
 if TYPE_CHECKING:
@@ -90,10 +90,7 @@ class FittedNet:
     @property
     def sees(self) -> Halo:
         """Target pixels around one that its network's output depends on, the source being on the target grid."""
-        support = _support(self.params)
-        guide = support.guide_px + (FEATURE_SUPPORT_PX if self.shows_features else 0)
-        reach = max(guide, support.source_target_px)
-        return Halo(reach, reach)
+        return seen_by(_support(self.params), FEATURE_SUPPORT_PX if self.shows_features else 0)
 
     @property
     def uses_guide(self) -> bool:
@@ -288,36 +285,22 @@ class NetPredictor:
         return torch.stack(parts).sum(dim=0) * statistics.source_spread + statistics.source_centre
 
     def _details(self, regression: Regression, sample: Sample, source: Tensor) -> Tensor:
-        """Return the regression's detail on the interpolation, 0 where its guide is a hole; PART_PX at a time."""
-        shift, scale = self.net.mixture.shift, self.net.scale
+        """Return the regression's detail on the interpolation, 0 where its guide is a hole."""
+        shift = self.net.mixture.shift
         guide = shifted(self.net.statistics.normalise_guide(sample.guide, sample.guide_valid), shift)
-        valid = shifted(sample.guide_valid, shift)
-        detail = torch.zeros(valid.shape, dtype=torch.float64, device=valid.device)
-        whole, reach = Window.whole((source.shape[0], source.shape[1])), regression_reach(scale)
-        for part in _parts(whole, max(1, PART_PX // max(scale.y, scale.x))):
-            read = part.padded(reach, whole)
-            rows, columns = read.refined(scale).slices
-            known = known_of(guide[:, rows, columns], valid[rows, columns], source[read.slices], scale)
-            inner = part.relative_to(read).refined(scale).slices
-            detail[part.refined(scale).slices] = regression(known[:, *inner])
-        return torch.where(valid, detail, 0.0)
+        return regression.detail(guide, shifted(sample.guide_valid, shift), source, self.net.scale)
 
     def _networks(self, sample: Sample) -> Tensor:
-        """Return the network's word in its units.
-
-        On a CPU the network is shown PART_PX at a time, with what it sees around them: the same comes out, to rounding.
-        """
+        """Return the network's word in its units."""
         net, statistics = self.net, self.net.statistics
         source = statistics.normalise_source(sample.source, sample.source_valid)
         on_target = bilinear(source[None, None], net.scale)
-        output = torch.empty_like(on_target)
-        whole, sees = Window.whole((output.shape[-2], output.shape[-1])), net.sees
-        for part in _parts(whole, PART_PX if output.device.type == "cpu" else max(whole.shape)):
-            read = part.padded(sees, whole)
-            rows, columns = read.slices
-            guide = self._shown(sample.guide[:, rows, columns], sample.guide_valid[rows, columns])
-            made = self.network(guide, on_target[..., rows, columns])
-            output[..., *part.slices] = made[..., *part.relative_to(read).slices]
+
+        def shown(part: Window) -> Tensor:
+            rows, columns = part.slices
+            return self._shown(sample.guide[:, rows, columns], sample.guide_valid[rows, columns])
+
+        output = network_in_parts(self.network, shown, on_target, net.sees)
         return drawn(output[0, 0], source, net.scale, net.detail).double()
 
     def _shown(self, guide: Tensor, valid: Tensor) -> Tensor:
@@ -328,12 +311,27 @@ class NetPredictor:
         return shown[None].contiguous(memory_format=torch.channels_last)
 
 
-def _parts(whole: Window, most: int) -> Iterator[Window]:
-    """Cut a window into as few parts of `most` pixels a side as it takes, all nearly of one size."""
-    height, width = (-(-length // -(-length // most)) for length in whole.shape)
-    for row in range(0, whole.height, height):
-        for col in range(0, whole.width, width):
-            yield Window(row, col, height, width).intersection(whole)
+def network_in_parts(
+    network: Callable[[Tensor, Tensor], Tensor], shown: Callable[[Window], Tensor], on_target: Tensor, sees: Halo
+) -> Tensor:
+    """Return a network's output (1, 1, H, W); on a CPU it is shown PART_PX at a time, which is the same to rounding.
+
+    shown: what it is shown of the guide in a window of target pixels, (1, C, height, width); on_target: the source on
+    the target grid, (1, 1, H, W); sees: how far around a pixel it looks.
+    """
+    output = torch.empty_like(on_target)
+    whole = Window.whole((output.shape[-2], output.shape[-1]))
+    for part in whole.parts(PART_PX if output.device.type == "cpu" else max(whole.shape)):
+        read = part.padded(sees, whole)
+        made = network(shown(read), on_target[..., *read.slices])
+        output[..., *part.slices] = made[..., *part.relative_to(read).slices]
+    return output
+
+
+def seen_by(support: Support, features_px: int = 0) -> Halo:
+    """Return the target pixels around one that a network's output depends on, the source being on the target grid."""
+    reach = max(support.guide_px + features_px, support.source_target_px)
+    return Halo(reach, reach)
 
 
 def drawn(output: Tensor, source: Tensor, scale: Scale, detail: float | None) -> Tensor:

@@ -30,16 +30,16 @@ from mmsr_geo.network.checking import (
     level_below,
     one_level_down,
 )
-from mmsr_geo.network.degradation import bicubic, degrade, degrade_valid, fill_holes, nearest
+from mmsr_geo.network.degradation import bicubic, bilinear, degrade, degrade_valid, fill_holes, nearest
 from mmsr_geo.network.exact import exact
 from mmsr_geo.network.features import guide_features
-from mmsr_geo.network.fitted import FittedNet, drawn
+from mmsr_geo.network.fitted import FittedNet, drawn, network_in_parts, seen_by
 from mmsr_geo.network.intervals import Interval, calibrated
 from mmsr_geo.network.mixing import DOUBT, Mixture, best_shares
 from mmsr_geo.network.mmsr import MmsrNet, NetParams
 from mmsr_geo.network.params import STEPS, FitParams
 from mmsr_geo.network.registering import registration, shifted
-from mmsr_geo.network.regression import TRUE_SCALE_ROWS, Level, Regression, known_of, regress
+from mmsr_geo.network.regression import TRUE_SCALE_ROWS, Level, Regression, known_in_parts, regress
 from mmsr_geo.network.samples import Sample, Statistics, guide_range
 
 Progress = Callable[[str, int, int], None]
@@ -53,6 +53,10 @@ SMOOTH = 0.2
 """A source is smooth where, one level down, the interpolation's error is below this part of the source's deviation."""
 LEAST_SHARE = 0.05
 """Of the network in a mixture: with less it is left out, and its steps with it."""
+REGRESSED_PX = 2**16
+"""Source pixels that a regression sees at most, about: of more, parts of the samples are left out."""
+REGRESSED_AREA = 16
+"""Where a source pixel holds more target pixels than so many, it counts for more than one."""
 FEWEST_SIDE_PX = 16
 """Source pixels along a side below which no trend of errors over scales is read off."""
 PUBLISHED_DECAY = 0.9998
@@ -271,46 +275,36 @@ class _Sites:
         ]
 
 
-def _known_below(layer: _Layers, shift: tuple[int, int], source: Tensor, scale: Scale) -> tuple[Tensor, Tensor]:
-    """Return what a regression is shown on the source grid, (K, H, W), and where the guide is valid there, (H, W) bool.
-
-    source: the layer's, degraded by the scale; the guide is moved by the shift and brought to the source grid.
-    """
+def _guide_below(layer: _Layers, shift: tuple[int, int]) -> tuple[Tensor, Tensor]:
+    """Return the guide's bands, moved by a shift, on the source grid: (C, h, w), and where they are valid, (h, w)."""
     height, width = layer.source.shape
     valid = shifted(layer.guide_valid, shift)
     to_source = Scale(valid.shape[0] // height, valid.shape[1] // width)
     below, share = degrade_valid(shifted(layer.guide[: layer.bands], shift), valid, to_source)
-    part = slice(source.shape[0] * scale.y), slice(source.shape[1] * scale.x)
-    whole = (share > 0.5)[part]
-    return known_of(below[:, *part], whole, source, scale), whole
+    return below, share > 0.5
 
 
-def _regress_below(  # noqa: PLR0913  (a sample, how it is brought down, and what every predictor takes)
-    layer: _Layers,
-    shift: tuple[int, int],
-    scale: Scale,
-    regression: Regression,
-    source: Tensor,
-    known: Tensor,  # noqa: ARG001  (as all predictors)
-) -> Tensor:
-    shown, valid = _known_below(layer, shift, source, scale)
-    return bicubic(source.double(), scale) + torch.where(valid, regression(shown), 0.0)
-
-
-def _levels(layer: _Layers, shift: tuple[int, int], scale: Scale, step: Scale) -> Iterator[Level]:
-    """Yield what is known of a sample's detail: one level down, and at the true scale."""
+def _levels_below(layer: _Layers, shift: tuple[int, int], step: Scale, every: int) -> Iterator[Level]:
+    """Yield what is known of a sample's detail one level down, where the source is the truth."""
     source, blocks = level_below(layer.source, layer.asked, step)
-    known, valid = _known_below(layer, shift, source, step)
-    part = slice(valid.shape[0]), slice(valid.shape[1])
-    detail = layer.source[part].double() - bicubic(source.double(), step)
-    seen = layer.asked[part] & valid & nearest(blocks, step)
-    yield Level(known, detail, seen, layer.held_out[part], None, 1.0)
+    guide, valid = _guide_below(layer, shift)
+    whole = Window.whole((source.shape[0], source.shape[1])).refined(step).slices
+    guide, valid = guide[:, *whole], valid[whole]
+    detail = layer.source[whole].double() - bicubic(source.double(), step)
+    seen = layer.asked[whole] & valid & nearest(blocks, step)
+    for part, known in known_in_parts(guide, valid, source, step, every):
+        fine = part.refined(step).slices
+        yield Level(known, detail[fine], seen[fine], layer.held_out[whole][fine], None, 1.0)
 
-    valid = shifted(layer.guide_valid, shift)
-    known = known_of(shifted(layer.guide[: layer.bands], shift), valid, layer.source, scale)
+
+def _levels_here(layer: _Layers, shift: tuple[int, int], scale: Scale, every: int) -> Iterator[Level]:
+    """Yield what is known of a sample's detail at the true scale: its block means."""
+    guide, valid = (shifted(each, shift) for each in (layer.guide[: layer.bands], layer.guide_valid))
     detail = layer.source.double() - degrade(bicubic(layer.source.double(), scale), scale)
     seen = layer.asked & (degrade((~valid).float(), scale) == 0)
-    yield Level(known, detail, seen, layer.held_out, scale, TRUE_SCALE_ROWS)
+    for part, known in known_in_parts(guide, valid, layer.source, scale, every):
+        at = part.slices
+        yield Level(known, detail[at], seen[at], layer.held_out[at], scale, TRUE_SCALE_ROWS)
 
 
 def _inside(start: int, length: int, whole: int, reach: int) -> Tensor:
@@ -552,8 +546,17 @@ class _Fit:
     def _regress(self) -> None:
         """Register the guide and solve both regressions."""
         self.shift = self._registration()
-        levels = [level for layer in self.layers for level in _levels(layer, self.shift, self.scale, self.step)]
-        self.regressions = regress(levels, torch.Generator().manual_seed(self.seed))
+        source_px = sum(layer.source.numel() for layer in self.layers)
+        every = -(-max(source_px, source_px * self.scale.area // REGRESSED_AREA) // REGRESSED_PX)
+        below = [level for layer in self.layers for level in _levels_below(layer, self.shift, self.step, every)]
+        here = (level for layer in self.layers for level in _levels_here(layer, self.shift, self.scale, every))
+        self.regressions = regress(below, here, torch.Generator().manual_seed(self.seed))
+
+    def _regress_below(self, layer: _Layers, source: Tensor, known: Tensor) -> Tensor:  # noqa: ARG002  (as all predictors)
+        guide, valid = _guide_below(layer, self.shift)
+        whole = Window.whole((source.shape[0], source.shape[1])).refined(self.step).slices
+        detail = self.regressions[0].detail(guide[:, *whole], valid[whole], source, self.step)
+        return bicubic(source.double(), self.step) + detail
 
     def _belows(self, *, network: bool) -> list[Below]:
         """Return what network and regression make of each sample one level down."""
@@ -561,7 +564,7 @@ class _Fit:
             one_level_down(
                 [
                     *([partial(self._predict_below, layer)] if network else []),
-                    *(partial(_regress_below, layer, self.shift, self.step, each) for each in self.regressions[:1]),
+                    *([partial(self._regress_below, layer)] if self.regressions else []),
                 ],
                 layer.source,
                 layer.asked,
@@ -608,6 +611,9 @@ class _Fit:
         )
 
     def _predict_below(self, layer: _Layers, source: Tensor, known: Tensor) -> Tensor:  # noqa: ARG002  (as all predictors)
-        height, width = source.shape[0] * self.step.y, source.shape[1] * self.step.x
-        guide = layer.guide_below[None, :, :height, :width].contiguous(memory_format=torch.channels_last)
-        return self._predict(guide, source[None])[0]
+        def shown(part: Window) -> Tensor:
+            return layer.guide_below[None, :, *part.slices].contiguous(memory_format=torch.channels_last)
+
+        on_target = bilinear(source[None, None], self.step)
+        sees = seen_by(self.network.support)
+        return drawn(network_in_parts(self.network, shown, on_target, sees)[0, 0], source, self.step, self.detail)

@@ -16,8 +16,10 @@ from torch import Tensor
 from mmsr_geo.geometry import Scale
 from mmsr_geo.network.checking import Below
 from mmsr_geo.network.degradation import bilinear
-from mmsr_geo.network.mixing import DOUBT
 
+DOUBT = 1.2
+"""What a guide's part of the width is multiplied by on the way down: what it tells of block means it tells less well of
+their parts."""
 COVERAGE = 0.9
 """The share of truths that shall lie within."""
 FEWEST_PX = 100
@@ -79,8 +81,7 @@ def calibrated(belows: Sequence[Below], shares: Sequence[float], growth: float, 
     By quantile regression (Koenker and Bassett 1978) of the mixture's absolute errors, and of the interpolation's, on
     what `predictors_of` gives. The ranges are measured again where the interval is used and so shrink with the scale by
     themselves. The interpolation's errors shrink more than that, by `growth`, their trend over the octaves above; a
-    guide's less, and are multiplied by the DOUBT that a mixture has (docs/decisions/014-intervals.md); a mixture's by
-    what comes of both.
+    guide's less, and are multiplied by the DOUBT (docs/decisions/014-intervals.md); a mixture's by what comes of both.
 
     shares: of the mixture, the interpolation's first. Returns None where fewer than FEWEST_PX pixels were judged.
     """

@@ -8,14 +8,16 @@ means of the detail are known. It is solved in closed form: no steps, no learnin
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
+from functools import partial
+from itertools import chain
 
 import torch
 import torch.nn.functional as F  # noqa: N812  (torch's own convention)
 from torch import Tensor
 
-from mmsr_geo.geometry import Halo, Scale
+from mmsr_geo.geometry import Halo, Scale, Window
 from mmsr_geo.network.degradation import BICUBIC_SUPPORT_PX, FILL_PX, bicubic, degrade, degrade_valid, fill_holes
 from mmsr_geo.network.features import slope
 
@@ -38,6 +40,8 @@ TAIL = 3.0
 """Deviations from its middle at which a Gaussian is cut."""
 FARTHEST = 5.0
 """Deviations beyond which a pixel is not shown how far it lies from the others."""
+SIDE_PX = 320
+"""Side, in target pixels, of what is made known at once."""
 PART_PX = 2**12
 """Pixels whose waves are held at once: blocks of more than 32 MB glibc gives back each time."""
 
@@ -65,6 +69,27 @@ def known_of(guide: Tensor, valid: Tensor, source: Tensor, scale: Scale) -> Tens
     return torch.cat([torch.cat(shown) * weights, smooth, smooth - around, *slopes])
 
 
+def known_layers(bands: int) -> int:
+    """Return how many layers `known_of` gives of so many guide bands."""
+    return PER_BAND * bands + OF_SOURCE
+
+
+def known_in_parts(
+    guide: Tensor, valid: Tensor, source: Tensor, scale: Scale, every: int = 1
+) -> Iterator[tuple[Window, Tensor]]:
+    """Yield parts of the source grid, one of `every`, each with what `known_of` gives of its pixels, to rounding.
+
+    A part has SIDE_PX target pixels a side at most: of all at once, eight bytes a layer would be gigabytes.
+    """
+    reach, side = regression_reach(scale), max(1, SIDE_PX // max(scale.y, scale.x))
+    whole = Window.whole((source.shape[0], source.shape[1]))
+    for part in whole.parts(side)[::every]:
+        read = part.padded(reach, whole)
+        rows, columns = read.refined(scale).slices
+        known = known_of(guide[:, rows, columns], valid[rows, columns], source[read.slices], scale)
+        yield part, known[:, *part.relative_to(read).refined(scale).slices]
+
+
 def regression_reach(scale: Scale) -> Halo:
     """Return the source pixels, beyond a target pixel's own, that its detail depends on."""
     widest = max(*SMOOTHINGS, SOURCE_SMOOTHING)
@@ -74,7 +99,7 @@ def regression_reach(scale: Scale) -> Halo:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Level:
-    """What is known of the detail of one sample, at one scale."""
+    """What is known of the detail of a part of a sample, at one scale."""
 
     known: Tensor
     """(K, H, W): see `known_of`."""
@@ -105,11 +130,29 @@ class Regression:
     coefficients: Tensor
     """(1 + K + M,): of a constant, of what is known, and of the waves."""
 
+    @classmethod
+    def blank(cls, count: int, generator: torch.Generator) -> Regression:
+        """Draw the waves for so many layers; it tells no detail yet."""
+
+        def zeros(*shape: int) -> Tensor:
+            return torch.zeros(shape, dtype=torch.float64)
+
+        waves = torch.randn(WAVES, count, generator=generator, dtype=torch.float64) * FREQUENCY / math.sqrt(count)
+        phases = 2 * torch.pi * torch.rand(WAVES, 1, generator=generator, dtype=torch.float64)
+        return cls(zeros(count, 1), zeros(count, 1) + 1, waves, phases, zeros(1 + count + WAVES))
+
     def __call__(self, known: Tensor) -> Tensor:
         """(K, H, W) → the detail (H, W), in the units of what was wanted; the waves in float32, three times as fast."""
         single, columns = self.to(dtype=torch.float32), self.scaled(known.flatten(1)).float()
         parts = [single.coefficients @ single.features(part) for part in columns.split(PART_PX, dim=1)]
         return torch.cat(parts).view(known.shape[1:]).double()
+
+    def detail(self, guide: Tensor, valid: Tensor, source: Tensor, scale: Scale) -> Tensor:
+        """Return the detail of a window (H, W), 0 where its guide is a hole; see `known_of`."""
+        detail = torch.zeros(valid.shape, dtype=torch.float64, device=valid.device)
+        for part, known in known_in_parts(guide, valid, source, scale):
+            detail[part.refined(scale).slices] = self(known)
+        return torch.where(valid, detail, 0.0)
 
     def features(self, columns: Tensor) -> Tensor:
         """(K, n), centred and of deviation 1 → (1 + K + M, n)."""
@@ -126,7 +169,7 @@ class Regression:
 
     def check(self, bands: int) -> None:
         """Raise ValueError for tensors that are no regression on so many bands, or not finite."""
-        count = PER_BAND * bands + OF_SOURCE
+        count = known_layers(bands)
         shapes = {
             "centre": (count, 1),
             "spread": (count, 1),
@@ -148,24 +191,24 @@ class Regression:
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
 
-def regress(levels: Sequence[Level], generator: torch.Generator) -> tuple[Regression, Regression]:
+def regress(below: Sequence[Level], here: Iterable[Level], generator: torch.Generator) -> tuple[Regression, Regression]:
     """Return the regression that has not seen what is held out, and the one of all.
 
-    Each minimises the rows' squared errors plus RIDGE times the coefficients' squares, the constant's too. generator:
-    of a CPU, what the waves are drawn from. All 0 where nothing is seen.
+    below: the levels of pixels, one level down, by which the layers are centred and scaled; here: those of blocks. Each
+    regression minimises the rows' squared errors plus RIDGE times the coefficients' squares, the constant's too.
+    generator: of a CPU, what the waves are drawn from. All 0 where nothing is seen.
     """
-    columns = torch.cat([level.known[:, level.seen] for level in levels if level.block is None], dim=1)
+    columns = torch.cat([level.known[:, level.seen] for level in below], dim=1)
     count = len(columns)
-    centre = columns.mean(dim=1, keepdim=True) if columns.numel() else columns.new_zeros(count, 1)
-    spread = columns.std(dim=1, correction=0, keepdim=True) if columns.numel() else columns.new_zeros(count, 1)
-    waves = torch.randn(WAVES, count, generator=generator, dtype=torch.float64) * FREQUENCY / math.sqrt(count)
-    phases = 2 * torch.pi * torch.rand(WAVES, 1, generator=generator, dtype=torch.float64)
-    blank = Regression(
-        centre, spread + (spread == 0), waves.to(columns), phases.to(columns), columns.new_zeros(1 + count + WAVES)
-    )
+    centre, spread = columns.new_zeros(2, count, 1)
+    if columns.numel():
+        centre, spread = (f(dim=1, keepdim=True) for f in (columns.mean, partial(columns.std, correction=0)))
+    blank = replace(Regression.blank(count, generator).to(columns.device), centre=centre, spread=spread + (spread == 0))
     size = len(blank.coefficients)
     ridge = RIDGE * torch.eye(size, dtype=columns.dtype, device=columns.device)
-    moments = torch.stack([_moments(blank, level) for level in levels]).sum(dim=0)
+    moments = columns.new_zeros(2, size, size + 1)
+    for level in chain(below, here):
+        moments += _moments(blank, level)
     judged, whole = (
         replace(blank, coefficients=torch.linalg.solve(sums[:, :size] + ridge, sums[:, size]))
         for sums in (moments[0], moments.sum(dim=0))
