@@ -31,10 +31,9 @@ TRUE_SCALE_ROWS = 1000.0
 cancels, so that little of it is seen there."""
 SMOOTHINGS = (0.25, 0.5, 1.0)
 """Deviations, in source pixels, of the Gaussians that a guide's band is compared with."""
-SOURCE_SMOOTHING = 1.0
 PER_BAND = len(SMOOTHINGS) + 4
 """Layers that are known of one guide band."""
-OF_SOURCE = 4
+OF_SOURCE = 3
 """And of the source."""
 TAIL = 3.0
 """Deviations from its middle at which a Gaussian is cut."""
@@ -50,9 +49,9 @@ def known_of(guide: Tensor, valid: Tensor, source: Tensor, scale: Scale) -> Tens
     """Return what is known of each target pixel, layer by layer.
 
     guide: (C, H, W), of deviation 1, 0 in holes; valid: (H, W) bool; source: (h, w), holes filled. Returns
-    (7 C + 4, H, W) float64: of each band its value, how far it lies from its means around and from the interpolation of
-    its block means, and its slopes; of the source its interpolation, how far that lies from its mean around, and its
-    slopes. What lies outside the image counts as a hole; in a hole the guide's layers are 0.
+    (7 C + 3, H, W) float64: of each band its value, how far it lies from its means around and from the interpolation of
+    its block means, and its slopes; of the source its interpolation and that one's slopes. What lies outside the image
+    counts as a hole; in a hole the guide's layers are 0.
     """
     bands, weights = guide.double(), valid.double()
     means, share = degrade_valid(bands, valid, scale)
@@ -64,9 +63,8 @@ def known_of(guide: Tensor, valid: Tensor, source: Tensor, scale: Scale) -> Tens
         bands - bicubic(means, scale),
         *(slope(bands, weights, dim) for dim in (-2, -1)),
     ]
-    around = _mean_around(smooth, everywhere, SOURCE_SMOOTHING, scale)
     slopes = (slope(smooth, everywhere, dim) for dim in (-2, -1))
-    return torch.cat([torch.cat(shown) * weights, smooth, smooth - around, *slopes])
+    return torch.cat([torch.cat(shown) * weights, smooth, *slopes])
 
 
 def known_layers(bands: int) -> int:
@@ -92,9 +90,13 @@ def known_in_parts(
 
 def regression_reach(scale: Scale) -> Halo:
     """Return the source pixels, beyond a target pixel's own, that its detail depends on."""
-    widest = max(*SMOOTHINGS, SOURCE_SMOOTHING)
-    along = (math.ceil(_radius_px(widest, factor) / factor) for factor in (scale.y, scale.x))
-    return Halo(*(reach + BICUBIC_SUPPORT_PX + FILL_PX for reach in along))
+    interpolated = BICUBIC_SUPPORT_PX + FILL_PX
+
+    def along(factor: int) -> int:
+        smoothed = math.ceil(_radius_px(max(SMOOTHINGS), factor) / factor)
+        return max(smoothed, interpolated + 1)  # a slope sees the pixel beside, which may be the next source pixel's
+
+    return Halo(along(scale.y), along(scale.x))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
