@@ -79,8 +79,10 @@ class TileFit:
         }
 
     def reach(self, pair: Pair) -> Halo:
-        """As far as the tiles' networks will look."""
-        return (self.scene or SceneFit(self.params)).reach(pair)
+        """As far as the tiles' networks may look: a saved net is adapted to what its fit's own would be."""
+        fitted = SceneFit(self.params).reach(pair)
+        scene = fitted if self.scene is None else self.scene.reach(pair)
+        return Halo(max(fitted.y, scene.y), max(fitted.x, scene.x))
 
     def blended(self, pair: Pair, tiling: Tiling) -> BlendedTiling:
         """Return how the tiles overlap."""

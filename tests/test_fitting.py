@@ -23,7 +23,7 @@ from torch import Tensor
 from mmsr_geo.errors import OptionError, PixelError
 from mmsr_geo.geometry import Halo, Scale, Window
 from mmsr_geo.network import checking, fitting
-from mmsr_geo.network.checking import held_out
+from mmsr_geo.network.checking import held_out, level_below
 from mmsr_geo.network.degradation import bicubic, degrade
 from mmsr_geo.network.fitted import FittedNet
 from mmsr_geo.network.fitting import Progress, fit_samples, no_progress, torch_threads
@@ -269,13 +269,21 @@ def test_the_first_stage_is_judged_by_its_error_over_the_bicubics(monkeypatch: p
     """A network that says the bicubic scores 1, one that says the truth scores 0, half way between scores a half."""
     sample = with_holes(scene(64, 66, TWO), source=0.02)
     work = a_fit(sample, TWO, replace(SHORT, over_bicubic=False))
-    truth = work.layers[0].source[None, None]
+    layer, truth = work.layers[0], work.layers[0].source[None, None]
+    smooth = bicubic(level_below(layer.source, layer.asked, TWO)[0][None, None], TWO)
 
-    def saying(share: float) -> Callable[[Tensor, Tensor], Tensor]:
-        return lambda _, source: share * bicubic(source, TWO) + (1 - share) * truth
+    class Saying:
+        support = work.network.support
+
+        def __init__(self, share: float) -> None:
+            self.share = share
+
+        def __call__(self, guide: Tensor, source: Tensor) -> Tensor:
+            assert guide.shape[-2:] == source.shape[-2:] == truth.shape[-2:]
+            return self.share * smooth + (1 - self.share) * truth
 
     for share in (1.0, 0.5, 0.0):
-        monkeypatch.setattr(work, "network", saying(share))
+        monkeypatch.setattr(work, "network", Saying(share))
         work._judge()
         assert work.check.gain == pytest.approx(1 - share, abs=0.05 * share + 1e-3)
 
@@ -296,8 +304,8 @@ def test_a_tiny_source_can_be_fitted(scale: Scale, shape: tuple[int, int]) -> No
 
 
 def test_a_first_stage_forced_on_a_source_too_small_for_it_is_refused() -> None:
-    with pytest.raises(OptionError, match=r"first_stage=True .* 3 x 5 pixels are too few at scale 4"):
-        fit([scene(3, 5, Scale(4, 4))], Scale(4, 4), replace(SHORT, first_stage=True))
+    with pytest.raises(OptionError, match=r"first_stage=True .* 1 x 5 pixels are too few at scale 4"):
+        fit([scene(1, 5, Scale(4, 4))], Scale(4, 4), replace(SHORT, first_stage=True))
     net = fit([scene(3, 5, TWO)], TWO, replace(SHORT, steps=3, first_stage=True))
     assert net.provenance["fit"]["first_stage"] is True
     assert net.check.verdict == "unknown"

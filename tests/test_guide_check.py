@@ -258,7 +258,7 @@ def test_a_guide_of_noise_did_not_help() -> None:
 def test_a_check_is_kept_in_the_nets_file(tmp_path: Path, check: GuideCheck) -> None:
     net = replace(made_net(shown=True), check=check)
     net.save(tmp_path / "net.mmsr")
-    assert FORMAT == 4
+    assert FORMAT == 5
     assert mmsr_geo.load(tmp_path / "net.mmsr").check == check
 
 

@@ -89,9 +89,9 @@ def test_a_chunk_reads_what_it_needs_from_dask(guide: xr.DataArray, net: mmsr_ge
     source, fine = counted_chunks(crop.source, 8, source_read), counted_chunks(guide, 32, guide_read)
     sharp = source.mmsr.upsample(fine, 4, net=net, keep_statistics=True, tile_size=32)
     sharp[0:32, 224:256].compute()
-    # 8 source pixels and a halo of 14 reach 22 pixels from the upper right corner: three chunks of 8.
+    # 8 source pixels and a halo of 15 reach 23 pixels from the upper right corner: three chunks of 8.
     assert source_read == {(row, column) for row in range(3) for column in range(5, 8)}
-    # 22 source pixels are 176 guide pixels, and the warp's margin some more: six chunks of 32.
+    # 23 source pixels are 184 guide pixels, and the warp's margin some more: six chunks of 32.
     assert {(0, 15), (5, 10)} <= guide_read <= {(row, column) for row in range(7) for column in range(9, 17)}
 
 
@@ -114,7 +114,7 @@ def test_a_chunk_reads_what_it_needs_and_the_samples_from_files(
     files_read[:] = [read for read in files_read if read not in looks]
     source = [window for name, window in files_read if name == "source.tif"]
     # Four samples of 8 x 8 source pixels, one a quarter of the raster, and the tile with its halo.
-    tile = Window(0, 42, 22, 22)
+    tile = Window(0, 41, 23, 23)
     samples = [window for window in source if window != tile]
     assert source.count(tile) == 1
     assert [window.shape for window in samples] == [(8, 8)] * 4

@@ -1496,7 +1496,7 @@ case(
 case(
     "a damaged net",
     NetFileError,
-    "damaged.mmsr is damaged or from another version (format 99, this version reads 4): make it again",
+    "damaged.mmsr is damaged or from another version (format 99, this version reads 5): make it again",
     "The net does not hold together, or another version wrote it.",
     "Fit one again.",
     loading("damaged.mmsr"),

@@ -152,7 +152,7 @@ def one_level(shape_yx: tuple[int, ...], scale: Scale) -> Scale:
     """
     if min(side // factor for side, factor in zip(shape_yx, (scale.y, scale.x), strict=True)) >= SMALLEST_CHECKED_PX:
         return scale
-    return Scale(2, 2)
+    return Scale(min(2, scale.y), min(2, scale.x))
 
 
 def adapt_net(  # noqa: PLR0913  (a net, what it is to learn, and how)
