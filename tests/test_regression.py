@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from torch import Tensor
 
 from mmsr_geo.errors import NetFileError
 from mmsr_geo.geometry import Scale
+from mmsr_geo.network import fitting
 from mmsr_geo.network import regression as module
 from mmsr_geo.network.degradation import bicubic, degrade, make_consistent
 from mmsr_geo.network.fitted import FittedNet
@@ -215,6 +216,26 @@ def test_detail_that_the_guide_tells_is_found_again() -> None:
         return float((made - truth).square().mean().sqrt())
 
     assert error(net.predictor(CPU)(sample)) < error(bicubic(source, scale)) / 3
+
+
+@pytest.mark.parametrize("samples", [1, 2, 9])
+@pytest.mark.parametrize("most", [500, 1000])
+def test_of_many_pixels_a_regression_sees_some(samples: int, most: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of samples some, and of those parts; at both levels."""
+    scale, seen = Scale(2, 2), {"below": 0, "here": 0}
+
+    def counted(below: list[Level], here: Iterable[Level], generator: torch.Generator) -> tuple[Regression, Regression]:
+        held = list(here)
+        seen["below"], seen["here"] = (sum(level.wanted.numel() for level in levels) for levels in (below, held))
+        return regress(below, held, generator)
+
+    monkeypatch.setattr(fitting, "regress", counted)
+    monkeypatch.setattr(fitting, "REGRESSED_PX", most)
+    monkeypatch.setattr(module, "SIDE_PX", 16)
+    parts = [scene(36, 36, scale, seed=seed) for seed in range(samples)]
+    fit_samples(parts, scale, FitParams(steps=1, patch_px=16, threads=1), guide_bands=("red", "nir"))
+    for count in seen.values():
+        assert 0.3 * most < count < 1.6 * most
 
 
 @torch.inference_mode()

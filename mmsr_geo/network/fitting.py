@@ -54,7 +54,7 @@ SMOOTH = 0.2
 LEAST_SHARE = 0.05
 """Of the network in a mixture: with less it is left out, and its steps with it."""
 REGRESSED_PX = 2**16
-"""Source pixels that a regression sees at most, about: of more, parts of the samples are left out."""
+"""Source pixels that a regression sees at most, about: of more, samples and then parts of them are left out."""
 REGRESSED_AREA = 16
 """Where a source pixel holds more target pixels than so many, it counts for more than one."""
 FEWEST_SIDE_PX = 16
@@ -547,9 +547,11 @@ class _Fit:
         """Register the guide and solve both regressions."""
         self.shift = self._registration()
         source_px = sum(layer.source.numel() for layer in self.layers)
-        every = -(-max(source_px, source_px * self.scale.area // REGRESSED_AREA) // REGRESSED_PX)
-        below = [level for layer in self.layers for level in _levels_below(layer, self.shift, self.step, every)]
-        here = (level for layer in self.layers for level in _levels_here(layer, self.shift, self.scale, every))
+        left_out = -(-max(source_px, source_px * self.scale.area // REGRESSED_AREA) // REGRESSED_PX)
+        of_samples = min(left_out, len(self.layers))
+        layers, every = self.layers[::of_samples], -(-left_out // of_samples)
+        below = [level for layer in layers for level in _levels_below(layer, self.shift, self.step, every)]
+        here = (level for layer in layers for level in _levels_here(layer, self.shift, self.scale, every))
         self.regressions = regress(below, here, torch.Generator().manual_seed(self.seed))
 
     def _regress_below(self, layer: _Layers, source: Tensor, known: Tensor) -> Tensor:  # noqa: ARG002  (as all predictors)
