@@ -15,6 +15,8 @@ from mmsr_geo.errors import MmsrWarning
 from mmsr_geo.network.fitting import Progress, no_progress
 
 Key = TypeVar("Key")
+SIGNALS_S = 0.5
+"""How long a thread's end is waited for at a time: a signal that comes right before a wait is only seen after it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +163,9 @@ class InThreads(Generic[Key]):
 
     def ended(self) -> list[Ended[Key]]:
         """Wait for the first."""
-        done, _ = wait(self._running, return_when=FIRST_COMPLETED)
+        done: set[Future[Any]] = set()
+        while self._running and not done:
+            done, _ = wait(self._running, timeout=SIGNALS_S, return_when=FIRST_COMPLETED)
         found = []
         for future in done:
             call, error = self._running.pop(future), future.exception()

@@ -1,0 +1,48 @@
+"""Tasks in threads of this process: what ends, and that a wait for it does not keep a signal from being seen."""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import wait
+from threading import Event
+from typing import Any
+
+import pytest
+
+from mmsr_geo.jobs import pool as module
+from mmsr_geo.jobs.pool import Call, InThreads
+
+
+class Work:
+    """A task that lasts until it is told to end."""
+
+    def __init__(self) -> None:
+        self.end = Event()
+
+    def do(self, number: int, progress: Any) -> int:
+        assert self.end.wait(10)
+        progress("do", 1, 1)
+        return 2 * number
+
+
+def test_a_wait_looks_up_while_nothing_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python handles a signal between two waits only, where it came right before the first."""
+    looks: list[int] = []
+    work = Work()
+
+    def watched(running: Any, **how: Any) -> Any:
+        looks.append(len(running))
+        if len(looks) == 3:
+            work.end.set()
+        return wait(running, **how)
+
+    monkeypatch.setattr(module, "wait", watched)
+    monkeypatch.setattr(module, "SIGNALS_S", 0.05)
+    began = time.monotonic()
+    with InThreads[int](1) as pool:
+        pool.submit([Call(7, "do", work, "do", (21,))])
+        (ended,) = pool.ended()
+        assert (ended.call.key, ended.result, ended.error) == (7, 42, None)
+        assert pool.ended() == []
+    assert looks[:3] == [1, 1, 1]
+    assert time.monotonic() - began < 5
