@@ -189,6 +189,13 @@ def test_where_the_regression_is_enough_no_network_is_fitted() -> None:
     assert fit_samples([scene(48, 48, TWO)], TWO, QUICK, guide_bands=BANDS).provenance["fit"]["pixel_steps"] > 0
 
 
+def test_a_first_stage_that_is_wanted_is_taken_though_the_regression_is_enough() -> None:
+    params = replace(QUICK, enough_gain=0.3, first_stage=True)
+    record = fit_samples([scene(48, 48, TWO)], TWO, params, guide_bands=BANDS).provenance["fit"]
+    assert record["first_stage"] is True
+    assert record["pixel_steps"] >= 20 * 24**2  # QUICK's
+
+
 def test_a_source_too_small_for_its_scale_is_judged_on_itself_degraded_by_2() -> None:
     """With a verdict, but no interval: errors of halves of a source pixel say little of those of quarters."""
     four, sample = Scale(4, 4), scene(40, 40, Scale(4, 4))

@@ -139,7 +139,7 @@ def expected_pixel_steps(params: FitParams, shape_yx: tuple[int, int], scale: Sc
         return plain, plain
     if params.first_stage:
         return after, after
-    if mixed:  # the filter alone, or a network that adds too little to be taken on
+    if mixed:  # the regression alone, or a network that adds too little to be taken on
         return (0 if params.enough_gain < 1 else first), max(after, first + plain)
     return min(after, first + plain), max(after, first + plain)
 
@@ -533,7 +533,7 @@ class _Fit:
 
     def _regression_alone(self) -> Mixture:
         """Return the regression alone where it does so well one level down that a network would add little to it."""
-        if self.params.enough_gain == 1:
+        if self.params.enough_gain == 1 or self.params.first_stage:
             return Mixture()
         belows = self._belows(network=False)
         check = check_of(self._compared(belows), (0, 1))
