@@ -28,6 +28,8 @@ from mmsr_geo.jobs.joblog import printable
 
 STAGES = {
     "sample": "reading samples",
+    "registration": "registering the guide",
+    "regression": "solving the regression",
     "first stage": "fitting one level down",
     "fit": "fitting",
     "fit tiles": "fitting tiles",
@@ -42,6 +44,8 @@ STAGES = {
 """What a person is told that a stage does."""
 _SHORT = {
     "sample": "sampling",
+    "registration": "registering",
+    "regression": "regression",
     "first stage": "first fit",
     "fit": "fit",
     "fit tiles": "tile fits",

@@ -27,8 +27,10 @@ from mmsr_geo.network.checking import held_out, level_below
 from mmsr_geo.network.degradation import bicubic, degrade
 from mmsr_geo.network.fitted import FittedNet
 from mmsr_geo.network.fitting import Progress, fit_samples, no_progress, torch_threads
+from mmsr_geo.network.layers import Layers
 from mmsr_geo.network.mmsr import MmsrNet, NetParams
 from mmsr_geo.network.params import FitParams
+from mmsr_geo.network.patches import Sites, window_means
 from mmsr_geo.network.samples import Sample, Statistics
 
 TWO, THREE = Scale(2, 2), Scale(3, 3)
@@ -222,7 +224,7 @@ def test_held_out_blocks_are_a_seventh_whole_blocks_one_level_down_and_everywher
 
 def a_fit(sample: Sample, scale: Scale, params: FitParams = SHORT) -> fitting._Fit:
     statistics = Statistics.of([sample])
-    layers = fitting._Layers.of(sample, statistics, scale, torch.device("cpu"))
+    layers = Layers.of(sample, statistics, scale, torch.device("cpu"))
     return fitting._Fit([layers], scale, params, no_progress, 0)
 
 
@@ -361,26 +363,37 @@ def test_progress_comes_for_every_step_from_nothing_to_all(samples: list[Sample]
     assert calls == first + second
 
 
+def test_the_regression_says_how_far_it_is() -> None:
+    """Of two samples at two levels, each in one part: registration first, then one call a part, and all."""
+    calls: list[tuple[str, int, int]] = []
+    both = [scene(36, 36, TWO), scene(36, 36, TWO, seed=1)]
+    fit(both, TWO, FitParams(steps=1, patch_px=24, threads=1), progress=lambda *call: calls.append(call))
+    assert calls[:2] == [("registration", 0, 1), ("registration", 1, 1)]
+    assert [call for call in calls if call[0] == "regression"] == [("regression", done, 4) for done in range(5)]
+
+
 class Cancelled(BaseException):
     """What a user's Ctrl-C is: no Exception."""
 
 
-@pytest.mark.parametrize("last_stage", ["first stage", "fit"])
-def test_what_the_callback_raises_ends_the_fit_at_once(samples: list[Sample], last_stage: str) -> None:
+@pytest.mark.parametrize("last_stage", ["regression", "first stage", "fit"])
+def test_what_the_callback_raises_ends_the_fit_at_once(last_stage: str) -> None:
+    samples = [scene(36, 36, TWO), scene(36, 36, TWO, seed=1)]
+    params = FitParams(steps=6, patch_px=24, threads=1, first_stage=True, mixed=last_stage == "regression")
     calls: list[tuple[str, int, int]] = []
 
     def cancel(*call: Any) -> None:
         calls.append(call)
-        if call[:2] == (last_stage, 2):
+        if call[:2] == (last_stage, 1):
             raise Cancelled
 
     progress: Progress = cancel
     before = torch.get_rng_state()
     with torch_threads(2):
         with pytest.raises(Cancelled):
-            fit(samples, params=FitParams(steps=6, patch_px=24, threads=1, first_stage=True), progress=progress)
+            fit(samples, TWO, params=params, progress=progress)
         assert torch.get_num_threads() == 2
-    assert calls[-1][:2] == (last_stage, 2)
+    assert calls[-1][:2] == (last_stage, 1)
     assert torch.equal(torch.get_rng_state(), before)
 
 
@@ -425,7 +438,7 @@ masks = st.builds(
 def test_window_means_are_the_means_of_windows(stack: Tensor, height: int, width: int) -> None:
     mask = stack[0]
     height, width = min(height, mask.shape[0]), min(width, mask.shape[1])
-    means = fitting._window_means(mask, (height, width))
+    means = window_means(mask, (height, width))
     assert means.shape == (mask.shape[0] - height + 1, mask.shape[1] - width + 1)
     for row, col in product(*(range(side) for side in means.shape)):
         window = mask[row : row + height, col : col + width]
@@ -446,9 +459,9 @@ def test_patches_lie_where_at_least_half_as_much_is_valid_as_at_the_best_place(
     best = max(valid.values())
     if best == 0:
         with pytest.raises(PixelError, match="no valid pixel in common"):
-            fitting._Sites(list(stack), (patch_height, patch_width))
+            Sites(list(stack), (patch_height, patch_width))
         return
-    sites = fitting._Sites(list(stack), (patch_height, patch_width))
+    sites = Sites(list(stack), (patch_height, patch_width))
     allowed = {place for place, count in valid.items() if 2 * count >= best}
     drawn = sites.draw(40 * len(allowed), torch.Generator().manual_seed(seed))
     assert {window.shape for _, window in drawn} == {(height, width)}
@@ -459,7 +472,7 @@ def test_patches_lie_where_at_least_half_as_much_is_valid_as_at_the_best_place(
 
 def test_every_site_is_as_likely_as_the_other() -> None:
     valid = torch.ones(4, 5, dtype=torch.bool)
-    drawn = fitting._Sites([valid, valid], (2, 3)).draw(18_000, torch.Generator().manual_seed(0))
+    drawn = Sites([valid, valid], (2, 3)).draw(18_000, torch.Generator().manual_seed(0))
     counts = torch.zeros(2, 3, 3)
     for index, window in drawn:
         counts[index, window.row, window.col] += 1

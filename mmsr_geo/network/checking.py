@@ -197,6 +197,17 @@ def interpolation_error(truth: Tensor, asked: Tensor, scale: Scale) -> Tensor:
     return errors[asked[:height, :width]].square()
 
 
+def one_level(shape_yx: tuple[int, ...], scale: Scale) -> Scale:
+    """Return by how much a source of that shape is degraded to go one level down.
+
+    By the scale, or where that leaves too few pixels to judge by, by 2: less is asked of a prediction there than at the
+    true scale, but it is something.
+    """
+    if min(side // factor for side, factor in zip(shape_yx, (scale.y, scale.x), strict=True)) >= SMALLEST_CHECKED_PX:
+        return scale
+    return Scale(min(2, scale.y), min(2, scale.x))
+
+
 def level_below(truth: Tensor, asked: Tensor, scale: Scale) -> tuple[Tensor, Tensor]:
     """Degrade a source (h, w) once more: its block means, holes filled from beside them, and which blocks are whole."""
     height, width = (side // s * s for side, s in zip(truth.shape, (scale.y, scale.x), strict=True))

@@ -6,8 +6,9 @@ import hashlib
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from functools import partial
+from itertools import count
 from statistics import fmean
 from typing import Any
 
@@ -16,7 +17,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812  (torch's own convention)
 from torch import Tensor
 
-from mmsr_geo.errors import OptionError, PixelError
+from mmsr_geo.errors import OptionError
 from mmsr_geo.geometry import Scale, Window
 from mmsr_geo.network.checking import (
     SMALLEST_CHECKED_PX,
@@ -25,21 +26,22 @@ from mmsr_geo.network.checking import (
     GuideCheck,
     check_of,
     compare,
-    held_out,
     interpolation_error,
     level_below,
+    one_level,
     one_level_down,
 )
-from mmsr_geo.network.degradation import bicubic, bilinear, degrade, degrade_valid, fill_holes, nearest
+from mmsr_geo.network.degradation import bicubic, bilinear, degrade, degrade_valid, fill_holes
 from mmsr_geo.network.exact import exact
-from mmsr_geo.network.features import guide_features
 from mmsr_geo.network.fitted import FittedNet, drawn, network_in_parts, seen_by
 from mmsr_geo.network.intervals import Interval, calibrated
+from mmsr_geo.network.layers import Layers, guide_below, levels_below, levels_here
 from mmsr_geo.network.mixing import DOUBT, Mixture, best_shares
 from mmsr_geo.network.mmsr import MmsrNet, NetParams
 from mmsr_geo.network.params import STEPS, FitParams
-from mmsr_geo.network.registering import registration, shifted
-from mmsr_geo.network.regression import TRUE_SCALE_ROWS, Level, Regression, known_in_parts, regress
+from mmsr_geo.network.patches import Sites, inside
+from mmsr_geo.network.registering import registration
+from mmsr_geo.network.regression import Level, Regression, parts_of, regress
 from mmsr_geo.network.samples import Sample, Statistics, guide_range
 
 Progress = Callable[[str, int, int], None]
@@ -94,7 +96,7 @@ def fit_samples(  # noqa: PLR0913  (what is known of a fit, all of it recorded i
             "give --bounds (bounds=), or choose --fit tile (fit='tile')"
         )
     with torch_threads(params.fixed_threads), exact(device):
-        layers = [_Layers.of(sample, statistics, scale, device, features=params.guide_features) for sample in samples]
+        layers = [Layers.of(sample, statistics, scale, device, features=params.guide_features) for sample in samples]
         fit = _Fit(layers, scale, params, progress, seed)
         outcome = fit.run()
     record = {
@@ -144,17 +146,6 @@ def expected_pixel_steps(params: FitParams, shape_yx: tuple[int, int], scale: Sc
     return min(after, first + plain), max(after, first + plain)
 
 
-def one_level(shape_yx: tuple[int, ...], scale: Scale) -> Scale:
-    """Return by how much a source of that shape is degraded to go one level down.
-
-    By the scale, or where that leaves too few pixels to judge by, by 2: less is asked of a prediction there than at the
-    true scale, but it is something.
-    """
-    if min(side // factor for side, factor in zip(shape_yx, (scale.y, scale.x), strict=True)) >= SMALLEST_CHECKED_PX:
-        return scale
-    return Scale(min(2, scale.y), min(2, scale.x))
-
-
 def adapt_net(  # noqa: PLR0913  (a net, what it is to learn, and how)
     net: FittedNet,
     samples: Sequence[Sample],
@@ -173,7 +164,7 @@ def adapt_net(  # noqa: PLR0913  (a net, what it is to learn, and how)
     device = device or torch.device("cpu")
     with torch_threads(params.fixed_threads), exact(device):
         layers = [
-            _Layers.of(sample, net.statistics, net.scale, device, features=net.shows_features) for sample in samples
+            Layers.of(sample, net.statistics, net.scale, device, features=net.shows_features) for sample in samples
         ]
         fit = _Fit(layers, net.scale, params, progress, seed)
         fit.network.load_state_dict(net.weights)
@@ -206,128 +197,15 @@ def torch_threads(count: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Layers:
-    """A sample in the network's units, at the true scale and one level down."""
-
-    source: Tensor
-    """(h, w), holes filled."""
-    asked: Tensor
-    """(h, w) bool: source and guide are valid."""
-    guide: Tensor
-    """(C or 3 C, H, W): what the network is shown of the guide, 0 in holes; its C bands come first."""
-    guide_valid: Tensor
-    """(H, W) bool."""
-    bands: int
-    """C."""
-    guide_below: Tensor
-    """(C or 3 C, h, w): the same of the guide's means over source pixels."""
-    held_out: Tensor
-    """(h, w) bool: kept from the first stage."""
-    corner: tuple[int, int]
-    """The first source row's and column's place in the raster."""
-
-    @classmethod
-    def of(
-        cls, sample: Sample, statistics: Statistics, scale: Scale, device: torch.device, *, features: bool = True
-    ) -> _Layers:
-        guide = statistics.normalise_guide(sample.guide, sample.guide_valid)
-        below, share = degrade_valid(guide, sample.guide_valid, scale)
-        if features:
-            guide, below = guide_features(guide, sample.guide_valid), guide_features(below, share > 0.5)
-        source = statistics.normalise_source(sample.source, sample.source_valid)
-        asked = sample.source_valid & (share > 0.5)
-        return cls(
-            source.to(device),
-            asked.to(device),
-            guide.to(device),
-            sample.guide_valid.to(device),
-            len(sample.guide),
-            below.to(device),
-            held_out(asked.shape, one_level(asked.shape, scale)).to(device),
-            (sample.row, sample.col),
-        )
-
-
 _Batch = tuple[Tensor, Tensor, Tensor, Tensor]
 """One patch: guide (C, H, W), source on its grid, what is wanted of the target, and where it is asked for."""
-
-
-class _Sites:
-    """Where patches may lie: at least half as valid as the best place of all samples, each as likely as the other."""
-
-    def __init__(self, asked: Sequence[Tensor], patch_yx: tuple[int, int]) -> None:
-        height, width = asked[0].shape
-        self.patch_yx = min(patch_yx[0], height), min(patch_yx[1], width)
-        shares = torch.stack([_window_means(mask.cpu(), self.patch_yx) for mask in asked])
-        if shares.max() == 0:
-            raise PixelError("source and guide have no valid pixel in common: check that they show the same place")
-        self.shape = shares.shape
-        self.places = (shares >= shares.max() / 2).flatten().nonzero()[:, 0]
-
-    def draw(self, count: int, generator: torch.Generator) -> list[tuple[int, Window]]:
-        """Return so many patches: the sample's index and the patch's place in it."""
-        picks = self.places[torch.randint(len(self.places), (count,), generator=generator)]
-        _, rows, columns = self.shape
-        return [
-            (place // (rows * columns), Window(place // columns % rows, place % columns, *self.patch_yx))
-            for place in picks.tolist()
-        ]
-
-
-def _guide_below(layer: _Layers, shift: tuple[int, int]) -> tuple[Tensor, Tensor]:
-    """Return the guide's bands, moved by a shift, on the source grid: (C, h, w), and where they are valid, (h, w)."""
-    height, width = layer.source.shape
-    valid = shifted(layer.guide_valid, shift)
-    to_source = Scale(valid.shape[0] // height, valid.shape[1] // width)
-    below, share = degrade_valid(shifted(layer.guide[: layer.bands], shift), valid, to_source)
-    return below, share > 0.5
-
-
-def _levels_below(layer: _Layers, shift: tuple[int, int], step: Scale, every: int) -> Iterator[Level]:
-    """Yield what is known of a sample's detail one level down, where the source is the truth."""
-    source, blocks = level_below(layer.source, layer.asked, step)
-    guide, valid = _guide_below(layer, shift)
-    whole = Window.whole((source.shape[0], source.shape[1])).refined(step).slices
-    guide, valid = guide[:, *whole], valid[whole]
-    detail = layer.source[whole].double() - bicubic(source.double(), step)
-    seen = layer.asked[whole] & valid & nearest(blocks, step)
-    for part, known in known_in_parts(guide, valid, source, step, every):
-        fine = part.refined(step).slices
-        yield Level(known, detail[fine], seen[fine], layer.held_out[whole][fine], None, 1.0)
-
-
-def _levels_here(layer: _Layers, shift: tuple[int, int], scale: Scale, every: int) -> Iterator[Level]:
-    """Yield what is known of a sample's detail at the true scale: its block means."""
-    guide, valid = (shifted(each, shift) for each in (layer.guide[: layer.bands], layer.guide_valid))
-    detail = layer.source.double() - degrade(bicubic(layer.source.double(), scale), scale)
-    seen = layer.asked & (degrade((~valid).float(), scale) == 0)
-    for part, known in known_in_parts(guide, valid, layer.source, scale, every):
-        at = part.slices
-        yield Level(known, detail[at], seen[at], layer.held_out[at], scale, TRUE_SCALE_ROWS)
-
-
-def _inside(start: int, length: int, whole: int, reach: int) -> Tensor:
-    """Return (length,) bool: `reach` away from each end that is not an end of the whole."""
-    place = torch.arange(start, start + length)
-    below = (place >= start + reach) | torch.tensor(start == 0)
-    above = (place < start + length - reach) | torch.tensor(start + length == whole)
-    return below & above
-
-
-def _window_means(mask: Tensor, size_yx: tuple[int, int]) -> Tensor:
-    """Return the mean of (h, w) bool over every window of the size, by a summed-area table: exact in float64."""
-    height, width = size_yx
-    table = F.pad(mask.double().cumsum(0).cumsum(1), (1, 0, 1, 0))
-    sums = table[height:, width:] - table[:-height, width:] - table[height:, :-width] + table[:-height, :-width]
-    return sums / (height * width)
 
 
 class _Fit:
     """One fit under way: the network, what it learns from, and what is to be recorded."""
 
     def __init__(
-        self, layers: Sequence[_Layers], scale: Scale, params: FitParams, progress: Progress, seed: int
+        self, layers: Sequence[Layers], scale: Scale, params: FitParams, progress: Progress, seed: int
     ) -> None:
         self.layers, self.scale, self.params, self.progress, self.seed = layers, scale, params, progress, seed
         self.step = one_level(layers[0].source.shape, scale)
@@ -381,7 +259,7 @@ class _Fit:
         name: str,
         steps: int,
         batch: Callable[[int, Window], _Batch],
-        sites: _Sites,
+        sites: Sites,
     ) -> float:
         """Take the steps of one stage; return the mean loss of its last tenth."""
         decayed = self.network.guide_branch.parameters()
@@ -422,9 +300,9 @@ class _Fit:
         height, width = self.layers[0].source.shape
         return self.params.patch_px or max(height * self.scale.y, width * self.scale.x)
 
-    def _self_supervised_sites(self) -> _Sites:
+    def _self_supervised_sites(self) -> Sites:
         scale, patch = self.scale, self._patch_px()
-        return _Sites([layer.asked for layer in self.layers], (max(1, patch // scale.y), max(1, patch // scale.x)))
+        return Sites([layer.asked for layer in self.layers], (max(1, patch // scale.y), max(1, patch // scale.x)))
 
     def _self_supervised_batch(self, sample: int, at: Window) -> _Batch:
         """At the true scale: the target's block means shall be the source."""
@@ -434,12 +312,12 @@ class _Fit:
         asked = layer.asked[rows, columns] & self._away_from_cuts(layer, at, self.scale.y, self.scale.x)
         return layer.guide[:, target_rows, target_columns], source, source, asked
 
-    def _supervised_sites(self) -> _Sites:
+    def _supervised_sites(self) -> Sites:
         """Patches one level down are counted in source pixels, a whole multiple of the scale along each side."""
         height, width = self.layers[0].source.shape
         patch, scale = self._patch_px(), self.step
         side_y, side_x = (max(min(patch, side) // s, 1) * s for side, s in ((height, scale.y), (width, scale.x)))
-        return _Sites([layer.asked & ~layer.held_out for layer in self.layers], (side_y, side_x))
+        return Sites([layer.asked & ~layer.held_out for layer in self.layers], (side_y, side_x))
 
     def _supervised_batch(self, sample: int, at: Window) -> _Batch:
         """One level down: the source itself is the target, its block means are the source."""
@@ -448,21 +326,21 @@ class _Fit:
         asked = valid & ~layer.held_out[rows, columns] & self._away_from_cuts(layer, at, 1, 1)
         return layer.guide_below[:, rows, columns], self._below(truth, valid), truth, asked
 
-    def _away_from_cuts(self, layer: _Layers, at: Window, per_row: int, per_column: int) -> Tensor:
+    def _away_from_cuts(self, layer: Layers, at: Window, per_row: int, per_column: int) -> Tensor:
         """Return (h, w) bool: where the network sees a patch as it would see the whole sample.
 
         Beyond a cut it sees zeros, which it never does when it predicts, but at the raster's own border it does. Each
         row and column stands for so many pixels of the grid that the network works on. All True in a patch that is
         too small to have an inside.
         """
-        inside = [
-            _inside(start, length, whole, -(-self.network.support.guide_px // pixels))
+        along = [
+            inside(start, length, whole, -(-self.network.support.guide_px // pixels))
             for start, length, whole, pixels in (
                 (at.row, at.height, layer.source.shape[0], per_row),
                 (at.col, at.width, layer.source.shape[1], per_column),
             )
         ]
-        both = inside[0][:, None] & inside[1]
+        both = along[0][:, None] & along[1]
         return (both if bool(both.any()) else torch.ones_like(both)).to(layer.source.device)
 
     def _below(self, truth: Tensor, valid: Tensor) -> Tensor:
@@ -545,17 +423,30 @@ class _Fit:
 
     def _regress(self) -> None:
         """Register the guide and solve both regressions."""
-        self.shift = self._registration()
         source_px = sum(layer.source.numel() for layer in self.layers)
         left_out = -(-max(source_px, source_px * self.scale.area // REGRESSED_AREA) // REGRESSED_PX)
         of_samples = min(left_out, len(self.layers))
         layers, every = self.layers[::of_samples], -(-left_out // of_samples)
-        below = [level for layer in layers for level in _levels_below(layer, self.shift, self.step, every)]
-        here = (level for layer in layers for level in _levels_here(layer, self.shift, self.scale, every))
-        self.regressions = regress(below, here, torch.Generator().manual_seed(self.seed))
+        height, width = layers[0].source.shape
+        grids = ((self._shape_below(), self.step), ((height, width), self.scale))
+        total = len(layers) * sum(len(parts_of(shape, scale, every)) for shape, scale in grids)
+        done = count()
 
-    def _regress_below(self, layer: _Layers, source: Tensor, known: Tensor) -> Tensor:  # noqa: ARG002  (as all predictors)
-        guide, valid = _guide_below(layer, self.shift)
+        def told(levels: Iterator[Level]) -> Iterator[Level]:
+            for level in levels:
+                self.progress("regression", next(done), total)
+                yield level
+
+        self.progress("registration", 0, 1)
+        self.shift = self._registration()
+        self.progress("registration", 1, 1)
+        below = [level for layer in layers for level in told(levels_below(layer, self.shift, self.step, every))]
+        here = (level for layer in layers for level in told(levels_here(layer, self.shift, self.scale, every)))
+        self.regressions = regress(below, here, torch.Generator().manual_seed(self.seed))
+        self.progress("regression", total, total)
+
+    def _regress_below(self, layer: Layers, source: Tensor, known: Tensor) -> Tensor:  # noqa: ARG002  (as all predictors)
+        guide, valid = guide_below(layer, self.shift)
         whole = Window.whole((source.shape[0], source.shape[1])).refined(self.step).slices
         detail = self.regressions[0].detail(guide[:, *whole], valid[whole], source, self.step)
         return bicubic(source.double(), self.step) + detail
@@ -612,7 +503,7 @@ class _Fit:
             self.scale,
         )
 
-    def _predict_below(self, layer: _Layers, source: Tensor, known: Tensor) -> Tensor:  # noqa: ARG002  (as all predictors)
+    def _predict_below(self, layer: Layers, source: Tensor, known: Tensor) -> Tensor:  # noqa: ARG002  (as all predictors)
         def shown(part: Window) -> Tensor:
             return layer.guide_below[None, :, *part.slices].contiguous(memory_format=torch.channels_last)
 

@@ -79,13 +79,17 @@ def known_in_parts(
 
     A part has SIDE_PX target pixels a side at most: of all at once, eight bytes a layer would be gigabytes.
     """
-    reach, side = regression_reach(scale), max(1, SIDE_PX // max(scale.y, scale.x))
-    whole = Window.whole((source.shape[0], source.shape[1]))
-    for part in whole.parts(side)[::every]:
+    reach, whole = regression_reach(scale), Window.whole((source.shape[0], source.shape[1]))
+    for part in parts_of((whole.height, whole.width), scale, every):
         read = part.padded(reach, whole)
         rows, columns = read.refined(scale).slices
         known = known_of(guide[:, rows, columns], valid[rows, columns], source[read.slices], scale)
         yield part, known[:, *part.relative_to(read).refined(scale).slices]
+
+
+def parts_of(shape_yx: tuple[int, int], scale: Scale, every: int = 1) -> list[Window]:
+    """Return the parts of a source grid of that shape that are made known one after another, one of `every`."""
+    return list(Window.whole(shape_yx).parts(max(1, SIDE_PX // max(scale.y, scale.x)))[::every])
 
 
 def regression_reach(scale: Scale) -> Halo:

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 
 ENDS: Mapping[str, float] = {
     "sample": 0.03,
+    "registration": 0.04,
+    "regression": 0.08,
     "first stage": 0.35,
     "fit": 0.65,
     "fit tiles": 0.75,
