@@ -9,7 +9,7 @@ from torch import Tensor
 
 from mmsr_geo.geometry import Scale
 from mmsr_geo.network.checking import Below, one_level_down
-from mmsr_geo.network.intervals import DOUBT, FEWEST_PX, MOST_PX, Interval, Terms, calibrated, predictors_of
+from mmsr_geo.network.intervals import DOUBT, FEWEST_PX, LEAST, MOST_PX, Interval, Terms, calibrated, predictors_of
 
 TWO = Scale(2, 2)
 
@@ -66,7 +66,7 @@ def test_errors_that_grow_with_the_predictions_contrast_are_told_by_it() -> None
     below = Below(below.source, torch.stack([torch.zeros_like(restless), restless]), below.errors, below.judged)
     interval = calibrated([below], (0, 1), 1, TWO)
     assert interval is not None
-    half = interval.half_width(restless, below.source, torch.ones_like(restless), TWO)
+    half = interval.guided.sum(predictors_of(restless, below.source, TWO))
     within = below.errors[1].abs() <= half / DOUBT
     assert float(within[:, 41:].double().mean()) == pytest.approx(0.9, abs=0.01)
     assert float(half[:, :38].max()) < 0.05 * float(half[:, 41:].mean())
@@ -111,6 +111,15 @@ def test_a_hole_in_the_guide_has_the_interpolations_interval_and_units_scale_the
     assert torch.equal(mixed[:, 2:], everywhere[:, 2:])
     doubled = interval.times(2.0).half_width(2 * prediction, 2 * source, guided, TWO)
     assert torch.allclose(doubled, 2 * mixed)
+
+
+def test_a_guide_leaves_a_part_of_the_interpolations_width() -> None:
+    """However right it was one level down: here it erred by nothing."""
+    sure = Interval(Terms(0, 0, 0), Terms(3.0, 0.25, 4.0))
+    prediction, source, everywhere = torch.rand(4, 4).double(), torch.rand(2, 2), torch.ones(4, 4).double()
+    smooth = sure.half_width(prediction, source, 0 * everywhere, TWO)
+    assert float(smooth.min()) >= 3
+    assert torch.allclose(sure.half_width(prediction, source, everywhere, TWO), LEAST * smooth)
 
 
 def test_predictions_one_level_down_are_judged_where_asked() -> None:

@@ -36,7 +36,7 @@ from mmsr_geo.network.exact import exact
 from mmsr_geo.network.fitted import FittedNet, drawn, network_in_parts, seen_by
 from mmsr_geo.network.intervals import Interval, calibrated
 from mmsr_geo.network.layers import Layers, guide_below, levels_below, levels_here
-from mmsr_geo.network.mixing import DOUBT, Mixture, best_shares
+from mmsr_geo.network.mixing import Mixture, best_shares
 from mmsr_geo.network.mmsr import MmsrNet, NetParams
 from mmsr_geo.network.params import STEPS, FitParams
 from mmsr_geo.network.patches import Sites, inside
@@ -398,8 +398,6 @@ class _Fit:
         compared = self._compared(belows)
         if self.regressions and sum(each.judged_px for each in compared) > 0:
             products = np.sum([each.products for each in compared], axis=0)
-            doubt = np.array([1, 1, DOUBT])
-            products *= doubt * doubt[:, None]
             smooth, net, regressed = best_shares(products)
             if net < LEAST_SHARE:
                 (smooth, regressed), net = best_shares(products[::2, ::2]), 0.0

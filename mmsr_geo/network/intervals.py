@@ -15,11 +15,13 @@ from torch import Tensor
 
 from mmsr_geo.geometry import Scale
 from mmsr_geo.network.checking import Below
-from mmsr_geo.network.degradation import bilinear
+from mmsr_geo.network.degradation import bicubic, bilinear
 
 DOUBT = 1.2
 """What a guide's part of the width is multiplied by on the way down: what it tells of block means it tells less well of
 their parts."""
+LEAST = 0.3
+"""Of the interpolation's width, what a guide's is at least: noise and blur that block means hide keep it from less."""
 COVERAGE = 0.9
 """The share of truths that shall lie within."""
 FEWEST_PX = 100
@@ -64,8 +66,8 @@ class Interval:
         prediction: (H, W), before it is made consistent; source: (h, w), holes filled; guided: (H, W) in 0..1, how
         much of each pixel is the model's word and not the interpolation's.
         """
-        known = predictors_of(prediction, source, scale)
-        smooth, full = self.smooth.sum(known), self.guided.sum(known)
+        smooth = self.smooth.sum(predictors_of(bicubic(source.double(), scale), source, scale))
+        full = torch.maximum(self.guided.sum(predictors_of(prediction, source, scale)), LEAST * smooth)
         return smooth + guided * (full - smooth)
 
 
@@ -81,7 +83,8 @@ def calibrated(belows: Sequence[Below], shares: Sequence[float], growth: float, 
     By quantile regression (Koenker and Bassett 1978) of the mixture's absolute errors, and of the interpolation's, on
     what `predictors_of` gives. The ranges are measured again where the interval is used and so shrink with the scale by
     themselves. The interpolation's errors shrink more than that, by `growth`, their trend over the octaves above; a
-    guide's less, and are multiplied by the DOUBT (docs/decisions/014-intervals.md); a mixture's by what comes of both.
+    guide's less, and are multiplied by the DOUBT; a mixture's by what comes of both. A guide leaves LEAST of the
+    interpolation's width (docs/decisions/014-intervals.md).
 
     shares: of the mixture, the interpolation's first. Returns None where fewer than FEWEST_PX pixels were judged.
     """

@@ -10,10 +10,6 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
-DOUBT = 1.1
-"""What the regression's errors one level down are multiplied by before the shares are chosen: they grow more than the
-network's from there to the true scale (docs/decisions/015-regression.md)."""
-
 
 @dataclass(frozen=True, slots=True)
 class Mixture:

@@ -22,11 +22,11 @@ from mmsr_geo.network.degradation import BICUBIC_SUPPORT_PX, FILL_PX, bicubic, d
 from mmsr_geo.network.features import slope
 
 WAVES = 800
-FREQUENCY = 0.5
+FREQUENCY = 0.6
 """Of the waves, in the deviations of what is known of a pixel, all of it taken together."""
-RIDGE = 30.0
+RIDGE = 2000.0
 """What a coefficient's square costs, in rows one level down."""
-TRUE_SCALE_ROWS = 1000.0
+TRUE_SCALE_ROWS = 10_000.0
 """Rows one level down that a source pixel at the true scale counts for: in its mean the detail of its pixels nearly
 cancels, so that little of it is seen there."""
 SMOOTHINGS = (0.25, 0.5, 1.0)
