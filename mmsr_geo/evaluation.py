@@ -80,6 +80,8 @@ class MethodResult:
     """What its fit found out about the guide."""
     uncertainty: UncertaintyScores | Literal["not calibrated"] | None = None
     """How good its uncertainty is; None of a method that tells none."""
+    half_width: Values | None = field(default=None, repr=False)
+    """(H, W), the uncertainty itself, NaN in holes; None where none is known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,6 +195,7 @@ def evaluate(  # noqa: PLR0913  (what is tried, on what, how)
         started = time.monotonic()
         tiling = tilings[name]
         uncertain = calibrates(method)
+        calibrated = uncertain and is_calibrated(model)
         run = run_of(
             trial.pair, method, model, tiling, device=device, threads=threads, progress=report, uncertain=uncertain
         )
@@ -206,15 +209,10 @@ def evaluate(  # noqa: PLR0913  (what is tried, on what, how)
             time.monotonic() - started,
             _pixel_steps(model),
             run.check,
-            _uncertainty(target, half, trial.truth, calibrated=is_calibrated(model)) if uncertain else None,
+            UncertaintyScores.of(target, half, trial.truth) if calibrated else "not calibrated" if uncertain else None,
+            half if calibrated else None,
         )
     return Evaluation(trial, results, inputs or {}, options or {})
-
-
-def _uncertainty(
-    target: Values, half: Values, truth: Values, *, calibrated: bool
-) -> UncertaintyScores | Literal["not calibrated"]:
-    return UncertaintyScores.of(target, half, truth) if calibrated else "not calibrated"
 
 
 def _pixel_steps(model: Model) -> int | None:

@@ -165,7 +165,7 @@ def is_elevation(evaluation: Evaluation) -> bool:
 
 
 def draw_report(evaluation: Evaluation, path: Path, *, hillshades: bool) -> None:
-    """Draw source, guide and truth, then each method's target and error (and its hillshade)."""
+    """Draw source, guide and truth, then each method's target and error (and its hillshade), then uncertainties."""
     panels = list(_panels(evaluation, hillshades=hillshades))
     pair = evaluation.trial.pair
     level = "against the truth" if evaluation.trial.protocol == "truth" else "one level down"
@@ -203,3 +203,7 @@ def _panels(evaluation: Evaluation, *, hillshades: bool) -> Iterator[Map | None]
         yield Map(title, error, fine[1], (-largest, largest), "RdBu_r", unit)
         if hillshades:
             yield Map(f"{name}, lit", hillshade(result.target, fine, exaggeration), fine[1], (0, 1), "gray")
+    for name, result in evaluation.results.items():
+        if result.half_width is not None and isinstance(result.uncertainty, UncertaintyScores):
+            title = f"{name}: uncertainty ({result.uncertainty.coverage:.0%} within)"
+            yield Map(title, result.half_width, fine[1], (0, largest), "magma", unit)

@@ -29,7 +29,7 @@ from mmsr_geo.methods import SceneFit, calibrates
 from mmsr_geo.metrics import UncertaintyScores
 from mmsr_geo.network.checking import Region
 from mmsr_geo.raster import copying, sharding, writing
-from mmsr_geo.report import print_scores, uncertainty_table
+from mmsr_geo.report import draw_report, print_scores, uncertainty_table
 
 Command = Callable[..., Told]
 SAID = "half of a 90 % interval's width"
@@ -575,7 +575,9 @@ def test_scores_of_nothing_and_of_a_constant_are_not_known() -> None:
     assert told == {"coverage": 1.0, "rank_correlation": None, "mean_half_width": 2.0}
 
 
-def test_an_evaluation_says_how_well_it_holds(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_evaluation_says_how_well_it_holds(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     crop = sentinel_crop(0, 0, 36, 36, 4)
     truth = georeferenced(crop.truth, crop.source.rio.transform() * Affine.scale(0.25), 32618)
     source = sentinel_crop(0, 0, 72, 72, 2).source
@@ -596,6 +598,13 @@ def test_an_evaluation_says_how_well_it_holds(capsys: pytest.CaptureFixture[str]
     cells = {column.header: list(column.cells) for column in uncertainty_table(evaluation).columns}
     assert cells["method"] == list(methods)
     assert cells["coverage"] == ["-", f"{told['mmsr']['uncertainty']['coverage']:.3f}", "-"]
+    drawn: list[Any] = []
+    monkeypatch.setattr("mmsr_geo.report.draw_maps", lambda panels, *_, **__: drawn.extend(panels))
+    draw_report(evaluation, Path("report.png"), hillshades=False)
+    maps = [panel for panel in drawn if panel and "uncertainty" in panel.title]
+    assert [panel.title for panel in maps] == [f"mmsr: uncertainty ({np.mean(error <= half):.0%} within)"]
+    np.testing.assert_array_equal(maps[0].values, half)
+    assert maps[0].limits[0] == 0
 
 
 def test_an_evaluation_without_a_calibration_says_so(capsys: pytest.CaptureFixture[str]) -> None:
@@ -610,3 +619,4 @@ def test_an_evaluation_without_a_calibration_says_so(capsys: pytest.CaptureFixtu
     plain = mmsr_geo.evaluate(source, sentinel_guide(), 2, methods=["bicubic", "nearest"], **options)
     print_scores(plain)
     assert "interval's width" not in capsys.readouterr().out
+    assert [result.half_width for result in (*evaluation.results.values(), *plain.results.values())] == [None] * 4

@@ -40,7 +40,7 @@ class Mixture:
         """Say it to a person."""
         named = (("the network", self.net), ("a regression", self.regressed), ("the interpolation", self.smooth))
         told = ", ".join(f"{share:.0%} {name}" for name, share in named if share)
-        moved = f", the guide moved by {self.shift[0]} rows and {self.shift[1]} columns for the filter"
+        moved = f", the guide moved by {self.shift[0]} rows and {self.shift[1]} columns for the regression"
         return told + (moved if self.regressed and self.shift != (0, 0) else "")
 
 

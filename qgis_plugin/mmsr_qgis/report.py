@@ -21,6 +21,11 @@ COLUMNS: Mapping[str, tuple[str, str]] = {
     "consistency": ("consistency", ".0e"),
 }
 """Heading → the score and its format, as the command's own table has them."""
+UNCERTAINTY: Mapping[str, tuple[str, str]] = {
+    "coverage": ("coverage", ".3f"),
+    "half width": ("mean_half_width", ".4g"),
+}
+"""The same of how good a method's uncertainty is; shown where one tells it."""
 QUICK_METHODS = 6
 """How many are compared where none are named; a test holds it equal to the command's."""
 
@@ -28,12 +33,18 @@ QUICK_METHODS = 6
 def rows(scores: Mapping[str, Any]) -> list[list[str]]:
     """Return a heading and a line a method."""
     bicubic = scores["methods"].get("bicubic", {}).get("rmse")
-    table = [[tr("method"), *COLUMNS, tr("of bicubic"), tr("seconds")]]
+    uncertain = UNCERTAINTY if any(isinstance(of["uncertainty"], Mapping) for of in scores["methods"].values()) else {}
+    table = [[tr("method"), *COLUMNS, *uncertain, tr("of bicubic"), tr("seconds")]]
     for name, of in scores["methods"].items():
-        cells = ["-" if of[key] is None else format(of[key], form) for key, form in COLUMNS.values()]
         ratio = f"{of['rmse'] / bicubic:.3f}" if bicubic else "-"
+        told = of["uncertainty"] if isinstance(of["uncertainty"], Mapping) else {}
+        cells = [*_cells(of, COLUMNS), *_cells(told, uncertain)]
         table.append([name, *cells, ratio, f"{of['fit_seconds'] + of['predict_seconds']:.1f}"])
     return table
+
+
+def _cells(of: Mapping[str, Any], columns: Mapping[str, tuple[str, str]]) -> list[str]:
+    return ["-" if of.get(key) is None else format(of[key], form) for key, form in columns.values()]
 
 
 def text(scores: Mapping[str, Any]) -> str:

@@ -48,6 +48,20 @@ def test_an_evaluation_writes_its_report_and_a_page(run: Runner, tmp_path: Path)
     assert feedback.shares == sorted(feedback.shares)
 
 
+def test_how_good_an_uncertainty_is_stands_beside_the_scores(run: Runner, tmp_path: Path) -> None:
+    source = coarse(tmp_path / "source.tif", 64, 64, 128, 128, scale=2)
+    ran = run(
+        "evaluate", SOURCE=str(source), GUIDE=str(GUIDE), TRUTH=str(TRUTH), METHODS=["bicubic", "mmsr"],
+        OUTPUT=str(tmp_path / "report"), **QUICK | {"SCALE": "2"},
+    )  # fmt: skip
+    assert ran.ok, ran.errors
+    told = json.loads((tmp_path / "report" / "report.json").read_text())["methods"]["mmsr"]["uncertainty"]
+    page = Path(ran.results["HTML"]).read_text("utf-8")
+    for heading, value in (("coverage", f"{told['coverage']:.3f}"), ("half width", f"{told['mean_half_width']:.4g}")):
+        assert f"<th>{heading}</th>" in page
+        assert f">{value}</td>" in page
+
+
 class OldFeedback(Feedback):
     """A feedback of QGIS before 3.36."""
 

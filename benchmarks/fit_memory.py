@@ -1,0 +1,57 @@
+"""What a fit takes at its peak, bytes a value of the guide: the figure behind `BYTES_PER_SAMPLED_VALUE`.
+
+python benchmarks/fit_memory.py        a few minutes; each fit in a fresh process of its own, a few steps of each stage
+"""
+
+from __future__ import annotations
+
+import resource
+import subprocess
+import sys
+
+import numpy as np
+import torch
+
+from mmsr_geo.geometry import Scale
+from mmsr_geo.network.fitting import fit_samples
+from mmsr_geo.network.params import FitParams
+from mmsr_geo.pair import SAMPLED_TARGET_PX
+from mmsr_geo.raster.pixels import Pixels
+from mmsr_geo.upsampling import sample_of
+
+RUNS = [(2, 4), (4, 4), (8, 4), (4, 8)]
+
+
+def peak_bytes() -> int:
+    """Return the largest resident set so far (Linux counts it in KiB)."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def measure(factor: int, bands: int) -> None:
+    """Print one row: a sample of as many target pixels as a fit sees at most."""
+    torch.set_num_threads(1)
+    scale, side = Scale(factor, factor), int(SAMPLED_TARGET_PX**0.5) // factor * factor
+    guide = np.random.default_rng(0).random((bands, side, side), np.float32)
+    source = guide[:1].reshape(1, side // factor, factor, side // factor, factor).mean(axis=(2, 4))
+    sample = sample_of(Pixels.masked(source), Pixels.masked(guide))
+    at_rest = peak_bytes()
+    params = FitParams(steps=3, first_stage=True, threads=1)
+    net = fit_samples([sample], scale, params, guide_bands=tuple(map(str, range(bands))))
+    taken = peak_bytes() - at_rest
+    regressed = "with" if net.mixture.regressed else "without"
+    print(f"| x{factor} | {bands} | {taken / 1e9:.2f} GB, {regressed} a regression | {taken / guide.size:.0f} |")
+
+
+def main() -> None:
+    """Print the table."""
+    if len(sys.argv) > 1:
+        measure(int(sys.argv[1]), int(sys.argv[2]))
+        return
+    print(f"Of {SAMPLED_TARGET_PX / 1e6:.0f} million target pixels:\n")
+    print("| scale | guide bands | on top of the sample | bytes a value of the guide |\n|---|---|---|---|")
+    for factor, bands in RUNS:
+        subprocess.run([sys.executable, __file__, str(factor), str(bands)], check=True)  # noqa: S603  (itself)
+
+
+if __name__ == "__main__":
+    main()
