@@ -20,7 +20,7 @@ import s3fs
 import xarray as xr
 from conftest import Told
 from object_store import forget_connections, object_store
-from rasters import SENTINEL_GUIDE, sentinel_crop
+from rasters import SENTINEL_GUIDE, sentinel_crop, sentinel_net
 
 import mmsr_geo
 from mmsr_geo.jobs.store import FolderStore, Made, ObjectStore, store_at
@@ -259,6 +259,29 @@ def test_a_zarr_store_of_objects_is_whole_or_no_group(bucket: str, folder: Path)
             assert found.target.rio.crs == "EPSG:32618"
             assert found.qa.shape == (96, 104)
     assert ".mmsr_geo-unfinished" not in (store / "2024-07").sizes()
+
+
+@pytest.mark.parametrize("output", ["{name}.tif", "all.zarr"])
+def test_an_uncertainty_goes_there_too(bucket: str, tmp_path: Path, output: str) -> None:
+    sentinel_crop(90, 60, 36, 30, 2).source.rio.to_raster(tmp_path / "2024-06_st.tif")
+    (tmp_path / "2024-06_b1.tif").symlink_to(SENTINEL_GUIDE)
+    net = sentinel_net(2)
+    net.save(tmp_path / "scene.mmsr")
+    pairs = JOB.partition("[[pairs]]")[2].partition("[options]")[0]
+    options = 'net = "scene.mmsr"\nkeep_statistics = true\nuncertainty = true\ntile_size = 48\nthreads = 1\n'
+    text = f'output = "OUT/{output}"\nwork = "WORK"\n[[pairs]]{pairs}[options]\n{options}'
+    assert mmsr_geo.batch(job(tmp_path, f"{bucket}/out", f"{bucket}/work", text)).count("done") == 1
+    given: dict[str, Any] = {"net": net, "keep_statistics": True, "uncertainty": True, "tile_size": 48}
+    made = mmsr_geo.upsample(tmp_path / "2024-06_st.tif", SENTINEL_GUIDE, **given).compute(scheduler="synchronous")
+    if output == "all.zarr":
+        with xr.open_zarr(f"{bucket}/out/all.zarr/2024-06", chunks=None) as found:
+            target, half = found.target.values, found.target_uncertainty.values
+    else:
+        with rasterio.open(f"{bucket}/out/2024-06.tif") as dataset:
+            target, half = dataset.read()
+    assert np.array_equal(target, made.values)
+    assert np.array_equal(half, made.uncertainty.values)
+    assert (half > 0).all()
 
 
 @pytest.mark.parametrize("name", ["sharp.tif", "sharp.zarr"])
