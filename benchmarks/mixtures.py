@@ -30,7 +30,7 @@ from mmsr_geo.network.regression import regress
 from mmsr_geo.sampling import read_samples
 
 CHOOSING = ("s2-B05-x4", "s2-B11-x2", "s2-B11-x4", "s2-B8A-x2", "vhm0-x4", "vhm0-x4-shifted", "vhm1-x4", "vhm2-x4")
-DOUBTS = (1.0, 1.1, 1.2, 1.35, 1.5)
+DOUBTS = (0.8, 0.9, 1.0, 1.1, 1.2)
 Errors = NDArray[np.float64]
 
 
