@@ -68,7 +68,7 @@ def draw(axes: Axes, records: Runs, pairs: Sequence[str], title: str) -> None:
         axes.annotate(
             name,
             (work / 1e6, ratio),
-            xytext=(-6 if right else 6, 6),
+            xytext=(-6 if right else 6, -14 if name == "balanced" else 6),  # its neighbours' names are above
             ha="right" if right else "left",
             textcoords="offset points",
             fontsize=9,
