@@ -732,6 +732,14 @@
         <translation type="unfinished"></translation>
     </message>
     <message>
+        <source>registering the guide</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>solving the regression</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
         <source>fitting one level down</source>
         <translation type="unfinished"></translation>
     </message>
