@@ -5,12 +5,12 @@ python benchmarks/fit_memory.py        a few minutes; each fit in a fresh proces
 
 from __future__ import annotations
 
-import resource
 import subprocess
 import sys
 
 import numpy as np
 import torch
+from tile_memory import peak_bytes
 
 from mmsr_geo.geometry import Scale
 from mmsr_geo.network.fitting import fit_samples
@@ -20,11 +20,6 @@ from mmsr_geo.raster.pixels import Pixels
 from mmsr_geo.upsampling import sample_of
 
 RUNS = [(2, 4), (4, 4), (8, 4), (4, 8)]
-
-
-def peak_bytes() -> int:
-    """Return the largest resident set so far (Linux counts it in KiB)."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def measure(factor: int, bands: int) -> None:
