@@ -4,9 +4,10 @@
     python benchmarks/fidelity.py --data DIR --core     8 pairs, one seed, the quick methods: half an hour
     python benchmarks/fidelity.py --table               what is kept, as docs/fidelity.md
 
-A run is kept by pair, method, seed, the method's options and what the code comes to on a small made pair, as one line
-of benchmarks/results/fidelity.jsonl; where that or the options have changed it is made again. A run on a GPU (--device
-cuda) counts as the same run, and its line says on which: docs/performance.md compares the two.
+A run is kept by pair, method, seed, the method's options and what the code comes to on a small made pair (of the
+default, what it says of its errors as well), as one line of benchmarks/results/fidelity.jsonl; where that or the
+options have changed it is made again. A run on a GPU (--device cuda) counts as the same run, and its line says on
+which: docs/performance.md compares the two.
 """
 
 from __future__ import annotations
@@ -63,6 +64,8 @@ class Job:
     seed: int
     threads: int
     code: str
+    interval_code: str | None
+    """The hash of what is said of the errors; None where that is not looked at."""
     device: str = "cpu"
     """Where it is run: no part of what identifies a result."""
 
@@ -78,6 +81,7 @@ class Job:
                 "threads": self.threads,
                 "code": self.code,
             }
+            | ({} if self.interval_code is None else {"interval_code": self.interval_code})
             for name in self.methods
         ]
 
@@ -137,7 +141,8 @@ def jobs_of(  # noqa: PLR0913  (what decides a run, and where it is made)
     known = codes or Codes()
 
     def job(pair: str, *methods: str, seed: int = 0) -> Job:
-        return Job(pair, methods, seed, threads, known.of(methods[0]), device)
+        interval = known.of("uncertainty") if "mmsr" in methods else None
+        return Job(pair, methods, seed, threads, known.of(methods[0]), interval, device)
 
     pairs = list(pairs)
     found = [job(pair, name) for pair in pairs for name in QUICK]

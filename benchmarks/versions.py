@@ -20,7 +20,7 @@ from pairs import Case
 import mmsr_geo
 from mmsr_geo.baselines import CONSISTENT, baseline
 from mmsr_geo.baselines.p2p import P2P
-from mmsr_geo.evaluation import Trial, evaluate
+from mmsr_geo.evaluation import MethodResult, Trial, evaluate
 from mmsr_geo.geometry import Scale, Tiling
 from mmsr_geo.memory import tiling_for
 from mmsr_geo.methods import ModelSource, OtherMethod, SceneFit
@@ -28,8 +28,10 @@ from mmsr_geo.network.params import FitParams
 from mmsr_geo.pair import Pair
 from mmsr_geo.upsampling import halo_of
 
-METHODS = ("bicubic", "guided-filter", "p2p", "published", "mmsr")
-"""What has a hash of its own."""
+METHODS = ("bicubic", "guided-filter", "p2p", "published", "mmsr", "uncertainty")
+"""What has a hash of its own; the last is that of what `mmsr` says of its errors."""
+NOISES = (0.0, 0.5, 2.0)
+"""Of the made guide, where errors are told: it leaves the least of the interpolation's width, a part of it, or all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,13 +85,15 @@ def code_version(base: str) -> str:
         made: ModelSource = OtherMethod("p2p", P2P(steps=3), consistent=True, device="cpu")
     elif base == "published":
         made = SceneFit(FitParams.published(steps=3, threads=1), 0, "cpu", "warn")
-    elif base == "mmsr":
+    elif base in {"mmsr", "uncertainty"}:
         made = SceneFit(FitParams(steps=6, first_stage=True, threads=1), 0, "cpu", "warn")
     else:
         made = OtherMethod(base, baseline(base), consistent=True, device="cpu")
-    trial = _made_trial()
-    target = evaluate(trial, {"made": made}, {"made": tiling(trial.pair, made)}, device="cpu").results["made"].target
-    said = " ".join(f"{value:.2e}" for value in target[::7, ::7].flatten().tolist())
+    results = [_result(made, noise) for noise in (NOISES if base == "uncertainty" else (0.0,))]
+    values = [each.half_width if base == "uncertainty" else each.target for each in results]
+    said = " ".join(
+        f"{value:.2e}" for each in values if each is not None for value in each[::7, ::7].flatten().tolist()
+    )
     return hashlib.sha256(said.encode()).hexdigest()[:12]
 
 
@@ -99,10 +103,16 @@ def tiling(pair: Pair, method: ModelSource) -> Tiling:
     return tiling_for(pair.part, pair.whole, pair.scale, halo, tile_size=512)
 
 
-def _made_trial() -> Trial:
-    """Return a pair of 36 x 40 source pixels at scale 2 with edges, texture and a hole."""
+def _result(method: ModelSource, noise: float) -> MethodResult:
+    trial = _made_trial(noise)
+    return evaluate(trial, {"made": method}, {"made": tiling(trial.pair, method)}, device="cpu").results["made"]
+
+
+def _made_trial(noise: float) -> Trial:
+    """Return a pair of 36 x 40 source pixels at scale 2 with edges, texture and a hole; noise: so much in the guide."""
     row, column = np.arange(72)[:, None], np.arange(80)
     truth = np.sin(row / 3) + np.cos(column / 5) + ((row * 7 + column * 3) % 5 > 2) + 2.0 * (row > column)
-    guide = np.stack([truth, (row * column % 11) / 5.0]).astype(np.float32)
+    seen = truth + noise * ((row * 5 + column * 11) % 7) / 7
+    guide = np.stack([seen, (row * column % 11) / 5.0]).astype(np.float32)
     truth[30:34, 20:24] = np.nan
     return Case("made", Scale(2, 2), truth.astype(np.float32), guide).trial

@@ -122,6 +122,14 @@ def test_a_guide_leaves_a_part_of_the_interpolations_width() -> None:
     assert torch.allclose(sure.half_width(prediction, source, everywhere, TWO), LEAST * smooth)
 
 
+def test_a_guide_never_widens_the_interpolations_interval() -> None:
+    """However wrong it was one level down: where it helped, the target is no farther off than without it."""
+    unsure = Interval(Terms(9.0, 0.25, 4.0), Terms(3.0, 0.25, 0.0))
+    prediction, source, everywhere = torch.rand(4, 4).double(), torch.rand(2, 2), torch.ones(4, 4).double()
+    smooth = unsure.half_width(prediction, source, 0 * everywhere, TWO)
+    assert torch.equal(unsure.half_width(prediction, source, everywhere, TWO), smooth)
+
+
 def test_predictions_one_level_down_are_judged_where_asked() -> None:
     made = torch.Generator().manual_seed(4)
     truth, asked = torch.rand(8, 8, generator=made).double(), torch.ones(8, 8).bool()

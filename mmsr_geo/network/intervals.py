@@ -67,7 +67,7 @@ class Interval:
         much of each pixel is the model's word and not the interpolation's.
         """
         smooth = self.smooth.sum(predictors_of(bicubic(source.double(), scale), source, scale))
-        full = torch.maximum(self.guided.sum(predictors_of(prediction, source, scale)), LEAST * smooth)
+        full = self.guided.sum(predictors_of(prediction, source, scale)).clamp(LEAST * smooth, smooth)
         return smooth + guided * (full - smooth)
 
 
@@ -84,7 +84,7 @@ def calibrated(belows: Sequence[Below], shares: Sequence[float], growth: float, 
     what `predictors_of` gives. The ranges are measured again where the interval is used and so shrink with the scale by
     themselves. The interpolation's errors shrink more than that, by `growth`, their trend over the octaves above; a
     guide's less, and are multiplied by the DOUBT; a mixture's by what comes of both. A guide leaves LEAST of the
-    interpolation's width (docs/decisions/014-intervals.md).
+    interpolation's width and never widens it (docs/decisions/014-intervals.md).
 
     shares: of the mixture, the interpolation's first. Returns None where fewer than FEWEST_PX pixels were judged.
     """
