@@ -28,7 +28,8 @@ from mmsr_geo.errors import (
 )
 
 if TYPE_CHECKING:
-    from mmsr_geo.api import batch, evaluate, fit, load, plan, report_batch, status, upsample, upsample_to_file
+    from mmsr_geo.api import evaluate, fit, load, plan, upsample, upsample_to_file
+    from mmsr_geo.batching import batch, report_batch, status
     from mmsr_geo.geometry import Scale
     from mmsr_geo.network.checking import GuideCheck
     from mmsr_geo.network.fitted import FittedNet
@@ -73,13 +74,13 @@ _HOMES = {
     "Flag": "mmsr_geo.quality",
     "GuideCheck": "mmsr_geo.network.checking",
     "Scale": "mmsr_geo.geometry",
-    "batch": "mmsr_geo.api",
+    "batch": "mmsr_geo.batching",
     "evaluate": "mmsr_geo.api",
     "fit": "mmsr_geo.api",
     "load": "mmsr_geo.api",
     "plan": "mmsr_geo.api",
-    "report_batch": "mmsr_geo.api",
-    "status": "mmsr_geo.api",
+    "report_batch": "mmsr_geo.batching",
+    "status": "mmsr_geo.batching",
     "upsample": "mmsr_geo.api",
     "upsample_to_file": "mmsr_geo.api",
 }

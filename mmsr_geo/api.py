@@ -2,25 +2,17 @@
 
 from __future__ import annotations
 
-import re
-import warnings
-from collections.abc import Callable, Hashable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, fields, replace
-from functools import partial
-from inspect import signature
+from collections.abc import Sequence
 from os import PathLike
-from pathlib import Path
-from typing import Any, get_args
 
 import xarray as xr
 
 from mmsr_geo._version import __version__
+from mmsr_geo.asking import Asked, opened, tiles_of
 from mmsr_geo.choosing import EVALUATED, Fit, evaluated_method, method_for, params_for
-from mmsr_geo.errors import MmsrError, MmsrWarning, OptionError
+from mmsr_geo.errors import OptionError
 from mmsr_geo.evaluation import Evaluation, truth_trial, wald_trial
 from mmsr_geo.evaluation import evaluate as run_evaluation
-from mmsr_geo.geometry import Tiling
 from mmsr_geo.graph import LazyTarget, MovedTarget, lazy_like, lazy_target
 from mmsr_geo.inputs import (
     Bounds,
@@ -32,30 +24,24 @@ from mmsr_geo.inputs import (
     SourceLike,
     grid_like,
 )
-from mmsr_geo.jobs.batch import JobStatus, run_job, status_of
 from mmsr_geo.jobs.cluster import Cluster
-from mmsr_geo.jobs.course import TaskKey
 from mmsr_geo.jobs.finishing import Outcome
-from mmsr_geo.jobs.jobfile import Entry, Job, OnError
 from mmsr_geo.jobs.local import make
-from mmsr_geo.jobs.pool import InProcess, InThreads, Pool
-from mmsr_geo.jobs.record import Line
-from mmsr_geo.jobs.work import Output, Work
-from mmsr_geo.memory import bytes_of, cores, tile_bytes, tiling_for
-from mmsr_geo.methods import IfUnhelpful, ModelSource, OtherMethod, SavedNet, SceneFit
+from mmsr_geo.jobs.starting import pool_on
+from mmsr_geo.memory import bytes_of, cores
+from mmsr_geo.methods import IfUnhelpful, OtherMethod, SceneFit
 from mmsr_geo.network.fitted import FittedNet
 from mmsr_geo.network.fitting import Progress, no_progress
 from mmsr_geo.network.params import FitParams, Quality
-from mmsr_geo.pair import MIN_COVERAGE, Pair
-from mmsr_geo.planning import Plan, measured, size_text
-from mmsr_geo.raster.masking import MaskLike, path_and_bits
+from mmsr_geo.pair import MIN_COVERAGE
+from mmsr_geo.planning import Plan, measured
+from mmsr_geo.raster.masking import MaskLike
 from mmsr_geo.raster.opening import open_source
-from mmsr_geo.raster.placing import QA, TAKEN, Address, ZarrPlace, address_of, check_apart, check_output
+from mmsr_geo.raster.placing import address_of
 from mmsr_geo.raster.storing import Storage, parse_creation_options
 from mmsr_geo.raster.suspecting import warn_of_nodata
-from mmsr_geo.slices import guide_for, slices_of, target_array, with_flags, with_uncertainty
-from mmsr_geo.tilewise import TILE_PX, TileFit
-from mmsr_geo.upsampling import halo_of, resolve_device
+from mmsr_geo.slices import target_array, with_flags, with_uncertainty
+from mmsr_geo.upsampling import resolve_device
 
 
 def upsample(  # noqa: PLR0913  (the same names as the command's options)
@@ -174,8 +160,8 @@ def upsample(  # noqa: PLR0913  (the same names as the command's options)
         keep_statistics=keep_statistics,
         uncertainty=uncertainty,
     )
-    job = _job(source, guide, _scale(scale, work), inputs)
-    tiling = _tiling(job.pairs[0], work, tile_size, at_once=cores())
+    job = opened(source, guide, scale, inputs, work)
+    tiling = tiles_of(job.pairs[0], work, tile_size, at_once=cores())
     targets = [lazy_target(pair, work, tiling, device=device, uncertain=uncertainty) for pair in job.pairs]
     facts = {} if isinstance(work, OtherMethod) else {"guide_gain": [target.guide_gain for target in targets]}
     on = job.pairs[0].target_grid
@@ -279,7 +265,7 @@ def upsample_to_file(  # noqa: PLR0913  (the same names as the command's options
         keep_statistics=keep_statistics,
         uncertainty=uncertainty,
     )
-    asked = _Asked(
+    asked = Asked(
         source,
         guide,
         address_of(output),
@@ -300,7 +286,7 @@ def upsample_to_file(  # noqa: PLR0913  (the same names as the command's options
     work = asked.work(cluster)
     if workers is None:
         return make(work, progress=progress)
-    with _on(cluster) as pool:
+    with pool_on(cluster) as pool:
         return make(work, progress=progress, pool=pool)
 
 
@@ -423,7 +409,7 @@ def evaluate(  # noqa: PLR0913  (the same names as the command's options)
     return run_evaluation(
         trial,
         chosen,
-        {name: _tiling(trial.pair, method, tile_size, at_once=1) for name, method in chosen.items()},
+        {name: tiles_of(trial.pair, method, tile_size, at_once=1) for name, method in chosen.items()},
         device=device,
         threads=(params or FitParams()).fixed_threads,
         inputs={
@@ -509,285 +495,15 @@ def plan(  # noqa: PLR0913  (the same names as the command's options)
         keep_statistics=keep_statistics,
         uncertainty=uncertainty,
     )
-    job = _job(source, guide, _scale(scale, work), inputs)
+    job = opened(source, guide, scale, inputs, work)
     first = job.pairs[0]
     threads = (params or FitParams()).fixed_threads
     speed = measured(first, work, device=device, threads=threads) if timed else None
     on = None if like is None else grid_like(like, first.target_grid)
-    tiling = _tiling(first, work, tile_size, at_once=1)
+    tiling = tiles_of(first, work, tile_size, at_once=1)
     return Plan(first, work, tiling, storage.dtype, len(job.pairs), qa, speed, on, uncertainty)
-
-
-def batch(  # noqa: PLR0913  (the same names as the command's options)
-    job: str | PathLike[str],
-    *,
-    scheduler: str | None = None,
-    workers: int | None = None,
-    memory_limit: int | str | None = None,
-    on_error: OnError | None = None,
-    restart: bool = False,
-    overwrite: bool = False,
-    progress: Callable[[Entry, int, int], Progress] | None = None,
-    ended: Callable[[Entry, Line], None] | None = None,
-) -> JobStatus:
-    """Do a job file's pairs and return where the job stands; what is done, tile by tile, is not done again.
-
-    scheduler, workers, memory_limit, on_error: go before what the job file says. restart: do all of it again.
-    overwrite: replace outputs that exist though this job has not made them. progress: called as progress(entry, done,
-    total) for each pair, returns what `upsample_to_file` takes. ended: called as ended(entry, line) with each pair that
-    is done, incomplete or failed, and what the job's record says of it. In the end a report is written beside the job
-    file, also where a failure ends it.
-    Raises JobError for a job file with mistakes, all of them at once, and where a pair fails and neither this call nor
-    the job file says on_error = "skip".
-    """
-    if on_error is not None and on_error not in get_args(OnError):
-        raise OptionError(f"there is no on_error {on_error!r}: choose of {', '.join(get_args(OnError))}")
-    read = Job.read(Path(job))
-    if on_error is not None:
-        read = replace(read, on_error=on_error)
-    table = read.cluster
-    limit = table.memory_limit if memory_limit is None else bytes_of(memory_limit)
-    if scheduler is None and workers is None:
-        cluster = Cluster(table.kind, table.workers, table.scheduler, limit, table.options)
-    else:
-        cluster = Cluster("local", workers, scheduler, limit)
-
-    def open_pair(entry: Entry, overwrite: bool) -> Work:  # noqa: FBT001  (a callback's)
-        return _asked_by(entry, overwrite=overwrite).work(cluster)
-
-    with _on(cluster, read.entries[0]) as pool:
-        return run_job(
-            read,
-            open_pair,
-            pool,
-            where=cluster.place,
-            restart=restart,
-            overwrite=overwrite,
-            progress=progress or (lambda _entry, _done, _total: no_progress),
-            ended=ended or (lambda _entry, _line: None),
-            afterwards=lambda: _report_afterwards(read),
-        )
-
-
-def report_batch(job: str | PathLike[str], *, looks: int | None = None, progress: Progress = no_progress) -> Path:
-    """Write a job's report as it stands now, as `batch` does in the end, and return the path of report.html.
-
-    looks: quick looks of so many pairs at most, 200 if None. Raises JobError for the job file's mistakes, OutputError
-    where the report cannot be written.
-    """
-    from mmsr_geo.jobs.reporting import write_report  # noqa: PLC0415  (matplotlib, only when asked for)
-
-    read = Job.read(Path(job))
-    return write_report(read, status_of(read), looks=looks, progress=progress)
-
-
-def _report_afterwards(job: Job) -> None:
-    """Write the report of a job that has ended; what prevents it is told, and the job's end stays what it was."""
-    try:
-        report_batch(job.path)
-    except Exception as error:  # noqa: BLE001  (days of work do not fail by a picture of them)
-        told = str(error) if isinstance(error, MmsrError) else f"no report: {type(error).__name__}: {error}"
-        warnings.warn(told, MmsrWarning, stacklevel=2)
-
-
-def plan_batch(job: str | PathLike[str]) -> list[tuple[Entry, Plan]]:
-    """Return what each pair of a job will take; the first pair's method is timed, and the others' go by it.
-
-    Raises JobError for the job file's mistakes, and what `plan` raises for a pair's.
-    """
-    plans: list[tuple[Entry, Plan]] = []
-    for entry in Job.read(Path(job)).entries:
-        guide, params, options = _arguments(entry)
-        chosen = {name: value for name, value in options.items() if name in _PLANNED}
-        made = plan(entry.source, guide, params=params, qa=entry.qa is not None, timed=not plans, **chosen)
-        plans.append((entry, made if not plans else replace(made, speed=plans[0][1].speed)))
-    return plans
-
-
-def status(job: str | PathLike[str]) -> JobStatus:
-    """Return where a job stands: what is done, failed, changed since, and left. Raises JobError for its mistakes."""
-    return status_of(Job.read(Path(job)))
 
 
 def load(path: str | PathLike[str]) -> FittedNet:
     """Read a net that `net.save(path)` wrote; raises NetFileError. No code in the file can run."""
     return FittedNet.load(path)
-
-
-@dataclass(frozen=True, slots=True)
-class _Asked:
-    """An output as it was asked for, before a raster is opened."""
-
-    source: SourceLike
-    guide: GuideLike
-    output: Address
-    qa: Address | None
-    uncertain: bool
-    scale: ScaleLike
-    inputs: Inputs
-    method: ModelSource
-    storage: Storage
-    like: LikeLike | None
-    tile_size: int | None
-    device: str
-    threads: int
-    net: str | PathLike[str] | None
-    overwrite: bool
-
-    def work(self, cluster: Cluster) -> Work:
-        """Open the rasters and cut the tiles for where it runs; refuses outputs that cannot be."""
-        self._refuse_mixed()
-        outputs = [self.output] if self.qa is None else [self.output, self.qa]
-        masks = self.inputs.source_mask, self.inputs.guide_mask
-        check_apart(outputs, _paths(self.source, self.guide, *masks, self.net, self.like))
-        for path in outputs:
-            check_output(path, overwrite=self.overwrite)
-        job = _job(self.source, self.guide, _scale(self.scale, self.method), self.inputs)
-        first = job.pairs[0]
-        on = None if self.like is None else grid_like(self.like, first.target_grid)
-        tiling = _tiling(first, self.method, self.tile_size, at_once=cluster.workers or 1, limit=cluster.memory_limit)
-        if cluster.memory_limit is not None:
-            _refuse_memory(Plan(first, self.method, tiling), cluster.memory_limit)
-        threads = self.threads if cluster.is_this_process else 1
-        variable = _variable(job.template.name)
-        written = Output(self.output, self.qa, self.storage, on, self.overwrite, variable, self.uncertain)
-        return Work(job.pairs, self.method, tiling, written, self.device, threads, self.inputs.description)
-
-    def _refuse_mixed(self) -> None:
-        """Refuse what goes with COGs only where the output is a Zarr store, and flags in one without their target."""
-        if isinstance(self.output, ZarrPlace):
-            if self.qa is not None:
-                raise OptionError(
-                    f"{self.output} is a Zarr store, and the flags lie in it with the target, as {QA}: leave out --qa "
-                    "(qa=)"
-                )
-            if self.storage.creation_options:
-                raise OptionError(
-                    f"{self.output} is a Zarr store, and creation options are of GDAL's COG driver: leave out --co "
-                    "(creation_options=)"
-                )
-        elif isinstance(self.qa, ZarrPlace):
-            raise OptionError(
-                f"{self.qa} is a Zarr store, and flags go into one with their target only: give --qa (qa=) a .tif, or "
-                "the output a name that ends in .zarr"
-            )
-
-
-def _variable(name: Hashable | None) -> str:
-    """Return what the target is called in a Zarr store: as the source's variable, where that is a plain name."""
-    plain = isinstance(name, str) and re.fullmatch("[A-Za-z][A-Za-z0-9_]*", name) and name not in TAKEN
-    return str(name) if plain else "target"
-
-
-def _asked_by(entry: Entry, *, overwrite: bool) -> _Asked:
-    """Return what a job's pair asks for."""
-    guide, params, given = _arguments(entry)
-    inputs = Inputs(**{each.name: given[each.name] for each in fields(Inputs) if each.name in given})
-    method = method_for(
-        given.get("method", "mmsr"),
-        given.get("fit", "scene"),
-        given.get("net"),
-        params,
-        given.get("if_unhelpful", "bicubic"),
-        seed=given.get("seed", 0),
-        device=given.get("device", "auto"),
-        keep_statistics=given.get("keep_statistics", False),
-        uncertainty=given.get("uncertainty", False),
-    )
-    storage = Storage(
-        given.get("dtype", "float32"),
-        given.get("scale_factor"),
-        given.get("add_offset"),
-        parse_creation_options(given.get("creation_options", ())),
-    )
-    return _Asked(
-        entry.source,
-        guide,
-        entry.output,
-        entry.qa,
-        given.get("uncertainty", False),
-        given.get("scale"),
-        inputs,
-        method,
-        storage,
-        given.get("like"),
-        given.get("tile_size"),
-        given.get("device", "auto"),
-        params.fixed_threads,
-        given.get("net"),
-        overwrite,
-    )
-
-
-@contextmanager
-def _on(cluster: Cluster, entry: Entry | None = None) -> Iterator[Pool[TaskKey]]:
-    """Start where a job runs, or find it; entry: one of the job's pairs, which are all fitted alike."""
-    if cluster.is_this_process and entry is not None:
-        threads = _arguments(entry)[1].fixed_threads
-        side_by_side = entry.options.get("fit") in {"adapt", "tile"}
-        with InThreads[TaskKey](threads) if side_by_side else InProcess[TaskKey]() as pool:
-            yield pool
-        return
-    from mmsr_geo.jobs.dask_pool import OnCluster, connected  # noqa: PLC0415  (distributed, only when asked for)
-
-    with connected(cluster) as client, OnCluster[TaskKey](client) as pool:
-        yield pool
-
-
-def _arguments(entry: Entry) -> tuple[GuideLike, FitParams, dict[str, Any]]:
-    """Return an entry's guide, how to fit, and the other options."""
-    options = dict(entry.options)
-    quality = options.pop("quality", "balanced")
-    params = FitParams.of(quality, steps=options.pop("steps", None), threads=options.pop("threads", None))
-    return list(entry.guides) if len(entry.guides) > 1 else entry.guides[0], params, options
-
-
-_PLANNED = frozenset(signature(plan).parameters)
-
-
-def _refuse_memory(plan: Plan, limit: int) -> None:
-    if plan.memory_bytes > limit:
-        raise OptionError(
-            f"a process may take {size_text(limit)} (memory_limit), and this work takes {size_text(plan.memory_bytes)} "
-            f"in tiles of {plan.tile_side_px} px: allow more, pass a smaller --tile-size (tile_size=), a part "
-            "(--bounds, bounds=), fewer guide bands (--guide-band, guide_band=) or a saved net (--net, net=)"
-        )
-
-
-def _paths(*given: object) -> list[object]:
-    """Return the single inputs of those given, masks without their bits."""
-    single = [each for one in given for each in (one if isinstance(one, list | tuple) else (one,))]
-    return [path_and_bits(each)[0] if isinstance(each, str) else each for each in single]
-
-
-@dataclass(frozen=True, slots=True)
-class _Job:
-    """What is to be upsampled: one pair a slice of the source, all on one grid."""
-
-    template: xr.DataArray
-    pairs: tuple[Pair, ...]
-
-
-def _job(source: SourceLike, guide: GuideLike, scale: ScaleLike, inputs: Inputs) -> _Job:
-    template, slices = slices_of(source, inputs.source_nodata)
-    pairs = []
-    for part, raster in slices:
-        guides = [guide_for(one, part) for one in guide] if isinstance(guide, list | tuple) else guide_for(guide, part)
-        pairs.append(inputs.pair(inputs.taken(raster), guides, scale))
-    return _Job(template, tuple(pairs))
-
-
-def _scale(scale: ScaleLike, method: ModelSource) -> ScaleLike:
-    """Return the scale asked for, or a saved net's own."""
-    saved = method.scene if isinstance(method, TileFit) else method
-    return saved.net.scale if scale is None and isinstance(saved, SavedNet) else scale
-
-
-def _tiling(pair: Pair, method: ModelSource, tile_size: int | None, at_once: int, limit: int | None = None) -> Tiling:
-    """Cut a pair's part into tiles, as large as a worker's limit in bytes allows; refuses a net that is not for it."""
-    if isinstance(method, TileFit):
-        halo, tile_size = method.halo(pair), tile_size or TILE_PX
-    else:
-        halo = halo_of(method.reach(pair), pair.scale, consistent=method.consistent)
-    takes = partial(tile_bytes, guide_bands=len(pair.guide.bands), network=not isinstance(method, OtherMethod))
-    return tiling_for(pair.part, pair.whole, pair.scale, halo, takes, tile_size=tile_size, at_once=at_once, limit=limit)

@@ -8,13 +8,13 @@ import os
 import signal
 import sys
 import warnings
-from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from mmsr_geo import arguments
 from mmsr_geo._version import __version__
 from mmsr_geo.errors import MmsrError, MmsrWarning, OptionError
 
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from mmsr_geo.network.fitting import Progress
     from mmsr_geo.network.params import FitParams, Quality
     from mmsr_geo.progress import Display
-
-Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 class _Refusal(click.ClickException):
@@ -47,203 +45,6 @@ class _Commands(click.Group):
             raise _Refusal(str(error)) from error
 
 
-class _Scale(click.ParamType[Any]):
-    """4, or 2x1 (down x across)."""
-
-    name = "N|NxM"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:  # noqa: ANN401  (click's own, or JSON values)
-        """Return an int or a pair."""
-        parts = str(value).lower().replace(",", "x").split("x")
-        if len(parts) > 2 or not all(part.strip().isdecimal() for part in parts):
-            self.fail(f"{value!r} is no scale: give a whole number such as 4, or 2x1 (down x across)", param, ctx)
-        numbers = tuple(int(part) for part in parts)
-        return numbers[0] if len(numbers) == 1 else numbers
-
-
-class _Bounds(click.ParamType[Any]):
-    """W,S,E,N in the source's CRS."""
-
-    name = "W,S,E,N"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:  # noqa: ANN401  (click's own, or JSON values)
-        """Return four floats."""
-        try:
-            west, south, east, north = (float(part) for part in str(value).split(","))
-        except ValueError:
-            self.fail(
-                f"{value!r} is not W,S,E,N: give four numbers in the source's CRS, as in 3.1,50.2,3.4,50.5", param, ctx
-            )
-        return west, south, east, north
-
-
-class _Range(click.ParamType[Any]):
-    """MIN,MAX; inf and -inf are numbers too."""
-
-    name = "MIN,MAX"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:  # noqa: ANN401  (click's own, or JSON values)
-        """Return two floats."""
-        try:
-            low, high = (float(part) for part in str(value).split(","))
-        except ValueError:
-            self.fail(f"{value!r} is not MIN,MAX: give two numbers, as in 0,60", param, ctx)
-        return low, high
-
-
-class _Like(click.ParamType[Any]):
-    """A raster's path, or a resolution: R, or DOWNxACROSS."""
-
-    name = "FILE|R|DxA"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:  # noqa: ANN401, ARG002  (click's own, or JSON values)
-        """Return a path as it is, a resolution as one float or two."""
-        try:
-            numbers = tuple(float(part) for part in str(value).lower().split("x"))
-        except ValueError:
-            return value
-        return numbers[0] if len(numbers) == 1 else numbers
-
-
-def _options(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:
-    def decorate(command: Command) -> Command:
-        for option in reversed(options):
-            command = option(command)
-        return command
-
-    return decorate
-
-
-_pair = _options(
-    click.argument("source", metavar="SOURCE"),
-    click.argument("guide", metavar="GUIDE...", nargs=-1, required=True, callback=lambda _, __, value: _one_or(value)),
-    click.option(
-        "--scale", type=_Scale(), help="Target pixels per source pixel; chosen from the two grids if left out."
-    ),
-    click.option("--bounds", type=_Bounds(), help="Only this part, in the source's CRS."),
-    click.option(
-        "--min-coverage",
-        type=float,
-        default=0.95,
-        show_default=True,
-        help="Share of the source that the guide must cover.",
-    ),
-    click.option(
-        "--source-resolution",
-        metavar="M|SENSOR",
-        help="What SOURCE resolves where it is delivered finer: metres, or landsat-tirs, landsat-etm-thermal, "
-        "landsat-tm-thermal, ecostress, modis, viirs, viirs-i5, sentinel-3-slstr, aster-tir. Its pixels are "
-        "averaged first.",
-    ),
-    click.option(
-        "--grid",
-        type=click.Choice(["source", "guide"]),
-        default="source",
-        show_default=True,
-        help="Whose pixels the target lies on; guide warps SOURCE first.",
-    ),
-    click.option(
-        "--guide-band",
-        multiple=True,
-        metavar="[FILE:]BAND",
-        help="Bands to take, numbers or descriptions, as in a.tif:4,3; all if left out.",
-    ),
-    click.option(
-        "--derive",
-        multiple=True,
-        metavar="WHAT[:ROLE=BAND,...]",
-        help="Bands computed of the guide's, as in ndvi:nir=4,red=3 or slope:dem=1: ndvi, gndvi, ndre, ndwi, mndwi, "
-        "ndmi, ndbi, nbr, ndsi, slope, aspect.",
-    ),
-    click.option("--source-mask", metavar="FILE[:BITS]", help="A mask of SOURCE: not zero, or a bit set, is a hole."),
-    click.option(
-        "--guide-mask",
-        metavar="FILE[:BITS]",
-        help="A mask of clouds in the guide; QA_PIXEL and SCL are known by name.",
-    ),
-    click.option(
-        "--mask-share",
-        type=float,
-        default=0.5,
-        show_default=True,
-        help="A pixel is a hole where more than this share of it is masked.",
-    ),
-    click.option("--source-nodata", type=float, help="The stored value that is a hole in SOURCE."),
-    click.option("--guide-nodata", type=float, help="The stored value that is a hole in every GUIDE."),
-    click.option(
-        "--valid-range",
-        type=_Range(),
-        help="The least and the largest value that a target can have, as SOURCE stores them: 0,60.",
-    ),
-)
-_band = click.option("--band", type=int, help="The band of SOURCE, from 1, if it has several.")
-_quality = click.option(
-    "--quality",
-    type=click.Choice(("fast", "balanced", "best")),
-    default="balanced",
-    show_default=True,
-    help="How much work for how little error; docs/fidelity.md has the figures.",
-)
-_fitting = _options(
-    _quality,
-    click.option("--steps", type=int, help="Steps of the fit; as many as the method was measured with, if left out."),
-    click.option("--threads", type=int, help="Torch threads on a CPU; the cores there are, 8 at most, if left out."),
-    click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N."),
-    click.option("--seed", type=int, default=0, show_default=True, help="Of every random choice."),
-)
-_choosing = _options(
-    click.option(
-        "--method",
-        default="mmsr",
-        show_default=True,
-        help="mmsr, nearest, bilinear, bicubic, guided-filter or p2p; +consistency after another's name makes its "
-        "result average to the source, as mmsr's does.",
-    ),
-    click.option(
-        "--fit",
-        "fit",
-        type=click.Choice(["scene", "adapt", "tile", "published"]),
-        default="scene",
-        show_default=True,
-        help="One net for all tiles; that net adapted to each tile; a net for each tile; the original's whole-raster "
-        "fit.",
-    ),
-    click.option(
-        "--if-unhelpful",
-        type=click.Choice(["bicubic", "warn", "error"]),
-        default="bicubic",
-        show_default=True,
-        help="What to do where the guide turns out not to help: give the interpolation, warn only, or stop.",
-    ),
-    click.option("--net", metavar="FILE", help="Use a saved net instead of a scene fit."),
-    click.option("--keep-statistics", is_flag=True, help="Use the saved net's statistics, not this pair's."),
-    click.option(
-        "--tile-size", type=int, help="A tile's side in target pixels; chosen from the free memory if left out."
-    ),
-)
-_like = click.option(
-    "--like",
-    type=_Like(),
-    help="Bring the target onto the grid of this raster, or onto pixels of R units of SOURCE's CRS, in the end.",
-)
-_workers = _options(
-    click.option("--workers", type=click.IntRange(1), help="Share the tiles among so many processes of this machine."),
-    click.option("--memory-limit", metavar="SIZE", help="Of each process, as in 4GB; tiles are made to fit."),
-)
-_progress = click.option(
-    "--progress",
-    "progress_kind",
-    type=click.Choice(["rich", "json", "none"]),
-    default="rich",
-    show_default=True,
-    help="A live display, JSON lines on stdout, or nothing.",
-)
-_output = _options(
-    click.option("--overwrite", is_flag=True, help="Replace an output that exists."),
-    _progress,
-)
-
-
 @click.group("mmsr", cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="mmsr-geo")
 def cli() -> None:
@@ -251,7 +52,7 @@ def cli() -> None:
 
 
 @cli.command()
-@_pair
+@arguments.pair
 @click.option(
     "-o",
     "--output",
@@ -270,7 +71,7 @@ def cli() -> None:
     is_flag=True,
     help="Write half of a 90 % interval's width of each pixel too, in a further band; of mmsr with one net.",
 )
-@_like
+@arguments.like
 @click.option("--dtype", default="float32", show_default=True, help="What is stored; integers are rounded.")
 @click.option("--scale-factor", type=float, help="Stored values times this ...")
 @click.option("--add-offset", type=float, help="... plus this are the target's, in SOURCE's physical units.")
@@ -281,11 +82,11 @@ def cli() -> None:
     metavar="KEY=VALUE",
     help="A creation option of GDAL's COG driver, as in COMPRESS=ZSTD.",
 )
-@_choosing
+@arguments.choosing
 @click.option("--save-net", metavar="FILE", help="Save the net that was fitted.")
-@_fitting
-@_workers
-@_output
+@arguments.fitting
+@arguments.workers
+@arguments.output
 def upsample(  # noqa: PLR0913  (one an option)
     source: str,
     guide: str | tuple[str, ...],
@@ -350,11 +151,11 @@ def upsample(  # noqa: PLR0913  (one an option)
 
 
 @cli.command()
-@_pair
-@_band
+@arguments.pair
+@arguments.band
 @click.option("-o", "--output", required=True, metavar="OUT.mmsr", help="The file to save the net in.")
-@_fitting
-@_output
+@arguments.fitting
+@arguments.output
 def fit(  # noqa: PLR0913  (the same names as the command's options)
     source: str,
     guide: str | tuple[str, ...],
@@ -383,15 +184,15 @@ def fit(  # noqa: PLR0913  (the same names as the command's options)
 
 
 @cli.command()
-@_pair
-@_choosing
-@_like
+@arguments.pair
+@arguments.choosing
+@arguments.like
 @click.option("--qa", is_flag=True, help="Count in a file of flags.")
 @click.option("--uncertainty", is_flag=True, help="Count in the uncertainty's band.")
 @click.option("--dtype", default="float32", show_default=True, help="What would be stored.")
 @click.option("--timed/--not-timed", default=True, show_default=True, help="Time the method here, for some seconds.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
-@_fitting
+@arguments.fitting
 def plan(  # noqa: PLR0913  (one an option)
     source: str,
     guide: str | tuple[str, ...],
@@ -415,8 +216,8 @@ def plan(  # noqa: PLR0913  (one an option)
 
 
 @cli.command()
-@_pair
-@_band
+@arguments.pair
+@arguments.band
 @click.option("--truth", metavar="FILE", help="Compare with this; without it, one level down with SOURCE itself.")
 @click.option(
     "--methods",
@@ -435,8 +236,8 @@ def plan(  # noqa: PLR0913  (one an option)
     help="What mmsr does where the guide turns out not to help, as in upsample.",
 )
 @click.option("--tile-size", type=int, help="A tile's side in target pixels; chosen from the free memory if left out.")
-@_fitting
-@_output
+@arguments.fitting
+@arguments.output
 def evaluate(  # noqa: PLR0913  (one an option)
     source: str,
     guide: str | tuple[str, ...],
@@ -483,8 +284,8 @@ def evaluate(  # noqa: PLR0913  (one an option)
     type=click.Choice(["skip", "stop"]),
     help="What a pair or a tile that fails ends: itself alone, or the job; the job file says, if left out.",
 )
-@_workers
-@_output
+@arguments.workers
+@arguments.output
 def batch(  # noqa: PLR0913  (one an option)
     *,
     job: str,
@@ -500,11 +301,11 @@ def batch(  # noqa: PLR0913  (one an option)
         _write_example(Path(job))
         return
     with _shown("none" if dry_run else progress_kind, "batch", job=job) as show:
-        from mmsr_geo import api, info  # noqa: PLC0415  (torch and GDAL, only when asked for)
+        from mmsr_geo import batching, info  # noqa: PLC0415  (torch and GDAL, only when asked for)
         from mmsr_geo.jobs.joblog import log_path, report_page  # noqa: PLC0415  (torch and GDAL, only when asked for)
 
         if dry_run:
-            info.show_plans(api.plan_batch(job))
+            info.show_plans(batching.plan_batch(job))
             return
         counts = {"ended": 0, "total": 0}
 
@@ -519,7 +320,7 @@ def batch(  # noqa: PLR0913  (one an option)
             show("pairs", counts["ended"], max(counts.values()))
             show.pair_ended(entry.name, line.state, seconds=line.seconds, message=line.message, **line.facts)
 
-        told = api.batch(job, restart=restart, overwrite=overwrite, progress=pair, ended=ended, **how)
+        told = batching.batch(job, restart=restart, overwrite=overwrite, progress=pair, ended=ended, **how)
         show.event("done", **told.as_dict(), report=str(report_page(Path(job))), log=str(log_path(Path(job))))
     if progress_kind == "rich":
         info.show_status(told)
@@ -535,9 +336,9 @@ def batch(  # noqa: PLR0913  (one an option)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
 def status(*, job: str, everything: bool, as_json: bool) -> None:
     """Say which pairs of JOB.toml are done, failed, changed since, and left, and at what rate."""
-    from mmsr_geo import api, info  # noqa: PLC0415  (torch and GDAL, only when asked for)
+    from mmsr_geo import batching, info  # noqa: PLC0415  (torch and GDAL, only when asked for)
 
-    told = api.status(job)
+    told = batching.status(job)
     if as_json:
         click.echo(json.dumps(told.as_dict()))
     else:
@@ -547,13 +348,13 @@ def status(*, job: str, everything: bool, as_json: bool) -> None:
 @cli.command()
 @click.argument("job", metavar="JOB.toml")
 @click.option("--looks", type=click.IntRange(0), help="Quick looks of so many pairs at most; 200 if left out.")
-@_progress
+@arguments.progress
 def report(*, job: str, looks: int | None, progress_kind: str) -> None:
     """Write the report of JOB.toml as it stands now, as batch does in the end."""
     with _shown(progress_kind, "report", job=job) as show:
-        from mmsr_geo import api  # noqa: PLC0415  (torch and GDAL, only when asked for)
+        from mmsr_geo import batching  # noqa: PLC0415  (torch and GDAL, only when asked for)
 
-        path = api.report_batch(job, looks=looks, progress=show)
+        path = batching.report_batch(job, looks=looks, progress=show)
         show.event("done", report=str(path))
     if progress_kind == "rich":
         click.echo(str(path))
@@ -561,7 +362,7 @@ def report(*, job: str, looks: int | None, progress_kind: str) -> None:
 
 @cli.command()
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
-@click.option("--scale", type=_Scale(), help="For a pair: the scale to show.")
+@click.option("--scale", type=arguments.Scale(), help="For a pair: the scale to show.")
 def info(files: tuple[str, ...], scale: Any) -> None:  # noqa: ANN401  (click's own, or JSON values)
     """Say what is in rasters and saved nets; for two rasters, how they would go together."""
     from mmsr_geo.info import show_files  # noqa: PLC0415  (torch and GDAL, only when asked for)
@@ -661,10 +462,6 @@ def _write_example(path: Path) -> None:
     check_output(path, overwrite=False)
     path.write_text(EXAMPLE, "utf-8")
     click.echo(f"{path}: an example of a job; change it, then: mmsr-geo batch {path} --dry-run")
-
-
-def _one_or(values: tuple[str, ...]) -> str | tuple[str, ...]:
-    return values[0] if len(values) == 1 else values
 
 
 def _flagged(outcome: Outcome) -> str:

@@ -24,7 +24,7 @@ from rasterio.vrt import WarpedVRT
 from rasters import SENTINEL_GUIDE, sentinel_crop, sentinel_net
 
 import mmsr_geo
-from mmsr_geo import api
+from mmsr_geo import batching
 from mmsr_geo.jobs import finishing
 from mmsr_geo.jobs.course import TaskKey
 from mmsr_geo.jobs.jobfile import Job
@@ -545,7 +545,7 @@ class Far:
 def far(monkeypatch: pytest.MonkeyPatch) -> Far:
     """Have jobs run on such a pool."""
     pool = Far()
-    monkeypatch.setattr(api, "_on", lambda *_: pool)
+    monkeypatch.setattr(batching, "pool_on", lambda *_: pool)
     return pool
 
 
