@@ -213,7 +213,10 @@ def main() -> None:
         if options.data is None:
             parser.error("give the folder of the data sets: --data DIR")
         run_all(jobs, options.data, options.workers, options.results, codes)
-    text = table(jobs, [record for record in kept(options.results) if record["code"] in {job.code for job in jobs}])
+    keys = [key for job in jobs for key in job.keys]
+    text = table(
+        jobs, [record for record in kept(options.results) if any(key.items() <= record.items() for key in keys)]
+    )
     print(text)
     if not (options.core or options.pairs or options.methods) and options.results == RESULTS:
         TABLE.write_text(text)
