@@ -1,4 +1,4 @@
-"""What the doors call: fit, upsample, evaluate, plan, load; takes what a user has, checks it, puts the rooms to work."""
+"""What the doors call: fit, upsample, evaluate, plan, load; checks what a user gives and sets the rooms to work."""
 
 from __future__ import annotations
 
