@@ -161,6 +161,12 @@ def kept(results: Path = RESULTS) -> list[dict[str, Any]]:
     return [json.loads(line) for line in results.read_text().splitlines()] if results.exists() else []
 
 
+def current(jobs: Sequence[Job], records: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the results that come of these jobs, none of other code or options."""
+    keys = [key.items() for job in jobs for key in job.keys]
+    return [record for record in records if any(key <= record.items() for key in keys)]
+
+
 def is_kept(job: Job, records: Sequence[dict[str, Any]]) -> bool:
     """Whether all that comes of a job is kept."""
     return all(any(key.items() <= record.items() for record in records) for key in job.keys)
@@ -213,10 +219,7 @@ def main() -> None:
         if options.data is None:
             parser.error("give the folder of the data sets: --data DIR")
         run_all(jobs, options.data, options.workers, options.results, codes)
-    keys = [key for job in jobs for key in job.keys]
-    text = table(
-        jobs, [record for record in kept(options.results) if any(key.items() <= record.items() for key in keys)]
-    )
+    text = table(jobs, current(jobs, kept(options.results)))
     print(text)
     if not (options.core or options.pairs or options.methods) and options.results == RESULTS:
         TABLE.write_text(text)

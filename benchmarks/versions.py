@@ -20,7 +20,7 @@ from pairs import Case
 import mmsr_geo
 from mmsr_geo.baselines import CONSISTENT, baseline
 from mmsr_geo.baselines.p2p import P2P
-from mmsr_geo.evaluation import MethodResult, Trial, evaluate
+from mmsr_geo.evaluation import Trial, Values, evaluate
 from mmsr_geo.geometry import Scale, Tiling
 from mmsr_geo.memory import tiling_for
 from mmsr_geo.methods import ModelSource, OtherMethod, SceneFit
@@ -89,11 +89,9 @@ def code_version(base: str) -> str:
         made = SceneFit(FitParams(steps=6, first_stage=True, threads=1), 0, "cpu", "warn")
     else:
         made = OtherMethod(base, baseline(base), consistent=True, device="cpu")
-    results = [_result(made, noise) for noise in (NOISES if base == "uncertainty" else (0.0,))]
-    values = [each.half_width if base == "uncertainty" else each.target for each in results]
-    said = " ".join(
-        f"{value:.2e}" for each in values if each is not None for value in each[::7, ::7].flatten().tolist()
-    )
+    noises = NOISES if base == "uncertainty" else (0.0,)
+    values = [_values(made, noise, half_width=base == "uncertainty") for noise in noises]
+    said = " ".join(f"{value:.2e}" for each in values for value in each[::7, ::7].flatten().tolist())
     return hashlib.sha256(said.encode()).hexdigest()[:12]
 
 
@@ -103,9 +101,15 @@ def tiling(pair: Pair, method: ModelSource) -> Tiling:
     return tiling_for(pair.part, pair.whole, pair.scale, halo, tile_size=512)
 
 
-def _result(method: ModelSource, noise: float) -> MethodResult:
+def _values(method: ModelSource, noise: float, *, half_width: bool) -> Values:
+    """Return the target of the made pair, (72, 80), or half the width of its interval."""
     trial = _made_trial(noise)
-    return evaluate(trial, {"made": method}, {"made": tiling(trial.pair, method)}, device="cpu").results["made"]
+    result = evaluate(trial, {"made": method}, {"made": tiling(trial.pair, method)}, device="cpu").results["made"]
+    values = result.half_width if half_width else result.target
+    if values is None:
+        msg = f"the fit to the made pair with noise {noise} has calibrated no interval"
+        raise ValueError(msg)
+    return values
 
 
 def _made_trial(noise: float) -> Trial:

@@ -1,4 +1,4 @@
-"""Where tasks run, started or found: this process, its threads, or a cluster; knows no task."""
+"""Where a job's tasks run, started or found: this process, its threads, or a cluster."""
 
 from __future__ import annotations
 
