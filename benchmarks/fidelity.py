@@ -27,13 +27,15 @@ import torch
 from pairs import case, dataset_of
 from versions import Codes, tiling
 
-from mmsr_geo.baselines import CONSISTENT, baseline
-from mmsr_geo.baselines.p2p import P2P
-from mmsr_geo.evaluation import evaluate
-from mmsr_geo.methods import ModelSource, OtherMethod, SceneFit
-from mmsr_geo.metrics import UncertaintyScores
-from mmsr_geo.network.checking import verdict_of
-from mmsr_geo.network.params import FitParams, Quality
+from mmsr_geo.evaluation.evaluate import evaluate
+from mmsr_geo.evaluation.metrics import UncertaintyScores
+from mmsr_geo.methods.baseline import CONSISTENT, OtherMethod, baseline
+from mmsr_geo.methods.p2p import P2P
+from mmsr_geo.methods.scene import SceneFit
+from mmsr_geo.methods.source import ModelSource
+from mmsr_geo.network.guide_check import verdict_of
+from mmsr_geo.network.params import FitParams
+from mmsr_geo.options import Quality
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results" / "fidelity.jsonl"

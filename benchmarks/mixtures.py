@@ -21,13 +21,14 @@ from numpy.typing import NDArray
 from pairs import case
 from scipy.stats import spearmanr  # type: ignore[import-untyped]
 
-from mmsr_geo.network.checking import one_level_down
+from mmsr_geo.callbacks import no_progress
+from mmsr_geo.engine.sampling import read_samples
 from mmsr_geo.network.degradation import make_consistent
-from mmsr_geo.network.fitting import fit_samples, no_progress
-from mmsr_geo.network.mixing import Mixture, best_shares
+from mmsr_geo.network.fit import fit_samples
+from mmsr_geo.network.guide_check import one_level_down
 from mmsr_geo.network.params import FitParams
 from mmsr_geo.network.regression import regress
-from mmsr_geo.sampling import read_samples
+from mmsr_geo.network.stacking import Mixture, best_shares
 
 CHOOSING = ("s2-B05-x4", "s2-B11-x2", "s2-B11-x4", "s2-B8A-x2", "vhm0-x4", "vhm0-x4-shifted", "vhm1-x4", "vhm2-x4")
 DOUBTS = (0.8, 0.9, 1.0, 1.1, 1.2)
@@ -55,7 +56,7 @@ def rows_of(name: str, seed: int, data: Path) -> tuple[list[str], list[str]]:
             seen.append(function(*given))
             return seen[-1]
 
-        return mock.patch(f"mmsr_geo.network.fitting.{function.__name__}", watch)
+        return mock.patch(f"mmsr_geo.network.fit.{function.__name__}", watch)
 
     with watched(regress), watched(one_level_down):
         (sample,) = read_samples(made.trial.pair, made.trial.pair.part, no_progress)

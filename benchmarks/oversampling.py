@@ -22,7 +22,7 @@ from scipy import ndimage  # type: ignore[import-untyped]
 from scipy.interpolate import griddata  # type: ignore[import-untyped]
 from skimage.measure import find_contours
 
-from mmsr_geo.raster.spectrum import Oversampling, oversampling
+from mmsr_geo.raster.inspect.oversampling import Oversampling, oversampling
 
 Values = NDArray[np.float32]
 

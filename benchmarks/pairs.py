@@ -14,12 +14,13 @@ import numpy as np
 import rasterio
 from odc.geo.geobox import GeoBox
 
-from mmsr_geo.evaluation import Trial
+from mmsr_geo.engine.pair import Pair
+from mmsr_geo.evaluation.trial import Trial
 from mmsr_geo.geometry import Scale, Window
-from mmsr_geo.pair import Pair
-from mmsr_geo.raster.arrays import ArrayRaster
-from mmsr_geo.raster.composing import Guides, Warped
-from mmsr_geo.raster.files import FileRaster
+from mmsr_geo.raster.read.arrays import ArrayRaster
+from mmsr_geo.raster.read.files import FileRaster
+from mmsr_geo.raster.views.guides import Guides
+from mmsr_geo.raster.views.warp import Warped
 
 Layers = tuple[np.ndarray, np.ndarray]
 
@@ -54,7 +55,7 @@ class Case:
 
     @property
     def trial(self) -> Trial:
-        """What `mmsr_geo.evaluation` tries methods on; the place on Earth is made up."""
+        """What `mmsr_geo.evaluation.evaluate` tries methods on; the place on Earth is made up."""
         height, width = self.truth.shape
         source = self.source
         grid = GeoBox((height, width), rasterio.Affine(10.0, 0.0, 5e5, 0.0, -10.0, 4e6), "EPSG:32618")

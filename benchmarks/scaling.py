@@ -37,19 +37,18 @@ from affine import Affine
 from rasterio.windows import Window
 
 import mmsr_geo
-from mmsr_geo.baselines import baseline
+from mmsr_geo.callbacks import Progress, no_progress
+from mmsr_geo.engine.pair import Pair
 from mmsr_geo.geometry import Halo, Tiling
-from mmsr_geo.jobs import engine
-from mmsr_geo.jobs.cluster import Cluster
-from mmsr_geo.jobs.course import Course, TaskKey
-from mmsr_geo.jobs.dask_pool import OnCluster, connected
-from mmsr_geo.jobs.store import FolderStore, Made
-from mmsr_geo.jobs.work import Output, TileTask, Work
-from mmsr_geo.memory import bytes_of
-from mmsr_geo.methods import OtherMethod
-from mmsr_geo.network.fitting import Progress, no_progress
-from mmsr_geo.pair import Pair
-from mmsr_geo.raster.files import FileRaster
+from mmsr_geo.jobs.executors.cluster import Cluster
+from mmsr_geo.jobs.executors.dask import OnCluster, connected
+from mmsr_geo.jobs.output import scheduler as engine
+from mmsr_geo.jobs.output.output_job import Course, TaskKey
+from mmsr_geo.jobs.output.tasks import Output, TileTask, Work
+from mmsr_geo.jobs.tiles.tile_store import FolderStore, Made
+from mmsr_geo.methods.baseline import OtherMethod, baseline
+from mmsr_geo.raster.read.files import FileRaster
+from mmsr_geo.text import bytes_of
 
 RESULTS = Path(__file__).parent / "results" / "scaling.jsonl"
 SCALE, MPX = 2, 2**20

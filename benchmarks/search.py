@@ -34,13 +34,14 @@ from optimisers import OPTIMISERS
 from pairs import Case, case, dataset_of
 from versions import Codes, tiling
 
-from mmsr_geo.baselines import baseline
-from mmsr_geo.methods import ModelSource, OtherMethod, SceneFit
-from mmsr_geo.metrics import rmse
-from mmsr_geo.network import fitting
+from mmsr_geo.evaluation.metrics import rmse
+from mmsr_geo.methods.baseline import OtherMethod, baseline
+from mmsr_geo.methods.scene import SceneFit
+from mmsr_geo.methods.source import ModelSource
+from mmsr_geo.network import fit as fitting
 from mmsr_geo.network.mmsr import NetParams
 from mmsr_geo.network.params import FitParams
-from mmsr_geo.running import run_of, whole_target
+from mmsr_geo.pipeline.in_process import run_of, whole_target
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results" / "search.jsonl"

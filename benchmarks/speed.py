@@ -15,13 +15,13 @@ import numpy as np
 import torch
 from pairs import case
 
+from mmsr_geo.engine.tile_upsampler import Upsampler, sample_of
 from mmsr_geo.geometry import Scale, Tile, Window
-from mmsr_geo.methods import SceneFit
+from mmsr_geo.methods.scene import SceneFit
+from mmsr_geo.network.fit import fit_samples
 from mmsr_geo.network.fitted import FittedNet
-from mmsr_geo.network.fitting import fit_samples
 from mmsr_geo.network.params import FitParams
-from mmsr_geo.raster.pixels import Pixels
-from mmsr_geo.upsampling import Upsampler, sample_of
+from mmsr_geo.raster.base import Pixels
 
 SCALE = Scale(4, 4)
 GUIDE_BANDS = 4

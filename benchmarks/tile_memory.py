@@ -1,4 +1,4 @@
-"""What a tile takes at its peak, bytes a target pixel: the figures behind `mmsr_geo.memory`.
+"""What a tile takes at its peak, bytes a target pixel: the figures behind `mmsr_geo.engine.tiling`.
 
 python benchmarks/tile_memory.py        a minute; each method in a fresh process of its own
 """
@@ -13,17 +13,16 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from mmsr_geo.baselines import baseline
-from mmsr_geo.baselines.job import FitJob
-from mmsr_geo.baselines.p2p import P2P
+from mmsr_geo.engine.model import Model
+from mmsr_geo.engine.tile_upsampler import Upsampler, sample_of
 from mmsr_geo.geometry import Scale, Tile, Window
-from mmsr_geo.model import Model
+from mmsr_geo.methods.baseline import FitJob, baseline
+from mmsr_geo.methods.p2p import P2P
+from mmsr_geo.network.fit import fit_samples
 from mmsr_geo.network.fitted import FittedNet
-from mmsr_geo.network.fitting import fit_samples
-from mmsr_geo.network.mixing import Mixture
 from mmsr_geo.network.params import FitParams
-from mmsr_geo.raster.pixels import Pixels
-from mmsr_geo.upsampling import Upsampler, sample_of
+from mmsr_geo.network.stacking import Mixture
+from mmsr_geo.raster.base import Pixels
 
 SCALE = Scale(4, 4)
 RUNS = [("bicubic", 2048, 1), ("bicubic", 2048, 4), ("guided-filter", 2048, 4), ("p2p", 1024, 4)]

@@ -18,15 +18,17 @@ import numpy as np
 from pairs import Case
 
 import mmsr_geo
-from mmsr_geo.baselines import CONSISTENT, baseline
-from mmsr_geo.baselines.p2p import P2P
-from mmsr_geo.evaluation import Trial, Values, evaluate
+from mmsr_geo.engine.pair import Pair
+from mmsr_geo.engine.tile_upsampler import halo_of
+from mmsr_geo.engine.tiling import tiling_for
+from mmsr_geo.evaluation.evaluate import evaluate
+from mmsr_geo.evaluation.trial import Trial, Values
 from mmsr_geo.geometry import Scale, Tiling
-from mmsr_geo.memory import tiling_for
-from mmsr_geo.methods import ModelSource, OtherMethod, SceneFit
+from mmsr_geo.methods.baseline import CONSISTENT, OtherMethod, baseline
+from mmsr_geo.methods.p2p import P2P
+from mmsr_geo.methods.scene import SceneFit
+from mmsr_geo.methods.source import ModelSource
 from mmsr_geo.network.params import FitParams
-from mmsr_geo.pair import Pair
-from mmsr_geo.upsampling import halo_of
 
 METHODS = ("bicubic", "guided-filter", "p2p", "published", "mmsr", "uncertainty")
 """What has a hash of its own; the last is that of what `mmsr` says of its errors."""

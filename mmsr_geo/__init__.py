@@ -28,13 +28,12 @@ from mmsr_geo.errors import (
 )
 
 if TYPE_CHECKING:
-    from mmsr_geo.api import evaluate, fit, load, plan, upsample, upsample_to_file
-    from mmsr_geo.batching import batch, report_batch, status
+    from mmsr_geo.api import batch, evaluate, fit, load, plan, report_batch, status, upsample, upsample_to_file
+    from mmsr_geo.engine.flags import Flag
     from mmsr_geo.geometry import Scale
-    from mmsr_geo.network.checking import GuideCheck
     from mmsr_geo.network.fitted import FittedNet
+    from mmsr_geo.network.guide_check import GuideCheck
     from mmsr_geo.network.params import FitParams
-    from mmsr_geo.quality import Flag
 
 __all__ = [
     "ChangedInputError",
@@ -71,16 +70,16 @@ __all__ = [
 _HOMES = {
     "FitParams": "mmsr_geo.network.params",
     "FittedNet": "mmsr_geo.network.fitted",
-    "Flag": "mmsr_geo.quality",
-    "GuideCheck": "mmsr_geo.network.checking",
+    "Flag": "mmsr_geo.engine.flags",
+    "GuideCheck": "mmsr_geo.network.guide_check",
     "Scale": "mmsr_geo.geometry",
-    "batch": "mmsr_geo.batching",
+    "batch": "mmsr_geo.api",
     "evaluate": "mmsr_geo.api",
     "fit": "mmsr_geo.api",
     "load": "mmsr_geo.api",
     "plan": "mmsr_geo.api",
-    "report_batch": "mmsr_geo.batching",
-    "status": "mmsr_geo.batching",
+    "report_batch": "mmsr_geo.api",
+    "status": "mmsr_geo.api",
     "upsample": "mmsr_geo.api",
     "upsample_to_file": "mmsr_geo.api",
 }

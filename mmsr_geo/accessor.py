@@ -10,12 +10,11 @@ import xarray as xr
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from mmsr_geo.choosing import Fit
-    from mmsr_geo.inputs import Bounds, GuideLike, LikeLike, OnGrid, ScaleLike
-    from mmsr_geo.methods import IfUnhelpful
     from mmsr_geo.network.fitted import FittedNet
-    from mmsr_geo.network.params import FitParams, Quality
-    from mmsr_geo.raster.masking import MaskLike
+    from mmsr_geo.network.params import FitParams
+    from mmsr_geo.options import Bounds, Fit, IfUnhelpful, OnGrid, Quality, ScaleLike
+    from mmsr_geo.pipeline.inputs import GuideLike, LikeLike
+    from mmsr_geo.raster.views.mask import MaskLike
 
 
 @xr.register_dataarray_accessor("mmsr")

@@ -2,46 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from inspect import signature
 from os import PathLike
+from pathlib import Path
+from typing import get_args
 
 import xarray as xr
 
 from mmsr_geo._version import __version__
-from mmsr_geo.asking import Asked, opened, tiles_of
-from mmsr_geo.choosing import EVALUATED, Fit, evaluated_method, method_for, params_for
-from mmsr_geo.errors import OptionError
-from mmsr_geo.evaluation import Evaluation, truth_trial, wald_trial
-from mmsr_geo.evaluation import evaluate as run_evaluation
-from mmsr_geo.graph import LazyTarget, MovedTarget, lazy_like, lazy_target
-from mmsr_geo.inputs import (
-    Bounds,
-    GuideLike,
-    Inputs,
-    LikeLike,
-    OnGrid,
-    ScaleLike,
-    SourceLike,
-    grid_like,
-)
-from mmsr_geo.jobs.cluster import Cluster
-from mmsr_geo.jobs.finishing import Outcome
-from mmsr_geo.jobs.local import make
-from mmsr_geo.jobs.starting import pool_on
-from mmsr_geo.memory import bytes_of, cores
-from mmsr_geo.methods import IfUnhelpful, OtherMethod, SceneFit
+from mmsr_geo.callbacks import Progress, no_progress
+from mmsr_geo.engine.pair import MIN_COVERAGE
+from mmsr_geo.errors import MmsrError, MmsrWarning, OptionError
+from mmsr_geo.evaluation.evaluate import Evaluation
+from mmsr_geo.evaluation.evaluate import evaluate as run_evaluation
+from mmsr_geo.evaluation.trial import truth_trial, wald_trial
+from mmsr_geo.jobs.executors.cluster import Cluster, pool_on
+from mmsr_geo.jobs.job import Entry, Job
+from mmsr_geo.jobs.journal import Line
+from mmsr_geo.jobs.output.outcome import Outcome
+from mmsr_geo.jobs.output.single import make
+from mmsr_geo.jobs.output.tasks import Work
+from mmsr_geo.jobs.request import Asked, concurrent_fits, entry_arguments, request_for
+from mmsr_geo.jobs.run_job import run_job
+from mmsr_geo.jobs.schema import OnError
+from mmsr_geo.jobs.status import JobStatus, status_of
+from mmsr_geo.machine import cores
+from mmsr_geo.methods.baseline import OtherMethod
+from mmsr_geo.methods.scene import SceneFit
+from mmsr_geo.methods.select import EVALUATED, evaluated_method, method_for, params_for
+from mmsr_geo.network.device import resolve_device
 from mmsr_geo.network.fitted import FittedNet
-from mmsr_geo.network.fitting import Progress, no_progress
-from mmsr_geo.network.params import FitParams, Quality
-from mmsr_geo.pair import MIN_COVERAGE
-from mmsr_geo.planning import Plan, measured
-from mmsr_geo.raster.masking import MaskLike
-from mmsr_geo.raster.opening import open_source
-from mmsr_geo.raster.placing import address_of
-from mmsr_geo.raster.storing import Storage, parse_creation_options
-from mmsr_geo.raster.suspecting import warn_of_nodata
-from mmsr_geo.slices import target_array, with_flags, with_uncertainty
-from mmsr_geo.upsampling import resolve_device
+from mmsr_geo.network.params import FitParams
+from mmsr_geo.options import Bounds, Fit, IfUnhelpful, OnGrid, Quality, ScaleLike
+from mmsr_geo.pipeline.dataarray import target_array, with_flags, with_uncertainty
+from mmsr_geo.pipeline.inputs import GuideLike, Inputs, LikeLike, SourceLike, grid_like
+from mmsr_geo.pipeline.lazy import LazyTarget, MovedTarget, lazy_like, lazy_target
+from mmsr_geo.pipeline.open import opened, tiles_of
+from mmsr_geo.pipeline.plan import Plan
+from mmsr_geo.pipeline.timing import measured
+from mmsr_geo.raster.inspect.undeclared_nodata import warn_of_nodata
+from mmsr_geo.raster.read.open import open_source
+from mmsr_geo.raster.views.mask import MaskLike
+from mmsr_geo.raster.write.destination import address_of
+from mmsr_geo.raster.write.encoding import Storage, parse_creation_options
+from mmsr_geo.text import bytes_of
 
 
 def upsample(  # noqa: PLR0913  (the same names as the command's options)
@@ -507,3 +514,97 @@ def plan(  # noqa: PLR0913  (the same names as the command's options)
 def load(path: str | PathLike[str]) -> FittedNet:
     """Read a net that `net.save(path)` wrote; raises NetFileError. No code in the file can run."""
     return FittedNet.load(path)
+
+
+def batch(  # noqa: PLR0913  (the same names as the command's options)
+    job: str | PathLike[str],
+    *,
+    scheduler: str | None = None,
+    workers: int | None = None,
+    memory_limit: int | str | None = None,
+    on_error: OnError | None = None,
+    restart: bool = False,
+    overwrite: bool = False,
+    progress: Callable[[Entry, int, int], Progress] | None = None,
+    ended: Callable[[Entry, Line], None] | None = None,
+) -> JobStatus:
+    """Do a job file's pairs and return where the job stands; what is done, tile by tile, is not done again.
+
+    scheduler, workers, memory_limit, on_error: go before what the job file says. restart: do all of it again.
+    overwrite: replace outputs that exist though this job has not made them. progress: called as progress(entry, done,
+    total) for each pair, returns what `upsample_to_file` takes. ended: called as ended(entry, line) with each pair that
+    is done, incomplete or failed, and what the job's record says of it. In the end a report is written beside the job
+    file, also where a failure ends it.
+    Raises JobError for a job file with mistakes, all of them at once, and where a pair fails and neither this call nor
+    the job file says on_error = "skip".
+    """
+    if on_error is not None and on_error not in get_args(OnError):
+        raise OptionError(f"there is no on_error {on_error!r}: choose of {', '.join(get_args(OnError))}")
+    read = Job.read(Path(job))
+    if on_error is not None:
+        read = replace(read, on_error=on_error)
+    table = read.cluster
+    limit = table.memory_limit if memory_limit is None else bytes_of(memory_limit)
+    if scheduler is None and workers is None:
+        cluster = Cluster(table.kind, table.workers, table.scheduler, limit, table.options)
+    else:
+        cluster = Cluster("local", workers, scheduler, limit)
+
+    def open_pair(entry: Entry, overwrite: bool) -> Work:  # noqa: FBT001  (a callback's)
+        return request_for(entry, overwrite=overwrite).work(cluster)
+
+    with pool_on(cluster, concurrent_fits(read.entries[0])) as pool:
+        return run_job(
+            read,
+            open_pair,
+            pool,
+            where=cluster.place,
+            restart=restart,
+            overwrite=overwrite,
+            progress=progress or (lambda _entry, _done, _total: no_progress),
+            ended=ended or (lambda _entry, _line: None),
+            afterwards=lambda: _report_afterwards(read),
+        )
+
+
+def report_batch(job: str | PathLike[str], *, looks: int | None = None, progress: Progress = no_progress) -> Path:
+    """Write a job's report as it stands now, as `batch` does in the end, and return the path of report.html.
+
+    looks: quick looks of so many pairs at most, 200 if None. Raises JobError for the job file's mistakes, OutputError
+    where the report cannot be written.
+    """
+    from mmsr_geo.jobs.report import write_report  # noqa: PLC0415  (matplotlib, only when asked for)
+
+    read = Job.read(Path(job))
+    return write_report(read, status_of(read), looks=looks, progress=progress)
+
+
+def _report_afterwards(job: Job) -> None:
+    """Write the report of a job that has ended; what prevents it is told, and the job's end stays what it was."""
+    try:
+        report_batch(job.path)
+    except Exception as error:  # noqa: BLE001  (days of work do not fail by a picture of them)
+        told = str(error) if isinstance(error, MmsrError) else f"no report: {type(error).__name__}: {error}"
+        warnings.warn(told, MmsrWarning, stacklevel=2)
+
+
+def plan_batch(job: str | PathLike[str]) -> list[tuple[Entry, Plan]]:
+    """Return what each pair of a job will take; the first pair's method is timed, and the others' go by it.
+
+    Raises JobError for the job file's mistakes, and what `plan` raises for a pair's.
+    """
+    plans: list[tuple[Entry, Plan]] = []
+    for entry in Job.read(Path(job)).entries:
+        guide, params, options = entry_arguments(entry)
+        chosen = {name: value for name, value in options.items() if name in _PLANNED}
+        made = plan(entry.source, guide, params=params, qa=entry.qa is not None, timed=not plans, **chosen)
+        plans.append((entry, made if not plans else replace(made, speed=plans[0][1].speed)))
+    return plans
+
+
+def status(job: str | PathLike[str]) -> JobStatus:
+    """Return where a job stands: what is done, failed, changed since, and left. Raises JobError for its mistakes."""
+    return status_of(Job.read(Path(job)))
+
+
+_PLANNED = frozenset(signature(plan).parameters)

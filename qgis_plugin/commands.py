@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from mmsr_geo.cli import cli
-from mmsr_geo.describing import description
+from mmsr_geo.cli.describe import description
+from mmsr_geo.cli.main import cli
 
 OFFERED = ("upsample", "evaluate", "fit")
 FILE = Path(__file__).parent / "mmsr_qgis" / "commands.json"

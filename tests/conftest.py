@@ -12,10 +12,10 @@ import torch
 from hypothesis import settings
 from scenes import scene
 
-from mmsr_geo import cli
+from mmsr_geo.cli import main as cli
 from mmsr_geo.geometry import Scale
+from mmsr_geo.network.fit import fit_samples
 from mmsr_geo.network.fitted import FittedNet
-from mmsr_geo.network.fitting import fit_samples
 from mmsr_geo.network.params import FitParams
 
 torch.set_num_threads(1)

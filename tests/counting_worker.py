@@ -7,8 +7,8 @@ from functools import wraps
 from pathlib import Path
 from typing import Any
 
-from mmsr_geo.jobs.store import FolderStore, Made
-from mmsr_geo.jobs.work import TileTask
+from mmsr_geo.jobs.output.tasks import TileTask
+from mmsr_geo.jobs.tiles.tile_store import FolderStore, Made
 
 _LOG = Path(os.environ["MMSR_GEO_TEST_LOG"])
 # dask may import a preload more than once.

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scenes import drawn_regression
 
 import mmsr_geo
-from mmsr_geo.network.mixing import Mixture
+from mmsr_geo.network.stacking import Mixture
 
 DEMO_DATA = Path(str(resources.files("mmsr_geo") / "demo_data"))
 SENTINEL_TRUTH, SENTINEL_GUIDE = DEMO_DATA / "sentinel2_b11_20m.tif", DEMO_DATA / "sentinel2_10m.tif"

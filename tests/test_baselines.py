@@ -15,18 +15,18 @@ from numpy.typing import NDArray
 from scenes import patches, scene, with_holes
 from torch import Tensor
 
-from mmsr_geo.baselines import METHODS, Baseline, baseline, p2p
-from mmsr_geo.baselines.guided_filter import FittedGuidedFilter, GuidedFilter
-from mmsr_geo.baselines.interpolation import Bicubic, Bilinear, Nearest
-from mmsr_geo.baselines.job import FitJob
-from mmsr_geo.baselines.p2p import P2P, FittedP2P, PixelPerceptron
+from mmsr_geo.engine.model import Model
+from mmsr_geo.engine.tile_upsampler import Upsampler, filled_source
 from mmsr_geo.errors import OptionError, PixelError
 from mmsr_geo.geometry import Halo, Scale, Tile, Tiling, Window
-from mmsr_geo.model import Model
+from mmsr_geo.methods import p2p
+from mmsr_geo.methods.baseline import METHODS, Baseline, FitJob, baseline
+from mmsr_geo.methods.guided_filter import FittedGuidedFilter, GuidedFilter
+from mmsr_geo.methods.interpolation import Bicubic, Bilinear, Nearest
+from mmsr_geo.methods.p2p import P2P, FittedP2P, PixelPerceptron
 from mmsr_geo.network.degradation import bicubic, bilinear, degrade, fill_holes, make_consistent, nearest
 from mmsr_geo.network.samples import Sample, Statistics
-from mmsr_geo.raster.pixels import Pixels
-from mmsr_geo.upsampling import Upsampler, filled_source
+from mmsr_geo.raster.base import Pixels
 
 CPU = torch.device("cpu")
 SCALE = Scale(3, 3)

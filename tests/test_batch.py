@@ -21,9 +21,10 @@ from conftest import Told
 from rasters import SENTINEL_GUIDE, sentinel_crop
 
 import mmsr_geo
-from mmsr_geo.jobs.batch import key_of
-from mmsr_geo.jobs.jobfile import EXAMPLE, Job, Options
-from mmsr_geo.jobs.record import Line, Record
+from mmsr_geo.jobs.fingerprint import key_of
+from mmsr_geo.jobs.job import Job
+from mmsr_geo.jobs.journal import Line, Record
+from mmsr_geo.jobs.schema import EXAMPLE, Options
 
 Command = Callable[..., Told]
 SMOOTH = '[options]\nscale = 4\nmethod = "bicubic+consistency"\n'

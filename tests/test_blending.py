@@ -10,7 +10,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from mmsr_geo.blending import BlendedTiling
+from mmsr_geo.engine.blending import BlendedTiling
 from mmsr_geo.geometry import Halo, Scale, Tiling, Window
 
 Predictions = dict[int, NDArray[np.float32]]

@@ -33,8 +33,8 @@ from rasters import (
 )
 
 import mmsr_geo
-from mmsr_geo import cli
-from mmsr_geo.progress import RichDisplay
+from mmsr_geo.cli import main as cli
+from mmsr_geo.cli.display import RichDisplay
 
 QUICK = ["--steps", "6", "--threads", "1", "--progress", "none"]
 
@@ -551,7 +551,9 @@ def test_evaluate_shows_an_elevation_lit(
 ) -> None:
     source.rename("dem.tif")
     shown: list[bool] = []
-    monkeypatch.setattr("mmsr_geo.report.draw_report", lambda _, path, *, hillshades: _noted(path, shown, hillshades))
+    monkeypatch.setattr(
+        "mmsr_geo.evaluation.report.draw_report", lambda _, path, *, hillshades: _noted(path, shown, hillshades)
+    )
     words = ["evaluate", "dem.tif", SENTINEL_GUIDE, "--scale", "2", "--methods", "nearest", "--progress", "none"]
     for folder, options in (("a", []), ("b", ["--no-hillshade"]), ("c", ["--hillshade"])):
         assert here(*words, "-o", folder, *options) == (0, "", "")
@@ -569,7 +571,7 @@ def test_stopping_an_evaluation_leaves_nothing(
     def stopped(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("mmsr_geo.report.draw_maps", stopped)
+    monkeypatch.setattr("mmsr_geo.evaluation.report.draw_maps", stopped)
     words = ["evaluate", source, SENTINEL_GUIDE, "--scale", "2", "--methods", "nearest", "-o", "report"]
     status, out, err = here(*words, "--progress", "none")
     assert (status, out, err.strip()) == (1, "", "Stopped: no unfinished file is left.")

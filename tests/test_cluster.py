@@ -22,8 +22,8 @@ from rasters import SENTINEL_GUIDE, SENTINEL_TRUTH, misleading_guide, sentinel_c
 
 import mmsr_geo
 from mmsr_geo.errors import JobError
-from mmsr_geo.jobs import dask_pool
-from mmsr_geo.jobs.cluster import Cluster
+from mmsr_geo.jobs.executors import dask as dask_pool
+from mmsr_geo.jobs.executors.cluster import Cluster
 
 pytestmark = pytest.mark.timeout(300)
 

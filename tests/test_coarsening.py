@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from odc.geo.geobox import GeoBox
 
 from mmsr_geo.geometry import Window
-from mmsr_geo.raster.arrays import ArrayRaster
-from mmsr_geo.raster.coarsening import Coarsened
+from mmsr_geo.raster.read.arrays import ArrayRaster
+from mmsr_geo.raster.views.coarsen import Coarsened
 
 PLACE = Affine(30.0, 0, 5e5, 0, -30.0, 4e6) * Affine.rotation(7)
 

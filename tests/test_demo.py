@@ -11,7 +11,7 @@ from PIL import Image
 from rasters import SENTINEL_TRUTH
 
 import mmsr_geo
-from mmsr_geo.demo import run_demo
+from mmsr_geo.cli.demo import run_demo
 
 
 def test_the_demo_writes_and_counts_what_it_shows(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

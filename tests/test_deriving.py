@@ -20,9 +20,11 @@ from rasters import SENTINEL_GUIDE, georeferenced
 
 from mmsr_geo.errors import OptionError
 from mmsr_geo.geometry import Window
-from mmsr_geo.raster.arrays import ArrayRaster
-from mmsr_geo.raster.composing import Guides, Stacked, Warped
-from mmsr_geo.raster.deriving import (
+from mmsr_geo.raster.base import BandTags
+from mmsr_geo.raster.grids import resolution_m
+from mmsr_geo.raster.read.arrays import ArrayRaster
+from mmsr_geo.raster.read.open import open_guides
+from mmsr_geo.raster.views.derived_bands import (
     NORMALISED_DIFFERENCES,
     Derivation,
     Derived,
@@ -30,10 +32,10 @@ from mmsr_geo.raster.deriving import (
     normalised_difference,
     steps_of_plane,
 )
-from mmsr_geo.raster.grids import resolution_m
-from mmsr_geo.raster.masking import open_mask
-from mmsr_geo.raster.opening import open_guides
-from mmsr_geo.raster.protocol import BandTags
+from mmsr_geo.raster.views.guides import Guides
+from mmsr_geo.raster.views.mask import open_mask
+from mmsr_geo.raster.views.stack import Stacked
+from mmsr_geo.raster.views.warp import Warped
 
 UTM = "EPSG:32618"
 PLACE = Affine(10, 0, 500_000, 0, -10, 4_000_000)

@@ -12,8 +12,8 @@ import pytest
 from conftest import Told
 
 from mmsr_geo._version import __version__
-from mmsr_geo.cli import cli
-from mmsr_geo.describing import description
+from mmsr_geo.cli.describe import description
+from mmsr_geo.cli.main import cli
 
 Described = dict[str, Any]
 

@@ -24,16 +24,16 @@ from rasterio.vrt import WarpedVRT
 from rasters import SENTINEL_GUIDE, sentinel_crop, sentinel_net
 
 import mmsr_geo
-from mmsr_geo import batching
-from mmsr_geo.jobs import finishing
-from mmsr_geo.jobs.course import TaskKey
-from mmsr_geo.jobs.jobfile import Job
-from mmsr_geo.jobs.pool import Call, Ended
-from mmsr_geo.jobs.store import FolderStore, Made
-from mmsr_geo.jobs.tilefile import DamagedTileError, TilePixels
-from mmsr_geo.jobs.work import TileTask
-from mmsr_geo.network.fitting import fit_samples
-from mmsr_geo.raster.files import FileRaster
+from mmsr_geo import api as batching
+from mmsr_geo.jobs.executors.base import Call, Ended
+from mmsr_geo.jobs.job import Job
+from mmsr_geo.jobs.output import assemble as finishing
+from mmsr_geo.jobs.output.output_job import TaskKey
+from mmsr_geo.jobs.output.tasks import TileTask
+from mmsr_geo.jobs.tiles.tile_file import DamagedTileError, TilePixels
+from mmsr_geo.jobs.tiles.tile_store import FolderStore, Made
+from mmsr_geo.network.fit import fit_samples
+from mmsr_geo.raster.read.files import FileRaster
 
 Command = Callable[..., Told]
 ONE = 'output = "o.tif"\nqa = "o_qa.tif"\n[[pairs]]\nsource = "s.tif"\nguide = "g.tif"\n'
@@ -136,7 +136,7 @@ def test_a_resumed_job_keeps_its_tile_size_and_its_net(
         fits.append(arguments)
         return fit_samples(*arguments, **options)
 
-    monkeypatch.setattr("mmsr_geo.methods.fit_samples", counted)
+    monkeypatch.setattr("mmsr_geo.methods.scene.fit_samples", counted)
     computed.clear()
     assert mmsr_geo.batch(path).count("done") == 1
     assert not fits
@@ -365,7 +365,7 @@ def test_a_net_is_fitted_once_for_whom_it_serves(
         fits.append(Path(options["provenance"]["source"]).name.removesuffix("_st.tif"))
         return fit(*arguments, **options)
 
-    monkeypatch.setattr("mmsr_geo.methods.fit_samples", counted)
+    monkeypatch.setattr("mmsr_geo.methods.scene.fit_samples", counted)
     assert mmsr_geo.batch(path).count("done") == 3
     assert fits == fitted
     first = mmsr_geo.status(path)
@@ -611,7 +611,7 @@ def test_a_shared_fit_that_fails_is_not_tried_by_each(folder: Path, monkeypatch:
         tried.append(1)
         raise mmsr_geo.PixelError("nothing there to fit to")
 
-    monkeypatch.setattr("mmsr_geo.methods.fit_samples", refused)
+    monkeypatch.setattr("mmsr_geo.methods.scene.fit_samples", refused)
     with pytest.warns(mmsr_geo.MmsrWarning, match="nothing there to fit to"):
         told = mmsr_geo.batch(job(folder, 'on_error = "skip"\n' + text + options))
     assert told.count("failed") == 3
@@ -716,7 +716,7 @@ def test_an_input_that_changes_while_the_output_is_written_is_told_by_the_next_c
         return done
 
     with monkeypatch.context() as patch:
-        patch.setattr("mmsr_geo.jobs.batch.finish", late)
+        patch.setattr("mmsr_geo.jobs.run_job.finish", late)
         assert mmsr_geo.batch(path).count("changed") == 1
     assert mmsr_geo.batch(path).count("done") == 1
 
@@ -754,7 +754,7 @@ def test_a_restart_fits_shared_nets_anew(folder: Path, monkeypatch: pytest.Monke
         fits.append(1)
         return fit(*arguments, **options)
 
-    monkeypatch.setattr("mmsr_geo.methods.fit_samples", counted)
+    monkeypatch.setattr("mmsr_geo.methods.scene.fit_samples", counted)
     assert mmsr_geo.batch(path, restart=True).count("done") == 2
     assert len(fits) == 2
 

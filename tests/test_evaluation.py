@@ -25,16 +25,16 @@ from rasters import (
 )
 
 import mmsr_geo
-from mmsr_geo import evaluation as evaluation_module
-from mmsr_geo.choosing import EVALUATED
-from mmsr_geo.evaluation import Evaluation
+from mmsr_geo.engine.pair import Pair
+from mmsr_geo.evaluation import trial
+from mmsr_geo.evaluation.evaluate import Evaluation
+from mmsr_geo.evaluation.metrics import Scores
+from mmsr_geo.evaluation.report import draw_report, error_table, is_elevation, print_scores, save_report
 from mmsr_geo.geometry import Scale, Window
-from mmsr_geo.metrics import Scores
+from mmsr_geo.maps import hillshade, relief, shared_limits
+from mmsr_geo.methods.select import EVALUATED
 from mmsr_geo.network.params import FitParams
-from mmsr_geo.pair import Pair
-from mmsr_geo.pictures import hillshade, relief, shared_limits
-from mmsr_geo.raster.opening import open_guide, open_source
-from mmsr_geo.report import draw_report, error_table, is_elevation, print_scores, save_report
+from mmsr_geo.raster.read.open import open_guide, open_source
 
 Values = NDArray[np.float32]
 PARAMS = FitParams(steps=3, patch_px=24, threads=1, adapt_steps=2)
@@ -279,7 +279,7 @@ def test_the_published_fit_is_given_as_it_is_or_made_consistent(small: xr.DataAr
 def test_of_a_large_raster_the_part_with_the_most_valid_pixels_is_compared(
     source: xr.DataArray, truth: xr.DataArray, small: xr.DataArray, monkeypatch: pytest.MonkeyPatch, corner: str
 ) -> None:
-    monkeypatch.setattr(evaluation_module, "LARGEST_TRUTH_PX", 33 * 33)
+    monkeypatch.setattr(trial, "LARGEST_TRUTH_PX", 33 * 33)
     row, col = {"upper left": (0, 0), "lower right": (49 - 33, 54 - 33), "middle": (8, 10)}[corner]
     torn = source.copy(data=np.full(source.shape, np.nan, np.float32))
     torn[row : row + 33, col : col + 33] = source[row : row + 33, col : col + 33]
@@ -288,7 +288,7 @@ def test_of_a_large_raster_the_part_with_the_most_valid_pixels_is_compared(
     np.testing.assert_array_equal(evaluation.trial.truth, torn.values[window.slices])
     assert evaluation.as_dict()["inputs"]["source_window"] == [row, col, 32, 32]
     assert evaluation.as_dict()["inputs"]["compared"] == [32, 32]
-    monkeypatch.setattr(evaluation_module, "LARGEST_TRUTH_PX", 16 * 8 * 8)
+    monkeypatch.setattr(trial, "LARGEST_TRUTH_PX", 16 * 8 * 8)
     part = evaluated(small, truth=truth)
     _, _, height, width = part.inputs["source_window"]
     assert height * width <= 64
@@ -301,10 +301,10 @@ def test_of_a_large_raster_the_part_with_the_most_valid_pixels_is_compared(
 def test_the_part_compared_is_as_large_as_it_may_be(
     monkeypatch: pytest.MonkeyPatch, small: xr.DataArray, height: int, width: int
 ) -> None:
-    monkeypatch.setattr(evaluation_module, "LARGEST_TRUTH_PX", 1000)
+    monkeypatch.setattr(trial, "LARGEST_TRUTH_PX", 1000)
     made = georeferenced(np.ones((height, width), np.float32), small.rio.transform())
     pair = Pair.of(open_source(made), open_guide(sentinel_guide()), 4, min_coverage=0)
-    part = evaluation_module._compared_part(pair, 1)
+    part = trial._compared_part(pair, 1)
     assert 0.9 * 1000 <= part.height * part.width <= 1000
     assert part.intersection(pair.part) == part
 
@@ -406,7 +406,7 @@ def test_a_report_that_is_broken_off_leaves_what_was_there(
         raise KeyboardInterrupt
 
     (tmp_path / "report.json").write_text("before")
-    monkeypatch.setattr("mmsr_geo.report.draw_maps", broken)
+    monkeypatch.setattr("mmsr_geo.evaluation.report.draw_maps", broken)
     with pytest.raises(KeyboardInterrupt):
         save_report(wald, tmp_path, overwrite=True)
     assert [(file.name, file.read_text()) for file in tmp_path.iterdir()] == [("report.json", "before")]
@@ -438,7 +438,7 @@ def test_an_elevation_is_shown_lit_too(small: xr.DataArray, tmp_path: Path, monk
         path.touch()
         titles.append([panel.title for panel in panels if panel])
 
-    monkeypatch.setattr("mmsr_geo.report.draw_maps", draw)
+    monkeypatch.setattr("mmsr_geo.evaluation.report.draw_maps", draw)
 
     def shown(name: str, **options: Any) -> list[str]:
         evaluation = evaluated(tmp_path / name, scale=2, methods=("nearest", "bicubic"))
@@ -456,7 +456,7 @@ def test_a_picture_has_the_colours_scale_bars_and_unit_of_the_source(
     small: xr.DataArray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[Any] = []
-    monkeypatch.setattr("mmsr_geo.report.draw_maps", lambda panels, *_, **__: seen.extend(panels))
+    monkeypatch.setattr("mmsr_geo.evaluation.report.draw_maps", lambda panels, *_, **__: seen.extend(panels))
     kelvin = small.assign_attrs(units="K")
     evaluation = evaluated(kelvin, scale=2, methods=("bicubic",))
     draw_report(evaluation, tmp_path / "report.png", hillshades=False)

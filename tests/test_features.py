@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from mmsr_geo.geometry import Halo, Window
-from mmsr_geo.network import features as features_module
-from mmsr_geo.network.features import EDGE, FEATURE_SUPPORT_PX, LOCAL_PX, PER_BAND, QUIET, guide_features
+from mmsr_geo.network import guide_features as features_module
+from mmsr_geo.network.guide_features import EDGE, FEATURE_SUPPORT_PX, LOCAL_PX, PER_BAND, QUIET, guide_features
 
 
 def band(height: int, width: int, share: float, seed: int, bands: int = 1) -> tuple[Tensor, Tensor]:

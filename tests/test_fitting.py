@@ -20,17 +20,20 @@ from hypothesis import strategies as st
 from scenes import scene, with_holes
 from torch import Tensor
 
+from mmsr_geo.callbacks import Progress, no_progress
 from mmsr_geo.errors import OptionError, PixelError
 from mmsr_geo.geometry import Halo, Scale, Window
-from mmsr_geo.network import checking, fitting
-from mmsr_geo.network.checking import held_out, level_below
+from mmsr_geo.network import fit as fitting
+from mmsr_geo.network import guide_check as checking
 from mmsr_geo.network.degradation import bicubic, degrade
+from mmsr_geo.network.device import torch_threads
+from mmsr_geo.network.fit import fit_samples
 from mmsr_geo.network.fitted import FittedNet
-from mmsr_geo.network.fitting import Progress, fit_samples, no_progress, torch_threads
-from mmsr_geo.network.layers import Layers
+from mmsr_geo.network.guide_check import held_out, level_below
 from mmsr_geo.network.mmsr import MmsrNet, NetParams
 from mmsr_geo.network.params import FitParams
 from mmsr_geo.network.patches import Sites, window_means
+from mmsr_geo.network.prepared import Layers
 from mmsr_geo.network.samples import Sample, Statistics
 
 TWO, THREE = Scale(2, 2), Scale(3, 3)

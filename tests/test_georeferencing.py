@@ -19,12 +19,12 @@ from pyproj import CRS, Transformer
 from rasters import georeferenced
 
 import mmsr_geo
+from mmsr_geo.engine.pair import Pair
 from mmsr_geo.geometry import Window
-from mmsr_geo.pair import Pair
-from mmsr_geo.raster.composing import Warped
 from mmsr_geo.raster.grids import check_pair
-from mmsr_geo.raster.masking import Masked, open_mask
-from mmsr_geo.raster.opening import open_guide, open_source
+from mmsr_geo.raster.read.open import open_guide, open_source
+from mmsr_geo.raster.views.mask import Masked, open_mask
+from mmsr_geo.raster.views.warp import Warped
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -15,15 +15,16 @@ from rasters import Crop, block_means, sentinel_crop, sentinel_guide, sentinel_n
 from scenes import scene, with_holes
 
 import mmsr_geo
+from mmsr_geo.engine.tile_upsampler import TargetTile, Upsampler
 from mmsr_geo.errors import OptionError
 from mmsr_geo.geometry import Scale, Tile, Window
 from mmsr_geo.network.attention import naive_neighbourhood_attention, neighbourhood_attention
+from mmsr_geo.network.device import resolve_device
+from mmsr_geo.network.fit import fit_samples
 from mmsr_geo.network.fitted import FittedNet
-from mmsr_geo.network.fitting import fit_samples
 from mmsr_geo.network.params import FitParams
 from mmsr_geo.network.samples import Statistics
-from mmsr_geo.raster.pixels import Pixels
-from mmsr_geo.upsampling import TargetTile, Upsampler, resolve_device
+from mmsr_geo.raster.base import Pixels
 
 pytestmark = [
     pytest.mark.gpu,

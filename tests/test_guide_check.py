@@ -27,11 +27,14 @@ from scenes import scene, with_holes
 from torch import Tensor
 
 import mmsr_geo
-from mmsr_geo import methods, tilewise
 from mmsr_geo.geometry import Scale, Window
-from mmsr_geo.methods import IfUnhelpful
-from mmsr_geo.network import checking
-from mmsr_geo.network.checking import (
+from mmsr_geo.methods import scene as methods
+from mmsr_geo.methods import tile_fit as tilewise
+from mmsr_geo.network import guide_check as checking
+from mmsr_geo.network.degradation import bicubic, make_consistent
+from mmsr_geo.network.fit import fit_samples
+from mmsr_geo.network.fitted import FORMAT, FittedNet
+from mmsr_geo.network.guide_check import (
     GuideCheck,
     Region,
     check_of,
@@ -42,11 +45,9 @@ from mmsr_geo.network.checking import (
     regions_of,
     verdict_of,
 )
-from mmsr_geo.network.degradation import bicubic, make_consistent
-from mmsr_geo.network.fitted import FORMAT, FittedNet
-from mmsr_geo.network.fitting import fit_samples
 from mmsr_geo.network.params import FitParams
 from mmsr_geo.network.samples import Sample
+from mmsr_geo.options import IfUnhelpful
 
 TWO = Scale(2, 2)
 SHORT = FitParams(steps=2, patch_px=24, threads=1, mixed=False)
@@ -437,7 +438,7 @@ def test_the_gain_is_a_lazy_coordinate_that_costs_no_second_fit(fits: list[int])
 def test_a_gain_asked_for_alone_predicts_no_tile(monkeypatch: pytest.MonkeyPatch, fits: list[int]) -> None:
     source, guide = short_pair()
     sharp = mmsr_geo.upsample(source, guide, 2, params=SHORT, tile_size=32)
-    monkeypatch.setattr("mmsr_geo.graph.upsampler_of", None)
+    monkeypatch.setattr("mmsr_geo.pipeline.lazy.upsampler_of", None)
     with pytest.warns(mmsr_geo.GuideWarning):
         assert math.isfinite(float(sharp.guide_gain.compute()))
     assert fits == [0]

@@ -41,14 +41,8 @@ from rasterio.windows import Window
 from rasters import georeferenced
 
 import mmsr_geo
-from mmsr_geo import cli
-from mmsr_geo.errors import (
-    GridError,
-    GuideCoverageError,
-    InputError,
-    OutputError,
-    PixelError,
-)
+from mmsr_geo.cli import main as cli
+from mmsr_geo.errors import GridError, GuideCoverageError, InputError, OutputError, PixelError
 
 UTM = "EPSG:32618"
 PLACE = Affine(30, 0, 435_730, 0, -30, 4_176_900)

@@ -23,14 +23,14 @@ from rasterio.enums import Resampling
 from rasters import SENTINEL_GUIDE, block_means, georeferenced, sentinel_crop, sentinel_guide
 
 import mmsr_geo
-from mmsr_geo import cli
 from mmsr_geo.accessor import MmsrAccessor
+from mmsr_geo.cli import main as cli
 from mmsr_geo.geometry import Window
-from mmsr_geo.network.checking import Region
-from mmsr_geo.raster.files import FileRaster
+from mmsr_geo.network.guide_check import Region
 from mmsr_geo.raster.grids import coarsened
-from mmsr_geo.raster.masking import SENTINEL2_SCL
-from mmsr_geo.raster.warping import GridWarp
+from mmsr_geo.raster.read.files import FileRaster
+from mmsr_geo.raster.views.mask import SENTINEL2_SCL
+from mmsr_geo.raster.views.warp import GridWarp
 
 Command = Callable[..., Told]
 Values = NDArray[np.float32]

@@ -12,9 +12,9 @@ import rasterio
 from affine import Affine
 from rasters import LANDSAT_GUIDE, LANDSAT_TRUTH, SENTINEL_GUIDE, SENTINEL_TRUTH, block_means, georeferenced
 
-from mmsr_geo import cli
-from mmsr_geo.raster.inspecting import summary_of
-from mmsr_geo.raster.resolutions import rounded_resolution
+from mmsr_geo.cli import main as cli
+from mmsr_geo.raster.inspect.sensors import rounded_resolution
+from mmsr_geo.raster.inspect.summary import summary_of
 
 Info = Callable[..., str]
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from mmsr_geo.geometry import Scale
-from mmsr_geo.network.checking import Below, one_level_down
+from mmsr_geo.network.guide_check import Below, one_level_down
 from mmsr_geo.network.intervals import DOUBT, FEWEST_PX, LEAST, MOST_PX, Interval, Terms, calibrated, predictors_of
 
 TWO = Scale(2, 2)

@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 from rasters import SENTINEL_GUIDE, block_means, georeferenced, sentinel_crop, sentinel_guide, sentinel_net
 
 import mmsr_geo
-from mmsr_geo import pair as pair_module
+from mmsr_geo.engine import pair as pair_module
 from mmsr_geo.geometry import Window
-from mmsr_geo.raster.files import FileRaster
-from mmsr_geo.raster.pixels import Pixels
+from mmsr_geo.raster.base import Pixels
+from mmsr_geo.raster.read.files import FileRaster
 
 PARAMS = mmsr_geo.FitParams(steps=6, patch_px=32, threads=1)
 

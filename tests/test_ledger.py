@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmsr_geo.jobs.ledger import Ledger, Waiting
-from mmsr_geo.jobs.store import Made
-from mmsr_geo.quality import Flag
+from mmsr_geo.engine.flags import Flag
+from mmsr_geo.jobs.tiles.tile_index import Ledger, Waiting
+from mmsr_geo.jobs.tiles.tile_store import Made
 
 COUNT = 12
 hashes = st.text("0123456789abcdef", min_size=32, max_size=32)

@@ -22,9 +22,10 @@ from rasters import georeferenced
 
 from mmsr_geo.errors import InputError, MmsrError, OptionError
 from mmsr_geo.geometry import Window
-from mmsr_geo.raster.arrays import ArrayRaster
-from mmsr_geo.raster.composing import Guides, Warped
-from mmsr_geo.raster.masking import LANDSAT_QA_PIXEL, SENTINEL2_SCL, Masked, MaskRule, open_mask
+from mmsr_geo.raster.read.arrays import ArrayRaster
+from mmsr_geo.raster.views.guides import Guides
+from mmsr_geo.raster.views.mask import LANDSAT_QA_PIXEL, SENTINEL2_SCL, Masked, MaskRule, open_mask
+from mmsr_geo.raster.views.warp import Warped
 
 UTM = "EPSG:32618"
 PLACE = Affine(10, 0, 500_000, 0, -10, 4_000_000)

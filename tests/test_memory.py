@@ -10,10 +10,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mmsr_geo import memory
+from mmsr_geo import machine
+from mmsr_geo.engine import tiling
+from mmsr_geo.engine.tiling import SHARE, TILE_SIDES_PX, tile_bytes, tiling_for
 from mmsr_geo.errors import OptionError
 from mmsr_geo.geometry import Halo, Scale, Window
-from mmsr_geo.memory import SHARE, TILE_SIDES_PX, available_memory, cores, tile_bytes, tiling_for
+from mmsr_geo.machine import available_memory, cores
 
 FOUR, HALO = Scale(4, 4), Halo(14, 14)
 WHOLE = Window(0, 0, 5000, 4000)
@@ -22,9 +24,9 @@ WHOLE = Window(0, 0, 5000, 4000)
 @pytest.fixture
 def free(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     """A machine with as many bytes free as the test says."""
-    machine = SimpleNamespace(bytes=0)
-    monkeypatch.setattr(memory, "available_memory", lambda: machine.bytes)
-    return machine
+    there = SimpleNamespace(bytes=0)
+    monkeypatch.setattr(tiling, "available_memory", lambda: there.bytes)
+    return there
 
 
 def bytes_for(side: int, scale: Scale, halo: Halo) -> int:
@@ -137,7 +139,7 @@ def test_free_memory_is_the_machines_or_what_its_control_group_leaves(
     monkeypatch: pytest.MonkeyPatch, group: Group, there: int
 ) -> None:
     monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=1000))
-    monkeypatch.setattr(memory, "Path", group)
+    monkeypatch.setattr(machine, "Path", group)
     assert available_memory() == there
 
 

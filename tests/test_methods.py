@@ -15,8 +15,8 @@ import xarray as xr
 from rasters import block_means, sentinel_crop, sentinel_guide, sentinel_net
 
 import mmsr_geo
-from mmsr_geo import pair as pair_module
-from mmsr_geo.baselines import METHODS
+from mmsr_geo.engine import pair as pair_module
+from mmsr_geo.methods.baseline import METHODS
 
 NAMES = (*METHODS, *(f"{name}+consistency" for name in METHODS))
 FEW = mmsr_geo.FitParams(steps=12, threads=1)

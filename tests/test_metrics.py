@@ -20,9 +20,8 @@ from rasters import block_means, sentinel_crop, sentinel_guide
 from scipy.ndimage import gaussian_filter  # type: ignore[import-untyped]
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from mmsr_geo import metrics
-from mmsr_geo.geometry import Scale
-from mmsr_geo.metrics import (
+from mmsr_geo.evaluation import metrics
+from mmsr_geo.evaluation.metrics import (
     Scores,
     bias,
     blockiness,
@@ -35,6 +34,7 @@ from mmsr_geo.metrics import (
     ssim,
     texture_imprint,
 )
+from mmsr_geo.geometry import Scale
 from mmsr_geo.network import degradation
 
 Values = NDArray[np.float64]

@@ -16,13 +16,14 @@ from torch import Tensor
 
 from mmsr_geo.geometry import Scale
 from mmsr_geo.network.degradation import bicubic, degrade
+from mmsr_geo.network.fit import adapt_net, fit_samples
 from mmsr_geo.network.fitted import FittedNet
-from mmsr_geo.network.fitting import adapt_net, fit_samples
-from mmsr_geo.network.mixing import Mixture, best_shares
-from mmsr_geo.network.params import STEPS, FitParams, Quality
-from mmsr_geo.network.registering import RIDGE, farthest, registration, shifted
+from mmsr_geo.network.params import STEPS, FitParams
+from mmsr_geo.network.registration import RIDGE, farthest, registration, shifted
 from mmsr_geo.network.regression import known_of
 from mmsr_geo.network.samples import Statistics
+from mmsr_geo.network.stacking import Mixture, best_shares
+from mmsr_geo.options import Quality
 
 TWO = Scale(2, 2)
 

@@ -23,10 +23,10 @@ from object_store import forget_connections, object_store
 from rasters import SENTINEL_GUIDE, sentinel_crop, sentinel_net
 
 import mmsr_geo
-from mmsr_geo.jobs.store import FolderStore, Made, ObjectStore, store_at
-from mmsr_geo.jobs.work import TileTask
-from mmsr_geo.raster.objects import Url
-from mmsr_geo.raster.placing import address_of, check_apart
+from mmsr_geo.jobs.output.tasks import TileTask
+from mmsr_geo.jobs.tiles.tile_store import FolderStore, Made, ObjectStore, store_at
+from mmsr_geo.raster.write.destination import address_of, check_apart
+from mmsr_geo.raster.write.object_store import Url
 
 Command = Callable[..., Told]
 SMOOTH: dict[str, Any] = {"scale": 4, "method": "bilinear", "tile_size": 48}

@@ -18,8 +18,8 @@ from rasters import georeferenced
 
 from mmsr_geo.errors import InputError, MmsrError, OptionError
 from mmsr_geo.geometry import Window
-from mmsr_geo.raster.opening import OneGuide, open_guides, open_source
-from mmsr_geo.raster.protocol import Raster
+from mmsr_geo.raster.base import Raster
+from mmsr_geo.raster.read.open import OneGuide, open_guides, open_source
 
 PLACE = Affine(10, 0, 500_000, 0, -10, 4_000_000)
 WHOLE = Window(0, 0, 5, 6)

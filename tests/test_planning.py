@@ -17,13 +17,13 @@ from rasters import SENTINEL_GUIDE, sentinel_crop
 from scenes import scene
 
 import mmsr_geo
-from mmsr_geo.baselines.job import FitJob
-from mmsr_geo.baselines.p2p import P2P
 from mmsr_geo.geometry import Halo, Scale, Tiling, Window
-from mmsr_geo.network.fitting import expected_pixel_steps, fit_samples
+from mmsr_geo.methods.baseline import FitJob
+from mmsr_geo.methods.p2p import P2P
+from mmsr_geo.network.device import resolve_device
+from mmsr_geo.network.fit import expected_pixel_steps, fit_samples
 from mmsr_geo.network.params import FitParams
-from mmsr_geo.raster.files import FileRaster
-from mmsr_geo.upsampling import resolve_device
+from mmsr_geo.raster.read.files import FileRaster
 
 sizes = st.integers(1, 40)
 

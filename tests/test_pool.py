@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from mmsr_geo.jobs import pool as module
-from mmsr_geo.jobs.pool import Call, InThreads
+from mmsr_geo.jobs.executors import local
+from mmsr_geo.jobs.executors.base import Call
+from mmsr_geo.jobs.executors.local import InThreads
 
 
 class Work:
@@ -36,8 +37,8 @@ def test_a_wait_looks_up_while_nothing_ends(monkeypatch: pytest.MonkeyPatch) -> 
             work.end.set()
         return wait(running, **how)
 
-    monkeypatch.setattr(module, "wait", watched)
-    monkeypatch.setattr(module, "SIGNALS_S", 0.05)
+    monkeypatch.setattr(local, "wait", watched)
+    monkeypatch.setattr(local, "SIGNALS_S", 0.05)
     began = time.monotonic()
     with InThreads[int](1) as pool:
         pool.submit([Call(7, "do", work, "do", (21,))])

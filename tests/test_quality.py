@@ -12,14 +12,14 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scenes import scene
 
+from mmsr_geo.engine.flags import MEANINGS, Flag, Quality, unhelpful_regions, within_range
+from mmsr_geo.engine.tile_upsampler import FEATHER_PX, TargetTile, Upsampler, feathered
 from mmsr_geo.geometry import Scale, Tile, Window
-from mmsr_geo.network.checking import GuideCheck, Region
 from mmsr_geo.network.degradation import bicubic, degrade, nearest
 from mmsr_geo.network.fitted import FittedNet
+from mmsr_geo.network.guide_check import GuideCheck, Region
 from mmsr_geo.network.samples import Sample, Statistics, guide_range
-from mmsr_geo.quality import MEANINGS, Flag, Quality, unhelpful_regions, within_range
-from mmsr_geo.raster.pixels import Pixels
-from mmsr_geo.upsampling import FEATHER_PX, TargetTile, Upsampler, feathered
+from mmsr_geo.raster.base import Pixels
 
 SCALE = Scale(3, 3)
 

@@ -25,14 +25,12 @@ from rasters import LANDSAT_GUIDE, LANDSAT_TRUTH, SENTINEL_GUIDE, SENTINEL_TRUTH
 
 from mmsr_geo.errors import GridError, InputError
 from mmsr_geo.geometry import Scale, Window
-from mmsr_geo.raster.arrays import ArrayRaster
-from mmsr_geo.raster.composing import Warped
-from mmsr_geo.raster.files import FileRaster
+from mmsr_geo.raster.base import Pixels, Raster
 from mmsr_geo.raster.grids import refined
-from mmsr_geo.raster.opening import open_guide, open_source
-from mmsr_geo.raster.pixels import Pixels
-from mmsr_geo.raster.protocol import Raster
-from mmsr_geo.raster.warping import GridWarp
+from mmsr_geo.raster.read.arrays import ArrayRaster
+from mmsr_geo.raster.read.files import FileRaster
+from mmsr_geo.raster.read.open import open_guide, open_source
+from mmsr_geo.raster.views.warp import GridWarp, Warped
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

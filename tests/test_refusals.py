@@ -41,8 +41,8 @@ from rasters import georeferenced
 from safetensors.numpy import save_file
 
 import mmsr_geo
-from mmsr_geo import cli
-from mmsr_geo.demo import run_demo
+from mmsr_geo.cli import main as cli
+from mmsr_geo.cli.demo import run_demo
 from mmsr_geo.errors import (
     ChangedInputError,
     GridError,
@@ -59,10 +59,10 @@ from mmsr_geo.errors import (
     PixelError,
     UnhelpfulGuideError,
 )
+from mmsr_geo.evaluation.report import save_report
 from mmsr_geo.geometry import Window
-from mmsr_geo.network.checking import Region
-from mmsr_geo.raster.objects import Url
-from mmsr_geo.report import save_report
+from mmsr_geo.network.guide_check import Region
+from mmsr_geo.raster.write.object_store import Url
 
 PACKAGE = Path(mmsr_geo.__file__).parent
 DOCUMENT = Path(__file__).parents[1] / "docs" / "errors.md"
@@ -380,13 +380,13 @@ def unwritable_drafts(monkeypatch: pytest.MonkeyPatch) -> None:
         raise RasterioIOError("Write failed")
 
     _roomy(monkeypatch)
-    monkeypatch.setattr("mmsr_geo.raster.writing.rasterio", SimpleNamespace(open=fail, shutil=rasterio.shutil))
+    monkeypatch.setattr("mmsr_geo.raster.write.cog.rasterio", SimpleNamespace(open=fail, shutil=rasterio.shutil))
 
 
 def changing_files(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let every look at a file find another than the one before."""
     looks = iter(range(10**6))
-    monkeypatch.setattr("mmsr_geo.raster.files._stamp", lambda _path: (next(looks), 0))
+    monkeypatch.setattr("mmsr_geo.raster.read.files._stamp", lambda _path: (next(looks), 0))
 
 
 def closed_folder(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -401,8 +401,8 @@ def closed_folder(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def large_raster(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mmsr_geo.pair.SAMPLED_TARGET_PX", 4 * 12 * 12)
-    monkeypatch.setattr("mmsr_geo.pair.SAMPLED_WINDOWS", 4)
+    monkeypatch.setattr("mmsr_geo.engine.pair.SAMPLED_TARGET_PX", 4 * 12 * 12)
+    monkeypatch.setattr("mmsr_geo.engine.pair.SAMPLED_WINDOWS", 4)
 
 
 DENIED = PermissionError(errno.EACCES, "Permission denied")
@@ -1739,7 +1739,7 @@ case(
     "The folder of a job's report is full or closed, or a file is in its place. At a job's end it is a warning.",
     "Mend the folder, and have the report written.",
     Doors(partial(mmsr_geo.report_batch, "failing.toml"), "report failing.toml"),
-    fault=raising("mmsr_geo.jobs.reporting._replace", DENIED),
+    fault=raising("mmsr_geo.jobs.report._replace", DENIED),
     job="failing",
 )
 case(
@@ -1843,7 +1843,7 @@ case(
     "The disk or GDAL fails while the file is written.",
     "Make room, or write elsewhere.",
     upsampling(),
-    fault=raising("mmsr_geo.raster.writing.sync", NO_SPACE),
+    fault=raising("mmsr_geo.raster.write.cog.sync", NO_SPACE),
 )
 case(
     "a Zarr store without the library",
@@ -1852,7 +1852,7 @@ case(
     "The output ends in .zarr, and zarr is missing, or older than 3.",
     "Install it, or write a file.",
     upsampling(output="sharp.zarr"),
-    fault=raising("mmsr_geo.raster.placing.version", PackageNotFoundError()),
+    fault=raising("mmsr_geo.raster.write.destination.version", PackageNotFoundError()),
 )
 case(
     "a Zarr store without a folder",
@@ -1898,7 +1898,7 @@ case(
         upsampling(output="sharp.zarr"),
         words="upsample dem.tif ortho.tif --output sharp.zarr --method bicubic",  # no file shall be in its place before
     ),
-    fault=raising("mmsr_geo.raster.sharding.sync", NO_SPACE),
+    fault=raising("mmsr_geo.raster.write.zarr.sync", NO_SPACE),
 )
 case(
     "bands that are no one variable",
@@ -2017,7 +2017,7 @@ case(
         ),
         "evaluate dem.tif ortho.tif -o report --scale 2 --methods bicubic",
     ),
-    fault=raising("mmsr_geo.report.draw_report", NO_SPACE),
+    fault=raising("mmsr_geo.evaluation.report.draw_report", NO_SPACE),
 )
 case(
     "a demo in a file",

@@ -18,12 +18,11 @@ from torch import Tensor
 
 from mmsr_geo.errors import NetFileError
 from mmsr_geo.geometry import Scale
-from mmsr_geo.network import fitting
+from mmsr_geo.network import fit as fitting
 from mmsr_geo.network import regression as module
 from mmsr_geo.network.degradation import bicubic, degrade, make_consistent
+from mmsr_geo.network.fit import fit_samples
 from mmsr_geo.network.fitted import FittedNet
-from mmsr_geo.network.fitting import fit_samples
-from mmsr_geo.network.mixing import Mixture
 from mmsr_geo.network.params import FitParams
 from mmsr_geo.network.regression import (
     FARTHEST,
@@ -40,6 +39,7 @@ from mmsr_geo.network.regression import (
     regression_reach,
 )
 from mmsr_geo.network.samples import Sample, Statistics
+from mmsr_geo.network.stacking import Mixture
 
 CPU = torch.device("cpu")
 ODD = Scale(2, 3)

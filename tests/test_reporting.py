@@ -18,11 +18,11 @@ from test_watching import DATES, SMOOTH, folder, job, with_bad_tiles
 
 import mmsr_geo
 from mmsr_geo.geometry import Window
-from mmsr_geo.jobs import reporting
-from mmsr_geo.jobs.record import Line, Record
-from mmsr_geo.jobs.reporting import _telling_part
-from mmsr_geo.pictures import draw_maps
-from mmsr_geo.raster.looking import look_at, look_on
+from mmsr_geo.jobs import report as reporting
+from mmsr_geo.jobs.journal import Line, Record
+from mmsr_geo.jobs.report import _telling_part
+from mmsr_geo.maps import draw_maps
+from mmsr_geo.raster.inspect.preview import look_at, look_on
 
 __all__ = ["folder"]
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from odc.geo.geobox import GeoBox
 
 from mmsr_geo.errors import OptionError
-from mmsr_geo.raster.resolutions import SENSORS_M, coarsening, resolution_of
+from mmsr_geo.raster.inspect.sensors import SENSORS_M, coarsening, resolution_of
 
 
 def utm(across: float, down: float | None = None) -> GeoBox:

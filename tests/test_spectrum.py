@@ -13,7 +13,7 @@ from rasterio.warp import Resampling, reproject
 from rasters import LANDSAT_GUIDE, LANDSAT_TRUTH, SENTINEL_GUIDE, SENTINEL_TRUTH, block_means
 from scipy.ndimage import gaussian_filter  # type: ignore[import-untyped]
 
-from mmsr_geo.raster.spectrum import Oversampling, oversampling
+from mmsr_geo.raster.inspect.oversampling import Oversampling, oversampling
 
 Values = NDArray[np.float32]
 

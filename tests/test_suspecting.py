@@ -19,12 +19,18 @@ from rasters import LANDSAT_GUIDE, LANDSAT_TRUTH, SENTINEL_GUIDE, SENTINEL_TRUTH
 
 import mmsr_geo.errors
 from mmsr_geo.geometry import Window
-from mmsr_geo.raster.arrays import ArrayRaster
-from mmsr_geo.raster.coarsening import Coarsened
-from mmsr_geo.raster.files import FileRaster
-from mmsr_geo.raster.masking import Masked, open_mask
-from mmsr_geo.raster.opening import open_guides
-from mmsr_geo.raster.suspecting import Look, Suspicion, look_for_nodata, nodata_sentence, suspected_nodata
+from mmsr_geo.raster.inspect.undeclared_nodata import (
+    Look,
+    Suspicion,
+    look_for_nodata,
+    nodata_sentence,
+    suspected_nodata,
+)
+from mmsr_geo.raster.read.arrays import ArrayRaster
+from mmsr_geo.raster.read.files import FileRaster
+from mmsr_geo.raster.read.open import open_guides
+from mmsr_geo.raster.views.coarsen import Coarsened
+from mmsr_geo.raster.views.mask import Masked, open_mask
 
 PLACE = Affine(10, 0, 500_000, 0, -10, 4_000_000)
 REAL = [SENTINEL_GUIDE, SENTINEL_TRUTH, LANDSAT_GUIDE, LANDSAT_TRUTH]

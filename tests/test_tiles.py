@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from rasters import SENTINEL_GUIDE, block_means, sentinel_crop, sentinel_guide, sentinel_net
 
 import mmsr_geo
-from mmsr_geo.cli import cli
+from mmsr_geo.cli.main import cli
 
 SCALES = (2, 3, 4, 8)
 

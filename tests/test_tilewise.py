@@ -20,22 +20,23 @@ from numpy.typing import NDArray
 from rasters import Crop, block_means, sentinel_crop, sentinel_guide, sentinel_net
 
 import mmsr_geo
-from mmsr_geo import tilewise
-from mmsr_geo.baselines.interpolation import Interpolation
-from mmsr_geo.blending import BlendedTiling
+from mmsr_geo.engine.blending import BlendedTiling
+from mmsr_geo.engine.flags import Quality
+from mmsr_geo.engine.pair import Pair
+from mmsr_geo.engine.tile_upsampler import sample_of
+from mmsr_geo.evaluation.metrics import seam_score
 from mmsr_geo.geometry import Halo, Scale, Tile, Tiling, Window
-from mmsr_geo.metrics import seam_score
-from mmsr_geo.network import checking
-from mmsr_geo.network.checking import GuideCheck
+from mmsr_geo.methods import tile_fit as tilewise
+from mmsr_geo.methods.interpolation import Interpolation
+from mmsr_geo.methods.tile_fit import TileFit, TilePrediction, finish_tile
+from mmsr_geo.network import guide_check as checking
+from mmsr_geo.network.device import torch_threads
+from mmsr_geo.network.fit import tile_seed
 from mmsr_geo.network.fitted import FittedNet
-from mmsr_geo.network.fitting import tile_seed, torch_threads
+from mmsr_geo.network.guide_check import GuideCheck
 from mmsr_geo.network.params import FitParams
-from mmsr_geo.pair import Pair
-from mmsr_geo.quality import Quality
-from mmsr_geo.raster.files import FileRaster
-from mmsr_geo.raster.opening import open_guide, open_source
-from mmsr_geo.tilewise import TileFit, TilePrediction, finish_tile
-from mmsr_geo.upsampling import sample_of
+from mmsr_geo.raster.read.files import FileRaster
+from mmsr_geo.raster.read.open import open_guide, open_source
 
 Values = NDArray[np.float32]
 Way = Literal["tile", "adapt"]

@@ -20,16 +20,19 @@ from numpy.typing import NDArray
 from rasters import SENTINEL_GUIDE, georeferenced, sentinel_crop, sentinel_guide, sentinel_net
 
 import mmsr_geo
+from mmsr_geo.evaluation.metrics import UncertaintyScores
+from mmsr_geo.evaluation.report import draw_report, print_scores, uncertainty_table
 from mmsr_geo.geometry import Window
-from mmsr_geo.jobs.finishing import Outcome
-from mmsr_geo.jobs.store import Made
-from mmsr_geo.jobs.tilefile import TilePixels
-from mmsr_geo.jobs.work import TileTask
-from mmsr_geo.methods import SceneFit, calibrates
-from mmsr_geo.metrics import UncertaintyScores
-from mmsr_geo.network.checking import Region
-from mmsr_geo.raster import copying, sharding, writing
-from mmsr_geo.report import draw_report, print_scores, uncertainty_table
+from mmsr_geo.jobs.output.outcome import Outcome
+from mmsr_geo.jobs.output.tasks import TileTask
+from mmsr_geo.jobs.tiles.tile_file import TilePixels
+from mmsr_geo.jobs.tiles.tile_store import Made
+from mmsr_geo.methods.apply import calibrates
+from mmsr_geo.methods.scene import SceneFit
+from mmsr_geo.network.guide_check import Region
+from mmsr_geo.raster.write import cog as writing
+from mmsr_geo.raster.write import cog_driver as copying
+from mmsr_geo.raster.write import zarr as sharding
 
 Command = Callable[..., Told]
 SAID = "half of a 90 % interval's width"
@@ -84,13 +87,13 @@ def test_computed_with_the_target_it_takes_no_second_tile(
     source: xr.DataArray, net: mmsr_geo.FittedNet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made, tiles = lazy(source, net, tile_size=32), list[object]()
-    before = mmsr_geo.upsampling.Upsampler.upsample
+    before = Upsampler.upsample
 
     def counted(*arguments: Any) -> Any:
         tiles.append(arguments)
         return before(*arguments)
 
-    monkeypatch.setattr("mmsr_geo.upsampling.Upsampler.upsample", counted)
+    monkeypatch.setattr(Upsampler, "upsample", counted)
     made.compute(scheduler="synchronous")
     assert len(tiles) == made.data.npartitions == 6
 
@@ -599,7 +602,7 @@ def test_an_evaluation_says_how_well_it_holds(
     assert cells["method"] == list(methods)
     assert cells["coverage"] == ["-", f"{told['mmsr']['uncertainty']['coverage']:.3f}", "-"]
     drawn: list[Any] = []
-    monkeypatch.setattr("mmsr_geo.report.draw_maps", lambda panels, *_, **__: drawn.extend(panels))
+    monkeypatch.setattr("mmsr_geo.evaluation.report.draw_maps", lambda panels, *_, **__: drawn.extend(panels))
     draw_report(evaluation, Path("report.png"), hillshades=False)
     maps = [panel for panel in drawn if panel and "uncertainty" in panel.title]
     assert [panel.title for panel in maps] == [f"mmsr: uncertainty ({np.mean(error <= half):.0%} within)"]

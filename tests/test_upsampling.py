@@ -13,18 +13,19 @@ from numpy.typing import NDArray
 from scenes import drawn_regression, scene, with_holes
 from torch import Tensor
 
-from mmsr_geo import upsampling
+from mmsr_geo.engine import tile_upsampler as upsampling
+from mmsr_geo.engine.model import Predictor
+from mmsr_geo.engine.tile_upsampler import Upsampler, halo_of, sample_of
 from mmsr_geo.errors import OptionError
 from mmsr_geo.geometry import Halo, Scale, Tile, Tiling, Window
-from mmsr_geo.model import Predictor
 from mmsr_geo.network.degradation import CONSISTENCY_SUPPORT_PX, bicubic, degrade, fill_holes, make_consistent, nearest
-from mmsr_geo.network.features import FEATURE_SUPPORT_PX, guide_features
+from mmsr_geo.network.device import resolve_device
 from mmsr_geo.network.fitted import FittedNet, NetPredictor, net_reach, reach_of
-from mmsr_geo.network.mixing import Mixture
+from mmsr_geo.network.guide_features import FEATURE_SUPPORT_PX, guide_features
 from mmsr_geo.network.mmsr import MmsrNet, NetParams, Support
 from mmsr_geo.network.samples import Sample, Statistics
-from mmsr_geo.raster.pixels import Pixels
-from mmsr_geo.upsampling import Upsampler, halo_of, resolve_device, sample_of
+from mmsr_geo.network.stacking import Mixture
+from mmsr_geo.raster.base import Pixels
 
 SCALE = Scale(3, 3)
 Target = NDArray[np.float32]

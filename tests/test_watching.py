@@ -22,13 +22,13 @@ from rasters import SENTINEL_GUIDE, sentinel_crop
 from rich.console import Console
 
 import mmsr_geo
-from mmsr_geo import progress
-from mmsr_geo.info import show_status
-from mmsr_geo.jobs.batch import JobStatus, PairStatus, Standing, _tiles_a_second
-from mmsr_geo.jobs.jobfile import Entry
-from mmsr_geo.jobs.joblog import NO_PAIR, log_beside
-from mmsr_geo.jobs.record import Line
-from mmsr_geo.jobs.store import Made
+from mmsr_geo.cli import display as progress
+from mmsr_geo.cli.tables import show_status
+from mmsr_geo.jobs.job import Entry
+from mmsr_geo.jobs.journal import Line
+from mmsr_geo.jobs.log import NO_PAIR, log_beside
+from mmsr_geo.jobs.status import JobStatus, PairStatus, Standing, _tiles_a_second
+from mmsr_geo.jobs.tiles.tile_store import Made
 
 Command = Callable[..., Told]
 JOB = """\

@@ -18,11 +18,11 @@ from odc.geo.geobox import GeoBox
 
 from mmsr_geo.errors import OutputError
 from mmsr_geo.geometry import Window
-from mmsr_geo.raster import writing
-from mmsr_geo.raster.files import FileRaster
-from mmsr_geo.raster.protocol import BandTags
-from mmsr_geo.raster.storing import output_nodata, with_nodata
-from mmsr_geo.raster.writing import CogWriter
+from mmsr_geo.raster.base import BandTags
+from mmsr_geo.raster.read.files import FileRaster
+from mmsr_geo.raster.write import cog as writing
+from mmsr_geo.raster.write.cog import CogWriter
+from mmsr_geo.raster.write.encoding import output_nodata, with_nodata
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

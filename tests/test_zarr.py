@@ -32,12 +32,13 @@ from rasters import SENTINEL_GUIDE, georeferenced, sentinel_crop
 import mmsr_geo
 from mmsr_geo import Flag
 from mmsr_geo.geometry import Window
-from mmsr_geo.jobs.work import TileTask
-from mmsr_geo.raster import placing, sharding
-from mmsr_geo.raster.placing import ZarrPlace, address_of
-from mmsr_geo.raster.protocol import BandTags
-from mmsr_geo.raster.sharding import ZarrWriter, chunk_side, shard_side
-from mmsr_geo.raster.storing import Storage
+from mmsr_geo.jobs.output.tasks import TileTask
+from mmsr_geo.raster.base import BandTags
+from mmsr_geo.raster.write import destination as placing
+from mmsr_geo.raster.write import zarr as sharding
+from mmsr_geo.raster.write.destination import ZarrPlace, address_of
+from mmsr_geo.raster.write.encoding import Storage
+from mmsr_geo.raster.write.zarr import ZarrWriter, chunk_side, shard_side
 
 Command = Callable[..., Told]
 SMOOTH: dict[str, Any] = {"scale": 4, "method": "bilinear", "tile_size": 48}

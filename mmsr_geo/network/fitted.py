@@ -20,19 +20,19 @@ from safetensors.torch import save_file
 from mmsr_geo._version import __version__
 from mmsr_geo.errors import MmsrError, NetFileError, OutputError
 from mmsr_geo.geometry import Halo, Scale, Window
-from mmsr_geo.memory import PART_PX
-from mmsr_geo.network.checking import GuideCheck, Region
 from mmsr_geo.network.degradation import FILL_PX, bicubic, bilinear, fill_holes
-from mmsr_geo.network.features import FEATURE_SUPPORT_PX, PER_BAND, guide_features
+from mmsr_geo.network.guide_check import GuideCheck, Region
+from mmsr_geo.network.guide_features import FEATURE_SUPPORT_PX, PER_BAND, guide_features
 from mmsr_geo.network.intervals import Interval, Terms
-from mmsr_geo.network.mixing import Mixture
 from mmsr_geo.network.mmsr import MmsrNet, NetParams, Support
-from mmsr_geo.network.registering import farthest, shifted
+from mmsr_geo.network.registration import farthest, shifted
 from mmsr_geo.network.regression import Regression, regression_reach
 from mmsr_geo.network.samples import Sample, Statistics
+from mmsr_geo.network.stacking import Mixture
 
 if TYPE_CHECKING:
     from torch import Tensor
+
 
 METADATA_KEY = "mmsr_geo"
 FORMAT = 5
@@ -406,3 +406,10 @@ def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
     return mask
+
+
+PART_PX = 320
+"""Side of what a network is shown at once on a CPU. All its layers take 3500 bytes a pixel, and blocks of more than 32
+MB, a layer of 360 x 360, glibc gives back each time: the system's faults then took as long as the arithmetic."""
+AROUND_PX = 24
+"""What it is shown around that, both sides together: as much as a network of the paper's shape sees."""

@@ -14,8 +14,8 @@ from scipy.sparse import csr_array, eye_array, hstack  # type: ignore[import-unt
 from torch import Tensor
 
 from mmsr_geo.geometry import Scale
-from mmsr_geo.network.checking import Below
 from mmsr_geo.network.degradation import bicubic, bilinear
+from mmsr_geo.network.guide_check import Below
 
 DOUBT = 1.2
 """What a guide's part of the width is multiplied by on the way down: what it tells of block means it tells less well of

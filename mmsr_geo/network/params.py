@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Any, Literal, Self, get_args
 
 from mmsr_geo.errors import OptionError
-from mmsr_geo.memory import cores
+from mmsr_geo.machine import cores
+from mmsr_geo.options import Quality
 
 STEPS = 300
 """Steps unless told otherwise."""
@@ -16,8 +17,6 @@ PUBLISHED_STEPS = 1000
 MOST_THREADS = 8
 LARGEST_THREADS = 1024
 """More end the process where the machine cannot begin them; nothing gets quicker by so many."""
-
-Quality = Literal["fast", "balanced", "best"]
 _QUALITIES: Mapping[Quality, dict[str, Any]] = {
     "fast": {"steps": 100, "enough_gain": 0.8},
     "balanced": {},

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from mmsr_geo.geometry import Halo, Scale, Window
 from mmsr_geo.network.degradation import BICUBIC_SUPPORT_PX, FILL_PX, bicubic, degrade, degrade_valid, fill_holes
-from mmsr_geo.network.features import slope
+from mmsr_geo.network.guide_features import slope
 
 WAVES = 800
 FREQUENCY = 0.6

@@ -1,0 +1,1 @@
+"""The `mmsr-geo` command: the only room that prints."""

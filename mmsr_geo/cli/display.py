@@ -1,0 +1,312 @@
+"""How the command shows what it does: a live display, JSON lines, or nothing; knows no work."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol, Self
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Column
+from rich.text import Text
+
+from mmsr_geo._version import __version__
+from mmsr_geo.errors import MmsrWarning
+from mmsr_geo.text import printable
+
+STAGES = {
+    "sample": "reading samples",
+    "registration": "registering the guide",
+    "regression": "solving the regression",
+    "first stage": "fitting one level down",
+    "fit": "fitting",
+    "fit tiles": "fitting tiles",
+    "check": "looking at the tiles that are there",
+    "predict": "predicting tiles",
+    "blend": "blending tiles",
+    "warp": "bringing it onto the other grid",
+    "write": "writing the COG",
+    "pairs": "pairs",
+    "report": "drawing the report",
+}
+"""What a person is told that a stage does."""
+_SHORT = {
+    "sample": "sampling",
+    "registration": "registering",
+    "regression": "regression",
+    "first stage": "first fit",
+    "fit": "fit",
+    "fit tiles": "tile fits",
+    "check": "looking",
+    "predict": "tiles",
+    "blend": "blending",
+    "warp": "warping",
+    "write": "writing",
+}
+"""The same in the line of a pair."""
+_NUMBERS_WIDTH = 37
+"""Of a line: all but what is done and its bar, with counts of five figures."""
+JSON_INTERVAL_S = 0.2
+
+Reporter = Callable[[str, int, int], None]
+"""Takes a stage, how much of it is done, and of how much."""
+
+
+class Display(Protocol):
+    """Where a command reports to; a context manager."""
+
+    def __call__(self, stage: str, done: int, total: int) -> None:
+        """Report progress."""
+
+    def event(self, kind: str, /, **facts: Any) -> None:  # noqa: ANN401  (JSON values)
+        """Report anything else: started, warning, done, error."""
+
+    def pair(self, name: str) -> Reporter:
+        """Return where one pair of several under way reports its progress to."""
+
+    def pair_ended(self, name: str, standing: str, **facts: Any) -> None:  # noqa: ANN401  (JSON values)
+        """Report how it ended."""
+
+    def __enter__(self) -> Self:
+        """Begin to show."""
+
+    def __exit__(self, *_: object) -> None:
+        """End it."""
+
+
+class RichDisplay:
+    """A line a stage on the terminal's stderr: what, how much, how long it took, how long it will.
+
+    Of several pairs each under way has one line, which says its stage; those that ended leave one above the others.
+    """
+
+    def __init__(self) -> None:
+        """Draw nothing yet."""
+        console = Console(stderr=True)
+        bar = min(30, max(6, (console.width - 56) // 2))
+        self._room = max(console.width - bar - _NUMBERS_WIDTH, 16)
+        self._progress = Progress(
+            SpinnerColumn(finished_text="[green]✓"),
+            TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True)),
+            BarColumn(bar_width=bar),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            console=console,
+        )
+        self._tasks: dict[str, TaskID] = {}
+        self._pairs: dict[str, tuple[TaskID, str]] = {}
+        """Those under way, with their stage, in the order in which they began."""
+
+    def __call__(self, stage: str, done: int, total: int) -> None:
+        """Move the stage's bar."""
+        if stage not in self._tasks:
+            self._tasks[stage] = self._progress.add_task(_stage_text(stage), total=total)
+        self._progress.update(self._tasks[stage], completed=done, total=total)
+
+    def event(self, kind: str, /, **facts: Any) -> None:  # noqa: ANN401  (click's own, or JSON values)
+        """Print a warning above the bars; the command prints the rest itself."""
+        if kind == "warning":
+            self._progress.console.print(f"[yellow]Warning:[/] {escape(facts['message'])}")
+
+    def pair(self, name: str) -> Reporter:
+        """Begin a line."""
+        self._pairs[name] = self._progress.add_task(self._pair_text(name, ""), total=None), ""
+        self._show_first()
+
+        def report(stage: str, done: int, total: int) -> None:
+            if name not in self._pairs:
+                return
+            task, before = self._pairs[name]
+            if stage != before:  # its time and its rate are others
+                self._pairs[name] = task, stage
+                self._progress.reset(task, total=total, description=self._pair_text(name, stage))
+            self._progress.update(task, completed=done, total=total)
+
+        return report
+
+    def pair_ended(self, name: str, standing: str, **facts: Any) -> None:  # noqa: ANN401  (JSON values)
+        """Put what came of it in its line's place."""
+        if name in self._pairs:
+            self._progress.remove_task(self._pairs.pop(name)[0])
+            self._show_first()
+        mark, colour = {"done": ("✓", "green"), "incomplete": ("!", "yellow")}.get(standing, ("✗", "red"))
+        said = "" if standing == "done" else f" {standing}"
+        line = Text.assemble((mark, colour), f" {printable(name)}{said}, {facts['seconds']:.0f} s")
+        if facts.get("tiles"):
+            line.append(f", {facts['tiles']} tiles, scale {facts['scale']}")
+        for verdict, gain in zip(facts.get("guide_verdict", ()), facts.get("guide_gain", ()), strict=False):
+            line.append(f", guide {verdict}" + ("" if gain is None else f" {gain:+.2f}"))
+        self._progress.console.print(line, highlight=False, soft_wrap=True)
+
+    def __enter__(self) -> Self:
+        """Begin drawing."""
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Leave the last state on the terminal."""
+        self._progress.stop()
+
+    def _pair_text(self, name: str, stage: str) -> str:
+        """Say a pair's stage in the room there is, the middle of its name left out if need be."""
+        label, _, what = stage.rpartition(": ")
+        band = f"{label.removeprefix('band ').replace(' of ', '/')} " if label else ""
+        said = f": {band}{_SHORT.get(what, what)}" if stage else ""
+        name = printable(name)
+        if (room := max(self._room - len(said), 8)) < len(name):
+            name = f"{name[: room // 2]}…{name[len(name) - (room - 1) // 2 :]}"
+        return name + said
+
+    def _show_first(self) -> None:
+        """Draw as many lines as the terminal has room for."""
+        room = max(self._progress.console.height - len(self._tasks) - 3, 1)
+        for number, (task, _) in enumerate(self._pairs.values()):
+            self._progress.update(task, visible=number < room)
+        more = f" ({len(self._pairs) - room} more under way)" if len(self._pairs) > room else ""
+        if "pairs" in self._tasks:
+            self._progress.update(self._tasks["pairs"], description=STAGES["pairs"] + more)
+
+
+def _stage_text(stage: str) -> str:
+    """Say what a stage does; what stands before a colon is of the band."""
+    label, _, name = stage.rpartition(": ")
+    return f"{label}: {STAGES.get(name, name)}" if label else STAGES.get(name, name)
+
+
+class JsonDisplay:
+    """One JSON object a line on stdout: `event` is started, stage, progress, warning, done or error.
+
+    Of several pairs, `pair` and `pair_ended` too; the stages and the progress of each carry its name as `pair`.
+    """
+
+    def __init__(self) -> None:
+        """Begin with no stage."""
+        self._stages = _JsonStages()
+
+    def __call__(self, stage: str, done: int, total: int) -> None:
+        """Write a stage's begin at once, its progress five times a second at most, and its end."""
+        self._stages(stage, done, total)
+
+    def event(self, kind: str, /, **facts: Any) -> None:  # noqa: ANN401  (click's own, or JSON values)
+        """Write one line."""
+        _write_event(kind, **facts)
+
+    def pair(self, name: str) -> Reporter:
+        """Begin with no stage of it."""
+        return _JsonStages({"pair": name})
+
+    def pair_ended(self, name: str, standing: str, **facts: Any) -> None:  # noqa: ANN401  (JSON values)
+        """Write one line."""
+        _write_event("pair_ended", pair=name, standing=standing, **facts)
+
+    def __enter__(self) -> Self:
+        """Return itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Nothing to end."""
+
+
+@dataclass
+class _JsonStages:
+    """The stages of one work, one after another."""
+
+    facts: Mapping[str, str] = field(default_factory=dict)
+    """What each line says besides."""
+
+    def __post_init__(self) -> None:
+        self._stage, self._since, self._told = "", 0.0, 0.0
+
+    def __call__(self, stage: str, done: int, total: int) -> None:
+        now = time.monotonic()
+        if stage != self._stage:
+            self._stage, self._since, self._told = stage, now, 0.0
+            _write_event("stage", **self.facts, stage=stage, total=total)
+        if done < total and now - self._told < JSON_INTERVAL_S:
+            return
+        self._told = now
+        left = round((now - self._since) / done * (total - done), 1) if done else None
+        _write_event("progress", **self.facts, stage=stage, done=done, total=total, seconds_left=left)
+
+
+def _write_event(kind: str, /, **facts: Any) -> None:  # noqa: ANN401  (JSON values)
+    print(json.dumps({"event": kind, **facts}), file=sys.stdout, flush=True)  # noqa: T201  (the protocol)
+
+
+class NoDisplay:
+    """Say nothing."""
+
+    def __call__(self, stage: str, done: int, total: int) -> None:
+        """Say nothing."""
+
+    def event(self, kind: str, /, **facts: Any) -> None:  # noqa: ANN401  (click's own, or JSON values)
+        """Say nothing."""
+
+    def pair(self, name: str) -> Reporter:  # noqa: ARG002  (a display)
+        """Say nothing of it."""
+        return self
+
+    def pair_ended(self, name: str, standing: str, **facts: Any) -> None:  # noqa: ANN401  (JSON values)
+        """Say nothing."""
+
+    def __enter__(self) -> Self:
+        """Return itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Nothing to end."""
+
+
+def display(kind: str) -> Display:
+    """Return the display of a --progress option: rich, json or none."""
+    kinds: dict[str, Callable[[], Display]] = {"rich": RichDisplay, "json": JsonDisplay, "none": NoDisplay}
+    return kinds[kind]()
+
+
+class CommandDisplay:
+    """The display of a command: started at the beginning, an error event where it fails."""
+
+    def __init__(self, kind: str, command: str, **facts: str) -> None:
+        """Start the display of a command."""
+        self._display: Display = display(kind)
+        self._warnings = warnings.catch_warnings()
+        self._display.event("started", command=command, version=__version__, **facts)
+
+    def __enter__(self) -> Display:
+        """Show warnings of ours as events."""
+        self._warnings.__enter__()
+        default = warnings.showwarning
+
+        def show(message: Warning | str, category: type[Warning], *rest: Any) -> None:  # noqa: ANN401  (warnings' own)
+            if issubclass(category, MmsrWarning):
+                self._display.event("warning", message=str(message))
+            else:
+                default(message, category, *rest)
+
+        warnings.showwarning = show  # type: ignore[assignment]  # its last four arguments are passed on as they are
+        return self._display.__enter__()
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        """Show what ended the command, and end the display."""
+        if error is not None:
+            message = "stopped" if isinstance(error, KeyboardInterrupt) else str(error)
+            self._display.event("error", kind=type(error).__name__, message=message)
+        self._display.__exit__(None, None, None)
+        self._warnings.__exit__(None, None, None)

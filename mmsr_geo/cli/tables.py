@@ -1,0 +1,261 @@
+"""What `mmsr-geo info`, `plan`, `status` and `batch` tell a person, as tables; computes nothing."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from mmsr_geo.errors import GridError
+from mmsr_geo.geometry import Scale
+from mmsr_geo.jobs.job import Entry
+from mmsr_geo.jobs.status import JobStatus, PairStatus, Standing
+from mmsr_geo.network.fitted import FittedNet
+from mmsr_geo.pipeline.plan import Plan
+from mmsr_geo.raster.grids import coverage, nearest_scale, refined, resolution_m, steps_across
+from mmsr_geo.raster.inspect.sensors import coarsening
+from mmsr_geo.raster.inspect.summary import RasterSummary, summary_of
+from mmsr_geo.raster.inspect.undeclared_nodata import nodata_sentence
+from mmsr_geo.raster.views.coarsen import Coarsened
+from mmsr_geo.text import duration_text, printable, size_text
+
+if TYPE_CHECKING:
+    from mmsr_geo.jobs.job import Entry
+    from mmsr_geo.jobs.output.outcome import Outcome
+    from mmsr_geo.network.guide_check import GuideCheck
+
+
+SAFETENSORS_HEAD = b"{"
+"""What stands after the eight bytes of a safetensors file's length."""
+
+
+def show_files(files: Sequence[str], scale: int | tuple[int, int] | None) -> None:
+    """Print what is in the files; two rasters side by side, with the scale that would be chosen."""
+    console = Console()
+    rasters = []
+    for file in files:
+        if _looks_like_net(file):
+            console.print(_net_table(file, FittedNet.load(file)))
+        else:
+            rasters.append(summary_of(file))
+    if rasters:
+        console.print(_raster_table(rasters))
+    if len(rasters) == 2:
+        console.print(_pair_text(rasters[0], rasters[1], scale))
+
+
+def show_plan(plan: Plan) -> None:
+    """Print what a job would do and take."""
+    table = Table(show_header=False)
+    for row in plan.rows():
+        table.add_row(*row)
+    Console().print(table)
+
+
+def show_plans(plans: Sequence[tuple[Entry, Plan]]) -> None:
+    """Print what each pair of a job will take, and all of them together."""
+    table = Table(show_header=True, header_style="bold")
+    for name in ("pair", "target", "scale", "tiles", "memory", "disk", "time here, at most"):
+        table.add_column(name)
+    total = 0.0
+    for entry, plan in plans:
+        grid = plan.output_grid
+        table.add_row(
+            entry.name,
+            f"{grid.shape.x} x {grid.shape.y} px",
+            str(plan.pair.scale),
+            str(len(plan.tiling) * plan.bands),
+            size_text(plan.memory_bytes),
+            size_text(plan.disk_bytes),
+            duration_text(plan.seconds_at_most),
+        )
+        total += plan.seconds_at_most
+    console = Console()
+    console.print(table)
+    console.print(f"{len(plans)} pairs, {duration_text(total)} at most on this machine, one after another.")
+
+
+def show_status(status: JobStatus, *, everything: bool = False) -> None:
+    """Print where a job stands: what is not done first, why pairs fail, the rate and the time left.
+
+    everything: each of many pairs and of many failures, not the first of them.
+    """
+    console = Console()
+    order = sorted(status.pairs, key=lambda pair: _ORDER.index(pair.standing))
+    urgent = [pair for pair in order if pair.standing not in {"waiting", "done"}]
+    shown = order if everything or len(order) <= _MOST_ROWS else _first(order, len(urgent))
+    table = Table(show_header=True, header_style="bold", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table.add_column("pair", overflow="fold")
+    for name in ("stands", "tiles", "a minute", "time", "guide"):
+        table.add_column(name, no_wrap=True, justify="right" if name in {"tiles", "a minute", "time"} else "left")
+    for pair in shown:
+        table.add_row(*_pair_row(pair))
+    console.print(table)
+    if len(shown) < len(order):
+        rest = Counter(pair.standing for pair in order[len(shown) :])
+        told = ", ".join(f"{count} {standing}" for standing, count in rest.items())
+        console.print(f"and {rest.total()} more: {told}; --all shows them.\n", highlight=False)
+    told_of = [pair for pair in urgent if pair.line is not None and pair.line.message]
+    for pair in told_of if everything else told_of[:_MOST_MESSAGES]:
+        said = Text(f"{printable(pair.entry.name)}: ", style="bold").append(_message(pair), style="not bold")
+        console.print(Padding(said, (0, 0, 0, 2)))
+    if not everything and len(told_of) > _MOST_MESSAGES:
+        console.print(f"  and {len(told_of) - _MOST_MESSAGES} more that failed; --all tells why.", highlight=False)
+    left = status.seconds_left
+    about = f", about {duration_text(left)} if one after another" if left else ""
+    console.print(f"{status.sentence}{about}.", highlight=False)
+
+
+_ORDER: tuple[Standing, ...] = ("failed", "incomplete", "begun", "changed", "waiting", "done")
+_STYLES = {"failed": "red", "incomplete": "yellow", "begun": "cyan", "changed": "yellow", "done": "green"}
+_MOST_ROWS, _MOST_MESSAGES = 30, 5
+
+
+def _first(order: Sequence[PairStatus], urgent: int) -> Sequence[PairStatus]:
+    """Of many pairs: what wants looking at, and as much of the others as fills a screen."""
+    return order[: min(max(urgent, _MOST_ROWS // 2), _MOST_ROWS)]
+
+
+def _pair_row(pair: PairStatus) -> list[Text]:
+    facts = {} if pair.line is None else pair.line.facts
+    whole, missed = pair.tiles or facts.get("tiles"), facts.get("tiles_failed", 0)
+    done = pair.tiles_done if pair.tiles is not None else (whole or 0) - missed
+    rate = f"{pair.tiles_a_second * 60:.3g}" if pair.tiles_a_second and pair.standing != "done" else ""
+    seconds = None if pair.line is None or pair.standing == "begun" else pair.line.seconds
+    time = "" if seconds is None else duration_text(seconds)
+    if pair.standing == "begun" and pair.seconds_left is not None:
+        time = f"{duration_text(pair.seconds_left)} left"
+    return [
+        Text(printable(pair.entry.name)),  # a text, not markup: it is the user's
+        Text(pair.standing, style=_STYLES.get(pair.standing, "")),
+        Text(f"{done}/{whole}" if whole else ""),
+        Text(rate),
+        Text(time),
+        Text(_guide_text(facts)),
+    ]
+
+
+def _guide_text(facts: Mapping[str, Any]) -> str:
+    """Say of each band whether the guide helped, and by how much of the interpolation's error."""
+    told = zip(facts.get("guide_verdict", ()), facts.get("guide_gain", ()), strict=False)
+    return ", ".join(verdict if gain is None else f"{verdict} {gain:+.2f}" for verdict, gain in told)
+
+
+def _message(pair: PairStatus) -> str:
+    return printable("" if pair.line is None else pair.line.message)
+
+
+def _looks_like_net(file: str) -> bool:
+    if not Path(file).is_file():  # a pipe may never be opened
+        return False
+    try:
+        with open(file, "rb") as opened:  # noqa: PTH123  (a URL is no Path)
+            return opened.read(9)[8:] == SAFETENSORS_HEAD
+    except OSError:
+        return False
+
+
+def _raster_table(rasters: Sequence[RasterSummary]) -> Table:
+    table = Table(title=None, show_header=True, header_style="bold")
+    table.add_column("")
+    for summary in rasters:
+        table.add_column(summary.raster.path, overflow="fold")
+    for rows in zip(*(summary.rows() for summary in rasters), strict=True):
+        table.add_row(rows[0][0], *(value for _, value in rows))
+    return table
+
+
+def _pair_text(source: RasterSummary, guide: RasterSummary, scale: int | tuple[int, int] | None) -> str:
+    ours, theirs = source.raster.grid, guide.raster.grid
+    down, across = steps_across(ours, theirs)
+    lines = [f"A pair: a source pixel is {across:.4g} x {down:.4g} guide pixels."]
+    share = coverage(ours, theirs)
+    lines.append(f"The guide covers {share:.1%} of the source.")
+    for summary, option in ((source, "source_nodata"), (guide, "guide_nodata")):
+        if summary.suspicion is not None:
+            lines.append(f"{nodata_sentence(summary.raster.path, summary.suspicion, option)}.")
+    if source.suspected_m is not None:
+        lines.append(_suspicion(source, guide, source.suspected_m))
+    try:
+        chosen = nearest_scale(ours, theirs) if scale is None else Scale.of(scale)
+    except GridError as error:
+        return "\n".join([*lines, f"No scale: {error}"])
+    target = refined(ours, chosen)
+    by_y, by_x = resolution_m(target)
+    how = "would be chosen" if scale is None else "was asked for"
+    lines.append(
+        f"Scale {chosen} {how}: a target of {target.shape.x} x {target.shape.y} px of {by_x:.4g} x {by_y:.4g} m, "
+        f"on the grid of {source.raster.path}."
+    )
+    return "\n".join(lines)
+
+
+def _suspicion(source: RasterSummary, guide: RasterSummary, metres: float) -> str:
+    """What an oversampled source means for the pair, and the mend."""
+    down, across = coarsening(source.raster.grid, metres)
+    try:
+        scale = nearest_scale(Coarsened(source.raster, down, across).grid, guide.raster.grid)
+        then = f"the scale would then be {scale}"
+    except GridError as error:
+        then = f"no scale then: {error}"
+    return (
+        f"The source seems to be resampled from pixels of about {metres:g} m, and a fit would take their interpolation "
+        f"for detail: --source-resolution {metres:g} averages {across} x {down} of its pixels first; {then}."
+    )
+
+
+def _net_table(file: str, net: FittedNet) -> Table:
+    fit = net.provenance.get("fit", {})
+    statistics = net.statistics
+    table = Table(show_header=True, header_style="bold")
+    table.add_column("net")
+    table.add_column(file, overflow="fold")
+    for row in [
+        ("hash", net.digest),
+        ("written by", f"mmsr_geo {net.version}"),
+        ("scale", str(net.scale)),
+        ("guide bands", ", ".join(net.guide_bands)),
+        ("channels", str(net.params.channels)),
+        ("source", f"{statistics.source_centre:.6g} ± {statistics.source_spread:.4g}"),
+        ("fitted to", f"{net.provenance.get('source', '?')} with {net.provenance.get('guide', '?')}"),
+        ("steps", f"{fit.get('steps', '?')}, {'after' if fit.get('first_stage') else 'without'} a first stage"),
+        ("prediction", net.mixture.sentence),
+        ("did the guide help?", net.check.sentence),
+        ("seed, threads, device", f"{fit.get('seed', '?')}, {fit.get('threads', '?')}, {fit.get('device', '?')}"),
+    ]:
+        table.add_row(*row)
+    return table
+
+
+def flags_sentence(outcome: Outcome) -> str:
+    """Say how much of the target is something else than the model's word, each flag's share from 0.05 % on."""
+    from mmsr_geo.engine.flags import MEANINGS  # noqa: PLC0415  (torch and GDAL, only when asked for)
+
+    said = [f"{share:.1%} {MEANINGS[flag]}" for flag, share in outcome.flag_shares.items() if share >= 0.0005]
+    where = f"Flags in {outcome.qa}" if outcome.qa is not None else "Of its pixels"
+    return f"{where}: {'; '.join(said) or 'none set'}." if said or outcome.qa is not None else ""
+
+
+def uncertainty_sentence(outcome: Outcome) -> str:
+    """Say where the uncertainty is, where some of it is known; what is not has been told."""
+    from mmsr_geo.raster.write.destination import ZarrPlace  # noqa: PLC0415  (torch and GDAL, only when asked for)
+
+    if "calibrated" not in outcome.uncertainty:
+        return ""
+    bands = len(outcome.uncertainty)
+    where = f"band {bands + 1}" if bands == 1 else f"bands {bands + 1} to {2 * bands}"
+    if isinstance(outcome.path, ZarrPlace):
+        where = "a variable beside it"
+    return f"Half of a 90 % interval's width is in {where}."
+
+
+def check_sentence(check: GuideCheck) -> str:
+    """Return the result of a guide check as a sentence."""
+    return f"{check.sentence[0].upper()}{check.sentence[1:]}."

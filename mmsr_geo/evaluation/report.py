@@ -1,0 +1,209 @@
+"""An evaluation as a person reads it: a table, report.json and report.png; computes nothing."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import os
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+from mmsr_geo.errors import OutputError
+from mmsr_geo.evaluation.evaluate import Evaluation, MethodResult
+from mmsr_geo.evaluation.metrics import UncertaintyScores
+from mmsr_geo.maps import Map, draw_maps, hillshade, relief, shared_limits, sounds_like_elevation
+from mmsr_geo.raster.grids import resolution_m
+from mmsr_geo.raster.write.destination import check_output
+
+ERRORS = {
+    "RMSE": ("rmse", ".4g"),
+    "MAE": ("mae", ".4g"),
+    "bias": ("bias", "+.2g"),
+    "PSNR": ("psnr", ".2f"),
+}
+ARTEFACTS = {
+    "SSIM": ("ssim", ".3f"),
+    "detail": ("high_frequency_correlation", ".2f"),
+    "seams": ("seam_score", ".2f"),
+    "blocks": ("blockiness", ".2f"),
+    "imprint": ("texture_imprint", ".2g"),
+    "consistency": ("consistency", ".0e"),
+}
+"""Headings → the score and its format."""
+UNCERTAINTY = {
+    "coverage": ("coverage", ".3f"),
+    "rank correlation": ("rank_correlation", ".2f"),
+    "mean half width": ("mean_half_width", ".4g"),
+}
+"""The same, of a target's uncertainty."""
+
+Values = NDArray[np.float32]
+
+
+def error_table(evaluation: Evaluation) -> Table:
+    """Return the methods' errors side by side, the smallest in bold."""
+    how = (
+        "against the truth" if evaluation.trial.protocol == "truth" else "one level down, where the source is the truth"
+    )
+    table = _table(f"Errors, {how}", [*ERRORS, "/bicubic", "time"])
+    best = min(result.scores.rmse for result in evaluation.results.values())
+    for name, result in evaluation.results.items():
+        rmse, *others = _cells(result, ERRORS)
+        ratio, seconds = evaluation.ratio(name), result.fit_seconds + result.predict_seconds
+        table.add_row(
+            name,
+            f"[bold]{rmse}[/]" if result.scores.rmse == best else rmse,
+            *others,
+            "-" if math.isnan(ratio) else f"{ratio:.3f}",
+            f"{seconds:.1f} s",
+        )
+    return table
+
+
+def artefact_table(evaluation: Evaluation) -> Table:
+    """Return what the errors do not tell: detail that is right, and what should not be there."""
+    table = _table("Detail and artefacts", [*ARTEFACTS])
+    for name, result in evaluation.results.items():
+        table.add_row(name, *_cells(result, ARTEFACTS))
+    return table
+
+
+def uncertainty_table(evaluation: Evaluation) -> Table:
+    """Return how good the methods' uncertainty is, as far as they tell one."""
+    table = _table("Uncertainty, half of a 90 % interval's width", [*UNCERTAINTY])
+    for name, result in evaluation.results.items():
+        of = result.uncertainty
+        if isinstance(of, UncertaintyScores):
+            table.add_row(name, *_formatted(of.as_dict(), UNCERTAINTY))
+        else:
+            table.add_row(name, of or "-", "-", "-")
+    return table
+
+
+def _table(title: str, headings: Sequence[str]) -> Table:
+    table = Table(title=title, title_justify="left", header_style="bold", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table.add_column("method", no_wrap=True)
+    for heading in headings:
+        table.add_column(heading, justify="right", no_wrap=True)
+    return table
+
+
+def _cells(result: MethodResult, columns: Mapping[str, tuple[str, str]]) -> list[str]:
+    return _formatted(result.scores.as_dict(), columns)
+
+
+def _formatted(scores: Mapping[str, float | None], columns: Mapping[str, tuple[str, str]]) -> list[str]:
+    return ["-" if (score := scores[key]) is None else format(score, form) for key, form in columns.values()]
+
+
+def print_scores(evaluation: Evaluation) -> None:
+    """Print the table, and what is known of the guide."""
+    console = Console()
+    console.print(error_table(evaluation))
+    console.print(artefact_table(evaluation))
+    if any(result.uncertainty is not None for result in evaluation.results.values()):
+        console.print(uncertainty_table(evaluation))
+    if any(result.check.regions for result in evaluation.results.values()) or "mmsr" in evaluation.results:
+        sentence = evaluation.check.sentence
+        where = "" if evaluation.trial.protocol == "truth" else ", another level down"
+        console.print(f"What mmsr's own check foresaw{where}: {sentence}.", highlight=False, soft_wrap=True)
+    if not math.isnan(evaluation.gain_measured):
+        ratio = 1 - evaluation.gain_measured
+        console.print(f"Here mmsr's error is {ratio:.2f} of the consistent bicubic's.", highlight=False, soft_wrap=True)
+
+
+def save_report(evaluation: Evaluation, folder: Path, *, overwrite: bool, hillshades: bool | None = None) -> list[Path]:
+    """Write report.json and report.png into a folder, which is made where it is missing; return what was written.
+
+    hillshades: whether targets are also shown as lit surfaces; None: where the source's name or band says that it is an
+    elevation. Raises OutputError where they exist and are not to be replaced, or cannot be written.
+    """
+    files = report_files(folder, overwrite=overwrite)
+    missing = [path for path in (folder, *folder.absolute().parents) if not path.exists()]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".report.", dir=folder) as scratch:
+            scores, picture = made = [Path(scratch) / file.name for file in files]
+            scores.write_text(json.dumps(evaluation.as_dict(), indent=2) + "\n")
+            draw_report(evaluation, picture, hillshades=is_elevation(evaluation) if hillshades is None else hillshades)
+            for whole, file in zip(made, files, strict=True):
+                whole.replace(file)
+    except BaseException as error:
+        for path in missing:
+            with contextlib.suppress(OSError):  # not made, or in use by now
+                path.rmdir()
+        if isinstance(error, OSError):
+            raise OutputError(f"{folder} cannot be written to ({error.strerror}): choose another folder") from error
+        raise
+    return files
+
+
+def report_files(folder: Path, *, overwrite: bool) -> list[Path]:
+    """Return the files that a report will be, and make nothing; raises OutputError as `save_report` does."""
+    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK):
+        reason = "cannot be written to" if there.is_dir() else "is no folder"
+        raise OutputError(f"cannot write {folder}: {there} {reason}; choose another folder (-o)")
+    files = [folder / "report.json", folder / "report.png"]
+    for file in files if there == folder else ():
+        check_output(file, overwrite=overwrite)
+    return files
+
+
+def is_elevation(evaluation: Evaluation) -> bool:
+    """Guess from the names of the source and its band whether it is an elevation."""
+    source = evaluation.trial.pair.source
+    return sounds_like_elevation(Path(source.name).stem, *source.bands)
+
+
+def draw_report(evaluation: Evaluation, path: Path, *, hillshades: bool) -> None:
+    """Draw source, guide and truth, then each method's target and error (and its hillshade), then uncertainties."""
+    panels = list(_panels(evaluation, hillshades=hillshades))
+    pair = evaluation.trial.pair
+    level = "against the truth" if evaluation.trial.protocol == "truth" else "one level down"
+    title = f"{Path(pair.source.name).name} guided by {Path(pair.guide.name).name}, scale {pair.scale}, {level}"
+    draw_maps(panels, path, title=title, columns=3 if hillshades else 4)
+
+
+def _panels(evaluation: Evaluation, *, hillshades: bool) -> Iterator[Map | None]:
+    trial = evaluation.trial
+    pair, truth = trial.pair, trial.truth
+    fine, coarse = (resolution_m(grid) for grid in (pair.target_grid, pair.source.grid))
+    limits = shared_limits(truth)
+    unit = pair.source.band_tags[0].unit or ""
+    guide = trial.guide
+    exaggeration = relief(truth, fine) if hillshades else 1.0
+    source = trial.source
+    yield Map(f"source ({coarse[1]:.3g} m)", source, coarse[1], limits, unit=unit)
+    if len(guide) >= 3:
+        names = pair.guide.bands
+        yield Map(f"guide ({', '.join(names[:3])})", guide[:3], fine[1], bands=(names[0], names[1], names[2]))
+    else:
+        yield Map(f"guide ({pair.guide.bands[0]})", guide[0], fine[1], colours="gray")
+    if hillshades:
+        yield Map("source, lit", hillshade(source, coarse, exaggeration), coarse[1], (0, 1), "gray")
+    yield Map(f"truth ({fine[1]:.3g} m)", truth, fine[1], limits, unit=unit)
+    yield None
+    if hillshades:
+        yield Map("truth, lit", hillshade(truth, fine, exaggeration), fine[1], (0, 1), "gray")
+    errors = [result.target - truth for result in evaluation.results.values()]
+    reference = evaluation.results["bicubic"].target - truth if "bicubic" in evaluation.results else errors[0]
+    largest = shared_limits(np.abs(reference), (0, 99))[1]
+    for (name, result), error in zip(evaluation.results.items(), errors, strict=True):
+        yield Map(name, result.target, fine[1], limits, unit=unit)
+        title = f"{name}: error (RMSE {result.scores.rmse:.4g})"
+        yield Map(title, error, fine[1], (-largest, largest), "RdBu_r", unit)
+        if hillshades:
+            yield Map(f"{name}, lit", hillshade(result.target, fine, exaggeration), fine[1], (0, 1), "gray")
+    for name, result in evaluation.results.items():
+        if result.half_width is not None and isinstance(result.uncertainty, UncertaintyScores):
+            title = f"{name}: uncertainty ({result.uncertainty.coverage:.0%} within)"
+            yield Map(title, result.half_width, fine[1], (0, largest), "magma", unit)

@@ -1,0 +1,121 @@
+"""Executors in this process: one task after another, or in threads."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+from threading import Event
+from types import TracebackType
+from typing import Any, Generic, Self
+
+from mmsr_geo.jobs.executors.base import Call, Ended, Key
+
+SIGNALS_S = 0.5
+"""How long a thread's end is waited for at a time: a signal that comes right before a wait is only seen after it."""
+
+
+@dataclass
+class InProcess(Generic[Key]):
+    """This process: tasks one after another, each begun when its outcome is waited for, so that Ctrl-C ends it."""
+
+    waiting: deque[Call[Key]] = field(default_factory=deque)
+    slots: int = 1
+
+    @property
+    def room(self) -> int:
+        """One at a time."""
+        return self.slots - len(self.waiting)
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether one waits."""
+        return bool(self.waiting)
+
+    def share(self, value: object, name: str) -> object:  # noqa: ARG002  (a cluster's)
+        """Return it."""
+        return value
+
+    def submit(self, calls: Sequence[Call[Key]]) -> None:
+        """Have them wait."""
+        self.waiting.extend(calls)
+
+    def ended(self) -> list[Ended[Key]]:
+        """Do the next."""
+        call = self.waiting.popleft()
+        try:
+            # Warnings go where this process's go, at once.
+            result = getattr(call.shared, call.method)(*call.arguments, progress=call.progress)
+        except Exception as error:  # noqa: BLE001  (the engine tells a task's errors apart)
+            return [Ended(call, error=error)]
+        return [Ended(call, result)]
+
+    def __enter__(self) -> Self:
+        """Return itself."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Forget what waits."""
+        self.waiting.clear()
+
+
+class InThreads(Generic[Key]):
+    """Threads of this process, for tasks of one torch thread each; what ends the wait, Ctrl-C too, ends all of them."""
+
+    def __init__(self, slots: int) -> None:
+        """Start no thread yet."""
+        self.slots = slots
+        self._executor = ThreadPoolExecutor(slots)
+        self._running: dict[Future[Any], Call[Key]] = {}
+        self._stopped = Event()
+
+    @property
+    def room(self) -> int:
+        """As many as there are threads: those that wait would be begun after a Ctrl-C."""
+        return self.slots - len(self._running)
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a thread has one."""
+        return bool(self._running)
+
+    def share(self, value: object, name: str) -> object:  # noqa: ARG002  (a cluster's)
+        """Return it: threads share all there is."""
+        return value
+
+    def submit(self, calls: Sequence[Call[Key]]) -> None:
+        """Begin them."""
+        for call in calls:
+            work: Callable[..., Any] = getattr(call.shared, call.method)
+            self._running[self._executor.submit(work, *call.arguments, progress=self._watch)] = call
+
+    def ended(self) -> list[Ended[Key]]:
+        """Wait for the first."""
+        done: set[Future[Any]] = set()
+        while self._running and not done:
+            done, _ = wait(self._running, timeout=SIGNALS_S, return_when=FIRST_COMPLETED)
+        found = []
+        for future in done:
+            call, error = self._running.pop(future), future.exception()
+            if error is not None and not isinstance(error, Exception):
+                raise error
+            found.append(Ended(call, None if error else future.result(), error))
+        return found
+
+    def __enter__(self) -> Self:
+        """Return itself."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Have fits stop at their next step."""
+        self._stopped.set()
+        self._executor.shutdown(cancel_futures=True)
+
+    def _watch(self, stage: str, done: int, total: int) -> None:  # noqa: ARG002  (a progress)
+        if self._stopped.is_set():
+            raise InterruptedError

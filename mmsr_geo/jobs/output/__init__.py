@@ -1,0 +1,1 @@
+"""One output: its tasks, its tiles and the files assembled from them."""

@@ -1,0 +1,82 @@
+"""A target brought onto another grid, window by window."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from rasterio.enums import Resampling
+
+from mmsr_geo.engine.flags import Flag
+from mmsr_geo.engine.pair import Pair
+from mmsr_geo.geometry import Window
+from mmsr_geo.jobs.output.output_job import Course
+from mmsr_geo.jobs.tiles.tile_file import FLAGS, UNCERTAINTY, VALUES
+from mmsr_geo.raster.read.files import FileRaster
+from mmsr_geo.raster.views.warp import Warped
+
+WINDOW_PX = 1024
+
+
+class _TakesValues(Protocol):
+    """What windows of a target on another grid are written to."""
+
+    def store(self, window: Window, values: NDArray[np.float32], bands: Sequence[int] | None = None) -> None:
+        """Write raw values."""
+
+
+class _TakesFlags(Protocol):
+    """What windows of its flags are written to."""
+
+    def write(self, window: Window, values: NDArray[Any], bands: Sequence[int] | None = None) -> None:
+        """Write them as they are."""
+
+
+def regrid(
+    values: _TakesValues,
+    flags: _TakesFlags | None,
+    uncertainty: _TakesValues | None,
+    drafts: Mapping[int, Path],
+    course: Course,
+) -> tuple[float, ...]:
+    """Warp the drafts once more, and return how far each band of the target then is from its source."""
+    work = course.work
+    grid = work.output.like or work.pairs[0].target_grid
+    windows = list(_windows(Window.whole(grid.shape.yx), WINDOW_PX))
+    missed = []
+    for number, pair in enumerate(work.pairs, start=1):
+        target = Warped(FileRaster.open(drafts[VALUES], [number]), grid)
+        drawn = FileRaster.open(drafts[FLAGS], [number])
+        half = Warped(FileRaster.open(drafts[UNCERTAINTY], [number]), grid) if uncertainty is not None else None
+        for done, window in enumerate(windows):
+            course.progress("warp", done, len(windows))
+            values.store(window, target.read(window).values, bands=(number,))
+            if flags is not None:
+                there = Warped(drawn, grid, Resampling.nearest, Resampling.nearest).read(window).values
+                beyond = float(Flag.SOURCE_HOLE)
+                flags.write(window, np.nan_to_num(there, nan=beyond).astype(np.uint8), bands=(number,))
+            if uncertainty is not None and half is not None:
+                uncertainty.store(window, half.read(window).values, bands=(number,))
+        course.progress("warp", len(windows), len(windows))
+        missed.append(_missed(Warped(target, pair.source.grid), pair))
+    return tuple(missed)
+
+
+def _missed(back: Warped, pair: Pair) -> float:
+    """Return the root mean square of a target on the source's grid minus the source, where both are."""
+    total, count = 0.0, 0
+    for window in _windows(pair.part, max(1, WINDOW_PX // max(pair.scale.y, pair.scale.x))):
+        differences = back.read(window).values[0].astype(np.float64) - pair.source.read(window).values[0]
+        known = differences[np.isfinite(differences)]
+        total, count = total + float((known**2).sum()), count + known.size
+    return math.sqrt(total / count) if count else math.nan
+
+
+def _windows(whole: Window, side: int) -> Iterator[Window]:
+    for row in range(whole.row, whole.row + whole.height, side):
+        for col in range(whole.col, whole.col + whole.width, side):
+            yield Window(row, col, side, side).intersection(whole)

@@ -1,0 +1,258 @@
+"""What one output takes, as values, and its tasks as pure functions: a fit, a tile; knows no pool and no order."""
+
+from __future__ import annotations
+
+import pickle
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from odc.geo.geobox import GeoBox
+
+from mmsr_geo.callbacks import Progress, no_progress
+from mmsr_geo.engine.blending import BlendedTiling
+from mmsr_geo.engine.flags import Flag, Quality
+from mmsr_geo.engine.model import Model
+from mmsr_geo.engine.pair import Pair
+from mmsr_geo.engine.tile_upsampler import Upsampler
+from mmsr_geo.errors import NetFileError, OutputError
+from mmsr_geo.geometry import Tiling, Window
+from mmsr_geo.jobs.tiles.tile_file import DamagedTileError, TilePixels
+from mmsr_geo.jobs.tiles.tile_store import Made, Stage, TileStore
+from mmsr_geo.methods.apply import tell_uncalibrated, upsampler_of
+from mmsr_geo.methods.source import ModelSource
+from mmsr_geo.methods.tile_fit import TileFit, finish_tile
+from mmsr_geo.network.device import torch_threads
+from mmsr_geo.network.fitted import FittedNet
+from mmsr_geo.network.guide_check import GuideCheck, Region
+from mmsr_geo.raster.inspect.undeclared_nodata import warn_of_nodata
+from mmsr_geo.raster.write.destination import Address
+from mmsr_geo.raster.write.encoding import Storage
+
+NET, MODEL = "net-{band}.mmsr", "model-{band}.pickle"
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """What is written."""
+
+    path: Address
+    qa: Address | None = None
+    """Where the flags go; None: nowhere, or into the Zarr store with the target."""
+    storage: Storage = field(default_factory=Storage)
+    like: GeoBox | None = None
+    """The grid that the target is brought onto in the end; None: it stays on its own."""
+    overwrite: bool = False
+    variable: str = "target"
+    """The target's name in a Zarr store."""
+    uncertain: bool = False
+    """Whether the target's uncertainty is written with it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """One output, before it is made."""
+
+    pairs: tuple[Pair, ...]
+    """One a band, all on one grid."""
+    method: ModelSource
+    tiling: Tiling
+    output: Output
+    device: str = "auto"
+    threads: int = 1
+    """Torch threads of a tile's task on a CPU; a fit has its own number, wherever it runs."""
+    inputs: Mapping[str, Any] = field(default_factory=dict)
+    """How the rasters were taken, as JSON values, to be recorded."""
+
+    @property
+    def tile_storage(self) -> Storage:
+        """How tiles are kept: as the output has them, or as they are computed where they are warped once more."""
+        return self.output.storage if self.output.like is None else Storage()
+
+    @property
+    def nodata(self) -> float:
+        """What holes are stored as."""
+        return self.output.storage.nodata(self.pairs[0].source.nodata)
+
+    @property
+    def tile_nodata(self) -> float:
+        """What holes are in the tiles' files."""
+        return self.tile_storage.nodata(self.pairs[0].source.nodata if self.output.like is None else None)
+
+    def place(self, index: int) -> Window:
+        """Return where a tile's core lies in the target, in its pixels."""
+        first = self.pairs[0]
+        return self.tiling.core(index).relative_to(first.part).refined(first.scale)
+
+
+@dataclass(frozen=True)
+class FitTask:
+    """The fit of one band, or the fetching of what was fitted before."""
+
+    pair: Pair
+    method: ModelSource
+    looked_at_guides: bool = False
+    """Whether an earlier band's task has looked for undeclared nodata in them."""
+    uncertain: bool = False
+    """Whether it is asked how far the targets may be off."""
+
+    def fit(self, progress: Progress = no_progress) -> Model:
+        """Return the model; warns of what looks like undeclared nodata, and where it does not know what is asked."""
+        warn_of_nodata(self.pair.source, () if self.looked_at_guides else self.pair.guides.rasters)
+        model = self.method.for_pair(self.pair, progress)
+        if self.uncertain:
+            tell_uncalibrated(model, self.method, self.pair)
+        return model
+
+
+@dataclass(frozen=True)
+class TileTask:
+    """All tiles of one band: what they have in common, and each as a function of its index."""
+
+    work: Work
+    band: int
+    """From 1."""
+    model: Model
+    store: TileStore
+    check: GuideCheck
+    """What is known of the guide; of tiles with fits of their own, once all are made."""
+
+    def predict(self, index: int, progress: Progress = no_progress) -> Made:
+        """Fit to a tile and keep what its net says of it, to be blended."""
+        method, began = self._tile_fit, time.monotonic()
+        tile = self._blended.prediction(index)
+        source, guide = self._pair.read(tile.read)
+        made = method.predict(self.model, tile, source, guide, self._pair.guide.bands, progress)
+        qa = np.zeros(made.values.shape, np.uint8)
+        qa[: made.qa.shape[0], : made.qa.shape[1]] = made.qa
+        return self._kept("prediction", index, TilePixels(made.values, qa), began, regions=_numbers(made.check))
+
+    def target(self, index: int, near: Sequence[Made] = (), progress: Progress = no_progress) -> Made:  # noqa: ARG002  (as all tasks)
+        """Compute a tile's target and keep it; near: the predictions that reach into it, where tiles are blended."""
+        began, pair = time.monotonic(), self._pair
+        if isinstance(self.work.method, TileFit):
+            tile = self._blended.target(index)
+            predictions = {each.index: self._prediction(each) for each in near}
+            quality = Quality(self.check, self.work.method.falls_back(self.check), None, pair.valid_range)
+            shape = self._blended.predicted(self.work.tiling.core(index)).refined(pair.scale).shape
+            flags = predictions[index].qa[: shape[0], : shape[1]]
+            values = {number: each.values for number, each in predictions.items()}
+            with torch_threads(self.work.threads):
+                made = finish_tile(self._blended, tile, pair.source.read(tile.read), values, flags, quality)
+        else:
+            tile = self.work.tiling.tile(index)
+            with torch_threads(self.work.threads):
+                made = self._upsampler.upsample(tile, *pair.read(tile.read))
+        storage, tags = self.work.tile_storage, pair.source.band_tags[0]
+        stored, clipped = storage.encode(made.values, self.work.tile_nodata, tags)
+        half, half_clipped = None, 0
+        if made.uncertainty is not None:
+            half, half_clipped = storage.encode(made.uncertainty, self.work.tile_nodata, tags.of_uncertainty())
+        counts = {str(flag.name): int(np.count_nonzero(made.qa & flag)) for flag in Flag}
+        valid = int(np.count_nonzero(~np.isnan(made.values)))
+        return self._kept(
+            "target",
+            index,
+            TilePixels(stored, made.qa, half),
+            began,
+            valid=valid,
+            clipped=clipped,
+            uncertainty_clipped=half_clipped,
+            flags={name: count for name, count in counts.items() if count},
+        )
+
+    @property
+    def _pair(self) -> Pair:
+        return self.work.pairs[self.band - 1]
+
+    @cached_property
+    def _upsampler(self) -> Upsampler:
+        work, limits = self.work, self._pair.valid_range
+        return upsampler_of(work.method, self.model, work.device, limits, uncertain=work.output.uncertain)
+
+    @property
+    def _tile_fit(self) -> TileFit:
+        if not isinstance(self.work.method, TileFit):
+            raise TypeError(type(self.work.method))
+        return self.work.method
+
+    @cached_property
+    def _blended(self) -> BlendedTiling:
+        return self._tile_fit.blended(self._pair, self.work.tiling)
+
+    def _prediction(self, made: Made) -> TilePixels:
+        try:
+            return TilePixels.decoded(self.store.get(made.name) or b"")
+        except DamagedTileError as error:
+            raise OutputError(
+                f"the file of a prediction is damaged ({made.name}): call again, it is made anew"
+            ) from error
+
+    def _kept(self, stage: Stage, index: int, pixels: TilePixels, began: float, **facts: Any) -> Made:  # noqa: ANN401  (of a tile)
+        content = pixels.encoded()
+        values, qa, *half = pixels.digests
+        took, now = round(time.monotonic() - began, 3), round(time.time(), 3)
+        facts |= {"uncertainty_digest": "".join(half), "seconds": took, "at": now}
+        made = Made(stage, self.band, index, values, qa, len(content), **facts)
+        self.store.put_tile(made, content)
+        return made
+
+
+def keep_model(store: TileStore, band: int, model: Model) -> None:
+    """Keep a fitted model beside the tiles: a net as it is saved anywhere, another method's pickled."""
+    if not isinstance(model, FittedNet):
+        store.put(MODEL.format(band=band), pickle.dumps(model))
+        return
+    with tempfile.TemporaryDirectory(prefix="mmsr_geo_") as folder:
+        path = Path(folder) / "net.mmsr"
+        model.save(path)
+        store.put(NET.format(band=band), path.read_bytes())
+
+
+def kept_model(store: TileStore, band: int) -> Model | None:
+    """Return the model that was kept; None where there is none, or what is there is damaged."""
+    if (content := store.get(NET.format(band=band))) is not None:
+        with tempfile.TemporaryDirectory(prefix="mmsr_geo_") as folder:
+            path = Path(folder) / "net.mmsr"
+            path.write_bytes(content)
+            try:
+                return FittedNet.load(path)
+            except NetFileError:
+                return None
+    content = store.get(MODEL.format(band=band))
+    try:
+        # A file of this job's own in its own folder, as its tiles are.
+        model: Model | None = None if content is None else pickle.loads(content)  # noqa: S301
+    except (pickle.UnpicklingError, EOFError, AttributeError, ImportError, IndexError):
+        return None
+    return model
+
+
+def check_of_tiles(made: Sequence[Made]) -> list[GuideCheck]:
+    """Return what the tiles' own fits found out about the guide, in their order."""
+    return [GuideCheck(tuple(_region(each) for each in one.regions)) for one in sorted(made, key=lambda m: m.index)]
+
+
+def at_tile_size(work: Work, tile_yx: tuple[int, int]) -> Work:
+    """Return the same work in tiles of that size, source pixels."""
+    return replace(work, tiling=replace(work.tiling, tile_yx=tile_yx))
+
+
+def _numbers(check: GuideCheck) -> tuple[tuple[float, ...], ...]:
+    return tuple(
+        (*_sides(region.window), region.judged_px, region.squares, region.smooth_squares) for region in check.regions
+    )
+
+
+def _sides(window: Window) -> tuple[int, int, int, int]:
+    return window.row, window.col, window.height, window.width
+
+
+def _region(numbers: Sequence[float]) -> Region:
+    row, col, height, width, judged, net, smooth = numbers
+    return Region(Window(int(row), int(col), int(height), int(width)), int(judged), net, smooth)

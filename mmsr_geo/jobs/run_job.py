@@ -1,0 +1,285 @@
+"""Many pairs over one pool: what is done is not done again, what fails is told; opens no raster itself."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import quote
+
+from mmsr_geo._version import __version__
+from mmsr_geo.callbacks import Progress, no_progress
+from mmsr_geo.errors import JobError, MmsrError, OutputError
+from mmsr_geo.jobs.executors.base import Pool
+from mmsr_geo.jobs.fingerprint import key_of, tiles_key_of, with_reference_scene, work_folder
+from mmsr_geo.jobs.job import Entry, Job
+from mmsr_geo.jobs.journal import Line, Record
+from mmsr_geo.jobs.log import Log, LoggedWarning, log_beside
+from mmsr_geo.jobs.output.assemble import check_room, finish
+from mmsr_geo.jobs.output.outcome import Outcome
+from mmsr_geo.jobs.output.output_job import Course, SharedFit, TaskKey
+from mmsr_geo.jobs.output.scheduler import Begin, run
+from mmsr_geo.jobs.output.tasks import Work
+from mmsr_geo.jobs.status import JobStatus, pair_status, status_of
+from mmsr_geo.jobs.tiles.tile_store import TileStore, store_at
+from mmsr_geo.raster.write.destination import Address, ZarrPlace, check_output
+from mmsr_geo.raster.write.object_store import Url
+
+Open = Callable[[Entry, bool], Work]
+"""Opens a pair's rasters; the second says whether outputs that exist may be replaced."""
+FAILURES_KEPT = 100
+"""Of a pair's tiles that failed, how many the record tells each."""
+
+
+def run_job(  # noqa: PLR0913  (how a job is to be run)
+    job: Job,
+    open_pair: Open,
+    pool: Pool[TaskKey],
+    *,
+    where: str = "",
+    restart: bool = False,
+    overwrite: bool = False,
+    progress: Callable[[Entry, int, int], Progress] = lambda _entry, _done, _total: no_progress,
+    ended: Callable[[Entry, Line], None] = lambda _entry, _line: None,
+    afterwards: Callable[[], None] = lambda: None,
+) -> JobStatus:
+    """Do what is not done yet, and return where the job stands then.
+
+    where: of the pool, for the log. restart: do all of it again. overwrite: replace outputs that exist though this job
+    has not made them; its own, by the paths in its record, are replaced anyway. progress: given a pair, how many came
+    before it and how many there are, returns the pair's own. ended: called with each pair that is done, incomplete or
+    failed, and the record's line of it. afterwards: called when all is done that can be, or a failure ends the job.
+    A pair that fails for a reason that a person can mend is recorded, and the others go on if the job says so. Raises
+    JobError where it does not; whatever else is raised ends the job, and what was done before stays done.
+    """
+    record = Record.beside(job.path)
+    with record.held(), log_beside(job.path) as logger:
+        if restart:
+            record.append(Line("", "", "restart"))
+            for entry in job.entries:
+                store_at(work_folder(job, entry)).remove()
+            store_at(f"{job.work}/nets").remove()
+        status = status_of(job)
+        waiting = [pair.entry for pair in status.pairs if pair.standing != "done"]
+        said = "all pairs anew" if restart else f"{status.count('done')} of {len(status.pairs)} pairs done already"
+        logger.info("job begun %s by mmsr_geo %s: %s", where or "here", __version__, said)
+        running = _Running(job, record, open_pair, overwrite, progress, ended, len(waiting), record.made(), logger)
+        begins = [running.beginning(number, entry) for number, entry in enumerate(waiting)]
+        with _logged_end(logger):
+            try:
+                run(iter(begins), pool, running.finish, running.failed)
+                running.tidy()
+            except MmsrError:
+                afterwards()
+                raise
+            afterwards()
+            status = status_of(job)
+            logger.info("%s", status.sentence)
+        return status
+
+
+@contextmanager
+def _logged_end(logger: logging.Logger) -> Iterator[None]:
+    """Say how a job ended, and after how long."""
+    began, how, level = time.monotonic(), "", logging.INFO
+    try:
+        yield
+    except BaseException as error:
+        how, level = f": {type(error).__name__} {error}".rstrip(), logging.ERROR
+        raise
+    finally:
+        logger.log(level, "job ended after %.1f s%s", time.monotonic() - began, how)
+
+
+@dataclass
+class _Running:
+    """A job under way."""
+
+    job: Job
+    record: Record
+    open_pair: Open
+    overwrite: bool
+    progress: Callable[[Entry, int, int], Progress]
+    ended: Callable[[Entry, Line], None]
+    total: int
+    made: set[str]
+    """The outputs that are this job's own, by their paths in the record."""
+    logger: logging.Logger
+
+    def __post_init__(self) -> None:
+        self._entries: dict[Course, tuple[Entry, str]] = {}
+        """Of what is under way the pair, and its key as it was before anything of it was read."""
+        self._shared: dict[str, SharedFit] = {}
+
+    def beginning(self, number: int, entry: Entry) -> Begin:
+        """Return what begins a pair, when there is room for its tasks."""
+
+        def begin() -> Course | None:
+            began = time.monotonic()
+            try:
+                return self._begun(number, entry)
+            except MmsrError as error:
+                self._record_failure(entry, time.monotonic() - began, error)
+                return None
+
+        return begin
+
+    def finish(self, course: Course) -> None:
+        """Make a course's outputs; where that is done, say so, and let its tiles go."""
+        entry, key = self._entries[course]
+        began = time.monotonic()
+        if course.failures and not any(len(course.targets(band)) for band in range(1, len(course.work.pairs) + 1)):
+            first = course.failures[0]
+            msg = f"none of its {len(course.failures)} tiles could be made; tile {first.index}: {first.message}"
+            raise JobError(msg)
+        outcome = finish(course)
+        if outcome is None:
+            return
+        stages = {"fit": course.fit_seconds, "tiles": course.tile_seconds, "write": time.monotonic() - began}
+        took = time.monotonic() - course.began
+        outputs = tuple(_in_record(path, self.job) for path in _outputs(entry))
+        state: Literal["done", "incomplete"] = "incomplete" if outcome.failures else "done"
+        message = ""
+        if outcome.failures:
+            first = outcome.failures[0]
+            message = f"{len(outcome.failures)} tiles failed and are holes; tile {first.index}: {first.message}"
+            warnings.warn(f"{entry.name}: {message}", LoggedWarning, stacklevel=2)
+        line = Line(entry.name, key, state, took, message, facts=_facts(outcome, stages), outputs=outputs)
+        self.record.append(line)
+        log = self._log(entry)
+        if state == "done":
+            log.info("pair done in %.1f s: %d tiles, scale %s", took, outcome.tiles, outcome.scale)
+            self._remove(course.store)
+        else:
+            log.warning("pair incomplete after %.1f s: %s", took, message)
+        self.ended(entry, line)
+        del self._entries[course]
+
+    def failed(self, course: Course, error: Exception) -> None:
+        """Record it; raise unless the job goes on without that pair."""
+        if not isinstance(error, MmsrError):
+            raise error
+        entry, _ = self._entries.pop(course)
+        self._record_failure(entry, time.monotonic() - course.began, error)
+
+    def tidy(self) -> None:
+        """Remove what is left of tiles and nets where no pair has use for it; nothing else, whatever the folder is."""
+        last = self.record.last()
+        if all(pair_status(self.job, entry, last.get(entry.name)).standing == "done" for entry in self.job.entries):
+            for kept in ("tiles", "nets"):
+                self._remove(store_at(f"{self.job.work}/{kept}"))
+            if "://" not in self.job.work:
+                with suppress(OSError):  # not empty: something else is in it
+                    Path(self.job.work).rmdir()
+
+    def _remove(self, store: TileStore) -> None:
+        """Let go of what is no longer needed; where that fails nothing is wrong with what was made."""
+        try:
+            store.remove()
+        except OutputError as error:
+            self.logger.warning("what is no longer needed stays: %s", error)
+
+    def _begun(self, number: int, entry: Entry) -> Course:
+        _make_room(entry)
+        key, tiles_key = self._key(entry), self._tiles_key(entry)
+        outputs = {_in_record(path, self.job): path for path in _outputs(entry)}
+        existing = [told for told, path in outputs.items() if path.exists()]
+        foreign = [told for told in existing if told not in self.made]
+        own = tuple(told for told in outputs if told not in foreign)
+        self.record.append(Line(entry.name, key, "begun", outputs=own))
+        for told in foreign:
+            check_output(outputs[told], overwrite=self.overwrite)
+        work = self.open_pair(entry, self.overwrite or bool(existing))
+        check_room(work)
+        shown = self.progress(entry, number, self.total)
+        store = store_at(f"{work_folder(self.job, entry)}/{tiles_key}")
+        store_at(work_folder(self.job, entry)).remove_others(tiles_key)
+        shared, log = self._shared_fit(entry, work), self._log(entry)
+        log.info("pair begun: %s", entry.source)
+        course = Course(
+            entry.name, work, store, shown, keeps=True, skips=self.job.on_error == "skip", shared_fit=shared, log=log
+        )
+        if taken := sum(len(course.targets(band)) for band in range(1, len(work.pairs) + 1)):
+            log.info("%d of %d tiles taken over from before", taken, len(course.work.tiling) * len(work.pairs))
+        self._entries[course] = entry, key
+        return course
+
+    def _record_failure(self, entry: Entry, took: float, error: MmsrError) -> None:
+        line = Line(entry.name, self._key(entry), "failed", took, str(error))
+        self.record.append(line)
+        self._log(entry).error("pair failed after %.1f s: %s", took, error)
+        self.ended(entry, line)
+        if self.job.on_error == "stop":
+            msg = f"{entry.name}: {error}; mend it and call again, or go on without it (--on-error skip, on_error=)"
+            raise JobError(msg) from error
+        warnings.warn(f"{entry.name} failed: {error}", LoggedWarning, stacklevel=2)
+
+    def _log(self, entry: Entry) -> Log:
+        return logging.LoggerAdapter(self.logger, {"pair": entry.name})
+
+    def _key(self, entry: Entry) -> str:
+        return with_reference_scene(self.job, entry, key_of(entry))
+
+    def _tiles_key(self, entry: Entry) -> str:
+        return with_reference_scene(self.job, entry, tiles_key_of(entry))
+
+    def _shared_fit(self, entry: Entry, work: Work) -> SharedFit | None:
+        leader = self.job.leader_of(entry)
+        if leader is None:
+            return None
+        if leader.name not in self._shared:
+            place = f"{self.job.work}/nets/{quote(leader.name, safe='')}-{tiles_key_of(leader)}"
+            of = work if leader is entry else self.open_pair(leader, True)  # noqa: FBT003  (nothing is written)
+            self._shared[leader.name] = SharedFit(leader.name, of.pairs, of.method, store_at(place))
+        return self._shared[leader.name]
+
+
+def _outputs(entry: Entry) -> tuple[Address, ...]:
+    return (entry.output,) if entry.qa is None else (entry.output, entry.qa)
+
+
+def _make_room(entry: Entry) -> None:
+    """Make the outputs' folders; raises OutputError for what can hold no output."""
+    places = [output.store if isinstance(output, ZarrPlace) else output for output in _outputs(entry)]
+    for folder in [place.parent for place in places if isinstance(place, Path)]:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            msg = (
+                f"cannot make the folder {folder} ({error.strerror}): write another folder in the job file's output or "
+                "qa, or make room for it"
+            )
+            raise OutputError(msg) from error
+    for path in _outputs(entry):
+        check_output(path, overwrite=True)  # whether it can be reached at all
+
+
+def _in_record(output: Address, job: Job) -> str:
+    """Return an output's path as the record has it: from the job's folder, so that it holds where that is moved."""
+    if isinstance(output, ZarrPlace):
+        return f"{_in_record(output.store, job)}/{output.group}".rstrip("/")
+    if isinstance(output, Url):
+        return str(output)
+    return os.path.relpath(output.parent.resolve() / output.name, job.path.absolute().parent.resolve())
+
+
+def _facts(outcome: Outcome, stages: Mapping[str, float]) -> dict[str, Any]:
+    return {
+        "scale": outcome.scale,
+        "shape": list(outcome.shape_yx),
+        "tiles": outcome.tiles,
+        "tiles_failed": len(outcome.failures),
+        "failures": [asdict(failure) for failure in outcome.failures[:FAILURES_KEPT]],
+        "stage_seconds": {stage: round(seconds, 3) for stage, seconds in stages.items()},
+        "guide_gain": [check.gain for check in outcome.checks],
+        "guide_verdict": [check.verdict for check in outcome.checks],
+        "flag_shares": {str(flag.name).lower(): round(share, 6) for flag, share in outcome.flag_shares.items()},
+        "consistency_rmse": list(outcome.consistency_rmse),
+        "uncertainty": list(outcome.uncertainty),
+    }

@@ -1,0 +1,1 @@
+"""Tiles: their files, their index and the store that keeps them."""

@@ -1,0 +1,1 @@
+"""Methods: where a pair's model comes from; no files, no dask."""

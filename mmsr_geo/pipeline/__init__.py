@@ -1,0 +1,1 @@
+"""The pipeline: a whole raster, planned and computed lazily or in this process; writes no files."""

@@ -1,0 +1,367 @@
+"""The lazy result: one task fits, one a tile predicts, one a tile and raster reads; knows dask, computes nothing."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Hashable, Iterator
+from dataclasses import dataclass, field
+from itertools import product
+from typing import Any
+
+import dask.array as da
+import numpy as np
+from dask.array.core import normalize_chunks
+from dask.base import tokenize
+from dask.highlevelgraph import HighLevelGraph
+from numpy.typing import NDArray
+from odc.geo.geobox import GeoBox
+from rasterio.enums import Resampling
+
+from mmsr_geo.engine.blending import BlendedTiling
+from mmsr_geo.engine.flags import Flag, Quality, ValidRange
+from mmsr_geo.engine.model import Model
+from mmsr_geo.engine.pair import Pair
+from mmsr_geo.engine.tile_upsampler import TargetTile
+from mmsr_geo.geometry import Tile, Tiling, Window
+from mmsr_geo.methods.apply import samples_pixels, tell_uncalibrated, upsampler_of
+from mmsr_geo.methods.source import ModelSource, check_of
+from mmsr_geo.methods.tile_fit import TileFit, TilePrediction, finish_tile
+from mmsr_geo.network.device import torch_threads
+from mmsr_geo.network.guide_check import GuideCheck
+from mmsr_geo.raster.base import BandTags, Leaf, Make, Need, Pixels, Raster, with_holes
+from mmsr_geo.raster.inspect.undeclared_nodata import warn_of_nodata
+from mmsr_geo.raster.read.arrays import ArrayRaster
+from mmsr_geo.raster.views.warp import Warped
+
+Key = tuple[Hashable, ...]
+Layer = dict[Hashable, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class LazyTarget:
+    """A target to be computed, and what will be known of the guide with it."""
+
+    values: da.Array
+    """(H, W) float32, NaN in holes, one chunk a tile."""
+    qa: da.Array
+    """(H, W) uint8, bits of `Flag`, in the same chunks."""
+    guide_gain: da.Array
+    """0-d float64: see `GuideCheck.gain`; NaN where it is not known."""
+    uncertainty: da.Array | None = None
+    """(H, W) float32, see `TargetTile.uncertainty`, in the same chunks; None where it was not asked for."""
+
+
+def lazy_target(
+    pair: Pair, method: ModelSource, tiling: Tiling, *, device: str = "auto", uncertain: bool = False
+) -> LazyTarget:
+    """Return the target of the pair's part, and its uncertainty where asked for.
+
+    Nothing is read or fitted before it is computed. The names of the tasks are tokens of the inputs' content and the
+    options, so equal calls give equal names.
+    """
+    token = tokenize(
+        pair.source, pair.guide, pair.scale, pair.part, pair.valid_range, method, tiling, device, uncertain
+    )
+    work = _Work(pair, method, device, token, uncertain=uncertain)
+    layer: Layer = {work.model_key: (_model, method, pair, uncertain)}
+    if isinstance(method, TileFit):
+        check = work.add_blended_tiles(layer, method, method.blended(pair, tiling))
+    else:
+        check = work.add_tiles(layer, tiling)
+    tiles = HighLevelGraph.from_collections(work.name, layer, dependencies=work.reads.arrays)
+
+    # The fit's task and the tiles' are of one layer: whatever is computed of the three, they are done once.
+    def after(name: str, tasks: Layer) -> HighLevelGraph:
+        return HighLevelGraph({**tiles.layers, name: tasks}, {**tiles.dependencies, name: {work.name}})
+
+    values, qa, half, gain = (f"mmsr-{what}-{token}" for what in ("target", "qa", "uncertainty", "guide-gain"))
+    places = _places(tiling)
+    chunks = tuple(
+        tuple(size * factor for size in sizes)
+        for sizes, factor in zip(tiling.chunks, (pair.scale.y, pair.scale.x), strict=True)
+    )
+
+    def layer_of(name: str, part: Callable[[TargetTile], NDArray[Any]], dtype: type[np.generic]) -> da.Array:
+        graph = after(name, {(name, *at): (part, (work.name, *at)) for at in places})
+        return da.Array(graph, name, chunks, meta=np.empty((0, 0), dtype))
+
+    return LazyTarget(
+        layer_of(values, _values, np.float32),
+        layer_of(qa, _qa, np.uint8),
+        da.Array(after(gain, {(gain,): (_gain, check)}), gain, (), meta=np.empty((), np.float64)),
+        layer_of(half, _uncertainty, np.float32) if uncertain else None,
+    )
+
+
+def lazy_raster(raster: Raster, window: Window, chunk_yx: tuple[int, int]) -> da.Array:
+    """Return a window of a raster, lazily: (bands, H, W) float32, NaN in holes, in chunks of at most chunk_yx."""
+    token = tokenize(raster, window, chunk_yx)
+    name, reads, layer = f"mmsr-raster-{token}", _Reads(f"mmsr-raster-read-{token}"), Layer()
+    count = len(raster.bands)
+    chunks = normalize_chunks((-1, *chunk_yx), (count, *window.shape), dtype=np.float32)
+    tops, lefts = (np.cumsum((0, *sizes)) for sizes in chunks[1:])
+    for (i, height), (j, width) in product(enumerate(chunks[1]), enumerate(chunks[2])):
+        need = raster.need(Window(window.row + int(tops[i]), window.col + int(lefts[j]), height, width))
+        layer[name, 0, i, j] = (_Assembled(need.make), reads.add(layer, need))
+    graph = HighLevelGraph.from_collections(name, layer, dependencies=reads.arrays)
+    return da.Array(graph, name, chunks, meta=np.empty((0, 0, 0), np.float32))
+
+
+@dataclass(frozen=True, slots=True)
+class MovedTarget:
+    """A target on a grid that is not the source's refined."""
+
+    values: da.Array
+    """(H, W) float32, NaN in holes."""
+    qa: da.Array
+    """(H, W) uint8, bits of `Flag`, of the nearest pixel."""
+    consistency_rmse: da.Array
+    """0-d float64: how far it is from the source when averaged onto its grid, in the source's units."""
+    uncertainty: da.Array | None = None
+    """(H, W) float32, NaN where it is not known; None where it was not asked for."""
+
+
+def lazy_like(target: LazyTarget, pair: Pair, tiling: Tiling, grid: GeoBox) -> MovedTarget:
+    """Bring a pair's target onto another grid, in chunks as large as its tiles."""
+    down, across = tiling.tile_yx
+    chunk = down * pair.scale.y, across * pair.scale.x
+    whole = Window.whole(grid.shape.yx)
+    values = Warped(_placed(target.values, pair), grid)
+    moved = lazy_raster(values, whole, chunk)[0]
+    flags = lazy_raster(Warped(_placed(target.qa, pair), grid, Resampling.nearest, Resampling.nearest), whole, chunk)[0]
+    back = lazy_raster(Warped(values, pair.source.grid), pair.part, tiling.tile_yx)
+    missed = (back - lazy_raster(pair.source, pair.part, tiling.tile_yx)).astype(np.float64)
+    # Where the target does not reach there is nothing to say but that.
+    beyond = float(Flag.SOURCE_HOLE)
+    qa = da.where(da.isnan(flags), beyond, flags).astype(np.uint8)
+    half = target.uncertainty
+    spread = None if half is None else lazy_raster(Warped(_placed(half, pair), grid), whole, chunk)[0]
+    return MovedTarget(moved, qa, da.sqrt(da.nanmean(missed**2)), spread)
+
+
+def _placed(values: da.Array, pair: Pair) -> ArrayRaster:
+    """Return what was computed of a pair's part as a raster of one band."""
+    return ArrayRaster(values[np.newaxis], pair.target_grid, ("target",), (None,), None, (BandTags(),), "the target")
+
+
+class _Work:
+    """The tasks of one target."""
+
+    def __init__(self, pair: Pair, method: ModelSource, device: str, token: str, *, uncertain: bool) -> None:
+        self.pair, self.method, self.device, self.token, self.uncertain = pair, method, device, token, uncertain
+        self.name, self.model_key = f"mmsr-tile-{token}", f"mmsr-model-{token}"
+        self.reads = _Reads(f"mmsr-read-{token}")
+
+    def add_tiles(self, layer: Layer, tiling: Tiling) -> Hashable:
+        """Add a task a tile; return the key of what is known of the guide."""
+        for tile, at in zip(tiling, _places(tiling), strict=True):
+            source, guide = self.pair.needs(tile.read)
+            work = _TileTask(
+                tile,
+                source.make,
+                guide.make,
+                self.device,
+                self.method,
+                self.pair.valid_range,
+                self.uncertain,
+            )
+            layer[self.name, *at] = (work, self.model_key, self.reads.add(layer, source), self.reads.add(layer, guide))
+        check = f"mmsr-guide-check-{self.token}"
+        layer[check] = (check_of, self.model_key)
+        return check
+
+    def add_blended_tiles(self, layer: Layer, method: TileFit, blended: BlendedTiling) -> Hashable:
+        """Add two tasks a tile: fit and predict, then blend and make consistent."""
+        places = _places(blended.tiling)
+        predicted, checked = f"mmsr-predicted-{self.token}", f"mmsr-checked-{self.token}"
+        bands = self.pair.guide.bands
+        for tile in blended.predictions:
+            source, guide = self.pair.needs(tile.read)
+            work = _PredictTask(tile, source.make, guide.make, bands, method)
+            reads = self.reads.add(layer, source), self.reads.add(layer, guide)
+            layer[predicted, tile.index] = (work, self.model_key, *reads)
+            layer[checked, tile.index] = (_check_of_tile, (predicted, tile.index))
+        together = f"mmsr-guide-check-{self.token}"
+        # What is known of an adapted net's guide is the scene's: a chunk waits for its neighbours alone.
+        tiles = [(checked, index) for index in range(len(blended))] if method.scene is None else []
+        layer[together] = (method.check, self.model_key, tiles, self.pair)
+        for tile, at in zip(blended.targets, places, strict=True):
+            indexes = blended.contributors(tile.read)
+            source = self.pair.source.need(tile.read)
+            layer[self.name, *at] = (
+                _FinishTask(tile, blended, tuple(indexes), source.make, method, self.pair.valid_range),
+                self.reads.add(layer, source),
+                [(predicted, index) for index in indexes],
+                together,
+            )
+        return together
+
+
+def _places(tiling: Tiling) -> list[tuple[int, int]]:
+    rows, columns = tiling.chunks
+    return list(product(range(len(rows)), range(len(columns))))
+
+
+def _model(method: ModelSource, pair: Pair, uncertain: bool) -> Model:  # noqa: FBT001  (a task's)
+    warn_of_nodata(pair.source, pair.guides.rasters, arrays=samples_pixels(method))
+    model = method.for_pair(pair)
+    if uncertain:
+        tell_uncalibrated(model, method, pair)
+    return model
+
+
+def _values(made: TargetTile) -> NDArray[np.float32]:
+    return made.values
+
+
+def _qa(made: TargetTile) -> NDArray[np.uint8]:
+    return made.qa
+
+
+def _uncertainty(made: TargetTile) -> NDArray[np.float32]:
+    return np.full(made.values.shape, np.nan, np.float32) if made.uncertainty is None else made.uncertainty
+
+
+def _gain(check: GuideCheck) -> NDArray[np.float64]:
+    return np.array(math.nan if check.gain is None else check.gain)
+
+
+def _check_of_tile(prediction: TilePrediction) -> GuideCheck:
+    return prediction.check
+
+
+@dataclass(frozen=True, slots=True)
+class _TileTask:
+    """Everything of a tile's work but its pixels and the model."""
+
+    tile: Tile
+    source: Make
+    guide: Make
+    device: str
+    method: ModelSource
+    valid_range: ValidRange | None
+    uncertain: bool
+
+    def __call__(self, model: Model, source: list[Pixels], guide: list[Pixels]) -> TargetTile:
+        """Return the tile's target; one torch thread on a CPU, because dask runs as many tasks as there are cores."""
+        with torch_threads(1):
+            upsampler = upsampler_of(self.method, model, self.device, self.valid_range, uncertain=self.uncertain)
+            return upsampler.upsample(self.tile, self.source(source), self.guide(guide))
+
+
+@dataclass(frozen=True, slots=True)
+class _PredictTask:
+    """A tile's own fit and its prediction, but its pixels and where it begins from."""
+
+    tile: Tile
+    source: Make
+    guide: Make
+    guide_bands: tuple[str, ...]
+    method: TileFit
+
+    def __call__(self, base: Model, source: list[Pixels], guide: list[Pixels]) -> TilePrediction:
+        """Fit and predict."""
+        return self.method.predict(base, self.tile, self.source(source), self.guide(guide), self.guide_bands)
+
+
+@dataclass(frozen=True, slots=True)
+class _FinishTask:
+    """A tile's blend, but its source and its neighbours' predictions."""
+
+    tile: Tile
+    blended: BlendedTiling
+    contributors: tuple[int, ...]
+    source: Make
+    method: TileFit
+    valid_range: ValidRange | None
+
+    def __call__(self, source: list[Pixels], predictions: list[TilePrediction], check: GuideCheck) -> TargetTile:
+        """Return the tile's target; one torch thread, as for any tile."""
+        by_index = dict(zip(self.contributors, predictions, strict=True))
+        with torch_threads(1):
+            quality = Quality(check, self.method.falls_back(check), None, self.valid_range)
+            flags = by_index[self.tile.index].qa
+            return finish_tile(self.blended, self.tile, self.source(source), by_index, flags, quality)
+
+
+@dataclass(frozen=True, slots=True)
+class _Assembled:
+    make: Make
+
+    def __call__(self, parts: list[Pixels]) -> NDArray[np.float32]:
+        return self.make(parts).values
+
+
+@dataclass
+class _Reads:
+    """The reading tasks of a target: one a window and file or array, whoever asks for it."""
+
+    name: str
+    leaves: list[Leaf] = field(default_factory=list)
+
+    @property
+    def arrays(self) -> list[da.Array]:
+        """The arrays whose chunks are taken."""
+        return [leaf.raw for leaf in self.leaves if isinstance(leaf, ArrayRaster)]
+
+    def add(self, layer: Layer, need: Need) -> list[Key]:
+        """Add the tasks that read what is needed and return their keys."""
+        return [self._add(layer, leaf, window) for leaf, window in need.reads]
+
+    def _add(self, layer: Layer, leaf: Leaf, window: Window) -> Key:
+        number = next((i for i, known in enumerate(self.leaves) if known is leaf), len(self.leaves))
+        if number == len(self.leaves):
+            self.leaves.append(leaf)
+        key = (self.name, number, window.row, window.col, window.height, window.width)
+        if key in layer:
+            return key
+        if isinstance(leaf, ArrayRaster):
+            chunks = _Chunks.under(leaf.raw, window)
+            blocks = [[(leaf.raw.name, band, *place) for band in chunks.bands] for place in chunks.places]
+            layer[key] = (chunks.assembled, blocks, leaf.holes)
+        else:
+            layer[key] = (leaf.read, window)
+        return key
+
+
+@dataclass(frozen=True, slots=True)
+class _Chunks:
+    """The chunks of a (bands, h, w) dask array that a window needs, and where it lies in them."""
+
+    bands: range
+    places: tuple[tuple[int, int], ...]
+    parts: tuple[tuple[tuple[slice, slice], tuple[slice, slice]], ...]
+    """For each place: what to take from the chunk, and where in the window it goes."""
+    shape: tuple[int, int]
+    band_sizes: tuple[int, ...]
+
+    @classmethod
+    def under(cls, array: da.Array, window: Window) -> _Chunks:
+        rows, columns = window.slices
+        down, across = _overlaps(array.chunks[1], rows), _overlaps(array.chunks[2], columns)
+        found = list(product(down, across))
+        return cls(
+            bands=range(len(array.chunks[0])),
+            places=tuple((y[0], x[0]) for y, x in found),
+            parts=tuple(((y[1], x[1]), (y[2], x[2])) for y, x in found),
+            shape=window.shape,
+            band_sizes=tuple(array.chunks[0]),
+        )
+
+    def assembled(self, blocks: list[list[NDArray[Any]]], holes: tuple[float | None, ...]) -> Pixels:
+        """Put the window together; `blocks` holds, for each place, a chunk for each range of bands."""
+        values = np.empty((sum(self.band_sizes), *self.shape), np.float32)
+        for chunks, (taken, placed) in zip(blocks, self.parts, strict=True):
+            raw = np.concatenate([np.asarray(chunk)[:, *taken] for chunk in chunks])
+            values[:, *placed] = with_holes(raw, holes)
+        return Pixels.masked(values)
+
+
+def _overlaps(sizes: tuple[int, ...], wanted: slice) -> Iterator[tuple[int, slice, slice]]:
+    """Yield the index of each chunk along an axis that `wanted` meets, what to take of it, and where that goes."""
+    start = 0
+    for index, size in enumerate(sizes):
+        low, high = max(start, wanted.start), min(start + size, wanted.stop)
+        if low < high:
+            yield index, slice(low - start, high - start), slice(low - wanted.start, high - wanted.start)
+        start += size

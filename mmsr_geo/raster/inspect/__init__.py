@@ -1,0 +1,1 @@
+"""Inspecting: what a raster holds, found from its pixels and metadata."""

@@ -1,0 +1,139 @@
+"""What is in a raster file, for a person to read: its grid, type, holes, range and detail; looks at a part of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from os import PathLike
+
+import numpy as np
+import rasterio
+from numpy.typing import NDArray
+from rasterio.enums import Resampling
+
+from mmsr_geo.geometry import Window
+from mmsr_geo.raster.grids import resolution_m
+from mmsr_geo.raster.inspect.oversampling import LEAST_PX, Oversampling, oversampling
+from mmsr_geo.raster.inspect.sensors import rounded_resolution
+from mmsr_geo.raster.inspect.undeclared_nodata import Suspicion, look_for_nodata
+from mmsr_geo.raster.read.files import FileRaster
+
+LOOKED_AT_PX = 1_000_000
+DETAIL_SIDE_PX = 512
+"""Side of the window that is read as it is, of the first DETAIL_BANDS bands: some million pixels again."""
+DETAIL_BANDS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class RasterSummary:
+    """A raster in a few lines."""
+
+    raster: FileRaster
+    driver: str
+    resolution_m: tuple[float, float]
+    valid_share: float
+    """Of the pixels looked at, 0..1."""
+    ranges: tuple[tuple[float, float], ...]
+    """Least and largest valid value a band, of the pixels looked at; NaN where none is valid."""
+    detail: tuple[Oversampling | None, ...]
+    """What is suspected of the first bands."""
+    suspicion: Suspicion | None = None
+    """A value that looks like nodata that is not declared."""
+
+    @property
+    def suspected_m(self) -> float | None:
+        """The resolution in metres that the raster seems to have been resampled from; None if it does not seem so."""
+        suspected = [
+            max(found.down * self.resolution_m[0], found.across * self.resolution_m[1])
+            for found in self.detail
+            if found is not None
+        ]
+        return rounded_resolution(max(suspected)) if suspected else None
+
+    def rows(self) -> list[tuple[str, str]]:
+        """Return (what, value) for a table."""
+        raster, grid = self.raster, self.raster.grid
+        unit = grid.crs.units[0] if grid.crs is not None else ""
+        down, across = self.resolution_m
+        own = f"{abs(grid.resolution.x):.6g} x {abs(grid.resolution.y):.6g} {unit}" if grid.axis_aligned else "rotated"
+        box = grid.boundingbox
+        bands = ", ".join(raster.bands[:6]) + (", ..." if len(raster.bands) > 6 else "")
+        ranges = ", ".join(f"{low:.6g} to {high:.6g}" for low, high in self.ranges[:4])
+        return [
+            ("size", f"{grid.shape.x} x {grid.shape.y} px, {len(raster.bands)} band{'s'[: len(raster.bands) > 1]}"),
+            ("bands", bands),
+            ("type", f"{raster.dtype} ({self.driver})"),
+            ("CRS", _crs_name(raster)),
+            ("pixel", f"{own} ({across:.4g} x {down:.4g} m)"),
+            ("west, south, east, north", ", ".join(f"{value:.10g}" for value in box.bbox)),
+            ("nodata", self._nodata_text()),
+            ("valid", f"{self.valid_share:.1%}"),
+            ("range", ranges + (", ..." if len(self.ranges) > 4 else "")),
+            ("detail", self._detail_text()),
+        ]
+
+    def _nodata_text(self) -> str:
+        if self.suspicion is not None:
+            return f"none declared; suspected: {self.suspicion}"
+        return "none declared" if self.raster.nodata is None else f"{self.raster.nodata:g}"
+
+    def _detail_text(self) -> str:
+        metres = self.suspected_m
+        if metres is None:
+            small = min(self.raster.grid.shape.yx) < LEAST_PX
+            return "too few pixels to tell" if small else "no oversampling seen"
+        suspected = [(name, found) for name, found in zip(self.raster.bands, self.detail, strict=False) if found]
+        which = "" if len(suspected) == len(self.detail) else f" in {', '.join(name for name, _ in suspected)}"
+        down, across = max(found.down for _, found in suspected), max(found.across for _, found in suspected)
+        pixels = f"{across:.2g}" if abs(across - down) <= 0.05 * down else f"{across:.2g} x {down:.2g}"
+        return f"suspected{which}: about {pixels} pixels ({metres:g} m); for a source, see --source-resolution"
+
+
+def summary_of(path: str | PathLike[str]) -> RasterSummary:
+    """Look at a file; raises InputError and GridError as reading does."""
+    raster = FileRaster.open(path)
+    with rasterio.open(raster.path) as dataset:
+        step = max(1.0, (dataset.height * dataset.width * dataset.count / LOOKED_AT_PX) ** 0.5)
+        shape = max(1, int(dataset.height / step)), max(1, int(dataset.width / step))
+        values = dataset.read(
+            list(raster.indexes), out_shape=(len(raster.indexes), *shape), masked=True, resampling=Resampling.nearest
+        )
+        driver = dataset.driver
+    looked_at = np.ma.masked_invalid(values.astype(np.float64))
+    ranges = tuple(
+        (float(band.min()), float(band.max())) if band.count() else (float("nan"), float("nan")) for band in looked_at
+    )
+    valid = np.asarray(~np.ma.getmaskarray(looked_at).any(axis=0))
+    window = _telling_window(raster, valid)
+    values = FileRaster.open(path, raster.indexes[:DETAIL_BANDS]).read(window).values
+    detail = tuple(oversampling(band) for band in values)
+    suspicion = look_for_nodata(raster)
+    return RasterSummary(raster, driver, resolution_m(raster.grid), float(valid.mean()), ranges, detail, suspicion)
+
+
+def _telling_window(raster: FileRaster, valid: NDArray[np.bool_]) -> Window:
+    """Return the window for the detail: at the centre, or at a quarter's centre that holds clearly more.
+
+    valid: (h, w), the raster's valid pixels, decimated.
+    """
+    whole = raster.grid.shape.yx
+    height, width = (min(side, DETAIL_SIDE_PX) for side in whole)
+
+    def share(window: Window) -> float:
+        rows, columns = (
+            slice(start * seen // side, max(1, -(-(start + length) * seen // side)))
+            for start, length, seen, side in zip(
+                (window.row, window.col), (height, width), valid.shape, whole, strict=True
+            )
+        )
+        return round(float(valid[rows, columns].mean()), 1)
+
+    down, across = whole[0] - height, whole[1] - width
+    quarters = ((2, 2), (1, 1), (1, 3), (3, 1), (3, 3))
+    return max((Window(down * y // 4, across * x // 4, height, width) for y, x in quarters), key=share)
+
+
+def _crs_name(raster: FileRaster) -> str:
+    crs = raster.grid.crs
+    if crs is None:
+        return "none"
+    return f"EPSG:{crs.epsg} {crs.proj.name}" if crs.epsg else crs.proj.name

@@ -1,0 +1,1 @@
+"""Views: rasters derived from other rasters; they read nothing themselves."""

@@ -1,0 +1,71 @@
+"""A source whose pixels are averaged by whole numbers: for rasters that are finer than what they show."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from odc.geo.geobox import GeoBox
+
+from mmsr_geo.geometry import Window
+from mmsr_geo.raster.base import Make, Need, Pixels, Raster
+from mmsr_geo.raster.views.base import Made
+
+MOST_MISSING = 0.5
+"""A coarse pixel is a hole where more than this share of its area is, unless told otherwise."""
+_SHARE_ROUNDING = 1e-9
+
+
+@dataclass(frozen=True, slots=True)
+class Coarsened(Made):
+    """A raster averaged by so many pixels, down and across.
+
+    A coarse pixel is the mean of the valid pixels under it, and a hole where more than `most_missing` of its area is.
+    The last row and column may reach beyond the raster.
+    """
+
+    raster: Raster
+    down: int
+    across: int
+    most_missing: float = MOST_MISSING
+
+    @property
+    def grid(self) -> GeoBox:
+        """The raster's grid in larger pixels, from the same corner."""
+        fine = self.raster.grid
+        shape = -(-fine.shape.y // self.down), -(-fine.shape.x // self.across)
+        return GeoBox(shape, fine.affine * fine.affine.scale(self.across, self.down), fine.crs)
+
+    def need(self, window: Window) -> Need:
+        """Return the raster's pixels under a window."""
+        whole = Window.whole(self.raster.grid.shape.yx)
+        under = Window(
+            window.row * self.down, window.col * self.across, window.height * self.down, window.width * self.across
+        )
+        need = self.raster.need(under.intersection(whole))
+        return Need(need.reads, _Average(need.make, self.down, self.across, window.shape, self.most_missing))
+
+
+@dataclass(frozen=True, slots=True)
+class _Average:
+    under: Make
+    down: int
+    across: int
+    shape: tuple[int, int]
+    most_missing: float
+
+    def __call__(self, parts: Sequence[Pixels]) -> Pixels:
+        values = self.under(parts).values
+        height, width = self.shape
+        missing = height * self.down - values.shape[1], width * self.across - values.shape[2]
+        padded = np.pad(values, ((0, 0), (0, missing[0]), (0, missing[1])), constant_values=np.nan)
+        blocks = padded.reshape(len(values), height, self.down, width, self.across).astype(np.float64)
+        missing_share = 1 - np.isfinite(blocks).mean(axis=(2, 4))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # the mean of no pixel
+            means = np.nanmean(blocks, axis=(2, 4))
+        return Pixels.masked(
+            np.where(missing_share <= self.most_missing + _SHARE_ROUNDING, means, np.nan).astype(np.float32)
+        )

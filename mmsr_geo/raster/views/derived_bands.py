@@ -1,0 +1,340 @@
+"""Bands derived of a guide's on the grid it is brought onto: normalised differences, slope and aspect of a DEM."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from odc.geo.geobox import GeoBox
+from pyproj import Geod
+
+from mmsr_geo.errors import OptionError
+from mmsr_geo.geometry import Halo, Window
+from mmsr_geo.raster.base import BandTags, Make, Need, Pixels, Raster
+from mmsr_geo.raster.read.band_names import goes_by, listed, place_of
+from mmsr_geo.raster.views.base import Made
+from mmsr_geo.raster.views.stack import Stacked
+
+NORMALISED_DIFFERENCES = {
+    "ndvi": ("nir", "red"),
+    "gndvi": ("nir", "green"),
+    "ndre": ("nir", "rededge"),
+    "ndwi": ("green", "nir"),
+    "mndwi": ("green", "swir"),
+    "ndmi": ("nir", "swir"),
+    "ndbi": ("swir", "nir"),
+    "nbr": ("nir", "swir2"),
+    "ndsi": ("green", "swir"),
+}
+"""(a - b) / (a + b) of bands a and b, as in: NDVI Rouse et al. 1974; GNDVI Gitelson et al. 1996; NDRE Gitelson and
+Merzlyak 1994; NDWI (open water) McFeeters 1996; MNDWI Xu 2006; NDMI Wilson and Sader 2002, which Gao 1996 calls
+NDWI; NDBI Zha et al. 2003; NBR Lopez Garcia and Caselles 1991, Key and Benson 2006; NDSI (snow) Hall et al. 1995."""
+_TERRAIN = {"slope": ("slope",), "aspect": ("northness", "eastness")}
+"""Of the band in the role dem: the bands that come of it."""
+_ROLES = {**NORMALISED_DIFFERENCES, **dict.fromkeys(_TERRAIN, ("dem",))}
+_FLAT = 0.001
+"""A gradient (rise over run) below this has less of an aspect, and none has none: rounding must not point anywhere."""
+_METRES = {
+    **dict.fromkeys(("ft", "foot", "feet", "international foot", "international feet"), 0.3048),
+    **dict.fromkeys(("us-ft", "ftus", "us survey foot", "us survey feet", "us_survey_foot", "foot_us"), 1200 / 3937),
+    **dict.fromkeys(("cm", "centimetre", "centimeter", "centimetres", "centimeters"), 0.01),
+    **dict.fromkeys(("dm", "decimetre", "decimeter", "decimetres", "decimeters"), 0.1),
+    **dict.fromkeys(("km", "kilometre", "kilometer", "kilometres", "kilometers"), 1000.0),
+}
+"""Units of height as files name them; any other, or none, is taken for metres."""
+_NEIGHBOURS = [(row, col) for row in (-1, 0, 1) for col in (-1, 0, 1) if row or col]
+
+
+@dataclass(frozen=True, slots=True)
+class Derivation:
+    """A band or two to be derived, and of which: nothing is looked up before there is a guide."""
+
+    kind: str
+    """A normalised difference, slope or aspect."""
+    given: tuple[tuple[str, str], ...] = ()
+    """(role, band) as a person names them; a role without is the band of its name, or the guide's only band."""
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be derived, and a role that it does not have."""
+        if self.kind not in _ROLES:
+            raise OptionError(f"there is no derivation {self.kind!r}: there are {', '.join(_ROLES)}")
+        roles = _ROLES[self.kind]
+        names = [role for role, _ in self.given]
+        if wrong := [name for name in names if name not in roles or names.count(name) > 1]:
+            takes = " and ".join(roles)
+            raise OptionError(f"derive {self}: {self.kind} takes {takes}, each once, not {wrong[0]}: {self._example()}")
+
+    @classmethod
+    def parse(cls, text: str) -> Derivation:
+        """Read "ndvi:nir=4,red=3", "slope:dem=1", "slope:1" or "slope"; a band is a number, a name or FILE:BAND.
+
+        Raises OptionError for a derivation or a role that there is not.
+        """
+        kind, _, rest = text.partition(":")
+        kind, rest = kind.strip().lower(), rest.strip()
+        if not rest:
+            return cls(kind)
+        if "=" not in rest and len(_ROLES.get(kind, ())) == 1:
+            return cls(kind, ((_ROLES[kind][0], rest),))
+        before, *parts = re.split(r"(?:^|,)\s*([A-Za-z]\w*)\s*=", rest)
+        if before or not parts:
+            example = f": {cls(kind)._example()}"  # noqa: SLF001  (its own)
+            raise OptionError(f"derive {text!r} names bands without saying what they are{example}")
+        return cls(
+            kind, tuple((role.lower(), band.strip()) for role, band in zip(parts[::2], parts[1::2], strict=True))
+        )
+
+    @property
+    def bands(self) -> tuple[str, ...]:
+        """What comes of it: one band, or an aspect's two."""
+        return _TERRAIN.get(self.kind, (self.kind,))
+
+    @property
+    def halo_px(self) -> int:
+        """How many pixels around a window it looks at."""
+        return 1 if self.kind in _TERRAIN else 0
+
+    def places(self, rasters: Sequence[Raster]) -> tuple[int, ...]:
+        """Return where its bands stand among all bands of some rasters, in the order of its roles, from 0.
+
+        A number is the band's own where there is one raster, and counts through all bands where there are several.
+        Raises OptionError for a band that there is not, with those there are.
+        """
+        bands = Stacked(tuple(rasters)).bands
+        numbers = rasters[0].numbers if len(rasters) == 1 else tuple(range(1, len(bands) + 1))
+        given, found = dict(self.given), []
+        for role in _ROLES[self.kind]:
+            band = given.get(role, role)
+            place = _place_in_file(band, rasters) if ":" in band else None
+            if place is None:
+                place = place_of(band, bands, numbers)
+            if place is None and role not in given and role == "dem" and len(bands) == 1:
+                place = 0
+            if place is None:
+                there = listed(bands, numbers)
+                raise OptionError(
+                    f"derive {self}: no band of the guide is {band}: there are {there}: {self._example()}"
+                )
+            found.append(place)
+        return tuple(found)
+
+    def __str__(self) -> str:
+        """Print it as it is parsed."""
+        return ":".join([self.kind, ",".join(f"{role}={band}" for role, band in self.given)]).rstrip(":")
+
+    def _example(self) -> str:
+        roles = _ROLES[self.kind]
+        bands = ",".join(f"{role}={number}" for role, number in zip(roles, (4, 3) if roles[1:] else (1,), strict=True))
+        return f"write --derive {self.kind}:{bands} (derive=)"
+
+
+@dataclass(frozen=True)
+class Derived(Made):
+    """A raster's bands and the ones derived of them, computed on its grid; a window is the same as in the whole.
+
+    Bands' scale and offset are applied within a derivation: an index is one of reflectances, a slope one of heights.
+
+    A normalised difference lies in -1..1: what noise below zero puts beyond is cut, and it is 0 where the sum of its
+    bands is not positive, for nothing is no reason for a hole.
+
+    The slope is in degrees, of the plane of Horn 1981 through a pixel's eight neighbours (weights 1, 2, 1), on ground
+    distances at the grid's centre; heights are metres unless the band's unit is feet or another known one. Beside holes
+    and at the border the plane is fitted to the neighbours there are, by least squares with the same weights, so that
+    no pixel is lost. The aspect is the direction that a slope faces, as northness (its cosine) and eastness (its sine)
+    from true north at the grid's centre; both go to 0 where the ground is flat (a gradient below 0.001).
+    """
+
+    raster: Raster
+    derivations: tuple[Derivation, ...]
+
+    def __post_init__(self) -> None:
+        """Refuse bands that there are not."""
+        _ = self._works
+
+    @property
+    def grid(self) -> GeoBox:
+        """The raster's grid."""
+        return self.raster.grid
+
+    @property
+    def bands(self) -> tuple[str, ...]:
+        """The raster's, then ndvi, slope, ...; with all that was said where two would be called alike."""
+        all_names = [*self.raster.bands, *(name for one in self.derivations for name in one.bands)]
+        derived = (
+            name if all_names.count(name) == 1 else f"{name} ({one})" for one in self.derivations for name in one.bands
+        )
+        return (*self.raster.bands, *derived)
+
+    @property
+    def numbers(self) -> tuple[int, ...]:
+        """The raster's, and on from there."""
+        numbers = self.raster.numbers
+        return (*numbers, *range(max(numbers) + 1, max(numbers) + 1 + len(self.bands) - len(numbers)))
+
+    @property
+    def band_tags(self) -> tuple[BandTags, ...]:
+        """What each band carries."""
+        units = ["degree" if name == "slope" else None for one in self.derivations for name in one.bands]
+        names = self.bands[len(self.raster.bands) :]
+        derived = (BandTags(name, unit) for name, unit in zip(names, units, strict=True))
+        return (*self.raster.band_tags, *derived)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The dtype that holds all."""
+        return np.result_type(self.raster.dtype, np.float32)
+
+    def need(self, window: Window) -> Need:
+        """Return what of the raster a window takes, with a pixel around it where there is a slope."""
+        halo = max((one.halo_px for one in self.derivations), default=0)
+        around = window.padded(Halo(halo, halo), Window.whole(self.grid.shape.yx))
+        under = self.raster.need(around)
+        return Need(under.reads, _Derive(under.make, self._works, window.relative_to(around)))
+
+    @cached_property
+    def _works(self) -> tuple[_Difference | _Terrain, ...]:
+        rasters = self.raster.rasters if isinstance(self.raster, Stacked) else (self.raster,)
+        tags = self.raster.band_tags
+        works: list[_Difference | _Terrain] = []
+        for one in self.derivations:
+            terms = tuple(_Term(place, tags[place].scale, tags[place].offset) for place in one.places(rasters))
+            if one.kind in _TERRAIN:
+                metres = _METRES.get((tags[terms[0].band].unit or "").strip().lower(), 1.0)
+                works.append(_Terrain(one.kind, terms[0], metres, _gradient_of_steps(self.grid)))
+            else:
+                works.append(_Difference(*terms))
+        return tuple(works)
+
+
+@dataclass(frozen=True, slots=True)
+class _Term:
+    band: int
+    """From 0."""
+    scale: float
+    offset: float
+
+    def of(self, pixels: Pixels) -> NDArray[np.float64]:
+        return np.asarray(pixels.values[self.band].astype(np.float64) * self.scale + self.offset)
+
+
+@dataclass(frozen=True, slots=True)
+class _Difference:
+    a: _Term
+    b: _Term
+
+    def __call__(self, pixels: Pixels) -> NDArray[np.float64]:
+        return normalised_difference(self.a.of(pixels), self.b.of(pixels))[None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Terrain:
+    kind: str
+    height: _Term
+    metres: float
+    gradient_of_steps: tuple[float, float, float, float]
+
+    def __call__(self, pixels: Pixels) -> NDArray[np.float64]:
+        across, down = steps_of_plane(self.height.of(pixels) * self.metres, pixels.valid)
+        a, b, c, d = self.gradient_of_steps
+        east, north = a * across + b * down, c * across + d * down
+        length = np.hypot(east, north)
+        if self.kind == "slope":
+            return np.asarray(np.degrees(np.arctan(length)), np.float64)[np.newaxis]
+        facing: NDArray[np.float64] = -np.stack([north, east]) / np.maximum(length, _FLAT)
+        return facing
+
+
+@dataclass(frozen=True, slots=True)
+class _Derive:
+    under: Make
+    works: tuple[_Difference | _Terrain, ...]
+    place: Window
+    """Of the window, in what is read for it."""
+
+    def __call__(self, parts: Sequence[Pixels]) -> Pixels:
+        pixels = self.under(parts)
+        values = [pixels.values, *(work(pixels).astype(np.float32) for work in self.works)]
+        return Pixels.masked(np.concatenate([part[:, *self.place.slices] for part in values]))
+
+
+def normalised_difference(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return (a - b) / (a + b), cut to -1..1; 0 where a + b is not positive, NaN where a or b is."""
+    total = a + b
+    dark = total <= 0
+    ratio = np.where(dark, 0, a - b) / np.where(dark, 1, total)
+    return np.clip(ratio, -1, 1)
+
+
+def steps_of_plane(
+    heights: NDArray[np.float64], valid: NDArray[np.bool_]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return how a plane through each pixel and its neighbours rises a pixel across, and a pixel down.
+
+    heights, valid: (h, w). Fitted by least squares with weight 2 beside and 1 at the corners, which with all eight
+    neighbours is Horn 1981; to the valid ones where some are missing, and 0 in a direction that none of them tells.
+    NaN where the pixel itself is not valid.
+    """
+    height, width = heights.shape
+    padded = np.pad(heights, 1, constant_values=np.nan)
+    known = np.pad(valid, 1)
+    xx, xy, yy, x, y = (np.zeros(heights.shape) for _ in range(5))
+    for row, col in _NEIGHBOURS:
+        part = slice(1 + row, 1 + row + height), slice(1 + col, 1 + col + width)
+        weight = (1.0 if row and col else 2.0) * known[part]
+        rise = np.where(known[part], padded[part] - heights, 0)
+        xx += weight * col * col
+        xy += weight * col * row
+        yy += weight * row * row
+        x += weight * col * rise
+        y += weight * row * rise
+    determinant = xx * yy - xy * xy  # of whole numbers: 0 is 0
+    line = determinant == 0
+    divisor = np.where(line, np.maximum(xx + yy, 1), determinant)
+    across = np.where(line, x, yy * x - xy * y) / divisor
+    down = np.where(line, y, xx * y - xy * x) / divisor
+    return np.where(valid, across, np.nan), np.where(valid, down, np.nan)
+
+
+def ground_steps_m(grid: GeoBox) -> NDArray[np.float64]:
+    """Return metres on the ground that a step of one pixel goes, at the grid's centre.
+
+    (2, 2): rows east and north (true north), columns a step across and a step down.
+    """
+    y, x = grid.shape.y / 2, grid.shape.x / 2
+    # A step across, then one down.
+    cols, rows = np.array([x - 0.5, x + 0.5, x, x]), np.array([y, y, y - 0.5, y + 0.5])
+    east, north = grid.pix2wld(cols, rows)  # type: ignore[no-untyped-call]
+    crs = grid.crs.proj if grid.crs is not None else None
+    if grid.crs is None or crs is None or crs.geodetic_crs is None:
+        metres = crs.axis_info[0].unit_conversion_factor if crs is not None and crs.axis_info else 1.0
+        return np.stack([east[1::2] - east[::2], north[1::2] - north[::2]]) * metres
+    if not crs.is_geographic:
+        east, north = grid.crs.transformer_to_crs(crs.geodetic_crs)(east, north)
+    azimuths, _, lengths = (crs.get_geod() or Geod(ellps="WGS84")).inv(east[::2], north[::2], east[1::2], north[1::2])
+    steps: NDArray[np.float64] = np.stack([np.sin(np.radians(azimuths)), np.cos(np.radians(azimuths))]) * lengths
+    return steps
+
+
+def _gradient_of_steps(grid: GeoBox) -> tuple[float, float, float, float]:
+    """What makes (rise a metre east, a metre north) of (rise a pixel across, a pixel down), row by row."""
+    a, b, c, d = np.linalg.inv(ground_steps_m(grid).T).ravel().tolist()
+    return a, b, c, d
+
+
+def _place_in_file(band: str, rasters: Sequence[Raster]) -> int | None:
+    """Return where FILE:BAND stands among all bands, or None where no one raster is called FILE or has no such band."""
+    for colon in (place for place in range(len(band) - 1, 0, -1) if band[place] == ":"):
+        called, rest = band[:colon], band[colon + 1 :]
+        found = [place for place, raster in enumerate(rasters) if raster.name == called] or [
+            place for place, raster in enumerate(rasters) if goes_by(raster.name, called)
+        ]
+        if len(found) == 1:
+            raster = rasters[found[0]]
+            place = place_of(rest, raster.bands, raster.numbers)
+            return None if place is None else sum(len(before.bands) for before in rasters[: found[0]]) + place
+    return None

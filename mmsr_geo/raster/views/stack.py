@@ -1,0 +1,71 @@
+"""Rasters on one grid, stacked by band."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from odc.geo.geobox import GeoBox
+
+from mmsr_geo.geometry import Window
+from mmsr_geo.raster.base import BandTags, Need, Pixels, Raster
+from mmsr_geo.raster.views.base import joined
+
+
+@dataclass(frozen=True, slots=True)
+class Stacked:
+    """The bands of several rasters on one grid; a hole in one of them is a hole in all."""
+
+    rasters: tuple[Raster, ...]
+
+    @property
+    def grid(self) -> GeoBox:
+        """The grid of all."""
+        return self.rasters[0].grid
+
+    @property
+    def bands(self) -> tuple[str, ...]:
+        """All bands in a row; where two are called alike, with the names of their rasters."""
+        names = [band for raster in self.rasters for band in raster.bands]
+        if len(set(names)) == len(names):
+            return tuple(names)
+        return tuple(f"{raster.name}:{band}" for raster in self.rasters for band in raster.bands)
+
+    @property
+    def numbers(self) -> tuple[int, ...]:
+        """The bands' numbers in what each comes from: not all different."""
+        return tuple(number for raster in self.rasters for number in raster.numbers)
+
+    @property
+    def band_tags(self) -> tuple[BandTags, ...]:
+        """What each band carries."""
+        return tuple(tags for raster in self.rasters for tags in raster.band_tags)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The dtype that holds all."""
+        return np.result_type(*(raster.dtype for raster in self.rasters))
+
+    @property
+    def nodata(self) -> float | None:
+        """The nodata value of the first."""
+        return self.rasters[0].nodata
+
+    @property
+    def name(self) -> str:
+        """The names of all."""
+        return ", ".join(dict.fromkeys(raster.name for raster in self.rasters))
+
+    def need(self, window: Window) -> Need:
+        """Return what the window takes of each."""
+        return joined([raster.need(window) for raster in self.rasters], _stack)
+
+    def read(self, window: Window) -> Pixels:
+        """Read a window, here and now."""
+        return self.need(window).now()
+
+
+def _stack(parts: Sequence[Pixels]) -> Pixels:
+    return Pixels.masked(np.concatenate([part.values for part in parts]))

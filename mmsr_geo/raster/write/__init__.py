@@ -1,0 +1,1 @@
+"""Writing: Cloud Optimized GeoTIFFs, Zarr stores, VRTs and where they go."""

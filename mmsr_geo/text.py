@@ -1,0 +1,41 @@
+"""Sizes, durations, safe text for people."""
+
+from __future__ import annotations
+
+from dask.utils import parse_bytes
+
+from mmsr_geo.errors import OptionError
+
+
+def printable(text: str) -> str:
+    """Return a text in which nothing steers a terminal or breaks a line."""
+    return "".join(each if each.isprintable() else " " for each in text)
+
+
+def bytes_of(size: str | int) -> int:
+    """Return the bytes that a size says: a number, or text such as 4 GB, 512MiB or 2e9; raises OptionError."""
+    try:
+        count = int(size) if isinstance(size, int) else int(parse_bytes(size))
+    except ValueError:
+        count = 0
+    if isinstance(size, bool) or count < 1:
+        raise OptionError(f"{size!r} is no amount of memory: write it as in 4GB, 512MiB or 2e9")
+    return count
+
+
+def size_text(count: float) -> str:
+    """Return bytes for a person, three digits."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.3g} {unit}"
+        count /= 1000
+    return f"{count:.3g} TB"
+
+
+def duration_text(seconds: float) -> str:
+    """Return a time for a person."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h" if seconds < 360_000 else f"{seconds / 86400:.0f} days"
