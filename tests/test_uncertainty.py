@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from rasters import SENTINEL_GUIDE, georeferenced, sentinel_crop, sentinel_guide, sentinel_net
 
 import mmsr_geo
+from mmsr_geo.engine.tile_upsampler import Upsampler
 from mmsr_geo.evaluation.metrics import UncertaintyScores
 from mmsr_geo.evaluation.report import draw_report, print_scores, uncertainty_table
 from mmsr_geo.geometry import Window

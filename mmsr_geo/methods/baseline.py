@@ -59,7 +59,7 @@ def baseline(name: str) -> Baseline:
     if name not in METHODS:
         raise OptionError(f"there is no method {name!r}: choose one of {', '.join(METHODS)}")
     file, kind = METHODS[name].split(":")
-    made: Baseline = getattr(import_module(f"{__name__}.{file}"), kind)()
+    made: Baseline = getattr(import_module(f"mmsr_geo.methods.{file}"), kind)()
     return made
 
 
