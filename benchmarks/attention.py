@@ -63,7 +63,7 @@ def main() -> int:
         print(json.dumps(astuple(cost)))
         return 0
     print(
-        f"MmsrNet, {GUIDE_BANDS} guide bands, 64 channels, {options.size} x {options.size}: forward + backward, "
+        f"MmsrNetwork, {GUIDE_BANDS} guide bands, 64 channels, {options.size} x {options.size}: forward + backward, "
         f"median of {options.repetitions}\n"
         f"torch {torch.__version__}, {options.threads} threads, {os.cpu_count()} cores ({_processor()}), "
         f"load at the start {os.getloadavg()[0]:.1f}"
@@ -94,7 +94,7 @@ def measure(form: str, size: int, threads: int, repetitions: int, into: Path) ->
     setattr(mmsr, neighbourhood_attention.__name__, FORMS[form])
     torch.set_num_threads(threads)
     torch.manual_seed(0)
-    network = mmsr.MmsrNet(mmsr.NetParams(guide_bands=GUIDE_BANDS))
+    network = mmsr.MmsrNetwork(mmsr.NetworkParams(guide_bands=GUIDE_BANDS))
     guide = torch.randn(1, GUIDE_BANDS, size, size, requires_grad=True)
     source = torch.randn(1, 1, size // SCALE, size // SCALE, requires_grad=True)
     before = psutil.Process().memory_info().rss

@@ -25,20 +25,20 @@ PICTURE = Path(__file__).parent.parent / "docs" / "images" / "quality.png"
 Runs = Sequence[dict[str, Any]]
 
 
-def _is(method: str, *, mixed: bool | None = None) -> Callable[[dict[str, Any]], bool]:
+def _is(method: str, *, ensemble: bool | None = None) -> Callable[[dict[str, Any]], bool]:
     """Return a test of a record: its method, and whether its prediction is a mixture."""
     return lambda record: (
-        record["method"] == method and (mixed is None or bool(record["options"].get("mixed")) is mixed)
+        record["method"] == method and (ensemble is None or bool(record["options"].get("ensemble")) is ensemble)
     )
 
 
 WAYS = {
     "published": _is("published"),
     "published, consistent": _is("published+consistency"),
-    "the network alone": _is("mmsr", mixed=False),
-    "fast": _is("mmsr-fast", mixed=True),
-    "balanced": _is("mmsr", mixed=True),
-    "best": _is("mmsr-best", mixed=True),
+    "the network alone": _is("mmsr", ensemble=False),
+    "fast": _is("mmsr-fast", ensemble=True),
+    "balanced": _is("mmsr", ensemble=True),
+    "best": _is("mmsr-best", ensemble=True),
 }
 """What is drawn; the network alone was the default before mixtures (docs/decisions/013-mixing.md)."""
 OURS = ("fast", "balanced", "best")
@@ -86,7 +86,7 @@ def main() -> None:
     """Draw both panels."""
     records = kept()
     jobs = jobs_of((*WHOLE, *CROPS), seeds=3, threads=1, slow=True)
-    mixtures = [record for record in records if record["options"].get("mixed")]
+    mixtures = [record for record in records if record["options"].get("ensemble")]
     records = [record for record in records if record not in mixtures] + current(jobs, mixtures)
     figure = Figure(figsize=(11, 4.6), dpi=110, layout="constrained")
     FigureCanvasAgg(figure)

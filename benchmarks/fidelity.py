@@ -29,11 +29,11 @@ from versions import Codes, tiling
 
 from mmsr_geo.evaluation.evaluate import evaluate
 from mmsr_geo.evaluation.metrics import UncertaintyScores
-from mmsr_geo.methods.baseline import CONSISTENT, OtherMethod, baseline
+from mmsr_geo.methods.baseline import CONSISTENT, BaselineMethod, baseline
 from mmsr_geo.methods.p2p import P2P
 from mmsr_geo.methods.scene import SceneFit
-from mmsr_geo.methods.source import ModelSource
-from mmsr_geo.network.guide_check import verdict_of
+from mmsr_geo.methods.source import Method
+from mmsr_geo.network.guide_check import result_of
 from mmsr_geo.network.params import FitParams
 from mmsr_geo.options import Quality
 
@@ -88,7 +88,7 @@ class Job:
         ]
 
 
-def method_of(name: str, seed: int, threads: int, device: str = "cpu") -> ModelSource:
+def method_of(name: str, seed: int, threads: int, device: str = "cpu") -> Method:
     """Return a method by its name in the table; p2p-4096 is P2P with so many steps."""
     base = name.removesuffix(CONSISTENT)
     if base in OTHER_QUALITIES:
@@ -98,7 +98,7 @@ def method_of(name: str, seed: int, threads: int, device: str = "cpu") -> ModelS
     if base == "published":
         return SceneFit(FitParams.published(threads=threads), seed, device, "warn", consistent=base != name)
     method = P2P(int(base.removeprefix("p2p-"))) if base.startswith("p2p-") else baseline(base)
-    return OtherMethod(base, method, base != name, seed, device, threads)
+    return BaselineMethod(base, method, base != name, seed, device, threads)
 
 
 def options_of(name: str, seed: int, threads: int) -> dict[str, Any]:
@@ -128,7 +128,7 @@ def run(job: Job, data: Path, codes: Codes) -> list[dict[str, Any]]:
             "seconds": round(result.fit_seconds + result.predict_seconds, 1),
             "pixel_steps": result.pixel_steps,
             "gain": result.check.gain,
-            "verdict": result.check.verdict,
+            "verdict": result.check.result,
             "uncertainty": result.uncertainty.as_dict() if isinstance(result.uncertainty, UncertaintyScores) else None,
         }
         | where
@@ -180,8 +180,8 @@ def run_all(jobs: Sequence[Job], data: Path, workers: int, results: Path, codes:
     missing = [job for job in jobs if not is_kept(job, records)]
     results.parent.mkdir(exist_ok=True)
     started = time.monotonic()
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        waiting = {pool.submit(run, job, data, codes): job for job in missing}
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as executor:
+        waiting = {executor.submit(run, job, data, codes): job for job in missing}
         for done, future in enumerate(as_completed(waiting), start=1):
             lines = future.result()
             with results.open("a") as file:
@@ -329,20 +329,20 @@ def _summary(ratios: dict[str, float], pairs: Sequence[str]) -> str:
 def _verdicts(pairs: Sequence[str], runs: dict[tuple[str, str], list[dict[str, Any]]]) -> list[str]:
     lines = [
         "The gain is the share of the consistent bicubic's error that is taken away: as the check found it one level",
-        "down, and as it truly was with the net (all seeds' means). The last column is what the default gave.",
+        "down, and as it truly was with the model (all seeds' means). The last column is what the default gave.",
         "",
         "| pair | gain, checked | verdict | gain, true | default over bicubic, worst seed |",
         "|---|---|---|---|---|",
     ]
     for pair in pairs:
-        net, given = runs.get((pair, "mmsr-always"), []), runs.get((pair, "mmsr"), [])
-        if not (net and given and (pair, "bicubic+consistency") in runs):
+        model, given = runs.get((pair, "mmsr-always"), []), runs.get((pair, "mmsr"), [])
+        if not (model and given and (pair, "bicubic+consistency") in runs):
             continue
         smooth, base = runs[pair, "bicubic+consistency"][0]["rmse"], runs[pair, "bicubic"][0]["rmse"]
-        gains = [record["gain"] for record in net]
+        gains = [record["gain"] for record in model]
         checked = "" if None in gains else f"{fmean(gains):+.2f}"
-        verdicts = "/".join(dict.fromkeys(verdict_of(gain) for gain in gains))
-        true = 1 - fmean(record["rmse"] for record in net) / smooth
+        verdicts = "/".join(dict.fromkeys(result_of(gain) for gain in gains))
+        true = 1 - fmean(record["rmse"] for record in model) / smooth
         worst = max(record["rmse"] for record in given) / base
         lines.append(f"| {pair} | {checked} | {verdicts} | {true:+.2f} | {worst:.3f} |")
     return lines

@@ -31,9 +31,9 @@ def measure(factor: int, bands: int) -> None:
     sample = sample_of(Pixels.masked(source), Pixels.masked(guide))
     at_rest = peak_bytes()
     params = FitParams(steps=3, first_stage=True, threads=1)
-    net = fit_samples([sample], scale, params, guide_bands=tuple(map(str, range(bands))))
+    model = fit_samples([sample], scale, params, guide_bands=tuple(map(str, range(bands))))
     taken = peak_bytes() - at_rest
-    regressed = "with" if net.mixture.regressed else "without"
+    regressed = "with" if model.stacking.regression else "without"
     print(f"| x{factor} | {bands} | {taken / 1e9:.2f} GB, {regressed} a regression | {taken / guide.size:.0f} |")
 
 

@@ -25,10 +25,10 @@ from mmsr_geo.callbacks import no_progress
 from mmsr_geo.engine.sampling import read_samples
 from mmsr_geo.network.degradation import make_consistent
 from mmsr_geo.network.fit import fit_samples
-from mmsr_geo.network.guide_check import one_level_down
+from mmsr_geo.network.guide_check import predict_at_reduced_resolution
 from mmsr_geo.network.params import FitParams
-from mmsr_geo.network.regression import regress
-from mmsr_geo.network.stacking import Mixture, best_shares
+from mmsr_geo.network.regression import fit_regression
+from mmsr_geo.network.stacking import StackingWeights, best_weights
 
 CHOOSING = ("s2-B05-x4", "s2-B11-x2", "s2-B11-x4", "s2-B8A-x2", "vhm0-x4", "vhm0-x4-shifted", "vhm1-x4", "vhm2-x4")
 DOUBTS = (0.8, 0.9, 1.0, 1.1, 1.2)
@@ -38,7 +38,7 @@ Errors = NDArray[np.float64]
 def doubted(products: Errors, doubt: float) -> tuple[float, ...]:
     """Return the stacked shares of the interpolation, the network and the regression, which is doubted."""
     by = np.array([1, 1, doubt])
-    return best_shares(products * by * by[:, None])
+    return best_weights(products * by * by[:, None])
 
 
 def rmse(errors: Errors, shares: Sequence[float]) -> float:
@@ -58,29 +58,33 @@ def rows_of(name: str, seed: int, data: Path) -> tuple[list[str], list[str]]:
 
         return mock.patch(f"mmsr_geo.network.fit.{function.__name__}", watch)
 
-    with watched(regress), watched(one_level_down):
+    with watched(fit_regression), watched(predict_at_reduced_resolution):
         (sample,) = read_samples(made.trial.pair, made.trial.pair.part, no_progress)
         bands = made.trial.pair.guide.bands
-        net = fit_samples([sample], made.scale, FitParams(threads=1), guide_bands=bands, seed=seed)
+        model = fit_samples([sample], made.scale, FitParams(threads=1), guide_bands=bands, seed=seed)
     (_, regression), below = seen
-    members = [Mixture(1, 0, 0), Mixture(0, 1, 0), Mixture(0, 0, 1, net.mixture.shift)]
+    members = [
+        StackingWeights(1, 0, 0),
+        StackingWeights(0, 1, 0),
+        StackingWeights(0, 0, 1, model.stacking.shift),
+    ]
     source = torch.nan_to_num(sample.source.double())
     with torch.inference_mode():
-        raw = [replace(net, mixture=member, regression=regression).predictor()(sample) for member in members]
+        raw = [replace(model, stacking=member, regression=regression).predictor()(sample) for member in members]
         made_consistent = [make_consistent(each, source, sample.source_valid, made.scale).numpy() for each in raw]
-        mixed = net.predictor()(sample)
+        ensemble = model.predictor()(sample)
     known = np.isfinite(made.truth)
     errors = np.stack([each - made.truth for each in made_consistent])[:, known]
     bicubic = float(np.sqrt(np.mean((raw[0].numpy() - made.truth)[known] ** 2)))
     judged = below.errors[:, below.judged].numpy()
     products = judged @ judged.T
     rules: list[Sequence[float]] = [(0, 1, 0), (0, 0, 1), np.eye(3)[products.diagonal().argmin()], (0, 0.5, 0.5)]
-    rules += [doubted(products, doubt) for doubt in DOUBTS] + [best_shares(errors @ errors.T)]
+    rules += [doubted(products, doubt) for doubt in DOUBTS] + [best_weights(errors @ errors.T)]
     widths = ["", ""]
-    if net.source_interval is not None:
-        everywhere = torch.ones_like(mixed)
-        half = net.source_interval.half_width(mixed, source, everywhere, made.scale).numpy()[known]
-        off = np.abs(np.array(net.mixture.shares) @ errors)
+    if model.source_interval is not None:
+        everywhere = torch.ones_like(ensemble)
+        half = model.source_interval.half_width(ensemble, source, everywhere, made.scale).numpy()[known]
+        off = np.abs(np.array(model.stacking.values) @ errors)
         widths = [f"{np.mean(off <= half):.2f}", f"{spearmanr(half, off).statistic:.2f}"]
     return [f"{rmse(errors, shares) / bicubic:.3f}" for shares in rules], widths
 

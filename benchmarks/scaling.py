@@ -41,12 +41,12 @@ from mmsr_geo.callbacks import Progress, no_progress
 from mmsr_geo.engine.pair import Pair
 from mmsr_geo.geometry import Halo, Tiling
 from mmsr_geo.jobs.executors.cluster import Cluster
-from mmsr_geo.jobs.executors.dask import OnCluster, connected
+from mmsr_geo.jobs.executors.dask import DaskExecutor, connected
 from mmsr_geo.jobs.output import scheduler as engine
-from mmsr_geo.jobs.output.output_job import Course, TaskKey
-from mmsr_geo.jobs.output.tasks import Output, TileTask, Work
-from mmsr_geo.jobs.tiles.tile_store import FolderStore, Made
-from mmsr_geo.methods.baseline import OtherMethod, baseline
+from mmsr_geo.jobs.output.output_job import OutputJob, TaskKey
+from mmsr_geo.jobs.output.tasks import Output, OutputSpec, TileTask
+from mmsr_geo.jobs.tiles.tile_store import FolderStore, TileRecord
+from mmsr_geo.methods.baseline import BaselineMethod, baseline
 from mmsr_geo.raster.read.files import FileRaster
 from mmsr_geo.text import bytes_of
 
@@ -71,7 +71,7 @@ class Run:
     """The output's in 2^20 pixels; of dummies, how many tiles."""
     workers: int = 2
     memory_limit: str | None = None
-    """What a worker may take, and tiles are cut to; None: 512 px with a net, 1024 without."""
+    """What a worker may take, and tiles are cut to; None: 512 px with a model, 1024 without."""
     number: int = 0
     """The same is done several times."""
 
@@ -189,7 +189,7 @@ def read(kept: Path) -> list[dict[str, Any]]:
 
 
 def inputs(run: Run, scratch: Path) -> dict[str, Path]:
-    """Return the files that a run takes: rasters made by tiling the demo's, and a net after a few steps."""
+    """Return the files that a run takes: rasters made by tiling the demo's, and a model after a few steps."""
     side = round((run.size * MPX) ** 0.5)
     data = Path(str(resources.files(mmsr_geo))) / "demo_data"
     files = {"source": scratch / f"source-{side}.tif", "guide": scratch / f"guide-{side}-{run.guide_bands}.tif"}
@@ -198,12 +198,12 @@ def inputs(run: Run, scratch: Path) -> dict[str, Path]:
     if not files["guide"].exists():
         _tiled(data / "sentinel2_10m.tif", side, run.guide_bands, files["guide"])
     if run.method == "mmsr":
-        files["net"] = scratch / "net.mmsr"
-        if not files["net"].exists():
+        files["model"] = scratch / "model.mmsr"
+        if not files["model"].exists():
             params = mmsr_geo.FitParams(steps=20, patch_px=64, first_stage=False, threads=1)
-            net = mmsr_geo.fit(data / "sentinel2_b11_20m.tif", data / "sentinel2_10m.tif", SCALE, params=params)
-            # So short a fit's word on the guide would be that it is no help, and the net would not be used.
-            replace(net, check=mmsr_geo.GuideCheck()).save(files["net"])
+            model = mmsr_geo.fit(data / "sentinel2_b11_20m.tif", data / "sentinel2_10m.tif", SCALE, params=params)
+            # So short a fit's word on the guide would be that it is no help, and the model would not be used.
+            replace(model, check=mmsr_geo.GuideCheck()).save(files["model"])
     return files
 
 
@@ -233,10 +233,10 @@ def done(run: Run, scratch: Path) -> dict[str, Any]:
 
 
 def upsampled(run: Run, scratch: Path, folder: Path) -> dict[str, Any]:
-    """Make an output; the net, if one is used, keeps its statistics, so that there is nothing but tiles."""
+    """Make an output; the model, if one is used, keeps its statistics, so that there is nothing but tiles."""
     files, watch = inputs(run, scratch), Watch()
     method: dict[str, Any] = (
-        {"net": files["net"], "keep_statistics": True} if "net" in files else {"method": run.method}
+        {"model": files["model"], "keep_statistics": True} if "model" in files else {"method": run.method}
     )
     mmsr_geo.upsample_to_file(
         files["source"],
@@ -259,13 +259,15 @@ def upsampled(run: Run, scratch: Path, folder: Path) -> dict[str, Any]:
 class Dummies:
     """Tiles that take no time, one by one the same way as others: a task, an outcome, a line of the manifest."""
 
-    def target(self, index: int, near: Sequence[Made] = (), progress: Progress = no_progress) -> Made:  # noqa: ARG002
+    def target(self, index: int, near: Sequence[TileRecord] = (), progress: Progress = no_progress) -> TileRecord:  # noqa: ARG002
         """Return a tile that was not computed."""
         flags = {"GUIDE_MISSING": index, "SOURCE_HOLE": 1}
-        return Made("target", 1, index, f"{index:032x}", f"{-index:032x}", 1, valid=index, flags=flags, at=time.time())
+        return TileRecord(
+            "target", 1, index, f"{index:032x}", f"{-index:032x}", 1, valid=index, flags=flags, at=time.time()
+        )
 
 
-class OfDummies(OnCluster[TaskKey]):
+class OfDummies(DaskExecutor[TaskKey]):
     """A cluster's workers, given dummies instead of tiles."""
 
     def share(self, value: object, name: str) -> object:
@@ -282,18 +284,18 @@ def dummies(run: Run, folder: Path) -> dict[str, Any]:
         pass
     pair = Pair.of(FileRaster.open(raster), FileRaster.open(raster), SCALE)
     tiling = Tiling(pair.part, (1, 1), Halo(0, 0), pair.whole)
-    work = Work((pair,), OtherMethod("bicubic", baseline("bicubic")), tiling, Output(folder / "sharp.tif"))
-    watch, ended = Watch(), list[Course]()
-    with connected(Cluster(workers=run.workers)) as client, OfDummies(client) as pool:
-        course = Course(DUMMY, work, FolderStore(folder / "tiles"), watch)
+    work = OutputSpec((pair,), BaselineMethod("bicubic", baseline("bicubic")), tiling, Output(folder / "sharp.tif"))
+    watch, ended = Watch(), list[OutputJob]()
+    with connected(Cluster(workers=run.workers)) as client, OfDummies(client) as executor:
+        output_job = OutputJob(DUMMY, work, FolderStore(folder / "tiles"), watch)
         cpu_s = time.process_time()
-        engine.run(iter([lambda: course]), pool, ended.append, _raised)
+        engine.run_outputs(iter([lambda: output_job]), executor, ended.append, _raised)
         watch("write", 0, 1)
     told = watch.told | {"client_cpu_s": time.process_time() - cpu_s}
     return told if ended[0].targets(1)[len(tiling) - 1].valid == len(tiling) - 1 else {}
 
 
-def _raised(course: Course, error: Exception) -> None:  # noqa: ARG001  (there is but one)
+def _raised(output_job: OutputJob, error: Exception) -> None:  # noqa: ARG001  (there is but one)
     raise error
 
 

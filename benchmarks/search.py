@@ -35,11 +35,11 @@ from pairs import Case, case, dataset_of
 from versions import Codes, tiling
 
 from mmsr_geo.evaluation.metrics import rmse
-from mmsr_geo.methods.baseline import OtherMethod, baseline
+from mmsr_geo.methods.baseline import BaselineMethod, baseline
 from mmsr_geo.methods.scene import SceneFit
-from mmsr_geo.methods.source import ModelSource
+from mmsr_geo.methods.source import Method
 from mmsr_geo.network import fit as fitting
-from mmsr_geo.network.mmsr import NetParams
+from mmsr_geo.network.mmsr import NetworkParams
 from mmsr_geo.network.params import FitParams
 from mmsr_geo.pipeline.in_process import run_of, whole_target
 
@@ -82,7 +82,7 @@ class Beside:
     def applied(self) -> Iterator[None]:
         """Change the package's fit, in this process, while it lasts."""
         shape = partial(
-            NetParams,
+            NetworkParams,
             channels=self.channels,
             source_to_guide_px=self.source_to_guide_px,
             guide_to_source_px=self.guide_to_source_px,
@@ -152,7 +152,7 @@ def plans() -> dict[str, list[Way]]:
             *(way(batch=batch, steps=300 // batch) for batch in (2, 4)),
             way(batch=4),
         ],
-        "net": [
+        "model": [
             *(way(channels=channels) for channels in (16, 32, 96)),
             way(source_to_guide_px=7),
             way(guide_features=False),
@@ -222,7 +222,7 @@ def detail(made: Case) -> np.ndarray:
 @prior("guided")
 def guided(made: Case) -> np.ndarray:
     """Return the guided filter's target."""
-    return _target(made, OtherMethod("guided-filter", baseline("guided-filter"), device="cpu"), "cpu")
+    return _target(made, BaselineMethod("guided-filter", baseline("guided-filter"), device="cpu"), "cpu")
 
 
 @prior("guided-weighed")
@@ -261,7 +261,7 @@ def _ridge(design: np.ndarray, wanted: np.ndarray) -> np.ndarray:
 
 def _detail(made: Case) -> np.ndarray:
     """Return the truth less its source's consistent bicubic interpolation."""
-    smooth = OtherMethod("bicubic", baseline("bicubic"), consistent=True, device="cpu")
+    smooth = BaselineMethod("bicubic", baseline("bicubic"), consistent=True, device="cpu")
     missed: np.ndarray = made.truth - _target(made, smooth, "cpu")
     return missed
 
@@ -277,9 +277,9 @@ def _block_means(values: np.ndarray, made: Case) -> np.ndarray:
     return means
 
 
-def _target(made: Case, method: ModelSource, device: str) -> np.ndarray:
+def _target(made: Case, method: Method, device: str) -> np.ndarray:
     pair = made.trial.pair
-    run = run_of(pair, method, method.for_pair(pair), tiling(pair, method), device=device)
+    run = run_of(pair, method, method.model_for(pair), tiling(pair, method), device=device)
     return whole_target(run, pair)
 
 
@@ -310,7 +310,7 @@ def prepared(name: str, beside: Beside, data: Path) -> tuple[Case, float]:
     The errors of a target and of the target with the prior added again are the same, so the truth may go without it.
     """
     whole = case(name, data)
-    smooth = rmse(_target(whole, OtherMethod("bicubic", baseline("bicubic"), device="cpu"), "cpu"), whole.truth)
+    smooth = rmse(_target(whole, BaselineMethod("bicubic", baseline("bicubic"), device="cpu"), "cpu"), whole.truth)
     if beside.registered:
         whole = registered(whole)
     told = PRIORS[beside.prior](whole) if beside.prior != "none" else 0.0
@@ -329,13 +329,13 @@ def run(trial: Trial, data: Path, device: str, code: str) -> dict[str, Any]:
     started = time.monotonic()
     with beside.applied():
         method = SceneFit(trial.way.params, trial.seed, device, "warn")
-        net = method.for_pair(pair)
+        model = method.model_for(pair)
         seconds = time.monotonic() - started
-        target = whole_target(run_of(pair, method, net, tiling(pair, method), device=device), pair)
-    fit = net.provenance["fit"]
+        target = whole_target(run_of(pair, method, model, tiling(pair, method), device=device), pair)
+    fit = model.provenance["fit"]
     return trial.key(code) | {
         "ratio": round(rmse(target, made.truth) / smooth, 5),
-        "gain": net.check.gain,
+        "gain": model.check.gain,
         "first_stage": fit["first_stage"],
         "pixel_steps": fit["pixel_steps"],
         "seconds": round(seconds, 1),
@@ -355,8 +355,8 @@ def run_all(trials: Sequence[Trial], options: argparse.Namespace, code: str) -> 
     missing = [trial for trial in trials if _frozen(trial.key(code)) not in made]
     ends = time.monotonic() + 60 * options.minutes
     began = time.monotonic()
-    with ProcessPoolExecutor(options.workers, mp_context=get_context("spawn")) as pool:
-        waiting = {pool.submit(run, trial, options.data, options.device, code): trial for trial in missing}
+    with ProcessPoolExecutor(options.workers, mp_context=get_context("spawn")) as executor:
+        waiting = {executor.submit(run, trial, options.data, options.device, code): trial for trial in missing}
         for done, future in enumerate(as_completed(waiting), start=1):
             if future.cancelled():
                 continue
@@ -367,7 +367,7 @@ def run_all(trials: Sequence[Trial], options: argparse.Namespace, code: str) -> 
             said = f"{trial.pair:16} {trial.seed}  {line['ratio']:.3f}  {line['seconds']:5.1f} s  {trial.way.name}"
             print(f"[{done}/{len(missing)}, {minutes:.1f} min] {said}", flush=True)
             if time.monotonic() > ends:
-                pool.shutdown(wait=False, cancel_futures=True)
+                executor.shutdown(wait=False, cancel_futures=True)
 
 
 def _frozen(record: dict[str, Any]) -> str:

@@ -19,7 +19,7 @@ from mmsr_geo.engine.tile_upsampler import Upsampler, sample_of
 from mmsr_geo.geometry import Scale, Tile, Window
 from mmsr_geo.methods.scene import SceneFit
 from mmsr_geo.network.fit import fit_samples
-from mmsr_geo.network.fitted import FittedNet
+from mmsr_geo.network.fitted import FittedModel
 from mmsr_geo.network.params import FitParams
 from mmsr_geo.raster.base import Pixels
 
@@ -48,7 +48,7 @@ def pixels(side: int, bands: int = GUIDE_BANDS) -> tuple[Pixels, Pixels]:
     )
 
 
-def short_net(device: str) -> FittedNet:
+def short_model(device: str) -> FittedModel:
     """Fit shortly to 96 x 96 target pixels: what a device does once, at first, is done then."""
     params = FitParams(steps=2, first_stage=False, threads=1)
     names = tuple(map(str, range(GUIDE_BANDS)))
@@ -61,15 +61,15 @@ def fits(data: Path, device: str, threads: int) -> None:
     for name in FITTED:
         pair = case(name, data).trial.pair
         started = time.perf_counter()
-        net = SceneFit(FitParams(threads=threads), 0, device, "warn").for_pair(pair)
+        model = SceneFit(FitParams(threads=threads), 0, device, "warn").model_for(pair)
         seconds = time.perf_counter() - started
-        work = net.provenance["fit"]["pixel_steps"]
+        work = model.provenance["fit"]["pixel_steps"]
         print(f"| {name} | {seconds:.1f} s | {work / 1e6:.1f} M | {work / seconds / 1e6:.2f} M |", flush=True)
 
 
 def predictions(sides: list[int], device: str, threads: int) -> None:
     """Print a row for each size of a window."""
-    upsampler = Upsampler.of(short_net(device), device)
+    upsampler = Upsampler.of(short_model(device), device)
     torch.set_num_threads(threads)
     print("| side, target px | time | Mpx/s | peak, MB | bytes a target pixel |\n|---|---|---|---|---|")
     for side in sides:
@@ -102,7 +102,7 @@ def main() -> None:
     options = parser.parse_args()
     card = "a CPU" if options.device == "cpu" else torch.cuda.get_device_name()
     print(f"{card}, torch {torch.__version__}, {options.threads} threads\n")
-    short_net(options.device)
+    short_model(options.device)
     fits(options.data, options.device, options.threads)
     print()
     predictions(options.sides, options.device, options.threads)

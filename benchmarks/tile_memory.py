@@ -19,9 +19,9 @@ from mmsr_geo.geometry import Scale, Tile, Window
 from mmsr_geo.methods.baseline import FitJob, baseline
 from mmsr_geo.methods.p2p import P2P
 from mmsr_geo.network.fit import fit_samples
-from mmsr_geo.network.fitted import FittedNet
+from mmsr_geo.network.fitted import FittedModel
 from mmsr_geo.network.params import FitParams
-from mmsr_geo.network.stacking import Mixture
+from mmsr_geo.network.stacking import StackingWeights
 from mmsr_geo.raster.base import Pixels
 
 SCALE = Scale(4, 4)
@@ -47,8 +47,8 @@ def fitted(method: str, bands: int) -> Model:
     sample = sample_of(*pixels(256, bands))
     if method == "mmsr":
         params = FitParams(steps=2, enough_gain=0, threads=1)
-        net = fit_samples([sample], SCALE, params, guide_bands=tuple(map(str, range(bands))))
-        return replace(net, mixture=Mixture(0.2, 0.4, 0.4, (1, -1)))
+        model = fit_samples([sample], SCALE, params, guide_bands=tuple(map(str, range(bands))))
+        return replace(model, stacking=StackingWeights(0.2, 0.4, 0.4, (1, -1)))
     job = FitJob(SCALE, (64, 64), torch.device("cpu"))
     return (P2P(4) if method == "p2p" else baseline(method)).fit([sample], job)
 
@@ -58,8 +58,8 @@ def measure(method: str, side: int, bands: int) -> None:
     torch.set_num_threads(1)
     at_rest = peak_bytes()
     model = fitted(method, bands)
-    interval = model.source_interval if isinstance(model, FittedNet) else None
-    upsampler = Upsampler.of(model, "cpu", uncertain=interval is not None, interval=interval)
+    interval = model.source_interval if isinstance(model, FittedModel) else None
+    upsampler = Upsampler.of(model, "cpu", uncertainty=interval is not None, interval=interval)
     source, guide = pixels(side, bands)
     whole = Window(0, 0, side // SCALE.y, side // SCALE.x)
     upsampler.upsample(Tile(0, whole, whole), source, guide)

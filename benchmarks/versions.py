@@ -24,10 +24,10 @@ from mmsr_geo.engine.tiling import tiling_for
 from mmsr_geo.evaluation.evaluate import evaluate
 from mmsr_geo.evaluation.trial import Trial, Values
 from mmsr_geo.geometry import Scale, Tiling
-from mmsr_geo.methods.baseline import CONSISTENT, OtherMethod, baseline
+from mmsr_geo.methods.baseline import CONSISTENT, BaselineMethod, baseline
 from mmsr_geo.methods.p2p import P2P
 from mmsr_geo.methods.scene import SceneFit
-from mmsr_geo.methods.source import ModelSource
+from mmsr_geo.methods.source import Method
 from mmsr_geo.network.params import FitParams
 
 METHODS = ("bicubic", "guided-filter", "p2p", "published", "mmsr", "uncertainty")
@@ -84,26 +84,26 @@ def sources() -> str:
 def code_version(base: str) -> str:
     """Return a hash of what a method comes to on a small made pair with a few steps, to three digits."""
     if base == "p2p":
-        made: ModelSource = OtherMethod("p2p", P2P(steps=3), consistent=True, device="cpu")
+        made: Method = BaselineMethod("p2p", P2P(steps=3), consistent=True, device="cpu")
     elif base == "published":
         made = SceneFit(FitParams.published(steps=3, threads=1), 0, "cpu", "warn")
     elif base in {"mmsr", "uncertainty"}:
         made = SceneFit(FitParams(steps=6, first_stage=True, threads=1), 0, "cpu", "warn")
     else:
-        made = OtherMethod(base, baseline(base), consistent=True, device="cpu")
+        made = BaselineMethod(base, baseline(base), consistent=True, device="cpu")
     noises = NOISES if base == "uncertainty" else (0.0,)
     values = [_values(made, noise, half_width=base == "uncertainty") for noise in noises]
     said = " ".join(f"{value:.2e}" for each in values for value in each[::7, ::7].flatten().tolist())
     return hashlib.sha256(said.encode()).hexdigest()[:12]
 
 
-def tiling(pair: Pair, method: ModelSource) -> Tiling:
+def tiling(pair: Pair, method: Method) -> Tiling:
     """Return the tiles of a pair, 512 target pixels each side."""
-    halo = halo_of(method.reach(pair), pair.scale, consistent=method.consistent)
+    halo = halo_of(method.receptive_field(pair), pair.scale, consistent=method.consistent)
     return tiling_for(pair.part, pair.whole, pair.scale, halo, tile_size=512)
 
 
-def _values(method: ModelSource, noise: float, *, half_width: bool) -> Values:
+def _values(method: Method, noise: float, *, half_width: bool) -> Values:
     """Return the target of the made pair, (72, 80), or half the width of its interval."""
     trial = _made_trial(noise)
     result = evaluate(trial, {"made": method}, {"made": tiling(trial.pair, method)}, device="cpu").results["made"]

@@ -19,7 +19,7 @@ from mmsr_geo.errors import (
     JobError,
     MmsrError,
     MmsrWarning,
-    NetFileError,
+    ModelFileError,
     NodataWarning,
     OptionError,
     OutputError,
@@ -31,14 +31,14 @@ if TYPE_CHECKING:
     from mmsr_geo.api import batch, evaluate, fit, load, plan, report_batch, status, upsample, upsample_to_file
     from mmsr_geo.engine.flags import Flag
     from mmsr_geo.geometry import Scale
-    from mmsr_geo.network.fitted import FittedNet
+    from mmsr_geo.network.fitted import FittedModel
     from mmsr_geo.network.guide_check import GuideCheck
     from mmsr_geo.network.params import FitParams
 
 __all__ = [
     "ChangedInputError",
     "FitParams",
-    "FittedNet",
+    "FittedModel",
     "Flag",
     "GridError",
     "GuideCheck",
@@ -48,7 +48,7 @@ __all__ = [
     "JobError",
     "MmsrError",
     "MmsrWarning",
-    "NetFileError",
+    "ModelFileError",
     "NodataWarning",
     "OptionError",
     "OutputError",
@@ -69,7 +69,7 @@ __all__ = [
 
 _HOMES = {
     "FitParams": "mmsr_geo.network.params",
-    "FittedNet": "mmsr_geo.network.fitted",
+    "FittedModel": "mmsr_geo.network.fitted",
     "Flag": "mmsr_geo.engine.flags",
     "GuideCheck": "mmsr_geo.network.guide_check",
     "Scale": "mmsr_geo.geometry",

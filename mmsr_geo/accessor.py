@@ -10,7 +10,7 @@ import xarray as xr
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from mmsr_geo.network.fitted import FittedNet
+    from mmsr_geo.network.fitted import FittedModel
     from mmsr_geo.network.params import FitParams
     from mmsr_geo.options import Bounds, Fit, IfUnhelpful, OnGrid, Quality, ScaleLike
     from mmsr_geo.pipeline.inputs import GuideLike, LikeLike
@@ -33,7 +33,7 @@ class MmsrAccessor:
         like: LikeLike | None = None,
         method: str = "mmsr",
         fit: Fit = "scene",
-        net: FittedNet | str | PathLike[str] | None = None,
+        model: FittedModel | str | PathLike[str] | None = None,
         params: FitParams | None = None,
         quality: Quality | None = None,
         if_unhelpful: IfUnhelpful = "bicubic",
@@ -66,7 +66,7 @@ class MmsrAccessor:
             like=like,
             method=method,
             fit=fit,
-            net=net,
+            model=model,
             params=params,
             quality=quality,
             if_unhelpful=if_unhelpful,

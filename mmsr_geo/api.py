@@ -19,35 +19,35 @@ from mmsr_geo.errors import MmsrError, MmsrWarning, OptionError
 from mmsr_geo.evaluation.evaluate import Evaluation
 from mmsr_geo.evaluation.evaluate import evaluate as run_evaluation
 from mmsr_geo.evaluation.trial import truth_trial, wald_trial
-from mmsr_geo.jobs.executors.cluster import Cluster, pool_on
+from mmsr_geo.jobs.executors.cluster import Cluster, open_executor
 from mmsr_geo.jobs.job import Entry, Job
-from mmsr_geo.jobs.journal import Line
-from mmsr_geo.jobs.output.outcome import Outcome
-from mmsr_geo.jobs.output.single import make
-from mmsr_geo.jobs.output.tasks import Work
-from mmsr_geo.jobs.request import Asked, concurrent_fits, entry_arguments, request_for
+from mmsr_geo.jobs.journal import JournalEntry
+from mmsr_geo.jobs.output.outcome import OutputResult
+from mmsr_geo.jobs.output.single import make_output
+from mmsr_geo.jobs.output.tasks import OutputSpec
+from mmsr_geo.jobs.request import OutputRequest, concurrent_fits, entry_arguments, request_for
 from mmsr_geo.jobs.run_job import run_job
 from mmsr_geo.jobs.schema import OnError
 from mmsr_geo.jobs.status import JobStatus, status_of
 from mmsr_geo.machine import cores
-from mmsr_geo.methods.baseline import OtherMethod
+from mmsr_geo.methods.baseline import BaselineMethod
 from mmsr_geo.methods.scene import SceneFit
-from mmsr_geo.methods.select import EVALUATED, evaluated_method, method_for, params_for
+from mmsr_geo.methods.select import EVALUATED, resolve_fit_params, select_evaluated_method, select_method
 from mmsr_geo.network.device import resolve_device
-from mmsr_geo.network.fitted import FittedNet
+from mmsr_geo.network.fitted import FittedModel
 from mmsr_geo.network.params import FitParams
 from mmsr_geo.options import Bounds, Fit, IfUnhelpful, OnGrid, Quality, ScaleLike
 from mmsr_geo.pipeline.dataarray import target_array, with_flags, with_uncertainty
 from mmsr_geo.pipeline.inputs import GuideLike, Inputs, LikeLike, SourceLike, grid_like
 from mmsr_geo.pipeline.lazy import LazyTarget, MovedTarget, lazy_like, lazy_target
-from mmsr_geo.pipeline.open import opened, tiles_of
+from mmsr_geo.pipeline.open import choose_tiling, open_pairs
 from mmsr_geo.pipeline.plan import Plan
-from mmsr_geo.pipeline.timing import measured
-from mmsr_geo.raster.inspect.undeclared_nodata import warn_of_nodata
+from mmsr_geo.pipeline.timing import measure_speed
+from mmsr_geo.raster.inspect.undeclared_nodata import warn_undeclared_nodata
 from mmsr_geo.raster.read.open import open_source
 from mmsr_geo.raster.views.mask import MaskLike
 from mmsr_geo.raster.write.destination import address_of
-from mmsr_geo.raster.write.encoding import Storage, parse_creation_options
+from mmsr_geo.raster.write.encoding import Encoding, parse_creation_options
 from mmsr_geo.text import bytes_of
 
 
@@ -59,7 +59,7 @@ def upsample(  # noqa: PLR0913  (the same names as the command's options)
     like: LikeLike | None = None,
     method: str = "mmsr",
     fit: Fit = "scene",
-    net: FittedNet | str | PathLike[str] | None = None,
+    model: FittedModel | str | PathLike[str] | None = None,
     params: FitParams | None = None,
     quality: Quality | None = None,
     if_unhelpful: IfUnhelpful = "bicubic",
@@ -86,24 +86,25 @@ def upsample(  # noqa: PLR0913  (the same names as the command's options)
 
     Args:
         source: the coarse raster, a path or an array with a CRS. Dims beyond y and x are done slice by slice, with a
-            net each.
+            model each.
         guide: the finer raster, in any CRS: a path, an array, or a Dataset whose variables are its bands; or several of
             them, each on a grid of its own. A guide with a dim of the source's (time) is matched by coordinate.
         scale: target pixels per source pixel, an int or (down, across); None: the whole number nearest to the ratio of
-            the two resolutions, or a given net's own.
+            the two resolutions, or a given model's own.
         like: bring the target onto another grid in the end: a raster's (path or array), a GeoBox, or a resolution in
             the units of the target's CRS (a number, or down and across). It no longer averages to the source exactly;
             how far it is from that becomes the lazy coordinate `consistency_rmse`.
         method: mmsr, or one of the others: nearest, bilinear, bicubic, guided-filter, p2p, as their authors gave them,
             or with "+consistency" after the name made to average to the source.
-        fit: scene (one net for all tiles, no seams), adapt (the scene's net takes a few more steps on each tile), tile
-            (a net for each tile; both are blended), or published (the original's steps on the whole raster at once).
-        net: a fitted net, or the path of a saved one, instead of a scene fit.
+        fit: scene (one model for all tiles, no seams), adapt (the scene's model takes a few more steps on each tile),
+        tile
+            (a model for each tile; both are blended), or published (the original's steps on the whole raster at once).
+        model: a fitted model, or the path of a saved one, instead of a scene fit.
         params: how to fit; of another method than mmsr, its steps.
         quality: fast, balanced (the default) or best, instead of params: more work for less error, as measured in
             docs/fidelity.md.
         if_unhelpful: what to do where the guide turns out not to help: give the consistent bicubic interpolation, warn
-            and use the net all the same, or raise an error.
+            and use the model all the same, or raise an error.
         bounds: west, south, east, north in the source's CRS: compute this part only, grown to whole source pixels.
         source_resolution: what the source resolves, in metres or as a sensor's name (landsat-tirs, ecostress, modis,
             ...), where it was delivered on a finer grid: its pixels are averaged to the whole number of them first.
@@ -124,10 +125,10 @@ def upsample(  # noqa: PLR0913  (the same names as the command's options)
             `uncertainty`, in the source's units: calibrated in the fit, one level down, where the source is the truth.
             NaN, and told on computing, where that could not be.
         tile_size: a chunk's side in target pixels; None: chosen from the free memory. The result does not depend on it,
-            but where each tile has a net of its own (fit adapt or tile; None: 256).
+            but where each tile has a model of its own (fit adapt or tile; None: 256).
         device: auto (a GPU where there is one), cpu, cuda or cuda:N.
         seed: of every random choice.
-        keep_statistics: use a saved net with the statistics it was fitted with, not with this pair's.
+        keep_statistics: use a saved model with the statistics it was fitted with, not with this pair's.
         min_coverage: the share of the source (0..1) that the guide must cover; where it does not, the target is the
             consistent bicubic.
 
@@ -138,7 +139,7 @@ def upsample(  # noqa: PLR0913  (the same names as the command's options)
         NaN where that is not known; computed with the array, it costs nothing.
 
     Raises:
-        InputError, GridError, OptionError, NetFileError: at the call, for what the metadata tell.
+        InputError, GridError, OptionError, ModelFileError: at the call, for what the metadata tell.
         PixelError: on computing, where the pixels leave nothing to fit; UnhelpfulGuideError, if asked for.
     """
     inputs = Inputs(
@@ -155,11 +156,11 @@ def upsample(  # noqa: PLR0913  (the same names as the command's options)
         guide_nodata=guide_nodata,
         valid_range=valid_range,
     )
-    params = params_for(params, quality)
-    work = method_for(
+    params = resolve_fit_params(params, quality)
+    work = select_method(
         method,
         fit,
-        net,
+        model,
         params,
         if_unhelpful,
         seed=seed,
@@ -167,10 +168,10 @@ def upsample(  # noqa: PLR0913  (the same names as the command's options)
         keep_statistics=keep_statistics,
         uncertainty=uncertainty,
     )
-    job = opened(source, guide, scale, inputs, work)
-    tiling = tiles_of(job.pairs[0], work, tile_size, at_once=cores())
-    targets = [lazy_target(pair, work, tiling, device=device, uncertain=uncertainty) for pair in job.pairs]
-    facts = {} if isinstance(work, OtherMethod) else {"guide_gain": [target.guide_gain for target in targets]}
+    job = open_pairs(source, guide, scale, inputs, work)
+    tiling = choose_tiling(job.pairs[0], work, tile_size, at_once=cores())
+    targets = [lazy_target(pair, work, tiling, device=device, uncertainty=uncertainty) for pair in job.pairs]
+    facts = {} if isinstance(work, BaselineMethod) else {"guide_gain": [target.guide_gain for target in targets]}
     on = job.pairs[0].target_grid
     given: Sequence[LazyTarget | MovedTarget] = targets
     if like is not None:
@@ -194,7 +195,7 @@ def upsample_to_file(  # noqa: PLR0913  (the same names as the command's options
     like: LikeLike | None = None,
     method: str = "mmsr",
     fit: Fit = "scene",
-    net: FittedNet | str | PathLike[str] | None = None,
+    model: FittedModel | str | PathLike[str] | None = None,
     params: FitParams | None = None,
     quality: Quality | None = None,
     if_unhelpful: IfUnhelpful = "bicubic",
@@ -224,7 +225,7 @@ def upsample_to_file(  # noqa: PLR0913  (the same names as the command's options
     memory_limit: int | str | None = None,
     overwrite: bool = False,
     progress: Progress = no_progress,
-) -> Outcome:
+) -> OutputResult:
     """Write the source at the guide's detail to a Cloud Optimized GeoTIFF or a Zarr store, tile by tile, here and now.
 
     Other arguments as for `upsample`, the same values come out, and:
@@ -260,11 +261,11 @@ def upsample_to_file(  # noqa: PLR0913  (the same names as the command's options
         guide_nodata=guide_nodata,
         valid_range=valid_range,
     )
-    params = params_for(params, quality)
-    chosen = method_for(
+    params = resolve_fit_params(params, quality)
+    chosen = select_method(
         method,
         fit,
-        net,
+        model,
         params,
         if_unhelpful,
         seed=seed,
@@ -272,7 +273,7 @@ def upsample_to_file(  # noqa: PLR0913  (the same names as the command's options
         keep_statistics=keep_statistics,
         uncertainty=uncertainty,
     )
-    asked = Asked(
+    asked = OutputRequest(
         source,
         guide,
         address_of(output),
@@ -281,20 +282,20 @@ def upsample_to_file(  # noqa: PLR0913  (the same names as the command's options
         scale,
         inputs,
         chosen,
-        Storage(dtype, scale_factor, add_offset, parse_creation_options(creation_options)),
+        Encoding(dtype, scale_factor, add_offset, parse_creation_options(creation_options)),
         like,
         tile_size,
         device,
         (params or FitParams()).fixed_threads,
-        None if isinstance(net, FittedNet) else net,
+        None if isinstance(model, FittedModel) else model,
         overwrite,
     )
     cluster = Cluster(workers=workers, memory_limit=None if memory_limit is None else bytes_of(memory_limit))
     work = asked.work(cluster)
     if workers is None:
-        return make(work, progress=progress)
-    with pool_on(cluster) as pool:
-        return make(work, progress=progress, pool=pool)
+        return make_output(work, progress=progress)
+    with open_executor(cluster) as executor:
+        return make_output(work, progress=progress, executor=executor)
 
 
 def fit(  # noqa: PLR0913  (the same names as the command's options)
@@ -320,11 +321,11 @@ def fit(  # noqa: PLR0913  (the same names as the command's options)
     seed: int = 0,
     min_coverage: float = MIN_COVERAGE,
     progress: Progress = no_progress,
-) -> FittedNet:
-    """Fit a net to one pair, here and now; arguments as for `upsample`, and `band`: the source's, if it has several.
+) -> FittedModel:
+    """Fit a model to one pair, here and now; arguments as for `upsample`, and `band`: the source's, if it has several.
 
     progress: called as progress(stage, done, total); what it raises ends the fit. What the fit found out about the
-    guide is in the net's `check`.
+    guide is in the model's `check`.
     """
     inputs = Inputs(
         bounds=bounds,
@@ -342,8 +343,8 @@ def fit(  # noqa: PLR0913  (the same names as the command's options)
     )
     resolve_device(device)
     pair = inputs.pair(inputs.source(source, band), guide, scale)
-    warn_of_nodata(pair.source, pair.guides.rasters)
-    return SceneFit(params_for(params, quality) or FitParams(), seed, device, "warn").for_pair(pair, progress)
+    warn_undeclared_nodata(pair.source, pair.guides.rasters)
+    return SceneFit(resolve_fit_params(params, quality) or FitParams(), seed, device, "warn").model_for(pair, progress)
 
 
 def evaluate(  # noqa: PLR0913  (the same names as the command's options)
@@ -403,20 +404,21 @@ def evaluate(  # noqa: PLR0913  (the same names as the command's options)
         valid_range=valid_range,
     )
     opened = inputs.pair(inputs.source(source, band), guide, scale)
-    warn_of_nodata(opened.source, opened.guides.rasters)
+    warn_undeclared_nodata(opened.source, opened.guides.rasters)
     trial = wald_trial(opened) if truth is None else truth_trial(opened, open_source(truth, truth=True))
     methods = [methods] if isinstance(methods, str) else methods
     if not methods:
         raise OptionError(f"no methods to evaluate: name some with --methods (methods=), such as {','.join(EVALUATED)}")
-    params = params_for(params, quality)
+    params = resolve_fit_params(params, quality)
     chosen = {
-        name: evaluated_method(name, params, if_unhelpful, seed=seed, device=device) for name in dict.fromkeys(methods)
+        name: select_evaluated_method(name, params, if_unhelpful, seed=seed, device=device)
+        for name in dict.fromkeys(methods)
     }
     part = trial.window
     return run_evaluation(
         trial,
         chosen,
-        {name: tiles_of(trial.pair, method, tile_size, at_once=1) for name, method in chosen.items()},
+        {name: choose_tiling(trial.pair, method, tile_size, at_once=1) for name, method in chosen.items()},
         device=device,
         threads=(params or FitParams()).fixed_threads,
         inputs={
@@ -445,7 +447,7 @@ def plan(  # noqa: PLR0913  (the same names as the command's options)
     like: LikeLike | None = None,
     method: str = "mmsr",
     fit: Fit = "scene",
-    net: FittedNet | str | PathLike[str] | None = None,
+    model: FittedModel | str | PathLike[str] | None = None,
     params: FitParams | None = None,
     quality: Quality | None = None,
     if_unhelpful: IfUnhelpful = "bicubic",
@@ -489,12 +491,12 @@ def plan(  # noqa: PLR0913  (the same names as the command's options)
         guide_nodata=guide_nodata,
         valid_range=valid_range,
     )
-    storage = Storage(dtype)
-    params = params_for(params, quality)
-    work = method_for(
+    encoding = Encoding(dtype)
+    params = resolve_fit_params(params, quality)
+    work = select_method(
         method,
         fit,
-        net,
+        model,
         params,
         if_unhelpful,
         seed=seed,
@@ -502,18 +504,18 @@ def plan(  # noqa: PLR0913  (the same names as the command's options)
         keep_statistics=keep_statistics,
         uncertainty=uncertainty,
     )
-    job = opened(source, guide, scale, inputs, work)
+    job = open_pairs(source, guide, scale, inputs, work)
     first = job.pairs[0]
     threads = (params or FitParams()).fixed_threads
-    speed = measured(first, work, device=device, threads=threads) if timed else None
+    speed = measure_speed(first, work, device=device, threads=threads) if timed else None
     on = None if like is None else grid_like(like, first.target_grid)
-    tiling = tiles_of(first, work, tile_size, at_once=1)
-    return Plan(first, work, tiling, storage.dtype, len(job.pairs), qa, speed, on, uncertainty)
+    tiling = choose_tiling(first, work, tile_size, at_once=1)
+    return Plan(first, work, tiling, encoding.dtype, len(job.pairs), qa, speed, on, uncertainty)
 
 
-def load(path: str | PathLike[str]) -> FittedNet:
-    """Read a net that `net.save(path)` wrote; raises NetFileError. No code in the file can run."""
-    return FittedNet.load(path)
+def load(path: str | PathLike[str]) -> FittedModel:
+    """Read a model that `model.save(path)` wrote; raises ModelFileError. No code in the file can run."""
+    return FittedModel.load(path)
 
 
 def batch(  # noqa: PLR0913  (the same names as the command's options)
@@ -526,7 +528,7 @@ def batch(  # noqa: PLR0913  (the same names as the command's options)
     restart: bool = False,
     overwrite: bool = False,
     progress: Callable[[Entry, int, int], Progress] | None = None,
-    ended: Callable[[Entry, Line], None] | None = None,
+    ended: Callable[[Entry, JournalEntry], None] | None = None,
 ) -> JobStatus:
     """Do a job file's pairs and return where the job stands; what is done, tile by tile, is not done again.
 
@@ -550,14 +552,14 @@ def batch(  # noqa: PLR0913  (the same names as the command's options)
     else:
         cluster = Cluster("local", workers, scheduler, limit)
 
-    def open_pair(entry: Entry, overwrite: bool) -> Work:  # noqa: FBT001  (a callback's)
+    def open_pair(entry: Entry, overwrite: bool) -> OutputSpec:  # noqa: FBT001  (a callback's)
         return request_for(entry, overwrite=overwrite).work(cluster)
 
-    with pool_on(cluster, concurrent_fits(read.entries[0])) as pool:
+    with open_executor(cluster, concurrent_fits(read.entries[0])) as executor:
         return run_job(
             read,
             open_pair,
-            pool,
+            executor,
             where=cluster.place,
             restart=restart,
             overwrite=overwrite,

@@ -31,8 +31,8 @@ class PixelError(MmsrError):
     """Pixels that leave nothing to work on: all nodata, nothing valid in common."""
 
 
-class NetFileError(MmsrError):
-    """A file that holds no net, a damaged one, or one for another kind of pair."""
+class ModelFileError(MmsrError):
+    """A file that holds no model, a damaged one, or one for another kind of pair."""
 
 
 class OptionError(MmsrError):

@@ -1,4 +1,4 @@
-"""What tests share: one torch thread, no deadline for Hypothesis, a small net fitted once, and the command at hand."""
+"""What tests share: one torch thread, no deadline for Hypothesis, a small fitted model, and the command."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from scenes import scene
 from mmsr_geo.cli import main as cli
 from mmsr_geo.geometry import Scale
 from mmsr_geo.network.fit import fit_samples
-from mmsr_geo.network.fitted import FittedNet
+from mmsr_geo.network.fitted import FittedModel
 from mmsr_geo.network.params import FitParams
 
 torch.set_num_threads(1)
@@ -24,10 +24,10 @@ settings.load_profile("mmsr")
 
 
 @pytest.fixture(scope="session")
-def fitted() -> FittedNet:
-    """A net for two guide bands and scale 3, after a few steps: far from random, far from good."""
+def fitted() -> FittedModel:
+    """A model for two guide bands and scale 3, after a few steps: far from random, far from good."""
     scale = Scale(3, 3)
-    params = FitParams(steps=12, patch_px=24, threads=1, first_stage=False, mixed=False)
+    params = FitParams(steps=12, patch_px=24, threads=1, first_stage=False, ensemble=False)
     return fit_samples([scene(24, 24, scale)], scale, params, guide_bands=("red", "nir"), provenance={"source": "s"})
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mmsr_geo.jobs.output.tasks import TileTask
-from mmsr_geo.jobs.tiles.tile_store import FolderStore, Made
+from mmsr_geo.jobs.tiles.tile_store import FolderStore, TileRecord
 
 _LOG = Path(os.environ["MMSR_GEO_TEST_LOG"])
 # dask may import a preload more than once.
@@ -16,7 +16,7 @@ _target = getattr(TileTask.target, "__wrapped__", TileTask.target)
 
 
 @wraps(_target)
-def _counted(task: TileTask, index: int, *arguments: Any, **options: Any) -> Made:
+def _counted(task: TileTask, index: int, *arguments: Any, **options: Any) -> TileRecord:
     store = task.store
     assert isinstance(store, FolderStore)
     verified = ("target", task.band, index) in store.made()

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scenes import drawn_regression
 
 import mmsr_geo
-from mmsr_geo.network.stacking import Mixture
+from mmsr_geo.network.stacking import StackingWeights
 
 DEMO_DATA = Path(str(resources.files("mmsr_geo") / "demo_data"))
 SENTINEL_TRUTH, SENTINEL_GUIDE = DEMO_DATA / "sentinel2_b11_20m.tif", DEMO_DATA / "sentinel2_10m.tif"
@@ -78,11 +78,11 @@ def misleading_guide() -> xr.DataArray:
 
 
 @cache
-def sentinel_net(scale: int) -> mmsr_geo.FittedNet:
+def sentinel_model(scale: int) -> mmsr_geo.FittedModel:
     """Fit shortly to the upper left 160 x 160 pixels of the truth."""
     params = mmsr_geo.FitParams(steps=30, patch_px=48, threads=1)
     crop = sentinel_crop(0, 0, 160 // scale, 160 // scale, scale)
-    net = mmsr_geo.fit(crop.source, sentinel_guide(), scale, params=params)
+    model = mmsr_geo.fit(crop.source, sentinel_guide(), scale, params=params)
     # So short a fit says nothing of the guide, and all that a prediction can be mixed of shall take part.
-    mixture = Mixture(smooth=0.1, net=0.5, regressed=0.4, shift=(0, 1))
-    return replace(net, check=mmsr_geo.GuideCheck(), mixture=mixture, regression=drawn_regression(4))
+    stacking = StackingWeights(bicubic=0.1, network=0.5, regression=0.4, shift=(0, 1))
+    return replace(model, check=mmsr_geo.GuideCheck(), stacking=stacking, regression=drawn_regression(4))

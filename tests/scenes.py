@@ -9,7 +9,7 @@ from torch import Tensor
 
 from mmsr_geo.geometry import Scale
 from mmsr_geo.network.degradation import degrade
-from mmsr_geo.network.regression import FREQUENCY, WAVES, Regression, known_layers
+from mmsr_geo.network.regression import FREQUENCY_SCALE, N_RANDOM_FEATURES, Regression, n_predictors
 from mmsr_geo.network.samples import Sample
 
 
@@ -65,7 +65,7 @@ def with_holes(sample: Sample, *, source: float = 0.0, guide: float = 0.0, seed:
 def drawn_regression(bands: int = 2, seed: int = 0) -> Regression:
     """Return a regression on so many bands whose every number is drawn: of coefficients as large as real ones."""
     generator = torch.Generator().manual_seed(seed)
-    count = known_layers(bands)
+    count = n_predictors(bands)
 
     def draw(*shape: int) -> Tensor:
         return torch.randn(*shape, generator=generator, dtype=torch.float64)
@@ -73,7 +73,7 @@ def drawn_regression(bands: int = 2, seed: int = 0) -> Regression:
     return Regression(
         centre=draw(count, 1) / 10,
         spread=1 + draw(count, 1).abs(),
-        waves=draw(WAVES, count) * FREQUENCY / math.sqrt(count),
-        phases=draw(WAVES, 1),
-        coefficients=draw(1 + count + WAVES) / 10,
+        waves=draw(N_RANDOM_FEATURES, count) * FREQUENCY_SCALE / math.sqrt(count),
+        phases=draw(N_RANDOM_FEATURES, 1),
+        coefficients=draw(1 + count + N_RANDOM_FEATURES) / 10,
     )

@@ -28,11 +28,11 @@ def looped(query: Tensor, neighbours: Tensor, size: int) -> Tensor:
     """Return what the docstring says, pixel by pixel and neighbour by neighbour."""
     batch, channels, height, width = query.shape
     q, n = query.tolist(), neighbours.tolist()
-    mixed = torch.zeros(query.shape, dtype=torch.float64)
-    reach = size // 2
+    ensemble = torch.zeros(query.shape, dtype=torch.float64)
+    receptive_field = size // 2
     for b, row, col in product(range(batch), range(height), range(width)):
         exponentials, weighted = 0.0, [0.0] * channels
-        for dy, dx in product(range(-reach, reach + 1), repeat=2):
+        for dy, dx in product(range(-receptive_field, receptive_field + 1), repeat=2):
             y, x = row + dy, col + dx
             if not (0 <= y < height and 0 <= x < width):
                 exponentials += 1.0  # a zero vector: logit 0, value 0
@@ -42,8 +42,8 @@ def looped(query: Tensor, neighbours: Tensor, size: int) -> Tensor:
             for c in range(channels):
                 weighted[c] += weight * n[b][c][y][x]
         for c in range(channels):
-            mixed[b, c, row, col] = weighted[c] / exponentials
-    return mixed
+            ensemble[b, c, row, col] = weighted[c] / exponentials
+    return ensemble
 
 
 def with_gradients(
@@ -51,9 +51,9 @@ def with_gradients(
 ) -> list[Tensor]:
     """Return the values and the gradients of both inputs, in float64."""
     q, n = (tensor.detach().to(dtype).requires_grad_() for tensor in (query, neighbours))
-    mixed = attend(q, n, size)
-    gradients = torch.autograd.grad((mixed * upstream.to(dtype)).sum(), (q, n))
-    return [tensor.detach().double() for tensor in (mixed, *gradients)]
+    ensemble = attend(q, n, size)
+    gradients = torch.autograd.grad((ensemble * upstream.to(dtype)).sum(), (q, n))
+    return [tensor.detach().double() for tensor in (ensemble, *gradients)]
 
 
 @pytest.mark.parametrize("attend", [neighbourhood_attention, naive_neighbourhood_attention])
@@ -68,8 +68,8 @@ def test_it_is_the_softmax_over_the_neighbourhood_with_zero_vectors_outside(
 
 def test_a_lone_pixel_shares_its_weight_with_the_zero_vectors_around_it() -> None:
     query, neighbours = torch.full((1, 1, 1, 1), 0.5).double(), torch.full((1, 1, 1, 1), 2.0).double()
-    mixed = neighbourhood_attention(query, neighbours, 3)
-    assert mixed.item() == pytest.approx(2 * math.e / (math.e + 8))
+    ensemble = neighbourhood_attention(query, neighbours, 3)
+    assert ensemble.item() == pytest.approx(2 * math.e / (math.e + 8))
     assert neighbourhood_attention(query, neighbours, 11).item() == pytest.approx(2 * math.e / (math.e + 120))
 
 
@@ -107,10 +107,10 @@ def test_in_float32_it_errs_at_most_four_times_as_much_as_the_naive_form(
 def test_in_float32_a_neighbourhood_of_one_pixel_is_the_pixel_and_has_no_gradient_for_the_query() -> None:
     """The naive form has no error at all here, so that four times it is no measure."""
     query, neighbours, upstream = (normal(1, 64, 13, 19, seed=seed, dtype=torch.float32) for seed in range(3))
-    mixed, to_query, to_neighbours = with_gradients(
+    ensemble, to_query, to_neighbours = with_gradients(
         neighbourhood_attention, query, neighbours, 1, upstream, torch.float32
     )
-    torch.testing.assert_close(mixed, neighbours.double(), rtol=0, atol=0)
+    torch.testing.assert_close(ensemble, neighbours.double(), rtol=0, atol=0)
     torch.testing.assert_close(to_query, torch.zeros_like(to_query), rtol=0, atol=1e-4)
     torch.testing.assert_close(to_neighbours, upstream.double(), rtol=0, atol=1e-4)
 
@@ -175,10 +175,10 @@ def test_a_mask_first_asked_for_while_predicting_serves_a_fit_later() -> None:
 
 def test_large_logits_overflow_nowhere() -> None:
     query, neighbours = (100 * normal(1, 8, 9, 10, seed=seed, dtype=torch.float32) for seed in range(2))
-    mixed = neighbourhood_attention(query, neighbours, 5)
-    assert bool(mixed.isfinite().all())
+    ensemble = neighbourhood_attention(query, neighbours, 5)
+    assert bool(ensemble.isfinite().all())
     exact = naive_neighbourhood_attention(query.double(), neighbours.double(), 5)
-    torch.testing.assert_close(mixed.double(), exact, rtol=0, atol=0.1)
+    torch.testing.assert_close(ensemble.double(), exact, rtol=0, atol=0.1)
 
 
 @pytest.mark.parametrize("size", [0, 2, -1, 10])

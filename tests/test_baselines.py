@@ -113,7 +113,7 @@ def test_a_model_is_what_its_method_announced_and_survives_a_pickle(name: str, c
     model = case.models[name]
     again = pickle.loads(pickle.dumps(model))  # noqa: S301  (our own)
     assert model.scale == again.scale == case.scale
-    assert model.reach == again.reach == baseline(name).reach(case.scale)
+    assert model.receptive_field == again.receptive_field == baseline(name).receptive_field(case.scale)
     assert model.digest == again.digest
     assert model.uses_guide == again.uses_guide == (name in GUIDED)
     np.testing.assert_array_equal(upsampled(model, case.sample), upsampled(again, case.sample))
@@ -270,10 +270,10 @@ def slow_guided_filter(sample: Sample, scale: Scale, model: FittedGuidedFilter) 
             known[row, col] = inside.mean(axis=0)
 
     def around(row: int, col: int) -> list[tuple[int, int]]:
-        reach = range(-options.radius_px, options.radius_px + 1)
+        receptive_field = range(-options.radius_px, options.radius_px + 1)
         return [
             (row + down, col + across)
-            for down, across in product(reach, reach)
+            for down, across in product(receptive_field, receptive_field)
             if 0 <= row + down < height and 0 <= col + across < width
         ]
 
@@ -294,12 +294,12 @@ def slow_guided_filter(sample: Sample, scale: Scale, model: FittedGuidedFilter) 
     result = np.zeros((height * scale.y, width * scale.x))
     for row, col in product(*map(range, result.shape)):
         at = [(row + 0.5) / scale.y - 0.5, (col + 0.5) / scale.x - 0.5]
-        mixed = np.zeros(3)
+        ensemble = np.zeros(3)
         for down, across in product((0, 1), (0, 1)):
             corner = int(np.floor(at[0])) + down, int(np.floor(at[1])) + across
             weight = (1 - abs(at[0] - corner[0])) * (1 - abs(at[1] - corner[1]))
-            mixed += weight * coefficients[np.clip(corner[0], 0, height - 1), np.clip(corner[1], 0, width - 1)]
-        result[row, col] = mixed[:2] @ np.nan_to_num(guide[row, col]) + mixed[2]
+            ensemble += weight * coefficients[np.clip(corner[0], 0, height - 1), np.clip(corner[1], 0, width - 1)]
+        result[row, col] = ensemble[:2] @ np.nan_to_num(guide[row, col]) + ensemble[2]
     return result * statistics.source_spread + statistics.source_centre, unreached
 
 
@@ -321,7 +321,10 @@ def test_the_guided_filter_reaches_as_far_as_it_says_and_no_farther(radius_px: i
     for other in (replace(sample, source=source), replace(sample, guide=guide)):
         moved = (model.predictor(CPU)(other) - model.predictor(CPU)(sample)).abs() > 1e-9
         rows, columns = (degrade(moved.double(), SCALE) > 0).nonzero().T
-        assert (int((rows - 15).abs().max()), int((columns - 14).abs().max())) == (model.reach.y, model.reach.x)
+        assert (int((rows - 15).abs().max()), int((columns - 14).abs().max())) == (
+            model.receptive_field.y,
+            model.receptive_field.x,
+        )
 
 
 @pytest.mark.parametrize("options", [{"radius_px": 0}, {"eps": 0.0}, {"eps": -1.0}, {"eps": float("inf")}])
@@ -548,4 +551,4 @@ def test_a_fit_of_no_steps_is_refused() -> None:
 
 def test_p2p_is_published_with_32768_steps_and_looks_at_a_pixel_alone() -> None:
     assert P2P().steps == 32768
-    assert P2P().reach(SCALE) == FittedP2P.reach == Halo(0, 0)
+    assert P2P().receptive_field(SCALE) == FittedP2P.receptive_field == Halo(0, 0)

@@ -23,7 +23,7 @@ from rasters import SENTINEL_GUIDE, sentinel_crop
 import mmsr_geo
 from mmsr_geo.jobs.fingerprint import key_of
 from mmsr_geo.jobs.job import Job
-from mmsr_geo.jobs.journal import Line, Record
+from mmsr_geo.jobs.journal import Journal, JournalEntry
 from mmsr_geo.jobs.schema import EXAMPLE, Options
 
 Command = Callable[..., Told]
@@ -131,7 +131,7 @@ def test_all_mistakes_are_told_at_once_each_with_its_place(folder: Path, here: C
         (MANY + '[[pairs]]\nname = "2024-06"\nsource = "job.toml"\nguide = "job.toml"\n', "1 names stand for several"),
         (MANY + "[options\n", "is no TOML"),
         (MANY.replace("out/{name}", "o/{name}").replace("[[", 'qa = "o/{name}.tif"\n[[', 1), "qa: it is the output's"),
-        (MANY + SMOOTH + "uncertainty = true\n", "options.uncertainty is calibrated by mmsr with one net"),
+        (MANY + SMOOTH + "uncertainty = true\n", "options.uncertainty is calibrated by mmsr with one model"),
         (MANY + '[options]\nfit = "tile"\nuncertainty = true\n', "method and fit ask for another: leave it out"),
     ],
 )
@@ -161,7 +161,7 @@ def test_a_job_is_done_once(folder: Path, here: Command) -> None:
     # Another source: that pair alone is done again, and so is one whose output has gone.
     sentinel_crop(30, 30, 16, 18, 4).source.rio.to_raster(folder / "thermal" / "2024-07_st.tif")
     (folder / "out" / "2024-08_qa.tif").unlink()
-    standing = {pair["name"]: pair["standing"] for pair in json.loads(here("status", "job.toml", "--json")[1])["pairs"]}
+    standing = {pair["name"]: pair["state"] for pair in json.loads(here("status", "job.toml", "--json")[1])["pairs"]}
     assert standing == {"2024-06": "done", "2024-07": "changed", "2024-08": "waiting"}
     assert here("batch", "job.toml", "--progress", "none")[0] == 0
     now = {path: path.stat().st_mtime_ns for path in (folder / "out").iterdir()}
@@ -262,14 +262,14 @@ class Killed(BaseException):
 
 def killed_at(monkeypatch: pytest.MonkeyPatch, state: str, name: str) -> None:
     """Be killed before the record's line of that state and name."""
-    append = Record.append
+    append = Journal.append
 
-    def dying(record: Record, line: Line) -> None:
+    def dying(record: Journal, line: JournalEntry) -> None:
         if (line.state, line.name) == (state, name):
             raise Killed
         append(record, line)
 
-    monkeypatch.setattr(Record, "append", dying)
+    monkeypatch.setattr(Journal, "append", dying)
 
 
 def test_a_kill_between_an_output_and_its_line_leaves_the_jobs_own(
@@ -282,7 +282,7 @@ def test_a_kill_between_an_output_and_its_line_leaves_the_jobs_own(
             mmsr_geo.batch(path)
     assert (folder / "out" / "2024-07.tif").exists()
     told = mmsr_geo.status(path)
-    assert [(pair.standing, pair.line is None) for pair in told.pairs] == [
+    assert [(pair.state, pair.line is None) for pair in told.pairs] == [
         ("done", False),
         ("begun", True),
         ("waiting", True),
@@ -308,7 +308,7 @@ def test_a_kill_during_a_restart_leaves_the_jobs_own(folder: Path, monkeypatch: 
         killed_at(patch, state, "2024-07")
         with pytest.raises(Killed):
             mmsr_geo.batch(path, restart=True)
-    assert [pair.standing for pair in mmsr_geo.status(path).pairs] == [
+    assert [pair.state for pair in mmsr_geo.status(path).pairs] == [
         "done",
         "begun" if state == "done" else "waiting",
         "waiting",
@@ -419,21 +419,21 @@ def test_missing_files_of_options_are_told_with_the_others(folder: Path) -> None
     assert said.count("guide: there is no gone/") == 3
     for month in (7, 8):
         assert f"options.guide_mask: there is no optical/2024-0{month}_qa.tif" in said
-    assert said.count("options.net: there is no none.mmsr") == 1
+    assert said.count("options.model: there is no none.mmsr") == 1
     assert said.count("options.like: there is no grid.tif") == 1
     assert "source_mask" not in said
 
 
 def test_a_record_survives_a_line_that_was_cut_off(tmp_path: Path) -> None:
-    record = Record.beside(tmp_path / "job.toml")
+    record = Journal.beside(tmp_path / "job.toml")
     assert not record.last()
-    record.append(Line("a", "1", "done", 2.5, facts={"tiles": 3}))
+    record.append(JournalEntry("a", "1", "done", 2.5, facts={"tiles": 3}))
     whole = record.path.read_bytes()
     record.path.write_bytes(whole + whole[: len(whole) // 2])
-    record.append(Line("b", "2", "failed", 1.0, "full", outputs=("out/b.tif",)))
+    record.append(JournalEntry("b", "2", "failed", 1.0, "full", outputs=("out/b.tif",)))
     assert list(record.lines()) == [
-        Line("a", "1", "done", 2.5, facts={"tiles": 3}),
-        Line("b", "2", "failed", 1.0, "full", outputs=("out/b.tif",)),
+        JournalEntry("a", "1", "done", 2.5, facts={"tiles": 3}),
+        JournalEntry("b", "2", "failed", 1.0, "full", outputs=("out/b.tif",)),
     ]
 
 
@@ -470,8 +470,8 @@ def test_a_killed_job_goes_on_from_what_is_done(folder: Path) -> None:
                 process.send_signal(signal.SIGKILL)
                 break
     assert process.returncode == -signal.SIGKILL
-    first_two, third = [pair.standing for pair in mmsr_geo.status(path).pairs][:2], mmsr_geo.status(path).pairs[2]
-    assert (first_two[0], third.standing) == ("done", "waiting")
+    first_two, third = [pair.state for pair in mmsr_geo.status(path).pairs][:2], mmsr_geo.status(path).pairs[2]
+    assert (first_two[0], third.state) == ("done", "waiting")
     assert first_two[1] in {"begun", "waiting"}  # whether a tile's folder was there already
     assert mmsr_geo.batch(path).count("done") == 3
     (folder / "again").mkdir()

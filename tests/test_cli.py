@@ -29,7 +29,7 @@ from rasters import (
     block_means,
     misleading_guide,
     sentinel_crop,
-    sentinel_net,
+    sentinel_model,
 )
 
 import mmsr_geo
@@ -127,7 +127,7 @@ def test_an_existing_output_is_refused_unless_overwritten(source: Path, tmp_path
         (["upsample", "SOURCE", "GUIDE", "-o", "o.tif", "--scale", "four"], "is no scale"),
         (["upsample", "SOURCE", "GUIDE", "-o", "o.tif", "--bounds", "1,2,3"], "is not W,S,E,N"),
         (["upsample", "SOURCE", "GUIDE", "-o", "o.tif", "--bounds", "1,2,3,4"], "do not meet the raster"),
-        (["upsample", "SOURCE", "GUIDE", "-o", "o.tif", "--net", "none.mmsr"], "there is no net at none.mmsr"),
+        (["upsample", "SOURCE", "GUIDE", "-o", "o.tif", "--model", "none.mmsr"], "there is no model at none.mmsr"),
         (["upsample", "SOURCE", "GUIDE", "-o", "o.tif", "--device", "cuda:9"], "there is no cuda:9"),
         (["upsample", "SOURCE", "GUIDE", "-o", "o.tif", "--steps", "0"], "steps must be 1 or more"),
         (["upsample", "SOURCE", "GUIDE", "-o", "o.tif", "--tile-size", "0"], "tile_size"),
@@ -176,19 +176,19 @@ def test_progress_for_a_person_names_the_stages(source: Path, tmp_path: Path) ->
     assert "96 x 80 px, scale 4" in done.stdout
 
 
-def test_a_saved_net_is_used_and_described(source: Path, tmp_path: Path) -> None:
-    net, first, second = tmp_path / "scene.mmsr", tmp_path / "first.tif", tmp_path / "second.tif"
-    fitted = command("fit", source, SENTINEL_GUIDE, "-o", net, "--scale", "4", *QUICK)
+def test_a_saved_model_is_used_and_described(source: Path, tmp_path: Path) -> None:
+    model, first, second = tmp_path / "scene.mmsr", tmp_path / "first.tif", tmp_path / "second.tif"
+    fitted = command("fit", source, SENTINEL_GUIDE, "-o", model, "--scale", "4", *QUICK)
     assert fitted.returncode == 0, fitted.stderr
-    again = command("fit", source, SENTINEL_GUIDE, "-o", net, "--scale", "4", *QUICK)
+    again = command("fit", source, SENTINEL_GUIDE, "-o", model, "--scale", "4", *QUICK)
     assert (again.returncode, "exists" in again.stderr) == (2, True)
     quiet = ["--scale", "4", "--progress", "none"]
-    by_net = command("upsample", source, SENTINEL_GUIDE, "-o", first, "--net", net, "--threads", "1", *quiet)
+    by_model = command("upsample", source, SENTINEL_GUIDE, "-o", first, "--model", model, "--threads", "1", *quiet)
     anew = command("upsample", source, SENTINEL_GUIDE, "-o", second, "--scale", "4", *QUICK)
-    assert (by_net.returncode, anew.returncode) == (0, 0), by_net.stderr + anew.stderr
+    assert (by_model.returncode, anew.returncode) == (0, 0), by_model.stderr + anew.stderr
     assert (rasterio.open(first).read() == rasterio.open(second).read()).all()
-    told = command("info", net).stdout
-    for part in (mmsr_geo.load(net).digest, "B02, B03, B04, B08", "scale", "without a first stage"):
+    told = command("info", model).stdout
+    for part in (mmsr_geo.load(model).digest, "B02, B03, B04, B08", "scale", "without a first stage"):
         assert part in told
 
 
@@ -213,8 +213,8 @@ def test_rio_has_the_command() -> None:
 
 def test_bounds_give_the_part(source: Path, tmp_path: Path) -> None:
     whole, part = tmp_path / "whole.tif", tmp_path / "part.tif"
-    sentinel_net(4).save(tmp_path / "net.mmsr")
-    options = ["--scale", "4", "--net", tmp_path / "net.mmsr", "--progress", "none"]
+    sentinel_model(4).save(tmp_path / "model.mmsr")
+    options = ["--scale", "4", "--model", tmp_path / "model.mmsr", "--progress", "none"]
     with rasterio.open(source) as dataset:
         left, top = dataset.transform * (5, 3)
     bounds = f"{left + 1},{top - 480 + 1},{left + 640 - 1},{top - 1}"
@@ -244,7 +244,7 @@ def test_a_pair_in_two_crss(tmp_path: Path, source: Path) -> None:
         assert np.abs(block_means(dataset.read(1), 4) - coarse.read(1)).max() < 0.01
 
 
-def test_each_band_of_a_source_has_a_net(tmp_path: Path, source: Path) -> None:
+def test_each_band_of_a_source_has_a_model(tmp_path: Path, source: Path) -> None:
     both = tmp_path / "both.tif"
     with rasterio.open(source) as dataset:
         values = dataset.read(1)
@@ -384,7 +384,7 @@ def test_an_unhelpful_guide_is_told_to_a_person(here: Callable[..., Told], check
         values, tags = dataset.read(1), dataset.tags()
     expected = mmsr_geo.upsample(checkable, misleading, 2, method="bicubic+consistency").values
     assert np.array_equal(values, expected)
-    assert (tags["MMSR_GEO_METHOD"], tags["MMSR_GEO_GUIDE_VERDICT"]) == ("bicubic+consistency", "unhelpful")
+    assert (tags["MMSR_GEO_METHOD"], tags["MMSR_GEO_GUIDE_CHECK"]) == ("bicubic+consistency", "did not help")
     status, out, err = here(*words, "--overwrite", "--if-unhelpful", "warn")
     assert status == 0
     assert "it is used all the same" in " ".join(err.split())
@@ -399,7 +399,7 @@ def test_an_unhelpful_guide_is_told_in_json(here: Callable[..., Told], checkable
     assert (status, err) == (0, "")
     (warning,), (done,) = events(out, "warning"), events(out, "done")
     assert "the guide did not help" in warning["message"]
-    assert done["guide_verdict"] == "unhelpful"
+    assert done["guide_check"] == "did not help"
     with rasterio.open("sharp.tif") as dataset:
         assert f"{done['guide_gain']:.4f}" == dataset.tags()["MMSR_GEO_GUIDE_GAIN"]
     status, out, err = here(*words, "-o", "none.tif", "--progress", "json", "--if-unhelpful", "error")
@@ -418,40 +418,40 @@ def test_what_is_not_known_of_the_guide_is_said_too(here: Callable[..., Told], s
     assert "Whether the guide helped is unknown" in out
     _, out, _ = here(*words, "-o", "second.tif", "--progress", "json")
     (done,) = events(out, "done")
-    assert (done["guide_gain"], done["guide_verdict"]) == (None, "unknown")
+    assert (done["guide_gain"], done["guide_check"]) == (None, "unknown")
     _, out, _ = here("upsample", source, SENTINEL_GUIDE, "--scale", "4", "--method", "bicubic", "-o", "third.tif")
     assert "guide" not in out
 
 
-def test_a_net_keeps_its_word(here: Callable[..., Told], checkable: Path, misleading: Path) -> None:
+def test_a_model_keeps_its_word(here: Callable[..., Told], checkable: Path, misleading: Path) -> None:
     pair, few = [checkable, misleading, "--scale", "2"], ["--steps", "2", "--threads", "1"]
-    status, out, _ = here("fit", *pair, "-o", "net.mmsr", *few)
+    status, out, _ = here("fit", *pair, "-o", "model.mmsr", *few)
     assert status == 0
     assert "The guide did not help" in out
-    _, out, _ = here("fit", *pair, "-o", "net.mmsr", *few, "--overwrite", "--progress", "json")
-    check = mmsr_geo.load("net.mmsr").check
+    _, out, _ = here("fit", *pair, "-o", "model.mmsr", *few, "--overwrite", "--progress", "json")
+    check = mmsr_geo.load("model.mmsr").check
     (done,) = events(out, "done")
-    assert (done["guide_gain"], done["guide_verdict"]) == (check.gain, "unhelpful")
-    assert check.sentence in " ".join(here("info", "net.mmsr")[1].split())
-    status, out, _ = here("upsample", *pair, "-o", "sharp.tif", "--net", "net.mmsr", "--progress", "json")
+    assert (done["guide_gain"], done["guide_check"]) == (check.gain, "did not help")
+    assert check.sentence in " ".join(here("info", "model.mmsr")[1].split())
+    status, out, _ = here("upsample", *pair, "-o", "sharp.tif", "--model", "model.mmsr", "--progress", "json")
     assert status == 0
     assert len(events(out, "warning")) == 1
     with rasterio.open("sharp.tif") as dataset:
         assert dataset.tags()["MMSR_GEO_METHOD"] == "bicubic+consistency"
     refused = here(
-        "upsample", *pair, "-o", "none.tif", "--net", "net.mmsr", "--if-unhelpful", "error", "--progress", "none"
+        "upsample", *pair, "-o", "none.tif", "--model", "model.mmsr", "--if-unhelpful", "error", "--progress", "none"
     )
     assert (refused[0], refused[2].count("\n")) == (2, 1)
     assert not Path("none.tif").exists()
 
 
 @pytest.mark.usefixtures("quick")
-def test_the_scenes_net_can_be_saved_and_adapted_again(here: Callable[..., Told], source: Path) -> None:
+def test_the_scenes_model_can_be_saved_and_adapted_again(here: Callable[..., Told], source: Path) -> None:
     pair = ["upsample", source, SENTINEL_GUIDE, "--scale", "4", "--fit", "adapt", "--tile-size", "64"]
     quiet = ["--threads", "1", "--progress", "none"]
-    assert here(*pair, "-o", "first.tif", "--save-net", "net.mmsr", "--steps", "2", *quiet) == (0, "", "")
-    assert mmsr_geo.load("net.mmsr").provenance["fit"]["steps"] == 2
-    assert here(*pair, "-o", "second.tif", "--net", "net.mmsr", *quiet) == (0, "", "")
+    assert here(*pair, "-o", "first.tif", "--save-model", "model.mmsr", "--steps", "2", *quiet) == (0, "", "")
+    assert mmsr_geo.load("model.mmsr").provenance["fit"]["steps"] == 2
+    assert here(*pair, "-o", "second.tif", "--model", "model.mmsr", *quiet) == (0, "", "")
     with rasterio.open("first.tif") as first, rasterio.open("second.tif") as second:
         assert np.array_equal(first.read(), second.read())
 
@@ -470,17 +470,17 @@ EVALUATE = ["evaluate", "SOURCE", "GUIDE", "-o", "report"]
     ("arguments", "message"),
     [
         ([*UPSAMPLE, "--method", "lanczos"], "there is no method 'lanczos': choose one of mmsr, nearest"),
-        ([*UPSAMPLE, "--method", "bicubic", "--fit", "tile"], "a net and a fit are of mmsr, not of bicubic"),
-        ([*UPSAMPLE, "--method", "bicubic", "--net", "o.mmsr"], "a net and a fit are of mmsr, not of bicubic"),
+        ([*UPSAMPLE, "--method", "bicubic", "--fit", "tile"], "a model and a fit are of mmsr, not of bicubic"),
+        ([*UPSAMPLE, "--method", "bicubic", "--model", "o.mmsr"], "a model and a fit are of mmsr, not of bicubic"),
         ([*UPSAMPLE, "--method", "bicubic", "--steps", "3"], "bicubic is not fitted by steps"),
         ([*UPSAMPLE, "--fit", "forest"], "'forest' is not one of"),
-        ([*UPSAMPLE, "--fit", "tile", "--net", "o.mmsr"], "--fit tile (fit='tile') begins afresh"),
+        ([*UPSAMPLE, "--fit", "tile", "--model", "o.mmsr"], "--fit tile (fit='tile') begins afresh"),
         ([*UPSAMPLE, "--if-unhelpful", "cry"], "'cry' is not one of"),
-        ([*UPSAMPLE, "--keep-statistics"], "--keep-statistics (keep_statistics=) goes with a saved net"),
-        ([*UPSAMPLE, "--save-net", "o.mmsr", "--fit", "tile"], "--save-net saves a scene's net"),
-        ([*UPSAMPLE, "--save-net", "o.mmsr", "--method", "p2p"], "--save-net saves a scene's net"),
-        ([*UPSAMPLE, "--save-net", "o.mmsr", "--net", "o.mmsr"], "--save-net goes with a fit"),
-        ([*UPSAMPLE, "--save-net", "none/o.mmsr"], "the folder none does not exist"),
+        ([*UPSAMPLE, "--keep-statistics"], "--keep-statistics (keep_statistics=) goes with a saved model"),
+        ([*UPSAMPLE, "--save-model", "o.mmsr", "--fit", "tile"], "--save-model saves a scene's model"),
+        ([*UPSAMPLE, "--save-model", "o.mmsr", "--method", "p2p"], "--save-model saves a scene's model"),
+        ([*UPSAMPLE, "--save-model", "o.mmsr", "--model", "o.mmsr"], "--save-model goes with a fit"),
+        ([*UPSAMPLE, "--save-model", "none/o.mmsr"], "the folder none does not exist"),
         ([*EVALUATE, "--scale", "4"], "has 20 x 24 pixels: one level down, at scale 4, fewer than 8"),
         ([*EVALUATE, "--scale", "2", "--methods", "bicubic,lanczos"], "there is no method 'lanczos': choose of"),
         ([*EVALUATE, "--scale", "2", "--methods", ","], "no methods to evaluate"),

@@ -18,7 +18,7 @@ import pytest
 import rasterio
 import xarray as xr
 from clusters import DaskCluster, free_port
-from rasters import SENTINEL_GUIDE, SENTINEL_TRUTH, misleading_guide, sentinel_crop, sentinel_guide, sentinel_net
+from rasters import SENTINEL_GUIDE, SENTINEL_TRUTH, misleading_guide, sentinel_crop, sentinel_guide, sentinel_model
 
 import mmsr_geo
 from mmsr_geo.errors import JobError
@@ -42,7 +42,7 @@ def test_two_processes_make_what_one_makes(tmp_path: Path, source: xr.DataArray)
     """Arrays in memory, two bands, flags, a fit on a worker whose progress is told here, and a warning from there."""
     both = xr.concat([source, 2 * source], "band").assign_coords(band=[1, 2])
     told: list[tuple[str, int, int]] = []
-    params = mmsr_geo.FitParams(steps=4, mixed=False, threads=1)
+    params = mmsr_geo.FitParams(steps=4, ensemble=False, threads=1)
     options = {"params": params, "qa": tmp_path / "qa.tif", "tile_size": 128}
     with pytest.warns(mmsr_geo.GuideWarning, match="did not help"):
         outcome = mmsr_geo.upsample_to_file(
@@ -110,7 +110,7 @@ source = "source.tif"
 guide = "guide.tif"
 [options]
 scale = 2
-net = "scene.mmsr"
+model = "scene.mmsr"
 keep_statistics = true
 if_unhelpful = "warn"
 tile_size = 128
@@ -121,7 +121,7 @@ tile_size = 128
 def folder(tmp_path: Path) -> Path:
     (tmp_path / "source.tif").symlink_to(SENTINEL_TRUTH)
     (tmp_path / "guide.tif").symlink_to(SENTINEL_GUIDE)
-    sentinel_net(2).save(tmp_path / "scene.mmsr")
+    sentinel_model(2).save(tmp_path / "scene.mmsr")
     return tmp_path
 
 
@@ -131,8 +131,8 @@ def test_a_job_runs_on_a_cluster_that_runs(folder: Path) -> None:
         told = mmsr_geo.batch(folder / "job.toml", scheduler=cluster.address)
         assert told.count("done") == 1
         assert mmsr_geo.batch(folder / "job.toml", scheduler=cluster.address).count("done") == 1
-    net = mmsr_geo.load(folder / "scene.mmsr")
-    sharp = mmsr_geo.upsample(folder / "source.tif", folder / "guide.tif", net=net, keep_statistics=True)
+    model = mmsr_geo.load(folder / "scene.mmsr")
+    sharp = mmsr_geo.upsample(folder / "source.tif", folder / "guide.tif", model=model, keep_statistics=True)
     assert np.abs(values(folder / "sharp.tif")[0] - sharp.values).max() < 1e-3 * float(sharp.std())
 
 
@@ -250,7 +250,7 @@ def test_a_jobs_cluster_is_checked_with_the_rest(folder: Path) -> None:
 
 
 def test_a_memory_limit_chooses_the_tiles_or_is_refused(folder: Path) -> None:
-    net = {"net": folder / "scene.mmsr", "if_unhelpful": "warn"}
+    model = {"model": folder / "scene.mmsr", "if_unhelpful": "warn"}
     plans = []
     for limit in ("700MB", "2GB"):
         outcome = mmsr_geo.upsample_to_file(
@@ -258,7 +258,7 @@ def test_a_memory_limit_chooses_the_tiles_or_is_refused(folder: Path) -> None:
             folder / "guide.tif",
             folder / f"{limit}.tif",
             memory_limit=limit,
-            **net,  # type: ignore[arg-type]
+            **model,  # type: ignore[arg-type]
         )
         plans.append(outcome.tiles)
     assert plans[0] > plans[1]
@@ -269,5 +269,5 @@ def test_a_memory_limit_chooses_the_tiles_or_is_refused(folder: Path) -> None:
             folder / "guide.tif",
             folder / "o.tif",
             memory_limit="500 MB",
-            **net,  # type: ignore[arg-type]
+            **model,  # type: ignore[arg-type]
         )

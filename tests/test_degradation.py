@@ -287,8 +287,8 @@ def test_a_window_with_its_halo_is_corrected_as_the_whole(scale: Scale, core: Wi
     """Also when every block beyond the halo is off by a whole deviation, all in the same direction or turn by turn."""
     source, valid = normal(32, 30), some((32, 30), share)
     prediction = off_prediction(source, scale)
-    reach = CONSISTENCY_SUPPORT_PX
-    read = core.padded(Halo(reach, reach), Window.whole((32, 30)))
+    receptive_field = CONSISTENCY_SUPPORT_PX
+    read = core.padded(Halo(receptive_field, receptive_field), Window.whole((32, 30)))
     (rows, columns), (fine_rows, fine_columns) = read.slices, read.refined(scale).slices
     alone = make_consistent(prediction[fine_rows, fine_columns], source[rows, columns], valid[rows, columns], scale)
     window = alone[core.relative_to(read).refined(scale).slices]
@@ -300,7 +300,7 @@ def test_a_window_with_its_halo_is_corrected_as_the_whole(scale: Scale, core: Wi
         torch.testing.assert_close(window, whole[core.refined(scale).slices], rtol=0, atol=1e-5)
 
 
-def looped_fill(source: Tensor, valid: Tensor, reach: int) -> Tensor:
+def looped_fill(source: Tensor, valid: Tensor, receptive_field: int) -> Tensor:
     """Carry values into holes ring by ring: each the mean of what its neighbours held a ring before."""
     height, width = source.shape
     known = {
@@ -308,7 +308,7 @@ def looped_fill(source: Tensor, valid: Tensor, reach: int) -> Tensor:
         for row, col in product(range(height), range(width))
         if bool(valid[row, col])
     }
-    for _ in range(reach):
+    for _ in range(receptive_field):
         ring = {}
         for row, col in product(range(height), range(width)):
             beside = [known[at] for at in product((row - 1, row, row + 1), (col - 1, col, col + 1)) if at in known]
@@ -320,11 +320,11 @@ def looped_fill(source: Tensor, valid: Tensor, reach: int) -> Tensor:
 
 @settings(deadline=None)
 @given(st.integers(1, 9), st.integers(1, 9), st.floats(0, 1), st.integers(0, 3), st.integers(0, 99))
-def test_holes_are_filled_ring_by_ring(height: int, width: int, share: float, reach: int, seed: int) -> None:
+def test_holes_are_filled_ring_by_ring(height: int, width: int, share: float, receptive_field: int, seed: int) -> None:
     source, valid = normal(height, width, seed=seed), some((height, width), share, seed)
     holed = source.masked_fill(~valid, torch.nan)
-    filled = fill_holes(holed, valid, reach)
-    torch.testing.assert_close(filled, looped_fill(source, valid, reach), rtol=0, atol=1e-6)
+    filled = fill_holes(holed, valid, receptive_field)
+    torch.testing.assert_close(filled, looped_fill(source, valid, receptive_field), rtol=0, atol=1e-6)
     assert torch.equal(filled[valid], source[valid])
 
 

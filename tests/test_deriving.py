@@ -341,12 +341,12 @@ def test_a_window_is_the_same_as_in_the_whole(texts: list[str], part: tuple[int,
     made = derived(raster(values), *texts)
     whole = made.read(WHOLE)
     window = Window(*part).intersection(WHOLE)
-    need = made.need(window)
-    make = pickle.loads(pickle.dumps(need.make))  # noqa: S301
-    found = make([leaf.read(at) for leaf, at in need.reads])
+    read_plan = made.read_plan(window)
+    make = pickle.loads(pickle.dumps(read_plan.combine))  # noqa: S301
+    found = make([leaf.read(at) for leaf, at in read_plan.reads])
     assert np.array_equal(found.values, whole.values[(slice(None), *window.slices)], equal_nan=True)
     assert (found.valid == whole.valid[window.slices]).all()
-    assert len(pickle.dumps(need.make)) < 5_000
+    assert len(pickle.dumps(read_plan.combine)) < 5_000
 
 
 @settings(max_examples=30)

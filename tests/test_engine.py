@@ -21,17 +21,17 @@ import rasterio.shutil
 import xarray as xr
 from conftest import Told
 from rasterio.vrt import WarpedVRT
-from rasters import SENTINEL_GUIDE, sentinel_crop, sentinel_net
+from rasters import SENTINEL_GUIDE, sentinel_crop, sentinel_model
 
 import mmsr_geo
 from mmsr_geo import api as batching
-from mmsr_geo.jobs.executors.base import Call, Ended
+from mmsr_geo.jobs.executors.base import Task, TaskResult
 from mmsr_geo.jobs.job import Job
 from mmsr_geo.jobs.output import assemble as finishing
 from mmsr_geo.jobs.output.output_job import TaskKey
 from mmsr_geo.jobs.output.tasks import TileTask
 from mmsr_geo.jobs.tiles.tile_file import DamagedTileError, TilePixels
-from mmsr_geo.jobs.tiles.tile_store import FolderStore, Made
+from mmsr_geo.jobs.tiles.tile_store import FolderStore, TileRecord
 from mmsr_geo.network.fit import fit_samples
 from mmsr_geo.raster.read.files import FileRaster
 
@@ -72,9 +72,9 @@ def computed(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
 
         def counted(
             task: TileTask, index: int, *rest: Any, _before: Any = before, _stage: str = stage, **kw: Any
-        ) -> Made:
+        ) -> TileRecord:
             told.append((_stage, index))
-            made: Made = _before(task, index, *rest, **kw)
+            made: TileRecord = _before(task, index, *rest, **kw)
             return made
 
         monkeypatch.setattr(TileTask, stage, counted)
@@ -84,10 +84,10 @@ def computed(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
 def failing_at(monkeypatch: pytest.MonkeyPatch, index: int, error: BaseException, stage: str = "target") -> None:
     before = getattr(TileTask, stage)
 
-    def fail(task: TileTask, which: int, *rest: Any, **kw: Any) -> Made:
+    def fail(task: TileTask, which: int, *rest: Any, **kw: Any) -> TileRecord:
         if which == index:
             raise error
-        made: Made = before(task, which, *rest, **kw)
+        made: TileRecord = before(task, which, *rest, **kw)
         return made
 
     monkeypatch.setattr(TileTask, stage, fail)
@@ -112,7 +112,7 @@ def test_a_job_goes_on_tile_by_tile(
     assert [index for _, index in computed] == list(range(7))
     assert len(tile_files(folder)) == 7
     (pair,) = mmsr_geo.status(path).pairs
-    assert (pair.standing, pair.tiles_done, pair.tiles) == ("begun", 7, TILES)
+    assert (pair.state, pair.tiles_done, pair.tiles) == ("begun", 7, TILES)
     assert not (folder / "o.tif").exists()
     computed.clear()
     assert mmsr_geo.batch(path).count("done") == 1
@@ -123,16 +123,16 @@ def test_a_job_goes_on_tile_by_tile(
     assert (values(folder / "o_qa.tif")[0] == alone.qa.values).all()
 
 
-def test_a_resumed_job_keeps_its_tile_size_and_its_net(
+def test_a_resumed_job_keeps_its_tile_size_and_its_model(
     folder: Path, computed: list[tuple[str, int]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     text = ONE + '[options]\nscale = 4\nsteps = 3\nthreads = 1\nif_unhelpful = "warn"\ntile_size = 24\n'
     path = job(folder, text)
     stopped_at(monkeypatch, path, 5)
-    net = next((folder / "job.work").rglob("net-1.mmsr")).read_bytes()
+    model = next((folder / "job.work").rglob("model-1.mmsr")).read_bytes()
     fits: list[object] = []
 
-    def counted(*arguments: Any, **options: Any) -> mmsr_geo.FittedNet:
+    def counted(*arguments: Any, **options: Any) -> mmsr_geo.FittedModel:
         fits.append(arguments)
         return fit_samples(*arguments, **options)
 
@@ -143,9 +143,9 @@ def test_a_resumed_job_keeps_its_tile_size_and_its_net(
     assert len(computed) == TILES - 5
     with rasterio.open(folder / "o.tif") as dataset:
         digest = dataset.tags()["MMSR_GEO_NET"]
-    (folder / "net.mmsr").write_bytes(net)
-    assert mmsr_geo.load(folder / "net.mmsr").digest == digest
-    again = mmsr_geo.upsample(folder / "s.tif", folder / "g.tif", net=folder / "net.mmsr", if_unhelpful="warn")
+    (folder / "model.mmsr").write_bytes(model)
+    assert mmsr_geo.load(folder / "model.mmsr").digest == digest
+    again = mmsr_geo.upsample(folder / "s.tif", folder / "g.tif", model=folder / "model.mmsr", if_unhelpful="warn")
     assert np.abs(values(folder / "o.tif")[0] - again.values).max() < 1e-3 * float(again.std())
 
 
@@ -199,7 +199,7 @@ def test_a_tile_that_is_damaged_before_it_is_written_is_found(
     """The disk gives back other pixels than it was given, after the tile was made and looked at."""
     record = FolderStore.record
 
-    def spoil(store: FolderStore, made: list[Made]) -> None:
+    def spoil(store: FolderStore, made: list[TileRecord]) -> None:
         record(store, made)
         for each in made:
             if each.index == 4 and len(computed) < TILES:
@@ -313,7 +313,7 @@ def test_a_tile_that_fails_stops_the_job_or_becomes_a_hole(
     with rasterio.open(folder / "o.tif") as dataset:
         assert dataset.tags()["MMSR_GEO_FAILED_TILES"] == "1:4"
     (pair,) = mmsr_geo.status(path).pairs
-    assert pair.standing == "incomplete"
+    assert pair.state == "incomplete"
     assert pair.line is not None
     assert pair.line.message.startswith("1 tiles failed and are holes; tile 4: g.tif failed to be read")
     assert len(tile_files(folder)) == TILES - 1
@@ -350,7 +350,7 @@ def dates(folder: Path) -> str:
 @pytest.mark.parametrize(
     ("mode", "fitted"), [("per-pair", ["a1", "a2", "b1"]), ("per-place", ["a1", "b1"]), ("shared", ["a1"])]
 )
-def test_a_net_is_fitted_once_for_whom_it_serves(
+def test_a_model_is_fitted_once_for_whom_it_serves(
     folder: Path, monkeypatch: pytest.MonkeyPatch, mode: str, fitted: list[str]
 ) -> None:
     text = dates(folder)
@@ -370,13 +370,13 @@ def test_a_net_is_fitted_once_for_whom_it_serves(
     assert fits == fitted
     first = mmsr_geo.status(path)
     assert first.count("done") == 3
-    # Another source for the first date, of another place by now: all that its net served are to be done again.
+    # Another source for the first date, of another place by now: all that its model served are to be done again.
     sentinel_crop(20, 30, 16, 18, 4).source.rio.to_raster(folder / "a1_st.tif")
-    changed = {pair.entry.name for pair in mmsr_geo.status(path).pairs if pair.standing == "changed"}
+    changed = {pair.entry.name for pair in mmsr_geo.status(path).pairs if pair.state == "changed"}
     assert changed == {"per-pair": {"a1"}, "per-place": {"a1", "a2"}, "shared": {"a1", "a2", "b1"}}[mode]
 
 
-def test_a_shared_net_is_that_of_the_first_pair(folder: Path) -> None:
+def test_a_shared_model_is_that_of_the_first_pair(folder: Path) -> None:
     text = dates(folder).replace('["{key}_g.tif", "g.tif"]', '"{key}_g.tif"')
     for name in ("a1", "a2", "b1"):
         (folder / f"{name}_g.tif").symlink_to(SENTINEL_GUIDE)
@@ -388,15 +388,15 @@ def test_a_shared_net_is_that_of_the_first_pair(folder: Path) -> None:
     assert leaders == {"a1": "a1", "a2": "a1", "b1": "b1"}
     assert mmsr_geo.batch(path).count("done") == 3
     params = mmsr_geo.FitParams(steps=3, threads=1)
-    net = mmsr_geo.fit(folder / "a1_st.tif", SENTINEL_GUIDE, 4, params=params)
+    model = mmsr_geo.fit(folder / "a1_st.tif", SENTINEL_GUIDE, 4, params=params)
     for name in ("a1", "a2"):
-        alone = mmsr_geo.upsample(folder / f"{name}_st.tif", SENTINEL_GUIDE, net=net, if_unhelpful="warn")
+        alone = mmsr_geo.upsample(folder / f"{name}_st.tif", SENTINEL_GUIDE, model=model, if_unhelpful="warn")
         assert np.abs(values(folder / f"{name}.tif")[0] - alone.values).max() < 1e-3 * float(alone.std())
 
 
-def test_a_net_is_not_shared_where_there_is_none(folder: Path) -> None:
-    with pytest.raises(mmsr_geo.JobError, match=r"options.net = 'shared' shares a scene's net"):
-        Job.read(job(folder, ONE + OPTIONS + 'net = "shared"\n'))
+def test_a_model_is_not_shared_where_there_is_none(folder: Path) -> None:
+    with pytest.raises(mmsr_geo.JobError, match=r"options.model = 'shared' shares a scene's model"):
+        Job.read(job(folder, ONE + OPTIONS + 'model = "shared"\n'))
 
 
 def test_a_store_keeps_whole_files_and_a_manifest_that_survives_a_cut(tmp_path: Path) -> None:
@@ -406,7 +406,7 @@ def test_a_store_keeps_whole_files_and_a_manifest_that_survives_a_cut(tmp_path: 
     pixels = TilePixels(np.arange(12, dtype=np.float32).reshape(3, 4), np.full((3, 4), 5, np.uint8))
     content = pixels.encoded()
     values, qa = pixels.digests
-    made = [Made("target", 1, index, values, qa, len(content), at=1.0) for index in range(3)]
+    made = [TileRecord("target", 1, index, values, qa, len(content), at=1.0) for index in range(3)]
     for each in made:
         store.put_tile(each, content)
     store.record(made[:2])
@@ -444,8 +444,8 @@ def test_a_tiles_file_gives_back_what_it_was_given(dtype: str) -> None:
             TilePixels.decoded(content)
 
 
-def test_a_job_of_a_saved_net_takes_no_fit(folder: Path, computed: list[tuple[str, int]]) -> None:
-    sentinel_net(4).save(folder / "n.mmsr")
+def test_a_job_of_a_saved_model_takes_no_fit(folder: Path, computed: list[tuple[str, int]]) -> None:
+    sentinel_model(4).save(folder / "n.mmsr")
     path = job(folder, ONE + '[options]\nnet = "n.mmsr"\nscale = 4\ntile_size = 24\nif_unhelpful = "warn"\n')
     with warnings.catch_warnings():
         warnings.simplefilter("error", mmsr_geo.MmsrWarning)
@@ -460,7 +460,7 @@ def test_a_job_is_done_by_one_process_at_a_time(folder: Path, monkeypatch: pytes
     path = job(folder)
     target = TileTask.target
 
-    def meddled(task: TileTask, index: int, *rest: Any, **kw: Any) -> Made:
+    def meddled(task: TileTask, index: int, *rest: Any, **kw: Any) -> TileRecord:
         if index == 3:
             with pytest.raises(mmsr_geo.JobError, match="another process does this job already"):
                 mmsr_geo.batch(path)
@@ -488,7 +488,7 @@ def test_a_prediction_that_is_damaged_meanwhile_is_told_and_made_anew(
     path = job(folder, ONE + options)
     target = TileTask.target
 
-    def spoiled(task: TileTask, index: int, *rest: Any, **kw: Any) -> Made:
+    def spoiled(task: TileTask, index: int, *rest: Any, **kw: Any) -> TileRecord:
         for file in tile_files(folder):
             if index == 1 and "prediction" in str(file):
                 file.write_bytes(b"spoiled")
@@ -508,7 +508,7 @@ class Far:
     """A pool as a cluster's is: it takes several tasks on, no more while half of them run, and does one at a time."""
 
     share_of_tasks: int = 6
-    running: deque[Call[TaskKey]] = field(default_factory=deque)
+    running: deque[Task[TaskKey]] = field(default_factory=deque)
     slots: int = 2
 
     @property
@@ -522,15 +522,15 @@ class Far:
     def share(self, value: object, name: str) -> object:  # noqa: ARG002
         return value
 
-    def submit(self, calls: Sequence[Call[TaskKey]]) -> None:
+    def submit(self, calls: Sequence[Task[TaskKey]]) -> None:
         self.running.extend(calls)
 
-    def ended(self) -> list[Ended[TaskKey]]:
+    def ended(self) -> list[TaskResult[TaskKey]]:
         call = self.running.popleft()
         try:
-            return [Ended(call, getattr(call.shared, call.method)(*call.arguments, progress=call.progress))]
+            return [TaskResult(call, getattr(call.shared, call.method)(*call.arguments, progress=call.progress))]
         except Exception as error:  # noqa: BLE001  (as a cluster hands it over)
-            return [Ended(call, error=error)]
+            return [TaskResult(call, error=error)]
 
     def __enter__(self) -> Self:
         return self
@@ -544,17 +544,17 @@ class Far:
 @pytest.fixture
 def far(monkeypatch: pytest.MonkeyPatch) -> Far:
     """Have jobs run on such a pool."""
-    pool = Far()
-    monkeypatch.setattr(batching, "pool_on", lambda *_: pool)
-    return pool
+    executor = Far()
+    monkeypatch.setattr(batching, "open_executor", lambda *_: executor)
+    return executor
 
 
 def failing_in(monkeypatch: pytest.MonkeyPatch, name: str, error: Exception) -> None:
     """Have the tiles of a pair of this name fail."""
     before = TileTask.target
 
-    def fail(task: TileTask, *rest: Any, **kw: Any) -> Made:
-        if task.work.pairs[0].source.name.endswith(name):
+    def fail(task: TileTask, *rest: Any, **kw: Any) -> TileRecord:
+        if task.spec.pairs[0].source.name.endswith(name):
             raise error
         return before(task, *rest, **kw)
 
@@ -633,7 +633,7 @@ SHARED = (
 )
 
 
-def test_sources_of_several_bands_share_a_net_a_band_and_a_stop_changes_nothing(
+def test_sources_of_several_bands_share_a_model_a_band_and_a_stop_changes_nothing(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     two_bands(folder, "a", "b")
@@ -647,7 +647,7 @@ def test_sources_of_several_bands_share_a_net_a_band_and_a_stop_changes_nothing(
     before = TileTask.target
     done: list[int] = []
 
-    def stopped(task: TileTask, *rest: Any, **kw: Any) -> Made:
+    def stopped(task: TileTask, *rest: Any, **kw: Any) -> TileRecord:
         if len(done) == 13:
             raise Stopped
         done.append(1)
@@ -663,10 +663,10 @@ def test_sources_of_several_bands_share_a_net_a_band_and_a_stop_changes_nothing(
         assert all(dataset.tags()[name] == tags[name] for name in mmsr_geo_state)
 
 
-def test_a_net_of_one_band_is_no_net_for_two(folder: Path) -> None:
+def test_a_model_of_one_band_is_no_model_for_two(folder: Path) -> None:
     two_bands(folder, "b")
     shutil.copy(folder / "s.tif", folder / "a.tif")
-    with pytest.raises(mmsr_geo.JobError, match="b: b has 2 bands and a, whose net it is to share, 1"):
+    with pytest.raises(mmsr_geo.JobError, match="b: b has 2 bands and a, whose model it is to share, 1"):
         mmsr_geo.batch(job(folder, SHARED))
 
 
@@ -677,7 +677,7 @@ def test_an_input_that_changes_is_no_tile_to_skip(folder: Path, monkeypatch: pyt
     good = (folder / "o.tif").read_bytes()
     before = TileTask.target
 
-    def moved(task: TileTask, index: int, *rest: Any, **kw: Any) -> Made:
+    def moved(task: TileTask, index: int, *rest: Any, **kw: Any) -> TileRecord:
         if index == 3:
             shutil.move(folder / "g.tif", folder / "away.tif")
             if what == "changed":
@@ -710,8 +710,8 @@ def test_an_input_that_changes_while_the_output_is_written_is_told_by_the_next_c
     path = job(folder)
     before = finishing.finish
 
-    def late(course: Any) -> Any:
-        done = before(course)
+    def late(output_job: Any) -> Any:
+        done = before(output_job)
         os.utime(folder / "s.tif", (1, 1))
         return done
 
@@ -746,11 +746,11 @@ def test_a_restart_fits_shared_nets_anew(folder: Path, monkeypatch: pytest.Monke
         failing_in(patch, "b.tif", mmsr_geo.OutputError("no room"))
         with pytest.warns(mmsr_geo.MmsrWarning, match="no room"):
             mmsr_geo.batch(path)
-    assert (folder / "job.work" / "nets").is_dir()
+    assert (folder / "job.work" / "models").is_dir()
     fits: list[int] = []
     fit = fit_samples
 
-    def counted(*arguments: Any, **options: Any) -> mmsr_geo.FittedNet:
+    def counted(*arguments: Any, **options: Any) -> mmsr_geo.FittedModel:
         fits.append(1)
         return fit(*arguments, **options)
 

@@ -183,7 +183,7 @@ def test_what_was_compared_and_how_is_json(wald: Evaluation, against_truth: Eval
     assert told["methods"]["bicubic"]["pixel_steps"] is None
     assert told["methods"]["mmsr"]["pixel_steps"] == 3 * 24 * 24
     assert told["methods"]["nearest"]["seam_score"] is None
-    assert (told["guide_gain"], told["guide_verdict"], told["guide_regions"]) == (None, "unknown", [])
+    assert (told["guide_gain"], told["guide_check"], told["guide_regions"]) == (None, "unknown", [])
     rmse = {name: result.scores.rmse for name, result in wald.results.items()}
     assert told["guide_gain_measured"] == pytest.approx(1 - rmse["mmsr"] / rmse["bicubic+consistency"])
     assert told["inputs"] == {
@@ -230,17 +230,17 @@ def test_the_check_of_an_evaluation_is_that_of_its_fit() -> None:
     """64 source pixels are 32 one level down and 16 another: enough for a word."""
     crop, methods = sentinel_crop(20, 20, 64, 66, 2).source, ("bicubic+consistency", "mmsr", "mmsr-always")
     with pytest.warns(mmsr_geo.GuideWarning):
-        evaluation = evaluated(crop, scale=2, methods=methods, params=replace(PARAMS, mixed=False))
+        evaluation = evaluated(crop, scale=2, methods=methods, params=replace(PARAMS, ensemble=False))
     always, given = evaluation.results["mmsr-always"], evaluation.results["mmsr"]
     assert evaluation.check == always.check == given.check
-    assert evaluation.check.verdict == "unhelpful"
+    assert evaluation.check.result == "did not help"
     smooth = evaluation.results["bicubic+consistency"].target
     assert np.array_equal(given.target, smooth)
     assert not np.array_equal(always.target, smooth)
     told = evaluation.as_dict()
     assert told["guide_gain"] == evaluation.check.gain
     assert told["guide_regions"] == [
-        {"window": [0, 0, 32, 32], "gain": evaluation.check.gain, "judged_px": evaluation.check.regions[0].judged_px}
+        {"window": [0, 0, 32, 32], "gain": evaluation.check.gain, "judged_px": evaluation.check.regions[0].validated_px}
     ]
     assert told["guide_gain_measured"] == 0
 
@@ -534,8 +534,8 @@ def test_one_band_of_several_is_compared_and_fitted(source: xr.DataArray) -> Non
         evaluated(both)
     ours, alone = evaluated(both, band=2), evaluated(source)
     assert ours.results["bicubic"].scores == alone.results["bicubic"].scores
-    net = mmsr_geo.fit(both, sentinel_guide(), 4, band=2, params=PARAMS)
-    assert net.digest == mmsr_geo.fit(source, sentinel_guide(), 4, params=PARAMS).digest
+    model = mmsr_geo.fit(both, sentinel_guide(), 4, band=2, params=PARAMS)
+    assert model.digest == mmsr_geo.fit(source, sentinel_guide(), 4, params=PARAMS).digest
 
 
 def test_one_method_may_be_named_without_a_list(source: xr.DataArray) -> None:

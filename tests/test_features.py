@@ -28,7 +28,7 @@ def looped(values: Tensor, valid: Tensor) -> Tensor:
     """Return band, contrast and edge of one (H, W) band, pixel by pixel."""
     height, width = values.shape
     features = torch.zeros(3, height, width, dtype=torch.float64)
-    reach = LOCAL_PX // 2
+    receptive_field = LOCAL_PX // 2
 
     def at(row: int, col: int) -> float | None:
         inside = 0 <= row < height and 0 <= col < width
@@ -38,7 +38,10 @@ def looped(values: Tensor, valid: Tensor) -> Tensor:
         value = at(row, col)
         if value is None:
             continue
-        square = product(range(row - reach, row + reach + 1), range(col - reach, col + reach + 1))
+        square = product(
+            range(row - receptive_field, row + receptive_field + 1),
+            range(col - receptive_field, col + receptive_field + 1),
+        )
         near = [held for held in (at(*place) for place in square) if held is not None]
         mean = sum(near) / len(near)
         spread = math.sqrt(sum((held - mean) ** 2 for held in near) / len(near)) + QUIET

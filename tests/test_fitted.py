@@ -1,4 +1,4 @@
-"""A fitted net comes back from its file as it was, and nothing else is taken for one."""
+"""A fitted model comes back from its file as it was, and nothing else is taken for one."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from safetensors.torch import save_file
 from scenes import scene, with_holes
 from torch import Tensor
 
-from mmsr_geo.errors import NetFileError, OutputError
+from mmsr_geo.errors import ModelFileError, OutputError
 from mmsr_geo.geometry import Scale
 from mmsr_geo.network import fitted as fitted_module
-from mmsr_geo.network.fitted import FORMAT, METADATA_KEY, FittedNet
+from mmsr_geo.network.fitted import FORMAT, METADATA_KEY, FittedModel
 from mmsr_geo.network.samples import Statistics
 
 Description = dict[str, Any]
@@ -28,7 +28,7 @@ Weights = dict[str, Tensor]
 
 
 @pytest.fixture
-def saved(fitted: FittedNet, tmp_path: Path) -> Path:
+def saved(fitted: FittedModel, tmp_path: Path) -> Path:
     path = tmp_path / "scene.mmsr"
     fitted.save(path)
     return path
@@ -41,39 +41,39 @@ def content(path: Path) -> tuple[Description, Weights]:
 
 
 def refusal(path: Path) -> str:
-    """Load what is no net; return the error's message, which is one line that names the file."""
-    with pytest.raises(NetFileError) as refused:
-        FittedNet.load(path)
+    """Load what is no model; return the error's message, which is one line that names the file."""
+    with pytest.raises(ModelFileError) as refused:
+        FittedModel.load(path)
     message = str(refused.value)
     assert str(path) in message
     assert "\n" not in message
     return message
 
 
-def test_a_saved_net_comes_back_with_every_field(fitted: FittedNet, saved: Path) -> None:
-    loaded = FittedNet.load(saved)
-    for name in (field.name for field in fields(FittedNet) if field.name != "weights"):
+def test_a_saved_model_comes_back_with_every_field(fitted: FittedModel, saved: Path) -> None:
+    loaded = FittedModel.load(saved)
+    for name in (field.name for field in fields(FittedModel) if field.name != "weights"):
         assert getattr(loaded, name) == getattr(fitted, name), name
     assert loaded.weights.keys() == fitted.weights.keys()
     for name, tensor in fitted.weights.items():
         assert torch.equal(loaded.weights[name], tensor)
         assert loaded.weights[name].dtype == torch.float32
     assert loaded.digest == fitted.digest
-    assert FittedNet.load(str(saved)).digest == fitted.digest
+    assert FittedModel.load(str(saved)).digest == fitted.digest
 
 
-def test_a_saved_net_predicts_the_same(fitted: FittedNet, saved: Path) -> None:
+def test_a_saved_model_predicts_the_same(fitted: FittedModel, saved: Path) -> None:
     generator = torch.Generator().manual_seed(0)
     channels = fitted.params.guide_bands
     guide, source = torch.randn(1, channels, 21, 18, generator=generator), torch.randn(1, 1, 7, 6, generator=generator)
     with torch.inference_mode():
-        before, after = (net.network()(guide, source) for net in (fitted, FittedNet.load(saved)))
+        before, after = (model.network()(guide, source) for model in (fitted, FittedModel.load(saved)))
     assert torch.equal(before, after)
 
 
 @pytest.mark.parametrize("part_px", [11, 16, 40])
 def test_parts_of_a_window_are_what_the_whole_is(
-    fitted: FittedNet, monkeypatch: pytest.MonkeyPatch, part_px: int
+    fitted: FittedModel, monkeypatch: pytest.MonkeyPatch, part_px: int
 ) -> None:
     sample = with_holes(scene(19, 23, fitted.scale), source=0.1, guide=0.1)
     with torch.inference_mode():
@@ -88,16 +88,16 @@ def test_parts_of_a_window_are_what_the_whole_is(
 
         parts = replace(predictor, network=network)(sample)
     assert len(seen) > 1
-    assert max(seen) <= part_px + 2 * fitted.sees.y
+    assert max(seen) <= part_px + 2 * fitted.receptive_field_target_px.y
     assert torch.allclose(parts, whole, rtol=0, atol=1e-5 * float(whole.std()))
 
 
 def test_saving_what_was_loaded_gives_the_same_file(saved: Path, tmp_path: Path) -> None:
-    FittedNet.load(saved).save(tmp_path / "again.mmsr")
+    FittedModel.load(saved).save(tmp_path / "again.mmsr")
     assert (tmp_path / "again.mmsr").read_bytes() == saved.read_bytes()
 
 
-def test_the_metadata_is_json_under_one_key(fitted: FittedNet, saved: Path) -> None:
+def test_the_metadata_is_json_under_one_key(fitted: FittedModel, saved: Path) -> None:
     with safe_open(saved, framework="pt") as file:
         metadata = file.metadata()
     assert list(metadata) == [METADATA_KEY]
@@ -109,7 +109,7 @@ def test_the_metadata_is_json_under_one_key(fitted: FittedNet, saved: Path) -> N
     assert description["version"] == fitted.version
 
 
-def test_the_network_is_ready_to_predict_and_apart_from_the_net(fitted: FittedNet) -> None:
+def test_the_network_is_ready_to_predict_and_apart_from_the_model(fitted: FittedModel) -> None:
     network = fitted.network()
     assert not network.training
     digest = fitted.digest
@@ -117,13 +117,13 @@ def test_the_network_is_ready_to_predict_and_apart_from_the_net(fitted: FittedNe
     assert fitted.digest == digest
 
 
-def test_a_net_can_be_sent_to_a_worker(fitted: FittedNet) -> None:
+def test_a_model_can_be_sent_to_a_worker(fitted: FittedModel) -> None:
     sent = pickle.loads(pickle.dumps(fitted))  # noqa: S301  (our own bytes)
     assert sent.digest == fitted.digest
     assert sent.provenance == fitted.provenance
 
 
-def test_the_digest_tells_what_decides_a_prediction_and_nothing_else(fitted: FittedNet) -> None:
+def test_the_digest_tells_what_decides_a_prediction_and_nothing_else(fitted: FittedModel) -> None:
     name = next(iter(fitted.weights))
     moved = fitted.weights | {name: fitted.weights[name] + 1e-6}
     statistics = replace(fitted.statistics, source_centre=fitted.statistics.source_centre + 20)
@@ -133,15 +133,15 @@ def test_the_digest_tells_what_decides_a_prediction_and_nothing_else(fitted: Fit
         fitted.with_statistics(statistics),
         fitted,
     ]
-    assert len({net.digest for net in others}) == len(others)
+    assert len({model.digest for model in others}) == len(others)
     assert replace(fitted, provenance={}, version="0").digest == fitted.digest
     assert fitted.with_statistics(statistics).statistics == statistics
 
 
 def test_a_missing_file_is_refused_with_the_way_to_make_one(tmp_path: Path) -> None:
-    assert "there is no net at" in refusal(tmp_path / "none.mmsr")
+    assert "there is no model at" in refusal(tmp_path / "none.mmsr")
     assert "mmsr-geo fit" in refusal(tmp_path / "none.mmsr")
-    assert "there is no net at" in refusal(tmp_path)
+    assert "there is no model at" in refusal(tmp_path)
 
 
 class Trap:
@@ -154,10 +154,10 @@ class Trap:
         return os.mkdir, (self.path,)
 
 
-def test_a_pickle_is_refused_and_not_run(fitted: FittedNet, tmp_path: Path) -> None:
+def test_a_pickle_is_refused_and_not_run(fitted: FittedModel, tmp_path: Path) -> None:
     sprung = tmp_path / "sprung"
-    torch.save({"weights": fitted.weights, "trap": Trap(str(sprung))}, tmp_path / "net.mmsr")
-    refusal(tmp_path / "net.mmsr")
+    torch.save({"weights": fitted.weights, "trap": Trap(str(sprung))}, tmp_path / "model.mmsr")
+    refusal(tmp_path / "model.mmsr")
     (tmp_path / "plain.mmsr").write_bytes(pickle.dumps(Trap(str(sprung))))
     refusal(tmp_path / "plain.mmsr")
     assert not sprung.exists()
@@ -168,9 +168,9 @@ def test_a_pickle_is_refused_and_not_run(fitted: FittedNet, tmp_path: Path) -> N
     [b"", b"{}", b"just a text\nof two lines\n", b"\x00" * 8, b"\xff" * 4096, b"\x89PNG\r\n\x1a\n" + b"\x00" * 99],
 )
 def test_a_file_of_another_kind_is_refused(data: bytes, tmp_path: Path) -> None:
-    path = tmp_path / "net.mmsr"
+    path = tmp_path / "model.mmsr"
     path.write_bytes(data)
-    assert "holds no net or is damaged" in refusal(path)
+    assert "holds no model or is damaged" in refusal(path)
 
 
 def test_a_truncated_or_lengthened_file_is_refused(saved: Path) -> None:
@@ -181,11 +181,11 @@ def test_a_truncated_or_lengthened_file_is_refused(saved: Path) -> None:
     saved.write_bytes(data + b"more")
     assert "damaged" in refusal(saved)
     saved.write_bytes(data)
-    FittedNet.load(saved)
+    FittedModel.load(saved)
 
 
 def test_a_safetensors_file_of_another_kind_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "net.mmsr"
+    path = tmp_path / "model.mmsr"
     for metadata in (None, {"format": "pt"}):
         save_file({"weight": torch.zeros(3)}, path, metadata=metadata)
         assert "not of mmsr_geo" in refusal(path)
@@ -243,7 +243,7 @@ def test_a_future_format_is_named(saved: Path) -> None:
     assert f"format 7, this version reads {FORMAT}" in refusal(saved)
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "null", "7", '"net"', "[" * 100_000])
+@pytest.mark.parametrize("text", ["", "{", "[]", "null", "7", '"model"', "[" * 100_000])
 def test_a_description_that_is_no_json_object_is_refused(saved: Path, text: str) -> None:
     _, weights = content(saved)
     save_file(weights, saved, metadata={METADATA_KEY: text})
@@ -271,41 +271,45 @@ def test_weights_that_are_not_the_networks_are_refused(
     assert said in refusal(saved)
 
 
-def test_saving_into_a_missing_folder_is_refused_and_makes_nothing(fitted: FittedNet, tmp_path: Path) -> None:
-    path = tmp_path / "none" / "net.mmsr"
+def test_saving_into_a_missing_folder_is_refused_and_makes_nothing(fitted: FittedModel, tmp_path: Path) -> None:
+    path = tmp_path / "none" / "model.mmsr"
     with pytest.raises(OutputError, match="check that its folder is there") as refused:
         fitted.save(path)
     assert str(path) in str(refused.value)
     assert not list(tmp_path.iterdir())
 
 
-def test_saving_onto_a_folder_is_refused_and_leaves_nothing(fitted: FittedNet, tmp_path: Path) -> None:
-    (tmp_path / "net.mmsr").mkdir()
+def test_saving_onto_a_folder_is_refused_and_leaves_nothing(fitted: FittedModel, tmp_path: Path) -> None:
+    (tmp_path / "model.mmsr").mkdir()
     with pytest.raises(OutputError, match="cannot write"):
-        fitted.save(tmp_path / "net.mmsr")
-    assert [path.name for path in tmp_path.iterdir()] == ["net.mmsr"]
+        fitted.save(tmp_path / "model.mmsr")
+    assert [path.name for path in tmp_path.iterdir()] == ["model.mmsr"]
 
 
-def test_an_existing_file_is_kept_unless_it_may_be_overwritten(fitted: FittedNet, saved: Path) -> None:
+def test_an_existing_file_is_kept_unless_it_may_be_overwritten(fitted: FittedModel, saved: Path) -> None:
     other = fitted.with_statistics(Statistics(0.0, 1.0, (0.0, 0.0), (1.0, 1.0)))
     before = saved.read_bytes()
     with pytest.raises(OutputError, match="exists: choose another name, or pass overwrite=True"):
         other.save(saved, overwrite=False)
     assert saved.read_bytes() == before
     other.save(saved)
-    assert FittedNet.load(saved).digest == other.digest
+    assert FittedModel.load(saved).digest == other.digest
     fitted.save(saved.with_name("new.mmsr"), overwrite=False)
     assert sorted(path.name for path in saved.parent.iterdir()) == ["new.mmsr", "scene.mmsr"]
 
 
 @pytest.mark.parametrize(("raised", "seen"), [(OSError("no space left"), OutputError), (KeyboardInterrupt(), None)])
 def test_a_write_that_breaks_off_leaves_what_was_there(
-    fitted: FittedNet, saved: Path, monkeypatch: pytest.MonkeyPatch, raised: BaseException, seen: type[Exception] | None
+    fitted: FittedModel,
+    saved: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    raised: BaseException,
+    seen: type[Exception] | None,
 ) -> None:
     before = saved.read_bytes()
 
     def break_off(_weights: Weights, path: str, **_metadata: object) -> None:
-        Path(path).write_bytes(b"half a net")
+        Path(path).write_bytes(b"half a model")
         raise raised
 
     monkeypatch.setattr(fitted_module, "save_file", break_off)
@@ -316,6 +320,6 @@ def test_a_write_that_breaks_off_leaves_what_was_there(
     assert [path.name for path in saved.parent.iterdir()] == ["scene.mmsr"]
 
 
-def test_a_saved_net_has_the_rights_of_any_new_file(saved: Path) -> None:
+def test_a_saved_model_has_the_rights_of_any_new_file(saved: Path) -> None:
     (saved.parent / "plain").touch()
     assert saved.stat().st_mode == (saved.parent / "plain").stat().st_mode

@@ -28,26 +28,26 @@ from mmsr_geo.network import guide_check as checking
 from mmsr_geo.network.degradation import bicubic, degrade
 from mmsr_geo.network.device import torch_threads
 from mmsr_geo.network.fit import fit_samples
-from mmsr_geo.network.fitted import FittedNet
-from mmsr_geo.network.guide_check import held_out, level_below
-from mmsr_geo.network.mmsr import MmsrNet, NetParams
+from mmsr_geo.network.fitted import FittedModel
+from mmsr_geo.network.guide_check import reduce_sample, validation_blocks
+from mmsr_geo.network.mmsr import MmsrNetwork, NetworkParams
 from mmsr_geo.network.params import FitParams
-from mmsr_geo.network.patches import Sites, window_means
-from mmsr_geo.network.prepared import Layers
+from mmsr_geo.network.patches import PatchSampler, window_means
+from mmsr_geo.network.prepared import PreparedSample
 from mmsr_geo.network.samples import Sample, Statistics
 
 TWO, THREE = Scale(2, 2), Scale(3, 3)
-SHORT = FitParams(steps=8, patch_px=24, threads=1, first_stage=False, mixed=False)
+SHORT = FitParams(steps=8, patch_px=24, threads=1, first_stage=False, ensemble=False)
 BANDS = ("red", "nir")
 
 
 def fit(
     samples: list[Sample], scale: Scale = THREE, params: FitParams = SHORT, *, seed: int = 0, **options: Any
-) -> FittedNet:
+) -> FittedModel:
     return fit_samples(samples, scale, params, guide_bands=BANDS, seed=seed, **options)
 
 
-def same_weights(one: FittedNet, other: FittedNet) -> bool:
+def same_weights(one: FittedModel, other: FittedModel) -> bool:
     """Tell whether all weights agree to the last bit."""
     assert one.weights.keys() == other.weights.keys()
     return all(torch.equal(tensor, other.weights[name]) for name, tensor in one.weights.items())
@@ -59,7 +59,7 @@ def samples() -> list[Sample]:
 
 
 @pytest.fixture(scope="module")
-def reference(samples: list[Sample]) -> FittedNet:
+def reference(samples: list[Sample]) -> FittedModel:
     return fit(samples)
 
 
@@ -83,7 +83,7 @@ def beside(disturb: Callable[[], object]) -> Iterator[None]:
 
 
 def test_the_same_seed_gives_the_same_weights_and_another_gives_others(
-    samples: list[Sample], reference: FittedNet
+    samples: list[Sample], reference: FittedModel
 ) -> None:
     again, other = fit(samples), fit(samples, seed=1)
     assert same_weights(again, reference)
@@ -91,19 +91,19 @@ def test_the_same_seed_gives_the_same_weights_and_another_gives_others(
     assert not any(torch.equal(tensor, other.weights[name]) for name, tensor in reference.weights.items())
 
 
-def test_every_option_that_decides_the_fit_changes_the_weights(samples: list[Sample], reference: FittedNet) -> None:
+def test_every_option_that_decides_the_fit_changes_the_weights(samples: list[Sample], reference: FittedModel) -> None:
     for change in ({"steps": 9}, {"patch_px": 36}, {"batch": 2}, {"lr": 0.01}, {"guide_weight_decay": 0.1}):
         other = fit(samples, params=replace(SHORT, **change))
         assert not same_weights(other, reference), change
 
 
-def test_it_does_not_depend_on_the_callers_number_of_threads(samples: list[Sample], reference: FittedNet) -> None:
+def test_it_does_not_depend_on_the_callers_number_of_threads(samples: list[Sample], reference: FittedModel) -> None:
     used: set[int] = set()
     with torch_threads(2):
-        net = fit(samples, progress=lambda *_: used.add(torch.get_num_threads()))
+        model = fit(samples, progress=lambda *_: used.add(torch.get_num_threads()))
         assert torch.get_num_threads() == 2
     assert used == {1}
-    assert same_weights(net, reference)
+    assert same_weights(model, reference)
 
 
 @pytest.mark.parametrize(("threads", "steps"), [(1, 8), (2, 1)])
@@ -117,18 +117,20 @@ def test_it_does_not_depend_on_other_threads_changing_theirs(samples: list[Sampl
         torch.set_num_threads(1)
         torch.set_num_threads(2)
 
-    with beside(disturb), ThreadPoolExecutor(1) as pool:
-        net = pool.submit(fit, samples, params=params, progress=lambda *_: used.add(torch.get_num_threads())).result()
+    with beside(disturb), ThreadPoolExecutor(1) as executor:
+        model = executor.submit(
+            fit, samples, params=params, progress=lambda *_: used.add(torch.get_num_threads())
+        ).result()
     assert used == {threads}
-    assert same_weights(net, wanted)
+    assert same_weights(model, wanted)
 
 
-def test_it_does_not_depend_on_others_drawing_random_numbers(samples: list[Sample], reference: FittedNet) -> None:
+def test_it_does_not_depend_on_others_drawing_random_numbers(samples: list[Sample], reference: FittedModel) -> None:
     """The slices of a source with a time axis are fitted at once, and torch's global generator is one for all."""
     with beside(lambda: torch.rand(3)):
         assert same_weights(fit(samples), reference)
-    with ThreadPoolExecutor(3) as pool:
-        assert all(same_weights(net, reference) for net in pool.map(lambda _: fit(samples), range(3)))
+    with ThreadPoolExecutor(3) as executor:
+        assert all(same_weights(model, reference) for model in executor.map(lambda _: fit(samples), range(3)))
 
 
 def test_it_leaves_torchs_generator_and_threads_as_they_were(samples: list[Sample]) -> None:
@@ -143,8 +145,8 @@ def test_it_leaves_torchs_generator_and_threads_as_they_were(samples: list[Sampl
 def test_weights_start_as_torch_starts_convolutions() -> None:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(3)
-        plain = MmsrNet(NetParams(2)).state_dict()
-    drawn = MmsrNet(NetParams(2)).draw_weights(torch.Generator().manual_seed(3)).state_dict()
+        plain = MmsrNetwork(NetworkParams(2)).state_dict()
+    drawn = MmsrNetwork(NetworkParams(2)).draw_weights(torch.Generator().manual_seed(3)).state_dict()
     for name, tensor in plain.items():
         assert torch.equal(drawn[name], tensor), name
 
@@ -157,17 +159,17 @@ def test_the_loss_falls(samples: list[Sample]) -> None:
     assert losses[1] < 0.5 * losses[0]
 
 
-def test_the_net_holds_what_it_was_fitted_for(samples: list[Sample]) -> None:
-    net = fit(samples, provenance={"source": "thermal.tif"}, seed=5)
-    assert (net.scale, net.guide_bands, net.params) == (THREE, BANDS, a_fit(samples[0], THREE).network.params)
-    assert net.statistics == Statistics.of(samples)
-    assert net.provenance["source"] == "thermal.tif"
-    record = net.provenance["fit"]
+def test_the_model_holds_what_it_was_fitted_for(samples: list[Sample]) -> None:
+    model = fit(samples, provenance={"source": "thermal.tif"}, seed=5)
+    assert (model.scale, model.guide_bands, model.params) == (THREE, BANDS, a_fit(samples[0], THREE).network.params)
+    assert model.statistics == Statistics.of(samples)
+    assert model.provenance["source"] == "thermal.tif"
+    record = model.provenance["fit"]
     assert (record["seed"], record["threads"], record["device"]) == (5, 1, "cpu")
     assert (record["steps"], record["params"]["patch_px"], record["torch"]) == (8, 24, torch.__version__)
     assert math.isfinite(record["loss"])
-    assert json.loads(json.dumps(net.provenance)) == net.provenance
-    net.check_weights()
+    assert json.loads(json.dumps(model.provenance)) == model.provenance
+    model.check_weights()
 
 
 @pytest.mark.parametrize(
@@ -181,14 +183,14 @@ def test_the_first_stage_is_forced_or_judged_and_recorded(
 ) -> None:
     monkeypatch.setattr(checking, "LEAST_GAIN", gain)
     stages: list[str] = []
-    params = FitParams(steps=9, patch_px=16, threads=1, first_stage=first_stage, mixed=False)
-    net = fit([scene(34, 33, TWO)], TWO, params, progress=lambda stage, *_: stages.append(stage))
-    record = net.provenance["fit"]
+    params = FitParams(steps=9, patch_px=16, threads=1, first_stage=first_stage, ensemble=False)
+    model = fit([scene(34, 33, TWO)], TWO, params, progress=lambda stage, *_: stages.append(stage))
+    record = model.provenance["fit"]
     assert record["first_stage"] is kept
     assert record["steps"] == (3 if kept else 9)
     assert math.isfinite(record["first_stage_loss"])
-    assert net.check.gain is not None
-    assert math.isfinite(net.check.gain)
+    assert model.check.gain is not None
+    assert math.isfinite(model.check.gain)
     assert stages == ["first stage"] * 10 + ["fit"] * (record["steps"] + 1)
 
 
@@ -196,10 +198,10 @@ def test_the_first_stage_is_forced_or_judged_and_recorded(
 def test_without_a_first_stage_none_is_run(first_stage: bool | None) -> None:  # noqa: FBT001
     """The source of 20 x 60 pixels leaves 10 x 30 one level down: too few to decide for it."""
     stages: set[str] = set()
-    params = FitParams(steps=3, patch_px=16, threads=1, first_stage=first_stage, mixed=False)
-    net = fit([scene(20, 60, TWO)], TWO, params, progress=lambda stage, *_: stages.add(stage))
+    params = FitParams(steps=3, patch_px=16, threads=1, first_stage=first_stage, ensemble=False)
+    model = fit([scene(20, 60, TWO)], TWO, params, progress=lambda stage, *_: stages.add(stage))
     assert stages == {"fit"}
-    record = net.provenance["fit"]
+    record = model.provenance["fit"]
     assert record["first_stage"] is False
     assert record["steps"] == 3
     assert "first_stage_loss" not in record
@@ -208,7 +210,7 @@ def test_without_a_first_stage_none_is_run(first_stage: bool | None) -> None:  #
 def test_a_first_stage_that_is_dropped_leaves_no_trace(monkeypatch: pytest.MonkeyPatch) -> None:
     """It starts again from the same fresh weights and draws the same patches as if it had not been."""
     monkeypatch.setattr(checking, "LEAST_GAIN", math.inf)
-    params = FitParams(steps=3, patch_px=16, threads=1, mixed=False)
+    params = FitParams(steps=3, patch_px=16, threads=1, ensemble=False)
     dropped, never = (fit([scene(34, 33, TWO)], TWO, replace(params, first_stage=first)) for first in (None, False))
     assert dropped.provenance["fit"]["first_stage_loss"] > 0
     assert same_weights(dropped, never)
@@ -216,7 +218,7 @@ def test_a_first_stage_that_is_dropped_leaves_no_trace(monkeypatch: pytest.Monke
 
 def test_held_out_blocks_are_a_seventh_whole_blocks_one_level_down_and_everywhere() -> None:
     for scale in (TWO, THREE, Scale(16, 16), Scale(1, 5)):
-        held = held_out((224, 240), scale)
+        held = validation_blocks((224, 240), scale)
         assert float(held.float().mean()) == pytest.approx(1 / 7, abs=0.04)
         height, width = 224 // scale.y * scale.y, 240 // scale.x * scale.x
         shares = degrade(held[:height, :width].float(), scale)
@@ -227,7 +229,7 @@ def test_held_out_blocks_are_a_seventh_whole_blocks_one_level_down_and_everywher
 
 def a_fit(sample: Sample, scale: Scale, params: FitParams = SHORT) -> fitting._Fit:
     statistics = Statistics.of([sample])
-    layers = Layers.of(sample, statistics, scale, torch.device("cpu"))
+    layers = PreparedSample.of(sample, statistics, scale, torch.device("cpu"))
     return fitting._Fit([layers], scale, params, no_progress, 0)
 
 
@@ -239,7 +241,7 @@ def test_the_first_stage_asks_for_no_held_out_pixel_and_no_hole() -> None:
         guide, source, wanted, asked = work._supervised_batch(0, window)
         rows, columns = window.slices
         assert source.shape[0] * 2 == guide.shape[1] == wanted.shape[0] == window.height
-        assert not bool((asked & layer.held_out[rows, columns]).any())
+        assert not bool((asked & layer.validation[rows, columns]).any())
         assert not bool((asked & ~sample.source_valid[rows, columns]).any())
         assert torch.equal(wanted, layer.source[rows, columns])
         assert all(bool(tensor.isfinite().all()) for tensor in (guide, source, wanted))
@@ -256,7 +258,7 @@ def test_the_second_stage_asks_where_most_of_the_guide_is_valid_and_the_patchs_c
     """
     sample = with_holes(scene(20, 20, scale), source=0.2, guide=0.3)
     work = a_fit(sample, scale)
-    reach, fine = work.network.support.guide_px, at.refined(scale)
+    receptive_field, fine = work.network.receptive_field.guide_px, at.refined(scale)
     guide, source, wanted, asked = work._self_supervised_batch(0, at)
     assert guide.shape == (work.network.params.guide_bands, *fine.shape)
     assert torch.equal(source, wanted)
@@ -264,7 +266,7 @@ def test_the_second_stage_asks_where_most_of_the_guide_is_valid_and_the_patchs_c
     for row, col in product(range(at.height), range(at.width)):
         block = Window(at.row + row, at.col + col, 1, 1).refined(scale)
         held[row, col] = int(sample.guide_valid[block.slices].sum()) > scale.area / 2
-        seen = block.padded(Halo(reach, reach), Window(0, 0, *sample.guide_valid.shape))
+        seen = block.padded(Halo(receptive_field, receptive_field), Window(0, 0, *sample.guide_valid.shape))
         blind[row, col] = seen.intersection(fine) == seen
     wanted_here = held & sample.source_valid[at.slices] & (blind if bool(blind.any()) else True)
     assert torch.equal(asked, wanted_here)
@@ -275,10 +277,10 @@ def test_the_first_stage_is_judged_by_its_error_over_the_bicubics(monkeypatch: p
     sample = with_holes(scene(64, 66, TWO), source=0.02)
     work = a_fit(sample, TWO, replace(SHORT, over_bicubic=False))
     layer, truth = work.layers[0], work.layers[0].source[None, None]
-    smooth = bicubic(level_below(layer.source, layer.asked, TWO)[0][None, None], TWO)
+    smooth = bicubic(reduce_sample(layer.source, layer.asked, TWO)[0][None, None], TWO)
 
     class Saying:
-        support = work.network.support
+        support = work.network.receptive_field
 
         def __init__(self, share: float) -> None:
             self.share = share
@@ -303,24 +305,24 @@ def test_where_nothing_is_held_out_there_is_no_judgement() -> None:
 @pytest.mark.parametrize("shape", [(3, 5), (1, 1), (1, 9)])
 def test_a_tiny_source_can_be_fitted(scale: Scale, shape: tuple[int, int]) -> None:
     for first_stage in (None, False):
-        net = fit([scene(*shape, scale)], scale, replace(SHORT, steps=2, first_stage=first_stage))
-        net.check_weights()
-        assert net.provenance["fit"]["first_stage"] is False
+        model = fit([scene(*shape, scale)], scale, replace(SHORT, steps=2, first_stage=first_stage))
+        model.check_weights()
+        assert model.provenance["fit"]["first_stage"] is False
 
 
 def test_a_first_stage_forced_on_a_source_too_small_for_it_is_refused() -> None:
     with pytest.raises(OptionError, match=r"first_stage=True .* 1 x 5 pixels are too few at scale 4"):
         fit([scene(1, 5, Scale(4, 4))], Scale(4, 4), replace(SHORT, first_stage=True))
-    net = fit([scene(3, 5, TWO)], TWO, replace(SHORT, steps=3, first_stage=True))
-    assert net.provenance["fit"]["first_stage"] is True
-    assert net.check.verdict == "unknown"
+    model = fit([scene(3, 5, TWO)], TWO, replace(SHORT, steps=3, first_stage=True))
+    assert model.provenance["fit"]["first_stage"] is True
+    assert model.check.result == "unknown"
 
 
 def test_a_source_valid_only_where_it_would_be_held_out_is_fitted_without_a_first_stage() -> None:
     sample = scene(40, 40, TWO)
-    only_held_out = replace(sample, source_valid=held_out((40, 40), TWO))
-    net = fit([only_held_out], TWO, replace(SHORT, steps=2, first_stage=None))
-    assert net.provenance["fit"]["first_stage"] is False
+    only_held_out = replace(sample, source_valid=validation_blocks((40, 40), TWO))
+    model = fit([only_held_out], TWO, replace(SHORT, steps=2, first_stage=None))
+    assert model.provenance["fit"]["first_stage"] is False
     with pytest.raises(OptionError, match="nothing to learn from"):
         fit([only_held_out], TWO, replace(SHORT, first_stage=True))
 
@@ -335,19 +337,19 @@ def test_what_stands_in_holes_changes_nothing(first_stage: bool) -> None:  # noq
         holed.guide_valid,
     )
     params = replace(SHORT, steps=4, first_stage=first_stage)
-    nets = [fit([sample], TWO, params) for sample in (holed, garbage)]
-    assert nets[0].digest == nets[1].digest
-    assert same_weights(*nets)
-    nets[0].check_weights()
+    models = [fit([sample], TWO, params) for sample in (holed, garbage)]
+    assert models[0].digest == models[1].digest
+    assert same_weights(*models)
+    models[0].check_weights()
 
 
 def test_a_constant_band_and_a_constant_source_can_be_fitted() -> None:
     sample = scene(34, 34, TWO)
     flat = replace(sample, guide=torch.stack([sample.guide[0], torch.full_like(sample.guide[0], 7)]))
     for odd in (flat, replace(sample, source=torch.full_like(sample.source, 273))):
-        net = fit([odd], TWO, replace(SHORT, steps=3, first_stage=None))
-        net.check_weights()
-        assert math.isfinite(net.provenance["fit"]["loss"])
+        model = fit([odd], TWO, replace(SHORT, steps=3, first_stage=None))
+        model.check_weights()
+        assert math.isfinite(model.provenance["fit"]["loss"])
 
 
 def test_without_a_pixel_valid_in_both_it_is_refused() -> None:
@@ -360,7 +362,7 @@ def test_without_a_pixel_valid_in_both_it_is_refused() -> None:
 
 def test_progress_comes_for_every_step_from_nothing_to_all(samples: list[Sample]) -> None:
     calls: list[tuple[str, int, int]] = []
-    params = FitParams(steps=6, patch_px=24, threads=1, first_stage=True, mixed=False)
+    params = FitParams(steps=6, patch_px=24, threads=1, first_stage=True, ensemble=False)
     fit(samples, params=params, progress=lambda *call: calls.append(call))
     first, second = [("first stage", done, 6) for done in range(7)], [("fit", done, 2) for done in range(3)]
     assert calls == first + second
@@ -382,7 +384,7 @@ class Cancelled(BaseException):
 @pytest.mark.parametrize("last_stage", ["regression", "first stage", "fit"])
 def test_what_the_callback_raises_ends_the_fit_at_once(last_stage: str) -> None:
     samples = [scene(36, 36, TWO), scene(36, 36, TWO, seed=1)]
-    params = FitParams(steps=6, patch_px=24, threads=1, first_stage=True, mixed=last_stage == "regression")
+    params = FitParams(steps=6, patch_px=24, threads=1, first_stage=True, ensemble=last_stage == "regression")
     calls: list[tuple[str, int, int]] = []
 
     def cancel(*call: Any) -> None:
@@ -462,9 +464,9 @@ def test_patches_lie_where_at_least_half_as_much_is_valid_as_at_the_best_place(
     best = max(valid.values())
     if best == 0:
         with pytest.raises(PixelError, match="no valid pixel in common"):
-            Sites(list(stack), (patch_height, patch_width))
+            PatchSampler(list(stack), (patch_height, patch_width))
         return
-    sites = Sites(list(stack), (patch_height, patch_width))
+    sites = PatchSampler(list(stack), (patch_height, patch_width))
     allowed = {place for place, count in valid.items() if 2 * count >= best}
     drawn = sites.draw(40 * len(allowed), torch.Generator().manual_seed(seed))
     assert {window.shape for _, window in drawn} == {(height, width)}
@@ -475,7 +477,7 @@ def test_patches_lie_where_at_least_half_as_much_is_valid_as_at_the_best_place(
 
 def test_every_site_is_as_likely_as_the_other() -> None:
     valid = torch.ones(4, 5, dtype=torch.bool)
-    drawn = Sites([valid, valid], (2, 3)).draw(18_000, torch.Generator().manual_seed(0))
+    drawn = PatchSampler([valid, valid], (2, 3)).draw(18_000, torch.Generator().manual_seed(0))
     counts = torch.zeros(2, 3, 3)
     for index, window in drawn:
         counts[index, window.row, window.col] += 1

@@ -11,7 +11,7 @@ import pytest
 import torch
 import xarray as xr
 from numpy.typing import NDArray
-from rasters import Crop, block_means, sentinel_crop, sentinel_guide, sentinel_net
+from rasters import Crop, block_means, sentinel_crop, sentinel_guide, sentinel_model
 from scenes import scene, with_holes
 
 import mmsr_geo
@@ -21,7 +21,7 @@ from mmsr_geo.geometry import Scale, Tile, Window
 from mmsr_geo.network.attention import naive_neighbourhood_attention, neighbourhood_attention
 from mmsr_geo.network.device import resolve_device
 from mmsr_geo.network.fit import fit_samples
-from mmsr_geo.network.fitted import FittedNet
+from mmsr_geo.network.fitted import FittedModel
 from mmsr_geo.network.params import FitParams
 from mmsr_geo.network.samples import Statistics
 from mmsr_geo.raster.base import Pixels
@@ -59,15 +59,15 @@ def test_attention_agrees_with_the_unfolded_form(shape: tuple[int, ...], size: i
         (neighbourhood_attention, torch.float32, DEVICE),
     ):
         q, n = (tensor.to(device, dtype).requires_grad_() for tensor in (query, neighbours))
-        mixed = attend(q, n, size)
-        gradients = torch.autograd.grad((mixed * upstream.to(device, dtype)).sum(), (q, n))
-        outcomes.append([tensor.detach().cpu().double() for tensor in (mixed, *gradients)])
+        ensemble = attend(q, n, size)
+        gradients = torch.autograd.grad((ensemble * upstream.to(device, dtype)).sum(), (q, n))
+        outcomes.append([tensor.detach().cpu().double() for tensor in (ensemble, *gradients)])
     for wanted, got in zip(*outcomes, strict=True):
         assert float((wanted - got).abs().max()) < 2e-5 * max(1.0, float(wanted.abs().max()))
 
 
 def test_prediction_agrees_with_the_cpu(crop: Crop) -> None:
-    on_cpu, on_gpu = (upsampled(crop.source, device, net=sentinel_net(4)).values for device in ("cpu", DEVICE))
+    on_cpu, on_gpu = (upsampled(crop.source, device, model=sentinel_model(4)).values for device in ("cpu", DEVICE))
     deviation = crop.source.values.std()
     assert np.abs(on_cpu - on_gpu).max() < CLOSE * deviation
     assert np.abs(block_means(on_gpu, 4) - crop.source.values).max() <= EXACT * deviation
@@ -87,7 +87,7 @@ def test_holes_and_flags_are_the_cpu_s(crop: Crop) -> None:
     source.values[5:9, 20:31] = np.nan
     guide.values[:, 100:140, 30:70] = np.nan
     on_cpu, on_gpu = (
-        mmsr_geo.upsample(source, guide, 4, net=sentinel_net(4), qa=True, device=device).compute()
+        mmsr_geo.upsample(source, guide, 4, model=sentinel_model(4), qa=True, device=device).compute()
         for device in ("cpu", DEVICE)
     )
     np.testing.assert_array_equal(np.isnan(on_gpu.values), np.isnan(on_cpu.values))
@@ -98,13 +98,13 @@ def test_holes_and_flags_are_the_cpu_s(crop: Crop) -> None:
 @pytest.mark.parametrize("size", [50, 96])
 def test_tiled_is_untiled_there(crop: Crop, size: int) -> None:
     whole, parts = (
-        upsampled(crop.source, net=sentinel_net(4), tile_size=tile_size).values for tile_size in (1000, size)
+        upsampled(crop.source, model=sentinel_model(4), tile_size=tile_size).values for tile_size in (1000, size)
     )
     assert np.abs(whole - parts).max() <= EXACT * crop.source.values.std()
 
 
 def test_tiles_side_by_side_are_the_same(crop: Crop) -> None:
-    lazy = mmsr_geo.upsample(crop.source, sentinel_guide(), 4, net=sentinel_net(4), device=DEVICE, tile_size=40)
+    lazy = mmsr_geo.upsample(crop.source, sentinel_guide(), 4, model=sentinel_model(4), device=DEVICE, tile_size=40)
     alone, together = (lazy.compute(scheduler=scheduler, num_workers=4).values for scheduler in ("sync", "threads"))
     np.testing.assert_array_equal(alone, together)
 
@@ -113,11 +113,11 @@ def test_tiles_side_by_side_are_the_same(crop: Crop) -> None:
 def test_a_fit_repeats_there(patch_px: int | None) -> None:
     small = sentinel_crop(0, 0, 24, 24, 4)
     params = mmsr_geo.FitParams(steps=20, patch_px=patch_px)
-    nets = [mmsr_geo.fit(small.source, sentinel_guide(), 4, params=params, device=DEVICE) for _ in range(2)]
-    assert nets[0].provenance["fit"]["device"] == DEVICE
-    assert nets[0].provenance["fit"]["loss"] == nets[1].provenance["fit"]["loss"]
-    for name, weights in nets[0].weights.items():
-        assert torch.equal(weights, nets[1].weights[name]), name
+    models = [mmsr_geo.fit(small.source, sentinel_guide(), 4, params=params, device=DEVICE) for _ in range(2)]
+    assert models[0].provenance["fit"]["device"] == DEVICE
+    assert models[0].provenance["fit"]["loss"] == models[1].provenance["fit"]["loss"]
+    for name, weights in models[0].weights.items():
+        assert torch.equal(weights, models[1].weights[name]), name
 
 
 def test_a_fit_begins_as_on_the_cpu() -> None:
@@ -134,10 +134,10 @@ def test_a_fit_is_as_good_as_on_the_cpu(crop: Crop) -> None:
     params = mmsr_geo.FitParams(steps=60, patch_px=64, threads=1, first_stage=True)
     errors, gains = [], []
     for device in ("cpu", DEVICE):
-        net = mmsr_geo.fit(crop.source, sentinel_guide(), 4, params=params, device=device)
-        error = upsampled(crop.source, net=net, if_unhelpful="warn").values - crop.truth
+        model = mmsr_geo.fit(crop.source, sentinel_guide(), 4, params=params, device=device)
+        error = upsampled(crop.source, model=model, if_unhelpful="warn").values - crop.truth
         errors.append(float(np.sqrt(np.mean(error.astype(np.float64) ** 2))))
-        gains.append(net.check.gain or 0.0)
+        gains.append(model.check.gain or 0.0)
     assert errors[1] == pytest.approx(errors[0], rel=0.05)
     assert gains[1] == pytest.approx(gains[0], abs=0.1)
 
@@ -149,15 +149,15 @@ def test_blended_tiles_are_consistent_there(crop: Crop, fit: Any) -> None:
     assert np.abs(block_means(made, 4) - crop.source.values).max() <= EXACT * crop.source.values.std()
 
 
-def test_a_net_fitted_there_works_on_a_cpu(tmp_path: Path, crop: Crop) -> None:
+def test_a_model_fitted_there_works_on_a_cpu(tmp_path: Path, crop: Crop) -> None:
     params = mmsr_geo.FitParams(steps=10, patch_px=48)
-    net = mmsr_geo.fit(crop.source, sentinel_guide(), 4, params=params, device=DEVICE)
-    assert all(weights.device.type == "cpu" for weights in net.weights.values())
-    net.save(tmp_path / "scene.mmsr")
+    model = mmsr_geo.fit(crop.source, sentinel_guide(), 4, params=params, device=DEVICE)
+    assert all(weights.device.type == "cpu" for weights in model.weights.values())
+    model.save(tmp_path / "scene.mmsr")
     again = mmsr_geo.load(tmp_path / "scene.mmsr")
     there, here = (
-        upsampled(crop.source, device, net=each, if_unhelpful="warn").values
-        for device, each in ((DEVICE, net), ("cpu", again))
+        upsampled(crop.source, device, model=each, if_unhelpful="warn").values
+        for device, each in ((DEVICE, model), ("cpu", again))
     )
     assert np.abs(there - here).max() < CLOSE * crop.source.values.std()
 
@@ -173,13 +173,13 @@ SCALE = Scale(3, 3)
 
 
 @pytest.fixture
-def large() -> tuple[FittedNet, Pixels, Pixels]:
-    """A net, and the pixels of 600 x 600 target pixels with holes."""
+def large() -> tuple[FittedModel, Pixels, Pixels]:
+    """A model, and the pixels of 600 x 600 target pixels with holes."""
     sample = with_holes(scene(200, 200, SCALE, seed=4), source=0.02, guide=0.02)
     params = FitParams(steps=8, patch_px=24, threads=1, first_stage=False)
-    net = fit_samples([scene(24, 24, SCALE)], SCALE, params, guide_bands=("red", "nir"))
+    model = fit_samples([scene(24, 24, SCALE)], SCALE, params, guide_bands=("red", "nir"))
     return (
-        net.with_statistics(Statistics.of([sample])),
+        model.with_statistics(Statistics.of([sample])),
         Pixels(sample.source[None].numpy(), sample.source_valid.numpy()),
         Pixels(sample.guide.numpy(), sample.guide_valid.numpy()),
     )
@@ -197,11 +197,11 @@ def scarce_memory() -> Iterator[int]:
 
 
 def test_a_tile_too_large_for_the_memory_is_halved(
-    monkeypatch: pytest.MonkeyPatch, large: tuple[FittedNet, Pixels, Pixels], scarce_memory: int
+    monkeypatch: pytest.MonkeyPatch, large: tuple[FittedModel, Pixels, Pixels], scarce_memory: int
 ) -> None:
-    net, source, guide = large
+    model, source, guide = large
     whole = Window(0, 0, 200, 200)
-    upsampler = Upsampler.of(net, DEVICE)
+    upsampler = Upsampler.of(model, DEVICE)
     windows: list[Window] = []
     work = Upsampler._upsample_window
 
@@ -215,7 +215,7 @@ def test_a_tile_too_large_for_the_memory_is_halved(
     halved: TargetTile = upsampler.upsample(Tile(0, whole, whole), source, guide)
     assert len(windows) > 1
     assert torch.cuda.max_memory_reserved() <= scarce_memory
-    on_cpu = Upsampler.of(net, "cpu").upsample(Tile(0, whole, whole), source, guide)
+    on_cpu = Upsampler.of(model, "cpu").upsample(Tile(0, whole, whole), source, guide)
     np.testing.assert_array_equal(halved.qa, on_cpu.qa)
     np.testing.assert_array_equal(np.isnan(halved.values), np.isnan(on_cpu.values))
     deviation = float(source.values[0][source.valid].std())

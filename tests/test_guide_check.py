@@ -33,24 +33,24 @@ from mmsr_geo.methods import tile_fit as tilewise
 from mmsr_geo.network import guide_check as checking
 from mmsr_geo.network.degradation import bicubic, make_consistent
 from mmsr_geo.network.fit import fit_samples
-from mmsr_geo.network.fitted import FORMAT, FittedNet
+from mmsr_geo.network.fitted import FORMAT, FittedModel
 from mmsr_geo.network.guide_check import (
     GuideCheck,
     Region,
-    check_of,
     compare,
-    held_out,
-    level_below,
-    one_level_down,
+    guide_check_of,
+    predict_at_reduced_resolution,
+    reduce_sample,
     regions_of,
-    verdict_of,
+    result_of,
+    validation_blocks,
 )
 from mmsr_geo.network.params import FitParams
 from mmsr_geo.network.samples import Sample
 from mmsr_geo.options import IfUnhelpful
 
 TWO = Scale(2, 2)
-SHORT = FitParams(steps=2, patch_px=24, threads=1, mixed=False)
+SHORT = FitParams(steps=2, patch_px=24, threads=1, ensemble=False)
 """Far too short a fit to be better than an interpolation: its check says unhelpful."""
 CHOICES: tuple[IfUnhelpful, ...] = get_args(IfUnhelpful)
 HELPED = GuideCheck((Region(Window(0, 0, 32, 32), 100, 1.0, 4.0),))
@@ -70,7 +70,7 @@ def test_regions_cover_each_pixel_once(height: int, width: int, scale: Scale) ->
 
 @pytest.mark.parametrize("scale", [TWO, Scale(4, 4), Scale(1, 3)])
 def test_regions_are_about_56_pixels_a_side_and_each_holds_about_seven_held_out_blocks(scale: Scale) -> None:
-    held = held_out((340, 230), scale)
+    held = validation_blocks((340, 230), scale)
     regions = regions_of((340, 230), scale)
     for region in regions:
         assert 40 < region.height < 66
@@ -96,58 +96,60 @@ def a_sample(height: int, width: int, *, holes: float = 0.0) -> tuple[Tensor, Te
 def test_gains_are_exactly_those_of_made_predictions(height: int, width: int, holes: float) -> None:
     """The prediction is consistent as it is made, so that nothing is corrected before it is compared."""
     truth, asked = a_sample(height, width, holes=holes)
-    source, known = level_below(truth, asked, TWO)
+    source, known = reduce_sample(truth, asked, TWO)
     smooth = make_consistent(bicubic(source, TWO), source, known, TWO)
     cut = truth[:112, :116]
     shares = [0.9, 1.3, 0.0, 0.5]
     share = field_of_shares((112, 116), shares)
     wanted = cut + share * (smooth - cut)
-    judged = held_out(truth.shape, TWO)
+    judged = validation_blocks(truth.shape, TWO)
 
     def predict(shown: Tensor, where: Tensor) -> Tensor:
         assert torch.equal(shown, source)
         assert torch.equal(where, known)
         return wanted
 
-    compared_here = compare(one_level_down([predict, lambda *_: cut], truth, asked, judged, TWO), TWO, (7, 11))
-    regions = check_of(compared_here, (0, 1, 0)).regions
-    halfway = check_of(compared_here, (0, 0.5, 0.5)).regions
+    compared_here = compare(
+        predict_at_reduced_resolution([predict, lambda *_: cut], truth, asked, judged, TWO), TWO, (7, 11)
+    )
+    regions = guide_check_of(compared_here, (0, 1, 0)).regions
+    halfway = guide_check_of(compared_here, (0, 0.5, 0.5)).regions
     assert [region.window for region in regions] == [
         Window(7 + row, 11 + col, 56, 58) for row, col in product((0, 56), (0, 58))
     ]
     compared = (asked & judged)[:112, :116]
     for region, window, share_here in zip(regions, regions_of((112, 116), TWO), shares, strict=True):
         here = compared[window.slices]
-        assert region.judged_px == int(here.sum())
+        assert region.validated_px == int(here.sum())
         errors = (smooth - cut)[window.slices][here]
-        assert region.smooth_squares == pytest.approx(float(errors.square().sum()), rel=1e-9)
+        assert region.baseline_sum_squares == pytest.approx(float(errors.square().sum()), rel=1e-9)
         assert region.gain == pytest.approx(1 - share_here, abs=1e-6)
     assert [region.gain for region in halfway] == pytest.approx([1 - share_here / 2 for share_here in shares], abs=1e-6)
     check = GuideCheck(tuple(regions))
-    net = sum(share_here**2 * region.smooth_squares for share_here, region in zip(shares, regions, strict=True))
-    pooled = 1 - math.sqrt(net / sum(region.smooth_squares for region in regions))
+    model = sum(share_here**2 * region.baseline_sum_squares for share_here, region in zip(shares, regions, strict=True))
+    pooled = 1 - math.sqrt(model / sum(region.baseline_sum_squares for region in regions))
     assert check.gain == pytest.approx(pooled, abs=1e-6)
     assert check.unhelpful_share == 0.25
 
 
 def test_a_prediction_is_made_consistent_before_it_is_compared() -> None:
     truth, asked = a_sample(64, 64)
-    judged = held_out(truth.shape, TWO)
-    compared = compare(one_level_down([lambda *_: truth + 5], truth, asked, judged, TWO), TWO)
-    assert check_of(compared, (0, 1)).gain == pytest.approx(1, abs=1e-6)
+    judged = validation_blocks(truth.shape, TWO)
+    compared = compare(predict_at_reduced_resolution([lambda *_: truth + 5], truth, asked, judged, TWO), TWO)
+    assert guide_check_of(compared, (0, 1)).gain == pytest.approx(1, abs=1e-6)
 
 
 def test_what_is_not_judged_does_not_count() -> None:
     truth, asked = a_sample(64, 64)
-    judged = held_out(truth.shape, TWO)
-    source, known = level_below(truth, asked, TWO)
+    judged = validation_blocks(truth.shape, TWO)
+    source, known = reduce_sample(truth, asked, TWO)
     smooth = make_consistent(bicubic(source, TWO), source, known, TWO)
     blocks = torch.nn.functional.avg_pool2d(judged[None].float(), 2)[0] == 1
     inside = blocks.repeat_interleave(2, 0).repeat_interleave(2, 1)
     right = torch.where(inside, truth, smooth + (smooth - truth))
-    compared = compare(one_level_down([lambda *_: right], truth, asked, judged, TWO), TWO)
+    compared = compare(predict_at_reduced_resolution([lambda *_: right], truth, asked, judged, TWO), TWO)
     assert torch.equal(inside, judged)
-    assert check_of(compared, (0, 1)).gain == pytest.approx(1, abs=1e-6)
+    assert guide_check_of(compared, (0, 1)).gain == pytest.approx(1, abs=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -155,15 +157,15 @@ def test_what_is_not_judged_does_not_count() -> None:
     [
         (0.5, "helped"),
         (checking.LEAST_GAIN, "helped"),
-        (checking.LEAST_GAIN - 1e-9, "unhelpful"),
-        (0.0, "unhelpful"),
-        (-3.0, "unhelpful"),
+        (checking.LEAST_GAIN - 1e-9, "did not help"),
+        (0.0, "did not help"),
+        (-3.0, "did not help"),
         (None, "unknown"),
         (math.nan, "unknown"),
     ],
 )
 def test_a_verdict_is_a_matter_of_the_gain(gain: float | None, verdict: str) -> None:
-    assert verdict_of(gain) == verdict
+    assert result_of(gain) == verdict
 
 
 def test_a_check_says_it_in_a_sentence() -> None:
@@ -177,16 +179,16 @@ def test_a_check_says_it_in_a_sentence() -> None:
     assert both.sentence.endswith("(1 of 2 regions helped)")
     assert both.unhelpful_share == 0.5
     nothing = GuideCheck()
-    assert (nothing.gain, nothing.verdict, nothing.unhelpful_share) == (None, "unknown", None)
+    assert (nothing.gain, nothing.result, nothing.unhelpful_share) == (None, "unknown", None)
     assert "unknown" in nothing.sentence
 
 
 def test_what_an_interpolation_gets_right_no_guide_can_better() -> None:
     check = GuideCheck((Region(Window(0, 0, 4, 4), 16, 0.1, 0.0),))
-    assert (check.gain, check.verdict) == (0.0, "unhelpful")
+    assert (check.gain, check.result) == (0.0, "did not help")
 
 
-def fitted(sample: Sample, **options: Any) -> FittedNet:
+def fitted(sample: Sample, **options: Any) -> FittedModel:
     bands = tuple(f"band {number}" for number in range(len(sample.guide)))
     return fit_samples([sample], TWO, replace(SHORT, **options), guide_bands=bands)
 
@@ -195,30 +197,30 @@ def fitted(sample: Sample, **options: Any) -> FittedNet:
     ("height", "width", "known"), [(32, 32, True), (33, 40, True), (31, 64, False), (64, 31, False)]
 )
 def test_below_16_pixels_one_level_down_nothing_is_known(height: int, width: int, *, known: bool) -> None:
-    net = fitted(scene(height, width, TWO))
-    assert (net.check.verdict != "unknown") is known
-    assert (net.check.gain is not None) is known
+    model = fitted(scene(height, width, TWO))
+    assert (model.check.result != "unknown") is known
+    assert (model.check.gain is not None) is known
     if known:
-        covered = sum(region.window.height * region.window.width for region in net.check.regions)
+        covered = sum(region.window.height * region.window.width for region in model.check.regions)
         assert covered == height // 2 * 2 * (width // 2 * 2)
 
 
 @pytest.mark.parametrize("first_stage", [True, None])
 def test_a_fit_is_checked_whether_its_first_stage_is_kept_or_not(first_stage: bool | None) -> None:  # noqa: FBT001
-    assert fitted(scene(34, 34, TWO), first_stage=first_stage).check.verdict == "unhelpful"
-    assert fitted(scene(34, 34, TWO), first_stage=False).check.verdict == "unknown"
+    assert fitted(scene(34, 34, TWO), first_stage=first_stage).check.result == "did not help"
+    assert fitted(scene(34, 34, TWO), first_stage=False).check.result == "unknown"
 
 
 def test_the_regions_of_several_samples_lie_where_the_samples_do() -> None:
     samples = [replace(scene(34, 36, TWO, seed=seed), row=row, col=50) for seed, row in enumerate((4, 90))]
     check = fit_samples(samples, TWO, SHORT, guide_bands=("a", "b")).check
     assert [region.window for region in check.regions] == [Window(4, 50, 34, 36), Window(90, 50, 34, 36)]
-    net, smooth = (sum(getattr(region, name) for region in check.regions) for name in ("squares", "smooth_squares"))
-    assert check.gain == pytest.approx(1 - math.sqrt(net / smooth))
+    model, smooth = (sum(getattr(region, name) for region in check.regions) for name in ("squares", "smooth_squares"))
+    assert check.gain == pytest.approx(1 - math.sqrt(model / smooth))
 
 
 SIDE = 32
-LEARNING = FitParams(patch_px=SIDE, lr=0.003, over_bicubic=True, threads=1, mixed=False)
+LEARNING = FitParams(patch_px=SIDE, lr=0.003, over_bicubic=True, threads=1, ensemble=False)
 CORNER = Affine(20, 0, 500_000, 0, -20, 4_000_000)
 
 
@@ -234,7 +236,7 @@ def made_pair(*, shown: bool) -> tuple[xr.DataArray, xr.DataArray]:
 
 
 @cache
-def made_net(*, shown: bool) -> FittedNet:
+def made_model(*, shown: bool) -> FittedModel:
     """Fit to a made pair until it is sure whether its guide helps."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", mmsr_geo.GuideWarning)
@@ -242,33 +244,33 @@ def made_net(*, shown: bool) -> FittedNet:
 
 
 def test_a_guide_that_shows_the_source_helped() -> None:
-    net = made_net(shown=True)
-    assert net.check.verdict == "helped"
-    assert net.check.gain is not None
-    assert net.check.gain > 0.3
+    model = made_model(shown=True)
+    assert model.check.result == "helped"
+    assert model.check.gain is not None
+    assert model.check.gain > 0.3
 
 
 def test_a_guide_of_noise_did_not_help() -> None:
-    net = made_net(shown=False)
-    assert net.check.verdict == "unhelpful"
-    assert net.check.gain is not None
-    assert net.check.gain < 0.01
+    model = made_model(shown=False)
+    assert model.check.result == "did not help"
+    assert model.check.gain is not None
+    assert model.check.gain < 0.01
 
 
 @pytest.mark.parametrize("check", [HELPED, GuideCheck(HELPED.regions + UNHELPFUL.regions), GuideCheck()])
 def test_a_check_is_kept_in_the_nets_file(tmp_path: Path, check: GuideCheck) -> None:
-    net = replace(made_net(shown=True), check=check)
-    net.save(tmp_path / "net.mmsr")
+    model = replace(made_model(shown=True), check=check)
+    model.save(tmp_path / "model.mmsr")
     assert FORMAT == 5
-    assert mmsr_geo.load(tmp_path / "net.mmsr").check == check
+    assert mmsr_geo.load(tmp_path / "model.mmsr").check == check
 
 
 def test_a_fits_own_check_comes_back_from_its_file(tmp_path: Path) -> None:
-    net = made_net(shown=True)
-    net.save(tmp_path / "net.mmsr")
-    again = mmsr_geo.load(tmp_path / "net.mmsr")
-    assert (again.check, again.digest) == (net.check, net.digest)
-    assert net.with_statistics(net.statistics).check == net.check
+    model = made_model(shown=True)
+    model.save(tmp_path / "model.mmsr")
+    again = mmsr_geo.load(tmp_path / "model.mmsr")
+    assert (again.check, again.digest) == (model.check, model.digest)
+    assert model.with_statistics(model.statistics).check == model.check
 
 
 def short_pair() -> tuple[xr.DataArray, xr.DataArray]:
@@ -282,10 +284,10 @@ def smooth_target(source: xr.DataArray, guide: xr.DataArray, **options: Any) -> 
 
 @pytest.fixture
 def fits(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Note every fit of a net, by its seed."""
+    """Note every fit of a model, by its seed."""
     made: list[int] = []
 
-    def counted(*arguments: Any, **options: Any) -> FittedNet:
+    def counted(*arguments: Any, **options: Any) -> FittedModel:
         made.append(options["seed"])
         return fit_samples(*arguments, **options)
 
@@ -296,8 +298,8 @@ def fits(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 @pytest.mark.filterwarnings("error::mmsr_geo.GuideWarning")
 def test_a_guide_that_helped_is_used_and_nothing_is_said() -> None:
     source, guide = made_pair(shown=True)
-    net = made_net(shown=True)
-    given = [mmsr_geo.upsample(source, guide, net=net, if_unhelpful=choice).compute() for choice in CHOICES]
+    model = made_model(shown=True)
+    given = [mmsr_geo.upsample(source, guide, model=model, if_unhelpful=choice).compute() for choice in CHOICES]
     assert np.array_equal(given[0], given[1])
     assert np.array_equal(given[0], given[2])
     assert float(np.abs(given[0] - smooth_target(source, guide)).max()) > 0.01
@@ -321,12 +323,12 @@ def test_to_a_file_too(tmp_path: Path) -> None:
     with pytest.warns(mmsr_geo.GuideWarning, match="the consistent bicubic interpolation is given"):
         outcome = mmsr_geo.upsample_to_file(source, guide, tmp_path / "sharp.tif", 2, params=SHORT)
     check = outcome.checks[0]
-    assert (len(outcome.checks), check.verdict) == (1, "unhelpful")
+    assert (len(outcome.checks), check.result) == (1, "did not help")
     with rasterio.open(tmp_path / "sharp.tif") as dataset:
         tags, values = dataset.tags(), dataset.read(1)
     assert np.array_equal(values, smooth_target(source, guide).values)
     assert tags["MMSR_GEO_GUIDE_GAIN"] == f"{check.gain:.4f}"
-    assert tags["MMSR_GEO_GUIDE_VERDICT"] == "unhelpful"
+    assert tags["MMSR_GEO_GUIDE_CHECK"] == "did not help"
     assert tags["MMSR_GEO_METHOD"] == "bicubic+consistency"
     assert json.loads(tags["MMSR_GEO_OPTIONS"])["if_unhelpful"] == "bicubic"
 
@@ -336,11 +338,11 @@ def test_a_file_says_what_it_was_made_with(tmp_path: Path, monkeypatch: pytest.M
         mmsr_geo.upsample_to_file(source, guide, tmp_path / "sharp.tif", 2, overwrite=True, **options)
         with rasterio.open(tmp_path / "sharp.tif") as dataset:
             found = dataset.tags()
-        return found["MMSR_GEO_METHOD"], found["MMSR_GEO_GUIDE_VERDICT"], found["MMSR_GEO_GUIDE_GAIN"]
+        return found["MMSR_GEO_METHOD"], found["MMSR_GEO_GUIDE_CHECK"], found["MMSR_GEO_GUIDE_GAIN"]
 
     source, guide = short_pair()
     with pytest.warns(mmsr_geo.GuideWarning):
-        assert tags(params=SHORT, if_unhelpful="warn")[:2] == ("mmsr", "unhelpful")
+        assert tags(params=SHORT, if_unhelpful="warn")[:2] == ("mmsr", "did not help")
     assert tags(params=replace(SHORT, first_stage=False)) == ("mmsr", "unknown", "unknown")
     assert tags(method="bicubic") == ("bicubic", "unknown", "unknown")
     assert tags(method="bicubic+consistency") == ("bicubic+consistency", "unknown", "unknown")
@@ -360,19 +362,19 @@ def test_each_band_has_a_word_of_its_own(tmp_path: Path) -> None:
     assert len(outcome.checks) == 2
     with rasterio.open(tmp_path / "sharp.tif") as dataset:
         tags = dataset.tags()
-    assert tags["MMSR_GEO_GUIDE_VERDICT"] == ",".join(check.verdict for check in outcome.checks)
+    assert tags["MMSR_GEO_GUIDE_CHECK"] == ",".join(check.result for check in outcome.checks)
     assert len(tags["MMSR_GEO_GUIDE_GAIN"].split(",")) == 2
     assert len(tags["MMSR_GEO_METHOD"].split(",")) == 2
 
 
-def test_with_warn_the_net_is_used_all_the_same() -> None:
+def test_with_warn_the_model_is_used_all_the_same() -> None:
     source, guide = short_pair()
     with pytest.warns(mmsr_geo.GuideWarning, match="did not help.*it is used all the same"):
         given = mmsr_geo.upsample(source, guide, 2, params=SHORT, if_unhelpful="warn").compute()
     with pytest.warns(mmsr_geo.GuideWarning):
-        net = mmsr_geo.fit(source, guide, 2, params=SHORT)
-    unknown = replace(net, check=GuideCheck())
-    expected = mmsr_geo.upsample(source, guide, 2, net=unknown).compute()
+        model = mmsr_geo.fit(source, guide, 2, params=SHORT)
+    unknown = replace(model, check=GuideCheck())
+    expected = mmsr_geo.upsample(source, guide, 2, model=unknown).compute()
     assert np.array_equal(given, expected)
     assert not np.allclose(given, smooth_target(source, guide), atol=1e-3 * float(source.std()), rtol=0)
 
@@ -389,28 +391,29 @@ def test_with_error_computing_fails_and_no_file_is_written(tmp_path: Path) -> No
 
 def test_a_saved_nets_word_is_heard_too(tmp_path: Path) -> None:
     source, guide = made_pair(shown=False)
-    path = tmp_path / "net.mmsr"
-    made_net(shown=False).save(path)
+    path = tmp_path / "model.mmsr"
+    made_model(shown=False).save(path)
     with pytest.warns(mmsr_geo.GuideWarning, match="the consistent bicubic interpolation is given"):
-        given = mmsr_geo.upsample(source, guide, net=path).compute()
+        given = mmsr_geo.upsample(source, guide, model=path).compute()
     assert np.array_equal(given, smooth_target(source, guide))
     with pytest.warns(mmsr_geo.GuideWarning, match="used all the same"):
-        used = mmsr_geo.upsample(source, guide, net=path, if_unhelpful="warn").compute()
+        used = mmsr_geo.upsample(source, guide, model=path, if_unhelpful="warn").compute()
     assert not np.array_equal(used, given)
-    lazy = mmsr_geo.upsample(source, guide, net=path, if_unhelpful="error")
+    lazy = mmsr_geo.upsample(source, guide, model=path, if_unhelpful="error")
     with pytest.raises(mmsr_geo.UnhelpfulGuideError):
         lazy.compute()
     with pytest.raises(mmsr_geo.UnhelpfulGuideError):
-        mmsr_geo.upsample_to_file(source, guide, tmp_path / "sharp.tif", net=path, if_unhelpful="error")
-    assert [file.name for file in tmp_path.iterdir()] == ["net.mmsr"]
+        mmsr_geo.upsample_to_file(source, guide, tmp_path / "sharp.tif", model=path, if_unhelpful="error")
+    assert [file.name for file in tmp_path.iterdir()] == ["model.mmsr"]
 
 
 def test_two_nets_that_differ_in_their_word_alone_are_not_taken_for_one() -> None:
     """The keys of a graph are tokens of what decides the target, and a scheduler may keep what it has computed."""
     source, guide = made_pair(shown=True)
-    net = made_net(shown=True)
+    model = made_model(shown=True)
     lazy = [
-        mmsr_geo.upsample(source, guide, net=replace(net, check=check)) for check in (HELPED, UNHELPFUL, GuideCheck())
+        mmsr_geo.upsample(source, guide, model=replace(model, check=check))
+        for check in (HELPED, UNHELPFUL, GuideCheck())
     ]
     assert len({target.data.name for target in lazy}) == 3
     assert len({target.guide_gain.data.name for target in lazy}) == 3
@@ -429,10 +432,10 @@ def test_the_gain_is_a_lazy_coordinate_that_costs_no_second_fit(fits: list[int])
         done = sharp.compute()
     assert fits == [4]
     with pytest.warns(mmsr_geo.GuideWarning):
-        net = mmsr_geo.fit(source, guide, 2, params=SHORT, seed=4)
-    assert float(done.guide_gain) == net.check.gain
+        model = mmsr_geo.fit(source, guide, 2, params=SHORT, seed=4)
+    assert float(done.guide_gain) == model.check.gain
     with pytest.warns(mmsr_geo.GuideWarning):
-        assert float(sharp.guide_gain) == net.check.gain
+        assert float(sharp.guide_gain) == model.check.gain
 
 
 def test_a_gain_asked_for_alone_predicts_no_tile(monkeypatch: pytest.MonkeyPatch, fits: list[int]) -> None:

@@ -133,8 +133,8 @@ def test_guides_on_grids_of_their_own_are_one_guide(here: Command, source: Path,
     )
     assert (read(tmp_path / "python.tif")[0] == lazy).all()
     consistent(lazy, CROP.source.values)
-    net = mmsr_geo.fit(source, [SENTINEL_GUIDE, tmp_path / "coarse nir.tif"], SCALE, **options)
-    assert [band.rpartition(":")[2] for band in net.guide_bands] == ["B04", "B02", "1", "ndvi"]
+    model = mmsr_geo.fit(source, [SENTINEL_GUIDE, tmp_path / "coarse nir.tif"], SCALE, **options)
+    assert [band.rpartition(":")[2] for band in model.guide_bands] == ["B04", "B02", "1", "ndvi"]
     status, _, told = here(
         *("upsample", source, SENTINEL_GUIDE, "coarse nir.tif", "-o", "out.tif", "--scale", SCALE),
         *("--guide-band", bands[0], "--guide-band", bands[1], "--derive", options["derive"]),
@@ -153,9 +153,9 @@ def test_what_a_mask_hides_is_a_hole_in_the_source_and_interpolated_in_the_guide
     water[80:, :16] = 0b100
     water[:3, 100:] = 0b100  # three rows of four: more than half of the uppermost blocks
     mask = on_grid(water, on_target, tmp_path / "water.tif")
-    net = mmsr_geo.fit(source, SENTINEL_GUIDE, SCALE, params=QUICK)
-    net.save(tmp_path / "net.mmsr")
-    options = ("--source-mask", f"{mask}:2", "--guide-mask", scl, "--if-unhelpful", "warn", "--net", "net.mmsr")
+    model = mmsr_geo.fit(source, SENTINEL_GUIDE, SCALE, params=QUICK)
+    model.save(tmp_path / "model.mmsr")
+    options = ("--source-mask", f"{mask}:2", "--guide-mask", scl, "--if-unhelpful", "warn", "--model", "model.mmsr")
     status, _, told = here(
         "upsample", source, SENTINEL_GUIDE, "-o", "out.tif", "--scale", SCALE, "--qa", "qa.tif", *options, *PLAIN
     )
@@ -166,7 +166,7 @@ def test_what_a_mask_hides_is_a_hole_in_the_source_and_interpolated_in_the_guide
         source,
         SENTINEL_GUIDE,
         tmp_path / "again.tif",
-        net=net,
+        model=model,
         source_mask=f"{mask}:2",
         guide_mask=scl,
         if_unhelpful="warn",
@@ -190,7 +190,7 @@ def test_what_a_mask_hides_is_a_hole_in_the_source_and_interpolated_in_the_guide
         source,
         SENTINEL_GUIDE,
         SCALE,
-        net=tmp_path / "net.mmsr",
+        model=tmp_path / "model.mmsr",
         if_unhelpful="warn",
         source_mask=f"{mask}:2",
         guide_mask=xr.DataArray(
@@ -425,16 +425,16 @@ def test_numbers_of_numpy_are_numbers(source: Path, tmp_path: Path) -> None:
     assert said["seed"] == 3
 
 
-@pytest.mark.parametrize("lost", ["source", "guide", "mask", "net", "like"])
+@pytest.mark.parametrize("lost", ["source", "guide", "mask", "model", "like"])
 def test_an_output_is_no_input_whatever_it_is_called(source: Path, tmp_path: Path, lost: str) -> None:
     (tmp_path / "guide.tif").symlink_to(SENTINEL_GUIDE)
     paths = {"source": source, "guide": tmp_path / "guide.tif"}
     mask = on_grid(np.zeros((4, 4), "uint8"), GeoBox((4, 4), CROP.source.rio.transform(), 32618), tmp_path / "m.tif")
     options: dict[str, Any] = {"guide_mask": f"{mask}:0", "like": tmp_path / "like.tif"}
-    paths |= {"mask": mask, "like": options["like"], "net": tmp_path / "n.mmsr"}
-    if lost == "net":
-        mmsr_geo.fit(source, SENTINEL_GUIDE, SCALE, params=QUICK).save(paths["net"])
-        options |= {"net": paths["net"]}
+    paths |= {"mask": mask, "like": options["like"], "model": tmp_path / "n.mmsr"}
+    if lost == "model":
+        mmsr_geo.fit(source, SENTINEL_GUIDE, SCALE, params=QUICK).save(paths["model"])
+        options |= {"model": paths["model"]}
     paths["like"].write_bytes(source.read_bytes())
     before = paths[lost].read_bytes()
     other = tmp_path / "beside" / ".." / paths[lost].name
@@ -452,8 +452,8 @@ def test_an_output_is_no_input_whatever_it_is_called(source: Path, tmp_path: Pat
 
 
 def test_a_saved_nets_regions_are_not_of_another_raster(source: Path) -> None:
-    net = mmsr_geo.fit(source, SENTINEL_GUIDE, SCALE, params=QUICK)
+    model = mmsr_geo.fit(source, SENTINEL_GUIDE, SCALE, params=QUICK)
     bad, good = Region(Window(0, 0, 24, 6), 99, 4.0, 1.0), Region(Window(0, 6, 24, 22), 99, 1.0, 9.0)
-    told = replace(net, check=mmsr_geo.GuideCheck((bad, good)))
-    sharp = mmsr_geo.upsample(source, SENTINEL_GUIDE, net=told, qa=True, if_unhelpful="warn")
+    told = replace(model, check=mmsr_geo.GuideCheck((bad, good)))
+    sharp = mmsr_geo.upsample(source, SENTINEL_GUIDE, model=told, qa=True, if_unhelpful="warn")
     assert not (sharp.qa.values & mmsr_geo.Flag.UNHELPFUL).any()

@@ -8,18 +8,18 @@ import torch
 from torch import Tensor
 
 from mmsr_geo.geometry import Scale
-from mmsr_geo.network.guide_check import Below, one_level_down
+from mmsr_geo.network.guide_check import ReducedPrediction, predict_at_reduced_resolution
 from mmsr_geo.network.intervals import DOUBT, FEWEST_PX, LEAST, MOST_PX, Interval, Terms, calibrated, predictors_of
 
 TWO = Scale(2, 2)
 
 
-def noisy(height: int, width: int, size: Tensor | float, seed: int = 0) -> Below:
+def noisy(height: int, width: int, size: Tensor | float, seed: int = 0) -> ReducedPrediction:
     """Two predictions of a flat truth: one is off by a normal number times `size`, the interpolation by twice that."""
     made = torch.Generator().manual_seed(seed)
     errors = torch.randn(height, width, dtype=torch.float64, generator=made) * size
     source = torch.zeros(height // 2, width // 2)
-    return Below(
+    return ReducedPrediction(
         source,
         torch.zeros(2, height, width).double(),
         torch.stack([2 * errors, errors]),
@@ -63,7 +63,9 @@ def test_errors_that_grow_with_the_predictions_contrast_are_told_by_it() -> None
     restless[:, 40:] = torch.rand(height, 40, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
     contrast = predictors_of(restless, torch.zeros(40, 40), TWO)[2]
     below = noisy(height, width, contrast)
-    below = Below(below.source, torch.stack([torch.zeros_like(restless), restless]), below.errors, below.judged)
+    below = ReducedPrediction(
+        below.source, torch.stack([torch.zeros_like(restless), restless]), below.errors, below.judged
+    )
     interval = calibrated([below], (0, 1), 1, TWO)
     assert interval is not None
     half = interval.guided.sum(predictors_of(restless, below.source, TWO))
@@ -82,7 +84,7 @@ def test_of_many_pixels_some_are_taken_and_of_few_nothing_is_said() -> None:
     judged = torch.ones(10, 10).bool()
     judged[0, 0] = False
     assert int(judged.sum()) < FEWEST_PX
-    assert calibrated([Below(few.source, few.raw, few.errors, judged)], (0, 1), 1, TWO) is None
+    assert calibrated([ReducedPrediction(few.source, few.raw, few.errors, judged)], (0, 1), 1, TWO) is None
 
 
 def test_ranges_are_the_largest_less_the_smallest_of_three_by_three() -> None:
@@ -103,14 +105,14 @@ def test_a_hole_in_the_guide_has_the_interpolations_interval_and_units_scale_the
     interval = Interval(Terms(1.0, 0.5, 2.0), Terms(3.0, 0.25, 4.0))
     prediction, source = torch.rand(4, 4).double(), torch.rand(2, 2)
     guided = torch.tensor([0.0, 0.5, 1.0, 1.0]).double().expand(4, 4)
-    mixed = interval.half_width(prediction, source, guided, TWO)
+    ensemble = interval.half_width(prediction, source, guided, TWO)
     everywhere = interval.half_width(prediction, source, torch.ones_like(prediction), TWO)
     nowhere = interval.half_width(prediction, source, torch.zeros_like(prediction), TWO)
-    assert torch.allclose(mixed[:, 0], nowhere[:, 0])
-    assert torch.allclose(mixed[:, 1], (nowhere + everywhere)[:, 1] / 2)
-    assert torch.equal(mixed[:, 2:], everywhere[:, 2:])
+    assert torch.allclose(ensemble[:, 0], nowhere[:, 0])
+    assert torch.allclose(ensemble[:, 1], (nowhere + everywhere)[:, 1] / 2)
+    assert torch.equal(ensemble[:, 2:], everywhere[:, 2:])
     doubled = interval.times(2.0).half_width(2 * prediction, 2 * source, guided, TWO)
-    assert torch.allclose(doubled, 2 * mixed)
+    assert torch.allclose(doubled, 2 * ensemble)
 
 
 def test_a_guide_leaves_a_part_of_the_interpolations_width() -> None:
@@ -135,7 +137,7 @@ def test_predictions_one_level_down_are_judged_where_asked() -> None:
     truth, asked = torch.rand(8, 8, generator=made).double(), torch.ones(8, 8).bool()
     judged = torch.zeros(8, 8).bool()
     judged[2:6, 2:6] = True
-    below = one_level_down([lambda *_: truth + 1], truth, asked, judged, TWO)
+    below = predict_at_reduced_resolution([lambda *_: truth + 1], truth, asked, judged, TWO)
     assert torch.equal(below.judged, judged)
     assert float(below.errors[:, ~judged].abs().max()) == 0
     assert float(below.errors[1].abs().max()) < 1e-5  # made consistent, the constant is gone

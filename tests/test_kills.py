@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import rasterio
 from clusters import DaskCluster, kill
-from rasters import SENTINEL_GUIDE, SENTINEL_TRUTH, sentinel_net
+from rasters import SENTINEL_GUIDE, SENTINEL_TRUTH, sentinel_model
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(900)]
 
@@ -27,7 +27,7 @@ source = "source.tif"
 guide = "guide.tif"
 [options]
 scale = 2
-net = "scene.mmsr"
+model = "scene.mmsr"
 keep_statistics = true
 if_unhelpful = "warn"
 tile_size = 52
@@ -38,7 +38,7 @@ tile_size = 52
 def folder(tmp_path: Path) -> Path:
     (tmp_path / "source.tif").symlink_to(SENTINEL_TRUTH)
     (tmp_path / "guide.tif").symlink_to(SENTINEL_GUIDE)
-    sentinel_net(2).save(tmp_path / "scene.mmsr")
+    sentinel_model(2).save(tmp_path / "scene.mmsr")
     for name in ("disturbed", "alone"):
         (tmp_path / f"{name}.toml").write_text(JOB.format(output=name))
     return tmp_path

@@ -15,7 +15,7 @@ import xarray as xr
 from affine import Affine
 from distributed import Client, LocalCluster
 from numpy.typing import NDArray
-from rasters import SENTINEL_GUIDE, block_means, georeferenced, sentinel_crop, sentinel_guide, sentinel_net
+from rasters import SENTINEL_GUIDE, block_means, georeferenced, sentinel_crop, sentinel_guide, sentinel_model
 
 import mmsr_geo
 from mmsr_geo.engine import pair as pair_module
@@ -32,8 +32,8 @@ def guide() -> xr.DataArray:
 
 
 @pytest.fixture(scope="module")
-def net() -> mmsr_geo.FittedNet:
-    return sentinel_net(4)
+def model() -> mmsr_geo.FittedModel:
+    return sentinel_model(4)
 
 
 @pytest.fixture
@@ -82,12 +82,12 @@ def test_nothing_is_read_at_the_call(guide: xr.DataArray) -> None:
     assert sharp.chunks == ((32, 32, 32), (32, 32, 32))
 
 
-def test_a_chunk_reads_what_it_needs_from_dask(guide: xr.DataArray, net: mmsr_geo.FittedNet) -> None:
+def test_a_chunk_reads_what_it_needs_from_dask(guide: xr.DataArray, model: mmsr_geo.FittedModel) -> None:
     source_read: set[tuple[int, ...]] = set()
     guide_read: set[tuple[int, ...]] = set()
     crop = sentinel_crop(0, 0, 64, 64, 4)
     source, fine = counted_chunks(crop.source, 8, source_read), counted_chunks(guide, 32, guide_read)
-    sharp = source.mmsr.upsample(fine, 4, net=net, keep_statistics=True, tile_size=32)
+    sharp = source.mmsr.upsample(fine, 4, model=model, keep_statistics=True, tile_size=32)
     sharp[0:32, 224:256].compute()
     # 8 source pixels and a halo of 15 reach 23 pixels from the upper right corner: three chunks of 8.
     assert source_read == {(row, column) for row in range(3) for column in range(5, 8)}
@@ -154,23 +154,23 @@ def test_every_scheduler_gives_identical_values(guide: xr.DataArray, client: Cli
     assert np.array_equal(client.compute(again).result().values, expected)
 
 
-def test_the_function_and_a_fitted_net_give_what_the_accessor_gives(guide: xr.DataArray, tmp_path: Any) -> None:
+def test_the_function_and_a_fitted_model_give_what_the_accessor_gives(guide: xr.DataArray, tmp_path: Any) -> None:
     crop = sentinel_crop(0, 0, 24, 24, 4)
     crop.source.rio.to_raster(tmp_path / "source.tif")
     expected = crop.source.mmsr.upsample(guide, 4, params=PARAMS).compute()
     fitted = mmsr_geo.fit(crop.source, guide, 4, params=PARAMS)
     fitted.save(tmp_path / "scene.mmsr")
     by_path = mmsr_geo.upsample(tmp_path / "source.tif", SENTINEL_GUIDE, 4, params=PARAMS).compute()
-    by_net = mmsr_geo.upsample(crop.source, guide, net=mmsr_geo.load(tmp_path / "scene.mmsr"), scale=4).compute()
+    by_model = mmsr_geo.upsample(crop.source, guide, model=mmsr_geo.load(tmp_path / "scene.mmsr"), scale=4).compute()
     # Predictions may differ by rounding: a window's arithmetic depends on how many threads share it.
     assert np.allclose(by_path.values, expected.values, atol=1e-3, rtol=0)
-    assert np.allclose(by_net.values, expected.values, atol=1e-3, rtol=0)
+    assert np.allclose(by_model.values, expected.values, atol=1e-3, rtol=0)
 
 
-def test_the_result_looks_like_the_source(guide: xr.DataArray, net: mmsr_geo.FittedNet) -> None:
+def test_the_result_looks_like_the_source(guide: xr.DataArray, model: mmsr_geo.FittedModel) -> None:
     crop = sentinel_crop(0, 0, 12, 16, 4)
     source = crop.source.assign_attrs(units="K", long_name="temperature").assign_coords(date="2020-01-01")
-    sharp = source.mmsr.upsample(guide, 4, net=net)
+    sharp = source.mmsr.upsample(guide, 4, model=model)
     assert (sharp.name, sharp.dtype, sharp.dims, sharp.shape) == ("B11", np.float32, ("y", "x"), (48, 64))
     assert sharp.attrs["units"] == "K"
     assert sharp.attrs["long_name"] == "temperature"
@@ -181,18 +181,20 @@ def test_the_result_looks_like_the_source(guide: xr.DataArray, net: mmsr_geo.Fit
     assert np.allclose(sharp.y.values.reshape(12, 4).mean(axis=1), source.y.values)
 
 
-def test_nodata_is_the_sources(guide: xr.DataArray, net: mmsr_geo.FittedNet) -> None:
+def test_nodata_is_the_sources(guide: xr.DataArray, model: mmsr_geo.FittedModel) -> None:
     crop = sentinel_crop(0, 0, 12, 12, 4)
     integers = crop.source.round().astype(np.int32)
     integers[2:4, 5] = -9999
-    sharp = integers.rio.write_nodata(-9999).mmsr.upsample(guide, 4, net=net).compute()
+    sharp = integers.rio.write_nodata(-9999).mmsr.upsample(guide, 4, model=model).compute()
     assert sharp.rio.nodata == -9999
     holes = (integers.values == -9999).repeat(4, 0).repeat(4, 1)
     assert ((sharp.values == -9999) == holes).all()
     assert np.abs(block_means(sharp.values, 4) - integers.values)[integers.values != -9999].max() < 0.01
-    beyond = crop.source.astype(np.float64).rio.write_nodata(-1e300).mmsr.upsample(guide, 4, net=net)
+    beyond = crop.source.astype(np.float64).rio.write_nodata(-1e300).mmsr.upsample(guide, 4, model=model)
     assert np.isnan(beyond.rio.nodata)
-    masked = crop.source.where(~holes[::4, ::4]).rio.write_nodata(-9999, encoded=True).mmsr.upsample(guide, 4, net=net)
+    masked = (
+        crop.source.where(~holes[::4, ::4]).rio.write_nodata(-9999, encoded=True).mmsr.upsample(guide, 4, model=model)
+    )
     assert masked.rio.encoded_nodata == -9999
     assert (np.isnan(masked.values) == holes).all()
 
@@ -230,7 +232,7 @@ def test_a_guide_of_another_crs_is_warped(guide: xr.DataArray) -> None:
     assert np.abs(block_means(sharp.values, 4) - crop.source.values).max() < 0.01
 
 
-def test_pairs_that_do_not_fit_are_refused_at_the_call(guide: xr.DataArray, net: mmsr_geo.FittedNet) -> None:
+def test_pairs_that_do_not_fit_are_refused_at_the_call(guide: xr.DataArray, model: mmsr_geo.FittedModel) -> None:
     crop = sentinel_crop(0, 0, 12, 12, 4)
     corner = crop.source.rio.transform()
     with pytest.raises(mmsr_geo.GridError, match="scale under 2"):
@@ -251,12 +253,12 @@ def test_pairs_that_do_not_fit_are_refused_at_the_call(guide: xr.DataArray, net:
     classes = crop.source.assign_attrs(flag_values=[1, 2], flag_meanings="water land")
     with pytest.raises(mmsr_geo.InputError, match=r"categor|classes"):
         classes.mmsr.upsample(guide, 4)
-    with pytest.raises(mmsr_geo.NetFileError, match=r"4 guide bands.*this guide has 2"):
-        crop.source.mmsr.upsample(guide[:2], 4, net=net)
-    with pytest.raises(mmsr_geo.NetFileError, match="for scale 4, this pair has 2"):
-        crop.source.mmsr.upsample(guide, 2, net=net)
+    with pytest.raises(mmsr_geo.ModelFileError, match=r"4 guide bands.*this guide has 2"):
+        crop.source.mmsr.upsample(guide[:2], 4, model=model)
+    with pytest.raises(mmsr_geo.ModelFileError, match="for scale 4, this pair has 2"):
+        crop.source.mmsr.upsample(guide, 2, model=model)
     with pytest.raises(mmsr_geo.OptionError, match="not fitted again"):
-        crop.source.mmsr.upsample(guide, 4, net=net, params=PARAMS)
+        crop.source.mmsr.upsample(guide, 4, model=model, params=PARAMS)
     with pytest.raises(mmsr_geo.OptionError, match="no device"):
         crop.source.mmsr.upsample(guide, 4, device="abacus")
 
@@ -270,8 +272,8 @@ def test_where_the_guide_does_not_reach_the_target_is_the_consistent_bicubic(gui
     assert np.abs(block_means(sharp.values, 4) - crop.source.values).max() < 0.01
 
 
-def test_a_net_brings_its_scale_and_a_source_without_a_name_stays_without(guide: xr.DataArray) -> None:
+def test_a_model_brings_its_scale_and_a_source_without_a_name_stays_without(guide: xr.DataArray) -> None:
     source = sentinel_crop(0, 0, 12, 12, 4).source.rename(None)
-    target = source.mmsr.upsample(guide, net=sentinel_net(4))
+    target = source.mmsr.upsample(guide, model=sentinel_model(4))
     assert target.shape == (48, 48)
     assert target.name is None

@@ -10,14 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mmsr_geo.engine.flags import Flag
-from mmsr_geo.jobs.tiles.tile_index import Ledger, Waiting
-from mmsr_geo.jobs.tiles.tile_store import Made
+from mmsr_geo.jobs.tiles.tile_index import TileIndex, TileQueue
+from mmsr_geo.jobs.tiles.tile_store import TileRecord
 
 COUNT = 12
 hashes = st.text("0123456789abcdef", min_size=32, max_size=32)
 counts = st.integers(0, 2**31)
 tiles = st.builds(
-    Made,
+    TileRecord,
     st.just("prediction"),
     st.just(2),
     st.integers(0, COUNT - 1),
@@ -37,10 +37,10 @@ tiles = st.builds(
 
 
 @given(st.lists(tiles | st.integers(0, COUNT - 1), max_size=40))
-def test_a_ledger_is_a_dict_of_what_was_made(steps: list[Made | int]) -> None:
-    ledger, plain = Ledger("prediction", 2, COUNT), dict[int, Made]()
+def test_a_ledger_is_a_dict_of_what_was_made(steps: list[TileRecord | int]) -> None:
+    ledger, plain = TileIndex("prediction", 2, COUNT), dict[int, TileRecord]()
     for step in steps:
-        if isinstance(step, Made):
+        if isinstance(step, TileRecord):
             ledger[step.index] = plain[step.index] = step
         elif step in plain:
             del ledger[step], plain[step]
@@ -62,10 +62,10 @@ def test_a_ledger_is_a_dict_of_what_was_made(steps: list[Made | int]) -> None:
     st.lists(st.tuples(st.sampled_from(["take", "add", "leave"]), st.integers(0, COUNT - 1))),
 )
 def test_what_waits_is_a_set_whose_least_is_taken_first(done: set[int], steps: list[tuple[str, int]]) -> None:
-    ledger = Ledger("target", 1, COUNT)
+    ledger = TileIndex("target", 1, COUNT)
     for index in done:
-        ledger[index] = Made("target", 1, index, "a" * 32, "b" * 32, 1)
-    waiting, plain = Waiting(COUNT, ledger), set(range(COUNT)) - done
+        ledger[index] = TileRecord("target", 1, index, "a" * 32, "b" * 32, 1)
+    waiting, plain = TileQueue(COUNT, ledger), set(range(COUNT)) - done
     for step, index in steps:
         if step == "add":
             waiting.add(index)
@@ -83,10 +83,12 @@ def test_what_waits_is_a_set_whose_least_is_taken_first(done: set[int], steps: l
 
 def test_a_tile_takes_few_bytes() -> None:
     count = 20_000
-    tile = Made("target", 1, 0, "a" * 32, "b" * 32, 10**6, 10**6, flags={"GUIDE_MISSING": 5}, seconds=1.5, at=1.7e9)
+    tile = TileRecord(
+        "target", 1, 0, "a" * 32, "b" * 32, 10**6, 10**6, flags={"GUIDE_MISSING": 5}, seconds=1.5, at=1.7e9
+    )
     tracemalloc.start()
-    ledger = Ledger("target", 1, count)
-    waiting = Waiting(count, ledger)
+    ledger = TileIndex("target", 1, count)
+    waiting = TileQueue(count, ledger)
     for _ in range(count):
         index = waiting.take()
         ledger[index] = replace(tile, index=index)

@@ -248,7 +248,7 @@ def test_where_the_mask_does_not_reach_nothing_is_masked(step: int) -> None:
     plain = raster().read(Window.whole((12, 15))).valid
     assert (Masked(raster(), mask).read(Window.whole((12, 15))).valid == plain & ~expected).all()
     far = Masked(raster(GeoBox((4, 4), PLACE * Affine.translation(5000, 0), UTM)), mask)
-    assert len(far.need(Window(0, 0, 4, 4)).reads) == 1
+    assert len(far.read_plan(Window(0, 0, 4, 4)).reads) == 1
     assert far.read(Window(0, 0, 4, 4)).valid.sum() == 15
 
 
@@ -299,11 +299,11 @@ def test_a_masked_raster_is_one_more_raster(tmp_path: Path) -> None:
     for mask in (open_mask(path), open_mask(lazy)):
         masked = Masked(raster(), mask, 0.5)
         assert (masked.bands, masked.name, masked.grid) == (("1", "2"), "raster", GRID)
-        need = masked.need(window)
-        assert [leaf for leaf, _ in need.reads] == [masked.raster, mask.raster]
-        make = pickle.loads(pickle.dumps(need.make))  # noqa: S301
-        assert len(pickle.dumps(need.make)) < 5_000
-        got = make([pickle.loads(pickle.dumps(leaf)).read(part) for leaf, part in need.reads])  # noqa: S301
+        read_plan = masked.read_plan(window)
+        assert [leaf for leaf, _ in read_plan.reads] == [masked.raster, mask.raster]
+        make = pickle.loads(pickle.dumps(read_plan.combine))  # noqa: S301
+        assert len(pickle.dumps(read_plan.combine)) < 5_000
+        got = make([pickle.loads(pickle.dumps(leaf)).read(part) for leaf, part in read_plan.reads])  # noqa: S301
         assert np.array_equal(got.values, masked.read(window).values, equal_nan=True)
         assert (got.valid == ~marks[window.slices]).all()
     for kind in (path, lazy):

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from mmsr_geo import machine
 from mmsr_geo.engine import tiling
-from mmsr_geo.engine.tiling import SHARE, TILE_SIDES_PX, tile_bytes, tiling_for
+from mmsr_geo.engine.tiling import MEMORY_SHARE, TILE_SIDES_PX, tile_bytes, tiling_for
 from mmsr_geo.errors import OptionError
 from mmsr_geo.geometry import Halo, Scale, Window
 from mmsr_geo.machine import available_memory, cores
@@ -45,7 +45,7 @@ def test_the_largest_size_is_taken_that_fits_a_quarter_of_the_memory_so_many_tim
     free: SimpleNamespace, megabytes: int, scale: Scale, halo: Halo, at_once: int
 ) -> None:
     free.bytes = there = megabytes * 2**20
-    fitting = [side for side in TILE_SIDES_PX if bytes_for(side, scale, halo) * SHARE * at_once <= there]
+    fitting = [side for side in TILE_SIDES_PX if bytes_for(side, scale, halo) * MEMORY_SHARE * at_once <= there]
     side = max(fitting, default=min(TILE_SIDES_PX))
     tiling = tiling_for(WHOLE, WHOLE, scale, halo, at_once=at_once)
     assert tiling.tile_yx == (max(1, side // scale.y), max(1, side // scale.x))
@@ -66,7 +66,7 @@ def test_more_memory_gives_no_smaller_tiles_and_little_more_gives_the_same(free:
 
 def test_tiles_at_once_share_the_memory(free: SimpleNamespace) -> None:
     for at_once, side in ((1, 768), (2, 384), (4, 256), (8, 192)):
-        free.bytes = bytes_for(side, FOUR, HALO) * SHARE * at_once
+        free.bytes = bytes_for(side, FOUR, HALO) * MEMORY_SHARE * at_once
         assert tiling_for(WHOLE, WHOLE, FOUR, HALO, at_once=at_once).tile_yx == (side // 4, side // 4)
 
 

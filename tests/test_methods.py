@@ -12,7 +12,7 @@ import rasterio
 import torch
 import torch.nn.functional as F  # noqa: N812  (torch's own convention)
 import xarray as xr
-from rasters import block_means, sentinel_crop, sentinel_guide, sentinel_net
+from rasters import block_means, sentinel_crop, sentinel_guide, sentinel_model
 
 import mmsr_geo
 from mmsr_geo.engine import pair as pair_module
@@ -46,8 +46,8 @@ def test_tiles_are_the_untiled_and_a_file_is_the_lazy_result(source: xr.DataArra
     with rasterio.open(output) as dataset:
         np.testing.assert_allclose(dataset.read(1), tiled, rtol=0, atol=1e-6 * deviation)
         assert dataset.tags()["MMSR_GEO_METHOD"] == name
-    with pytest.raises(mmsr_geo.OptionError, match="made without a scene's net: there is none to save"):
-        _ = outcome.net
+    with pytest.raises(mmsr_geo.OptionError, match="made without a scene's model: there is none to save"):
+        _ = outcome.model
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -90,23 +90,23 @@ def test_a_file_says_which_options_a_method_had(source: xr.DataArray, tmp_path: 
 
 def test_the_published_fit_is_the_whole_raster_a_step(source: xr.DataArray) -> None:
     stages: list[tuple[str, int, int]] = []
-    net = mmsr_geo.fit(
+    model = mmsr_geo.fit(
         source,
         sentinel_guide(),
         4,
         params=mmsr_geo.FitParams.published(steps=2, threads=1),
         progress=lambda *call: stages.append(call),
     )
-    record = net.provenance["fit"]
+    record = model.provenance["fit"]
     assert (record["pixel_steps"], record["first_stage"]) == (2 * 80 * 96, False)
-    assert (net.params.guide_bands, net.check.verdict) == (4, "unknown")
+    assert (model.params.guide_bands, model.check.result) == (4, "unknown")
     assert {stage for stage, *_ in stages} == {"sample", "fit"}
     by_name, by_params = (
         source.mmsr.upsample(sentinel_guide(), 4, fit="published", params=params).values
         for params in (mmsr_geo.FitParams(steps=2, threads=1), mmsr_geo.FitParams.published(steps=2, threads=1))
     )
     assert np.array_equal(by_name, by_params)
-    assert np.array_equal(by_name, source.mmsr.upsample(sentinel_guide(), 4, net=net).values)
+    assert np.array_equal(by_name, source.mmsr.upsample(sentinel_guide(), 4, model=model).values)
 
 
 def test_the_published_fit_of_a_raster_that_is_not_held_whole_is_refused(
@@ -130,15 +130,18 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"method": ""}, "there is no method ''"),
     ({"fit": "forest"}, "fit is one of scene, adapt, tile, published, not 'forest'"),
     ({"if_unhelpful": "cry"}, "if_unhelpful is one of bicubic, warn, error, not 'cry'"),
-    ({"keep_statistics": True}, r"--keep-statistics \(keep_statistics=\) goes with a saved net"),
-    ({"method": "bicubic", "net": NET}, "a net and a fit are of mmsr, not of bicubic"),
-    ({"method": "p2p+consistency", "fit": "tile"}, "a net and a fit are of mmsr, not of p2p"),
+    ({"keep_statistics": True}, r"--keep-statistics \(keep_statistics=\) goes with a saved model"),
+    ({"method": "bicubic", "model": NET}, "a model and a fit are of mmsr, not of bicubic"),
+    ({"method": "p2p+consistency", "fit": "tile"}, "a model and a fit are of mmsr, not of p2p"),
     ({"method": "bicubic", "params": STEPS}, "bicubic is not fitted by steps: leave them out"),
     ({"method": "guided-filter", "params": STEPS}, "guided-filter is not fitted by steps"),
     ({"method": "p2p", "params": PATCH}, "of the params of a fit, p2p takes steps and threads alone"),
-    ({"fit": "tile", "net": NET}, r"fit='tile'\) begins afresh: leave out --net \(net=\), or choose scene or adapt"),
-    ({"fit": "published", "net": NET}, r"fit='published'\) begins afresh"),
-    ({"net": NET, "params": STEPS}, "a saved net is not fitted again"),
+    (
+        {"fit": "tile", "model": NET},
+        r"fit='tile'\) begins afresh: leave out --model \(model=\), or choose scene or adapt",
+    ),
+    ({"fit": "published", "model": NET}, r"fit='published'\) begins afresh"),
+    ({"model": NET, "params": STEPS}, "a saved model is not fitted again"),
     ({"fit": "published", "params": PATCH}, r"\(fit='published'\) has params of its own: leave out --quality"),
     ({"device": "abacus"}, "there is no device"),
     ({"tile_size": 0}, r"tile_size=\) is in target pixels and must be 1 or more"),
@@ -149,7 +152,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
 def test_options_that_contradict_each_other_are_refused_at_the_call(
     source: xr.DataArray, tmp_path: Path, wrong: dict[str, Any], said: str
 ) -> None:
-    given = wrong | ({"net": sentinel_net(4)} if "net" in wrong else {})
+    given = wrong | ({"model": sentinel_model(4)} if "model" in wrong else {})
     with pytest.raises(mmsr_geo.OptionError, match=said):
         source.mmsr.upsample(sentinel_guide(), 4, **given)
     with pytest.raises(mmsr_geo.OptionError, match=said):
@@ -159,7 +162,7 @@ def test_options_that_contradict_each_other_are_refused_at_the_call(
 
 def test_threads_go_with_every_method(source: xr.DataArray) -> None:
     threads = mmsr_geo.FitParams(threads=1)
-    for given in ({"method": "bicubic"}, {"net": sentinel_net(4)}, {"net": sentinel_net(4), "fit": "adapt"}):
+    for given in ({"method": "bicubic"}, {"model": sentinel_model(4)}, {"model": sentinel_model(4), "fit": "adapt"}):
         assert source.mmsr.upsample(sentinel_guide(), 4, params=threads, **given).shape == (80, 96)
 
 

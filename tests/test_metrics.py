@@ -211,8 +211,8 @@ def test_the_smooth_raster_looks_as_far_as_stated_and_holes_are_filled_as_far(sc
     moved[7, 8] += 1
     rows, columns = np.nonzero(metrics._smooth(source, scale) != metrics._smooth(moved, scale))
     for at, step, centre in ((rows, scale.y, 7), (columns, scale.x, 8)):
-        reach = metrics.SMOOTH_PX if step > 1 else 0
-        assert set(at // step) == set(range(centre - reach, centre + reach + 1))
+        receptive_field = metrics.SMOOTH_PX if step > 1 else 0
+        assert set(at // step) == set(range(centre - receptive_field, centre + receptive_field + 1))
     known[4:11, 4:12] = False
     known[0, 3:5] = False
     filled = metrics._filled(np.where(known, source, 0.0), known)
@@ -245,8 +245,8 @@ def test_detail_that_is_the_truths_correlates_and_other_detail_does_not() -> Non
     other -= metrics._smooth(means(other, X4), X4)
     assert abs(high_frequency_correlation(smooth + other, truth, X4)) < 0.02
     # Two parts of the same power, of which one is the truth's.
-    mixed = smooth + detail + other * detail.std() / other.std()
-    assert high_frequency_correlation(mixed, truth, X4) == pytest.approx(math.sqrt(0.5), abs=0.01)
+    ensemble = smooth + detail + other * detail.std() / other.std()
+    assert high_frequency_correlation(ensemble, truth, X4) == pytest.approx(math.sqrt(0.5), abs=0.01)
 
 
 def test_without_detail_there_is_nothing_to_correlate() -> None:

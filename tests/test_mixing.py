@@ -1,4 +1,4 @@
-"""What a net's prediction is mixed of: the shares that err least, a guide's registration, and both in a fitted net."""
+"""Stacking: the weights with the least error, a guide's registration, and both in a fitted model."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from torch import Tensor
 
 from mmsr_geo.geometry import Scale
 from mmsr_geo.network.degradation import bicubic, degrade
-from mmsr_geo.network.fit import adapt_net, fit_samples
-from mmsr_geo.network.fitted import FittedNet
+from mmsr_geo.network.fit import adapt_model, fit_samples
+from mmsr_geo.network.fitted import FittedModel
 from mmsr_geo.network.params import STEPS, FitParams
 from mmsr_geo.network.registration import RIDGE, farthest, registration, shifted
-from mmsr_geo.network.regression import known_of
+from mmsr_geo.network.regression import pixel_predictors
 from mmsr_geo.network.samples import Statistics
-from mmsr_geo.network.stacking import Mixture, best_shares
+from mmsr_geo.network.stacking import StackingWeights, best_weights
 from mmsr_geo.options import Quality
 
 TWO = Scale(2, 2)
@@ -48,7 +48,7 @@ def test_shares_are_those_that_a_search_finds(seed: int) -> None:
     sizes, alike = generator.uniform(0.3, 2, 3), generator.uniform(0, 0.9, 3)
     made = [size * (a * common + (1 - a) * generator.normal(size=500)) for size, a in zip(sizes, alike, strict=True)]
     errors = products(np.stack(made))
-    found = np.array(best_shares(errors))
+    found = np.array(best_weights(errors))
     assert found.min() >= 0
     assert found.sum() == pytest.approx(1)
     assert found == pytest.approx(np.array(tried_shares(errors)), abs=0.011)
@@ -56,17 +56,17 @@ def test_shares_are_those_that_a_search_finds(seed: int) -> None:
 
 
 def test_shares_of_known_errors() -> None:
-    assert best_shares(np.diag([4.0, 1.0, 4.0])) == pytest.approx((1 / 6, 4 / 6, 1 / 6))
-    assert best_shares(products(np.array([[2.0, 2.0], [1.0, 1.0], [3.0, 3.0]]))) == (0, 1, 0)
+    assert best_weights(np.diag([4.0, 1.0, 4.0])) == pytest.approx((1 / 6, 4 / 6, 1 / 6))
+    assert best_weights(products(np.array([[2.0, 2.0], [1.0, 1.0], [3.0, 3.0]]))) == (0, 1, 0)
     opposite = products(np.array([[1.0, -1.0, 1.0], [-1.0, 1.0, -1.0], [9.0, 9.0, 1.0]]))
-    assert best_shares(opposite) == pytest.approx((0.5, 0.5, 0))
-    assert best_shares(np.zeros((3, 3))) == (1, 0, 0)
+    assert best_weights(opposite) == pytest.approx((0.5, 0.5, 0))
+    assert best_weights(np.zeros((3, 3))) == (1, 0, 0)
 
 
 @pytest.mark.parametrize("shares", [(0.5, 0.6, 0.0), (-0.1, 1.1, 0.0), (float("nan"), 1.0, 0.0)])
 def test_what_is_no_share_is_refused(shares: tuple[float, float, float]) -> None:
     with pytest.raises(ValueError, match="shares are 0 or more and 1 in sum"):
-        Mixture(*shares)
+        StackingWeights(*shares)
 
 
 Layer = tuple[Tensor, Tensor, Tensor, Tensor]
@@ -143,50 +143,52 @@ BANDS = ("red", "nir")
 
 @pytest.mark.parametrize("shift", [(0, 0), (2, -1)])
 @torch.inference_mode()
-def test_a_mixture_is_the_sum_of_its_parts(fitted: FittedNet, shift: tuple[int, int]) -> None:
-    """The parts are a net, the interpolation with the regression's detail, its guide moved beforehand, and without."""
+def test_a_mixture_is_the_sum_of_its_parts(fitted: FittedModel, shift: tuple[int, int]) -> None:
+    """The parts: a network, bicubic with the regression's detail (its guide moved beforehand), and bicubic alone."""
     sample, regression = scene(12, 14, fitted.scale, seed=2), drawn_regression()
     statistics = Statistics.of([sample])
-    mixed = replace(fitted, mixture=Mixture(0.2, 0.5, 0.3, shift), regression=regression, statistics=statistics)
-    net = replace(mixed, mixture=Mixture())
+    ensemble = replace(
+        fitted, stacking=StackingWeights(0.2, 0.5, 0.3, shift), regression=regression, statistics=statistics
+    )
+    model = replace(ensemble, stacking=StackingWeights())
     guide = statistics.normalise_guide(sample.guide, sample.guide_valid)
     source = statistics.centred_source(sample.source)
-    detail = regression(known_of(shifted(guide, shift), sample.guide_valid, source, fitted.scale))
+    detail = regression(pixel_predictors(shifted(guide, shift), sample.guide_valid, source, fitted.scale))
     wanted = (
         0.5 * bicubic(sample.source.double(), fitted.scale)
         + 0.3 * statistics.source_spread * detail
-        + 0.5 * net.predictor(CPU)(sample)
+        + 0.5 * model.predictor(CPU)(sample)
     )
     assert float(detail.std()) > 0.1
-    np.testing.assert_allclose(mixed.predictor(CPU)(sample).numpy(), wanted.numpy(), rtol=1e-6)
+    np.testing.assert_allclose(ensemble.predictor(CPU)(sample).numpy(), wanted.numpy(), rtol=1e-6)
 
 
-def test_where_the_moved_guide_is_a_hole_the_regression_has_no_detail(fitted: FittedNet) -> None:
+def test_where_the_moved_guide_is_a_hole_the_regression_has_no_detail(fitted: FittedModel) -> None:
     sample = scene(12, 14, fitted.scale, seed=2)
     hole = torch.ones_like(sample.guide_valid)
     hole[10:14, 20:23] = False
     sample = replace(sample, guide=torch.where(hole, sample.guide, torch.nan), guide_valid=hole)
-    alone = Mixture(0, 0, 1, (3, 5))
-    net = replace(fitted, mixture=alone, regression=drawn_regression(), statistics=Statistics.of([sample]))
-    told = net.predictor(CPU)(sample)
+    alone = StackingWeights(0, 0, 1, (3, 5))
+    model = replace(fitted, stacking=alone, regression=drawn_regression(), statistics=Statistics.of([sample]))
+    told = model.predictor(CPU)(sample)
     smooth = bicubic(sample.source.double(), fitted.scale)
     alike = (told - smooth).abs() < 1e-6 * smooth.abs()
     assert bool(alike[13:17, 25:28].all())
     assert float(alike.float().mean()) < 0.1
 
 
-def test_a_share_of_a_regression_asks_for_one(fitted: FittedNet) -> None:
+def test_a_share_of_a_regression_asks_for_one(fitted: FittedModel) -> None:
     with pytest.raises(ValueError, match="30% of its predictions are a regression's, and it has none"):
-        replace(fitted, mixture=Mixture(0.2, 0.5, 0.3))
+        replace(fitted, stacking=StackingWeights(0.2, 0.5, 0.3))
 
 
 def test_where_the_regression_is_enough_no_network_is_fitted() -> None:
-    net = fit_samples([scene(48, 48, TWO)], TWO, replace(QUICK, enough_gain=0.3), guide_bands=BANDS)
-    assert net.mixture == Mixture(0, 0, 1, (0, 0))
-    record = net.provenance["fit"]
+    model = fit_samples([scene(48, 48, TWO)], TWO, replace(QUICK, enough_gain=0.3), guide_bands=BANDS)
+    assert model.stacking == StackingWeights(0, 0, 1, (0, 0))
+    record = model.provenance["fit"]
     assert (record["steps"], record["pixel_steps"], "loss" in record) == (0, 0, False)
-    assert net.check.verdict == "helped"
-    assert adapt_net(net, [scene(16, 16, TWO)], QUICK) is net
+    assert model.check.result == "helped"
+    assert adapt_model(model, [scene(16, 16, TWO)], QUICK) is model
     assert fit_samples([scene(48, 48, TWO)], TWO, QUICK, guide_bands=BANDS).provenance["fit"]["pixel_steps"] > 0
 
 
@@ -200,14 +202,14 @@ def test_a_first_stage_that_is_wanted_is_taken_though_the_regression_is_enough()
 def test_a_source_too_small_for_its_scale_is_judged_on_itself_degraded_by_2() -> None:
     """With a verdict, but no interval: errors of halves of a source pixel say little of those of quarters."""
     four, sample = Scale(4, 4), scene(40, 40, Scale(4, 4))
-    net = fit_samples([sample], four, QUICK, guide_bands=BANDS)
-    assert net.check.verdict == "helped"
-    assert net.mixture.regressed > 0
-    assert net.interval is None
+    model = fit_samples([sample], four, QUICK, guide_bands=BANDS)
+    assert model.check.result == "helped"
+    assert model.stacking.regression > 0
+    assert model.interval is None
     strange = replace(sample, guide=torch.randn(sample.guide.shape, generator=torch.Generator().manual_seed(1)))
-    assert fit_samples([strange], four, replace(QUICK, steps=2), guide_bands=BANDS).check.verdict == "unhelpful"
+    assert fit_samples([strange], four, replace(QUICK, steps=2), guide_bands=BANDS).check.result == "did not help"
     tiny = fit_samples([scene(31, 31, four)], four, replace(QUICK, steps=2), guide_bands=BANDS)
-    assert (tiny.mixture, tiny.check.verdict) == (Mixture(), "unknown")
+    assert (tiny.stacking, tiny.check.result) == (StackingWeights(), "unknown")
 
 
 def test_a_quality_is_a_preset_whose_steps_can_be_others() -> None:
@@ -218,20 +220,20 @@ def test_a_quality_is_a_preset_whose_steps_can_be_others() -> None:
 
 
 def test_without_mixing_the_network_is_alone() -> None:
-    for mixed in (True, False):
-        net = fit_samples([scene(48, 48, TWO)], TWO, replace(QUICK, steps=2, mixed=mixed), guide_bands=BANDS)
-        assert (net.mixture == Mixture()) is not mixed
-    assert FitParams.published().mixed is False
+    for ensemble in (True, False):
+        model = fit_samples([scene(48, 48, TWO)], TWO, replace(QUICK, steps=2, ensemble=ensemble), guide_bands=BANDS)
+        assert (model.stacking == StackingWeights()) is not ensemble
+    assert FitParams.published().ensemble is False
 
 
-def test_a_mixture_is_kept_in_the_nets_file(tmp_path: Path, fitted: FittedNet) -> None:
-    mixed = replace(fitted, mixture=Mixture(0.25, 0.25, 0.5, (-2, 3)), regression=drawn_regression())
-    mixed.save(tmp_path / "mixed.mmsr")
-    again = FittedNet.load(tmp_path / "mixed.mmsr")
-    assert again.mixture == mixed.mixture
-    assert again.digest == mixed.digest != fitted.digest
-    assert replace(mixed, regression=drawn_regression(seed=1)).digest != mixed.digest
-    assert again.reach == mixed.reach
+def test_a_mixture_is_kept_in_the_nets_file(tmp_path: Path, fitted: FittedModel) -> None:
+    ensemble = replace(fitted, stacking=StackingWeights(0.25, 0.25, 0.5, (-2, 3)), regression=drawn_regression())
+    ensemble.save(tmp_path / "mixed.mmsr")
+    again = FittedModel.load(tmp_path / "mixed.mmsr")
+    assert again.stacking == ensemble.stacking
+    assert again.digest == ensemble.digest != fitted.digest
+    assert replace(ensemble, regression=drawn_regression(seed=1)).digest != ensemble.digest
+    assert again.receptive_field == ensemble.receptive_field
 
 
 def test_a_shifted_mixture_is_found_again() -> None:
@@ -239,5 +241,5 @@ def test_a_shifted_mixture_is_found_again() -> None:
     scale = Scale(3, 3)
     sample = scene(60, 60, scale)
     off = replace(sample, guide=shifted(sample.guide, (-1, 2)))
-    net = fit_samples([off], scale, replace(QUICK, steps=2), guide_bands=BANDS)
-    assert net.mixture.shift == (1, -2)
+    model = fit_samples([off], scale, replace(QUICK, steps=2), guide_bands=BANDS)
+    assert model.stacking.shift == (1, -2)

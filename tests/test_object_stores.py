@@ -20,13 +20,13 @@ import s3fs
 import xarray as xr
 from conftest import Told
 from object_store import forget_connections, object_store
-from rasters import SENTINEL_GUIDE, sentinel_crop, sentinel_net
+from rasters import SENTINEL_GUIDE, sentinel_crop, sentinel_model
 
 import mmsr_geo
 from mmsr_geo.jobs.output.tasks import TileTask
-from mmsr_geo.jobs.tiles.tile_store import FolderStore, Made, ObjectStore, store_at
+from mmsr_geo.jobs.tiles.tile_store import FolderStore, ObjectStore, TileRecord, store_at
 from mmsr_geo.raster.write.destination import address_of, check_apart
-from mmsr_geo.raster.write.object_store import Url
+from mmsr_geo.raster.write.object_store import ObjectUrl
 
 Command = Callable[..., Told]
 SMOOTH: dict[str, Any] = {"scale": 4, "method": "bilinear", "tile_size": 48}
@@ -88,8 +88,8 @@ def alone(folder: Path, name: str) -> np.ndarray:
     return np.asarray(made.values)
 
 
-def tile(index: int, size: int = 3) -> Made:
-    return Made("target", 1, index, "d", "q", size)
+def tile(index: int, size: int = 3) -> TileRecord:
+    return TileRecord("target", 1, index, "d", "q", size)
 
 
 # a store of tiles
@@ -117,7 +117,7 @@ def test_a_tile_is_one_upload_and_its_line_another(bucket: str, monkeypatch: pyt
     sent = pickle.loads(pickle.dumps(store))  # noqa: S301  (as it is sent to workers)
     assert sent.get(tile(3).name) == b"abc"
     store.remove()
-    assert Url(bucket).sizes() == {}
+    assert ObjectUrl(bucket).sizes() == {}
     store.remove()
 
 
@@ -149,26 +149,28 @@ def test_a_path_is_a_folder(tmp_path: Path) -> None:
 def test_a_job_whose_outputs_and_tiles_are_objects(bucket: str, folder: Path) -> None:
     path = job(folder, f"{bucket}/out", f"{bucket}/work")
     assert mmsr_geo.batch(path).count("done") == 2
-    assert set(Url(bucket).sizes()) == {f"out/2024-0{month}{end}" for month in (6, 7) for end in (".tif", "_qa.tif")}
+    assert set(ObjectUrl(bucket).sizes()) == {
+        f"out/2024-0{month}{end}" for month in (6, 7) for end in (".tif", "_qa.tif")
+    }
     for name in ("2024-06", "2024-07"):
         assert np.array_equal(values(f"{bucket}/out/{name}.tif"), alone(folder, name))
         assert values(f"{bucket}/out/{name}_qa.tif").shape == (96, 104)
 
     # Done once; what has gone or what it is made of has changed is done again.
     files = fsspec.filesystem("s3")
-    before = {name: files.info(f"{bucket}/{name}")["LastModified"] for name in Url(bucket).sizes()}
+    before = {name: files.info(f"{bucket}/{name}")["LastModified"] for name in ObjectUrl(bucket).sizes()}
     assert mmsr_geo.batch(path).count("done") == 2
-    (Url(bucket) / "out/2024-07_qa.tif").remove()
-    assert [pair.standing for pair in mmsr_geo.status(path).pairs] == ["done", "waiting"]
+    (ObjectUrl(bucket) / "out/2024-07_qa.tif").remove()
+    assert [pair.state for pair in mmsr_geo.status(path).pairs] == ["done", "waiting"]
     assert mmsr_geo.batch(path).count("done") == 2
-    after = {name: files.info(f"{bucket}/{name}")["LastModified"] for name in Url(bucket).sizes()}
+    after = {name: files.info(f"{bucket}/{name}")["LastModified"] for name in ObjectUrl(bucket).sizes()}
     assert before.keys() == after.keys()
     assert after["out/2024-06.tif"] == before["out/2024-06.tif"]
     assert mmsr_geo.batch(path, restart=True).count("done") == 2
 
 
 def test_what_others_have_put_there_stays(bucket: str, folder: Path) -> None:
-    theirs = Url(bucket) / "out/2024-06.tif"
+    theirs = ObjectUrl(bucket) / "out/2024-06.tif"
     theirs.write(b"a year's work")
     path = job(folder, f"{bucket}/out", f"{bucket}/work")
     for _ in range(2):
@@ -228,7 +230,7 @@ def test_a_killed_job_goes_on_from_the_tiles_there_are(
     path = job(folder, f"{bucket}/out", f"{bucket}/work")
     killed_at(moment, folder)
     told = mmsr_geo.status(path)
-    assert [(pair.standing, pair.tiles_done) for pair in told.pairs] == [("done", 0), ("begun", kept)]
+    assert [(pair.state, pair.tiles_done) for pair in told.pairs] == [("done", 0), ("begun", kept)]
     computed: Counter[int] = Counter()
     target = TileTask.target
 
@@ -240,18 +242,18 @@ def test_a_killed_job_goes_on_from_the_tiles_there_are(
     assert mmsr_geo.batch(path).count("done") == 2
     assert computed == Counter(range(kept, 6))
     assert np.array_equal(values(f"{bucket}/out/2024-07.tif"), alone(folder, "2024-07"))
-    assert not [name for name in Url(bucket).sizes() if name.startswith("work")]
+    assert not [name for name in ObjectUrl(bucket).sizes() if name.startswith("work")]
 
 
 def test_a_zarr_store_of_objects_is_whole_or_no_group(bucket: str, folder: Path) -> None:
     text = JOB.replace('qa = "OUT/{name}_qa.tif"\n', "").replace("OUT/{name}.tif", "OUT/all.zarr")
     path = job(folder, f"{bucket}/out", f"{bucket}/work", text)
     killed_at("zarr", folder)
-    store = Url(f"{bucket}/out/all.zarr")
+    store = ObjectUrl(f"{bucket}/out/all.zarr")
     assert (store / "2024-06").sizes()
     assert (store / "2024-07").sizes()
     assert not (store / "2024-07/zarr.json").exists()
-    assert [pair.standing for pair in mmsr_geo.status(path).pairs] == ["done", "begun"]
+    assert [pair.state for pair in mmsr_geo.status(path).pairs] == ["done", "begun"]
     assert mmsr_geo.batch(path).count("done") == 2
     for name in ("2024-06", "2024-07"):
         with xr.open_zarr(f"{store}/{name}", chunks=None) as found:
@@ -265,13 +267,13 @@ def test_a_zarr_store_of_objects_is_whole_or_no_group(bucket: str, folder: Path)
 def test_an_uncertainty_goes_there_too(bucket: str, tmp_path: Path, output: str) -> None:
     sentinel_crop(90, 60, 36, 30, 2).source.rio.to_raster(tmp_path / "2024-06_st.tif")
     (tmp_path / "2024-06_b1.tif").symlink_to(SENTINEL_GUIDE)
-    net = sentinel_net(2)
-    net.save(tmp_path / "scene.mmsr")
+    model = sentinel_model(2)
+    model.save(tmp_path / "scene.mmsr")
     pairs = JOB.partition("[[pairs]]")[2].partition("[options]")[0]
-    options = 'net = "scene.mmsr"\nkeep_statistics = true\nuncertainty = true\ntile_size = 48\nthreads = 1\n'
+    options = 'model = "scene.mmsr"\nkeep_statistics = true\nuncertainty = true\ntile_size = 48\nthreads = 1\n'
     text = f'output = "OUT/{output}"\nwork = "WORK"\n[[pairs]]{pairs}[options]\n{options}'
     assert mmsr_geo.batch(job(tmp_path, f"{bucket}/out", f"{bucket}/work", text)).count("done") == 1
-    given: dict[str, Any] = {"net": net, "keep_statistics": True, "uncertainty": True, "tile_size": 48}
+    given: dict[str, Any] = {"model": model, "keep_statistics": True, "uncertainty": True, "tile_size": 48}
     made = mmsr_geo.upsample(tmp_path / "2024-06_st.tif", SENTINEL_GUIDE, **given).compute(scheduler="synchronous")
     if output == "all.zarr":
         with xr.open_zarr(f"{bucket}/out/all.zarr/2024-06", chunks=None) as found:
@@ -289,29 +291,29 @@ def test_one_output_there(bucket: str, folder: Path, name: str, here: Command) -
     words = ["upsample", folder / "2024-06_st.tif", SENTINEL_GUIDE, "-o", f"{bucket}/{name}", "--scale", 4]
     words += ["--progress", "none"]
     assert here(*words, "--method", "bilinear")[0] == 0
-    before = Url(bucket).sizes()
+    before = ObjectUrl(bucket).sizes()
     status, _, told = here(*words, "--method", "nearest")
     assert (status, told.count("\n")) == (2, 1)
     assert f"{name} exists: choose another name, or pass --overwrite" in told
-    assert Url(bucket).sizes() == before
+    assert ObjectUrl(bucket).sizes() == before
     assert here(*words, "--method", "nearest", "--overwrite")[0] == 0
-    after = Url(bucket).sizes()
+    after = ObjectUrl(bucket).sizes()
     assert after != before
     # What an upload that was cut off has left is no output; what is not ours is not replaced.
     if name == "sharp.zarr":
-        (Url(bucket) / name / "zarr.json").remove()
+        (ObjectUrl(bucket) / name / "zarr.json").remove()
         status, _, told = here(*words, "--method", "nearest", "--overwrite")
         assert (status, "is there and is no target of mmsr_geo's" in told) == (2, True)
-        (Url(bucket) / name / ".mmsr_geo-unfinished").write(b"")
+        (ObjectUrl(bucket) / name / ".mmsr_geo-unfinished").write(b"")
         assert here(*words, "--method", "nearest")[0] == 0
-        assert Url(bucket).sizes().keys() == after.keys()
+        assert ObjectUrl(bucket).sizes().keys() == after.keys()
 
 
 def test_neither_appears_where_the_second_fails(bucket: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    target, flags = Url(f"{bucket}/sharp.tif"), Url(f"{bucket}/qa.tif")
-    upload = Url.upload
+    target, flags = ObjectUrl(f"{bucket}/sharp.tif"), ObjectUrl(f"{bucket}/qa.tif")
+    upload = ObjectUrl.upload
 
-    def failing(url: Url, file: Path) -> None:
+    def failing(url: ObjectUrl, file: Path) -> None:
         upload(url, file)
         if url == flags:
             raise OSError(5, "the line is dead")
@@ -323,14 +325,14 @@ def test_neither_appears_where_the_second_fails(bucket: str, folder: Path, monke
             )
 
     with monkeypatch.context() as patch:
-        patch.setattr(Url, "upload", failing)
+        patch.setattr(ObjectUrl, "upload", failing)
         write()
-        assert Url(bucket).sizes() == {}
+        assert ObjectUrl(bucket).sizes() == {}
         target.write(b"mine")
         flags.write(b"mine too")
         write()
     assert (target.read(), flags.read()) == (b"mine", b"mine too")
-    assert set(Url(bucket).sizes()) == {"sharp.tif", "qa.tif"}
+    assert set(ObjectUrl(bucket).sizes()) == {"sharp.tif", "qa.tif"}
 
 
 def test_a_failed_upload_leaves_what_was_there(bucket: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -341,7 +343,7 @@ def test_a_failed_upload_leaves_what_was_there(bucket: str, folder: Path, monkey
 
     for name in ("a.tif", "a.zarr"):
         write(name)
-    before = {name: (Url(bucket) / name).read() for name in Url(bucket).sizes()}
+    before = {name: (ObjectUrl(bucket) / name).read() for name in ObjectUrl(bucket).sizes()}
     put, pipe = s3fs.S3FileSystem._put_file, s3fs.S3FileSystem._pipe_file
 
     async def failing(files: Any, first: str, second: Any, *arguments: Any, **options: Any) -> None:
@@ -356,7 +358,7 @@ def test_a_failed_upload_leaves_what_was_there(bucket: str, folder: Path, monkey
     for name in ("a.tif", "a.zarr"):
         with pytest.raises(mmsr_geo.OutputError, match="the line is dead"):
             write(name, method="nearest")
-    assert {name: (Url(bucket) / name).read() for name in Url(bucket).sizes()} == before
+    assert {name: (ObjectUrl(bucket) / name).read() for name in ObjectUrl(bucket).sizes()} == before
 
 
 def cut_off(file: str) -> str:
@@ -375,7 +377,7 @@ def test_an_upload_that_was_cut_short_is_told(bucket: str, folder: Path, monkeyp
     for name, said in (("a.tif", "of [0-9]+ bytes arrived"), ("a.zarr", "objects did not arrive whole")):
         with pytest.raises(mmsr_geo.OutputError, match=said):
             mmsr_geo.upsample_to_file(folder / "2024-06_st.tif", SENTINEL_GUIDE, f"{bucket}/{name}", **SMOOTH)
-    assert Url(bucket).sizes() == {}
+    assert ObjectUrl(bucket).sizes() == {}
 
 
 # what is refused, in one line and before anything is computed
@@ -433,8 +435,8 @@ def test_a_server_that_does_not_answer(folder: Path, monkeypatch: pytest.MonkeyP
 
 
 def test_inputs_there_are_read_by_gdal(bucket: str, folder: Path) -> None:
-    (Url(bucket) / "dem.tif").upload(folder / "2024-06_st.tif")
-    (Url(bucket) / "ortho.tif").upload(SENTINEL_GUIDE)
+    (ObjectUrl(bucket) / "dem.tif").upload(folder / "2024-06_st.tif")
+    (ObjectUrl(bucket) / "ortho.tif").upload(SENTINEL_GUIDE)
     name = bucket.removeprefix("s3://")
     (folder / "job.toml").write_text(
         f'output = "{bucket}/all.zarr"\n[[pairs]]\nsource = "{bucket}/dem.tif"\nguide = "/vsis3/{name}/ortho.tif"\n'
@@ -451,5 +453,5 @@ def test_an_output_that_is_an_input_is_refused_by_either_name() -> None:
 
 
 def test_urls_are_no_paths_from_the_jobs_folder(tmp_path: Path) -> None:
-    assert address_of("s3://a/{name}.tif", tmp_path) == Url("s3://a/{name}.tif")
-    assert (Url("s3://a/b.tif").name, str(Url("s3://a/") / "b")) == ("b.tif", "s3://a/b")
+    assert address_of("s3://a/{name}.tif", tmp_path) == ObjectUrl("s3://a/{name}.tif")
+    assert (ObjectUrl("s3://a/b.tif").name, str(ObjectUrl("s3://a/") / "b")) == ("b.tif", "s3://a/b")

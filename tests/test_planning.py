@@ -53,19 +53,19 @@ def test_the_halos_share_is_what_the_tiles_read(
 def test_a_fit_takes_the_steps_that_were_told(side: int, scale: tuple[int, int], options: dict[str, Any]) -> None:
     params = FitParams(**({"steps": 4, "patch_px": 24, "threads": 1} | options))
     by = Scale(*scale)
-    net = fit_samples([scene(side, side + 3, by)], by, params, guide_bands=("red", "nir"))
+    model = fit_samples([scene(side, side + 3, by)], by, params, guide_bands=("red", "nir"))
     least, most = expected_pixel_steps(params, (side, side + 3), by)
-    assert least == most == net.provenance["fit"]["pixel_steps"]
+    assert least == most == model.provenance["fit"]["pixel_steps"]
 
 
 def test_a_fit_that_decides_by_its_check_lies_between() -> None:
     params = FitParams(steps=4, patch_px=24, threads=1)
     by = Scale(2, 2)
-    net = fit_samples([scene(40, 40, by)], by, params, guide_bands=("red", "nir"))
+    model = fit_samples([scene(40, 40, by)], by, params, guide_bands=("red", "nir"))
     least, most = expected_pixel_steps(params, (40, 40), by)
-    stayed, began_anew = expected_pixel_steps(replace(params, mixed=False), (40, 40), by)
+    stayed, began_anew = expected_pixel_steps(replace(params, ensemble=False), (40, 40), by)
     assert least < stayed < began_anew == most
-    assert net.provenance["fit"]["pixel_steps"] in {least, stayed, most}
+    assert model.provenance["fit"]["pixel_steps"] in {least, stayed, most}
     alone = fit_samples([scene(40, 40, by)], by, replace(params, enough_gain=0.0), guide_bands=("red", "nir"))
     assert alone.provenance["fit"]["pixel_steps"] == 0
     assert expected_pixel_steps(replace(params, enough_gain=0.0), (40, 40), by) == (0, most)
@@ -143,10 +143,10 @@ def test_a_plan_counts_what_is_written_on_another_grid(source: Path) -> None:
     assert plan.disk_bytes == pytest.approx((written + waiting) * (1 + 4 / 3), rel=1e-6)
 
 
-def test_a_saved_net_needs_no_fit(source: Path, tmp_path: Path) -> None:
+def test_a_saved_model_needs_no_fit(source: Path, tmp_path: Path) -> None:
     params = mmsr_geo.FitParams(steps=2, patch_px=32, threads=1)
     mmsr_geo.fit(source, SENTINEL_GUIDE, 4, params=params).save(tmp_path / "n.mmsr")
-    plan = mmsr_geo.plan(source, SENTINEL_GUIDE, net=tmp_path / "n.mmsr")
+    plan = mmsr_geo.plan(source, SENTINEL_GUIDE, model=tmp_path / "n.mmsr")
     assert plan.fit_seconds == (0, 0)
     assert plan.fit_pixel_steps == (0, 0)
 

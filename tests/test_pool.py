@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from mmsr_geo.jobs.executors import local
-from mmsr_geo.jobs.executors.base import Call
-from mmsr_geo.jobs.executors.local import InThreads
+from mmsr_geo.jobs.executors.base import Task
+from mmsr_geo.jobs.executors.local import ThreadExecutor
 
 
 class Work:
@@ -40,10 +40,10 @@ def test_a_wait_looks_up_while_nothing_ends(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(local, "wait", watched)
     monkeypatch.setattr(local, "SIGNALS_S", 0.05)
     began = time.monotonic()
-    with InThreads[int](1) as pool:
-        pool.submit([Call(7, "do", work, "do", (21,))])
-        (ended,) = pool.ended()
-        assert (ended.call.key, ended.result, ended.error) == (7, 42, None)
-        assert pool.ended() == []
+    with ThreadExecutor[int](1) as executor:
+        executor.submit([Task(7, "do", work, "do", (21,))])
+        (ended,) = executor.ended()
+        assert (ended.task.key, ended.result, ended.error) == (7, 42, None)
+        assert executor.ended() == []
     assert looks[:3] == [1, 1, 1]
     assert time.monotonic() - began < 5

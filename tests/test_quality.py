@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scenes import scene
 
-from mmsr_geo.engine.flags import MEANINGS, Flag, Quality, unhelpful_regions, within_range
+from mmsr_geo.engine.flags import MEANINGS, Flag, FlagRules, unhelpful_regions, within_range
 from mmsr_geo.engine.tile_upsampler import FEATHER_PX, TargetTile, Upsampler, feathered
 from mmsr_geo.geometry import Scale, Tile, Window
 from mmsr_geo.network.degradation import bicubic, degrade, nearest
-from mmsr_geo.network.fitted import FittedNet
+from mmsr_geo.network.fitted import FittedModel
 from mmsr_geo.network.guide_check import GuideCheck, Region
 from mmsr_geo.network.samples import Sample, Statistics, guide_range
 from mmsr_geo.raster.base import Pixels
@@ -41,13 +41,13 @@ def clean() -> Sample:
 
 
 @pytest.fixture(scope="module")
-def net(fitted: FittedNet, clean: Sample) -> FittedNet:
+def model(fitted: FittedModel, clean: Sample) -> FittedModel:
     statistics = Statistics.of([clean])
     return replace(fitted.with_statistics(statistics), guide_range=guide_range([clean], statistics))
 
 
-def upsampler_of(net: FittedNet, quality: Quality | None = None) -> Upsampler:
-    return Upsampler.of(net, "cpu", quality=quality or Quality(guide_range=net.seen_range))
+def upsampler_of(model: FittedModel, quality: FlagRules | None = None) -> Upsampler:
+    return Upsampler.of(model, "cpu", quality=quality or FlagRules(guide_range=model.seen_range))
 
 
 def test_every_flag_is_a_bit_of_a_byte_and_has_a_meaning() -> None:
@@ -55,47 +55,49 @@ def test_every_flag_is_a_bit_of_a_byte_and_has_a_meaning() -> None:
     assert set(MEANINGS) == set(Flag)
 
 
-def test_a_pair_with_nothing_to_say_has_no_flag(net: FittedNet, clean: Sample) -> None:
-    assert not made(upsampler_of(net), clean).qa.any()
+def test_a_pair_with_nothing_to_say_has_no_flag(model: FittedModel, clean: Sample) -> None:
+    assert not made(upsampler_of(model), clean).qa.any()
 
 
-def test_a_source_hole_is_flagged_where_the_target_is_nan(net: FittedNet, clean: Sample) -> None:
+def test_a_source_hole_is_flagged_where_the_target_is_nan(model: FittedModel, clean: Sample) -> None:
     valid = clean.source_valid.clone()
     valid[3:5, 7:9] = False
-    tile = made(upsampler_of(net), replace(clean, source_valid=valid))
+    tile = made(upsampler_of(model), replace(clean, source_valid=valid))
     assert (is_set(tile, Flag.SOURCE_HOLE) == np.isnan(tile.values)).all()
     assert is_set(tile, Flag.SOURCE_HOLE).sum() == 4 * SCALE.area
 
 
-def test_a_missing_guide_is_flagged_there_and_in_the_feather_around(net: FittedNet, clean: Sample) -> None:
+def test_a_missing_guide_is_flagged_there_and_in_the_feather_around(model: FittedModel, clean: Sample) -> None:
     known = clean.guide_valid.clone()
     known[20:40, 30:50] = False
-    tile = made(upsampler_of(net), replace(clean, guide_valid=known))
+    tile = made(upsampler_of(model), replace(clean, guide_valid=known))
     found = is_set(tile, Flag.GUIDE_MISSING)
-    reach = 2 * FEATHER_PX
+    receptive_field = 2 * FEATHER_PX
     expected = np.zeros_like(found)
-    expected[20 - reach : 40 + reach, 30 - reach : 50 + reach] = True
+    expected[20 - receptive_field : 40 + receptive_field, 30 - receptive_field : 50 + receptive_field] = True
     assert (found == expected).all()
     assert not is_set(tile, Flag.EXTRAPOLATED).any()
 
 
-def test_a_guide_beyond_what_the_net_has_seen_is_flagged(net: FittedNet, clean: Sample) -> None:
+def test_a_guide_beyond_what_the_model_has_seen_is_flagged(model: FittedModel, clean: Sample) -> None:
     guide = clean.guide.clone()
     guide[1, 10, 12] = clean.guide[1].max() + 1
     guide[0, 11, 12] = clean.guide[0].min() - 1
     guide[0, 12, 12] = clean.guide[0].max()
-    tile = made(upsampler_of(net), replace(clean, guide=guide))
+    tile = made(upsampler_of(model), replace(clean, guide=guide))
     assert np.argwhere(is_set(tile, Flag.EXTRAPOLATED)).tolist() == [[10, 12], [11, 12]]
 
 
-def test_a_saved_net_knows_its_range_and_another_dates_statistics_move_it(net: FittedNet, tmp_path: object) -> None:
+def test_a_saved_model_knows_its_range_and_another_dates_statistics_move_it(
+    model: FittedModel, tmp_path: object
+) -> None:
     path = f"{tmp_path}/a.mmsr"
-    net.save(path)
-    again = FittedNet.load(path)
-    assert again.seen_range == net.seen_range
+    model.save(path)
+    again = FittedModel.load(path)
+    assert again.seen_range == model.seen_range
     assert again.seen_range is not None
-    warmer = replace(net.statistics, guide_centre=tuple(centre + 50 for centre in net.statistics.guide_centre))
-    moved = net.with_statistics(warmer).seen_range
+    warmer = replace(model.statistics, guide_centre=tuple(centre + 50 for centre in model.statistics.guide_centre))
+    moved = model.with_statistics(warmer).seen_range
     assert moved is not None
     assert np.allclose(np.array(moved) - np.array(again.seen_range), 50)
 
@@ -104,9 +106,9 @@ def region(row: int, col: int, squares: float, judged: int = 10) -> Region:
     return Region(Window(row, col, 10, 10), judged, squares, 1.0)
 
 
-def test_regions_where_the_guide_did_not_help_are_flagged(net: FittedNet, clean: Sample) -> None:
+def test_regions_where_the_guide_did_not_help_are_flagged(model: FittedModel, clean: Sample) -> None:
     check = GuideCheck((region(0, 0, 0.5), region(0, 10, 2.0), region(0, 20, 0.1), region(10, 10, 9.0, judged=0)))
-    tile = made(upsampler_of(net, Quality(check)), clean)
+    tile = made(upsampler_of(model, FlagRules(check)), clean)
     expected = np.zeros(tile.qa.shape, np.bool_)
     expected[:, 10 * SCALE.x : 20 * SCALE.x] = True
     assert (is_set(tile, Flag.UNHELPFUL) == expected).all()
@@ -123,8 +125,8 @@ def test_regions_are_the_same_in_any_window_and_of_the_nearest_sample() -> None:
     assert unhelpful_regions(GuideCheck((region(0, 0, 3.0),)), Window(50, 50, 4, 4)).all()
 
 
-def test_where_the_guide_was_left_out_all_is_flagged(net: FittedNet, clean: Sample) -> None:
-    assert is_set(made(upsampler_of(net, Quality(fell_back=True)), clean), Flag.UNHELPFUL).all()
+def test_where_the_guide_was_left_out_all_is_flagged(model: FittedModel, clean: Sample) -> None:
+    assert is_set(made(upsampler_of(model, FlagRules(fell_back=True)), clean), Flag.UNHELPFUL).all()
 
 
 def test_the_feather_rises_from_nothing_in_a_hole_to_all_a_few_pixels_off() -> None:
@@ -141,11 +143,13 @@ def test_the_feather_rises_from_nothing_in_a_hole_to_all_a_few_pixels_off() -> N
     assert bool((feathered(torch.ones(3, 3, dtype=torch.bool)) == 1).all())
 
 
-def test_beside_a_hole_in_the_guide_a_prediction_fades_into_the_interpolation(net: FittedNet, clean: Sample) -> None:
+def test_beside_a_hole_in_the_guide_a_prediction_fades_into_the_interpolation(
+    model: FittedModel, clean: Sample
+) -> None:
     known = clean.guide_valid.clone()
     known[:, 45:] = False
     smooth = bicubic(clean.source.double(), SCALE)
-    raw = replace(Upsampler.of(net, "cpu", consistent=False), predictor=lambda _: smooth + 10)
+    raw = replace(Upsampler.of(model, "cpu", consistent=False), predictor=lambda _: smooth + 10)
     target = made(raw, replace(clean, guide_valid=known)).values
     assert np.allclose(target - smooth.numpy(), feathered(known) * 10, atol=1e-3)
     assert np.abs(np.diff(target - smooth.numpy(), axis=1)).max() < 10 / 2  # no step
@@ -171,14 +175,14 @@ def test_a_target_drawn_within_its_range_still_averages_to_its_source(
 
 @pytest.mark.parametrize("consistent", [True, False])
 def test_a_valid_range_is_kept_and_where_it_cannot_be_that_is_flagged(
-    net: FittedNet, clean: Sample, *, consistent: bool
+    model: FittedModel, clean: Sample, *, consistent: bool
 ) -> None:
-    free = made(Upsampler.of(net, "cpu", consistent=consistent), clean).values
+    free = made(Upsampler.of(model, "cpu", consistent=consistent), clean).values
     low, high = (float(end) for end in np.quantile(free, [0.2, 0.9]))
     source = clean.source
     beyond = ((source < low) | (source > high)).numpy().repeat(3, axis=0).repeat(3, axis=1)
-    quality = Quality(valid_range=(low, high))
-    tile = made(Upsampler.of(net, "cpu", consistent=consistent, quality=quality), clean)
+    quality = FlagRules(valid_range=(low, high))
+    tile = made(Upsampler.of(model, "cpu", consistent=consistent, quality=quality), clean)
     assert (is_set(tile, Flag.OUT_OF_RANGE) == beyond).all()
     inside = tile.values[~beyond]
     assert inside.min() >= np.float32(low) - 1e-4

@@ -216,22 +216,22 @@ def both(tmp_path: Path) -> list[Raster]:
 def test_what_a_window_needs_is_small_and_comes_to_what_a_read_gives(tmp_path: Path) -> None:
     window = Window(1, 2, 10, 20)
     for raster in both(tmp_path):
-        need = Warped(raster, raster.grid).need(window)
-        parts = [leaf.read(part) for leaf, part in need.reads]
-        make = pickle.loads(pickle.dumps(need.make))  # noqa: S301
+        read_plan = Warped(raster, raster.grid).read_plan(window)
+        parts = [leaf.read(part) for leaf, part in read_plan.reads]
+        make = pickle.loads(pickle.dumps(read_plan.combine))  # noqa: S301
         got, expected = make(parts), raster.read(window)
         assert np.array_equal(got.values, expected.values, equal_nan=True)
         assert (got.valid == expected.valid).all()
         assert not got.valid[2, 2]
-        assert len(pickle.dumps(need.make)) < 10_000
+        assert len(pickle.dumps(read_plan.combine)) < 10_000
 
 
 def test_rasters_are_pickled_and_read_from_many_threads(tmp_path: Path) -> None:
     windows = [Window(i, j, 6, 7) for i in range(0, 25, 5) for j in range(0, 35, 5)]
     for raster in both(tmp_path):
         again = pickle.loads(pickle.dumps(raster))  # noqa: S301
-        with ThreadPoolExecutor(8) as pool:
-            found = list(pool.map(again.read, windows))
+        with ThreadPoolExecutor(8) as executor:
+            found = list(executor.map(again.read, windows))
         for window, pixels in zip(windows, found, strict=True):
             assert np.array_equal(pixels.values, raster.read(window).values, equal_nan=True)
 
@@ -464,7 +464,7 @@ def test_how_pixels_are_combined_follows_the_resolutions() -> None:
 def test_where_the_guide_does_not_reach_there_is_nothing_to_read_and_nothing_valid() -> None:
     on_grid = Warped(guide_of(UTM, 5, (0, 0), (20, 20), 0), TARGET)
     window = Window(30, 30, 5, 6)
-    assert not on_grid.need(window).reads
+    assert not on_grid.read_plan(window).reads
     pixels = on_grid.read(window)
     assert pixels.values.shape == (2, 5, 6)
     assert not pixels.valid.any()
@@ -473,7 +473,7 @@ def test_where_the_guide_does_not_reach_there_is_nothing_to_read_and_nothing_val
 
 def test_the_native_window_is_no_larger_than_it_must_be() -> None:
     on_grid = Warped(guide_of(UTM, 5, (-1000, 1000), (500, 600), 0), TARGET)
-    ((_, native),) = on_grid.need(Window(0, 0, 10, 10)).reads
+    ((_, native),) = on_grid.read_plan(Window(0, 0, 10, 10)).reads
     assert native.height <= 20 + 2 * 8
     assert native.intersection(Window(200, 200, 20, 20)) == Window(200, 200, 20, 20)
 
@@ -486,7 +486,7 @@ def test_an_empty_window_is_read_as_nothing(tmp_path: Path) -> None:
 
 def test_what_makes_a_window_carries_no_pixels() -> None:
     on_grid = Warped(guide_of(UTM, 5, (0, 0), (500, 600), 0), TARGET)
-    assert len(pickle.dumps(on_grid.need(Window(0, 0, 10, 10)).make)) < 5_000
+    assert len(pickle.dumps(on_grid.read_plan(Window(0, 0, 10, 10)).combine)) < 5_000
 
 
 @pytest.mark.parametrize(

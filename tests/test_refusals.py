@@ -52,7 +52,7 @@ from mmsr_geo.errors import (
     JobError,
     MmsrError,
     MmsrWarning,
-    NetFileError,
+    ModelFileError,
     NodataWarning,
     OptionError,
     OutputError,
@@ -62,7 +62,7 @@ from mmsr_geo.errors import (
 from mmsr_geo.evaluation.report import save_report
 from mmsr_geo.geometry import Window
 from mmsr_geo.network.guide_check import Region
-from mmsr_geo.raster.write.object_store import Url
+from mmsr_geo.raster.write.object_store import ObjectUrl
 
 PACKAGE = Path(mmsr_geo.__file__).parent
 DOCUMENT = Path(__file__).parents[1] / "docs" / "errors.md"
@@ -140,8 +140,8 @@ def evaluating(options: str = "", *, source: str = "dem.tif", methods: str = "bi
     return Doors(call, f"evaluate {source} ortho.tif -o report --methods {methods or ','} {options}")
 
 
-def loading(net: str) -> Doors:
-    return Doors(partial(mmsr_geo.load, net), f"upsample dem.tif ortho.tif -o sharp.tif --net {net}")
+def loading(model: str) -> Doors:
+    return Doors(partial(mmsr_geo.load, model), f"upsample dem.tif ortho.tif -o sharp.tif --model {model}")
 
 
 def arrays(call: Callable[[], object], why: str = "arrays") -> Doors:
@@ -210,7 +210,7 @@ def write_inputs() -> None:
     write_jobs()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", MmsrWarning)
-        write_nets()
+        write_models()
 
 
 def write_rasters() -> None:
@@ -309,16 +309,16 @@ def write_jobs() -> None:
     Path("held.record.jsonl").mkdir()
 
 
-def write_nets() -> None:
-    """Save a net for two guide bands and scale 2, one whose guide did not help, and files that hold none."""
+def write_models() -> None:
+    """Save a model for two guide bands and scale 2, one whose guide did not help, and files that hold none."""
     save_file({"weights": np.zeros(3, np.float32)}, "other.mmsr")
     save_file({"weights": np.zeros(3, np.float32)}, "damaged.mmsr", metadata={"mmsr_geo": json.dumps({"format": 99})})
-    Path("text.mmsr").write_text("Dear colleague, please find the net attached.\n")
-    net = mmsr_geo.fit("dem.tif", "ortho.tif", 2, params=QUICK)
-    replace(net, check=mmsr_geo.GuideCheck()).save("scene.mmsr")
-    judged = Region(WINDOW, judged_px=90, squares=144.0, smooth_squares=100.0)
-    replace(net, check=mmsr_geo.GuideCheck((judged,))).save("unhelpful.mmsr")
-    replace(net, check=mmsr_geo.GuideCheck(), interval=None).save("uncalibrated.mmsr")
+    Path("text.mmsr").write_text("Dear colleague, please find the model attached.\n")
+    model = mmsr_geo.fit("dem.tif", "ortho.tif", 2, params=QUICK)
+    replace(model, check=mmsr_geo.GuideCheck()).save("scene.mmsr")
+    judged = Region(WINDOW, validated_px=90, sum_squares=144.0, baseline_sum_squares=100.0)
+    replace(model, check=mmsr_geo.GuideCheck((judged,))).save("unhelpful.mmsr")
+    replace(model, check=mmsr_geo.GuideCheck(), interval=None).save("uncalibrated.mmsr")
 
 
 def array(values: Values | None = None, **options: Any) -> xr.DataArray:
@@ -344,11 +344,11 @@ def torn() -> xr.DataArray:
     return array().copy(data=da.from_array(scene()).map_blocks(fail, dtype=np.float32))
 
 
-def unsaved_net() -> object:
-    """Ask for the net of a target that was made without one."""
+def unsaved_model() -> object:
+    """Ask for the model of a target that was made without one."""
     outcome = mmsr_geo.upsample_to_file("dem.tif", "ortho.tif", "made.tif", method="bicubic")
     Path("made.tif").unlink()
-    return outcome.net
+    return outcome.model
 
 
 # What fails around the package.
@@ -1113,52 +1113,53 @@ case(
     upsampling("--steps 2 --threads 1", params=QUICK),
 )
 case(
-    "a net of another method",
+    "a model of another method",
     OptionError,
-    "a net and a fit are of mmsr, not of bicubic: leave them out, or the method",
-    "`--net` or `--fit` with another `--method` than mmsr.",
+    "a model and a fit are of mmsr, not of bicubic: leave them out, or the method",
+    "`--model` or `--fit` with another `--method` than mmsr.",
     "Leave one out.",
-    upsampling("--net scene.mmsr", net="scene.mmsr"),
+    upsampling("--model scene.mmsr", model="scene.mmsr"),
 )
 case(
     "the uncertainty of another method",
     OptionError,
-    "--method bicubic (method=) calibrates no uncertainty, mmsr with one net for the scene does: leave it out, or "
+    "--method bicubic (method=) calibrates no uncertainty, mmsr with one model for the scene does: leave it out, or "
     "--uncertainty (uncertainty=)",
     "`--uncertainty` with another `--method` than mmsr.",
     "Leave one out.",
     upsampling("--uncertainty", uncertainty=True),
 )
 case(
-    "the uncertainty of a net a tile",
+    "the uncertainty of a model a tile",
     OptionError,
-    "--fit tile (fit=) calibrates no uncertainty, mmsr with one net for the scene does: leave it out, or --uncertainty "
+    "--fit tile (fit=) calibrates no uncertainty, mmsr with one model for the scene does: leave it out, or "
+    "--uncertainty "
     "(uncertainty=)",
     "`--uncertainty` with `--fit tile`, `adapt` or `published`.",
     "Leave one out.",
     upsampling("--fit tile --uncertainty", method="mmsr", fit="tile", uncertainty=True),
 )
 case(
-    "a net for fits of tiles",
+    "a model for fits of tiles",
     OptionError,
-    "--fit tile (fit='tile') begins afresh: leave out --net (net=), or choose scene or adapt",
-    "`--net` with a `--fit` that has no use for one.",
+    "--fit tile (fit='tile') begins afresh: leave out --model (model=), or choose scene or adapt",
+    "`--model` with a `--fit` that has no use for one.",
     "Leave one out.",
-    upsampling("--net scene.mmsr --fit tile", method="mmsr", net="scene.mmsr", fit="tile"),
+    upsampling("--model scene.mmsr --fit tile", method="mmsr", model="scene.mmsr", fit="tile"),
 )
 case(
-    "a net that is to be fitted again",
+    "a model that is to be fitted again",
     OptionError,
-    "a saved net is not fitted again: leave out --net (net=), or the options of a fit, as --steps (params=)",
-    "`--net` with `--steps`.",
-    "Leave one out, or adapt the net with `--fit adapt`.",
-    upsampling("--net scene.mmsr --steps 2 --threads 1", method="mmsr", net="scene.mmsr", params=QUICK),
+    "a saved model is not fitted again: leave out --model (model=), or the options of a fit, as --steps (params=)",
+    "`--model` with `--steps`.",
+    "Leave one out, or adapt the model with `--fit adapt`.",
+    upsampling("--model scene.mmsr --steps 2 --threads 1", method="mmsr", model="scene.mmsr", params=QUICK),
 )
 case(
-    "statistics of no net",
+    "statistics of no model",
     OptionError,
-    "--keep-statistics (keep_statistics=) goes with a saved net: pass --net (net=) as well, or leave it out",
-    "`--keep-statistics` without `--net`.",
+    "--keep-statistics (keep_statistics=) goes with a saved model: pass --model (model=) as well, or leave it out",
+    "`--keep-statistics` without `--model`.",
     "Give both or none.",
     upsampling("--keep-statistics", method="mmsr", keep_statistics=True),
 )
@@ -1422,100 +1423,100 @@ case(
     upsampling("--source-mask qa.tif:8", source_mask="qa.tif:8"),
 )
 case(
-    "no net to save",
+    "no model to save",
     OptionError,
-    "made.tif was made without a scene's net: there is none to save",
-    "The net of an outcome is asked for that has none.",
-    "Fit a scene's net.",
-    arrays(unsaved_net, "the command tells before"),
+    "made.tif was made without a scene's model: there is none to save",
+    "The model of an outcome is asked for that has none.",
+    "Fit a scene's model.",
+    arrays(unsaved_model, "the command tells before"),
 )
 case(
-    "a net to save that is given",
+    "a model to save that is given",
     OptionError,
-    "--save-net goes with a fit: leave out --net, or copy its file",
-    "`--save-net` with `--net`.",
+    "--save-model goes with a fit: leave out --model, or copy its file",
+    "`--save-model` with `--model`.",
     "Leave one out.",
     Doors(
         None,
-        "upsample dem.tif ortho.tif -o sharp.tif --net scene.mmsr --save-net again.mmsr",
-        alone="command only: it saves the net as well",
+        "upsample dem.tif ortho.tif -o sharp.tif --model scene.mmsr --save-model again.mmsr",
+        alone="command only: it saves the model as well",
     ),
 )
 case(
-    "a net to save of another method",
+    "a model to save of another method",
     OptionError,
-    "--save-net saves a scene's net: leave it out, or --method and --fit",
-    "`--save-net` with another `--method`, or `--fit tile`.",
+    "--save-model saves a scene's model: leave it out, or --method and --fit",
+    "`--save-model` with another `--method`, or `--fit tile`.",
     "Leave one out.",
     Doors(
         None,
-        "upsample dem.tif ortho.tif -o sharp.tif --method bicubic --save-net again.mmsr",
-        alone="command only: it saves the net as well",
+        "upsample dem.tif ortho.tif -o sharp.tif --method bicubic --save-model again.mmsr",
+        alone="command only: it saves the model as well",
     ),
 )
 
 case(
-    "a net in the target's place",
+    "a model in the target's place",
     OptionError,
-    "sharp.tif cannot hold both the net and what -o writes: give --save-net another name",
-    "`--save-net` is the output, or `--qa`.",
+    "sharp.tif cannot hold both the model and what -o writes: give --save-model another name",
+    "`--save-model` is the output, or `--qa`.",
     "Give another name.",
     Doors(
         None,
-        "upsample dem.tif ortho.tif -o sharp.tif --save-net sharp.tif",
-        alone="command only: it saves the net as well",
+        "upsample dem.tif ortho.tif -o sharp.tif --save-model sharp.tif",
+        alone="command only: it saves the model as well",
     ),
 )
 
-# NetFileError.
+# ModelFileError.
 
 case(
-    "no net",
-    NetFileError,
-    "there is no net at none.mmsr: make one with mmsr-geo fit SOURCE GUIDE -o none.mmsr",
-    "There is no file at `--net`.",
+    "no model",
+    ModelFileError,
+    "there is no model at none.mmsr: make one with mmsr-geo fit SOURCE GUIDE -o none.mmsr",
+    "There is no file at `--model`.",
     "Mend the path, or fit one.",
     loading("none.mmsr"),
 )
 case(
-    "a net that is a text",
-    NetFileError,
-    "text.mmsr holds no net or is damaged (…): make it again with mmsr-geo fit",
+    "a model that is a text",
+    ModelFileError,
+    "text.mmsr holds no model or is damaged (…): make it again with mmsr-geo fit",
     "The file is none of safetensors, or cut short.",
     "Fit one again.",
     loading("text.mmsr"),
 )
 case(
-    "a net of something else",
-    NetFileError,
+    "a model of something else",
+    ModelFileError,
     "other.mmsr is a safetensors file, but not of mmsr_geo: give one from mmsr-geo fit",
-    "The file is one of safetensors, and no net of this package.",
+    "The file is one of safetensors, and no model of this package.",
     "Give another.",
     loading("other.mmsr"),
 )
 case(
-    "a damaged net",
-    NetFileError,
+    "a damaged model",
+    ModelFileError,
     "damaged.mmsr is damaged or from another version (format 99, this version reads 5): make it again",
-    "The net does not hold together, or another version wrote it.",
+    "The model does not hold together, or another version wrote it.",
     "Fit one again.",
     loading("damaged.mmsr"),
 )
 case(
-    "a net for other bands",
-    NetFileError,
-    "the net is for 2 guide bands (red, nir), this guide has 1 (red): give a guide with the same bands, or fit anew",
-    "The net was fitted to another number of guide bands.",
-    "Give a guide like the net's.",
-    upsampling("--net scene.mmsr --guide-band 1", method="mmsr", net="scene.mmsr", guide_band=1),
+    "a model for other bands",
+    ModelFileError,
+    "the model is for 2 guide bands (red, nir), this guide has 1 (red): give a guide with the same bands, or fit anew",
+    "The model was fitted to another number of guide bands.",
+    "Give a guide like the model's.",
+    upsampling("--model scene.mmsr --guide-band 1", method="mmsr", model="scene.mmsr", guide_band=1),
 )
 case(
-    "a net for another scale",
-    NetFileError,
-    "the net is for scale 2, this pair has 3: pass --scale 2 (scale=), or fit anew",
-    "The net was fitted for another scale.",
+    "a model for another scale",
+    ModelFileError,
+    "the model is for scale 2, this pair has 3: pass --scale 2 (scale=), or fit anew",
+    "The model was fitted for another scale.",
     "Leave the scale out, or fit anew.",
-    upsampling("--net scene.mmsr --scale 3", method="mmsr", net="scene.mmsr", scale=3),
+    upsampling("--model scene.mmsr --scale 3", method="mmsr", model="scene.mmsr", scale=3),
 )
 
 # JobError.
@@ -1641,9 +1642,9 @@ case(
     OptionError,
     "a process may take 100 MB (memory_limit), and this work takes … in tiles of … px: allow more, pass a smaller "
     "--tile-size (tile_size=), a part (--bounds, bounds=), fewer guide bands (--guide-band, guide_band=) or a saved "
-    "net (--net, net=)",
+    "model (--model, model=)",
     "What a process takes at its peak, as `plan` reckons it, is more than `--memory-limit`.",
-    "Allow more, or take smaller tiles, a part, fewer bands or a saved net.",
+    "Allow more, or take smaller tiles, a part, fewer bands or a saved model.",
     upsampling("--memory-limit 100MB", memory_limit="100MB"),
 )
 case(
@@ -1709,7 +1710,9 @@ case(
     "(if_unhelpful=) bicubic or warn",
     "`--if-unhelpful error`, and the guide did not help.",
     "Give another guide, or have the interpolation.",
-    upsampling("--net unhelpful.mmsr --if-unhelpful error", method="mmsr", net="unhelpful.mmsr", if_unhelpful="error"),
+    upsampling(
+        "--model unhelpful.mmsr --if-unhelpful error", method="mmsr", model="unhelpful.mmsr", if_unhelpful="error"
+    ),
 )
 
 # OutputError.
@@ -1727,7 +1730,7 @@ case(
     "an output that is an input",
     OutputError,
     "dem.tif is an input, dem.tif, which would be lost: give the output another name",
-    "An output, by whatever name, is a source, guide, mask, net or raster to be like, or another output.",
+    "An output, by whatever name, is a source, guide, mask, model or raster to be like, or another output.",
     "Give it another name.",
     upsampling(output="dem.tif"),
 )
@@ -1743,10 +1746,10 @@ case(
     job="failing",
 )
 case(
-    "a net that exists",
+    "a model that exists",
     OutputError,
     "scene.mmsr exists: choose another name, or pass overwrite=True",
-    "`net.save(..., overwrite=False)`, and the file is there.",
+    "`model.save(..., overwrite=False)`, and the file is there.",
     "Choose another name, or overwrite it.",
     arrays(lambda: mmsr_geo.load("scene.mmsr").save("scene.mmsr", overwrite=False), "the command looks before the fit"),
 )
@@ -1944,7 +1947,7 @@ case(
     "The output is a URL, and an object is there.",
     "Choose another name, or overwrite it.",
     upsampling(output="memory://there/sharp.tif"),
-    fault=lambda _: Url("memory://there/sharp.tif").write(MINE),
+    fault=lambda _: ObjectUrl("memory://there/sharp.tif").write(MINE),
     stays=False,
 )
 case(
@@ -1969,10 +1972,10 @@ case(
     upsampling(output="nowhere://a/sharp.tif"),
 )
 case(
-    "a net's folder closed to writing",
+    "a model's folder closed to writing",
     OutputError,
     "cannot write new.mmsr: Permission denied; check that its folder is there and can be written to",
-    "No file can be made where a net shall be saved.",
+    "No file can be made where a model shall be saved.",
     "Choose another place.",
     Doors(
         lambda: mmsr_geo.fit("dem.tif", "ortho.tif", 2, params=QUICK).save("new.mmsr"),
@@ -1981,10 +1984,10 @@ case(
     fault=raising("tempfile.mkstemp", DENIED),
 )
 case(
-    "a disk that fills up with a net",
+    "a disk that fills up with a model",
     OutputError,
     "cannot write new.mmsr: [Errno 28] No space left on device; check the space and the rights there",
-    "The disk fails while a net is saved.",
+    "The disk fails while a model is saved.",
     "Make room.",
     Doors(
         lambda: mmsr_geo.fit("dem.tif", "ortho.tif", 2, params=QUICK).save("new.mmsr"),
@@ -2101,9 +2104,9 @@ case(
     GuideWarning,
     "ortho.tif for dem.tif: the guide did not help: one level down its error is 1.20 of the "
     "interpolation's, on blocks kept from the fit; the consistent bicubic interpolation is given",
-    "One level down, on blocks kept from the fit, the net was no better than the interpolation.",
+    "One level down, on blocks kept from the fit, the model was no better than the interpolation.",
     "Give another guide. The target is the consistent bicubic, and says so in its tags.",
-    upsampling("--net unhelpful.mmsr", method="mmsr", net="unhelpful.mmsr"),
+    upsampling("--model unhelpful.mmsr", method="mmsr", model="unhelpful.mmsr"),
 )
 case(
     "a guide that did not help is used",
@@ -2112,7 +2115,9 @@ case(
     "interpolation's, on blocks kept from the fit; it is used all the same",
     "The same, with `--if-unhelpful warn`.",
     "Look at the target with care, or leave the option out.",
-    upsampling("--net unhelpful.mmsr --if-unhelpful warn", method="mmsr", net="unhelpful.mmsr", if_unhelpful="warn"),
+    upsampling(
+        "--model unhelpful.mmsr --if-unhelpful warn", method="mmsr", model="unhelpful.mmsr", if_unhelpful="warn"
+    ),
 )
 case(
     "a value that looks like nodata",
@@ -2140,13 +2145,13 @@ case(
     ),
 )
 case(
-    "a saved net that knows no uncertainty",
+    "a saved model that knows no uncertainty",
     MmsrWarning,
-    "dem.tif: the uncertainty is not calibrated (the saved net knows none) and a hole everywhere: fit anew, to a "
+    "dem.tif: the uncertainty is not calibrated (the saved model knows none) and a hole everywhere: fit anew, to a "
     "larger part or at a smaller scale",
-    "`--uncertainty` with a net whose fit could not calibrate it.",
+    "`--uncertainty` with a model whose fit could not calibrate it.",
     "Fit anew. The target is as it would be without `--uncertainty`.",
-    upsampling("--net uncalibrated.mmsr --uncertainty", method="mmsr", net="uncalibrated.mmsr", uncertainty=True),
+    upsampling("--model uncalibrated.mmsr --uncertainty", method="mmsr", model="uncalibrated.mmsr", uncertainty=True),
 )
 case(
     "an uncertainty that the fit was told not to calibrate",
@@ -2372,7 +2377,7 @@ KINDS = (
     GridError,
     GuideCoverageError,
     OptionError,
-    NetFileError,
+    ModelFileError,
     PixelError,
     UnhelpfulGuideError,
     JobError,

@@ -16,30 +16,30 @@ from safetensors.torch import save_file
 from scenes import drawn_regression, scene, with_holes
 from torch import Tensor
 
-from mmsr_geo.errors import NetFileError
+from mmsr_geo.errors import ModelFileError
 from mmsr_geo.geometry import Scale
 from mmsr_geo.network import fit as fitting
 from mmsr_geo.network import regression as module
 from mmsr_geo.network.degradation import bicubic, degrade, make_consistent
 from mmsr_geo.network.fit import fit_samples
-from mmsr_geo.network.fitted import FittedNet
+from mmsr_geo.network.fitted import FittedModel
 from mmsr_geo.network.params import FitParams
 from mmsr_geo.network.regression import (
     FARTHEST,
-    PER_BAND,
+    N_PREDICTORS_PER_BAND,
     RIDGE,
     SMOOTHINGS,
     TAIL,
-    Level,
     Regression,
-    known_in_parts,
-    known_layers,
-    known_of,
-    regress,
-    regression_reach,
+    RegressionRows,
+    fit_regression,
+    n_predictors,
+    pixel_predictors,
+    pixel_predictors_by_block,
+    regression_receptive_field,
 )
 from mmsr_geo.network.samples import Sample, Statistics
-from mmsr_geo.network.stacking import Mixture
+from mmsr_geo.network.stacking import StackingWeights
 
 CPU = torch.device("cpu")
 ODD = Scale(2, 3)
@@ -48,7 +48,9 @@ ODD = Scale(2, 3)
 def shown(sample: Sample, scale: Scale) -> Tensor:
     statistics = Statistics.of([sample])
     source = statistics.normalise_source(sample.source, sample.source_valid)
-    return known_of(statistics.normalise_guide(sample.guide, sample.guide_valid), sample.guide_valid, source, scale)
+    return pixel_predictors(
+        statistics.normalise_guide(sample.guide, sample.guide_valid), sample.guide_valid, source, scale
+    )
 
 
 def mean_around(
@@ -56,9 +58,9 @@ def mean_around(
 ) -> float:
     """Average the valid values around one pixel by a Gaussian cut at TAIL deviations, pixel by pixel."""
     total = weights = 0.0
-    reach = np.ceil(TAIL * sigmas).astype(int)
-    for y in range(max(0, row - reach[0]), min(len(values), row + reach[0] + 1)):
-        for x in range(max(0, col - reach[1]), min(values.shape[1], col + reach[1] + 1)):
+    receptive_field = np.ceil(TAIL * sigmas).astype(int)
+    for y in range(max(0, row - receptive_field[0]), min(len(values), row + receptive_field[0] + 1)):
+        for x in range(max(0, col - receptive_field[1]), min(values.shape[1], col + receptive_field[1] + 1)):
             weight = valid[y, x] * math.exp(-(((y - row) / sigmas[0]) ** 2 + ((x - col) / sigmas[1]) ** 2) / 2)
             total, weights = total + weight * values[y, x], weights + weight
     return total / weights
@@ -72,12 +74,12 @@ def test_what_is_known_of_a_pixel_is_what_its_description_says(holes: float) -> 
     source = statistics.normalise_source(sample.source, sample.source_valid)
     valid, known = sample.guide_valid.numpy(), shown(sample, ODD).numpy()
     smooth = bicubic(source.double(), ODD).numpy()
-    assert known.shape == (known_layers(2), 16, 21)
+    assert known.shape == (n_predictors(2), 16, 21)
     size = np.array([ODD.y, ODD.x])
     count = len(SMOOTHINGS)
     for row, col in ((0, 0), (7, 9), (15, 20), (8, 0), (5, 13)):
         if not valid[row, col]:
-            assert not known[: 2 * PER_BAND, row, col].any()
+            assert not known[: 2 * N_PREDICTORS_PER_BAND, row, col].any()
         for band in range(2):
             if not valid[row, col]:
                 continue
@@ -95,11 +97,14 @@ def test_what_is_known_of_a_pixel_is_what_its_description_says(holes: float) -> 
 
 @pytest.mark.parametrize("scale", [Scale(2, 2), ODD, Scale(4, 4), Scale(9, 9)])
 def test_a_pixels_detail_depends_on_what_lies_within_the_reach(scale: Scale) -> None:
-    side = 2 * regression_reach(scale).y + 5
+    side = 2 * regression_receptive_field(scale).y + 5
     sample = with_holes(scene(side, side, scale, seed=1), source=0.05, guide=0.05)
     whole = shown(sample, scale)
-    reach, row, col = regression_reach(scale), side // 2, side // 2 - 1
-    rows, columns = slice(row - reach.y, row + reach.y + 1), slice(col - reach.x, col + reach.x + 1)
+    receptive_field, row, col = regression_receptive_field(scale), side // 2, side // 2 - 1
+    rows, columns = (
+        slice(row - receptive_field.y, row + receptive_field.y + 1),
+        slice(col - receptive_field.x, col + receptive_field.x + 1),
+    )
     changed_source, changed_guide = sample.source + 9, sample.guide + 400
     changed_source[rows, columns] = sample.source[rows, columns]
     fine = slice(rows.start * scale.y, rows.stop * scale.y), slice(columns.start * scale.x, columns.stop * scale.x)
@@ -107,7 +112,9 @@ def test_a_pixels_detail_depends_on_what_lies_within_the_reach(scale: Scale) -> 
     other = replace(sample, source=changed_source, guide=changed_guide)
     statistics = Statistics.of([sample])
     source = statistics.normalise_source(other.source, other.source_valid)
-    again = known_of(statistics.normalise_guide(other.guide, other.guide_valid), other.guide_valid, source, scale)
+    again = pixel_predictors(
+        statistics.normalise_guide(other.guide, other.guide_valid), other.guide_valid, source, scale
+    )
     pixel = slice(row * scale.y, (row + 1) * scale.y), slice(col * scale.x, (col + 1) * scale.x)
     np.testing.assert_allclose(again[:, *pixel].numpy(), whole[:, *pixel].numpy(), atol=1e-6)
     assert float((again - whole).abs().max()) > 0.1
@@ -120,32 +127,32 @@ def test_parts_know_what_the_whole_knows(every: int, monkeypatch: pytest.MonkeyP
     statistics = Statistics.of([sample])
     guide = statistics.normalise_guide(sample.guide, sample.guide_valid)
     source = statistics.normalise_source(sample.source, sample.source_valid)
-    whole = known_of(guide, sample.guide_valid, source, ODD)
+    whole = pixel_predictors(guide, sample.guide_valid, source, ODD)
     monkeypatch.setattr(module, "SIDE_PX", 24)
     seen = torch.zeros(31, 26)
-    for part, known in known_in_parts(guide, sample.guide_valid, source, ODD, every):
+    for part, known in pixel_predictors_by_block(guide, sample.guide_valid, source, ODD, every):
         seen[part.slices] += 1
         np.testing.assert_allclose(known.numpy(), whole[:, *part.refined(ODD).slices].numpy(), atol=1e-9)
     assert float(seen.max()) == 1
     assert float(seen.mean()) == pytest.approx(1 / every, abs=0.06 * (every - 1))
 
 
-def drawn_levels(scale: Scale, seed: int = 0) -> list[Level]:
+def drawn_levels(scale: Scale, seed: int = 0) -> list[RegressionRows]:
     """Return one level of each kind, of numbers that are drawn."""
     generator = torch.Generator().manual_seed(seed)
-    count = known_layers(1)
+    count = n_predictors(1)
 
-    def level(height: int, width: int, block: Scale | None, rows: float) -> Level:
+    def level(height: int, width: int, block: Scale | None, rows: float) -> RegressionRows:
         down, across = (1, 1) if block is None else (block.y, block.x)
         known = torch.randn(count, height * down, width * across, generator=generator, dtype=torch.float64)
         wanted = torch.randn(height, width, generator=generator, dtype=torch.float64)
         seen, held_out = (torch.rand(height, width, generator=generator) < share for share in (0.8, 0.2))
-        return Level(known, wanted, seen, held_out, block, rows)
+        return RegressionRows(known, wanted, seen, held_out, block, rows)
 
     return [level(9, 14, None, 1.0), level(5, 6, scale, 10.0)]
 
 
-def slow_coefficients(blank: Regression, levels: list[Level], *, held_out: bool) -> NDArray[np.float64]:
+def slow_coefficients(blank: Regression, levels: list[RegressionRows], *, held_out: bool) -> NDArray[np.float64]:
     """Write every row down and solve them by least squares, the ridge as further rows."""
     rows, wanted = [], []
     for level in levels:
@@ -154,7 +161,7 @@ def slow_coefficients(blank: Regression, levels: list[Level], *, held_out: bool)
         features = features.view(-1, *level.known.shape[1:])
         if level.block is not None:
             features = degrade(features, level.block)
-        where = level.seen if held_out else level.seen & ~level.held_out
+        where = level.seen if held_out else level.seen & ~level.validation
         rows.append(math.sqrt(level.rows) * features[:, where].T.numpy())
         wanted.append(math.sqrt(level.rows) * level.wanted[where].numpy())
     size = rows[0].shape[1]
@@ -168,7 +175,7 @@ def slow_coefficients(blank: Regression, levels: list[Level], *, held_out: bool)
 def test_the_solution_is_the_one_of_all_rows_written_down(part: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "PART_PX", part)
     levels = drawn_levels(ODD)
-    judged, whole = regress(levels[:1], levels[1:], torch.Generator().manual_seed(3))
+    judged, whole = fit_regression(levels[:1], levels[1:], torch.Generator().manual_seed(3))
     for found, held_out in ((judged, False), (whole, True)):
         wanted = slow_coefficients(found, levels, held_out=held_out)
         np.testing.assert_allclose(found.coefficients.numpy(), wanted, atol=1e-9)
@@ -179,9 +186,9 @@ def test_the_solution_is_the_one_of_all_rows_written_down(part: int, monkeypatch
 
 def test_what_is_held_out_decides_nothing_of_the_judged_regression() -> None:
     levels = drawn_levels(ODD)
-    others = [replace(level, wanted=torch.where(level.held_out, 9.0, level.wanted)) for level in levels]
+    others = [replace(level, wanted=torch.where(level.validation, 9.0, level.wanted)) for level in levels]
     (judged, whole), (again, other) = (
-        regress(each[:1], each[1:], torch.Generator().manual_seed(3)) for each in (levels, others)
+        fit_regression(each[:1], each[1:], torch.Generator().manual_seed(3)) for each in (levels, others)
     )
     assert torch.equal(judged.coefficients, again.coefficients)
     assert not torch.equal(whole.coefficients, other.coefficients)
@@ -189,7 +196,7 @@ def test_what_is_held_out_decides_nothing_of_the_judged_regression() -> None:
 
 def test_where_nothing_is_seen_there_is_no_detail() -> None:
     levels = [replace(level, seen=torch.zeros_like(level.seen)) for level in drawn_levels(ODD)]
-    for found in regress(levels[:1], levels[1:], torch.Generator()):
+    for found in fit_regression(levels[:1], levels[1:], torch.Generator()):
         found.check(1)
         assert not found(levels[0].known).any()
 
@@ -207,15 +214,15 @@ def test_detail_that_the_guide_tells_is_found_again() -> None:
     sample = scene(60, 60, scale, seed=5)
     truth = 20 * torch.tanh((sample.guide[0].double() - 1000) / 100) + 300
     sample = replace(sample, source=degrade(truth, scale).float())
-    net = fit_samples([sample], scale, FitParams(threads=1, enough_gain=0), guide_bands=("red", "nir"))
-    assert (net.mixture, net.provenance["fit"]["pixel_steps"]) == (Mixture(0, 0, 1), 0)
+    model = fit_samples([sample], scale, FitParams(threads=1, enough_gain=0), guide_bands=("red", "nir"))
+    assert (model.stacking, model.provenance["fit"]["pixel_steps"]) == (StackingWeights(0, 0, 1), 0)
     source = sample.source.double()
 
     def error(prediction: Tensor) -> float:
         made = make_consistent(prediction, source, sample.source_valid, scale)
         return float((made - truth).square().mean().sqrt())
 
-    assert error(net.predictor(CPU)(sample)) < error(bicubic(source, scale)) / 3
+    assert error(model.predictor(CPU)(sample)) < error(bicubic(source, scale)) / 3
 
 
 @pytest.mark.parametrize("samples", [1, 2, 9])
@@ -224,12 +231,14 @@ def test_of_many_pixels_a_regression_sees_some(samples: int, most: int, monkeypa
     """Of samples some, and of those parts; at both levels."""
     scale, seen = Scale(2, 2), {"below": 0, "here": 0}
 
-    def counted(below: list[Level], here: Iterable[Level], generator: torch.Generator) -> tuple[Regression, Regression]:
+    def counted(
+        below: list[RegressionRows], here: Iterable[RegressionRows], generator: torch.Generator
+    ) -> tuple[Regression, Regression]:
         held = list(here)
         seen["below"], seen["here"] = (sum(level.wanted.numel() for level in levels) for levels in (below, held))
-        return regress(below, held, generator)
+        return fit_regression(below, held, generator)
 
-    monkeypatch.setattr(fitting, "regress", counted)
+    monkeypatch.setattr(fitting, "fit_regression", counted)
     monkeypatch.setattr(fitting, "REGRESSED_PX", most)
     monkeypatch.setattr(module, "SIDE_PX", 16)
     parts = [scene(36, 36, scale, seed=seed) for seed in range(samples)]
@@ -239,15 +248,18 @@ def test_of_many_pixels_a_regression_sees_some(samples: int, most: int, monkeypa
 
 
 @torch.inference_mode()
-def test_parts_of_a_window_are_predicted_as_the_whole(fitted: FittedNet, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_parts_of_a_window_are_predicted_as_the_whole(fitted: FittedModel, monkeypatch: pytest.MonkeyPatch) -> None:
     sample = with_holes(scene(40, 33, fitted.scale, seed=2), source=0.02, guide=0.02)
-    net = replace(
-        fitted, mixture=Mixture(0, 0, 1, (2, -1)), regression=drawn_regression(), statistics=Statistics.of([sample])
+    model = replace(
+        fitted,
+        stacking=StackingWeights(0, 0, 1, (2, -1)),
+        regression=drawn_regression(),
+        statistics=Statistics.of([sample]),
     )
-    whole = net.predictor(CPU)(sample)
+    whole = model.predictor(CPU)(sample)
     monkeypatch.setattr(module, "SIDE_PX", 25)
-    parts = net.predictor(CPU)(sample)
-    np.testing.assert_allclose(parts.numpy(), whole.numpy(), atol=5e-6 * net.statistics.source_spread)
+    parts = model.predictor(CPU)(sample)
+    np.testing.assert_allclose(parts.numpy(), whole.numpy(), atol=5e-6 * model.statistics.source_spread)
 
 
 Damage = Callable[[dict[str, Tensor]], None]
@@ -279,13 +291,13 @@ def without(name: str) -> Damage:
         (without(""), "30% of its predictions are a regression's, and it has none"),
     ],
 )
-def test_a_damaged_regression_is_refused(damage: Damage, said: str, tmp_path: Path, fitted: FittedNet) -> None:
-    path = tmp_path / "net.mmsr"
-    replace(fitted, mixture=Mixture(0.2, 0.5, 0.3), regression=drawn_regression()).save(path)
+def test_a_damaged_regression_is_refused(damage: Damage, said: str, tmp_path: Path, fitted: FittedModel) -> None:
+    path = tmp_path / "model.mmsr"
+    replace(fitted, stacking=StackingWeights(0.2, 0.5, 0.3), regression=drawn_regression()).save(path)
     with safe_open(path, framework="pt") as file:
         tensors, metadata = {name: file.get_tensor(name) for name in file.keys()}, file.metadata()  # noqa: SIM118
     damage(tensors)
     save_file(tensors, path, metadata=metadata)
-    with pytest.raises(NetFileError) as caught:
-        FittedNet.load(path)
+    with pytest.raises(ModelFileError) as caught:
+        FittedModel.load(path)
     assert said in str(caught.value)

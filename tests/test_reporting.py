@@ -19,10 +19,10 @@ from test_watching import DATES, SMOOTH, folder, job, with_bad_tiles
 import mmsr_geo
 from mmsr_geo.geometry import Window
 from mmsr_geo.jobs import report as reporting
-from mmsr_geo.jobs.journal import Line, Record
+from mmsr_geo.jobs.journal import Journal, JournalEntry
 from mmsr_geo.jobs.report import _telling_part
 from mmsr_geo.maps import draw_maps
-from mmsr_geo.raster.inspect.preview import look_at, look_on
+from mmsr_geo.raster.inspect.preview import preview_of, preview_on
 
 __all__ = ["folder"]
 
@@ -81,12 +81,12 @@ def test_a_job_leaves_a_report_of_what_is_done_and_what_failed(folder: Path, her
     assert report["job"] == str(folder / "job.toml")
     assert report["summary"]["standings"] == {"failed": 1, "incomplete": 1, "done": 1}
     failed, incomplete, done = report["pairs"]
-    assert (failed["name"], failed["standing"], failed["picture"]) == (DATES[0], "failed", None)
+    assert (failed["name"], failed["state"], failed["picture"]) == (DATES[0], "failed", None)
     assert "cannot be opened" in failed["message"]
     assert incomplete["tiles_failed"] == len(incomplete["failed_tiles"]) > 0
     assert "failed to be read" in incomplete["failed_tiles"][0]["message"]
     assert incomplete["flag_shares"]["failed"] > 0
-    assert (done["standing"], done["scale"], done["shape"], done["tiles"]) == ("done", "4", [64, 72], 6)
+    assert (done["state"], done["scale"], done["shape"], done["tiles"]) == ("done", "4", [64, 72], 6)
     assert done["guide"] == [{"verdict": "unknown", "gain": None}]
     assert set(done["flag_shares"]) == {flag.name.lower() for flag in mmsr_geo.Flag if flag.name}
     assert set(done["stage_seconds"]) == {"fit", "tiles", "write"}
@@ -104,7 +104,7 @@ def test_a_job_that_stops_leaves_a_report_too(folder: Path, here: Command) -> No
     (folder / "thermal" / f"{DATES[0]}.tif").write_bytes(b"no raster")
     job(folder)
     assert here("batch", "job.toml", "--progress", "none")[0] == 2
-    assert [pair["standing"] for pair in told(folder)["pairs"]] == ["failed", "waiting", "waiting"]
+    assert [pair["state"] for pair in told(folder)["pairs"]] == ["failed", "waiting", "waiting"]
     assert "cannot be opened" in page(folder).text
 
 
@@ -141,15 +141,15 @@ def test_what_has_become_of_one_pair_does_not_break_the_report(folder: Path, her
     status, said, _ = here("report", "job.toml")
     assert (status, said) == (0, "job.report/report.html\n")
     one, two, three = told(folder)["pairs"]
-    assert (one["standing"], one["picture"]) == ("done", None)
+    assert (one["state"], one["picture"]) == ("done", None)
     assert one["note"].startswith("no quick look: ")
-    assert (two["standing"], two["picture"], two["note"]) == ("waiting", None, "")
+    assert (two["state"], two["picture"], two["note"]) == ("waiting", None, "")
     assert three["picture"] is not None
     # A line that something else has written.
-    record = Record.beside(path)
+    record = Journal.beside(path)
     line = record.last()[third]
     facts = {"tiles": "many", "shape": [1], "flag_shares": {"failed": float("nan")}}
-    record.append(Line(third, line.key, "done", float("inf"), facts=facts))
+    record.append(JournalEntry(third, line.key, "done", float("inf"), facts=facts))
     assert here("report", "job.toml")[0] == 0
     one, two, three = told(folder)["pairs"]
     assert three["note"] == "its line in the record cannot be read (shape, tiles)"
@@ -160,7 +160,7 @@ def test_what_has_become_of_one_pair_does_not_break_the_report(folder: Path, her
 def test_before_anything_was_done_there_is_a_report(folder: Path) -> None:
     path = mmsr_geo.report_batch(job(folder))
     assert path == folder / "job.report" / "report.html"
-    assert [pair["standing"] for pair in told(folder)["pairs"]] == ["waiting"] * 3
+    assert [pair["state"] for pair in told(folder)["pairs"]] == ["waiting"] * 3
     assert not looks(folder)
 
 
@@ -203,9 +203,11 @@ def test_a_report_that_cannot_be_written_is_told_and_the_job_is_done(folder: Pat
 def test_json_has_null_where_there_is_no_number(folder: Path) -> None:
     path = job(folder, SMOOTH + "like = 25.0\n")
     mmsr_geo.batch(path)
-    record = Record.beside(path)
+    record = Journal.beside(path)
     line = record.last()[DATES[0]]
-    record.append(Line(line.name, line.key, "done", 1.0, facts=dict(line.facts) | {"consistency_rmse": [float("nan")]}))
+    record.append(
+        JournalEntry(line.name, line.key, "done", 1.0, facts=dict(line.facts) | {"consistency_rmse": [float("nan")]})
+    )
     mmsr_geo.report_batch(path)
     first, second, _ = told(folder)["pairs"]
     assert first["consistency_rmse"] == [None]
@@ -224,29 +226,29 @@ def test_a_look_is_in_units_with_holes_and_of_a_part(tmp_path: Path) -> None:
     with rasterio.open(path, "w", width=40, height=60, count=1, dtype="int16", nodata=-1, **profile) as dataset:
         dataset.write(stored, 1)
         dataset.scales, dataset.offsets, dataset.units = (0.1,), (200.0,), ("K",)
-    look = look_at(str(path), 20)
+    look = preview_of(str(path), 20)
     assert (look.values.shape, look.shape_yx, look.unit) == ((20, 13), (60, 40), "K")
     assert np.isnan(look.values[:2]).all()
     assert np.isfinite(look.values[2:]).all()
     assert 200 < look.values[2:].min() < look.values[2:].max() <= 200 + 0.1 * stored.max()
-    part = look_at(str(path), 100, Window(20, 10, 8, 8))
+    part = preview_of(str(path), 100, Window(20, 10, 8, 8))
     assert part.values == pytest.approx(200 + 0.1 * stored[20:28, 10:18])
-    assert look_on(str(path), part.grid) == pytest.approx(part.values)
+    assert preview_on(str(path), part.grid) == pytest.approx(part.values)
     finer = part.grid.zoom_to(shape=(32, 32))
-    assert look_on(str(path), finer) == pytest.approx(part.values.repeat(4, 0).repeat(4, 1))
-    assert np.isnan(look_on(str(path), part.grid, nodata=int(stored[21, 11]))).sum() == 1
+    assert preview_on(str(path), finer) == pytest.approx(part.values.repeat(4, 0).repeat(4, 1))
+    assert np.isnan(preview_on(str(path), part.grid, nodata=int(stored[21, 11]))).sum() == 1
     beside = part.grid.translate_pix(-14, 0)
-    assert np.isnan(look_on(str(path), beside)).sum() == 8 * 4  # beyond the file
+    assert np.isnan(preview_on(str(path), beside)).sum() == 8 * 4  # beyond the file
 
 
 def test_what_lies_beyond_a_source_without_nodata_is_a_hole(tmp_path: Path) -> None:
-    look = look_at(str(SENTINEL_TRUTH), 32, Window(0, 0, 32, 32))
+    look = preview_of(str(SENTINEL_TRUTH), 32, Window(0, 0, 32, 32))
     with rasterio.open(SENTINEL_TRUTH) as dataset:
         values, profile = dataset.read(1), dataset.profile
     profile.pop("nodata", None)
     with rasterio.open(tmp_path / "bare.tif", "w", **profile | {"driver": "GTiff"}) as dataset:
         dataset.write(values, 1)
-    shown = look_on(str(tmp_path / "bare.tif"), look.grid.translate_pix(-16, 0))
+    shown = preview_on(str(tmp_path / "bare.tif"), look.grid.translate_pix(-16, 0))
     assert np.isnan(shown[:, :16]).all()
     assert shown[:, 16:] == pytest.approx(values[:32, :16])
 
@@ -260,7 +262,7 @@ def test_the_part_shown_is_where_there_is_something_to_see(tmp_path: Path) -> No
     path = tmp_path / "a.tif"
     with rasterio.open(path, "w", width=900, height=1200, count=1, dtype="float32", **profile) as dataset:
         dataset.write(values, 1)
-    part = _telling_part(look_at(str(path), 480))
+    part = _telling_part(preview_of(str(path), 480))
     seen = values[part.slices]
     assert seen.shape == (160, 160)
     assert np.count_nonzero(seen) > 0.5 * seen.size

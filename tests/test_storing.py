@@ -20,7 +20,7 @@ from mmsr_geo.geometry import Window
 from mmsr_geo.raster.base import BandTags
 from mmsr_geo.raster.write.cog import CogWriter
 from mmsr_geo.raster.write.cog_driver import check_creation
-from mmsr_geo.raster.write.encoding import DTYPES, Storage, parse_creation_options, with_nodata
+from mmsr_geo.raster.write.encoding import DTYPES, Encoding, parse_creation_options, with_nodata
 from mmsr_geo.raster.write.staged import finish_together
 
 if TYPE_CHECKING:
@@ -51,14 +51,14 @@ def values() -> NDArray[np.float32]:
 
 
 def test_tenths_are_exact_in_int16() -> None:
-    stored, clipped = Storage("int16", 0.1).encode(raw(20.0, 20.04, 20.06, -0.3, 0, NAN), -32768)
+    stored, clipped = Encoding("int16", 0.1).encode(raw(20.0, 20.04, 20.06, -0.3, 0, NAN), -32768)
     assert stored.dtype == np.int16
     assert stored.tolist() == [200, 200, 201, -3, 0, -32768]
     assert clipped == 0
 
 
 def test_integers_are_rounded_half_to_even() -> None:
-    stored, clipped = Storage("uint8").encode(raw(0.5, 1.5, 2.5, 2.51, 254.4, NAN), 255)
+    stored, clipped = Encoding("uint8").encode(raw(0.5, 1.5, 2.5, 2.51, 254.4, NAN), 255)
     assert stored.tolist() == [0, 2, 2, 3, 254, 255]
     assert clipped == 0
 
@@ -66,19 +66,19 @@ def test_integers_are_rounded_half_to_even() -> None:
 def test_a_sources_own_scale_and_offset_are_applied_before_those_asked_for() -> None:
     landsat = BandTags("surface temperature", "K", 0.00341802, 149.0)
     counts = raw(44_177, 43_000, NAN)  # 300.0 K, 295.97 K
-    stored, _ = Storage("int16", 0.01, 273.15).encode(counts, -32768, landsat)
+    stored, _ = Encoding("int16", 0.01, 273.15).encode(counts, -32768, landsat)
     kelvin = counts.astype(np.float64) * 0.00341802 + 149
     assert stored[:2].tolist() == [round((k - 273.15) / 0.01) for k in kelvin[:2].tolist()] == [2685, 2282]
     assert stored[2] == -32768
-    (tags,) = Storage("int16", 0.01, 273.15).tags([landsat])
+    (tags,) = Encoding("int16", 0.01, 273.15).tags([landsat])
     assert tags == BandTags("surface temperature", "K", 0.01, 273.15)
 
 
 def test_without_a_scale_raw_values_and_the_sources_tags_are_kept() -> None:
     landsat = BandTags("surface temperature", "K", 0.00341802, 149.0)
-    stored, _ = Storage("uint16").encode(raw(44_177.4, NAN), 0, landsat)
+    stored, _ = Encoding("uint16").encode(raw(44_177.4, NAN), 0, landsat)
     assert stored.tolist() == [44_177, 0]
-    assert Storage("uint16").tags([landsat]) == (landsat,)
+    assert Encoding("uint16").tags([landsat]) == (landsat,)
 
 
 def test_widths_have_the_scale_and_no_offset() -> None:
@@ -87,84 +87,86 @@ def test_widths_have_the_scale_and_no_offset() -> None:
     half = source.of_uncertainty("uncertainty")
     values = np.array([[3.0, np.nan]], np.float32)
     assert half == BandTags("uncertainty", "K", scale=0.5, offset=0.0, is_width=True)
-    assert Storage().tags([half]) == (half,)
-    assert Storage().encode(values, -1.0, half)[0].tolist() == [[3.0, -1.0]]
-    for storage, scale in ((Storage("int16", -0.01, 273.15), 0.01), (Storage("float64", add_offset=5.0), 1.0)):
-        (told,) = storage.tags([half])
+    assert Encoding().tags([half]) == (half,)
+    assert Encoding().encode(values, -1.0, half)[0].tolist() == [[3.0, -1.0]]
+    for encoding, scale in ((Encoding("int16", -0.01, 273.15), 0.01), (Encoding("float64", add_offset=5.0), 1.0)):
+        (told,) = encoding.tags([half])
         assert (told.scale, told.offset, told.unit, told.description) == (scale, 0.0, "K", "uncertainty")
-        stored, clipped = storage.encode(values, -32768, half)
+        stored, clipped = encoding.encode(values, -32768, half)
         assert (stored * told.scale).tolist()[0][0] == pytest.approx(1.5)
         assert (stored[0, 1], clipped) == (-32768, 0)
-    narrow = Storage("uint8", 0.001, 273.15)
+    narrow = Encoding("uint8", 0.001, 273.15)
     assert narrow.encode(values, 0, half)[1] == 1
     said = narrow.clipping(1, 2, half)
     assert said.startswith("1 of 2 values of the uncertainty (50 %) lay outside 0 to 0.255, what uint8 with scale")
 
 
 def test_an_offset_alone_has_scale_one_and_a_scale_alone_no_offset() -> None:
-    assert Storage("int16", add_offset=100.0).encode(raw(17.2), -32768)[0].tolist() == [-83]
-    assert Storage("int16", add_offset=100.0).tags([BandTags("b", "K", 0.5, 3)]) == (BandTags("b", "K", 1.0, 100.0),)
-    assert Storage("int16", 2.0).tags([BandTags("b", "K", 0.5, 3)]) == (BandTags("b", "K", 2.0, 0.0),)
+    assert Encoding("int16", add_offset=100.0).encode(raw(17.2), -32768)[0].tolist() == [-83]
+    assert Encoding("int16", add_offset=100.0).tags([BandTags("b", "K", 0.5, 3)]) == (BandTags("b", "K", 1.0, 100.0),)
+    assert Encoding("int16", 2.0).tags([BandTags("b", "K", 0.5, 3)]) == (BandTags("b", "K", 2.0, 0.0),)
 
 
 def test_floats_are_rescaled_too_and_not_rounded() -> None:
-    stored, clipped = Storage("float32", 1.0).encode(raw(10.25, NAN), NAN, BandTags(scale=0.5, offset=100))
+    stored, clipped = Encoding("float32", 1.0).encode(raw(10.25, NAN), NAN, BandTags(scale=0.5, offset=100))
     assert stored.dtype == np.float32
     assert (stored[0], clipped) == (105.125, 0)
     assert np.isnan(stored[1])
-    huge, clipped = Storage("float32", 1e-30).encode(raw(1e20, -1e20, 1), NAN)
+    huge, clipped = Encoding("float32", 1e-30).encode(raw(1e20, -1e20, 1), NAN)
     assert clipped == 2
     assert huge[:2].tolist() == [np.finfo(np.float32).max, np.finfo(np.float32).min]
 
 
 @pytest.mark.parametrize("dtype", INTEGERS)
 def test_what_lies_outside_is_clipped_at_both_ends_and_counted(dtype: str) -> None:
-    storage = Storage(dtype)
+    encoding = Encoding(dtype)
     low, high = int(np.iinfo(dtype).min), int(np.iinfo(dtype).max)
-    nodata = storage.nodata(None)
+    nodata = encoding.nodata(None)
     outside = raw(low * 2.0 - 1000, high * 2.0, np.inf, -np.inf)
-    stored, clipped = storage.encode(np.append(outside, raw(1, NAN)), nodata)
+    stored, clipped = encoding.encode(np.append(outside, raw(1, NAN)), nodata)
     first, last = low + (nodata == low), high - (nodata == high)
     assert stored.tolist() == [first, last, last, first, 1, int(nodata)]
     assert clipped == 4
 
 
 def test_clipping_is_told_with_numbers_and_a_mend() -> None:
-    line = Storage("int16", 0.1, 5.0).clipping(3, 1000)
+    line = Encoding("int16", 0.1, 5.0).clipping(3, 1000)
     assert line.startswith("3 of 1000 values (0.3 %) lay outside -3271.8 to 3281.7, what int16 with scale factor 0.1 ")
     assert "--dtype" in line
     assert "\n" not in line
-    assert "-128 to 127, what int8 holds" in Storage("int8").clipping(1, 7)
+    assert "-128 to 127, what int8 holds" in Encoding("int8").clipping(1, 7)
 
 
 @pytest.mark.parametrize(
-    ("storage", "source", "nodata"),
+    ("encoding", "source", "nodata"),
     [
-        (Storage("int16"), -9999.0, -9999),
-        (Storage("int16"), None, -32768),
-        (Storage("int16"), NAN, -32768),
-        (Storage("int16"), -9999.5, -32768),
-        (Storage("int16"), 65535.0, -32768),
-        (Storage("int16"), -3.4028234663852886e38, -32768),
-        (Storage("int16"), math.inf, -32768),
-        (Storage("int16", 0.1), -9999.0, -32768),
-        (Storage("int16", add_offset=1.0), 0.0, -32768),
-        (Storage("uint8"), 0.0, 0),
-        (Storage("uint8"), -1.0, 255),
-        (Storage("int8"), None, -128),
-        (Storage("uint16"), None, 65535),
-        (Storage("uint32"), None, 4294967295),
-        (Storage("int32"), None, -2147483648),
-        (Storage(), -9999.0, -9999),
-        (Storage(), -9999.9, NAN),
-        (Storage("float32", 0.5), None, NAN),
-        (Storage("float64"), -9999.9, -9999.9),
-        (Storage("float64"), -1.7976931348623157e308, -1.7976931348623157e308),
-        (Storage("float64"), -math.inf, NAN),
+        (Encoding("int16"), -9999.0, -9999),
+        (Encoding("int16"), None, -32768),
+        (Encoding("int16"), NAN, -32768),
+        (Encoding("int16"), -9999.5, -32768),
+        (Encoding("int16"), 65535.0, -32768),
+        (Encoding("int16"), -3.4028234663852886e38, -32768),
+        (Encoding("int16"), math.inf, -32768),
+        (Encoding("int16", 0.1), -9999.0, -32768),
+        (Encoding("int16", add_offset=1.0), 0.0, -32768),
+        (Encoding("uint8"), 0.0, 0),
+        (Encoding("uint8"), -1.0, 255),
+        (Encoding("int8"), None, -128),
+        (Encoding("uint16"), None, 65535),
+        (Encoding("uint32"), None, 4294967295),
+        (Encoding("int32"), None, -2147483648),
+        (Encoding(), -9999.0, -9999),
+        (Encoding(), -9999.9, NAN),
+        (Encoding("float32", 0.5), None, NAN),
+        (Encoding("float64"), -9999.9, -9999.9),
+        (Encoding("float64"), -1.7976931348623157e308, -1.7976931348623157e308),
+        (Encoding("float64"), -math.inf, NAN),
     ],
 )
-def test_nodata_is_the_sources_where_the_dtype_holds_it(storage: Storage, source: float | None, nodata: float) -> None:
-    assert storage.nodata(source) == pytest.approx(nodata, rel=0, nan_ok=True)
+def test_nodata_is_the_sources_where_the_dtype_holds_it(
+    encoding: Encoding, source: float | None, nodata: float
+) -> None:
+    assert encoding.nodata(source) == pytest.approx(nodata, rel=0, nan_ok=True)
 
 
 @given(
@@ -177,9 +179,9 @@ def test_holes_and_no_others_equal_nodata(
     floats: list[float], dtype: str, source: float | None, scale: float | None
 ) -> None:
     before = raw(*floats)
-    storage = Storage(dtype, scale)
-    nodata = storage.nodata(source)
-    after, clipped = storage.encode(before, nodata)
+    encoding = Encoding(dtype, scale)
+    nodata = encoding.nodata(source)
+    after, clipped = encoding.encode(before, nodata)
     assert after.dtype == dtype
     holes = np.isnan(before)
     found = np.isnan(after) if math.isnan(nodata) else after == nodata
@@ -187,8 +189,8 @@ def test_holes_and_no_others_equal_nodata(
     assert 0 <= clipped <= (~holes).sum()
     with np.errstate(over="ignore"):
         wanted = before.astype(np.float64) / (scale or 1.0)
-    inside = ~holes & (wanted >= storage.range[0]) & (wanted <= storage.range[1])
-    if storage.is_integer:  # half a step from rounding, one from a value that would be nodata
+    inside = ~holes & (wanted >= encoding.range[0]) & (wanted <= encoding.range[1])
+    if encoding.is_integer:  # half a step from rounding, one from a value that would be nodata
         assert (np.abs(after[inside] - wanted[inside]) <= 1.5).all()
     elif dtype == "float64":
         assert np.allclose(after[inside], wanted[inside], rtol=1e-6, atol=1e-300)
@@ -196,7 +198,7 @@ def test_holes_and_no_others_equal_nodata(
 
 @given(st.lists(st.floats(width=32), min_size=1), st.sampled_from([-9999.0, 0.0, NAN]))
 def test_the_default_stores_what_it_always_did(floats: list[float], nodata: float) -> None:
-    stored, clipped = Storage().encode(raw(*floats), nodata)
+    stored, clipped = Encoding().encode(raw(*floats), nodata)
     assert stored.tobytes() == with_nodata(raw(*floats), nodata).tobytes()
     assert clipped == 0
 
@@ -225,7 +227,7 @@ def test_the_default_stores_what_it_always_did(floats: list[float], nodata: floa
 )
 def test_what_no_file_can_hold_is_refused(options: dict[str, Any], message: str) -> None:
     with pytest.raises(OptionError, match=message) as refused:
-        Storage(**options)
+        Encoding(**options)
     assert "\n" not in str(refused.value)
 
 
@@ -238,8 +240,8 @@ def test_creation_options_are_parsed_from_texts() -> None:
 
 def test_a_source_whose_scale_is_no_number_is_not_rescaled() -> None:
     with pytest.raises(OptionError, match="declares scale nan"):
-        Storage("int16", 0.1).tags([BandTags(scale=NAN)])
-    assert len(Storage("int16").tags([BandTags(scale=NAN)])) == 1
+        Encoding("int16", 0.1).tags([BandTags(scale=NAN)])
+    assert len(Encoding("int16").tags([BandTags(scale=NAN)])) == 1
 
 
 @pytest.mark.parametrize(
@@ -263,10 +265,10 @@ def test_a_source_whose_scale_is_no_number_is_not_rescaled() -> None:
 def test_what_gdal_would_pass_over_is_refused_before_any_work(
     tmp_path: Path, dtype: str, option: str, message: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    storage = Storage(dtype, creation_options=parse_creation_options(option.split()))
-    nodata = storage.nodata(-9999)
+    encoding = Encoding(dtype, creation_options=parse_creation_options(option.split()))
+    nodata = encoding.nodata(-9999)
     with pytest.raises(OptionError, match=message) as refused:
-        CogWriter(tmp_path / "a.tif", GRID, storage=storage, nodata=nodata)
+        CogWriter(tmp_path / "a.tif", GRID, encoding=encoding, nodata=nodata)
     assert "\n" not in str(refused.value)
     assert option in str(refused.value)
     assert capfd.readouterr() == ("", "")
@@ -274,14 +276,14 @@ def test_what_gdal_would_pass_over_is_refused_before_any_work(
 
 
 def test_an_option_is_refused_also_where_logging_is_silenced(capfd: pytest.CaptureFixture[str]) -> None:
-    storage = Storage(creation_options=(("FOO", "1"),))
+    encoding = Encoding(creation_options=(("FOO", "1"),))
     logger = logging.getLogger("rasterio")
     handlers = list(logger.handlers)
     logger.setLevel(logging.CRITICAL)
     logging.disable(logging.CRITICAL)
     try:
         with pytest.raises(OptionError, match="FOO"):
-            check_creation(storage)
+            check_creation(encoding)
         assert logger.level == logging.CRITICAL
         assert logging.root.manager.disable == logging.CRITICAL
     finally:
@@ -294,7 +296,7 @@ def test_an_option_is_refused_also_where_logging_is_silenced(capfd: pytest.Captu
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("bands", [1, 4])
 def test_every_dtype_can_be_made(dtype: str, bands: int) -> None:
-    check_creation(Storage(dtype), bands, Storage(dtype).nodata(None))
+    check_creation(Encoding(dtype), bands, Encoding(dtype).nodata(None))
 
 
 # what is read back
@@ -302,12 +304,12 @@ def test_every_dtype_can_be_made(dtype: str, bands: int) -> None:
 
 def test_a_cog_of_tenths_is_read_back_as_it_was_meant(tmp_path: Path, values: NDArray[np.float32]) -> None:
     path = tmp_path / "sharp.tif"
-    storage = Storage("int16", 0.1, 5.0)
+    encoding = Encoding("int16", 0.1, 5.0)
     tags = [BandTags("air", "degC"), BandTags("ground", "degC", 0.5, 1.0)]
-    nodata = storage.nodata(-9999.0)
+    nodata = encoding.nodata(-9999.0)
     given = values.copy()
     given[0, 0, :3] = 1e9, -1e9, 3281.7
-    with CogWriter(path, GRID, bands=2, storage=storage, nodata=nodata, band_tags=tags) as writer:
+    with CogWriter(path, GRID, bands=2, encoding=encoding, nodata=nodata, band_tags=tags) as writer:
         writer.store(Window(0, 0, 300, 1100), given[:, :300])
         for band in (1, 2):
             writer.store(Window(300, 0, 400, 1100), given[band - 1 : band, 300:], bands=[band])
@@ -334,7 +336,7 @@ def test_a_cog_of_tenths_is_read_back_as_it_was_meant(tmp_path: Path, values: ND
 
 
 def test_scales_are_declared_also_where_the_source_has_no_tags(tmp_path: Path, values: NDArray[np.float32]) -> None:
-    with CogWriter(tmp_path / "a.tif", GRID, storage=Storage("float64", 2.0), nodata=NAN) as writer:
+    with CogWriter(tmp_path / "a.tif", GRID, encoding=Encoding("float64", 2.0), nodata=NAN) as writer:
         writer.store(WHOLE, values[:1])
         writer.finish()
     assert (writer.clipped, writer.clipping) == (0, None)
@@ -345,7 +347,7 @@ def test_scales_are_declared_also_where_the_source_has_no_tags(tmp_path: Path, v
 
 def test_four_bands_of_uint8_are_no_picture(tmp_path: Path) -> None:
     path = tmp_path / "a.tif"
-    with CogWriter(path, GRID, bands=4, storage=Storage("uint8"), nodata=255) as writer:
+    with CogWriter(path, GRID, bands=4, encoding=Encoding("uint8"), nodata=255) as writer:
         writer.store(WHOLE, np.full((4, 700, 1100), 7, np.float32))
         writer.finish()
     with rasterio.open(path) as dataset:
@@ -355,7 +357,7 @@ def test_four_bands_of_uint8_are_no_picture(tmp_path: Path) -> None:
 
 def test_creation_options_are_honoured(tmp_path: Path, values: NDArray[np.float32]) -> None:
     options = parse_creation_options(["COMPRESS=LZW", "blocksize=256", "RESAMPLING=nearest"])
-    with CogWriter(tmp_path / "a.tif", GRID, bands=2, storage=Storage(creation_options=options)) as writer:
+    with CogWriter(tmp_path / "a.tif", GRID, bands=2, encoding=Encoding(creation_options=options)) as writer:
         writer.store(WHOLE, values)
         writer.finish()
     with rasterio.open(tmp_path / "a.tif") as dataset:
@@ -369,10 +371,10 @@ def test_creation_options_are_honoured(tmp_path: Path, values: NDArray[np.float3
 def test_the_disk_needs_room_for_the_dtype(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     enough = 2 * 3 * 512**2
     monkeypatch.setattr("shutil.disk_usage", lambda _: type("Usage", (), {"free": enough})())
-    with CogWriter(tmp_path / "a.tif", GRID, storage=Storage("uint8"), nodata=255):
+    with CogWriter(tmp_path / "a.tif", GRID, encoding=Encoding("uint8"), nodata=255):
         pass
     with pytest.raises(OutputError, match="make room"):
-        CogWriter(tmp_path / "a.tif", GRID, storage=Storage("int16"), nodata=-32768)
+        CogWriter(tmp_path / "a.tif", GRID, encoding=Encoding("int16"), nodata=-32768)
 
 
 # flags
@@ -384,8 +386,8 @@ def flags() -> NDArray[np.uint8]:
 
 
 def test_flags_keep_their_bits_in_overviews_too(tmp_path: Path, flags: NDArray[np.uint8]) -> None:
-    asked = Storage("int16", 0.1, creation_options=parse_creation_options(["COMPRESS=LERC", "BLOCKSIZE=256"]))
-    with CogWriter.of_flags(tmp_path / "qa.tif", GRID, storage=asked) as writer:
+    asked = Encoding("int16", 0.1, creation_options=parse_creation_options(["COMPRESS=LERC", "BLOCKSIZE=256"]))
+    with CogWriter.of_flags(tmp_path / "qa.tif", GRID, encoding=asked) as writer:
         writer.write(WHOLE, flags[np.newaxis])
         writer.finish({"BIT_0": "hole in the source"})
     with rasterio.open(tmp_path / "qa.tif") as dataset:
@@ -405,8 +407,8 @@ def test_flags_keep_their_bits_in_overviews_too(tmp_path: Path, flags: NDArray[n
 
 @pytest.mark.parametrize("options", ["NUM_THREADS=1", "SPARSE_OK=YES"])
 def test_a_file_without_a_flag_is_whole(tmp_path: Path, options: str) -> None:
-    storage = Storage(creation_options=parse_creation_options([options]))
-    with CogWriter.of_flags(tmp_path / "qa.tif", GRID, descriptions=("a", "b"), storage=storage) as writer:
+    encoding = Encoding(creation_options=parse_creation_options([options]))
+    with CogWriter.of_flags(tmp_path / "qa.tif", GRID, descriptions=("a", "b"), encoding=encoding) as writer:
         writer.write(Window(0, 0, 9, 9), np.zeros((1, 9, 9), np.uint8), bands=[2])
         writer.finish()
     with rasterio.open(tmp_path / "qa.tif") as dataset:
@@ -415,15 +417,15 @@ def test_a_file_without_a_flag_is_whole(tmp_path: Path, options: str) -> None:
 
 
 def test_flags_take_a_lossless_compression_of_the_target() -> None:
-    asked = Storage(creation_options=(("compress", "zstd"), ("LEVEL", "3"), ("PREDICTOR", "FLOATING_POINT")))
+    asked = Encoding(creation_options=(("compress", "zstd"), ("LEVEL", "3"), ("PREDICTOR", "FLOATING_POINT")))
     assert asked.for_flags().creation_options == (
         ("COMPRESS", "zstd"),
         ("LEVEL", "3"),
         ("OVERVIEW_RESAMPLING", "NEAREST"),
         ("STATISTICS", "NO"),
     )
-    lossy = Storage(creation_options=(("COMPRESS", "LERC"), ("LEVEL", "3"), ("MAX_Z_ERROR", "0.1")))
-    assert lossy.for_flags() == Storage().for_flags()
+    lossy = Encoding(creation_options=(("COMPRESS", "LERC"), ("LEVEL", "3"), ("MAX_Z_ERROR", "0.1")))
+    assert lossy.for_flags() == Encoding().for_flags()
 
 
 # two files or none

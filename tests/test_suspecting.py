@@ -20,9 +20,9 @@ from rasters import LANDSAT_GUIDE, LANDSAT_TRUTH, SENTINEL_GUIDE, SENTINEL_TRUTH
 import mmsr_geo.errors
 from mmsr_geo.geometry import Window
 from mmsr_geo.raster.inspect.undeclared_nodata import (
-    Look,
-    Suspicion,
-    look_for_nodata,
+    NodataSuspicion,
+    ProbeWindow,
+    find_undeclared_nodata,
     nodata_sentence,
     suspected_nodata,
 )
@@ -66,9 +66,9 @@ def with_value(values: NDArray[Any], value: float, where: NDArray[np.bool_]) -> 
 
 @pytest.mark.parametrize("path", REAL, ids=lambda path: path.stem)
 def test_nothing_is_suspected_in_real_data(path: Path) -> None:
-    assert look_for_nodata(FileRaster.open(path)) is None
+    assert find_undeclared_nodata(FileRaster.open(path)) is None
     for band in pixels(path):
-        assert look_for_nodata(raster(band)) is None
+        assert find_undeclared_nodata(raster(band)) is None
 
 
 @pytest.mark.parametrize("path", REAL, ids=lambda path: path.stem)
@@ -78,7 +78,7 @@ def test_what_is_put_into_real_data_is_suspected(path: Path, value: float, how: 
     values = pixels(path)
     shape = values.shape[1:]
     where = turned(*shape) if how == "collar" else np.random.default_rng(0).random(shape) < 0.03
-    found = look_for_nodata(raster(with_value(values, value, where)))
+    found = find_undeclared_nodata(raster(with_value(values, value, where)))
     assert found is not None
     assert np.float32(found.value) == np.float32(value)
     assert found.share == pytest.approx(where.mean(), rel=1.2)
@@ -99,7 +99,7 @@ def test_a_collar_in_all_bands_is_suspected(path: Path, value: int | str, how: s
         where[:] = False
         where[:, : values.shape[2] // 8] = True
     values[:, where] = wanted
-    found = look_for_nodata(raster(values))
+    found = find_undeclared_nodata(raster(values))
     assert found is not None
     assert (found.value, found.collar) == (wanted, path == LANDSAT_GUIDE or value == 0)
 
@@ -144,22 +144,22 @@ def innocent() -> dict[str, NDArray[Any]]:
 
 @pytest.mark.parametrize("what", innocent())
 def test_what_is_no_nodata_is_not_suspected(what: str) -> None:
-    assert look_for_nodata(raster(innocent()[what])) is None
+    assert find_undeclared_nodata(raster(innocent()[what])) is None
 
 
 def test_few_values_are_classes_but_for_what_people_write() -> None:
     few = np.random.default_rng(0).integers(10, 14, (1, 60, 60)).astype("int16")
     marked = np.zeros((60, 60), bool)
     marked[:10] = True
-    assert look_for_nodata(raster(with_value(few, 77, marked))) is None
-    found = look_for_nodata(raster(with_value(few, -9999, marked)))
-    assert found == Suspicion(-9999, 1 / 6)
+    assert find_undeclared_nodata(raster(with_value(few, 77, marked))) is None
+    found = find_undeclared_nodata(raster(with_value(few, -9999, marked)))
+    assert found == NodataSuspicion(-9999, 1 / 6)
 
 
 def test_kelvins_of_a_scene_with_zero_beside() -> None:
     values = 290 + 12 * smooth(4)
     values[:40] = 0
-    found = look_for_nodata(raster(values.astype("float32")))
+    found = find_undeclared_nodata(raster(values.astype("float32")))
     assert found is not None
     assert (found.value, found.collar) == (0, False)
 
@@ -186,7 +186,7 @@ def test_the_value_is_the_stored_one_to_the_last_digit(tmp_path: Path, dtype: st
     with rasterio.open(path, "w", count=1, height=300, width=300, **options) as dataset:
         dataset.write(values)
     for opened in (raster(values), FileRaster.open(path)):
-        found = look_for_nodata(opened)
+        found = find_undeclared_nodata(opened)
         assert found is not None
         assert found.value == value
         said = nodata_sentence("a.tif", found, "source_nodata").split("source_nodata=")[1].split(")")[0]
@@ -207,12 +207,12 @@ def test_at_most_25_windows_are_read_with_corners_and_edges() -> None:
     huge = da.zeros((1, 20_000, 30_000), dtype="float32", chunks=(1, 500, 500))
     grid = GeoBox((20_000, 30_000), PLACE, "EPSG:32618")
     made = Counting(huge, grid, ("1",), (None,), None, (), "huge")
-    assert look_for_nodata(made) is None
+    assert find_undeclared_nodata(made) is None
     assert len(read) == 25
     assert {window.shape for window in read} == {(128, 128)}
     assert {(w.row, w.col) for w in read} >= {(0, 0), (0, 29_872), (19_872, 0), (19_872, 29_872)}
     read.clear()
-    assert look_for_nodata(replace(made, raw=huge[:, :100, :300], grid=grid[:100, :300])) is None
+    assert find_undeclared_nodata(replace(made, raw=huge[:, :100, :300], grid=grid[:100, :300])) is None
     assert len(read) == 3
     assert {window.shape for window in read} == {(100, 128)}
 
@@ -227,13 +227,13 @@ def test_nothing_is_looked_for_where_holes_are_declared(tmp_path: Path) -> None:
                 dataset.write(np.full((300, 300), 255, "int16"), 2)
             dataset.write(values, [1])
         (opened,) = open_guides(tmp_path / f"{name}.tif", guide_nodata=nodata)
-        assert (look_for_nodata(opened) is not None) == (name == "plain")
+        assert (find_undeclared_nodata(opened) is not None) == (name == "plain")
 
 
 def test_a_raster_made_of_one_is_looked_at_as_it_is_stored() -> None:
     plain = raster(with_value(pixels(LANDSAT_TRUTH), -9999, turned(300, 300)))
     mask = open_mask(georeferenced(np.ones((300, 300), "uint8"), PLACE))
-    found = look_for_nodata(Coarsened(Masked(plain, mask), 4, 4))
+    found = find_undeclared_nodata(Coarsened(Masked(plain, mask), 4, 4))
     assert found is not None
     assert found.value == -9999
 
@@ -241,35 +241,35 @@ def test_a_raster_made_of_one_is_looked_at_as_it_is_stored() -> None:
 def test_known_holes_are_no_values() -> None:
     values = np.stack([smooth(6), smooth(7)]).astype("float32")
     values[:, :50] = np.nan
-    look = Look(values, np.ones((300, 300), bool))
+    look = ProbeWindow(values, np.ones((300, 300), bool))
     assert suspected_nodata([look], np.dtype("float32")) is None
     values[:, 250:] = 1e20
     found = suspected_nodata([look], np.dtype("float32"))
-    assert found == Suspicion(float(np.float32(1e20)), 1 / 6)
+    assert found == NodataSuspicion(float(np.float32(1e20)), 1 / 6)
 
 
 @pytest.mark.parametrize(
     ("suspicion", "said"),
     [
         (
-            Suspicion(-9999.0, 0.1234),
+            NodataSuspicion(-9999.0, 0.1234),
             (
                 "dem.tif: -9999 stands on 12 % of the pixels looked at, far from all others, and no nodata is "
                 "declared: pass --source-nodata -9999 (source_nodata=-9999) if they are holes"
             ),
         ),
         (
-            Suspicion(0.0, 0.0162, collar=True),
+            NodataSuspicion(0.0, 0.0162, collar=True),
             (
                 "dem.tif: 0 stands in all bands at once on 1.6 % of the pixels looked at, along the border, and no "
                 "nodata is declared: pass --source-nodata 0 (source_nodata=0) if they are holes"
             ),
         ),
-        (Suspicion(1e20, 0.5), "--source-nodata 1e+20 (source_nodata=1e+20)"),
-        (Suspicion(-9999.9, 0.5), "--source-nodata -9999.9 (source_nodata=-9999.9)"),
+        (NodataSuspicion(1e20, 0.5), "--source-nodata 1e+20 (source_nodata=1e+20)"),
+        (NodataSuspicion(-9999.9, 0.5), "--source-nodata -9999.9 (source_nodata=-9999.9)"),
     ],
 )
-def test_the_sentence_names_the_value_and_the_mend(suspicion: Suspicion, said: str) -> None:
+def test_the_sentence_names_the_value_and_the_mend(suspicion: NodataSuspicion, said: str) -> None:
     assert said in nodata_sentence("dem.tif", suspicion, "source_nodata")
 
 

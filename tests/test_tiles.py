@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from rasters import SENTINEL_GUIDE, block_means, sentinel_crop, sentinel_guide, sentinel_net
+from rasters import SENTINEL_GUIDE, block_means, sentinel_crop, sentinel_guide, sentinel_model
 
 import mmsr_geo
 from mmsr_geo.cli.main import cli
@@ -26,12 +26,12 @@ def tolerance(source: NDArray[np.float32]) -> float:
 
 
 def upsampled(source: xr.DataArray, scale: int, tile_size: int) -> xr.DataArray:
-    """Upsample with a net fitted to another part of the raster, lazily."""
+    """Upsample with a model fitted to another part of the raster, lazily."""
     return mmsr_geo.upsample(
         source,
         sentinel_guide(),
         scale,
-        net=sentinel_net(scale),
+        model=sentinel_model(scale),
         keep_statistics=True,
         tile_size=tile_size,
         min_coverage=0.5,
@@ -52,7 +52,7 @@ def test_tiled_is_untiled(data: st.DataObject) -> None:
     assert untiled.data.npartitions == 1
     assert tiled.data.npartitions == -(-height // side) * -(-width // side)
     whole, parts = untiled.compute().values, tiled.compute().values
-    within = max(tolerance(crop.source.values), 1e-5 * sentinel_net(scale).statistics.source_spread)
+    within = max(tolerance(crop.source.values), 1e-5 * sentinel_model(scale).statistics.source_spread)
     assert np.abs(whole - parts).max() <= within
     assert np.abs(block_means(parts, scale) - crop.source.values).max() <= within
 
@@ -74,12 +74,12 @@ def test_tiled_is_untiled_with_holes() -> None:
 
 
 def test_a_part_is_the_part_of_the_whole() -> None:
-    guide, net = sentinel_guide(), sentinel_net(4)
+    guide, model = sentinel_guide(), sentinel_model(4)
     crop = sentinel_crop(0, 0, 40, 40, 4)
-    whole = mmsr_geo.upsample(crop.source, guide, 4, net=net).compute()
+    whole = mmsr_geo.upsample(crop.source, guide, 4, model=model).compute()
     west, north = float(crop.source.x[10]), float(crop.source.y[6])
     bounds = (west, north - 80 * 9, west + 80 * 12, north)
-    part = mmsr_geo.upsample(crop.source, guide, 4, net=net, bounds=bounds, tile_size=32).compute()
+    part = mmsr_geo.upsample(crop.source, guide, 4, model=model, bounds=bounds, tile_size=32).compute()
     same = whole.sel(x=part.x, y=part.y)
     assert part.shape == (40, 52)
     assert np.abs(part.values - same.values).max() <= tolerance(crop.source.values)
@@ -87,15 +87,24 @@ def test_a_part_is_the_part_of_the_whole() -> None:
 
 @pytest.mark.parametrize("tile_size", [37, 61, 1000])
 def test_tiled_is_untiled_through_the_command(tmp_path: Path, tile_size: int) -> None:
-    net = sentinel_net(4)
+    model = sentinel_model(4)
     crop = sentinel_crop(33, 50, 25, 31, 4)
     crop.source.rio.to_raster(tmp_path / "source.tif")
-    net.save(tmp_path / "net.mmsr")
+    model.save(tmp_path / "model.mmsr")
     arguments = [str(tmp_path / "source.tif"), str(SENTINEL_GUIDE), "-o", str(tmp_path / "sharp.tif")]
-    options = ["--scale", "4", "--net", str(tmp_path / "net.mmsr"), "--tile-size", str(tile_size), "--progress", "none"]
+    options = [
+        "--scale",
+        "4",
+        "--model",
+        str(tmp_path / "model.mmsr"),
+        "--tile-size",
+        str(tile_size),
+        "--progress",
+        "none",
+    ]
     outcome = CliRunner().invoke(cli, ["upsample", *arguments, *options], catch_exceptions=False)
     assert outcome.exit_code == 0, outcome.output
-    expected = mmsr_geo.upsample(crop.source, sentinel_guide(), 4, net=net, tile_size=10_000).compute()
+    expected = mmsr_geo.upsample(crop.source, sentinel_guide(), 4, model=model, tile_size=10_000).compute()
     with rasterio.open(tmp_path / "sharp.tif") as dataset:
         written = dataset.read(1)
         assert dataset.transform == expected.rio.transform()

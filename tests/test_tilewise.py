@@ -1,4 +1,4 @@
-"""A net a tile, fitted afresh or adapted: consistent, without seams, and dependent on nothing but its inputs."""
+"""A model a tile, fitted afresh or adapted: consistent, without seams, and dependent on nothing but its inputs."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ import torch
 import xarray as xr
 from affine import Affine
 from numpy.typing import NDArray
-from rasters import Crop, block_means, sentinel_crop, sentinel_guide, sentinel_net
+from rasters import Crop, block_means, sentinel_crop, sentinel_guide, sentinel_model
 
 import mmsr_geo
 from mmsr_geo.engine.blending import BlendedTiling
-from mmsr_geo.engine.flags import Quality
+from mmsr_geo.engine.flags import FlagRules
 from mmsr_geo.engine.pair import Pair
 from mmsr_geo.engine.tile_upsampler import sample_of
 from mmsr_geo.evaluation.metrics import seam_score
@@ -32,7 +32,7 @@ from mmsr_geo.methods.tile_fit import TileFit, TilePrediction, finish_tile
 from mmsr_geo.network import guide_check as checking
 from mmsr_geo.network.device import torch_threads
 from mmsr_geo.network.fit import tile_seed
-from mmsr_geo.network.fitted import FittedNet
+from mmsr_geo.network.fitted import FittedModel
 from mmsr_geo.network.guide_check import GuideCheck
 from mmsr_geo.network.params import FitParams
 from mmsr_geo.raster.read.files import FileRaster
@@ -175,14 +175,14 @@ def test_seeds_of_tiles_depend_on_seed_and_place_and_are_not_mistaken_for_each_o
     assert all(0 <= seed < 2**63 for seed in seeds.values())
 
 
-@pytest.mark.parametrize(("way", "fitted_by"), [("tile", "fit_samples"), ("adapt", "adapt_net")])
+@pytest.mark.parametrize(("way", "fitted_by"), [("tile", "fit_samples"), ("adapt", "adapt_model")])
 def test_each_tile_has_a_seed_of_its_own(monkeypatch: pytest.MonkeyPatch, way: Way, fitted_by: str) -> None:
     seen: list[int] = []
     fit = getattr(tilewise, fitted_by)
 
-    def watched(*arguments: Any, **options: Any) -> FittedNet:
+    def watched(*arguments: Any, **options: Any) -> FittedModel:
         seen.append(options["seed"])
-        made: FittedNet = fit(*arguments, **options)
+        made: FittedModel = fit(*arguments, **options)
         return made
 
     monkeypatch.setattr(tilewise, fitted_by, watched)
@@ -197,7 +197,7 @@ def test_another_seed_gives_another_result(way: Way) -> None:
 
 
 def predictions_of(pair: Pair, method: TileFit, blended: BlendedTiling) -> dict[int, TilePrediction]:
-    base = method.for_pair(pair)
+    base = method.model_for(pair)
     bands = pair.guide.bands
     return {tile.index: method.predict(base, tile, *pair.read(tile.read), bands) for tile in blended.predictions}
 
@@ -207,13 +207,13 @@ def put_together(pair: Pair, blended: BlendedTiling, predictions: dict[int, Tile
     for tile in blended.targets:
         near = {index: predictions[index] for index in blended.contributors(tile.read)}
         source, flags = pair.source.read(tile.read), predictions[tile.index].qa
-        made = finish_tile(blended, tile, source, near, flags, Quality())
+        made = finish_tile(blended, tile, source, near, flags, FlagRules())
         target[tile.core.refined(pair.scale).slices] = made.values
     return target
 
 
 def test_a_blend_has_no_seams_and_its_tiles_side_by_side_have() -> None:
-    """The same nets both times; so few steps leave them far apart."""
+    """The same models both times; so few steps leave them far apart."""
     pair = Pair.of(open_source(sentinel_crop(20, 20, 32, 32, 4).source), open_guide(sentinel_guide()), FOUR)
     method = TileFit(replace(PARAMS, steps=2, lr=0.01))
     tiling = Tiling(pair.part, (16, 16), method.halo(pair), pair.whole)
@@ -268,7 +268,7 @@ def test_a_tile_with_no_pixel_valid_in_both_says_what_the_interpolation_says(
     pixels = pair.read(tile.read)
     assert pixels[0].valid.any()
     assert pixels[1].valid.any()
-    made = method.predict(method.for_pair(pair), tile, *pixels, pair.guide.bands)
+    made = method.predict(method.model_for(pair), tile, *pixels, pair.guide.bands)
     said = Interpolation("bicubic", FOUR).predictor(torch.device("cpu"))(sample_of(*pixels))
     np.testing.assert_array_equal(made.values, said.float().numpy())
     assert made.check == GuideCheck()
@@ -321,28 +321,28 @@ def test_bounds_give_a_part_that_is_consistent_and_the_same_in_a_file(tmp_path: 
     assert np.abs(values - part.values).max() <= 1e-6 * deviation(source)
 
 
-def test_a_saved_net_is_adapted_to_each_tile(tmp_path: Path) -> None:
-    source, net = crop().source, sentinel_net(4)
-    net.save(tmp_path / "net.mmsr")
-    adapted = sharpened(source, "adapt", net=tmp_path / "net.mmsr").values
+def test_a_saved_model_is_adapted_to_each_tile(tmp_path: Path) -> None:
+    source, model = crop().source, sentinel_model(4)
+    model.save(tmp_path / "model.mmsr")
+    adapted = sharpened(source, "adapt", model=tmp_path / "model.mmsr").values
     assert inconsistency(adapted, source) <= tolerance(source)
-    scene = mmsr_geo.upsample(source, sentinel_guide(), 4, net=net).values
-    kept = sharpened(source, "adapt", net=net, keep_statistics=True).values
-    longer = sharpened(source, "adapt", net=net, params=replace(PARAMS, adapt_steps=6)).values
+    scene = mmsr_geo.upsample(source, sentinel_guide(), 4, model=model).values
+    kept = sharpened(source, "adapt", model=model, keep_statistics=True).values
+    longer = sharpened(source, "adapt", model=model, params=replace(PARAMS, adapt_steps=6)).values
     for other in (scene, kept, longer):
         assert np.abs(adapted - other).max() > 0.005 * deviation(source)
-    # As it was made to begin with, at a rate of next to nothing: what is blended is one net's word.
-    barely = sharpened(source, "adapt", net=net, params=replace(PARAMS, adapt_steps=1, lr=1e-9)).values
+    # As it was made to begin with, at a rate of next to nothing: what is blended is one model's word.
+    barely = sharpened(source, "adapt", model=model, params=replace(PARAMS, adapt_steps=1, lr=1e-9)).values
     assert np.abs(barely - scene).max() < 1e-3 * deviation(source)
 
 
-def test_a_scenes_fit_and_the_net_that_it_makes_are_adapted_alike() -> None:
+def test_a_scenes_fit_and_the_model_that_it_makes_are_adapted_alike() -> None:
     source = crop().source
-    net = mmsr_geo.fit(source, sentinel_guide(), 4, params=PARAMS)
-    assert np.array_equal(sharpened(source, "adapt", net=net).values, reference("adapt"))
+    model = mmsr_geo.fit(source, sentinel_guide(), 4, params=PARAMS)
+    assert np.array_equal(sharpened(source, "adapt", model=model).values, reference("adapt"))
 
 
-def test_a_job_says_how_many_tiles_are_fitted_and_has_no_net_to_save(tmp_path: Path) -> None:
+def test_a_job_says_how_many_tiles_are_fitted_and_has_no_model_to_save(tmp_path: Path) -> None:
     told: dict[str, list[tuple[int, int]]] = {}
     outcome = mmsr_geo.upsample_to_file(
         crop().source,
@@ -358,8 +358,8 @@ def test_a_job_says_how_many_tiles_are_fitted_and_has_no_net_to_save(tmp_path: P
     assert told["blend"] == [(done, 4) for done in range(5)]
     assert list(told) == ["fit tiles", "blend", "write"]
     assert (outcome.tiles, outcome.checks) == (4, (GuideCheck(),))
-    with pytest.raises(mmsr_geo.OptionError, match="made without a scene's net"):
-        _ = outcome.net
+    with pytest.raises(mmsr_geo.OptionError, match="made without a scene's model"):
+        _ = outcome.model
 
 
 class Stopped(BaseException):
@@ -419,7 +419,7 @@ def test_what_fails_in_one_tile_ends_the_job_with_its_reason(tmp_path: Path, mon
 def checked(way: Way, output: Path | None = None, **options: Any) -> Any:
     """Fit tiles that are large enough for their guide to be checked; at scale 2."""
     source = sentinel_crop(60, 60, 32, 56, 2).source
-    params = replace(PARAMS, steps=2, adapt_steps=1, first_stage=None, mixed=False)
+    params = replace(PARAMS, steps=2, adapt_steps=1, first_stage=None, ensemble=False)
     given: dict[str, Any] = {"fit": way, "tile_size": 64, "params": params} | options
     if output is None:
         return mmsr_geo.upsample(source, sentinel_guide(), 2, **given)
@@ -439,7 +439,7 @@ def test_where_the_guide_did_not_help_the_blend_gives_way_to_the_consistent_bicu
     lazy = checked(way).compute()
     with rasterio.open(tmp_path / "sharp.tif") as dataset:
         values, tags = dataset.read(1), dataset.tags()
-    assert outcome.checks[0].verdict == "unhelpful"
+    assert outcome.checks[0].result == "did not help"
     assert tags["MMSR_GEO_METHOD"] == "bicubic+consistency"
     assert float(lazy.guide_gain) == outcome.checks[0].gain
     assert np.abs(values - expected).max() <= 1e-5 * spread
@@ -461,7 +461,7 @@ def test_an_unhelpful_guide_can_be_an_error_and_is_told_once(tmp_path: Path, way
 
 
 def test_the_tiles_checks_are_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What each tile's fit found counts by its pixels; where a scene's net is adapted, what the scene's fit found."""
+    """What each tile's fit found counts by its pixels; where a scene's model is adapted, what the scene's fit found."""
     monkeypatch.setattr(checking, "LEAST_GAIN", -np.inf)
     seen: list[GuideCheck] = []
     predict: Callable[..., TilePrediction] = TileFit.predict
@@ -480,7 +480,7 @@ def test_the_tiles_checks_are_one(monkeypatch: pytest.MonkeyPatch) -> None:
     seen.clear()
     source = sentinel_crop(60, 60, 32, 56, 2).source
     scene = mmsr_geo.upsample(
-        source, sentinel_guide(), 2, params=replace(PARAMS, steps=2, first_stage=None, mixed=False)
+        source, sentinel_guide(), 2, params=replace(PARAMS, steps=2, first_stage=None, ensemble=False)
     )
     assert float(checked("adapt").guide_gain) == float(scene.guide_gain)
     assert seen == []
@@ -492,6 +492,6 @@ def test_what_a_tile_found_is_counted_in_the_rasters_pixels(monkeypatch: pytest.
     method = TileFit(replace(PARAMS, steps=1, first_stage=None))
     blended = method.blended(pair, Tiling(pair.part, (32, 28), method.halo(pair), pair.whole))
     _, last = blended.predictions
-    made = method.predict(method.for_pair(pair), last, *pair.read(last.read), pair.guide.bands)
+    made = method.predict(method.model_for(pair), last, *pair.read(last.read), pair.guide.bands)
     (region,) = made.check.regions
     assert (region.window.row, region.window.col) == (last.read.row, last.read.col)

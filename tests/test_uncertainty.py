@@ -17,17 +17,17 @@ import zarr
 from affine import Affine
 from conftest import Told
 from numpy.typing import NDArray
-from rasters import SENTINEL_GUIDE, georeferenced, sentinel_crop, sentinel_guide, sentinel_net
+from rasters import SENTINEL_GUIDE, georeferenced, sentinel_crop, sentinel_guide, sentinel_model
 
 import mmsr_geo
 from mmsr_geo.engine.tile_upsampler import Upsampler
 from mmsr_geo.evaluation.metrics import UncertaintyScores
 from mmsr_geo.evaluation.report import draw_report, print_scores, uncertainty_table
 from mmsr_geo.geometry import Window
-from mmsr_geo.jobs.output.outcome import Outcome
+from mmsr_geo.jobs.output.outcome import OutputResult
 from mmsr_geo.jobs.output.tasks import TileTask
 from mmsr_geo.jobs.tiles.tile_file import TilePixels
-from mmsr_geo.jobs.tiles.tile_store import Made
+from mmsr_geo.jobs.tiles.tile_store import TileRecord
 from mmsr_geo.methods.apply import calibrates
 from mmsr_geo.methods.scene import SceneFit
 from mmsr_geo.network.guide_check import Region
@@ -40,10 +40,10 @@ SAID = "half of a 90 % interval's width"
 
 
 @pytest.fixture(scope="module")
-def net() -> mmsr_geo.FittedNet:
-    net = sentinel_net(2)
-    assert net.source_interval is not None
-    return net
+def model() -> mmsr_geo.FittedModel:
+    model = sentinel_model(2)
+    assert model.source_interval is not None
+    return model
 
 
 @pytest.fixture(scope="module")
@@ -55,18 +55,18 @@ def source() -> xr.DataArray:
     return array
 
 
-def lazy(source: Any, net: mmsr_geo.FittedNet, **options: Any) -> xr.DataArray:
-    given: dict[str, Any] = {"net": net, "keep_statistics": True, "uncertainty": True} | options
+def lazy(source: Any, model: mmsr_geo.FittedModel, **options: Any) -> xr.DataArray:
+    given: dict[str, Any] = {"model": model, "keep_statistics": True, "uncertainty": True} | options
     return mmsr_geo.upsample(source, given.pop("guide", sentinel_guide()), 2, **given)
 
 
-def expected(source: Any, net: mmsr_geo.FittedNet, **options: Any) -> NDArray[np.float32]:
-    halves: NDArray[np.float32] = lazy(source, net, **options).compute(scheduler="synchronous").uncertainty.values
+def expected(source: Any, model: mmsr_geo.FittedModel, **options: Any) -> NDArray[np.float32]:
+    halves: NDArray[np.float32] = lazy(source, model, **options).compute(scheduler="synchronous").uncertainty.values
     return halves
 
 
-def test_it_is_a_lazy_coordinate_beside_the_flags(source: xr.DataArray, net: mmsr_geo.FittedNet) -> None:
-    made = lazy(source, net, qa=True, tile_size=32)
+def test_it_is_a_lazy_coordinate_beside_the_flags(source: xr.DataArray, model: mmsr_geo.FittedModel) -> None:
+    made = lazy(source, model, qa=True, tile_size=32)
     assert made.uncertainty.dims == made.dims == ("y", "x")
     assert made.uncertainty.chunks == made.chunks == made.qa.chunks
     assert made.uncertainty.dtype == np.float32
@@ -79,15 +79,15 @@ def test_it_is_a_lazy_coordinate_beside_the_flags(source: xr.DataArray, net: mms
     assert (np.isnan(computed.uncertainty.values) == holes).all()
     assert (computed.uncertainty.values[~holes] > 0).all()
     assert np.ptp(computed.uncertainty.values[~holes]) > 0
-    plain = lazy(source, net, uncertainty=False, tile_size=32)
+    plain = lazy(source, model, uncertainty=False, tile_size=32)
     assert "uncertainty" not in plain.coords
     assert (plain.compute(scheduler="synchronous").values == computed.values)[~holes].all()
 
 
 def test_computed_with_the_target_it_takes_no_second_tile(
-    source: xr.DataArray, net: mmsr_geo.FittedNet, monkeypatch: pytest.MonkeyPatch
+    source: xr.DataArray, model: mmsr_geo.FittedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made, tiles = lazy(source, net, tile_size=32), list[object]()
+    made, tiles = lazy(source, model, tile_size=32), list[object]()
     before = Upsampler.upsample
 
     def counted(*arguments: Any) -> Any:
@@ -100,56 +100,56 @@ def test_computed_with_the_target_it_takes_no_second_tile(
 
 
 @pytest.mark.parametrize("tile_size", [17, 32, 50])
-def test_tiles_of_any_size_say_the_same(source: xr.DataArray, net: mmsr_geo.FittedNet, tile_size: int) -> None:
-    whole, parts = (expected(source, net, tile_size=size) for size in (10_000, tile_size))
-    within = 1e-5 * max(float(np.nanmax(whole)), net.statistics.source_spread)
+def test_tiles_of_any_size_say_the_same(source: xr.DataArray, model: mmsr_geo.FittedModel, tile_size: int) -> None:
+    whole, parts = (expected(source, model, tile_size=size) for size in (10_000, tile_size))
+    within = 1e-5 * max(float(np.nanmax(whole)), model.statistics.source_spread)
     assert (np.isnan(whole) == np.isnan(parts)).all()
     assert np.nanmax(np.abs(whole - parts)) <= within
 
 
-def test_slices_have_an_uncertainty_each(source: xr.DataArray, net: mmsr_geo.FittedNet) -> None:
+def test_slices_have_an_uncertainty_each(source: xr.DataArray, model: mmsr_geo.FittedModel) -> None:
     both = xr.concat([source, 2 * source.where(source.x > source.x[3])], "time", combine_attrs="drop")
     both = both.rename("B11").assign_coords(time=[2024, 2025]).rio.write_crs(source.rio.crs)
-    made = lazy(both, net, keep_statistics=False).compute(scheduler="synchronous")
+    made = lazy(both, model, keep_statistics=False).compute(scheduler="synchronous")
     assert made.uncertainty.dims == made.dims == ("time", "y", "x")
     for index in range(2):
-        alone = expected(both[index], net, keep_statistics=False)
+        alone = expected(both[index], model, keep_statistics=False)
         np.testing.assert_array_equal(made.uncertainty.values[index], alone)
     assert np.isnan(made.uncertainty.values).sum(axis=(1, 2)).tolist() == [8, 8 + 4 * 36 * 4]
 
 
-def test_another_grid_has_it_too(source: xr.DataArray, net: mmsr_geo.FittedNet) -> None:
+def test_another_grid_has_it_too(source: xr.DataArray, model: mmsr_geo.FittedModel) -> None:
     """On the source's own it is the mean of each pixel's four."""
-    own = expected(source, net)
-    made = lazy(source, net, like=source).compute(scheduler="synchronous")
+    own = expected(source, model)
+    made = lazy(source, model, like=source).compute(scheduler="synchronous")
     assert made.uncertainty.dims == made.dims
     assert SAID in made.uncertainty.attrs["comment"]
     np.testing.assert_allclose(made.uncertainty.values, own.reshape(36, 2, 30, 2).mean(axis=(1, 3)), rtol=1e-5)
 
 
 def test_where_the_guide_is_left_out_it_is_that_of_the_interpolation(
-    source: xr.DataArray, net: mmsr_geo.FittedNet
+    source: xr.DataArray, model: mmsr_geo.FittedModel
 ) -> None:
     """As where the guide is missing, which gives the same target."""
-    judged = Region(Window(0, 0, 80, 80), judged_px=90, squares=144.0, smooth_squares=100.0)
-    unhelpful = replace(net, check=mmsr_geo.GuideCheck((judged,)))
+    judged = Region(Window(0, 0, 80, 80), validated_px=90, sum_squares=144.0, baseline_sum_squares=100.0)
+    unhelpful = replace(model, check=mmsr_geo.GuideCheck((judged,)))
     guide = sentinel_guide()
     missing = guide.where(guide.x < 0).astype(np.float32)
-    made = lazy(source, net, guide=missing, min_coverage=0.0).compute(scheduler="synchronous")
+    made = lazy(source, model, guide=missing, min_coverage=0.0).compute(scheduler="synchronous")
     with pytest.warns(mmsr_geo.GuideWarning, match="did not help"):
         left_out = lazy(source, unhelpful).compute(scheduler="synchronous")
     np.testing.assert_allclose(left_out.values, made.values, rtol=1e-6)
     np.testing.assert_allclose(left_out.uncertainty.values, made.uncertainty.values, rtol=1e-6)
 
 
-def test_where_it_is_not_calibrated_it_is_a_hole_and_told(source: xr.DataArray, net: mmsr_geo.FittedNet) -> None:
-    unknown = replace(net, interval=None)
+def test_where_it_is_not_calibrated_it_is_a_hole_and_told(source: xr.DataArray, model: mmsr_geo.FittedModel) -> None:
+    unknown = replace(model, interval=None)
     made = lazy(source, unknown)
-    with pytest.warns(mmsr_geo.MmsrWarning, match=r"the uncertainty is not calibrated \(the saved net knows none\)"):
+    with pytest.warns(mmsr_geo.MmsrWarning, match=r"the uncertainty is not calibrated \(the saved model knows none\)"):
         computed = made.compute(scheduler="synchronous")
     assert np.isnan(computed.uncertainty.values).all()
-    assert made.data.name != lazy(source, net).data.name
-    np.testing.assert_array_equal(computed.values, lazy(source, net).compute(scheduler="synchronous").values)
+    assert made.data.name != lazy(source, model).data.name
+    np.testing.assert_array_equal(computed.values, lazy(source, model).compute(scheduler="synchronous").values)
 
 
 @pytest.mark.parametrize(
@@ -178,21 +178,21 @@ def test_a_fit_that_cannot_calibrate_says_why(source: xr.DataArray, params: dict
 
 
 @pytest.fixture
-def folder(tmp_path: Path, source: xr.DataArray, net: mmsr_geo.FittedNet) -> Path:
-    """Put the source, one of two bands, the net and one without a calibration into a folder."""
+def folder(tmp_path: Path, source: xr.DataArray, model: mmsr_geo.FittedModel) -> Path:
+    """Put the source, one of two bands, the model and one without a calibration into a folder."""
     stored = source.fillna(-9999).rio.write_nodata(-9999)
     stored.rio.to_raster(tmp_path / "one.tif")
     with rasterio.open(tmp_path / "one.tif", "r+") as dataset:
         dataset.units = ("1",)
     both = xr.concat([stored, stored.where(stored == -9999, 2 * stored)], "band")
     both.assign_attrs(long_name=("B11", "twice")).rio.to_raster(tmp_path / "two.tif")
-    net.save(tmp_path / "net.mmsr")
-    replace(net, interval=None).save(tmp_path / "unknown.mmsr")
+    model.save(tmp_path / "model.mmsr")
+    replace(model, interval=None).save(tmp_path / "unknown.mmsr")
     return tmp_path
 
 
-def written(folder: Path, source: str = "one.tif", name: str = "sharp.tif", **options: Any) -> Outcome:
-    given: dict[str, Any] = {"net": folder / "net.mmsr", "keep_statistics": True, "uncertainty": True} | options
+def written(folder: Path, source: str = "one.tif", name: str = "sharp.tif", **options: Any) -> OutputResult:
+    given: dict[str, Any] = {"model": folder / "model.mmsr", "keep_statistics": True, "uncertainty": True} | options
     given |= {"params": mmsr_geo.FitParams(threads=1)}  # as a lazy target's tiles are predicted, to the last bit
     return mmsr_geo.upsample_to_file(folder / source, SENTINEL_GUIDE, folder / name, 2, **given)
 
@@ -206,10 +206,10 @@ def band(path: Path, number: int) -> NDArray[np.float32]:
 
 
 @pytest.mark.parametrize("tile_size", [20, 10_000])
-def test_a_file_has_it_in_a_second_band(folder: Path, net: mmsr_geo.FittedNet, tile_size: int) -> None:
+def test_a_file_has_it_in_a_second_band(folder: Path, model: mmsr_geo.FittedModel, tile_size: int) -> None:
     outcome = written(folder, qa=folder / "qa.tif", tile_size=tile_size)
     assert outcome.uncertainty == ("calibrated",)
-    alone = lazy(folder / "one.tif", net, guide=SENTINEL_GUIDE, tile_size=tile_size).compute(scheduler="synchronous")
+    alone = lazy(folder / "one.tif", model, guide=SENTINEL_GUIDE, tile_size=tile_size).compute(scheduler="synchronous")
     with rasterio.open(folder / "sharp.tif") as dataset:
         assert (dataset.count, dataset.descriptions) == (2, ("B11", "uncertainty"))
         assert dataset.nodata == -9999
@@ -237,9 +237,9 @@ def test_without_it_a_file_is_as_it_was(folder: Path) -> None:
     np.testing.assert_array_equal(band(folder / "sharp.tif", 1), band(folder / "with.tif", 1))
 
 
-def test_several_bands_come_first_and_theirs_after(folder: Path, net: mmsr_geo.FittedNet) -> None:
+def test_several_bands_come_first_and_theirs_after(folder: Path, model: mmsr_geo.FittedModel) -> None:
     written(folder, "two.tif", qa=folder / "qa.tif", tile_size=32)
-    alone = lazy(folder / "two.tif", net, guide=SENTINEL_GUIDE, tile_size=32).compute(scheduler="synchronous")
+    alone = lazy(folder / "two.tif", model, guide=SENTINEL_GUIDE, tile_size=32).compute(scheduler="synchronous")
     with rasterio.open(folder / "sharp.tif") as dataset:
         names = ("B11", "twice", "uncertainty of B11", "uncertainty of twice")
         assert dataset.descriptions == names
@@ -254,11 +254,11 @@ def test_several_bands_come_first_and_theirs_after(folder: Path, net: mmsr_geo.F
 
 @pytest.mark.parametrize("like", [None, 25.0])
 def test_integers_hold_it_with_the_scale_and_without_the_offset(
-    folder: Path, net: mmsr_geo.FittedNet, like: float | None
+    folder: Path, model: mmsr_geo.FittedModel, like: float | None
 ) -> None:
     """Reflectances of steps of 0.00005, stored about 0.2; the half widths from 0 on."""
     written(folder, dtype="int16", scale_factor=0.00005, add_offset=0.2, tile_size=32, like=like)
-    halves = expected(folder / "one.tif", net, guide=SENTINEL_GUIDE, tile_size=32, like=like)
+    halves = expected(folder / "one.tif", model, guide=SENTINEL_GUIDE, tile_size=32, like=like)
     with rasterio.open(folder / "sharp.tif") as dataset:
         assert dataset.dtypes == ("int16", "int16")
         assert dataset.nodata == -32768
@@ -278,18 +278,18 @@ def test_widths_that_do_not_fit_are_told(folder: Path) -> None:
     assert said.count("lay outside") == 2
 
 
-def test_overviews_have_it(tmp_path: Path, net: mmsr_geo.FittedNet) -> None:
+def test_overviews_have_it(tmp_path: Path, model: mmsr_geo.FittedModel) -> None:
     sentinel_crop(0, 0, 70, 70, 2).source.rio.to_raster(tmp_path / "one.tif")
-    net.save(tmp_path / "net.mmsr")
+    model.save(tmp_path / "model.mmsr")
     written(tmp_path, creation_options=["BLOCKSIZE=128"])
     means = band(tmp_path / "sharp.tif", 2).reshape(70, 2, 70, 2).mean(axis=(1, 3))
     with rasterio.open(tmp_path / "sharp.tif", overview_level=0) as dataset:
         np.testing.assert_allclose(dataset.read(2), means, rtol=1e-5)
 
 
-def test_another_grid_is_the_same_in_a_file(folder: Path, net: mmsr_geo.FittedNet) -> None:
+def test_another_grid_is_the_same_in_a_file(folder: Path, model: mmsr_geo.FittedModel) -> None:
     written(folder, like=25.0)
-    alone = lazy(folder / "one.tif", net, guide=SENTINEL_GUIDE, like=25.0).compute(scheduler="synchronous")
+    alone = lazy(folder / "one.tif", model, guide=SENTINEL_GUIDE, like=25.0).compute(scheduler="synchronous")
     np.testing.assert_allclose(band(folder / "sharp.tif", 2), alone.uncertainty.values, rtol=1e-5)
     with rasterio.open(folder / "sharp.tif") as dataset:
         assert dataset.tags()["MMSR_GEO_UNCERTAINTY_BANDS"] == "2"
@@ -297,7 +297,7 @@ def test_another_grid_is_the_same_in_a_file(folder: Path, net: mmsr_geo.FittedNe
 
 def test_a_file_that_is_not_calibrated_says_so(folder: Path) -> None:
     with pytest.warns(mmsr_geo.MmsrWarning, match="one.tif: the uncertainty is not calibrated"):
-        outcome = written(folder, net=folder / "unknown.mmsr")
+        outcome = written(folder, model=folder / "unknown.mmsr")
     assert outcome.uncertainty == ("not calibrated",)
     with rasterio.open(folder / "sharp.tif") as dataset:
         assert dataset.tags()["MMSR_GEO_UNCERTAINTY"] == "not calibrated"
@@ -328,7 +328,7 @@ def test_workers_say_the_same_and_warn_here(folder: Path) -> None:
     with rasterio.open(folder / "sharp.tif") as one, rasterio.open(folder / "workers.tif") as two:
         assert one.read().tobytes() == two.read().tobytes()
     with pytest.warns(mmsr_geo.MmsrWarning, match="not calibrated"):
-        written(folder, name="unknown.tif", net=folder / "unknown.mmsr", workers=1)
+        written(folder, name="unknown.tif", model=folder / "unknown.mmsr", workers=1)
 
 
 # Stores.
@@ -397,7 +397,7 @@ guide = "guide.tif"
 [options]
 scale = 2
 threads = 1
-net = "net.mmsr"
+model = "model.mmsr"
 keep_statistics = true
 tile_size = 32
 """
@@ -412,7 +412,7 @@ def computed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The tiles that are computed; the process ends before one that is there already, as what is told in advance."""
     told, before = list[int](), TileTask.target
 
-    def counted(task: TileTask, index: int, *rest: Any, **options: Any) -> Made:
+    def counted(task: TileTask, index: int, *rest: Any, **options: Any) -> TileRecord:
         if index in told:
             raise Stopped
         told.append(index)
@@ -474,7 +474,7 @@ def test_a_skipped_tile_is_a_hole_in_it(folder: Path, monkeypatch: pytest.Monkey
     job.write_text('on_error = "skip"\n' + JOB + "uncertainty = true\n")
     before = TileTask.target
 
-    def failing(task: TileTask, index: int, *rest: Any, **options: Any) -> Made:
+    def failing(task: TileTask, index: int, *rest: Any, **options: Any) -> TileRecord:
         if index == 3:
             msg = "no memory"
             raise RuntimeError(msg)
@@ -499,8 +499,8 @@ def test_the_command_writes_it_and_says_where(folder: Path, here: Command) -> No
         SENTINEL_GUIDE,
         "--scale",
         2,
-        "--net",
-        "net.mmsr",
+        "--model",
+        "model.mmsr",
         "--keep-statistics",
         "--threads",
         1,
@@ -515,7 +515,7 @@ def test_the_command_writes_it_and_says_where(folder: Path, here: Command) -> No
     assert (done["event"], done["uncertainty"]) == ("done", ["calibrated"])
     status, said, _ = here(*words, "-o", "store.zarr", "--uncertainty")
     assert "interval's width is in a variable beside it." in said
-    status, said, _ = here("upsample", *words[1:4], 2, "-o", "no.tif", "--net", "unknown.mmsr", "--uncertainty")
+    status, said, _ = here("upsample", *words[1:4], 2, "-o", "no.tif", "--model", "unknown.mmsr", "--uncertainty")
     assert "interval's width is in" not in said
 
 

@@ -20,11 +20,11 @@ from mmsr_geo.errors import OptionError
 from mmsr_geo.geometry import Halo, Scale, Tile, Tiling, Window
 from mmsr_geo.network.degradation import CONSISTENCY_SUPPORT_PX, bicubic, degrade, fill_holes, make_consistent, nearest
 from mmsr_geo.network.device import resolve_device
-from mmsr_geo.network.fitted import FittedNet, NetPredictor, net_reach, reach_of
+from mmsr_geo.network.fitted import FittedModel, FittedPredictor, expected_receptive_field, receptive_field_of
 from mmsr_geo.network.guide_features import FEATURE_SUPPORT_PX, guide_features
-from mmsr_geo.network.mmsr import MmsrNet, NetParams, Support
+from mmsr_geo.network.mmsr import MmsrNetwork, NetworkParams, ReceptiveField
 from mmsr_geo.network.samples import Sample, Statistics
-from mmsr_geo.network.stacking import Mixture
+from mmsr_geo.network.stacking import StackingWeights
 from mmsr_geo.raster.base import Pixels
 
 SCALE = Scale(3, 3)
@@ -70,8 +70,8 @@ def tolerance(sample: Sample) -> float:
     return max(1e-5 * spread(sample), 2 * float(np.spacing(largest)))
 
 
-def for_pair(net: FittedNet, sample: Sample) -> Upsampler:
-    return Upsampler.of(net.with_statistics(Statistics.of([sample])), "cpu")
+def for_pair(model: FittedModel, sample: Sample) -> Upsampler:
+    return Upsampler.of(model.with_statistics(Statistics.of([sample])), "cpu")
 
 
 @pytest.fixture(scope="module")
@@ -79,12 +79,12 @@ def clean() -> Sample:
     return scene(31, 28, SCALE, seed=3)
 
 
-MIXTURES = (Mixture(), Mixture(0.2, 0.3, 0.5, (2, -3)), Mixture(0.0, 0.0, 1.0, (-1, 0)))
+MIXTURES = (StackingWeights(), StackingWeights(0.2, 0.3, 0.5, (2, -3)), StackingWeights(0.0, 0.0, 1.0, (-1, 0)))
 
 
 @pytest.fixture(scope="module", params=MIXTURES, ids=["network", "mixture", "regression"])
-def upsampler(fitted: FittedNet, clean: Sample, request: pytest.FixtureRequest) -> Upsampler:
-    return for_pair(replace(fitted, mixture=request.param, regression=drawn_regression()), clean)
+def upsampler(fitted: FittedModel, clean: Sample, request: pytest.FixtureRequest) -> Upsampler:
+    return for_pair(replace(fitted, stacking=request.param, regression=drawn_regression()), clean)
 
 
 @pytest.fixture(scope="module")
@@ -116,10 +116,10 @@ def test_a_target_is_float32_on_the_target_grid_and_averages_to_its_source(targe
     assert np.abs(means - clean.source.numpy()).max() <= tolerance(clean)
 
 
-def test_a_target_is_what_the_network_says_made_consistent(fitted: FittedNet, clean: Sample) -> None:
+def test_a_target_is_what_the_network_says_made_consistent(fitted: FittedModel, clean: Sample) -> None:
     upsampler = for_pair(fitted, clean)
     target = upsampled(upsampler, clean)
-    assert isinstance(upsampler.model, FittedNet)
+    assert isinstance(upsampler.model, FittedModel)
     statistics = upsampler.model.statistics
     guide = (clean.guide - torch.tensor(statistics.guide_centre)[:, None, None]) / torch.tensor(
         statistics.guide_spread
@@ -135,7 +135,7 @@ def test_a_target_is_what_the_network_says_made_consistent(fitted: FittedNet, cl
 
 
 @pytest.mark.parametrize(("centre", "deviation"), [(300.0, 0.5), (1e6, 3.0), (0.0, 1e-6), (-4e3, 900.0)])
-def test_a_target_is_exact_wherever_its_values_lie(fitted: FittedNet, centre: float, deviation: float) -> None:
+def test_a_target_is_exact_wherever_its_values_lie(fitted: FittedModel, centre: float, deviation: float) -> None:
     sample = with_holes(scene(20, 17, SCALE, centre=centre, spread=deviation, seed=4), source=0.2)
     means = degrade(torch.from_numpy(upsampled(for_pair(fitted, sample), sample)).double(), SCALE)
     error = (means - sample.source.double()).abs()[sample.source_valid]
@@ -143,7 +143,7 @@ def test_a_target_is_exact_wherever_its_values_lie(fitted: FittedNet, centre: fl
 
 
 @pytest.mark.parametrize(("source", "guide"), [(0.3, 0.0), (0.0, 0.3), (0.2, 0.5), (0.9, 0.9)])
-def test_holes_stay_holes_and_all_else_is_met(fitted: FittedNet, clean: Sample, source: float, guide: float) -> None:
+def test_holes_stay_holes_and_all_else_is_met(fitted: FittedModel, clean: Sample, source: float, guide: float) -> None:
     sample = with_holes(clean, source=source, guide=guide, seed=2)
     result = torch.from_numpy(upsampled(for_pair(fitted, sample), sample))
     assert torch.equal(result.isnan(), ~nearest(sample.source_valid, SCALE))
@@ -151,7 +151,7 @@ def test_holes_stay_holes_and_all_else_is_met(fitted: FittedNet, clean: Sample, 
     assert float(error.max()) <= tolerance(sample)
 
 
-def test_what_stands_in_holes_does_not_matter(fitted: FittedNet, clean: Sample) -> None:
+def test_what_stands_in_holes_does_not_matter(fitted: FittedModel, clean: Sample) -> None:
     holed = with_holes(clean, source=0.2, guide=0.2, seed=5)
     garbage = replace(
         holed,
@@ -209,7 +209,7 @@ def test_a_tile_of_holes_is_all_nan_and_costs_nothing(upsampler: Upsampler, clea
 
 @pytest.mark.parametrize("tile_yx", [(13, 16), (45, 7), (50, 60)])
 @pytest.mark.parametrize("part", [Window(0, 0, 44, 38), Window(11, 5, 20, 33)])
-def test_tiles_with_their_halo_are_the_untiled(fitted: FittedNet, tile_yx: tuple[int, int], part: Window) -> None:
+def test_tiles_with_their_halo_are_the_untiled(fitted: FittedModel, tile_yx: tuple[int, int], part: Window) -> None:
     sample = with_holes(scene(44, 38, SCALE, seed=6), source=0.05, guide=0.05)
     upsampler = for_pair(fitted, sample)
     untiled = upsampled(upsampler, sample)
@@ -220,13 +220,13 @@ def test_tiles_with_their_halo_are_the_untiled(fitted: FittedNet, tile_yx: tuple
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 7), (5, 2)])
-def test_a_source_smaller_than_any_halo_is_upsampled(fitted: FittedNet, shape: tuple[int, int]) -> None:
+def test_a_source_smaller_than_any_halo_is_upsampled(fitted: FittedModel, shape: tuple[int, int]) -> None:
     sample = scene(*shape, SCALE)
     result = torch.from_numpy(upsampled(for_pair(fitted, sample), sample)).double()
     assert float((degrade(result, SCALE) - sample.source.double()).abs().max()) <= tolerance(sample)
 
 
-def test_a_constant_source_stays_constant_to_its_mean(fitted: FittedNet) -> None:
+def test_a_constant_source_stays_constant_to_its_mean(fitted: FittedModel) -> None:
     sample = replace(scene(9, 8, SCALE), source=torch.full((9, 8), 273.15))
     result = torch.from_numpy(upsampled(for_pair(fitted, sample), sample)).double()
     assert bool(result.isfinite().all())
@@ -246,7 +246,7 @@ def large() -> Sample:
 
 
 @pytest.fixture(scope="module")
-def large_target(fitted: FittedNet, large: Sample) -> Target:
+def large_target(fitted: FittedModel, large: Sample) -> Target:
     return upsampled(for_pair(fitted, large), large)
 
 
@@ -256,7 +256,7 @@ def large_target(fitted: FittedNet, large: Sample) -> Target:
     ids=["cuda", "python", "torch on a cpu"],
 )
 def test_a_window_too_large_for_the_memory_is_halved_and_the_target_is_the_same(
-    fitted: FittedNet, large: Sample, large_target: Target, error: BaseException, most_source_px: int, windows: int
+    fitted: FittedModel, large: Sample, large_target: Target, error: BaseException, most_source_px: int, windows: int
 ) -> None:
     upsampler = for_pair(fitted, large)
     watched = Watched(upsampler.predictor, most_source_px * SCALE.area, error)
@@ -265,7 +265,7 @@ def test_a_window_too_large_for_the_memory_is_halved_and_the_target_is_the_same(
     np.testing.assert_allclose(result, large_target, rtol=0, atol=tolerance(large))
 
 
-def test_a_core_inside_its_halo_is_halved_too(fitted: FittedNet, large: Sample, large_target: Target) -> None:
+def test_a_core_inside_its_halo_is_halved_too(fitted: FittedModel, large: Sample, large_target: Target) -> None:
     upsampler, core = for_pair(fitted, large), Window(14, 16, 7, 11)
     read = core.padded(upsampler.halo, whole_of(large))
     watched = Watched(upsampler.predictor, read.height * read.width * SCALE.area - 1, OUT_OF_MEMORY[0])
@@ -317,34 +317,39 @@ def test_a_prediction_keeps_no_graph_and_leaves_autograd_on(upsampler: Upsampler
 @pytest.mark.parametrize(
     ("support", "scale", "halo"),
     [
-        (Support(8, 5, 1), Scale(2, 2), Halo(9 + 6, 9 + 6)),
-        (Support(8, 5, 1), Scale(4, 4), Halo(9 + 5, 9 + 5)),
-        (Support(8, 5, 1), Scale(16, 16), Halo(9 + 4, 9 + 4)),
-        (Support(8, 5, 1), Scale(1, 8), Halo(9 + 12, 9 + 4)),
-        (Support(40, 5, 1), Scale(4, 4), Halo(9 + 11, 9 + 11)),
+        (ReceptiveField(8, 5, 1), Scale(2, 2), Halo(9 + 6, 9 + 6)),
+        (ReceptiveField(8, 5, 1), Scale(4, 4), Halo(9 + 5, 9 + 5)),
+        (ReceptiveField(8, 5, 1), Scale(16, 16), Halo(9 + 4, 9 + 4)),
+        (ReceptiveField(8, 5, 1), Scale(1, 8), Halo(9 + 12, 9 + 4)),
+        (ReceptiveField(40, 5, 1), Scale(4, 4), Halo(9 + 11, 9 + 11)),
     ],
 )
-def test_the_halo_holds_the_correction_and_the_prediction_it_needs(support: Support, scale: Scale, halo: Halo) -> None:
+def test_the_halo_holds_the_correction_and_the_prediction_it_needs(
+    support: ReceptiveField, scale: Scale, halo: Halo
+) -> None:
     """By hand: 9 source pixels, then the farther of 8 + 4 guide pixels and 5 target + 1 + 2 source pixels."""
     assert (CONSISTENCY_SUPPORT_PX, FEATURE_SUPPORT_PX) == (9, 4)
-    assert halo_of(reach_of(support, scale, features=True), scale) == halo
+    assert halo_of(receptive_field_of(support, scale, features=True), scale) == halo
 
 
 def test_what_is_not_made_consistent_needs_less_around_it() -> None:
-    reach = reach_of(Support(8, 5, 1), Scale(2, 2), features=True)
-    assert halo_of(reach, Scale(2, 2), consistent=False) == Halo(6, 6)
+    receptive_field = receptive_field_of(ReceptiveField(8, 5, 1), Scale(2, 2), features=True)
+    assert halo_of(receptive_field, Scale(2, 2), consistent=False) == Halo(6, 6)
     assert halo_of(Halo(0, 0), Scale(2, 2), consistent=False) == Halo(4, 4)
 
 
 def test_a_network_that_is_shown_the_bands_alone_looks_less_far() -> None:
-    assert reach_of(Support(8, 5, 1), Scale(2, 2), features=False) == Halo(6, 6)
-    assert reach_of(Support(40, 5, 1), Scale(4, 4), features=False) == Halo(10, 10)
+    assert receptive_field_of(ReceptiveField(8, 5, 1), Scale(2, 2), features=False) == Halo(6, 6)
+    assert receptive_field_of(ReceptiveField(40, 5, 1), Scale(4, 4), features=False) == Halo(10, 10)
 
 
 def test_the_reach_of_a_network_is_known_without_its_weights(upsampler: Upsampler) -> None:
-    assert isinstance(upsampler.model, FittedNet)
-    mixed = upsampler.model.mixture.regressed > 0
-    assert net_reach(NetParams(6), SCALE, features=True, mixed=mixed) == upsampler.model.reach
+    assert isinstance(upsampler.model, FittedModel)
+    ensemble = upsampler.model.stacking.regression > 0
+    assert (
+        expected_receptive_field(NetworkParams(6), SCALE, features=True, ensemble=ensemble)
+        == upsampler.model.receptive_field
+    )
 
 
 def test_a_sample_holds_a_windows_pixels_with_their_masks(clean: Sample) -> None:
@@ -393,11 +398,11 @@ def test_a_device_that_is_not_there_is_refused(
         resolve_device(name)
 
 
-def test_an_upsampler_is_made_of_a_net_and_a_device(fitted: FittedNet) -> None:
+def test_an_upsampler_is_made_of_a_model_and_a_device(fitted: FittedModel) -> None:
     made = Upsampler.of(fitted, "cpu")
     assert (made.model.digest, made.device) == (fitted.digest, torch.device("cpu"))
-    assert isinstance(made.predictor, NetPredictor)
-    assert isinstance(made.predictor.network, MmsrNet)
+    assert isinstance(made.predictor, FittedPredictor)
+    assert isinstance(made.predictor.network, MmsrNetwork)
     assert all(not parameter.is_meta for parameter in made.predictor.network.parameters())
     with pytest.raises(OptionError):
         Upsampler.of(fitted, "abacus")

@@ -25,10 +25,10 @@ import mmsr_geo
 from mmsr_geo.cli import display as progress
 from mmsr_geo.cli.tables import show_status
 from mmsr_geo.jobs.job import Entry
-from mmsr_geo.jobs.journal import Line
+from mmsr_geo.jobs.journal import JournalEntry
 from mmsr_geo.jobs.log import NO_PAIR, log_beside
-from mmsr_geo.jobs.status import JobStatus, PairStatus, Standing, _tiles_a_second
-from mmsr_geo.jobs.tiles.tile_store import Made
+from mmsr_geo.jobs.status import JobStatus, PairState, PairStatus, _tiles_a_second
+from mmsr_geo.jobs.tiles.tile_store import TileRecord
 
 Command = Callable[..., Told]
 JOB = """\
@@ -232,7 +232,7 @@ def test_status_tells_tiles_and_rate_and_what_fails(
     assert here("batch", "job.toml", "--progress", "none", "--on-error", "skip")[0] == 1
     told = json.loads(status_told(here, "--json"))
     failed, incomplete, done = told["pairs"]
-    assert [pair["standing"] for pair in told["pairs"]] == ["failed", "incomplete", "done"]
+    assert [pair["state"] for pair in told["pairs"]] == ["failed", "incomplete", "done"]
     assert (incomplete["tiles"], incomplete["tiles_done"]) == (12, 12 - incomplete["tiles_failed"])
     assert incomplete["failures"][0]["message"] in incomplete["message"]
     assert incomplete["tiles_a_second"] > 0
@@ -252,10 +252,14 @@ def test_status_tells_tiles_and_rate_and_what_fails(
     assert "1 done, 1 incomplete, 1 failed, 2 left, about" in text
 
 
-def of_many(standing: Standing, number: int) -> PairStatus:
+def of_many(standing: PairState, number: int) -> PairStatus:
     entry = Entry(f"LC08_014032_{number:04d} [red]", "s.tif", ("g.tif",), Path("o.tif"), None, {})
     message = "it cannot be opened as a raster: check the path and the format" if standing == "failed" else ""
-    line = Line(entry.name, "key", "done", 60.0, message, {"tiles": 64}) if standing in {"done", "failed"} else None
+    line = (
+        JournalEntry(entry.name, "key", "done", 60.0, message, {"tiles": 64})
+        if standing in {"done", "failed"}
+        else None
+    )
     begun = {"tiles_done": 16, "tiles": 64, "tiles_a_second": 0.5} if standing == "begun" else {}
     return PairStatus(entry, standing, line, **begun)  # type: ignore[arg-type]  # by their names
 
@@ -264,7 +268,7 @@ def test_a_status_of_many_pairs_shows_first_what_is_not_done(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("COLUMNS", "80")
-    counts: dict[Standing, int] = {"done": 120, "begun": 2, "failed": 8, "waiting": 70}
+    counts: dict[PairState, int] = {"done": 120, "begun": 2, "failed": 8, "waiting": 70}
     kinds = [standing for standing, count in counts.items() for _ in range(count)]
     status = JobStatus(tuple(of_many(standing, number) for number, standing in enumerate(kinds)))
     show_status(status)
@@ -284,8 +288,8 @@ def test_a_status_of_many_pairs_shows_first_what_is_not_done(
 
 
 def test_the_rate_leaves_out_the_time_between_two_runs() -> None:
-    def made(at: float) -> Made:
-        return Made("target", 1, 0, "", "", 1, seconds=4.0, at=at)
+    def made(at: float) -> TileRecord:
+        return TileRecord("target", 1, 0, "", "", 1, seconds=4.0, at=at)
 
     evening = [made(100 + 2 * number) for number in range(10)]
     morning = [made(40_000 + 2 * number) for number in range(10)]
@@ -314,7 +318,7 @@ def test_each_event_of_a_stage_names_its_pair(folder: Path, here: Command) -> No
         assert done == sorted(done)
         assert done[-1] == 6
     ended = {event["pair"]: event for event in events if event["event"] == "pair_ended"}
-    assert {name: event["standing"] for name, event in ended.items()} == {
+    assert {name: event["state"] for name, event in ended.items()} == {
         DATES[0]: "done",
         DATES[1]: "failed",
         DATES[2]: "done",
@@ -357,7 +361,7 @@ def test_each_pair_under_way_has_its_line(monkeypatch: pytest.MonkeyPatch) -> No
     assert " 1/64 " in one
     assert "[b]2[/]  [31m: tiles" in two
     assert "19/64" in two
-    facts = {"tiles": 64, "scale": "4", "guide_verdict": ["helped"], "guide_gain": [0.231]}
+    facts = {"tiles": 64, "scale": "4", "guide_check": ["helped"], "guide_gain": [0.231]}
     shown.pair_ended(long, "done", seconds=12.3, **facts)
     first("predict", 3, 64)  # late news of it
     assert [line for line in lines() if "LC08" in line] == []

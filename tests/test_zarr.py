@@ -36,8 +36,8 @@ from mmsr_geo.jobs.output.tasks import TileTask
 from mmsr_geo.raster.base import BandTags
 from mmsr_geo.raster.write import destination as placing
 from mmsr_geo.raster.write import zarr as sharding
-from mmsr_geo.raster.write.destination import ZarrPlace, address_of
-from mmsr_geo.raster.write.encoding import Storage
+from mmsr_geo.raster.write.destination import ZarrGroupPath, address_of
+from mmsr_geo.raster.write.encoding import Encoding
 from mmsr_geo.raster.write.zarr import ZarrWriter, chunk_side, shard_side
 
 Command = Callable[..., Told]
@@ -155,11 +155,11 @@ def test_bands_of_scales_of_their_own_are_no_variable(tmp_path: Path) -> None:
     tags = [BandTags(scale=0.1), BandTags(scale=0.2)]
     options: dict[str, Any] = {"variable": "target", "tile_yx": (8, 8), "bands": 2, "nodata": math.nan}
     grid = GeoBox((8, 8), Affine(10, 0, 0, 0, -10, 0), "EPSG:32618")
-    place = ZarrPlace(tmp_path / "a.zarr")
+    place = ZarrGroupPath(tmp_path / "a.zarr")
     with pytest.raises(mmsr_geo.OptionError, match="2 bands have scales or offsets of their own"):
-        ZarrWriter(place, grid, band_tags=tags, storage=Storage(), flag_attrs={}, **options)
+        ZarrWriter(place, grid, band_tags=tags, encoding=Encoding(), flag_attrs={}, **options)
     with ZarrWriter(
-        place, grid, band_tags=tags, storage=Storage("int16", 0.1), flag_attrs={}, **options | {"nodata": 0}
+        place, grid, band_tags=tags, encoding=Encoding("int16", 0.1), flag_attrs={}, **options | {"nodata": 0}
     ):
         pass
     assert not list(tmp_path.iterdir())
@@ -258,17 +258,17 @@ def test_overviews_are_means_of_what_is_valid(source: Path, monkeypatch: pytest.
 
 
 def test_overviews_of_integers_keep_off_their_nodata(tmp_path: Path) -> None:
-    storage = Storage("int16")
+    encoding = Encoding("int16")
     grid = GeoBox((2, 4), Affine(10, 0, 0, 0, -10, 0), "EPSG:32618")
     with ZarrWriter(
-        ZarrPlace(tmp_path / "a.zarr"),
+        ZarrGroupPath(tmp_path / "a.zarr"),
         grid,
         variable="target",
         tile_yx=(2, 4),
         bands=1,
         nodata=0,
         band_tags=[BandTags()],
-        storage=storage,
+        encoding=encoding,
         flag_attrs={},
     ) as writer:
         made = writer._mean(np.array([[-1, 1, 0, 7], [-1, 1, 0, 0]], np.int16))
@@ -296,14 +296,14 @@ def test_memory_does_not_grow_with_the_raster(tmp_path: Path, monkeypatch: pytes
         grid = GeoBox((side, side), Affine(10, 0, 0, 0, -10, 0), "EPSG:32618")
         tracemalloc.start()
         with ZarrWriter(
-            ZarrPlace(tmp_path / f"{side}-{len(peaks)}.zarr"),
+            ZarrGroupPath(tmp_path / f"{side}-{len(peaks)}.zarr"),
             grid,
             variable="target",
             tile_yx=(256, 256),
             bands=1,
             nodata=math.nan,
             band_tags=[BandTags()],
-            storage=Storage(),
+            encoding=Encoding(),
             flag_attrs={},
         ) as writer:
             for row in range(0, side, 256):
@@ -493,7 +493,7 @@ def test_a_skipped_tile_is_a_hole_that_says_so(folder: Path, monkeypatch: pytest
     target = TileTask.target
 
     def failing(task: TileTask, index: int, *arguments: Any, **options: Any) -> Any:
-        if index == 4 and "2024-07" in task.work.pairs[0].source.name:
+        if index == 4 and "2024-07" in task.spec.pairs[0].source.name:
             raise mmsr_geo.PixelError("nothing to see here")
         return target(task, index, *arguments, **options)
 
@@ -544,11 +544,11 @@ def test_a_kill_while_a_store_is_made_leaves_none_that_seems_whole(
     store = folder / "out" / "all.zarr"
     assert (store / "2024-07" / "zarr.json").exists() is (moment == "after")
     told = mmsr_geo.status(folder / "job.toml")
-    assert [(pair.standing, pair.tiles_done) for pair in told.pairs] == [("done", 0), ("begun", 6), ("waiting", 0)]
+    assert [(pair.state, pair.tiles_done) for pair in told.pairs] == [("done", 0), ("begun", 6), ("waiting", 0)]
     first = content(store / "2024-06")
 
     def forbidden(task: TileTask, *arguments: Any, **options: Any) -> Any:
-        assert "2024-07" not in task.work.pairs[0].source.name
+        assert "2024-07" not in task.spec.pairs[0].source.name
         return target(task, *arguments, **options)
 
     target = TileTask.target
@@ -566,7 +566,7 @@ def test_a_damaged_tile_is_computed_again(folder: Path, monkeypatch: pytest.Monk
 
     def damaging(task: TileTask, index: int, *arguments: Any, **options: Any) -> Any:
         made = target(task, index, *arguments, **options)
-        name = Path(task.work.pairs[0].source.name).name
+        name = Path(task.spec.pairs[0].source.name).name
         computed[name, index] += 1
         if index == 2 and computed[name, index] == 1:
             task.store.put(made.name, (task.store.get(made.name) or b"")[:-50])
@@ -595,8 +595,8 @@ def test_what_was_not_written_as_computed_does_not_appear(source: Path, monkeypa
 
 
 def test_what_ends_in_zarr_is_a_store(tmp_path: Path) -> None:
-    assert address_of("a.zarr") == ZarrPlace(Path("a.zarr"))
-    assert address_of("a.zarr/", tmp_path, "x") == ZarrPlace(tmp_path / "a.zarr", "x")
+    assert address_of("a.zarr") == ZarrGroupPath(Path("a.zarr"))
+    assert address_of("a.zarr/", tmp_path, "x") == ZarrGroupPath(tmp_path / "a.zarr", "x")
     assert address_of("a.tif", tmp_path, "x") == tmp_path / "a.tif"
     place = address_of("memory://b/a.zarr/", tmp_path, "x")
     assert (str(place), place.name) == ("memory://b/a.zarr/x", "a.zarr/x")

@@ -79,7 +79,7 @@ class Display(Protocol):
     def pair(self, name: str) -> Reporter:
         """Return where one pair of several under way reports its progress to."""
 
-    def pair_ended(self, name: str, standing: str, **facts: Any) -> None:  # noqa: ANN401  (JSON values)
+    def pair_ended(self, name: str, state: str, **facts: Any) -> None:  # noqa: ANN401  (JSON values)
         """Report how it ended."""
 
     def __enter__(self) -> Self:
@@ -141,17 +141,17 @@ class RichDisplay:
 
         return report
 
-    def pair_ended(self, name: str, standing: str, **facts: Any) -> None:  # noqa: ANN401  (JSON values)
+    def pair_ended(self, name: str, state: str, **facts: Any) -> None:  # noqa: ANN401  (JSON values)
         """Put what came of it in its line's place."""
         if name in self._pairs:
             self._progress.remove_task(self._pairs.pop(name)[0])
             self._show_first()
-        mark, colour = {"done": ("✓", "green"), "incomplete": ("!", "yellow")}.get(standing, ("✗", "red"))
-        said = "" if standing == "done" else f" {standing}"
+        mark, colour = {"done": ("✓", "green"), "incomplete": ("!", "yellow")}.get(state, ("✗", "red"))
+        said = "" if state == "done" else f" {state}"
         line = Text.assemble((mark, colour), f" {printable(name)}{said}, {facts['seconds']:.0f} s")
         if facts.get("tiles"):
             line.append(f", {facts['tiles']} tiles, scale {facts['scale']}")
-        for verdict, gain in zip(facts.get("guide_verdict", ()), facts.get("guide_gain", ()), strict=False):
+        for verdict, gain in zip(facts.get("guide_check", ()), facts.get("guide_gain", ()), strict=False):
             line.append(f", guide {verdict}" + ("" if gain is None else f" {gain:+.2f}"))
         self._progress.console.print(line, highlight=False, soft_wrap=True)
 
@@ -212,9 +212,9 @@ class JsonDisplay:
         """Begin with no stage of it."""
         return _JsonStages({"pair": name})
 
-    def pair_ended(self, name: str, standing: str, **facts: Any) -> None:  # noqa: ANN401  (JSON values)
+    def pair_ended(self, name: str, state: str, **facts: Any) -> None:  # noqa: ANN401  (JSON values)
         """Write one line."""
-        _write_event("pair_ended", pair=name, standing=standing, **facts)
+        _write_event("pair_ended", pair=name, state=state, **facts)
 
     def __enter__(self) -> Self:
         """Return itself."""
@@ -263,7 +263,7 @@ class NoDisplay:
         """Say nothing of it."""
         return self
 
-    def pair_ended(self, name: str, standing: str, **facts: Any) -> None:  # noqa: ANN401  (JSON values)
+    def pair_ended(self, name: str, state: str, **facts: Any) -> None:  # noqa: ANN401  (JSON values)
         """Say nothing."""
 
     def __enter__(self) -> Self:

@@ -22,7 +22,7 @@ from mmsr_geo.errors import MmsrError, OptionError
 if TYPE_CHECKING:
     from mmsr_geo.callbacks import Progress
     from mmsr_geo.jobs.job import Entry
-    from mmsr_geo.jobs.journal import Line
+    from mmsr_geo.jobs.journal import JournalEntry
     from mmsr_geo.network.params import FitParams
     from mmsr_geo.options import Quality
 
@@ -68,7 +68,7 @@ def cli() -> None:
 @click.option(
     "--uncertainty",
     is_flag=True,
-    help="Write half of a 90 % interval's width of each pixel too, in a further band; of mmsr with one net.",
+    help="Write half of a 90 % interval's width of each pixel too, in a further band; of mmsr with one model.",
 )
 @arguments.like
 @click.option("--dtype", default="float32", show_default=True, help="What is stored; integers are rounded.")
@@ -82,7 +82,7 @@ def cli() -> None:
     help="A creation option of GDAL's COG driver, as in COMPRESS=ZSTD.",
 )
 @arguments.choosing
-@click.option("--save-net", metavar="FILE", help="Save the net that was fitted.")
+@click.option("--save-model", metavar="FILE", help="Save the model that was fitted.")
 @arguments.fitting
 @arguments.workers
 @arguments.output
@@ -90,8 +90,8 @@ def upsample(  # noqa: PLR0913  (one an option)
     source: str,
     guide: str | tuple[str, ...],
     output: str,
-    net: str | None,
-    save_net: str | None,
+    model: str | None,
+    save_model: str | None,
     quality: Quality,
     steps: int | None,
     threads: int | None,
@@ -104,26 +104,26 @@ def upsample(  # noqa: PLR0913  (one an option)
     with CommandDisplay(progress_kind, "upsample", source=source, guide=_named(guide), output=output) as show:
         from mmsr_geo import api  # noqa: PLC0415  (torch and GDAL, only when asked for)
 
-        if save_net is not None:
-            _check_save_net(save_net, net, options, {"-o": output, "--qa": options["qa"]}, overwrite=overwrite)
+        if save_model is not None:
+            _check_save_model(save_model, model, options, {"-o": output, "--qa": options["qa"]}, overwrite=overwrite)
         outcome = api.upsample_to_file(
             source,
             guide,
             output,
-            net=net,
+            model=model,
             params=_params(quality, steps, threads),
             overwrite=overwrite,
             progress=show,
             **options,
         )
-        if save_net is not None:
-            outcome.net.save(save_net)
+        if save_model is not None:
+            outcome.model.save(save_model)
         check = outcome.checks[0]
         show.event(
             "done",
             output=str(outcome.path),
             guide_gain=check.gain,
-            guide_verdict=check.verdict,
+            guide_check=check.result,
             scale=outcome.scale,
             tiles=outcome.tiles,
             seconds=round(outcome.seconds, 1),
@@ -152,7 +152,7 @@ def upsample(  # noqa: PLR0913  (one an option)
 @cli.command()
 @arguments.pair
 @arguments.band
-@click.option("-o", "--output", required=True, metavar="OUT.mmsr", help="The file to save the net in.")
+@click.option("-o", "--output", required=True, metavar="OUT.mmsr", help="The file to save the model in.")
 @arguments.fitting
 @arguments.output
 def fit(  # noqa: PLR0913  (the same names as the command's options)
@@ -167,18 +167,18 @@ def fit(  # noqa: PLR0913  (the same names as the command's options)
     overwrite: bool,
     **options: Any,  # noqa: ANN401  (click's own, or JSON values)
 ) -> None:
-    """Fit a net to SOURCE and GUIDE and save it, to be used with upsample --net."""
+    """Fit a model to SOURCE and GUIDE and save it, to be used with upsample --model."""
     with CommandDisplay(progress_kind, "fit", source=source, guide=_named(guide), output=output) as show:
         from mmsr_geo import api  # noqa: PLC0415  (torch and GDAL, only when asked for)
         from mmsr_geo.raster.write.destination import check_output  # noqa: PLC0415  (torch and GDAL, only when asked for)
 
         check_output(output, overwrite=overwrite)
-        net = api.fit(source, guide, params=_params(quality, steps, threads), progress=show, **options)
-        net.save(output)
-        check = net.check
-        show.event("done", output=output, net=net.digest, guide_gain=check.gain, guide_verdict=check.verdict)
+        model = api.fit(source, guide, params=_params(quality, steps, threads), progress=show, **options)
+        model.save(output)
+        check = model.check
+        show.event("done", output=output, model=model.digest, guide_gain=check.gain, guide_check=check.result)
     if progress_kind == "rich":
-        click.echo(f"{output}: net {net.digest}, scale {net.scale}, guide bands {', '.join(net.guide_bands)}")
+        click.echo(f"{output}: model {model.digest}, scale {model.scale}, guide bands {', '.join(model.guide_bands)}")
         click.echo(check_sentence(check))
 
 
@@ -316,7 +316,7 @@ def batch(  # noqa: PLR0913  (one an option)
             show.event("pair", name=entry.name, done=done, total=total)
             return show.pair(entry.name)
 
-        def ended(entry: Entry, line: Line) -> None:
+        def ended(entry: Entry, line: JournalEntry) -> None:
             counts["ended"] += 1
             show("pairs", counts["ended"], max(counts.values()))
             show.pair_ended(entry.name, line.state, seconds=line.seconds, message=line.message, **line.facts)
@@ -366,7 +366,7 @@ def report(*, job: str, looks: int | None, progress_kind: str) -> None:
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
 @click.option("--scale", type=arguments.Scale(), help="For a pair: the scale to show.")
 def info(files: tuple[str, ...], scale: Any) -> None:  # noqa: ANN401  (click's own, or JSON values)
-    """Say what is in rasters and saved nets; for two rasters, how they would go together."""
+    """Say what is in rasters and saved models; for two rasters, how they would go together."""
     from mmsr_geo.cli.tables import show_files  # noqa: PLC0415  (torch and GDAL, only when asked for)
 
     show_files(files, scale)
@@ -445,18 +445,18 @@ def _params(quality: Quality, steps: int | None, threads: int | None) -> FitPara
     return FitParams.of(quality, steps=steps, threads=threads)
 
 
-def _check_save_net(
-    save_net: str, net: str | None, options: dict[str, Any], others: dict[str, str | None], *, overwrite: bool
+def _check_save_model(
+    save_model: str, model: str | None, options: dict[str, Any], others: dict[str, str | None], *, overwrite: bool
 ) -> None:
     from mmsr_geo.raster.write.destination import check_output  # noqa: PLC0415  (torch and GDAL, only when asked for)
 
-    if net is not None:
-        raise OptionError("--save-net goes with a fit: leave out --net, or copy its file")
+    if model is not None:
+        raise OptionError("--save-model goes with a fit: leave out --model, or copy its file")
     if options["method"] != "mmsr" or options["fit"] == "tile":
-        raise OptionError("--save-net saves a scene's net: leave it out, or --method and --fit")
+        raise OptionError("--save-model saves a scene's model: leave it out, or --method and --fit")
     for name, other in others.items():
-        if other is not None and Path(other).absolute() == Path(save_net).absolute():
+        if other is not None and Path(other).absolute() == Path(save_model).absolute():
             raise OptionError(
-                f"{save_net} cannot hold both the net and what {name} writes: give --save-net another name"
+                f"{save_model} cannot hold both the model and what {name} writes: give --save-model another name"
             )
-    check_output(save_net, overwrite=overwrite)
+    check_output(save_model, overwrite=overwrite)

@@ -168,7 +168,8 @@ choosing = _together(
         type=click.Choice(["scene", "adapt", "tile", "published"]),
         default="scene",
         show_default=True,
-        help="One net for all tiles; that net adapted to each tile; a net for each tile; the original's whole-raster "
+        help="One model for all tiles; that model adapted to each tile; a model for each tile; the original's "
+        "whole-raster "
         "fit.",
     ),
     click.option(
@@ -178,8 +179,8 @@ choosing = _together(
         show_default=True,
         help="What to do where the guide turns out not to help: give the interpolation, warn only, or stop.",
     ),
-    click.option("--net", metavar="FILE", help="Use a saved net instead of a scene fit."),
-    click.option("--keep-statistics", is_flag=True, help="Use the saved net's statistics, not this pair's."),
+    click.option("--model", metavar="FILE", help="Use a saved model instead of a scene fit."),
+    click.option("--keep-statistics", is_flag=True, help="Use the saved model's statistics, not this pair's."),
     click.option(
         "--tile-size", type=int, help="A tile's side in target pixels; chosen from the free memory if left out."
     ),

@@ -16,8 +16,8 @@ from rich.text import Text
 from mmsr_geo.errors import GridError
 from mmsr_geo.geometry import Scale
 from mmsr_geo.jobs.job import Entry
-from mmsr_geo.jobs.status import JobStatus, PairStatus, Standing
-from mmsr_geo.network.fitted import FittedNet
+from mmsr_geo.jobs.status import JobStatus, PairState, PairStatus
+from mmsr_geo.network.fitted import FittedModel
 from mmsr_geo.pipeline.plan import Plan
 from mmsr_geo.raster.grids import coverage, nearest_scale, refined, resolution_m, steps_across
 from mmsr_geo.raster.inspect.sensors import coarsening
@@ -28,7 +28,7 @@ from mmsr_geo.text import duration_text, printable, size_text
 
 if TYPE_CHECKING:
     from mmsr_geo.jobs.job import Entry
-    from mmsr_geo.jobs.output.outcome import Outcome
+    from mmsr_geo.jobs.output.outcome import OutputResult
     from mmsr_geo.network.guide_check import GuideCheck
 
 
@@ -41,8 +41,8 @@ def show_files(files: Sequence[str], scale: int | tuple[int, int] | None) -> Non
     console = Console()
     rasters = []
     for file in files:
-        if _looks_like_net(file):
-            console.print(_net_table(file, FittedNet.load(file)))
+        if _looks_like_model(file):
+            console.print(_model_table(file, FittedModel.load(file)))
         else:
             rasters.append(summary_of(file))
     if rasters:
@@ -88,8 +88,8 @@ def show_status(status: JobStatus, *, everything: bool = False) -> None:
     everything: each of many pairs and of many failures, not the first of them.
     """
     console = Console()
-    order = sorted(status.pairs, key=lambda pair: _ORDER.index(pair.standing))
-    urgent = [pair for pair in order if pair.standing not in {"waiting", "done"}]
+    order = sorted(status.pairs, key=lambda pair: _ORDER.index(pair.state))
+    urgent = [pair for pair in order if pair.state not in {"waiting", "done"}]
     shown = order if everything or len(order) <= _MOST_ROWS else _first(order, len(urgent))
     table = Table(show_header=True, header_style="bold", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     table.add_column("pair", overflow="fold")
@@ -99,8 +99,8 @@ def show_status(status: JobStatus, *, everything: bool = False) -> None:
         table.add_row(*_pair_row(pair))
     console.print(table)
     if len(shown) < len(order):
-        rest = Counter(pair.standing for pair in order[len(shown) :])
-        told = ", ".join(f"{count} {standing}" for standing, count in rest.items())
+        rest = Counter(pair.state for pair in order[len(shown) :])
+        told = ", ".join(f"{count} {state}" for state, count in rest.items())
         console.print(f"and {rest.total()} more: {told}; --all shows them.\n", highlight=False)
     told_of = [pair for pair in urgent if pair.line is not None and pair.line.message]
     for pair in told_of if everything else told_of[:_MOST_MESSAGES]:
@@ -113,7 +113,7 @@ def show_status(status: JobStatus, *, everything: bool = False) -> None:
     console.print(f"{status.sentence}{about}.", highlight=False)
 
 
-_ORDER: tuple[Standing, ...] = ("failed", "incomplete", "begun", "changed", "waiting", "done")
+_ORDER: tuple[PairState, ...] = ("failed", "incomplete", "begun", "changed", "waiting", "done")
 _STYLES = {"failed": "red", "incomplete": "yellow", "begun": "cyan", "changed": "yellow", "done": "green"}
 _MOST_ROWS, _MOST_MESSAGES = 30, 5
 
@@ -127,14 +127,14 @@ def _pair_row(pair: PairStatus) -> list[Text]:
     facts = {} if pair.line is None else pair.line.facts
     whole, missed = pair.tiles or facts.get("tiles"), facts.get("tiles_failed", 0)
     done = pair.tiles_done if pair.tiles is not None else (whole or 0) - missed
-    rate = f"{pair.tiles_a_second * 60:.3g}" if pair.tiles_a_second and pair.standing != "done" else ""
-    seconds = None if pair.line is None or pair.standing == "begun" else pair.line.seconds
+    rate = f"{pair.tiles_a_second * 60:.3g}" if pair.tiles_a_second and pair.state != "done" else ""
+    seconds = None if pair.line is None or pair.state == "begun" else pair.line.seconds
     time = "" if seconds is None else duration_text(seconds)
-    if pair.standing == "begun" and pair.seconds_left is not None:
+    if pair.state == "begun" and pair.seconds_left is not None:
         time = f"{duration_text(pair.seconds_left)} left"
     return [
         Text(printable(pair.entry.name)),  # a text, not markup: it is the user's
-        Text(pair.standing, style=_STYLES.get(pair.standing, "")),
+        Text(pair.state, style=_STYLES.get(pair.state, "")),
         Text(f"{done}/{whole}" if whole else ""),
         Text(rate),
         Text(time),
@@ -144,7 +144,7 @@ def _pair_row(pair: PairStatus) -> list[Text]:
 
 def _guide_text(facts: Mapping[str, Any]) -> str:
     """Say of each band whether the guide helped, and by how much of the interpolation's error."""
-    told = zip(facts.get("guide_verdict", ()), facts.get("guide_gain", ()), strict=False)
+    told = zip(facts.get("guide_check", ()), facts.get("guide_gain", ()), strict=False)
     return ", ".join(verdict if gain is None else f"{verdict} {gain:+.2f}" for verdict, gain in told)
 
 
@@ -152,7 +152,7 @@ def _message(pair: PairStatus) -> str:
     return printable("" if pair.line is None else pair.line.message)
 
 
-def _looks_like_net(file: str) -> bool:
+def _looks_like_model(file: str) -> bool:
     if not Path(file).is_file():  # a pipe may never be opened
         return False
     try:
@@ -211,30 +211,30 @@ def _suspicion(source: RasterSummary, guide: RasterSummary, metres: float) -> st
     )
 
 
-def _net_table(file: str, net: FittedNet) -> Table:
-    fit = net.provenance.get("fit", {})
-    statistics = net.statistics
+def _model_table(file: str, model: FittedModel) -> Table:
+    fit = model.provenance.get("fit", {})
+    statistics = model.statistics
     table = Table(show_header=True, header_style="bold")
-    table.add_column("net")
+    table.add_column("model")
     table.add_column(file, overflow="fold")
     for row in [
-        ("hash", net.digest),
-        ("written by", f"mmsr_geo {net.version}"),
-        ("scale", str(net.scale)),
-        ("guide bands", ", ".join(net.guide_bands)),
-        ("channels", str(net.params.channels)),
+        ("hash", model.digest),
+        ("written by", f"mmsr_geo {model.version}"),
+        ("scale", str(model.scale)),
+        ("guide bands", ", ".join(model.guide_bands)),
+        ("channels", str(model.params.channels)),
         ("source", f"{statistics.source_centre:.6g} ± {statistics.source_spread:.4g}"),
-        ("fitted to", f"{net.provenance.get('source', '?')} with {net.provenance.get('guide', '?')}"),
+        ("fitted to", f"{model.provenance.get('source', '?')} with {model.provenance.get('guide', '?')}"),
         ("steps", f"{fit.get('steps', '?')}, {'after' if fit.get('first_stage') else 'without'} a first stage"),
-        ("prediction", net.mixture.sentence),
-        ("did the guide help?", net.check.sentence),
+        ("prediction", model.stacking.sentence),
+        ("did the guide help?", model.check.sentence),
         ("seed, threads, device", f"{fit.get('seed', '?')}, {fit.get('threads', '?')}, {fit.get('device', '?')}"),
     ]:
         table.add_row(*row)
     return table
 
 
-def flags_sentence(outcome: Outcome) -> str:
+def flags_sentence(outcome: OutputResult) -> str:
     """Say how much of the target is something else than the model's word, each flag's share from 0.05 % on."""
     from mmsr_geo.engine.flags import MEANINGS  # noqa: PLC0415  (torch and GDAL, only when asked for)
 
@@ -243,15 +243,15 @@ def flags_sentence(outcome: Outcome) -> str:
     return f"{where}: {'; '.join(said) or 'none set'}." if said or outcome.qa is not None else ""
 
 
-def uncertainty_sentence(outcome: Outcome) -> str:
+def uncertainty_sentence(outcome: OutputResult) -> str:
     """Say where the uncertainty is, where some of it is known; what is not has been told."""
-    from mmsr_geo.raster.write.destination import ZarrPlace  # noqa: PLC0415  (torch and GDAL, only when asked for)
+    from mmsr_geo.raster.write.destination import ZarrGroupPath  # noqa: PLC0415  (torch and GDAL, only when asked for)
 
     if "calibrated" not in outcome.uncertainty:
         return ""
     bands = len(outcome.uncertainty)
     where = f"band {bands + 1}" if bands == 1 else f"bands {bands + 1} to {2 * bands}"
-    if isinstance(outcome.path, ZarrPlace):
+    if isinstance(outcome.path, ZarrGroupPath):
         where = "a variable beside it"
     return f"Half of a 90 % interval's width is in {where}."
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from mmsr_geo.geometry import Scale, Window
 from mmsr_geo.network.degradation import nearest
-from mmsr_geo.network.guide_check import GuideCheck, verdict_of
+from mmsr_geo.network.guide_check import GuideCheck, result_of
 from mmsr_geo.network.samples import Sample
 
 
@@ -25,7 +25,7 @@ class Flag(IntFlag):
     GUIDE_MISSING = 2
     """The guide is a hole there, or so near that the interpolation of the source is mixed in."""
     EXTRAPOLATED = 4
-    """A band of the guide lies outside what the net was fitted on."""
+    """A band of the guide lies outside what the model was fitted on."""
     UNHELPFUL = 8
     """In that part of the raster the guide did not help, one level down; or it was left out for that reason."""
     OUT_OF_RANGE = 16
@@ -37,7 +37,7 @@ class Flag(IntFlag):
 MEANINGS = {
     Flag.SOURCE_HOLE: "hole in the source",
     Flag.GUIDE_MISSING: "guide missing, interpolated instead",
-    Flag.EXTRAPOLATED: "guide outside the range that the net was fitted on",
+    Flag.EXTRAPOLATED: "guide outside the range that the model was fitted on",
     Flag.UNHELPFUL: "guide did not help in this part",
     Flag.OUT_OF_RANGE: "source outside the valid range",
     Flag.FAILED: "tile failed and skipped",
@@ -61,7 +61,7 @@ GuideRange = tuple[tuple[float, float], ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Quality:
+class FlagRules:
     """What decides the flags of any window."""
 
     check: GuideCheck = field(default_factory=GuideCheck)
@@ -115,8 +115,8 @@ def unhelpful_regions(check: GuideCheck, window: Window) -> NDArray[np.bool_]:
 
     Each pixel goes by the region whose middle is nearest: those of a large raster are samples of it.
     """
-    judged = [region for region in check.regions if region.judged_px]
-    bad = np.array([verdict_of(region.gain) == "unhelpful" for region in judged], np.bool_)
+    judged = [region for region in check.regions if region.validated_px]
+    bad = np.array([result_of(region.gain) == "did not help" for region in judged], np.bool_)
     if not bad.any() or bad.all():
         return np.full(window.shape, bool(len(bad)) and bool(bad.all()))
     middles = [

@@ -23,7 +23,7 @@ class Model(Protocol):
         """Target pixels per source pixel."""
 
     @property
-    def reach(self) -> Halo:
+    def receptive_field(self) -> Halo:
         """Source pixels, beyond a target pixel's own, that its prediction depends on."""
 
     @property

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 from odc.geo.geobox import GeoBox
 
 from mmsr_geo.geometry import Scale, Window
-from mmsr_geo.raster.base import Need, Pixels, Raster
+from mmsr_geo.raster.base import Pixels, Raster, ReadPlan
 from mmsr_geo.raster.grids import (
     bounds_window,
     check_pair,
@@ -116,9 +116,9 @@ class Pair:
         """All source pixels."""
         return Window.whole(self.source.grid.shape.yx)
 
-    def needs(self, window: Window) -> tuple[Need, Need]:
+    def read_plans(self, window: Window) -> tuple[ReadPlan, ReadPlan]:
         """Return what it takes to have a window of source pixels, and the guide of the same place."""
-        return self.source.need(window), self.guide.need(window.refined(self.scale))
+        return self.source.read_plan(window), self.guide.read_plan(window.refined(self.scale))
 
     def read(self, window: Window) -> tuple[Pixels, Pixels]:
         """Read a window of source pixels and the guide of the same place, on the target grid."""

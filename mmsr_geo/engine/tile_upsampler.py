@@ -12,7 +12,7 @@ import torch.nn.functional as F  # noqa: N812  (torch's own convention)
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mmsr_geo.engine.flags import Quality, ValidRange, within_range
+from mmsr_geo.engine.flags import FlagRules, ValidRange, within_range
 from mmsr_geo.engine.model import Model, Predictor
 from mmsr_geo.geometry import Halo, Scale, Tile, Window
 from mmsr_geo.network.degradation import (
@@ -24,7 +24,7 @@ from mmsr_geo.network.degradation import (
     make_consistent,
     nearest,
 )
-from mmsr_geo.network.device import exact, resolve_device
+from mmsr_geo.network.device import deterministic_float32, resolve_device
 from mmsr_geo.network.intervals import Interval
 from mmsr_geo.network.samples import Sample
 from mmsr_geo.raster.base import Pixels
@@ -64,7 +64,7 @@ def sample_of(source: Pixels, guide: Pixels, row: int = 0, col: int = 0) -> Samp
     )
 
 
-def halo_of(reach: Halo, scale: Scale, *, consistent: bool = True) -> Halo:
+def halo_of(receptive_field: Halo, scale: Scale, *, consistent: bool = True) -> Halo:
     """Return what a tile must read around itself, in source pixels.
 
     A prediction depends on the source and the guide as far as the model reaches, or as far as a bicubic interpolation
@@ -75,13 +75,13 @@ def halo_of(reach: Halo, scale: Scale, *, consistent: bool = True) -> Halo:
     return Halo(
         *(
             around + max(side, BICUBIC_SUPPORT_PX + FILL_PX, math.ceil(2 * FEATHER_PX / factor))
-            for side, factor in ((reach.y, scale.y), (reach.x, scale.x))
+            for side, factor in ((receptive_field.y, scale.y), (receptive_field.x, scale.x))
         )
     )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Made:
+class _TileTensors:
     """What comes of a window, on a device."""
 
     values: Tensor
@@ -98,9 +98,9 @@ class Upsampler:
     device: torch.device
     consistent: bool = True
     """Whether the prediction is corrected so that its block means are the source."""
-    quality: Quality = field(default_factory=Quality)
+    quality: FlagRules = field(default_factory=FlagRules)
     """What decides the flags, and the range that the target shall lie in."""
-    uncertain: bool = False
+    uncertainty: bool = False
     """Whether it is asked how far the target may be off."""
     interval: Interval | None = None
     """What that is told by, in the source's units; None: it is not known."""
@@ -112,18 +112,18 @@ class Upsampler:
         device: str = "auto",
         *,
         consistent: bool = True,
-        quality: Quality | None = None,
-        uncertain: bool = False,
+        quality: FlagRules | None = None,
+        uncertainty: bool = False,
         interval: Interval | None = None,
     ) -> Upsampler:
         """Put the model to work on `device`: auto (a GPU where there is one), cpu, cuda or cuda:N."""
         where = resolve_device(device)
-        return cls(model, model.predictor(where), where, consistent, quality or Quality(), uncertain, interval)
+        return cls(model, model.predictor(where), where, consistent, quality or FlagRules(), uncertainty, interval)
 
     @property
     def halo(self) -> Halo:
         """What a tile must read around itself, in source pixels."""
-        return halo_of(self.model.reach, self.model.scale, consistent=self.consistent)
+        return halo_of(self.model.receptive_field, self.model.scale, consistent=self.consistent)
 
     def upsample(self, tile: Tile, source: Pixels, guide: Pixels) -> TargetTile:
         """Return the target of a tile's core.
@@ -142,10 +142,10 @@ class Upsampler:
         """
         return self._by_parts(tile, sample_of(source, guide, tile.read.row, tile.read.col), self._predict_window)
 
-    def _by_parts(self, tile: Tile, sample: Sample, work: Callable[[Sample, Window], _Made]) -> TargetTile:
+    def _by_parts(self, tile: Tile, sample: Sample, work: Callable[[Sample, Window], _TileTensors]) -> TargetTile:
         """Put together what comes of the parts of a tile's core, each as large as the device's memory holds."""
         shape = tile.core.refined(self.model.scale).shape
-        uncertainty = np.full(shape, np.nan, np.float32) if self.uncertain else None
+        uncertainty = np.full(shape, np.nan, np.float32) if self.uncertainty else None
         tiled = TargetTile(np.empty(shape, np.float32), np.empty(shape, np.uint8), uncertainty)
         for part, made in self._parts(tile, sample, work):
             place = part.relative_to(tile.core).refined(self.model.scale).slices
@@ -156,15 +156,15 @@ class Upsampler:
         return tiled
 
     def _parts(
-        self, tile: Tile, sample: Sample, work: Callable[[Sample, Window], _Made]
-    ) -> Iterator[tuple[Window, _Made]]:
+        self, tile: Tile, sample: Sample, work: Callable[[Sample, Window], _TileTensors]
+    ) -> Iterator[tuple[Window, _TileTensors]]:
         parts = [tile.core]
         while parts:
             part = parts.pop()
             read = part.padded(self.halo, tile.read)
             try:
                 cut = sample.cut(read.relative_to(tile.read), self.model.scale)
-                with exact(self.device):
+                with deterministic_float32(self.device):
                     made = work(cut.to(self.device), part.relative_to(read))
             except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
                 if not _is_out_of_memory(error) or part.shape == (1, 1):
@@ -176,27 +176,27 @@ class Upsampler:
             yield part, made
 
     @torch.inference_mode()
-    def _upsample_window(self, sample: Sample, core: Window) -> _Made:
+    def _upsample_window(self, sample: Sample, core: Window) -> _TileTensors:
         """Return the target of `core`, a window in source pixels of the sample, float64, and what is known of it."""
         scale, guided = self.model.scale, self._guided(sample)
         flags = self.quality.flags(sample, core, scale, guided)
         if not bool(sample.source_valid[core.slices].any()):
-            return _Made(torch.full(core.refined(scale).shape, torch.nan), flags)
+            return _TileTensors(torch.full(core.refined(scale).shape, torch.nan), flags)
         prediction = self._prediction(sample, guided)
         limits = self.quality.valid_range
         target = finish(prediction, sample, scale, core, consistent=self.consistent, valid_range=limits)
-        if not self.uncertain or self.interval is None:
-            return _Made(target, flags)
-        # What asks no guide here is the interpolation, which stands in for a net whose guide was no help.
+        if not self.uncertainty or self.interval is None:
+            return _TileTensors(target, flags)
+        # What asks no guide here is the interpolation, which stands in for a model whose guide was no help.
         share = torch.zeros_like(prediction) if guided is None else guided
         half = self.interval.half_width(prediction, filled_source(sample), share, scale)[core.refined(scale).slices]
-        return _Made(target, flags, half.masked_fill(target.isnan(), torch.nan))
+        return _TileTensors(target, flags, half.masked_fill(target.isnan(), torch.nan))
 
     @torch.inference_mode()
-    def _predict_window(self, sample: Sample, core: Window) -> _Made:
+    def _predict_window(self, sample: Sample, core: Window) -> _TileTensors:
         guided = self._guided(sample)
         flags = self.quality.flags(sample, core, self.model.scale, guided)
-        return _Made(self._prediction(sample, guided)[core.refined(self.model.scale).slices], flags)
+        return _TileTensors(self._prediction(sample, guided)[core.refined(self.model.scale).slices], flags)
 
     def _guided(self, sample: Sample) -> Tensor | None:
         """Return (H, W) in 0..1: how much of each pixel is to be the model's word; None where it asks no guide."""

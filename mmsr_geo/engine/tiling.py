@@ -17,7 +17,7 @@ TILE_SIDES_PX = (1024, 768, 512, 384, 256, 192, 128)
 """Tile sizes chosen from, in target pixels: a few only, so that a little more free memory gives the same tiles."""
 LIMIT_SHARE = 0.8
 """Of a limit on a process's memory, what is planned with: what GDAL and torch take beside varies."""
-SHARE = 4
+MEMORY_SHARE = 4
 """One part in so many of the free memory is meant for tiles."""
 
 
@@ -51,7 +51,7 @@ def tiling_for(  # noqa: PLR0913  (what decides a tile)
     if limit is not None:
         side = tile_size or _side_for(int(limit * LIMIT_SHARE) - BASE_BYTES, scale, halo, takes)
     else:
-        side = tile_size or _side_for(available_memory() // (SHARE * at_once), scale, halo, takes)
+        side = tile_size or _side_for(available_memory() // (MEMORY_SHARE * at_once), scale, halo, takes)
     return Tiling(part, (max(1, side // scale.y), max(1, side // scale.x)), halo, whole)
 
 

@@ -15,9 +15,9 @@ from mmsr_geo.evaluation.metrics import Scores, UncertaintyScores
 from mmsr_geo.evaluation.trial import Trial, Values
 from mmsr_geo.geometry import Tiling, Window
 from mmsr_geo.methods.apply import calibrates, is_calibrated
-from mmsr_geo.methods.source import ModelSource
+from mmsr_geo.methods.source import Method
 from mmsr_geo.methods.tile_fit import TileFit
-from mmsr_geo.network.fitted import FittedNet
+from mmsr_geo.network.fitted import FittedModel
 from mmsr_geo.network.guide_check import GuideCheck
 from mmsr_geo.pipeline.in_process import run_of, whole_of
 
@@ -75,7 +75,7 @@ class Evaluation:
         """Return all but the rasters, as JSON values; what is not known is None."""
         check = self.check
         regions = [
-            {"window": _corners(region.window), "gain": region.gain, "judged_px": region.judged_px}
+            {"window": _corners(region.window), "gain": region.gain, "judged_px": region.validated_px}
             for region in check.regions
         ]
         return {
@@ -83,7 +83,7 @@ class Evaluation:
             "scale": [self.trial.pair.scale.y, self.trial.pair.scale.x],
             "methods": {name: _result_dict(result) for name, result in self.results.items()},
             "guide_gain": check.gain,
-            "guide_verdict": check.verdict,
+            "guide_check": check.result,
             "guide_gain_measured": None if math.isnan(self.gain_measured) else self.gain_measured,
             "guide_regions": regions,
             "inputs": dict(self.inputs),
@@ -93,7 +93,7 @@ class Evaluation:
 
 def evaluate(  # noqa: PLR0913  (what is tried, on what, how)
     trial: Trial,
-    methods: Mapping[str, ModelSource],
+    methods: Mapping[str, Method],
     tilings: Mapping[str, Tiling],
     *,
     device: str = "auto",
@@ -108,18 +108,18 @@ def evaluate(  # noqa: PLR0913  (what is tried, on what, how)
     source = trial.source
     for name, method in methods.items():
         report = _labelled(progress, name)
-        fits: ModelSource = method.scene if isinstance(method, TileFit) and method.scene is not None else method
+        fits: Method = method.scene if isinstance(method, TileFit) and method.scene is not None else method
         key = json.dumps({k: v for k, v in fits.description.items() if k not in {"consistent", "if_unhelpful"}})
         started = time.monotonic()
         if key not in fitted:
-            fitted[key] = fits.for_pair(trial.pair, report), time.monotonic() - started
+            fitted[key] = fits.model_for(trial.pair, report), time.monotonic() - started
         model, fit_seconds = fitted[key]
         started = time.monotonic()
         tiling = tilings[name]
-        uncertain = calibrates(method)
-        calibrated = uncertain and is_calibrated(model)
+        uncertainty = calibrates(method)
+        calibrated = uncertainty and is_calibrated(model)
         run = run_of(
-            trial.pair, method, model, tiling, device=device, threads=threads, progress=report, uncertain=uncertain
+            trial.pair, method, model, tiling, device=device, threads=threads, progress=report, uncertainty=uncertainty
         )
         target, half = whole_of(run, trial.pair)
         scale = trial.pair.scale
@@ -131,14 +131,18 @@ def evaluate(  # noqa: PLR0913  (what is tried, on what, how)
             time.monotonic() - started,
             _pixel_steps(model),
             run.check,
-            UncertaintyScores.of(target, half, trial.truth) if calibrated else "not calibrated" if uncertain else None,
+            UncertaintyScores.of(target, half, trial.truth)
+            if calibrated
+            else "not calibrated"
+            if uncertainty
+            else None,
             half if calibrated else None,
         )
     return Evaluation(trial, results, inputs or {}, options or {})
 
 
 def _pixel_steps(model: Model) -> int | None:
-    if isinstance(model, FittedNet):
+    if isinstance(model, FittedModel):
         steps: int | None = model.provenance.get("fit", {}).get("pixel_steps")
         return steps
     return getattr(model, "pixel_steps", None)

@@ -18,7 +18,7 @@ from skimage.metrics import structural_similarity
 
 from mmsr_geo.geometry import Scale
 
-Raster = NDArray[np.floating] | NDArray[np.integer]
+Array = NDArray[np.floating] | NDArray[np.integer]
 Values = NDArray[np.float64]
 
 SSIM_PX = 11
@@ -64,10 +64,10 @@ class Scores:
     @classmethod
     def of(
         cls,
-        target: Raster,
-        source: Raster,
+        target: Array,
+        source: Array,
         scale: Scale,
-        truth: Raster | None = None,
+        truth: Array | None = None,
         tile_px: tuple[int, int] | None = None,
     ) -> Scores:
         """Take all scores of a target (H, W) of a source (H/s.y, W/s.x), in the same units.
@@ -109,7 +109,7 @@ class UncertaintyScores:
     """mean(uncertainty), in the raster's units; of two that cover as much the smaller tells more."""
 
     @classmethod
-    def of(cls, target: Raster, half_width: Raster, truth: Raster) -> UncertaintyScores:
+    def of(cls, target: Array, half_width: Array, truth: Array) -> UncertaintyScores:
         """Take all of them of a target, its uncertainty and its truth, (H, W) each, in the same units."""
         compared, expected = _common(target, truth)
         known = np.isfinite(compared) & np.isfinite(half_width)
@@ -128,25 +128,25 @@ class UncertaintyScores:
         return _finite(self)
 
 
-def rmse(target: Raster, truth: Raster) -> float:
+def rmse(target: Array, truth: Array) -> float:
     """Return √mean((target - truth)²) over the pixels (H, W) that are valid in both, in their units."""
     difference = _differences(target, truth)
     return math.sqrt(np.mean(difference**2)) if difference.size else math.nan
 
 
-def mae(target: Raster, truth: Raster) -> float:
+def mae(target: Array, truth: Array) -> float:
     """Return mean(|target - truth|) over the pixels (H, W) that are valid in both, in their units."""
     difference = _differences(target, truth)
     return float(np.mean(np.abs(difference))) if difference.size else math.nan
 
 
-def bias(target: Raster, truth: Raster) -> float:
+def bias(target: Array, truth: Array) -> float:
     """Return mean(target - truth) over the pixels (H, W) that are valid in both, in their units."""
     difference = _differences(target, truth)
     return float(np.mean(difference)) if difference.size else math.nan
 
 
-def psnr(target: Raster, truth: Raster) -> float:
+def psnr(target: Array, truth: Array) -> float:
     """Return 20 log10(range / RMSE) in dB, the range being max - min of the truth (H, W) where both are valid.
 
     Infinite for an exact target, NaN for a truth without range. Not by skimage, which divides by zero where exact.
@@ -158,7 +158,7 @@ def psnr(target: Raster, truth: Raster) -> float:
     return 20 * math.log10(span / error) if error > 0 else math.inf
 
 
-def ssim(target: Raster, truth: Raster) -> float:
+def ssim(target: Array, truth: Array) -> float:
     """Return the mean structural similarity (Wang et al. 2004) of (H, W) rasters; 1 for an exact target.
 
     By skimage, with Gaussian weights of 1.5 pixels and constants by the range as in `psnr`; the mean is over windows of
@@ -192,7 +192,7 @@ def ssim(target: Raster, truth: Raster) -> float:
     return total / count if count else math.nan
 
 
-def high_frequency_correlation(target: Raster, truth: Raster, scale: Scale) -> float:
+def high_frequency_correlation(target: Array, truth: Array, scale: Scale) -> float:
     """Return Pearson's correlation of the details of target and truth (H, W): of what the source grid does not tell.
 
     A raster's detail is what is left of it less the smooth raster with the same block means (see `_smooth`), in source
@@ -212,7 +212,7 @@ def high_frequency_correlation(target: Raster, truth: Raster, scale: Scale) -> f
     return float(np.sum(ours * theirs) / math.sqrt(np.sum(ours**2) * np.sum(theirs**2)))
 
 
-def seam_score(target: Raster, scale: Scale, tile_px: tuple[int, int] | None, truth: Raster | None = None) -> float:
+def seam_score(target: Array, scale: Scale, tile_px: tuple[int, int] | None, truth: Array | None = None) -> float:
     """Return how much stronger jumps of a target (H, W) are across tile borders than across source pixels' edges.
 
     tile_px: the sides of the tiles (down, across) in target pixels, whole multiples of the scale; borders lie at their
@@ -230,7 +230,7 @@ def seam_score(target: Raster, scale: Scale, tile_px: tuple[int, int] | None, tr
     return _against_truth(target, scale, truth, _Lines(tile_px, (scale.y, scale.x), (1, 1)))
 
 
-def blockiness(target: Raster, scale: Scale, truth: Raster | None = None) -> float:
+def blockiness(target: Array, scale: Scale, truth: Array | None = None) -> float:
     """Return how much stronger steps of a target (H, W) are across source pixels' edges than across all lines.
 
     The greater of two ratios of a mean across edges to that across all rows or columns, in the same direction: of
@@ -244,7 +244,7 @@ def blockiness(target: Raster, scale: Scale, truth: Raster | None = None) -> flo
     return max((way for way in ways if not math.isnan(way)), default=math.nan)
 
 
-def texture_imprint(target: Raster, source: Raster, scale: Scale, truth: Raster | None = None) -> float:
+def texture_imprint(target: Array, source: Array, scale: Scale, truth: Array | None = None) -> float:
     """Return the RMS of detail in a target (H, W) where its source (H/s.y, W/s.x) is flat, over the source's deviation.
 
     Flat is a source pixel that with its eight neighbours has a standard deviation in the lowest quarter of all, and
@@ -270,7 +270,7 @@ def texture_imprint(target: Raster, source: Raster, scale: Scale, truth: Raster 
     return math.sqrt(np.mean(drawn**2)) / spread
 
 
-def consistency(target: Raster, source: Raster, scale: Scale) -> float:
+def consistency(target: Array, source: Array, scale: Scale) -> float:
     """Return max(|block mean of the target (H, W) - source (H/s.y, W/s.x)|) over the source's standard deviation.
 
     Block means are over valid pixels. NaN where no source pixel has one or the source has no deviation.
@@ -289,14 +289,14 @@ def _finite(of: Scores | UncertaintyScores) -> dict[str, float | None]:
     return {name: score if math.isfinite(score) else None for name, score in scores.items()}
 
 
-def _with_holes(raster: Raster) -> Values:
+def _with_holes(raster: Array) -> Values:
     """Copy as float64, NaN for all that is not finite."""
     values = np.array(raster, dtype=np.float64)
     values[~np.isfinite(values)] = np.nan
     return values
 
 
-def _common(target: Raster, truth: Raster) -> tuple[Values, Values]:
+def _common(target: Array, truth: Array) -> tuple[Values, Values]:
     """Copy both as float64, NaN where either is not finite."""
     if target.ndim != 2 or target.shape != truth.shape or not target.size:
         msg = f"a target and its truth are two rasters (H, W) of one shape, not {target.shape} and {truth.shape}"
@@ -307,13 +307,13 @@ def _common(target: Raster, truth: Raster) -> tuple[Values, Values]:
     return compared, expected
 
 
-def _check_multiple(target: Raster, scale: Scale) -> None:
+def _check_multiple(target: Array, scale: Scale) -> None:
     if target.ndim != 2 or not target.size or target.shape[0] % scale.y or target.shape[1] % scale.x:
         msg = f"a target at a scale of {scale} is (H, W), whole multiples of it, not {target.shape}"
         raise ValueError(msg)
 
 
-def _check_source(target: Raster, source: Raster, scale: Scale) -> None:
+def _check_source(target: Array, source: Array, scale: Scale) -> None:
     _check_multiple(target, scale)
     expected = (target.shape[0] // scale.y, target.shape[1] // scale.x)
     if source.shape != expected:
@@ -321,7 +321,7 @@ def _check_source(target: Raster, source: Raster, scale: Scale) -> None:
         raise ValueError(msg)
 
 
-def _differences(target: Raster, truth: Raster) -> Values:
+def _differences(target: Array, truth: Array) -> Values:
     """Return target - truth where both are valid, as a row."""
     compared, expected = _common(target, truth)
     compared -= expected
@@ -436,7 +436,7 @@ class _Lines:
     """A step is the difference across a line less the mean of those so many lines before and after; 0: as it is."""
 
 
-def _against_truth(target: Raster, scale: Scale, truth: Raster | None, lines: _Lines) -> float:
+def _against_truth(target: Array, scale: Scale, truth: Array | None, lines: _Lines) -> float:
     """Return the target's prominence, over the truth's where there is one."""
     compared, expected = _common(target, target if truth is None else truth)
     _check_multiple(compared, scale)

@@ -20,7 +20,7 @@ from mmsr_geo.raster.views.guides import Guides
 from mmsr_geo.raster.views.warp import Warped
 
 Values = NDArray[np.float32]
-Protocol = Literal["truth", "wald"]
+ComparisonProtocol = Literal["truth", "wald"]
 
 LARGEST_TRUTH_PX = 1_500_000
 """Pixels of the truth that are compared at most: of a larger raster, the part with the most valid pixels of nine."""
@@ -37,7 +37,7 @@ class Trial:
     """In memory, one level down, where the source is the truth."""
     truth: Values
     """(H, W) of the pair's part on the target grid, NaN in holes."""
-    protocol: Protocol
+    protocol: ComparisonProtocol
     window: Window | None = None
     """What is compared of the raster that was given, in its source pixels; None where none was given."""
 

@@ -1,1 +1,1 @@
-"""Jobs: rasters in, files out; knows the pair, the net and the writers, no command line."""
+"""Jobs: rasters in, files out; knows the pair, the model and the writers, no command line."""

@@ -28,7 +28,7 @@ def tiles_key_of(entry: Entry) -> str:
 
 
 def with_reference_scene(job: Job, entry: Entry, key: str) -> str:
-    """Return a pair's key, its net's origin counted in where that is another pair."""
+    """Return a pair's key, its model's origin counted in where that is another pair."""
     leader = job.leader_of(entry)
     return key if leader is None or leader is entry else _hash([key, tiles_key_of(leader)])
 
@@ -40,12 +40,12 @@ def work_folder(job: Job, entry: Entry) -> str:
 
 def _made_of(entry: Entry) -> list[object]:
     files = [entry.source, *entry.guides]
-    for option in ("source_mask", "guide_mask", "net", "like"):
+    for option in ("source_mask", "guide_mask", "model", "like"):
         given = entry.options.get(option)
         if isinstance(given, str):
             files.append(path_and_bits(given)[0] if option.endswith("_mask") else given)
     states = [[_state(file), *(_file_state(file + ending) for ending in _BESIDE)] for file in files]
-    return [__version__, dict(entry.options), entry.net, states]
+    return [__version__, dict(entry.options), entry.model, states]
 
 
 def _hash(told: Sequence[object]) -> str:

@@ -31,7 +31,7 @@ _GDALS_OWN = re.compile(r"[A-Za-z]\w+:.+:.+")
 _NO_GROUP = re.compile(r"^$|^\.|^__|/|\.zarr$|^zarr\.json$")
 
 NetMode: TypeAlias = Literal["per-pair", "per-place", "shared"]
-"""Whose fit a pair's net is: its own, that of the first pair of its place, or that of the job's first pair."""
+"""Whose fit a pair's model is: its own, that of the first pair of its place, or that of the job's first pair."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ class Entry:
     """Of a target in a Zarr store none: its flags lie beside it there."""
     options: Mapping[str, Any] = field(repr=False)
     """Of `upsample_to_file`, and quality, steps and threads; what differs from the defaults, paths made absolute."""
-    net: NetMode = "per-pair"
+    model: NetMode = "per-pair"
     place: str = ""
     """What pairs of one place have in common, as far as the job file tells."""
 
@@ -121,7 +121,7 @@ class Job:
         return cls(path, told.on_error, entries, work, told.cluster)
 
     def leader_of(self, entry: Entry) -> Entry | None:
-        """Return the pair whose fit is this one's net, it may be itself; None where each has its own."""
+        """Return the pair whose fit is this one's model, it may be itself; None where each has its own."""
         return self._leaders.get(entry.name)
 
     @cached_property
@@ -129,9 +129,9 @@ class Job:
         found: dict[str, Entry] = {}
         places: list[tuple[Footprint, Entry]] = []
         for entry in self.entries:
-            if entry.net == "shared":
+            if entry.model == "shared":
                 found[entry.name] = self.entries[0]
-            elif entry.net == "per-place":
+            elif entry.model == "per-place":
                 footprint = Footprint.of(entry)
                 leader = next((first for known, first in places if known.is_the_place_of(footprint)), entry)
                 found[entry.name] = leader
@@ -169,10 +169,10 @@ def _entries(told: JobFile, folder: Path, mistakes: list[str]) -> Iterator[Entry
                 mistakes.append(str(error))
                 continue
             mode: NetMode = "per-pair"
-            if told.options.net in {"per-place", "shared"}:
-                mode = "per-place" if told.options.net == "per-place" else "shared"
-            if told.options.net in get_args(NetMode):
-                del options["net"]
+            if told.options.model in {"per-place", "shared"}:
+                mode = "per-place" if told.options.model == "per-place" else "shared"
+            if told.options.model in get_args(NetMode):
+                del options["model"]
             spot = (pair.place or "").replace(KEY, key)
             yield Entry(name, _placed(source, folder), guides, output, qa, options, mode, spot)
 
@@ -220,7 +220,7 @@ class _Filled:
 def _options(told: Options, filled: _Filled, mistakes: list[str]) -> dict[str, Any]:
     """Return the options of one pair that differ from the defaults; what they name and is not there is a mistake."""
     options = told.model_dump(exclude_defaults=True)
-    for option in ("source_mask", "guide_mask", "net", "like"):
+    for option in ("source_mask", "guide_mask", "model", "like"):
         if isinstance(options.get(option), str) and options[option] not in get_args(NetMode):
             given = filled.text(options[option])
             options[option] = path = _placed(given, filled.folder)

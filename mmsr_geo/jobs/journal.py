@@ -17,18 +17,18 @@ try:
 except ImportError:  # Windows has no such lock
     fcntl = None  # type: ignore[assignment]
 
-State = Literal["begun", "done", "incomplete", "failed", "restart"]
+EntryState = Literal["begun", "done", "incomplete", "failed", "restart"]
 """`restart` is of the job as a whole: what stands before it says only which files the job has made."""
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class JournalEntry:
     """What became of one pair, or that all begins anew."""
 
     name: str
     key: str
     """What it was made of and how: see `jobs.batch.key_of`."""
-    state: State
+    state: EntryState
     seconds: float = 0.0
     message: str = ""
     """Of a failed one: what went wrong."""
@@ -40,13 +40,13 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
+class Journal:
     """The lines of a job."""
 
     path: Path
 
     @classmethod
-    def beside(cls, job: Path) -> Record:
+    def beside(cls, job: Path) -> Journal:
         """Return a job file's record: job.toml's is job.record.jsonl."""
         return cls(job.with_name(f"{job.stem}.record.jsonl"))
 
@@ -67,20 +67,20 @@ class Record:
                     raise JobError(msg) from error
             yield
 
-    def lines(self) -> Iterator[Line]:
+    def lines(self) -> Iterator[JournalEntry]:
         """Yield the lines in the order they were written; one that was cut off by a crash is none."""
         if not self.path.exists():
             return
         for text in self.path.read_text("utf-8").splitlines():
             try:
-                line = Line(**json.loads(text))
+                line = JournalEntry(**json.loads(text))
                 yield replace(line, outputs=tuple(line.outputs))
             except (json.JSONDecodeError, TypeError):
                 continue
 
-    def last(self) -> dict[str, Line]:
+    def last(self) -> dict[str, JournalEntry]:
         """Return the last line of each name since the last restart."""
-        found: dict[str, Line] = {}
+        found: dict[str, JournalEntry] = {}
         for line in self.lines():
             if line.state == "restart":
                 found.clear()
@@ -105,7 +105,7 @@ class Record:
             # A pair that failed left nothing: what is at its outputs' places later is another's.
         return made.union(*begun.values())
 
-    def append(self, line: Line) -> None:
+    def append(self, line: JournalEntry) -> None:
         """Add a line and have it on the disk before going on."""
         text = json.dumps(asdict(line)) + "\n"
         try:

@@ -31,7 +31,7 @@ from mmsr_geo.jobs.log import report_page
 from mmsr_geo.jobs.status import JobStatus, PairStatus
 from mmsr_geo.maps import Map, Values, draw_maps, hillshade, relief, shared_limits, sounds_like_elevation
 from mmsr_geo.raster.grids import resolution_m
-from mmsr_geo.raster.inspect.preview import Look, look_at, look_on
+from mmsr_geo.raster.inspect.preview import Preview, preview_of, preview_on
 from mmsr_geo.text import duration_text
 
 MOST_LOOKS = 200
@@ -60,7 +60,7 @@ class Facts(BaseModel):
     tiles_failed: int = 0
     failures: tuple[FailedTile, ...] = ()
     stage_seconds: dict[str, float] = {}
-    guide_verdict: tuple[str, ...] = ()
+    guide_check: tuple[str, ...] = ()
     guide_gain: tuple[float | None, ...] = ()
     flag_shares: dict[str, float] = {}
     consistency_rmse: tuple[float | None, ...] = ()
@@ -96,7 +96,7 @@ class PairReport:
     @property
     def guide(self) -> list[dict[str, Any]]:
         """Of each band: whether the guide helped, and by how much of the interpolation's error."""
-        both = zip(self.facts.guide_verdict, self.facts.guide_gain, strict=False)
+        both = zip(self.facts.guide_check, self.facts.guide_gain, strict=False)
         return [{"verdict": verdict, "gain": gain} for verdict, gain in both]
 
     @property
@@ -108,10 +108,10 @@ class PairReport:
     def as_dict(self, folder: Path) -> dict[str, Any]:
         """Return all of it as JSON values."""
         entry = self.status.entry
-        told = self.facts.model_dump(mode="json", exclude={"guide_verdict", "guide_gain", "failures"})
+        told = self.facts.model_dump(mode="json", exclude={"guide_check", "guide_gain", "failures"})
         return {
             "name": entry.name,
-            "standing": self.status.standing,
+            "state": self.status.state,
             "source": entry.source,
             "guides": list(entry.guides),
             "output": str(entry.output),
@@ -139,7 +139,7 @@ def write_report(job: Job, status: JobStatus, *, looks: int | None = None, progr
     try:
         pictures = folder / "looks"
         pictures.mkdir(parents=True, exist_ok=True)
-        shown = [pair for pair in status.pairs if pair.standing in {"done", "incomplete", "changed"}]
+        shown = [pair for pair in status.pairs if pair.state in {"done", "incomplete", "changed"}]
         shown = shown[: MOST_LOOKS if looks is None else looks]
         rows: list[PairReport] = []
         for pair in status.pairs:
@@ -210,15 +210,15 @@ def draw_look(entry: Entry, path: Path) -> None:
 
     Elevations are shown lit besides. Raises what reading them raises.
     """
-    target = look_at(str(entry.output), LOOK_PX)
+    target = preview_of(str(entry.output), LOOK_PX)
     looks = [target]
     if max(target.shape_yx) > 1.5 * LOOK_PX:
-        looks.append(look_at(str(entry.output), DETAIL_PX, _telling_part(target)))
+        looks.append(preview_of(str(entry.output), DETAIL_PX, _telling_part(target)))
     nodata = entry.options.get("source_nodata")
     band = f", band {target.bands[0]} of {len(target.bands)}" if len(target.bands) > 1 else ""
     panels: list[Map | None] = []
     for look in looks:
-        source = look_on(entry.source, look.grid, nodata)
+        source = preview_on(entry.source, look.grid, nodata)
         limits = shared_limits(np.concatenate([source.ravel(), look.values.ravel()]))
         for what, shown in (("source", source), ("target", look.values)):
             title = f"{what}{band}{_missing(shown)}" if look is target else f"{what}, a part"
@@ -226,7 +226,7 @@ def draw_look(entry: Entry, path: Path) -> None:
     if sounds_like_elevation(Path(entry.source).stem, *target.bands):
         pixel = resolution_m(look.grid)
         steep = relief(look.values, pixel)
-        surface = look_on(entry.source, look.grid, nodata, smooth=True)  # the edges of its pixels are no cliffs
+        surface = preview_on(entry.source, look.grid, nodata, smooth=True)  # the edges of its pixels are no cliffs
         for what, shown in (("source", surface), ("target", look.values)):
             title = f"{what}{'' if look is target else ', a part'}, lit"
             panels.append(Map(title, hillshade(shown, pixel, steep), pixel[1], (0, 1), "gray"))
@@ -240,7 +240,7 @@ def _missing(values: Values) -> str:
     return f" (grey: {share:.1%} nodata)" if share else ""
 
 
-def _telling_part(look: Look) -> Window:
+def _telling_part(look: Preview) -> Window:
     """Return the part of a file where there is most to be seen, DETAIL_PX a side: valid, and of many values."""
     height, width = look.shape_yx
     down, across = look.values.shape
@@ -259,8 +259,8 @@ def _telling_part(look: Look) -> Window:
 
 
 def _told(job: Job, status: JobStatus, rows: Sequence[PairReport], folder: Path) -> dict[str, Any]:
-    verdicts = Counter(verdict for row in rows for verdict in row.facts.guide_verdict)
-    took = sum(row.seconds or 0.0 for row in rows if row.status.standing == "done")
+    verdicts = Counter(verdict for row in rows for verdict in row.facts.guide_check)
+    took = sum(row.seconds or 0.0 for row in rows if row.status.state == "done")
     return {
         "job": str(job.path.absolute()),
         "summary": {
@@ -268,7 +268,7 @@ def _told(job: Job, status: JobStatus, rows: Sequence[PairReport], folder: Path)
             "written": datetime.now().astimezone().isoformat(timespec="seconds"),
             "sentence": status.sentence,
             "pairs": len(rows),
-            "standings": dict(Counter(row.status.standing for row in rows)),
+            "standings": dict(Counter(row.status.state for row in rows)),
             "seconds": took,
             "verdicts": dict(verdicts),
         },

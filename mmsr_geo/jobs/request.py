@@ -11,73 +11,75 @@ from typing import Any
 from mmsr_geo.errors import OptionError
 from mmsr_geo.jobs.executors.cluster import Cluster
 from mmsr_geo.jobs.job import Entry
-from mmsr_geo.jobs.output.tasks import Output, Work
-from mmsr_geo.methods.select import method_for
-from mmsr_geo.methods.source import ModelSource
+from mmsr_geo.jobs.output.tasks import Output, OutputSpec
+from mmsr_geo.methods.select import select_method
+from mmsr_geo.methods.source import Method
 from mmsr_geo.network.params import FitParams
 from mmsr_geo.options import ScaleLike
 from mmsr_geo.pipeline.inputs import GuideLike, Inputs, LikeLike, SourceLike, grid_like
-from mmsr_geo.pipeline.open import opened, tiles_of
+from mmsr_geo.pipeline.open import choose_tiling, open_pairs
 from mmsr_geo.pipeline.plan import Plan
 from mmsr_geo.raster.views.mask import path_and_bits
-from mmsr_geo.raster.write.destination import QA, TAKEN, Address, ZarrPlace, check_apart, check_output
-from mmsr_geo.raster.write.encoding import Storage, parse_creation_options
+from mmsr_geo.raster.write.destination import QA, TAKEN, Address, ZarrGroupPath, check_apart, check_output
+from mmsr_geo.raster.write.encoding import Encoding, parse_creation_options
 from mmsr_geo.text import size_text
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class OutputRequest:
     """An output as it was asked for, before a raster is opened."""
 
     source: SourceLike
     guide: GuideLike
     output: Address
     qa: Address | None
-    uncertain: bool
+    uncertainty: bool
     scale: ScaleLike
     inputs: Inputs
-    method: ModelSource
-    storage: Storage
+    method: Method
+    encoding: Encoding
     like: LikeLike | None
     tile_size: int | None
     device: str
     threads: int
-    net: str | PathLike[str] | None
+    model: str | PathLike[str] | None
     overwrite: bool
 
-    def work(self, cluster: Cluster) -> Work:
+    def work(self, cluster: Cluster) -> OutputSpec:
         """Open the rasters and cut the tiles for where it runs; refuses outputs that cannot be."""
         self._refuse_mixed()
         outputs = [self.output] if self.qa is None else [self.output, self.qa]
         masks = self.inputs.source_mask, self.inputs.guide_mask
-        check_apart(outputs, _paths(self.source, self.guide, *masks, self.net, self.like))
+        check_apart(outputs, _paths(self.source, self.guide, *masks, self.model, self.like))
         for path in outputs:
             check_output(path, overwrite=self.overwrite)
-        job = opened(self.source, self.guide, self.scale, self.inputs, self.method)
+        job = open_pairs(self.source, self.guide, self.scale, self.inputs, self.method)
         first = job.pairs[0]
         on = None if self.like is None else grid_like(self.like, first.target_grid)
-        tiling = tiles_of(first, self.method, self.tile_size, at_once=cluster.workers or 1, limit=cluster.memory_limit)
+        tiling = choose_tiling(
+            first, self.method, self.tile_size, at_once=cluster.workers or 1, limit=cluster.memory_limit
+        )
         if cluster.memory_limit is not None:
             _refuse_memory(Plan(first, self.method, tiling), cluster.memory_limit)
         threads = self.threads if cluster.is_this_process else 1
         variable = _variable(job.template.name)
-        written = Output(self.output, self.qa, self.storage, on, self.overwrite, variable, self.uncertain)
-        return Work(job.pairs, self.method, tiling, written, self.device, threads, self.inputs.description)
+        written = Output(self.output, self.qa, self.encoding, on, self.overwrite, variable, self.uncertainty)
+        return OutputSpec(job.pairs, self.method, tiling, written, self.device, threads, self.inputs.description)
 
     def _refuse_mixed(self) -> None:
         """Refuse what goes with COGs only where the output is a Zarr store, and flags in one without their target."""
-        if isinstance(self.output, ZarrPlace):
+        if isinstance(self.output, ZarrGroupPath):
             if self.qa is not None:
                 raise OptionError(
                     f"{self.output} is a Zarr store, and the flags lie in it with the target, as {QA}: leave out --qa "
                     "(qa=)"
                 )
-            if self.storage.creation_options:
+            if self.encoding.creation_options:
                 raise OptionError(
                     f"{self.output} is a Zarr store, and creation options are of GDAL's COG driver: leave out --co "
                     "(creation_options=)"
                 )
-        elif isinstance(self.qa, ZarrPlace):
+        elif isinstance(self.qa, ZarrGroupPath):
             raise OptionError(
                 f"{self.qa} is a Zarr store, and flags go into one with their target only: give --qa (qa=) a .tif, or "
                 "the output a name that ends in .zarr"
@@ -95,7 +97,7 @@ def _refuse_memory(plan: Plan, limit: int) -> None:
         raise OptionError(
             f"a process may take {size_text(limit)} (memory_limit), and this work takes {size_text(plan.memory_bytes)} "
             f"in tiles of {plan.tile_side_px} px: allow more, pass a smaller --tile-size (tile_size=), a part "
-            "(--bounds, bounds=), fewer guide bands (--guide-band, guide_band=) or a saved net (--net, net=)"
+            "(--bounds, bounds=), fewer guide bands (--guide-band, guide_band=) or a saved model (--model, model=)"
         )
 
 
@@ -105,14 +107,14 @@ def _paths(*given: object) -> list[object]:
     return [path_and_bits(each)[0] if isinstance(each, str) else each for each in single]
 
 
-def request_for(entry: Entry, *, overwrite: bool) -> Asked:
+def request_for(entry: Entry, *, overwrite: bool) -> OutputRequest:
     """Return what a job's pair asks for."""
     guide, params, given = entry_arguments(entry)
     inputs = Inputs(**{each.name: given[each.name] for each in fields(Inputs) if each.name in given})
-    method = method_for(
+    method = select_method(
         given.get("method", "mmsr"),
         given.get("fit", "scene"),
-        given.get("net"),
+        given.get("model"),
         params,
         given.get("if_unhelpful", "bicubic"),
         seed=given.get("seed", 0),
@@ -120,13 +122,13 @@ def request_for(entry: Entry, *, overwrite: bool) -> Asked:
         keep_statistics=given.get("keep_statistics", False),
         uncertainty=given.get("uncertainty", False),
     )
-    storage = Storage(
+    encoding = Encoding(
         given.get("dtype", "float32"),
         given.get("scale_factor"),
         given.get("add_offset"),
         parse_creation_options(given.get("creation_options", ())),
     )
-    return Asked(
+    return OutputRequest(
         entry.source,
         guide,
         entry.output,
@@ -135,12 +137,12 @@ def request_for(entry: Entry, *, overwrite: bool) -> Asked:
         given.get("scale"),
         inputs,
         method,
-        storage,
+        encoding,
         given.get("like"),
         given.get("tile_size"),
         given.get("device", "auto"),
         params.fixed_threads,
-        given.get("net"),
+        given.get("model"),
         overwrite,
     )
 

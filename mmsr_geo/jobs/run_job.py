@@ -16,22 +16,22 @@ from urllib.parse import quote
 from mmsr_geo._version import __version__
 from mmsr_geo.callbacks import Progress, no_progress
 from mmsr_geo.errors import JobError, MmsrError, OutputError
-from mmsr_geo.jobs.executors.base import Pool
+from mmsr_geo.jobs.executors.base import Executor
 from mmsr_geo.jobs.fingerprint import key_of, tiles_key_of, with_reference_scene, work_folder
 from mmsr_geo.jobs.job import Entry, Job
-from mmsr_geo.jobs.journal import Line, Record
+from mmsr_geo.jobs.journal import Journal, JournalEntry
 from mmsr_geo.jobs.log import Log, LoggedWarning, log_beside
 from mmsr_geo.jobs.output.assemble import check_room, finish
-from mmsr_geo.jobs.output.outcome import Outcome
-from mmsr_geo.jobs.output.output_job import Course, SharedFit, TaskKey
-from mmsr_geo.jobs.output.scheduler import Begin, run
-from mmsr_geo.jobs.output.tasks import Work
+from mmsr_geo.jobs.output.outcome import OutputResult
+from mmsr_geo.jobs.output.output_job import OutputJob, SharedFit, TaskKey
+from mmsr_geo.jobs.output.scheduler import Begin, run_outputs
+from mmsr_geo.jobs.output.tasks import OutputSpec
 from mmsr_geo.jobs.status import JobStatus, pair_status, status_of
 from mmsr_geo.jobs.tiles.tile_store import TileStore, store_at
-from mmsr_geo.raster.write.destination import Address, ZarrPlace, check_output
-from mmsr_geo.raster.write.object_store import Url
+from mmsr_geo.raster.write.destination import Address, ZarrGroupPath, check_output
+from mmsr_geo.raster.write.object_store import ObjectUrl
 
-Open = Callable[[Entry, bool], Work]
+Open = Callable[[Entry, bool], OutputSpec]
 """Opens a pair's rasters; the second says whether outputs that exist may be replaced."""
 FAILURES_KEPT = 100
 """Of a pair's tiles that failed, how many the record tells each."""
@@ -40,13 +40,13 @@ FAILURES_KEPT = 100
 def run_job(  # noqa: PLR0913  (how a job is to be run)
     job: Job,
     open_pair: Open,
-    pool: Pool[TaskKey],
+    executor: Executor[TaskKey],
     *,
     where: str = "",
     restart: bool = False,
     overwrite: bool = False,
     progress: Callable[[Entry, int, int], Progress] = lambda _entry, _done, _total: no_progress,
-    ended: Callable[[Entry, Line], None] = lambda _entry, _line: None,
+    ended: Callable[[Entry, JournalEntry], None] = lambda _entry, _line: None,
     afterwards: Callable[[], None] = lambda: None,
 ) -> JobStatus:
     """Do what is not done yet, and return where the job stands then.
@@ -58,22 +58,22 @@ def run_job(  # noqa: PLR0913  (how a job is to be run)
     A pair that fails for a reason that a person can mend is recorded, and the others go on if the job says so. Raises
     JobError where it does not; whatever else is raised ends the job, and what was done before stays done.
     """
-    record = Record.beside(job.path)
+    record = Journal.beside(job.path)
     with record.held(), log_beside(job.path) as logger:
         if restart:
-            record.append(Line("", "", "restart"))
+            record.append(JournalEntry("", "", "restart"))
             for entry in job.entries:
                 store_at(work_folder(job, entry)).remove()
-            store_at(f"{job.work}/nets").remove()
+            store_at(f"{job.work}/models").remove()
         status = status_of(job)
-        waiting = [pair.entry for pair in status.pairs if pair.standing != "done"]
+        waiting = [pair.entry for pair in status.pairs if pair.state != "done"]
         said = "all pairs anew" if restart else f"{status.count('done')} of {len(status.pairs)} pairs done already"
         logger.info("job begun %s by mmsr_geo %s: %s", where or "here", __version__, said)
         running = _Running(job, record, open_pair, overwrite, progress, ended, len(waiting), record.made(), logger)
         begins = [running.beginning(number, entry) for number, entry in enumerate(waiting)]
         with _logged_end(logger):
             try:
-                run(iter(begins), pool, running.finish, running.failed)
+                run_outputs(iter(begins), executor, running.finish, running.failed)
                 running.tidy()
             except MmsrError:
                 afterwards()
@@ -102,25 +102,25 @@ class _Running:
     """A job under way."""
 
     job: Job
-    record: Record
+    record: Journal
     open_pair: Open
     overwrite: bool
     progress: Callable[[Entry, int, int], Progress]
-    ended: Callable[[Entry, Line], None]
+    ended: Callable[[Entry, JournalEntry], None]
     total: int
     made: set[str]
     """The outputs that are this job's own, by their paths in the record."""
     logger: logging.Logger
 
     def __post_init__(self) -> None:
-        self._entries: dict[Course, tuple[Entry, str]] = {}
+        self._entries: dict[OutputJob, tuple[Entry, str]] = {}
         """Of what is under way the pair, and its key as it was before anything of it was read."""
         self._shared: dict[str, SharedFit] = {}
 
     def beginning(self, number: int, entry: Entry) -> Begin:
         """Return what begins a pair, when there is room for its tasks."""
 
-        def begin() -> Course | None:
+        def begin() -> OutputJob | None:
             began = time.monotonic()
             try:
                 return self._begun(number, entry)
@@ -130,19 +130,21 @@ class _Running:
 
         return begin
 
-    def finish(self, course: Course) -> None:
+    def finish(self, output_job: OutputJob) -> None:
         """Make a course's outputs; where that is done, say so, and let its tiles go."""
-        entry, key = self._entries[course]
+        entry, key = self._entries[output_job]
         began = time.monotonic()
-        if course.failures and not any(len(course.targets(band)) for band in range(1, len(course.work.pairs) + 1)):
-            first = course.failures[0]
-            msg = f"none of its {len(course.failures)} tiles could be made; tile {first.index}: {first.message}"
+        if output_job.failures and not any(
+            len(output_job.targets(band)) for band in range(1, len(output_job.spec.pairs) + 1)
+        ):
+            first = output_job.failures[0]
+            msg = f"none of its {len(output_job.failures)} tiles could be made; tile {first.index}: {first.message}"
             raise JobError(msg)
-        outcome = finish(course)
+        outcome = finish(output_job)
         if outcome is None:
             return
-        stages = {"fit": course.fit_seconds, "tiles": course.tile_seconds, "write": time.monotonic() - began}
-        took = time.monotonic() - course.began
+        stages = {"fit": output_job.fit_seconds, "tiles": output_job.tile_seconds, "write": time.monotonic() - began}
+        took = time.monotonic() - output_job.began
         outputs = tuple(_in_record(path, self.job) for path in _outputs(entry))
         state: Literal["done", "incomplete"] = "incomplete" if outcome.failures else "done"
         message = ""
@@ -150,29 +152,29 @@ class _Running:
             first = outcome.failures[0]
             message = f"{len(outcome.failures)} tiles failed and are holes; tile {first.index}: {first.message}"
             warnings.warn(f"{entry.name}: {message}", LoggedWarning, stacklevel=2)
-        line = Line(entry.name, key, state, took, message, facts=_facts(outcome, stages), outputs=outputs)
+        line = JournalEntry(entry.name, key, state, took, message, facts=_facts(outcome, stages), outputs=outputs)
         self.record.append(line)
         log = self._log(entry)
         if state == "done":
             log.info("pair done in %.1f s: %d tiles, scale %s", took, outcome.tiles, outcome.scale)
-            self._remove(course.store)
+            self._remove(output_job.store)
         else:
             log.warning("pair incomplete after %.1f s: %s", took, message)
         self.ended(entry, line)
-        del self._entries[course]
+        del self._entries[output_job]
 
-    def failed(self, course: Course, error: Exception) -> None:
+    def failed(self, output_job: OutputJob, error: Exception) -> None:
         """Record it; raise unless the job goes on without that pair."""
         if not isinstance(error, MmsrError):
             raise error
-        entry, _ = self._entries.pop(course)
-        self._record_failure(entry, time.monotonic() - course.began, error)
+        entry, _ = self._entries.pop(output_job)
+        self._record_failure(entry, time.monotonic() - output_job.began, error)
 
     def tidy(self) -> None:
-        """Remove what is left of tiles and nets where no pair has use for it; nothing else, whatever the folder is."""
+        """Remove tiles and models that no pair uses any more, and nothing else in the folder."""
         last = self.record.last()
-        if all(pair_status(self.job, entry, last.get(entry.name)).standing == "done" for entry in self.job.entries):
-            for kept in ("tiles", "nets"):
+        if all(pair_status(self.job, entry, last.get(entry.name)).state == "done" for entry in self.job.entries):
+            for kept in ("tiles", "models"):
                 self._remove(store_at(f"{self.job.work}/{kept}"))
             if "://" not in self.job.work:
                 with suppress(OSError):  # not empty: something else is in it
@@ -185,14 +187,14 @@ class _Running:
         except OutputError as error:
             self.logger.warning("what is no longer needed stays: %s", error)
 
-    def _begun(self, number: int, entry: Entry) -> Course:
+    def _begun(self, number: int, entry: Entry) -> OutputJob:
         _make_room(entry)
         key, tiles_key = self._key(entry), self._tiles_key(entry)
         outputs = {_in_record(path, self.job): path for path in _outputs(entry)}
         existing = [told for told, path in outputs.items() if path.exists()]
         foreign = [told for told in existing if told not in self.made]
         own = tuple(told for told in outputs if told not in foreign)
-        self.record.append(Line(entry.name, key, "begun", outputs=own))
+        self.record.append(JournalEntry(entry.name, key, "begun", outputs=own))
         for told in foreign:
             check_output(outputs[told], overwrite=self.overwrite)
         work = self.open_pair(entry, self.overwrite or bool(existing))
@@ -202,16 +204,16 @@ class _Running:
         store_at(work_folder(self.job, entry)).remove_others(tiles_key)
         shared, log = self._shared_fit(entry, work), self._log(entry)
         log.info("pair begun: %s", entry.source)
-        course = Course(
+        output_job = OutputJob(
             entry.name, work, store, shown, keeps=True, skips=self.job.on_error == "skip", shared_fit=shared, log=log
         )
-        if taken := sum(len(course.targets(band)) for band in range(1, len(work.pairs) + 1)):
-            log.info("%d of %d tiles taken over from before", taken, len(course.work.tiling) * len(work.pairs))
-        self._entries[course] = entry, key
-        return course
+        if taken := sum(len(output_job.targets(band)) for band in range(1, len(work.pairs) + 1)):
+            log.info("%d of %d tiles taken over from before", taken, len(output_job.spec.tiling) * len(work.pairs))
+        self._entries[output_job] = entry, key
+        return output_job
 
     def _record_failure(self, entry: Entry, took: float, error: MmsrError) -> None:
-        line = Line(entry.name, self._key(entry), "failed", took, str(error))
+        line = JournalEntry(entry.name, self._key(entry), "failed", took, str(error))
         self.record.append(line)
         self._log(entry).error("pair failed after %.1f s: %s", took, error)
         self.ended(entry, line)
@@ -229,12 +231,12 @@ class _Running:
     def _tiles_key(self, entry: Entry) -> str:
         return with_reference_scene(self.job, entry, tiles_key_of(entry))
 
-    def _shared_fit(self, entry: Entry, work: Work) -> SharedFit | None:
+    def _shared_fit(self, entry: Entry, work: OutputSpec) -> SharedFit | None:
         leader = self.job.leader_of(entry)
         if leader is None:
             return None
         if leader.name not in self._shared:
-            place = f"{self.job.work}/nets/{quote(leader.name, safe='')}-{tiles_key_of(leader)}"
+            place = f"{self.job.work}/models/{quote(leader.name, safe='')}-{tiles_key_of(leader)}"
             of = work if leader is entry else self.open_pair(leader, True)  # noqa: FBT003  (nothing is written)
             self._shared[leader.name] = SharedFit(leader.name, of.pairs, of.method, store_at(place))
         return self._shared[leader.name]
@@ -246,7 +248,7 @@ def _outputs(entry: Entry) -> tuple[Address, ...]:
 
 def _make_room(entry: Entry) -> None:
     """Make the outputs' folders; raises OutputError for what can hold no output."""
-    places = [output.store if isinstance(output, ZarrPlace) else output for output in _outputs(entry)]
+    places = [output.store if isinstance(output, ZarrGroupPath) else output for output in _outputs(entry)]
     for folder in [place.parent for place in places if isinstance(place, Path)]:
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -262,14 +264,14 @@ def _make_room(entry: Entry) -> None:
 
 def _in_record(output: Address, job: Job) -> str:
     """Return an output's path as the record has it: from the job's folder, so that it holds where that is moved."""
-    if isinstance(output, ZarrPlace):
+    if isinstance(output, ZarrGroupPath):
         return f"{_in_record(output.store, job)}/{output.group}".rstrip("/")
-    if isinstance(output, Url):
+    if isinstance(output, ObjectUrl):
         return str(output)
     return os.path.relpath(output.parent.resolve() / output.name, job.path.absolute().parent.resolve())
 
 
-def _facts(outcome: Outcome, stages: Mapping[str, float]) -> dict[str, Any]:
+def _facts(outcome: OutputResult, stages: Mapping[str, float]) -> dict[str, Any]:
     return {
         "scale": outcome.scale,
         "shape": list(outcome.shape_yx),
@@ -278,7 +280,7 @@ def _facts(outcome: Outcome, stages: Mapping[str, float]) -> dict[str, Any]:
         "failures": [asdict(failure) for failure in outcome.failures[:FAILURES_KEPT]],
         "stage_seconds": {stage: round(seconds, 3) for stage, seconds in stages.items()},
         "guide_gain": [check.gain for check in outcome.checks],
-        "guide_verdict": [check.verdict for check in outcome.checks],
+        "guide_check": [check.result for check in outcome.checks],
         "flag_shares": {str(flag.name).lower(): round(share, 6) for flag, share in outcome.flag_shares.items()},
         "consistency_rmse": list(outcome.consistency_rmse),
         "uncertainty": list(outcome.uncertainty),

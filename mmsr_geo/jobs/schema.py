@@ -45,7 +45,7 @@ guide = "ortho.tif"            # or several: ["b4.tif", "b3.tif"]
 scale = 4
 seed = 0
 # method = "mmsr"
-# net = "per-pair"             # or "per-place" (one fit for all dates of a place), "shared" (the first pair's), a FILE
+# model = "per-pair"           # or "per-place" (one fit for all dates of a place), "shared" (the first pair's), a FILE
 # source_resolution = "landsat-tirs"
 # guide_mask = "optical/{key}_QA_PIXEL.TIF"
 # tile_size = 512
@@ -81,7 +81,7 @@ class Options(_Strict):
     like: float | tuple[float, float] | str | None = None
     method: str = "mmsr"
     fit: Literal["scene", "adapt", "tile", "published"] = "scene"
-    net: str | None = None
+    model: str | None = None
     quality: Literal["fast", "balanced", "best"] = "balanced"
     steps: _Count | None = None
     threads: _Count | None = None
@@ -171,7 +171,7 @@ class JobFile(_Strict):
         options = self.options
         if options.uncertainty and (options.method != "mmsr" or options.fit != "scene"):
             raise ValueError(
-                "options.uncertainty is calibrated by mmsr with one net for the scene, and method and fit ask for "
+                "options.uncertainty is calibrated by mmsr with one model for the scene, and method and fit ask for "
                 "another: leave it out"
             )
         return self
@@ -179,9 +179,10 @@ class JobFile(_Strict):
     @model_validator(mode="after")
     def _scene_to_share(self) -> Self:
         options = self.options
-        if options.net in {"per-place", "shared"} and (options.method != "mmsr" or options.fit in {"adapt", "tile"}):
+        if options.model in {"per-place", "shared"} and (options.method != "mmsr" or options.fit in {"adapt", "tile"}):
             raise ValueError(
-                f"options.net = {options.net!r} shares a scene's net, and method and fit ask for none: leave it out"
+                f"options.model = {options.model!r} shares a scene's model, and method and fit ask for none: leave it "
+                f"out"
             )
         return self
 

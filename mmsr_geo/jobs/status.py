@@ -10,11 +10,11 @@ from typing import Any, Literal
 
 from mmsr_geo.jobs.fingerprint import key_of, tiles_key_of, with_reference_scene, work_folder
 from mmsr_geo.jobs.job import Entry, Job
-from mmsr_geo.jobs.journal import Line, Record
+from mmsr_geo.jobs.journal import Journal, JournalEntry
 from mmsr_geo.jobs.output.output_job import PLAN
-from mmsr_geo.jobs.tiles.tile_store import Made, store_at
+from mmsr_geo.jobs.tiles.tile_store import TileRecord, store_at
 
-Standing = Literal["done", "incomplete", "failed", "changed", "waiting", "begun"]
+PairState = Literal["done", "incomplete", "failed", "changed", "waiting", "begun"]
 _BEGIN_S = 10.0
 """What a process takes at most to begin with tiles."""
 
@@ -24,10 +24,10 @@ class PairStatus:
     """Where one pair stands."""
 
     entry: Entry
-    standing: Standing
+    state: PairState
     """`changed`: it was done, and its inputs or options are others now; `incomplete`: written, tiles that failed left
     out; `begun`: tiles of it wait in the store."""
-    line: Line | None = None
+    line: JournalEntry | None = None
     """How it ended last."""
     tiles_done: int = 0
     """In the store, of a pair that is begun."""
@@ -41,7 +41,7 @@ class PairStatus:
     @property
     def seconds_left(self) -> float | None:
         """What its tiles will take at their rate; None where there is none, or nothing is left."""
-        if self.tiles is None or not self.tiles_a_second or self.standing == "done":
+        if self.tiles is None or not self.tiles_a_second or self.state == "done":
             return None
         return max(self.tiles - self.tiles_done, 0) / self.tiles_a_second
 
@@ -52,20 +52,20 @@ class JobStatus:
 
     pairs: tuple[PairStatus, ...]
 
-    def count(self, standing: Standing) -> int:
+    def count(self, state: PairState) -> int:
         """Return how many pairs stand so."""
-        return sum(pair.standing == standing for pair in self.pairs)
+        return sum(pair.state == state for pair in self.pairs)
 
     @property
     def seconds_a_pair(self) -> float | None:
         """The mean over those that are done; None where none is."""
-        took = [pair.line.seconds for pair in self.pairs if pair.standing == "done" and pair.line is not None]
+        took = [pair.line.seconds for pair in self.pairs if pair.state == "done" and pair.line is not None]
         return sum(took) / len(took) if took else None
 
     @property
     def seconds_left(self) -> float | None:
         """What is left will take at these rates, one pair after another; None where they do not tell."""
-        rates = [pair.seconds_left or self.seconds_a_pair for pair in self.pairs if pair.standing != "done"]
+        rates = [pair.seconds_left or self.seconds_a_pair for pair in self.pairs if pair.state != "done"]
         known = [rate for rate in rates if rate is not None]
         return sum(known) if len(known) == len(rates) else None
 
@@ -85,7 +85,7 @@ class JobStatus:
                     "source": pair.entry.source,
                     "guides": list(pair.entry.guides),
                     "output": str(pair.entry.output),
-                    "standing": pair.standing,
+                    "state": pair.state,
                     "seconds": None if pair.line is None else pair.line.seconds,
                     "message": "" if pair.line is None else pair.line.message,
                     "tiles_done": pair.tiles_done,
@@ -107,11 +107,11 @@ class JobStatus:
 
 def status_of(job: Job) -> JobStatus:
     """Return where each pair of a job stands, by its record, its outputs, its inputs' state and the tiles there are."""
-    last = Record.beside(job.path).last()
+    last = Journal.beside(job.path).last()
     return JobStatus(tuple(_counted(job, pair_status(job, entry, last.get(entry.name))) for entry in job.entries))
 
 
-def pair_status(job: Job, entry: Entry, line: Line | None) -> PairStatus:
+def pair_status(job: Job, entry: Entry, line: JournalEntry | None) -> PairStatus:
     """Return the state of one pair, by the last line of the record."""
     if line is None or line.state == "begun":
         return PairStatus(entry, "waiting")
@@ -125,7 +125,7 @@ def pair_status(job: Job, entry: Entry, line: Line | None) -> PairStatus:
 
 def _counted(job: Job, pair: PairStatus) -> PairStatus:
     """Say how many tiles of a pair that is not done wait in the store."""
-    if pair.standing == "done":
+    if pair.state == "done":
         return pair
     store = store_at(
         f"{work_folder(job, pair.entry)}/{with_reference_scene(job, pair.entry, tiles_key_of(pair.entry))}"
@@ -138,11 +138,11 @@ def _counted(job: Job, pair: PairStatus) -> PairStatus:
         tiles = int(json.loads(plan)["tiles"])
     except (ValueError, KeyError, TypeError):
         return pair
-    standing: Standing = "begun" if pair.standing == "waiting" else pair.standing
+    state: PairState = "begun" if pair.state == "waiting" else pair.state
     last = max((each.at for each in made), default=None)
     return replace(
         pair,
-        standing=standing,
+        state=state,
         tiles_done=len(made),
         tiles=tiles,
         tiles_a_second=_tiles_a_second(made),
@@ -150,7 +150,7 @@ def _counted(job: Job, pair: PairStatus) -> PairStatus:
     )
 
 
-def _tiles_a_second(made: Sequence[Made]) -> float | None:
+def _tiles_a_second(made: Sequence[TileRecord]) -> float | None:
     """Return the rate at which tiles came, over the time in which they were being made."""
     times = sorted(each.at for each in made)
     longest = max((each.seconds for each in made), default=0.0)

@@ -4,64 +4,64 @@ from __future__ import annotations
 
 import warnings
 
-from mmsr_geo.engine.flags import Quality, ValidRange
+from mmsr_geo.engine.flags import FlagRules, ValidRange
 from mmsr_geo.engine.model import Model
 from mmsr_geo.engine.pair import Pair
 from mmsr_geo.engine.tile_upsampler import Upsampler
 from mmsr_geo.errors import MmsrWarning, OptionError
-from mmsr_geo.methods.baseline import OtherMethod
-from mmsr_geo.methods.scene import SavedNet, SceneFit
-from mmsr_geo.methods.source import ModelSource, check_of
-from mmsr_geo.network.fitted import FittedNet
+from mmsr_geo.methods.baseline import BaselineMethod
+from mmsr_geo.methods.scene import SavedModel, SceneFit
+from mmsr_geo.methods.source import Method, check_of
+from mmsr_geo.network.fitted import FittedModel
 from mmsr_geo.network.guide_check import GuideCheck
 
 
-def fitted_before(model: Model, method: ModelSource) -> ModelSource:
-    """Return the use of a net that a method has fitted to another pair; raises OptionError where that is no net."""
-    if not isinstance(model, FittedNet) or not isinstance(method, SceneFit):
+def reuse_model(model: Model, method: Method) -> Method:
+    """Return the use of a model that a method has fitted to another pair; raises OptionError where that is no model."""
+    if not isinstance(model, FittedModel) or not isinstance(method, SceneFit):
         name = method.description["method"]
-        raise OptionError(f"only a scene's net can serve several pairs, and {name} has none: leave out net")
-    return SavedNet(model, if_unhelpful=method.if_unhelpful)
+        raise OptionError(f"only a scene's model can serve several pairs, and {name} has none: leave out model")
+    return SavedModel(model, if_unhelpful=method.if_unhelpful)
 
 
 def upsampler_of(
-    method: ModelSource,
+    method: Method,
     model: Model,
     device: str = "auto",
     valid_range: ValidRange | None = None,
     *,
-    uncertain: bool = False,
+    uncertainty: bool = False,
 ) -> Upsampler:
     """Put to work what a method predicts with, given what its fit found out about the guide.
 
     uncertain: tell the target's uncertainty, NaN where the fit could not calibrate it.
     """
-    check, chosen = check_of(model), method.chosen(model)
-    seen = chosen.seen_range if isinstance(chosen, FittedNet) else None
-    # A saved net's regions are places in the raster that it was fitted to, which need not be this one.
-    here = GuideCheck() if isinstance(method, SavedNet) else check
-    quality = Quality(here, method.falls_back(check), seen, valid_range)
-    interval = model.source_interval if isinstance(model, FittedNet) else None
+    check, chosen = check_of(model), method.model_or_fallback(model)
+    seen = chosen.seen_range if isinstance(chosen, FittedModel) else None
+    # A saved model's regions are places in the raster that it was fitted to, which need not be this one.
+    here = GuideCheck() if isinstance(method, SavedModel) else check
+    quality = FlagRules(here, method.uses_fallback(check), seen, valid_range)
+    interval = model.source_interval if isinstance(model, FittedModel) else None
     return Upsampler.of(
-        chosen, device, consistent=method.consistent, quality=quality, uncertain=uncertain, interval=interval
+        chosen, device, consistent=method.consistent, quality=quality, uncertainty=uncertainty, interval=interval
     )
 
 
-def samples_pixels(method: ModelSource) -> bool:
+def samples_pixels(method: Method) -> bool:
     """Whether `for_pair` reads pixels from all over the raster."""
     match method:
-        case OtherMethod():
+        case BaselineMethod():
             return method.method.reads_samples
-        case SavedNet():
+        case SavedModel():
             return not method.keep_statistics
         case _:
             return True
 
 
-def calibrates(method: ModelSource) -> bool:
-    """Whether it may know how far its targets are off: the net of a scene does, but for the published fit's."""
+def calibrates(method: Method) -> bool:
+    """Whether it may know how far its targets are off: the model of a scene does, but for the published fit's."""
     match method:
-        case SavedNet():
+        case SavedModel():
             return True
         case SceneFit():
             return method.params.schedule != "published" or method.params.first_stage is not False
@@ -71,15 +71,15 @@ def calibrates(method: ModelSource) -> bool:
 
 def is_calibrated(model: Model) -> bool:
     """Whether it is known how far the model's targets may be off."""
-    return isinstance(model, FittedNet) and model.interval is not None
+    return isinstance(model, FittedModel) and model.interval is not None
 
 
-def tell_uncalibrated(model: Model, method: ModelSource, pair: Pair) -> None:
+def warn_uncalibrated(model: Model, method: Method, pair: Pair) -> None:
     """Warn where that is not known, and was asked for."""
     if is_calibrated(model):
         return
-    if isinstance(method, SavedNet):
-        why, mend = "the saved net knows none", "fit anew, to a larger part or at a smaller scale"
+    if isinstance(method, SavedModel):
+        why, mend = "the saved model knows none", "fit anew, to a larger part or at a smaller scale"
     elif isinstance(method, SceneFit) and method.params.first_stage is False:
         why, mend = "first_stage=False leaves its check one level down out", "leave that out of params="
     else:

@@ -47,7 +47,7 @@ class Baseline(Protocol):
     def reads_samples(self) -> bool:
         """Whether `fit` looks at pixels; if not, it is given none."""
 
-    def reach(self, scale: Scale) -> Halo:
+    def receptive_field(self, scale: Scale) -> Halo:
         """Source pixels, beyond a target pixel's own, that a prediction will depend on."""
 
     def fit(self, samples: Sequence[Sample], job: FitJob) -> Model:
@@ -80,7 +80,7 @@ class FitJob:
 
 
 @dataclass(frozen=True, slots=True)
-class OtherMethod:
+class BaselineMethod:
     """A method of the table in `baselines`, as its authors gave it or made consistent."""
 
     name: str
@@ -100,21 +100,21 @@ class OtherMethod:
         options: dict[str, Any] = asdict(self.method) if is_dataclass(self.method) else {}
         return {"method": self.name, "consistent": self.consistent, "seed": self.seed, **options}
 
-    def reach(self, pair: Pair) -> Halo:
+    def receptive_field(self, pair: Pair) -> Halo:
         """As far as the method looks."""
-        return self.method.reach(pair.scale)
+        return self.method.receptive_field(pair.scale)
 
-    def for_pair(self, pair: Pair, progress: Progress = no_progress) -> Model:
+    def model_for(self, pair: Pair, progress: Progress = no_progress) -> Model:
         """Fit the method to the pair's part; raises PixelError where there is nothing to fit to."""
         samples = read_samples(pair, pair.part, progress) if self.method.reads_samples else []
         device = resolve_device(self.device)
         job = FitJob(pair.scale, pair.whole.shape, device, self.seed, self.threads, progress)
         return self.method.fit(samples, job)
 
-    def chosen(self, model: Model) -> Model:
+    def model_or_fallback(self, model: Model) -> Model:
         """Return what was asked for."""
         return model
 
-    def falls_back(self, check: GuideCheck) -> bool:  # noqa: ARG002  (it asks for no check)
+    def uses_fallback(self, check: GuideCheck) -> bool:  # noqa: ARG002  (it asks for no check)
         """Never."""
         return False

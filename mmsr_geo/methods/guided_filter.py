@@ -59,7 +59,7 @@ def guided_filter(  # noqa: PLR0913  (a window of a pair, and the two options)
     return target
 
 
-def guided_filter_reach(radius_px: int = RADIUS_PX) -> Halo:
+def guided_filter_receptive_field(radius_px: int = RADIUS_PX) -> Halo:
     """Return the source pixels that a target pixel depends on: windows of a window, or the filling of holes."""
     reach_px = max(2 * radius_px, FILL_PX) + _BILINEAR_SUPPORT_PX
     return Halo(reach_px, reach_px)
@@ -116,9 +116,9 @@ class GuidedFilter:
         if not 0 < self.eps < math.inf:
             raise OptionError(f"eps must be above 0, not {self.eps}")
 
-    def reach(self, scale: Scale) -> Halo:  # noqa: ARG002  (other methods' depends on it)
+    def receptive_field(self, scale: Scale) -> Halo:  # noqa: ARG002  (other methods' depends on it)
         """Source pixels that a prediction depends on."""
-        return guided_filter_reach(self.radius_px)
+        return guided_filter_receptive_field(self.radius_px)
 
     def fit(self, samples: Sequence[Sample], job: FitJob) -> FittedGuidedFilter:
         """Take the samples' statistics; raises PixelError where source or guide hold no valid pixel."""
@@ -135,9 +135,9 @@ class FittedGuidedFilter:
     uses_guide: ClassVar[bool] = True
 
     @property
-    def reach(self) -> Halo:
+    def receptive_field(self) -> Halo:
         """Source pixels, beyond a target pixel's own, that its prediction depends on."""
-        return self.options.reach(self.scale)
+        return self.options.receptive_field(self.scale)
 
     @property
     def digest(self) -> str:

@@ -29,7 +29,7 @@ class Interpolation:
     uses_guide: ClassVar[bool] = False
 
     @property
-    def reach(self) -> Halo:
+    def receptive_field(self) -> Halo:
         """As far as a bicubic interpolation looks, and the filling of holes with it."""
         return REACH
 
@@ -59,7 +59,7 @@ class _Method:
     reads_samples: ClassVar[bool] = False
     way: ClassVar[str]
 
-    def reach(self, scale: Scale) -> Halo:  # noqa: ARG002  (other methods' depends on it)
+    def receptive_field(self, scale: Scale) -> Halo:  # noqa: ARG002  (other methods' depends on it)
         """Source pixels that a prediction depends on."""
         return REACH
 

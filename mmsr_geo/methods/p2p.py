@@ -48,7 +48,7 @@ class P2P:
         if self.steps < 1:
             raise OptionError(f"steps must be 1 or more, not {self.steps}")
 
-    def reach(self, scale: Scale) -> Halo:  # noqa: ARG002  (other methods' depends on it)
+    def receptive_field(self, scale: Scale) -> Halo:  # noqa: ARG002  (other methods' depends on it)
         """A pixel's own colour and place are all that a prediction depends on."""
         return Halo(0, 0)
 
@@ -95,7 +95,7 @@ class FittedP2P:
     weights: dict[str, Tensor] = field(repr=False)
     pixel_steps: int = 0
     """Target pixels times steps of the fit."""
-    reach: ClassVar[Halo] = Halo(0, 0)
+    receptive_field: ClassVar[Halo] = Halo(0, 0)
     uses_guide: ClassVar[bool] = True
 
     @property
@@ -153,9 +153,9 @@ class PixelPerceptron(nn.Module):
         """
         for layer in self.modules():
             if isinstance(layer, nn.Linear):
-                reach = 1 / math.sqrt(layer.in_features)
-                nn.init.uniform_(layer.weight, -reach, reach, generator=generator)
-                nn.init.uniform_(layer.bias, -reach, reach, generator=generator)
+                receptive_field = 1 / math.sqrt(layer.in_features)
+                nn.init.uniform_(layer.weight, -receptive_field, receptive_field, generator=generator)
+                nn.init.uniform_(layer.bias, -receptive_field, receptive_field, generator=generator)
         return self
 
     def decayed_groups(self) -> list[dict[str, Any]]:

@@ -7,12 +7,12 @@ from os import PathLike
 from typing import get_args
 
 from mmsr_geo.errors import OptionError
-from mmsr_geo.methods.baseline import CONSISTENT, METHODS, OtherMethod, baseline
-from mmsr_geo.methods.scene import SavedNet, SceneFit
-from mmsr_geo.methods.source import ModelSource
+from mmsr_geo.methods.baseline import CONSISTENT, METHODS, BaselineMethod, baseline
+from mmsr_geo.methods.scene import SavedModel, SceneFit
+from mmsr_geo.methods.source import Method
 from mmsr_geo.methods.tile_fit import TileFit
 from mmsr_geo.network.device import resolve_device
-from mmsr_geo.network.fitted import FittedNet
+from mmsr_geo.network.fitted import FittedModel
 from mmsr_geo.network.params import PUBLISHED_STEPS, FitParams
 from mmsr_geo.options import Fit, IfUnhelpful, Quality
 
@@ -20,10 +20,10 @@ EVALUATED = ("nearest", "bilinear", "bicubic", "bicubic+consistency", "guided-fi
 """What is compared unless told otherwise; p2p and published take many minutes and are to be named."""
 
 
-def method_for(  # noqa: PLR0913  (the options that decide it)
+def select_method(  # noqa: PLR0913  (the options that decide it)
     method: str,
     fit: Fit,
-    net: FittedNet | str | PathLike[str] | None,
+    model: FittedModel | str | PathLike[str] | None,
     params: FitParams | None,
     if_unhelpful: IfUnhelpful,
     *,
@@ -31,30 +31,32 @@ def method_for(  # noqa: PLR0913  (the options that decide it)
     device: str,
     keep_statistics: bool,
     uncertainty: bool = False,
-) -> ModelSource:
+) -> Method:
     """Turn the options into where the model comes from; refuses those that contradict each other."""
     resolve_device(device)
     _check_choices(method, fit, if_unhelpful)
     if uncertainty and (method != "mmsr" or fit != "scene"):
         asked = f"--fit {fit} (fit=)" if method == "mmsr" else f"--method {method} (method=)"
         raise OptionError(
-            f"{asked} calibrates no uncertainty, mmsr with one net for the scene does: leave it out, or --uncertainty "
+            f"{asked} calibrates no uncertainty, mmsr with one model for the scene does: leave it out, or "
+            f"--uncertainty "
             "(uncertainty=)"
         )
-    if keep_statistics and net is None:
+    if keep_statistics and model is None:
         raise OptionError(
-            "--keep-statistics (keep_statistics=) goes with a saved net: pass --net (net=) as well, or leave it out"
+            "--keep-statistics (keep_statistics=) goes with a saved model: pass --model (model=) as well, or leave it "
+            "out"
         )
     name = method.removesuffix(CONSISTENT)
     if name != "mmsr":
-        if net is not None or fit != "scene":
-            raise OptionError(f"a net and a fit are of mmsr, not of {name}: leave them out, or the method")
+        if model is not None or fit != "scene":
+            raise OptionError(f"a model and a fit are of mmsr, not of {name}: leave them out, or the method")
         return _other_method(name, params, consistent=name != method, seed=seed, device=device)
     params = _published(params) if fit == "published" else params or FitParams()
     scene = (
         SceneFit(params, seed, device, if_unhelpful)
-        if net is None
-        else _saved(net, fit, params, if_unhelpful, keep_statistics=keep_statistics)
+        if model is None
+        else _saved(model, fit, params, if_unhelpful, keep_statistics=keep_statistics)
     )
     if fit in {"adapt", "tile"}:
         return TileFit(params, seed, device, if_unhelpful, scene if fit == "adapt" else None)
@@ -62,20 +64,25 @@ def method_for(  # noqa: PLR0913  (the options that decide it)
 
 
 def _saved(
-    net: FittedNet | str | PathLike[str],
+    model: FittedModel | str | PathLike[str],
     fit: Fit,
     params: FitParams,
     if_unhelpful: IfUnhelpful,
     *,
     keep_statistics: bool,
-) -> SavedNet:
+) -> SavedModel:
     if fit in {"tile", "published"}:
-        raise OptionError(f"--fit {fit} (fit={fit!r}) begins afresh: leave out --net (net=), or choose scene or adapt")
+        raise OptionError(
+            f"--fit {fit} (fit={fit!r}) begins afresh: leave out --model (model=), or choose scene or adapt"
+        )
     if fit == "scene" and params != FitParams(threads=params.threads):
         raise OptionError(
-            "a saved net is not fitted again: leave out --net (net=), or the options of a fit, as --steps (params=)"
+            "a saved model is not fitted again: leave out --model (model=), or the options of a fit, as --steps "
+            "(params=)"
         )
-    return SavedNet(net if isinstance(net, FittedNet) else FittedNet.load(net), keep_statistics, if_unhelpful)
+    return SavedModel(
+        model if isinstance(model, FittedModel) else FittedModel.load(model), keep_statistics, if_unhelpful
+    )
 
 
 def _check_choices(method: str, fit: str, if_unhelpful: str) -> None:
@@ -86,7 +93,7 @@ def _check_choices(method: str, fit: str, if_unhelpful: str) -> None:
             raise OptionError(f"{name} is one of {', '.join(choices)}, not {value!r}")
 
 
-def params_for(params: FitParams | None, quality: Quality | None) -> FitParams | None:
+def resolve_fit_params(params: FitParams | None, quality: Quality | None) -> FitParams | None:
     """Return how to fit, said in one way or the other; raises OptionError where both are given."""
     if quality is None:
         return params
@@ -95,9 +102,9 @@ def params_for(params: FitParams | None, quality: Quality | None) -> FitParams |
     return FitParams.of(quality)
 
 
-def evaluated_method(
+def select_evaluated_method(
     name: str, params: FitParams | None, if_unhelpful: IfUnhelpful, *, seed: int, device: str
-) -> ModelSource:
+) -> Method:
     """Turn a name in an evaluation into where the model comes from."""
     base = name.removesuffix(CONSISTENT)
     fits: dict[str, tuple[Fit, IfUnhelpful]] = {
@@ -112,9 +119,9 @@ def evaluated_method(
     if base not in fits:
         if base not in METHODS:
             raise OptionError(f"there is no method {name!r}: choose of {', '.join([*METHODS, *fits, 'published'])}")
-        return method_for(name, "scene", None, None, if_unhelpful, seed=seed, device=device, keep_statistics=False)
+        return select_method(name, "scene", None, None, if_unhelpful, seed=seed, device=device, keep_statistics=False)
     fit, unhelpful = fits[base]
-    return method_for("mmsr", fit, None, params, unhelpful, seed=seed, device=device, keep_statistics=False)
+    return select_method("mmsr", fit, None, params, unhelpful, seed=seed, device=device, keep_statistics=False)
 
 
 def _published(params: FitParams | None) -> FitParams:
@@ -130,7 +137,7 @@ def _published(params: FitParams | None) -> FitParams:
     return params
 
 
-def _other_method(name: str, params: FitParams | None, *, consistent: bool, seed: int, device: str) -> OtherMethod:
+def _other_method(name: str, params: FitParams | None, *, consistent: bool, seed: int, device: str) -> BaselineMethod:
     params = params or FitParams()
     if params != FitParams(steps=params.steps, threads=params.threads):
         raise OptionError(
@@ -142,4 +149,4 @@ def _other_method(name: str, params: FitParams | None, *, consistent: bool, seed
         if not hasattr(method, "steps"):
             raise OptionError(f"{name} is not fitted by steps: leave them out")
         method = replace(method, steps=params.steps)  # type: ignore[type-var]  # methods are dataclasses
-    return OtherMethod(name, method, consistent, seed, device, params.fixed_threads)
+    return BaselineMethod(name, method, consistent, seed, device, params.fixed_threads)

@@ -11,12 +11,12 @@ from mmsr_geo.engine.pair import Pair
 from mmsr_geo.errors import GuideWarning, UnhelpfulGuideError
 from mmsr_geo.geometry import Halo
 from mmsr_geo.methods.interpolation import Interpolation
-from mmsr_geo.network.fitted import FittedNet
+from mmsr_geo.network.fitted import FittedModel
 from mmsr_geo.network.guide_check import GuideCheck
 from mmsr_geo.options import IfUnhelpful
 
 
-class ModelSource(Protocol):
+class Method(Protocol):
     """Where a pair's model comes from; what is known of it before it is there, and what becomes of it."""
 
     @property
@@ -27,39 +27,39 @@ class ModelSource(Protocol):
     def description(self) -> dict[str, Any]:
         """What to record of it, as JSON values."""
 
-    def reach(self, pair: Pair) -> Halo:
+    def receptive_field(self, pair: Pair) -> Halo:
         """Source pixels, beyond a target pixel's own, that a prediction will depend on."""
 
-    def for_pair(self, pair: Pair, progress: Progress = no_progress) -> Model:
+    def model_for(self, pair: Pair, progress: Progress = no_progress) -> Model:
         """Fit to the pair, or fetch what was fitted before."""
 
-    def chosen(self, model: Model) -> Model:
+    def model_or_fallback(self, model: Model) -> Model:
         """Return what to predict with, given what the fit found out about the guide."""
 
-    def falls_back(self, check: GuideCheck) -> bool:
+    def uses_fallback(self, check: GuideCheck) -> bool:
         """Whether the consistent bicubic interpolation is given instead, after such a check."""
 
 
-def falls_back(check: GuideCheck, if_unhelpful: IfUnhelpful) -> bool:
-    """Whether the consistent bicubic interpolation is given instead of the net's word."""
-    return if_unhelpful == "bicubic" and check.verdict == "unhelpful"
+def uses_fallback(check: GuideCheck, if_unhelpful: IfUnhelpful) -> bool:
+    """Whether the consistent bicubic interpolation is given instead of the model's word."""
+    return if_unhelpful == "bicubic" and check.result == "did not help"
 
 
-def helpful(model: Model, if_unhelpful: IfUnhelpful) -> Model:
+def model_or_fallback(model: Model, if_unhelpful: IfUnhelpful) -> Model:
     """Return the model, or the bicubic interpolation where its guide did not help and that is what shall be done."""
-    if falls_back(check_of(model), if_unhelpful):
+    if uses_fallback(check_of(model), if_unhelpful):
         return Interpolation("bicubic", model.scale)
     return model
 
 
 def check_of(model: Model) -> GuideCheck:
-    """Return what the model's fit found out about the guide; nothing where it is no net."""
-    return model.check if isinstance(model, FittedNet) else GuideCheck()
+    """Return what the model's fit found out about the guide; nothing where it is no model."""
+    return model.check if isinstance(model, FittedModel) else GuideCheck()
 
 
-def tell(check: GuideCheck, pair: Pair, if_unhelpful: IfUnhelpful) -> None:
+def report_guide_check(check: GuideCheck, pair: Pair, if_unhelpful: IfUnhelpful) -> None:
     """Warn where the guide did not help, or raise UnhelpfulGuideError if that is to be an error."""
-    if check.verdict != "unhelpful":
+    if check.result != "did not help":
         return
     found = f"{pair.guide.name} for {pair.source.name}: {check.sentence}"
     if if_unhelpful == "error":

@@ -1,4 +1,4 @@
-"""A net for each tile, fitted afresh or adapted from the scene's, blended with its neighbours; no file, no graph."""
+"""A model for each tile, fitted afresh or adapted from the scene's, blended with its neighbours; no file, no graph."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from mmsr_geo.callbacks import Progress, no_progress
 from mmsr_geo.engine.blending import BlendedTiling
-from mmsr_geo.engine.flags import Quality
+from mmsr_geo.engine.flags import FlagRules
 from mmsr_geo.engine.model import Model
 from mmsr_geo.engine.pair import Pair
 from mmsr_geo.engine.tile_upsampler import TargetTile, Upsampler, finish, halo_of, sample_of
@@ -21,11 +21,11 @@ from mmsr_geo.errors import OptionError, PixelError
 from mmsr_geo.geometry import Halo, Scale, Tile, Tiling
 from mmsr_geo.methods.interpolation import Interpolation
 from mmsr_geo.methods.scene import SceneFit
-from mmsr_geo.methods.source import ModelSource, check_of, falls_back, helpful, tell
+from mmsr_geo.methods.source import Method, check_of, model_or_fallback, report_guide_check, uses_fallback
 from mmsr_geo.network.degradation import CONSISTENCY_SUPPORT_PX
 from mmsr_geo.network.device import resolve_device, torch_threads
-from mmsr_geo.network.fit import adapt_net, fit_samples, tile_seed
-from mmsr_geo.network.fitted import FittedNet
+from mmsr_geo.network.fit import adapt_model, fit_samples, tile_seed
+from mmsr_geo.network.fitted import FittedModel
 from mmsr_geo.network.guide_check import GuideCheck
 from mmsr_geo.network.params import FitParams
 from mmsr_geo.options import IfUnhelpful, check_seed
@@ -39,14 +39,14 @@ OVERLAP_PX = 32
 
 @dataclass(frozen=True, slots=True)
 class TilePrediction:
-    """What one tile's net says, before it is blended and made consistent."""
+    """What one tile's model says, before it is blended and made consistent."""
 
     values: NDArray[np.float32]
     """(H, W) of what is predicted of the tile, in the source's units."""
     qa: NDArray[np.uint8]
     """(H, W) what is to be known of the tile's core, as far as the prediction tells."""
     check: GuideCheck
-    """What the tile's own fit found out about the guide; nothing where the scene's net was adapted."""
+    """What the tile's own fit found out about the guide; nothing where the scene's model was adapted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +57,8 @@ class TileFit:
     seed: int = 0
     device: str = "auto"
     if_unhelpful: IfUnhelpful = "bicubic"
-    scene: ModelSource | None = None
-    """Where the net comes from that is adapted to each tile; None: each tile's net is fitted afresh."""
+    scene: Method | None = None
+    """Where the model comes from that is adapted to each tile; None: each tile's model is fitted afresh."""
 
     def __post_init__(self) -> None:
         """Refuse a seed that torch does not take (OptionError)."""
@@ -82,10 +82,10 @@ class TileFit:
             **asdict(self.params),
         }
 
-    def reach(self, pair: Pair) -> Halo:
-        """As far as the tiles' networks may look: a saved net is adapted to what its fit's own would be."""
-        fitted = SceneFit(self.params).reach(pair)
-        scene = fitted if self.scene is None else self.scene.reach(pair)
+    def receptive_field(self, pair: Pair) -> Halo:
+        """As far as the tiles' networks may look: a saved model is adapted to what its fit's own would be."""
+        fitted = SceneFit(self.params).receptive_field(pair)
+        scene = fitted if self.scene is None else self.scene.receptive_field(pair)
         return Halo(max(fitted.y, scene.y), max(fitted.x, scene.x))
 
     def blended(self, pair: Pair, tiling: Tiling) -> BlendedTiling:
@@ -96,21 +96,21 @@ class TileFit:
 
     def halo(self, pair: Pair) -> Halo:
         """Return what a tile's prediction needs around it, in source pixels."""
-        return halo_of(self.reach(pair), pair.scale, consistent=False)
+        return halo_of(self.receptive_field(pair), pair.scale, consistent=False)
 
-    def for_pair(self, pair: Pair, progress: Progress = no_progress) -> Model:
-        """Return the scene's net, or the interpolation that stands in where a tile has nothing to fit to."""
+    def model_for(self, pair: Pair, progress: Progress = no_progress) -> Model:
+        """Return the scene's model, or the interpolation that stands in where a tile has nothing to fit to."""
         if self.scene is None:
             return Interpolation("bicubic", pair.scale)
-        return self.scene.for_pair(pair, progress)
+        return self.scene.model_for(pair, progress)
 
-    def chosen(self, model: Model) -> Model:
+    def model_or_fallback(self, model: Model) -> Model:
         """Return what is adapted to the tiles, or the interpolation where the guide did not help the scene."""
-        return helpful(model, self.if_unhelpful)
+        return model_or_fallback(model, self.if_unhelpful)
 
-    def falls_back(self, check: GuideCheck) -> bool:
+    def uses_fallback(self, check: GuideCheck) -> bool:
         """Where the guide did not help and that is what shall be done."""
-        return falls_back(check, self.if_unhelpful)
+        return uses_fallback(check, self.if_unhelpful)
 
     def predict(  # noqa: PLR0913  (a tile, its pixels, and where to begin from)
         self,
@@ -123,9 +123,9 @@ class TileFit:
     ) -> TilePrediction:
         """Fit to a tile and predict it, with one torch thread on a CPU: tiles are worked on side by side."""
         with torch_threads(1):
-            model = self._fitted(self.chosen(base), tile, source, guide, guide_bands, progress)
-            seen = model.seen_range if isinstance(model, FittedNet) else None
-            upsampler = Upsampler.of(model, self.device, consistent=False, quality=Quality(guide_range=seen))
+            model = self._fitted(self.model_or_fallback(base), tile, source, guide, guide_bands, progress)
+            seen = model.seen_range if isinstance(model, FittedModel) else None
+            upsampler = Upsampler.of(model, self.device, consistent=False, quality=FlagRules(guide_range=seen))
             made = upsampler.predict(tile, source, guide)
         return TilePrediction(made.values, made.qa, GuideCheck() if self.scene is not None else check_of(model))
 
@@ -134,7 +134,7 @@ class TileFit:
         if self.scene is not None:
             return check_of(base)
         together = GuideCheck(tuple(region for check in tiles for region in check.regions))
-        tell(together, pair, self.if_unhelpful)
+        report_guide_check(together, pair, self.if_unhelpful)
         return together
 
     def _fitted(  # noqa: PLR0913  (a tile, its pixels, and where to begin from)
@@ -150,8 +150,8 @@ class TileFit:
         seed, device = tile_seed(self.seed, tile.index), resolve_device(self.device)
         params = self.one_thread
         try:
-            if isinstance(base, FittedNet):
-                return adapt_net(base, [sample], params, seed=seed, device=device, progress=progress)
+            if isinstance(base, FittedModel):
+                return adapt_model(base, [sample], params, seed=seed, device=device, progress=progress)
             if self.scene is not None:
                 return base
             fit = partial(fit_samples, [sample], base.scale, guide_bands=guide_bands, seed=seed, device=device)
@@ -175,7 +175,7 @@ def finish_tile(  # noqa: PLR0913  (a tile, what was predicted around it, and wh
     source: Pixels,
     predictions: Mapping[int, TilePrediction | NDArray[np.float32]],
     flags: NDArray[np.uint8],
-    quality: Quality,
+    quality: FlagRules,
 ) -> TargetTile:
     """Blend the predictions that reach into a tile and make them consistent.
 

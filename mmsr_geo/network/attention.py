@@ -34,16 +34,19 @@ def neighbourhood_attention(query: Tensor, neighbours: Tensor, size: int) -> Ten
         msg = f"the neighbourhood's side must be odd and positive, not {size}"
         raise ValueError(msg)
     height, width = query.shape[-2:]
-    pad_y, pad_x, reach = -height % BLOCK, -width % BLOCK, size // 2
+    pad_y, pad_x, receptive_field = -height % BLOCK, -width % BLOCK, size // 2
     queries = F.pad(query, (0, pad_x, 0, pad_y))
-    padded = F.pad(neighbours.permute(0, 2, 3, 1), (0, 0, reach, reach + pad_x, reach, reach + pad_y)).contiguous()
+    padded = F.pad(
+        neighbours.permute(0, 2, 3, 1),
+        (0, 0, receptive_field, receptive_field + pad_x, receptive_field, receptive_field + pad_y),
+    ).contiguous()
     strip = height + pad_y if torch.is_grad_enabled() else BLOCK * max(1, STRIP_PX // (BLOCK * (width + pad_x)))
     strips = [
-        _mix(queries[:, :, top : top + strip], padded[:, top : top + strip + 2 * reach], size)
+        _mix(queries[:, :, top : top + strip], padded[:, top : top + strip + 2 * receptive_field], size)
         for top in range(0, height + pad_y, strip)
     ]
-    mixed = strips[0] if len(strips) == 1 else torch.cat(strips, dim=2)
-    return mixed[..., :height, :width]
+    ensemble = strips[0] if len(strips) == 1 else torch.cat(strips, dim=2)
+    return ensemble[..., :height, :width]
 
 
 def _mix(query: Tensor, padded: Tensor, size: int) -> Tensor:
@@ -53,9 +56,9 @@ def _mix(query: Tensor, padded: Tensor, size: int) -> Tensor:
     queries = query.reshape(batch, channels, rows, BLOCK, columns, BLOCK).permute(0, 2, 4, 3, 5, 1)
     keys: Tensor = _HaloedBlocks.apply(padded, extent)  # type: ignore[no-untyped-call]  # torch types no apply
     keys = keys.view(batch, rows * columns, extent * extent, channels)
-    mixed = _attend(queries.reshape(batch, rows * columns, BLOCK * BLOCK, channels), keys, size)
-    mixed = mixed.view(batch, rows, columns, BLOCK, BLOCK, channels).permute(0, 5, 1, 3, 2, 4)
-    return mixed.reshape(batch, channels, height, width)
+    ensemble = _attend(queries.reshape(batch, rows * columns, BLOCK * BLOCK, channels), keys, size)
+    ensemble = ensemble.view(batch, rows, columns, BLOCK, BLOCK, channels).permute(0, 5, 1, 3, 2, 4)
+    return ensemble.reshape(batch, channels, height, width)
 
 
 def _attend(queries: Tensor, keys: Tensor, size: int) -> Tensor:
@@ -123,9 +126,9 @@ def _strided_blocks(  # noqa: PLR0913  (two corners and two counts, all of them 
 @cache
 def _band_mask(size: int, dtype: torch.dtype, device: torch.device) -> Tensor:
     """Return (BLOCK², extent²): 0 where a key lies in the query's neighbourhood, else -inf."""
-    reach = size // 2
+    receptive_field = size // 2
     with torch.inference_mode(mode=False):  # made while predicting, it is kept for the next fit, which needs gradients
-        query, key = torch.arange(BLOCK), torch.arange(BLOCK + 2 * reach)
-        near = (key - query[:, None] - reach).abs() <= reach
+        query, key = torch.arange(BLOCK), torch.arange(BLOCK + 2 * receptive_field)
+        near = (key - query[:, None] - receptive_field).abs() <= receptive_field
         inside = (near[:, None, :, None] & near[None, :, None, :]).reshape(BLOCK**2, -1)
         return torch.zeros(inside.shape, dtype=dtype).masked_fill(~inside, float("-inf")).to(device)

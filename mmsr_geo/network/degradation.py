@@ -125,8 +125,10 @@ def _solve(residual: Tensor, asked: Tensor, scale: Scale) -> Tensor:
 def _degrade_bicubic(field: Tensor, scale: Scale) -> Tensor:
     """D∘U without the target grid: five taps down and five across, the border pixel repeated outside."""
     taps_y, taps_x = (_degraded_taps(s).to(field) for s in (scale.y, scale.x))
-    reach = BICUBIC_SUPPORT_PX
-    padded = F.pad(field[None, None], (reach, reach, reach, reach), mode="replicate")
+    receptive_field = BICUBIC_SUPPORT_PX
+    padded = F.pad(
+        field[None, None], (receptive_field, receptive_field, receptive_field, receptive_field), mode="replicate"
+    )
     across = F.conv2d(padded, taps_x.view(1, 1, 1, -1))
     return F.conv2d(across, taps_y.view(1, 1, -1, 1))[0, 0]
 

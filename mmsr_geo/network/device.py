@@ -16,7 +16,7 @@ _before = (True, False)
 
 
 @contextmanager
-def exact(device: torch.device) -> Iterator[None]:
+def deterministic_float32(device: torch.device) -> Iterator[None]:
     """Let convolutions on a GPU be float32, not TF32 (3 digits), by algorithms whose sums have one order.
 
     The flags belong to the process: they are set by the first that comes in and put back by the last that leaves.

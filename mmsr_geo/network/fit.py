@@ -1,4 +1,4 @@
-"""The scene fit: samples of a pair in, a fitted net out; knows no raster, file or tile."""
+"""The scene fit: samples of a pair in, a fitted model out; knows no raster, file or tile."""
 
 from __future__ import annotations
 
@@ -20,29 +20,29 @@ from mmsr_geo.callbacks import Progress, no_progress
 from mmsr_geo.errors import OptionError
 from mmsr_geo.geometry import Scale, Window
 from mmsr_geo.network.degradation import bicubic, bilinear, degrade, degrade_valid, fill_holes
-from mmsr_geo.network.device import exact, torch_threads
-from mmsr_geo.network.fitted import FittedNet, drawn, network_in_parts, seen_by
+from mmsr_geo.network.device import deterministic_float32, torch_threads
+from mmsr_geo.network.fitted import FittedModel, add_detail, predict_in_parts, receptive_field_on_target
 from mmsr_geo.network.guide_check import (
-    SMALLEST_CHECKED_PX,
-    Below,
-    Compared,
+    SMALLEST_VALIDATED_PX,
     GuideCheck,
-    check_of,
+    ReducedPrediction,
+    RegionErrors,
+    bicubic_error,
     compare,
-    interpolation_error,
-    level_below,
-    one_level,
-    one_level_down,
+    guide_check_of,
+    predict_at_reduced_resolution,
+    reduce_sample,
+    reduction_step,
 )
 from mmsr_geo.network.intervals import Interval, calibrated
-from mmsr_geo.network.mmsr import MmsrNet, NetParams
+from mmsr_geo.network.mmsr import MmsrNetwork, NetworkParams
 from mmsr_geo.network.params import STEPS, FitParams
-from mmsr_geo.network.patches import Sites, inside
-from mmsr_geo.network.prepared import Layers, guide_below, levels_below, levels_here
+from mmsr_geo.network.patches import PatchSampler, inside
+from mmsr_geo.network.prepared import PreparedSample, guide_below, levels_below, levels_here
 from mmsr_geo.network.registration import registration
-from mmsr_geo.network.regression import Level, Regression, parts_of, regress
+from mmsr_geo.network.regression import Regression, RegressionRows, blocks_of, fit_regression
 from mmsr_geo.network.samples import Sample, Statistics, guide_range
-from mmsr_geo.network.stacking import Mixture, best_shares
+from mmsr_geo.network.stacking import StackingWeights, best_weights
 
 AFTER_FIRST_STAGE = 3
 """After a first stage so many times fewer steps follow: more of them lose what it has learnt."""
@@ -62,7 +62,7 @@ PUBLISHED_DECAY = 0.9998
 """The published fit's learning rate falls by this factor every five steps."""
 
 
-def fit_samples(  # noqa: PLR0913  (what is known of a fit, all of it recorded in the net)
+def fit_samples(  # noqa: PLR0913  (what is known of a fit, all of it recorded in the model)
     samples: Sequence[Sample],
     scale: Scale,
     params: FitParams,
@@ -72,12 +72,12 @@ def fit_samples(  # noqa: PLR0913  (what is known of a fit, all of it recorded i
     device: torch.device | None = None,
     progress: Progress = no_progress,
     provenance: dict[str, Any] | None = None,
-) -> FittedNet:
+) -> FittedModel:
     """Fit one network to samples of one pair, all of the same size.
 
     Two stages, each a one-cycle of Adam: first, where it pays, with direct supervision one level down (the source is
     the truth there), then at the true scale, asking that the target's block means be the source. The same samples,
-    seed, threads and device kind give the same net. Raises PixelError when no pixel is valid in source and guide.
+    seed, threads and device kind give the same model. Raises PixelError when no pixel is valid in source and guide.
     """
     device = device or torch.device("cpu")
     statistics = Statistics.of(samples)
@@ -88,8 +88,10 @@ def fit_samples(  # noqa: PLR0913  (what is known of a fit, all of it recorded i
             f"({len(samples)} parts of {height} x {width} target pixels were): "
             "give --bounds (bounds=), or choose --fit tile (fit='tile')"
         )
-    with torch_threads(params.fixed_threads), exact(device):
-        layers = [Layers.of(sample, statistics, scale, device, features=params.guide_features) for sample in samples]
+    with torch_threads(params.fixed_threads), deterministic_float32(device):
+        layers = [
+            PreparedSample.of(sample, statistics, scale, device, features=params.guide_features) for sample in samples
+        ]
         fit = _Fit(layers, scale, params, progress, seed)
         outcome = fit.run()
     record = {
@@ -100,15 +102,15 @@ def fit_samples(  # noqa: PLR0913  (what is known of a fit, all of it recorded i
         "torch": torch.__version__,
         **outcome,
     }
-    return FittedNet(
+    return FittedModel(
         fit.network.params,
         scale,
         statistics,
         _weights(fit.network),
         guide_bands,
         detail=fit.detail,
-        mixture=fit.mixture,
-        regression=fit.regressions[-1] if fit.mixture.regressed else None,
+        stacking=fit.stacking,
+        regression=fit.regressions[-1] if fit.stacking.regression else None,
         check=fit.check,
         interval=fit.interval,
         guide_range=guide_range(samples, statistics),
@@ -121,49 +123,50 @@ def expected_pixel_steps(params: FitParams, shape_yx: tuple[int, int], scale: Sc
 
     At least and at most: what is found out about the guide decides how many steps there are.
     """
-    steps, mixed = params.steps or STEPS, params.mixed and params.first_stage is None
+    steps, ensemble = params.steps or STEPS, params.ensemble and params.first_stage is None
     patch = params.patch_px or max(side * factor for side, factor in zip(shape_yx, (scale.y, scale.x), strict=True))
-    step, fine, below = one_level(shape_yx, scale), 1, 1
+    step, fine, below = reduction_step(shape_yx, scale), 1, 1
     for side, factor, down in zip(shape_yx, (scale.y, scale.x), (step.y, step.x), strict=True):
         fine *= min(max(1, patch // factor), side) * factor
         below *= max(min(patch, side) // down, 1) * down
     fine, first = fine * params.batch, below * params.batch * steps
     plain, after = steps * fine, first + -(-steps // AFTER_FIRST_STAGE) * fine
     smallest = min(side // down for side, down in zip(shape_yx, (step.y, step.x), strict=True))
-    if params.first_stage is False or smallest < (1 if params.first_stage else SMALLEST_CHECKED_PX):
+    if params.first_stage is False or smallest < (1 if params.first_stage else SMALLEST_VALIDATED_PX):
         return plain, plain
     if params.first_stage:
         return after, after
-    if mixed:  # the regression alone, or a network that adds too little to be taken on
+    if ensemble:  # the regression alone, or a network that adds too little to be taken on
         return (0 if params.enough_gain < 1 else first), max(after, first + plain)
     return min(after, first + plain), max(after, first + plain)
 
 
-def adapt_net(  # noqa: PLR0913  (a net, what it is to learn, and how)
-    net: FittedNet,
+def adapt_model(  # noqa: PLR0913  (a model, what it is to learn, and how)
+    model: FittedModel,
     samples: Sequence[Sample],
     params: FitParams,
     *,
     seed: int = 0,
     device: torch.device | None = None,
     progress: Progress = no_progress,
-) -> FittedNet:
-    """Take a few more steps at the true scale, on samples of one tile, with the net's own statistics.
+) -> FittedModel:
+    """Take a few more steps at the true scale, on samples of one tile, with the model's own statistics.
 
     Raises PixelError when no pixel is valid in source and guide.
     """
-    if net.mixture.net == 0:
-        return net
+    if model.stacking.network == 0:
+        return model
     device = device or torch.device("cpu")
-    with torch_threads(params.fixed_threads), exact(device):
+    with torch_threads(params.fixed_threads), deterministic_float32(device):
         layers = [
-            Layers.of(sample, net.statistics, net.scale, device, features=net.shows_features) for sample in samples
+            PreparedSample.of(sample, model.statistics, model.scale, device, features=model.shows_features)
+            for sample in samples
         ]
-        fit = _Fit(layers, net.scale, params, progress, seed)
-        fit.network.load_state_dict(net.weights)
-        fit.detail = net.detail
+        fit = _Fit(layers, model.scale, params, progress, seed)
+        fit.network.load_state_dict(model.weights)
+        fit.detail = model.detail
         fit.adapt()
-    return replace(net, weights=_weights(fit.network))
+    return replace(model, weights=_weights(fit.network))
 
 
 def tile_seed(seed: int, index: int) -> int:
@@ -171,7 +174,7 @@ def tile_seed(seed: int, index: int) -> int:
     return int.from_bytes(hashlib.sha256(f"{seed} {index}".encode()).digest()[:4], "big")
 
 
-def _weights(network: MmsrNet) -> dict[str, Tensor]:
+def _weights(network: MmsrNetwork) -> dict[str, Tensor]:
     return {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
 
 
@@ -183,12 +186,12 @@ class _Fit:
     """One fit under way: the network, what it learns from, and what is to be recorded."""
 
     def __init__(
-        self, layers: Sequence[Layers], scale: Scale, params: FitParams, progress: Progress, seed: int
+        self, layers: Sequence[PreparedSample], scale: Scale, params: FitParams, progress: Progress, seed: int
     ) -> None:
         self.layers, self.scale, self.params, self.progress, self.seed = layers, scale, params, progress, seed
-        self.step = one_level(layers[0].source.shape, scale)
-        self.shape = NetParams(len(layers[0].guide))
-        self.check, self.mixture = GuideCheck(), Mixture()
+        self.step = reduction_step(layers[0].source.shape, scale)
+        self.shape = NetworkParams(len(layers[0].guide))
+        self.check, self.stacking = GuideCheck(), StackingWeights()
         self.shift = 0, 0
         self.regressions: tuple[Regression, ...] = ()
         """The one that has not seen what is held out, and the one of all; none where none is wanted."""
@@ -202,7 +205,7 @@ class _Fit:
         # Generators of its own: torch's global one is shared with whatever else runs in the process.
         weights, self.patches_generator = (torch.Generator().manual_seed(self.seed) for _ in range(2))
         with torch.device("meta"):
-            network = MmsrNet(self.shape)
+            network = MmsrNetwork(self.shape)
         network = network.to_empty(device="cpu").draw_weights(weights).to(self.layers[0].source.device)
         self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch types no memory_format here
 
@@ -211,10 +214,10 @@ class _Fit:
         record: dict[str, Any] = {"first_stage": False}
         steps = self.params.steps or STEPS
         sites = self._self_supervised_sites()  # raises where there is nothing to be learnt
-        if self.params.mixed and self.params.first_stage is not False and self._checkable():
+        if self.params.ensemble and self.params.first_stage is not False and self._checkable():
             self._regress()
-            self.mixture = self._regression_alone()
-        if self.mixture.net and self._first_stage_possible():
+            self.stacking = self._regression_alone()
+        if self.stacking.network and self._first_stage_possible():
             first = self._stage("first stage", steps, self._supervised_batch, self._supervised_sites())
             helped = self._checkable() and self._judge()
             kept = helped or bool(self.params.first_stage)
@@ -223,7 +226,7 @@ class _Fit:
                 steps = -(-steps // AFTER_FIRST_STAGE)
             else:
                 self._begin()
-        if not self.mixture.net:
+        if not self.stacking.network:
             return record | {"steps": 0, "pixel_steps": self.pixel_steps}
         loss = self._stage("fit", steps, self._self_supervised_batch, sites)
         return record | {"steps": steps, "loss": loss, "pixel_steps": self.pixel_steps}
@@ -237,7 +240,7 @@ class _Fit:
         name: str,
         steps: int,
         batch: Callable[[int, Window], _Batch],
-        sites: Sites,
+        sites: PatchSampler,
     ) -> float:
         """Take the steps of one stage; return the mean loss of its last tenth."""
         decayed = self.network.guide_branch.parameters()
@@ -278,9 +281,11 @@ class _Fit:
         height, width = self.layers[0].source.shape
         return self.params.patch_px or max(height * self.scale.y, width * self.scale.x)
 
-    def _self_supervised_sites(self) -> Sites:
+    def _self_supervised_sites(self) -> PatchSampler:
         scale, patch = self.scale, self._patch_px()
-        return Sites([layer.asked for layer in self.layers], (max(1, patch // scale.y), max(1, patch // scale.x)))
+        return PatchSampler(
+            [layer.asked for layer in self.layers], (max(1, patch // scale.y), max(1, patch // scale.x))
+        )
 
     def _self_supervised_batch(self, sample: int, at: Window) -> _Batch:
         """At the true scale: the target's block means shall be the source."""
@@ -290,21 +295,21 @@ class _Fit:
         asked = layer.asked[rows, columns] & self._away_from_cuts(layer, at, self.scale.y, self.scale.x)
         return layer.guide[:, target_rows, target_columns], source, source, asked
 
-    def _supervised_sites(self) -> Sites:
+    def _supervised_sites(self) -> PatchSampler:
         """Patches one level down are counted in source pixels, a whole multiple of the scale along each side."""
         height, width = self.layers[0].source.shape
         patch, scale = self._patch_px(), self.step
         side_y, side_x = (max(min(patch, side) // s, 1) * s for side, s in ((height, scale.y), (width, scale.x)))
-        return Sites([layer.asked & ~layer.held_out for layer in self.layers], (side_y, side_x))
+        return PatchSampler([layer.asked & ~layer.validation for layer in self.layers], (side_y, side_x))
 
     def _supervised_batch(self, sample: int, at: Window) -> _Batch:
         """One level down: the source itself is the target, its block means are the source."""
         layer, (rows, columns) = self.layers[sample], at.slices
         truth, valid = layer.source[rows, columns], layer.asked[rows, columns]
-        asked = valid & ~layer.held_out[rows, columns] & self._away_from_cuts(layer, at, 1, 1)
+        asked = valid & ~layer.validation[rows, columns] & self._away_from_cuts(layer, at, 1, 1)
         return layer.guide_below[:, rows, columns], self._below(truth, valid), truth, asked
 
-    def _away_from_cuts(self, layer: Layers, at: Window, per_row: int, per_column: int) -> Tensor:
+    def _away_from_cuts(self, layer: PreparedSample, at: Window, per_row: int, per_column: int) -> Tensor:
         """Return (h, w) bool: where the network sees a patch as it would see the whole sample.
 
         Beyond a cut it sees zeros, which it never does when it predicts, but at the raster's own border it does. Each
@@ -312,7 +317,7 @@ class _Fit:
         too small to have an inside.
         """
         along = [
-            inside(start, length, whole, -(-self.network.support.guide_px // pixels))
+            inside(start, length, whole, -(-self.network.receptive_field.guide_px // pixels))
             for start, length, whole, pixels in (
                 (at.row, at.height, layer.source.shape[0], per_row),
                 (at.col, at.width, layer.source.shape[1], per_column),
@@ -328,14 +333,14 @@ class _Fit:
     def _predict(self, guide: Tensor, source: Tensor) -> Tensor:
         """(B, C, H, W) and (B, h, w) → (B, H, W)."""
         down, across = (fine // coarse for fine, coarse in zip(guide.shape[-2:], source.shape[-2:], strict=True))
-        return drawn(self.network(guide, source[:, None])[:, 0], source, Scale(down, across), self.detail)
+        return add_detail(self.network(guide, source[:, None])[:, 0], source, Scale(down, across), self.detail)
 
     def _detail(self) -> float | None:
         """Return what the output is to be multiplied by on the interpolation; None: it is the whole target."""
         height, width = self.layers[0].source.shape
         if self.params.over_bicubic is False or min(height // self.scale.y, width // self.scale.x) < 1:
             return None
-        squares = torch.cat([interpolation_error(layer.source, layer.asked, self.scale) for layer in self.layers])
+        squares = torch.cat([bicubic_error(layer.source, layer.asked, self.scale) for layer in self.layers])
         size = float(squares.mean().sqrt()) if len(squares) else 0.0
         wanted = self.params.over_bicubic or size < SMOOTH
         return max(size, FAINTEST_DETAIL) if wanted else None
@@ -353,7 +358,7 @@ class _Fit:
             return False
         height, width = self.layers[0].source.shape
         learnable = min(self._shape_below()) >= 1 and any(
-            bool((layer.asked & ~layer.held_out).any()) for layer in self.layers
+            bool((layer.asked & ~layer.validation).any()) for layer in self.layers
         )
         if self.params.first_stage and not learnable:
             raise OptionError(
@@ -364,8 +369,8 @@ class _Fit:
 
     def _checkable(self) -> bool:
         """Whether there are pixels enough one level down, and held-out ones among them, to tell if the guide helps."""
-        judged = any(bool((layer.asked & layer.held_out).any()) for layer in self.layers)
-        return min(self._shape_below()) >= SMALLEST_CHECKED_PX and judged
+        judged = any(bool((layer.asked & layer.validation).any()) for layer in self.layers)
+        return min(self._shape_below()) >= SMALLEST_VALIDATED_PX and judged
 
     def _judge(self) -> bool:
         """Judge the first stage on the blocks that it has not seen, and choose the mixture; say if the network helped.
@@ -374,28 +379,28 @@ class _Fit:
         """
         belows = self._belows(network=True)
         compared = self._compared(belows)
-        if self.regressions and sum(each.judged_px for each in compared) > 0:
+        if self.regressions and sum(each.validated_px for each in compared) > 0:
             products = np.sum([each.products for each in compared], axis=0)
-            smooth, net, regressed = best_shares(products)
-            if net < LEAST_SHARE:
-                (smooth, regressed), net = best_shares(products[::2, ::2]), 0.0
-            self.mixture = Mixture(smooth, net, regressed, self.shift)
-        shares = self.mixture.shares[: len(belows[0].raw)]
-        self.check = check_of(compared, shares)
+            bicubic_weight, network, regression = best_weights(products)
+            if network < LEAST_SHARE:
+                (bicubic_weight, regression), network = best_weights(products[::2, ::2]), 0.0
+            self.stacking = StackingWeights(bicubic_weight, network, regression, self.shift)
+        shares = self.stacking.values[: len(belows[0].raw)]
+        self.check = guide_check_of(compared, shares)
         self.interval = self._interval(belows, shares)
-        return check_of(compared, (0, 1, 0)[: len(shares)]).verdict == "helped"
+        return guide_check_of(compared, (0, 1, 0)[: len(shares)]).result == "helped"
 
-    def _regression_alone(self) -> Mixture:
+    def _regression_alone(self) -> StackingWeights:
         """Return the regression alone where it does so well one level down that a network would add little to it."""
         if self.params.enough_gain == 1 or self.params.first_stage:
-            return Mixture()
+            return StackingWeights()
         belows = self._belows(network=False)
-        check = check_of(self._compared(belows), (0, 1))
+        check = guide_check_of(self._compared(belows), (0, 1))
         if check.gain is None or check.gain < self.params.enough_gain:
-            return Mixture()
+            return StackingWeights()
         self.check = check
         self.interval = self._interval(belows, (0, 1))
-        return Mixture(net=0.0, regressed=1.0, shift=self.shift)
+        return StackingWeights(network=0.0, regression=1.0, shift=self.shift)
 
     def _regress(self) -> None:
         """Register the guide and solve both regressions."""
@@ -405,10 +410,10 @@ class _Fit:
         layers, every = self.layers[::of_samples], -(-left_out // of_samples)
         height, width = layers[0].source.shape
         grids = ((self._shape_below(), self.step), ((height, width), self.scale))
-        total = len(layers) * sum(len(parts_of(shape, scale, every)) for shape, scale in grids)
+        total = len(layers) * sum(len(blocks_of(shape, scale, every)) for shape, scale in grids)
         done = count()
 
-        def told(levels: Iterator[Level]) -> Iterator[Level]:
+        def told(levels: Iterator[RegressionRows]) -> Iterator[RegressionRows]:
             for level in levels:
                 self.progress("regression", next(done), total)
                 yield level
@@ -418,39 +423,39 @@ class _Fit:
         self.progress("registration", 1, 1)
         below = [level for layer in layers for level in told(levels_below(layer, self.shift, self.step, every))]
         here = (level for layer in layers for level in told(levels_here(layer, self.shift, self.scale, every)))
-        self.regressions = regress(below, here, torch.Generator().manual_seed(self.seed))
+        self.regressions = fit_regression(below, here, torch.Generator().manual_seed(self.seed))
         self.progress("regression", total, total)
 
-    def _regress_below(self, layer: Layers, source: Tensor, known: Tensor) -> Tensor:  # noqa: ARG002  (as all predictors)
+    def _regress_below(self, layer: PreparedSample, source: Tensor, known: Tensor) -> Tensor:  # noqa: ARG002  (as all predictors)
         guide, valid = guide_below(layer, self.shift)
         whole = Window.whole((source.shape[0], source.shape[1])).refined(self.step).slices
         detail = self.regressions[0].detail(guide[:, *whole], valid[whole], source, self.step)
         return bicubic(source.double(), self.step) + detail
 
-    def _belows(self, *, network: bool) -> list[Below]:
+    def _belows(self, *, network: bool) -> list[ReducedPrediction]:
         """Return what network and regression make of each sample one level down."""
         return [
-            one_level_down(
+            predict_at_reduced_resolution(
                 [
                     *([partial(self._predict_below, layer)] if network else []),
                     *([partial(self._regress_below, layer)] if self.regressions else []),
                 ],
                 layer.source,
                 layer.asked,
-                layer.held_out,
+                layer.validation,
                 self.step,
             )
             for layer in self.layers
         ]
 
-    def _compared(self, belows: Sequence[Below]) -> list[Compared]:
+    def _compared(self, belows: Sequence[ReducedPrediction]) -> list[RegionErrors]:
         return [
             each
             for layer, below in zip(self.layers, belows, strict=True)
             for each in compare(below, self.step, layer.corner)
         ]
 
-    def _interval(self, belows: Sequence[Below], shares: Sequence[float]) -> Interval | None:
+    def _interval(self, belows: Sequence[ReducedPrediction], shares: Sequence[float]) -> Interval | None:
         """Calibrate where the level below is of the scale: errors of half a source pixel say little of an eighth."""
         return calibrated(belows, shares, self._growth(), self.scale) if self.step == self.scale else None
 
@@ -462,12 +467,10 @@ class _Fit:
         """
         half = Scale(2, 2)
         here = [(layer.source, layer.asked) for layer in self.layers]
-        above = [level_below(source, asked, half) for source, asked in here if min(source.shape) >= FEWEST_SIDE_PX]
+        above = [reduce_sample(source, asked, half) for source, asked in here if min(source.shape) >= FEWEST_SIDE_PX]
         if not above:
             return 1.0
-        squares = [
-            torch.cat([interpolation_error(truth, asked, half) for truth, asked in level]) for level in (here, above)
-        ]
+        squares = [torch.cat([bicubic_error(truth, asked, half) for truth, asked in level]) for level in (here, above)]
         if not all(len(each) and bool(each.any()) for each in squares):
             return 1.0
         octave = math.sqrt(float(squares[0].mean() / squares[1].mean()))
@@ -479,10 +482,15 @@ class _Fit:
             self.scale,
         )
 
-    def _predict_below(self, layer: Layers, source: Tensor, known: Tensor) -> Tensor:  # noqa: ARG002  (as all predictors)
+    def _predict_below(self, layer: PreparedSample, source: Tensor, known: Tensor) -> Tensor:  # noqa: ARG002  (as all predictors)
         def shown(part: Window) -> Tensor:
             return layer.guide_below[None, :, *part.slices].contiguous(memory_format=torch.channels_last)
 
         on_target = bilinear(source[None, None], self.step)
-        sees = seen_by(self.network.support)
-        return drawn(network_in_parts(self.network, shown, on_target, sees)[0, 0], source, self.step, self.detail)
+        receptive_field_target_px = receptive_field_on_target(self.network.receptive_field)
+        return add_detail(
+            predict_in_parts(self.network, shown, on_target, receptive_field_target_px)[0, 0],
+            source,
+            self.step,
+            self.detail,
+        )

@@ -1,4 +1,4 @@
-"""A fitted net: weights, the statistics they were fitted with, and where they come from, in one safetensors file."""
+"""A fitted model: weights, the statistics they were fitted with, and where they come from, in one safetensors file."""
 
 from __future__ import annotations
 
@@ -18,35 +18,35 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from mmsr_geo._version import __version__
-from mmsr_geo.errors import MmsrError, NetFileError, OutputError
+from mmsr_geo.errors import MmsrError, ModelFileError, OutputError
 from mmsr_geo.geometry import Halo, Scale, Window
 from mmsr_geo.network.degradation import FILL_PX, bicubic, bilinear, fill_holes
 from mmsr_geo.network.guide_check import GuideCheck, Region
 from mmsr_geo.network.guide_features import FEATURE_SUPPORT_PX, PER_BAND, guide_features
 from mmsr_geo.network.intervals import Interval, Terms
-from mmsr_geo.network.mmsr import MmsrNet, NetParams, Support
+from mmsr_geo.network.mmsr import MmsrNetwork, NetworkParams, ReceptiveField
 from mmsr_geo.network.registration import farthest, shifted
-from mmsr_geo.network.regression import Regression, regression_reach
+from mmsr_geo.network.regression import Regression, regression_receptive_field
 from mmsr_geo.network.samples import Sample, Statistics
-from mmsr_geo.network.stacking import Mixture
+from mmsr_geo.network.stacking import StackingWeights
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
 METADATA_KEY = "mmsr_geo"
-FORMAT = 5
+FORMAT = 6
 REGRESSION = "regression."
-"""What the names of its tensors begin with in a net's file."""
+"""What the names of its tensors begin with in a model's file."""
 ROUNDING = 1e-5
 """Of a band's range: what lies so little beyond it lies within."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class FittedNet:
+class FittedModel:
     """A network fitted to a pair; a value that can be saved, sent to a worker and used on another date."""
 
-    params: NetParams
+    params: NetworkParams
     scale: Scale
     statistics: Statistics
     weights: dict[str, Tensor] = field(repr=False)
@@ -55,7 +55,7 @@ class FittedNet:
     detail: float | None = None
     """What the network's output is multiplied by and added to the bicubic interpolation, in the source's deviation;
     None: its output is the whole target."""
-    mixture: Mixture = field(default_factory=Mixture)
+    stacking: StackingWeights = field(default_factory=StackingWeights)
     """What else its prediction is mixed of, beside the network's word."""
     regression: Regression | None = field(default=None, repr=False)
     """Of the detail on guide and source, where it has a share; else None."""
@@ -71,30 +71,32 @@ class FittedNet:
 
     def __post_init__(self) -> None:
         """Refuse a share of a regression that is not there (ValueError)."""
-        if self.mixture.regressed and self.regression is None:
-            msg = f"{self.mixture.regressed:.0%} of its predictions are a regression's, and it has none"
+        if self.stacking.regression and self.regression is None:
+            msg = f"{self.stacking.regression:.0%} of its predictions are a regression's, and it has none"
             raise ValueError(msg)
 
-    def network(self, device: torch.device | str = "cpu") -> MmsrNet:
+    def network(self, device: torch.device | str = "cpu") -> MmsrNetwork:
         """Build the module with these weights, ready to predict."""
         with torch.device("meta"):
-            network = MmsrNet(self.params)
+            network = MmsrNetwork(self.params)
         network.load_state_dict(self.weights, assign=True)
         return network.to(device=device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload,no-any-return]  # torch types no memory_format here
 
     @property
-    def reach(self) -> Halo:
+    def receptive_field(self) -> Halo:
         """Source pixels, beyond a target pixel's own, that its prediction depends on."""
-        return net_reach(self.params, self.scale, features=self.shows_features, mixed=self.mixture.regressed > 0)
+        return expected_receptive_field(
+            self.params, self.scale, features=self.shows_features, ensemble=self.stacking.regression > 0
+        )
 
     @property
-    def sees(self) -> Halo:
+    def receptive_field_target_px(self) -> Halo:
         """Target pixels around one that its network's output depends on, the source being on the target grid."""
-        return seen_by(_support(self.params), FEATURE_SUPPORT_PX if self.shows_features else 0)
+        return receptive_field_on_target(_support(self.params), FEATURE_SUPPORT_PX if self.shows_features else 0)
 
     @property
     def uses_guide(self) -> bool:
-        """A net does."""
+        """A model does."""
         return True
 
     @property
@@ -121,11 +123,13 @@ class FittedNet:
             for (low, high), centre, spread in bands
         )
 
-    def predictor(self, device: torch.device | str = "cpu") -> NetPredictor:
+    def predictor(self, device: torch.device | str = "cpu") -> FittedPredictor:
         """Put the network to work on a device."""
-        return NetPredictor(self, self.network(device), None if self.regression is None else self.regression.to(device))
+        return FittedPredictor(
+            self, self.network(device), None if self.regression is None else self.regression.to(device)
+        )
 
-    def with_statistics(self, statistics: Statistics) -> FittedNet:
+    def with_statistics(self, statistics: Statistics) -> FittedModel:
         """Return the same weights for another pair's statistics."""
         return replace(self, statistics=statistics)
 
@@ -138,7 +142,7 @@ class FittedNet:
     @property
     def digest(self) -> str:
         """A hash of what decides a prediction: shape, scale, statistics and weights."""
-        digest = hashlib.sha256(repr((self.params, self.scale, self.statistics, self.detail, self.mixture)).encode())
+        digest = hashlib.sha256(repr((self.params, self.scale, self.statistics, self.detail, self.stacking)).encode())
         for name, tensor in sorted(self._tensors.items()):
             digest.update(name.encode())
             digest.update(tensor.contiguous().numpy().tobytes())
@@ -160,7 +164,7 @@ class FittedNet:
             "statistics": asdict(self.statistics),
             "guide_bands": list(self.guide_bands),
             "detail": self.detail,
-            "mixture": asdict(self.mixture),
+            "stacking": asdict(self.stacking),
             "check": asdict(self.check),
             "guide_range": [list(ends) for ends in self.guide_range],
             "interval": None if self.interval is None else asdict(self.interval),
@@ -184,33 +188,35 @@ class FittedNet:
             Path(temporary).unlink(missing_ok=True)
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> FittedNet:
-        """Read a saved net; no code in the file can run.
+    def load(cls, path: str | os.PathLike[str]) -> FittedModel:
+        """Read a saved model; no code in the file can run.
 
-        Raises NetFileError when the file is missing, damaged, or holds something else.
+        Raises ModelFileError when the file is missing, damaged, or holds something else.
         """
         path = Path(path)
         if not path.is_file():
-            raise NetFileError(f"there is no net at {path}: make one with mmsr-geo fit SOURCE GUIDE -o {path.name}")
+            raise ModelFileError(f"there is no model at {path}: make one with mmsr-geo fit SOURCE GUIDE -o {path.name}")
         try:
             with safe_open(path, framework="pt") as file:
                 text = (file.metadata() or {}).get(METADATA_KEY)
                 if text is None:
-                    raise NetFileError(f"{path} is a safetensors file, but not of mmsr_geo: give one from mmsr-geo fit")
+                    raise ModelFileError(
+                        f"{path} is a safetensors file, but not of mmsr_geo: give one from mmsr-geo fit"
+                    )
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (not a dict)
         except (SafetensorError, OSError) as error:
-            raise NetFileError(
-                f"{path} holds no net or is damaged ({error}): make it again with mmsr-geo fit"
+            raise ModelFileError(
+                f"{path} holds no model or is damaged ({error}): make it again with mmsr-geo fit"
             ) from error
         try:
-            net = cls._from_description(json.loads(text), tensors)
-            net.check_weights()
+            model = cls._from_description(json.loads(text), tensors)
+            model.check_weights()
         except (ValueError, TypeError, KeyError, AttributeError, RuntimeError, MmsrError) as error:
-            raise NetFileError(f"{path} is damaged or from another version ({error}): make it again") from error
-        return net
+            raise ModelFileError(f"{path} is damaged or from another version ({error}): make it again") from error
+        return model
 
     @classmethod
-    def _from_description(cls, description: dict[str, Any], tensors: dict[str, Tensor]) -> FittedNet:
+    def _from_description(cls, description: dict[str, Any], tensors: dict[str, Tensor]) -> FittedModel:
         if description["format"] != FORMAT:
             raise ValueError(f"format {description['format']}, this version reads {FORMAT}")
         statistics = description["statistics"]
@@ -218,7 +224,7 @@ class FittedNet:
             key.removeprefix(REGRESSION): value for key, value in tensors.items() if key.startswith(REGRESSION)
         }
         return cls(
-            params=NetParams(**{name: index(number) for name, number in description["params"].items()}),
+            params=NetworkParams(**{name: index(number) for name, number in description["params"].items()}),
             scale=Scale.of((description["scale"]["y"], description["scale"]["x"])),
             statistics=Statistics(
                 source_centre=float(statistics["source_centre"]),
@@ -229,7 +235,7 @@ class FittedNet:
             weights={name: tensor for name, tensor in tensors.items() if not name.startswith(REGRESSION)},
             guide_bands=tuple(map(str, description["guide_bands"])),
             detail=None if description["detail"] is None else float(description["detail"]),
-            mixture=_mixture_from(description["mixture"]),
+            stacking=_stacking_from(description["stacking"]),
             regression=Regression(**regression) if regression else None,
             check=_check_from(description["check"]),
             guide_range=tuple((float(low), float(high)) for low, high in description["guide_range"]),
@@ -241,7 +247,7 @@ class FittedNet:
     def check_weights(self) -> None:
         """Raise ValueError for weights that are not this network's, or not finite."""
         with torch.device("meta"):
-            wanted = MmsrNet(self.params).state_dict()
+            wanted = MmsrNetwork(self.params).state_dict()
         if wanted.keys() != self.weights.keys():
             raise ValueError("its weights are not the network's")
         for name, tensor in self.weights.items():
@@ -262,57 +268,60 @@ class FittedNet:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class NetPredictor:
-    """A net at work on a device: a window's pixels in, its prediction in the source's units out."""
+class FittedPredictor:
+    """A model at work on a device: a window's pixels in, its prediction in the source's units out."""
 
-    net: FittedNet
+    model: FittedModel
     network: Callable[[Tensor, Tensor], Tensor]
     regression: Regression | None = None
 
     def __call__(self, sample: Sample) -> Tensor:
         """Predict a window, (H, W) float64; where the guide is a hole what comes out means nothing."""
-        mixture, statistics = self.net.mixture, self.net.statistics
+        stacking, statistics = self.model.stacking, self.model.statistics
         parts = []
-        if mixture.net:
-            parts.append(mixture.net * self._networks(sample))
-        if mixture.net < 1:
+        if stacking.network:
+            parts.append(stacking.network * self._networks(sample))
+        if stacking.network < 1:
             valid, centred = sample.source_valid, statistics.centred_source(sample.source)
             source = fill_holes(torch.where(valid, centred, torch.zeros_like(centred)), valid)
-            smooth = bicubic(source, self.net.scale)
-            parts.append((mixture.smooth + mixture.regressed) * smooth)
-            if self.regression is not None and mixture.regressed:
-                parts.append(mixture.regressed * self._details(self.regression, sample, source))
+            smooth = bicubic(source, self.model.scale)
+            parts.append((stacking.bicubic + stacking.regression) * smooth)
+            if self.regression is not None and stacking.regression:
+                parts.append(stacking.regression * self._details(self.regression, sample, source))
         return torch.stack(parts).sum(dim=0) * statistics.source_spread + statistics.source_centre
 
     def _details(self, regression: Regression, sample: Sample, source: Tensor) -> Tensor:
         """Return the regression's detail on the interpolation, 0 where its guide is a hole."""
-        shift = self.net.mixture.shift
-        guide = shifted(self.net.statistics.normalise_guide(sample.guide, sample.guide_valid), shift)
-        return regression.detail(guide, shifted(sample.guide_valid, shift), source, self.net.scale)
+        shift = self.model.stacking.shift
+        guide = shifted(self.model.statistics.normalise_guide(sample.guide, sample.guide_valid), shift)
+        return regression.detail(guide, shifted(sample.guide_valid, shift), source, self.model.scale)
 
     def _networks(self, sample: Sample) -> Tensor:
         """Return the network's word in its units."""
-        net, statistics = self.net, self.net.statistics
+        model, statistics = self.model, self.model.statistics
         source = statistics.normalise_source(sample.source, sample.source_valid)
-        on_target = bilinear(source[None, None], net.scale)
+        on_target = bilinear(source[None, None], model.scale)
 
         def shown(part: Window) -> Tensor:
             rows, columns = part.slices
             return self._shown(sample.guide[:, rows, columns], sample.guide_valid[rows, columns])
 
-        output = network_in_parts(self.network, shown, on_target, net.sees)
-        return drawn(output[0, 0], source, net.scale, net.detail).double()
+        output = predict_in_parts(self.network, shown, on_target, model.receptive_field_target_px)
+        return add_detail(output[0, 0], source, model.scale, model.detail).double()
 
     def _shown(self, guide: Tensor, valid: Tensor) -> Tensor:
-        """Return what the network is shown of a guide: (1, C, H, W), with its features where the net is for them."""
-        shown = self.net.statistics.normalise_guide(guide, valid)
-        if self.net.shows_features:
+        """Return what the network is shown of a guide: (1, C, H, W), with its features where the model is for them."""
+        shown = self.model.statistics.normalise_guide(guide, valid)
+        if self.model.shows_features:
             shown = guide_features(shown, valid)
         return shown[None].contiguous(memory_format=torch.channels_last)
 
 
-def network_in_parts(
-    network: Callable[[Tensor, Tensor], Tensor], shown: Callable[[Window], Tensor], on_target: Tensor, sees: Halo
+def predict_in_parts(
+    network: Callable[[Tensor, Tensor], Tensor],
+    shown: Callable[[Window], Tensor],
+    on_target: Tensor,
+    receptive_field_target_px: Halo,
 ) -> Tensor:
     """Return a network's output (1, 1, H, W); on a CPU it is shown PART_PX at a time, which is the same to rounding.
 
@@ -322,19 +331,19 @@ def network_in_parts(
     output = torch.empty_like(on_target)
     whole = Window.whole((output.shape[-2], output.shape[-1]))
     for part in whole.parts(PART_PX if output.device.type == "cpu" else max(whole.shape)):
-        read = part.padded(sees, whole)
+        read = part.padded(receptive_field_target_px, whole)
         made = network(shown(read), on_target[..., *read.slices])
         output[..., *part.slices] = made[..., *part.relative_to(read).slices]
     return output
 
 
-def seen_by(support: Support, features_px: int = 0) -> Halo:
+def receptive_field_on_target(receptive_field: ReceptiveField, features_px: int = 0) -> Halo:
     """Return the target pixels around one that a network's output depends on, the source being on the target grid."""
-    reach = max(support.guide_px + features_px, support.source_target_px)
-    return Halo(reach, reach)
+    side = max(receptive_field.guide_px + features_px, receptive_field.source_target_px)
+    return Halo(side, side)
 
 
-def drawn(output: Tensor, source: Tensor, scale: Scale, detail: float | None) -> Tensor:
+def add_detail(output: Tensor, source: Tensor, scale: Scale, detail: float | None) -> Tensor:
     """Turn a network's output (..., H, W) into a prediction: as it is, or as detail on the bicubic interpolation.
 
     source: (..., h, w), without holes; all in the network's units.
@@ -342,41 +351,41 @@ def drawn(output: Tensor, source: Tensor, scale: Scale, detail: float | None) ->
     return output if detail is None else bicubic(source, scale) + detail * output
 
 
-def net_reach(params: NetParams, scale: Scale, *, features: bool, mixed: bool) -> Halo:
-    """Return how far a net of this shape looks, in source pixels: known before it is fitted.
+def expected_receptive_field(params: NetworkParams, scale: Scale, *, features: bool, ensemble: bool) -> Halo:
+    """Return how far a model of this shape looks, in source pixels: known before it is fitted.
 
     mixed: whether a regression's word may be mixed in, with a guide that is moved.
     """
-    network = reach_of(_support(params), scale, features=features)
-    if not mixed:
+    network = receptive_field_of(_support(params), scale, features=features)
+    if not ensemble:
         return network
-    regression, shift = regression_reach(scale), farthest(scale)
+    regression, shift = regression_receptive_field(scale), farthest(scale)
     return Halo(
         max(network.y, regression.y + math.ceil(shift[0] / scale.y)),
         max(network.x, regression.x + math.ceil(shift[1] / scale.x)),
     )
 
 
-def _support(params: NetParams) -> Support:
+def _support(params: NetworkParams) -> ReceptiveField:
     with torch.device("meta"):
-        return MmsrNet(params).support
+        return MmsrNetwork(params).receptive_field
 
 
-def reach_of(support: Support, scale: Scale, *, features: bool) -> Halo:
+def receptive_field_of(receptive_field: ReceptiveField, scale: Scale, *, features: bool) -> Halo:
     """Turn a network's support into source pixels: the farther of what it needs of the guide and of the source."""
 
     def along(factor: int) -> int:
-        guide = math.ceil((support.guide_px + (FEATURE_SUPPORT_PX if features else 0)) / factor)
-        source = math.ceil(support.source_target_px / factor) + support.source_px + FILL_PX
+        guide = math.ceil((receptive_field.guide_px + (FEATURE_SUPPORT_PX if features else 0)) / factor)
+        source = math.ceil(receptive_field.source_target_px / factor) + receptive_field.source_px + FILL_PX
         return max(guide, source)
 
     return Halo(along(scale.y), along(scale.x))
 
 
-def _mixture_from(description: dict[str, Any]) -> Mixture:
+def _stacking_from(description: dict[str, Any]) -> StackingWeights:
     rows, columns = map(index, description["shift"])
-    shares = {name: float(description[name]) for name in ("smooth", "net", "regressed")}
-    return Mixture(**shares, shift=(rows, columns))
+    shares = {name: float(description[name]) for name in ("bicubic", "network", "regression")}
+    return StackingWeights(**shares, shift=(rows, columns))
 
 
 def _interval_from(description: dict[str, Any]) -> Interval:

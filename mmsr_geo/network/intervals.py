@@ -15,7 +15,7 @@ from torch import Tensor
 
 from mmsr_geo.geometry import Scale
 from mmsr_geo.network.degradation import bicubic, bilinear
-from mmsr_geo.network.guide_check import Below
+from mmsr_geo.network.guide_check import ReducedPrediction
 
 DOUBT = 1.2
 """What a guide's part of the width is multiplied by on the way down: what it tells of block means it tells less well of
@@ -77,7 +77,9 @@ def predictors_of(prediction: Tensor, source: Tensor, scale: Scale) -> Tensor:
     return torch.stack([torch.ones_like(contrast), bilinear(rough, scale), contrast])
 
 
-def calibrated(belows: Sequence[Below], shares: Sequence[float], growth: float, scale: Scale) -> Interval | None:
+def calibrated(
+    belows: Sequence[ReducedPrediction], shares: Sequence[float], growth: float, scale: Scale
+) -> Interval | None:
     """Return the interval that holds 90 % of the judged errors one level down, carried down to the true scale.
 
     By quantile regression (Koenker and Bassett 1978) of the mixture's absolute errors, and of the interpolation's, on
@@ -88,11 +90,11 @@ def calibrated(belows: Sequence[Below], shares: Sequence[float], growth: float, 
 
     shares: of the mixture, the interpolation's first. Returns None where fewer than FEWEST_PX pixels were judged.
     """
-    mixture = torch.tensor(shares, dtype=torch.float64)
+    stacking = torch.tensor(shares, dtype=torch.float64)
     known: list[NDArray[np.float64]] = []
     for below in belows:
-        mixed, off = (torch.tensordot(mixture.to(each.device), each, dims=1) for each in (below.raw, below.errors))
-        of_mixed, of_smooth = (predictors_of(each, below.source, scale) for each in (mixed, below.raw[0]))
+        ensemble, off = (torch.tensordot(stacking.to(each.device), each, dims=1) for each in (below.raw, below.errors))
+        of_mixed, of_smooth = (predictors_of(each, below.source, scale) for each in (ensemble, below.raw[0]))
         columns = torch.cat([of_mixed, of_smooth[2:], off.abs()[None], below.errors[:1].abs()])
         known.append(columns[:, below.judged].T.cpu().numpy())
     rows = np.concatenate(known)

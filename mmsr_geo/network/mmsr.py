@@ -15,7 +15,7 @@ from mmsr_geo.network.degradation import bilinear
 
 
 @dataclass(frozen=True, slots=True)
-class NetParams:
+class NetworkParams:
     """The network's shape; the defaults are the paper's (Dong et al., ECCV 2022)."""
 
     guide_bands: int
@@ -35,7 +35,7 @@ class NetParams:
 
 
 @dataclass(frozen=True, slots=True)
-class Support:
+class ReceptiveField:
     """How far from a target pixel an input still matters, in each direction."""
 
     guide_px: int
@@ -46,10 +46,10 @@ class Support:
     """Source pixels, beyond those: the reach of the bilinear way to the target grid."""
 
 
-class MmsrNet(nn.Module):
+class MmsrNetwork(nn.Module):
     """Guide and source in, target out: two branches, mutual modulation, a head of 1 x 1 convolutions."""
 
-    def __init__(self, params: NetParams) -> None:
+    def __init__(self, params: NetworkParams) -> None:
         """Draw fresh weights from torch's global generator."""
         super().__init__()
         c = params.channels
@@ -87,19 +87,19 @@ class MmsrNet(nn.Module):
             if isinstance(layer, nn.Conv2d):
                 nn.init.kaiming_uniform_(layer.weight, a=math.sqrt(5), generator=generator)
                 if layer.bias is not None:
-                    reach = 1 / math.sqrt(layer.weight[0].numel())
-                    nn.init.uniform_(layer.bias, -reach, reach, generator=generator)
+                    receptive_field = 1 / math.sqrt(layer.weight[0].numel())
+                    nn.init.uniform_(layer.bias, -receptive_field, receptive_field, generator=generator)
         return self
 
     @property
-    def support(self) -> Support:
+    def receptive_field(self) -> ReceptiveField:
         """How far the network sees, from its layers."""
-        guide_branch, source_branch = _reach(self.guide_branch), _reach(self.source_branch)
-        after = _reach(self.fusion) + _reach(self.head)
+        guide_branch, source_branch = _receptive_field(self.guide_branch), _receptive_field(self.source_branch)
+        after = _receptive_field(self.fusion) + _receptive_field(self.head)
         to_guide, to_source = self.params.source_to_guide_px // 2, self.params.guide_to_source_px // 2
-        guide = _reach(self.to_guide_query) + guide_branch
-        source = _reach(self.to_source_query) + source_branch
-        return Support(
+        guide = _receptive_field(self.to_guide_query) + guide_branch
+        source = _receptive_field(self.to_source_query) + source_branch
+        return ReceptiveField(
             guide_px=after + max(guide, to_source + guide),
             source_target_px=after + max(source, to_guide + source),
             source_px=1,
@@ -143,6 +143,6 @@ def _branch(bands: int, channels: int, kernel: int) -> nn.Sequential:
     )
 
 
-def _reach(layers: nn.Module) -> int:
+def _receptive_field(layers: nn.Module) -> int:
     """Return how many pixels a chain of convolutions sees beyond its own: the sum of the kernels' halves."""
     return sum(int(m.kernel_size[0]) // 2 for m in layers.modules() if isinstance(m, nn.Conv2d))

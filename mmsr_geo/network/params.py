@@ -1,4 +1,4 @@
-"""How a net is fitted, as a value: a quality's steps and rates, or anyone's own; knows no network."""
+"""How a model is fitted, as a value: a quality's steps and rates, or anyone's own; knows no network."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _QUALITIES: Mapping[Quality, dict[str, Any]] = {
 
 @dataclass(frozen=True, slots=True)
 class FitParams:
-    """How a net is fitted; the defaults, which are `balanced`, were measured (docs/decisions/002-fit-defaults.md)."""
+    """How a model is fitted; the defaults, which are `balanced`, were measured (docs/decisions/002-fit-defaults.md)."""
 
     steps: int | None = None
     """Steps of the first stage, after which a third of them follow at the true scale; all of them are taken there where
@@ -50,14 +50,14 @@ class FitParams:
     smooth that the interpolation is nearly right."""
     guide_weight_decay: float = 5e-4
     """Weight decay on the guide branch, as published."""
-    mixed: bool = True
+    ensemble: bool = True
     """Whether a regression's word and the interpolation's are mixed into the network's, by how each did one level
     down; where nothing is known of that (`first_stage` False), the network is alone."""
     enough_gain: float = 1.0
     """Gain of the regression one level down from which on it is taken as it is and no network is fitted; 1: one always
     is."""
     adapt_steps: int = 50
-    """Steps that a scene's net takes on each tile where it is adapted to it."""
+    """Steps that a scene's model takes on each tile where it is adapted to it."""
     threads: int | None = None
     """Torch threads on a CPU; None: as many as the cores of the machine where the fit is asked for, 8 at most. The
     number changes the order of sums, hence the fit, and is recorded."""
@@ -101,7 +101,7 @@ class FitParams:
             schedule="published",
             guide_features=False,
             over_bicubic=False,
-            mixed=False,
+            ensemble=False,
             threads=threads,
         )
 

@@ -12,7 +12,7 @@ from mmsr_geo.errors import PixelError
 from mmsr_geo.geometry import Window
 
 
-class Sites:
+class PatchSampler:
     """Where patches may lie: at least half as valid as the best place of all samples, each as likely as the other."""
 
     def __init__(self, asked: Sequence[Tensor], patch_yx: tuple[int, int]) -> None:
@@ -35,11 +35,11 @@ class Sites:
         ]
 
 
-def inside(start: int, length: int, whole: int, reach: int) -> Tensor:
+def inside(start: int, length: int, whole: int, receptive_field: int) -> Tensor:
     """Return (length,) bool: `reach` away from each end that is not an end of the whole."""
     place = torch.arange(start, start + length)
-    below = (place >= start + reach) | torch.tensor(start == 0)
-    above = (place < start + length - reach) | torch.tensor(start + length == whole)
+    below = (place >= start + receptive_field) | torch.tensor(start == 0)
+    above = (place < start + length - receptive_field) | torch.tensor(start + length == whole)
     return below & above
 
 

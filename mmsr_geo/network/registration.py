@@ -59,13 +59,13 @@ def _moments(  # noqa: PLR0913  (a sample, layer by layer)
     """
     size = scale.y, scale.x
     far = max(down for down, _ in shifts), max(across for _, across in shifts)
-    edge_y, edge_x = (-(-reach // factor) for reach, factor in zip(far, size, strict=True))
+    edge_y, edge_x = (-(-receptive_field // factor) for receptive_field, factor in zip(far, size, strict=True))
     height, width = source.shape
     if height <= 2 * edge_y or width <= 2 * edge_x:
         return torch.zeros(len(shifts), len(guide) + 2, len(guide) + 2, dtype=torch.float64, device=guide.device)
     inner = slice(edge_y, height - edge_y), slice(edge_x, width - edge_x)
     means = F.avg_pool2d(guide.double()[:, None], size, stride=1)[:, 0]
-    around = tuple(factor + 2 * reach for factor, reach in zip(size, far, strict=True))
+    around = tuple(factor + 2 * receptive_field for factor, receptive_field in zip(size, far, strict=True))
     holes = F.max_pool2d((~guide_valid).float()[None, None], around, stride=1)[0, 0] > 0
 
     def at(layer: Tensor, down: int, across: int) -> Tensor:

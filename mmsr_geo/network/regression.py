@@ -21,8 +21,8 @@ from mmsr_geo.geometry import Halo, Scale, Window
 from mmsr_geo.network.degradation import BICUBIC_SUPPORT_PX, FILL_PX, bicubic, degrade, degrade_valid, fill_holes
 from mmsr_geo.network.guide_features import slope
 
-WAVES = 800
-FREQUENCY = 0.6
+N_RANDOM_FEATURES = 800
+FREQUENCY_SCALE = 0.6
 """Of the waves, in the deviations of what is known of a pixel, all of it taken together."""
 RIDGE = 2000.0
 """What a coefficient's square costs, in rows one level down."""
@@ -31,9 +31,9 @@ TRUE_SCALE_ROWS = 10_000.0
 cancels, so that little of it is seen there."""
 SMOOTHINGS = (0.25, 0.5, 1.0)
 """Deviations, in source pixels, of the Gaussians that a guide's band is compared with."""
-PER_BAND = len(SMOOTHINGS) + 4
+N_PREDICTORS_PER_BAND = len(SMOOTHINGS) + 4
 """Layers that are known of one guide band."""
-OF_SOURCE = 3
+N_SOURCE_PREDICTORS = 3
 """And of the source."""
 TAIL = 3.0
 """Deviations from its middle at which a Gaussian is cut."""
@@ -45,7 +45,7 @@ PART_PX = 2**12
 """Pixels whose waves are held at once: blocks of more than 32 MB glibc gives back each time."""
 
 
-def known_of(guide: Tensor, valid: Tensor, source: Tensor, scale: Scale) -> Tensor:
+def pixel_predictors(guide: Tensor, valid: Tensor, source: Tensor, scale: Scale) -> Tensor:
     """Return what is known of each target pixel, layer by layer.
 
     guide: (C, H, W), of deviation 1, 0 in holes; valid: (H, W) bool; source: (h, w), holes filled. Returns
@@ -67,32 +67,32 @@ def known_of(guide: Tensor, valid: Tensor, source: Tensor, scale: Scale) -> Tens
     return torch.cat([torch.cat(shown) * weights, smooth, *slopes])
 
 
-def known_layers(bands: int) -> int:
-    """Return how many layers `known_of` gives of so many guide bands."""
-    return PER_BAND * bands + OF_SOURCE
+def n_predictors(bands: int) -> int:
+    """Return how many layers `pixel_predictors` gives of so many guide bands."""
+    return N_PREDICTORS_PER_BAND * bands + N_SOURCE_PREDICTORS
 
 
-def known_in_parts(
+def pixel_predictors_by_block(
     guide: Tensor, valid: Tensor, source: Tensor, scale: Scale, every: int = 1
 ) -> Iterator[tuple[Window, Tensor]]:
-    """Yield parts of the source grid, one of `every`, each with what `known_of` gives of its pixels, to rounding.
+    """Yield one of `every` blocks of the source grid, each with the `pixel_predictors` of its pixels.
 
     A part has SIDE_PX target pixels a side at most: of all at once, eight bytes a layer would be gigabytes.
     """
-    reach, whole = regression_reach(scale), Window.whole((source.shape[0], source.shape[1]))
-    for part in parts_of((whole.height, whole.width), scale, every):
-        read = part.padded(reach, whole)
+    receptive_field, whole = regression_receptive_field(scale), Window.whole((source.shape[0], source.shape[1]))
+    for part in blocks_of((whole.height, whole.width), scale, every):
+        read = part.padded(receptive_field, whole)
         rows, columns = read.refined(scale).slices
-        known = known_of(guide[:, rows, columns], valid[rows, columns], source[read.slices], scale)
+        known = pixel_predictors(guide[:, rows, columns], valid[rows, columns], source[read.slices], scale)
         yield part, known[:, *part.relative_to(read).refined(scale).slices]
 
 
-def parts_of(shape_yx: tuple[int, int], scale: Scale, every: int = 1) -> list[Window]:
+def blocks_of(shape_yx: tuple[int, int], scale: Scale, every: int = 1) -> list[Window]:
     """Return the parts of a source grid of that shape that are made known one after another, one of `every`."""
     return list(Window.whole(shape_yx).parts(max(1, SIDE_PX // max(scale.y, scale.x)))[::every])
 
 
-def regression_reach(scale: Scale) -> Halo:
+def regression_receptive_field(scale: Scale) -> Halo:
     """Return the source pixels, beyond a target pixel's own, that its detail depends on."""
     interpolated = BICUBIC_SUPPORT_PX + FILL_PX
 
@@ -104,16 +104,16 @@ def regression_reach(scale: Scale) -> Halo:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Level:
+class RegressionRows:
     """What is known of the detail of a part of a sample, at one scale."""
 
     known: Tensor
-    """(K, H, W): see `known_of`."""
+    """(K, H, W): see `pixel_predictors`."""
     wanted: Tensor
     """(h, w): the detail, or its means over blocks."""
     seen: Tensor
     """(h, w) bool: where it is known."""
-    held_out: Tensor
+    validation: Tensor
     """(h, w) bool: kept from the regression that is judged."""
     block: Scale | None
     """Of (H, W) to (h, w): None one level down, where they are the same; the scale itself at the true scale."""
@@ -143,9 +143,13 @@ class Regression:
         def zeros(*shape: int) -> Tensor:
             return torch.zeros(shape, dtype=torch.float64)
 
-        waves = torch.randn(WAVES, count, generator=generator, dtype=torch.float64) * FREQUENCY / math.sqrt(count)
-        phases = 2 * torch.pi * torch.rand(WAVES, 1, generator=generator, dtype=torch.float64)
-        return cls(zeros(count, 1), zeros(count, 1) + 1, waves, phases, zeros(1 + count + WAVES))
+        waves = (
+            torch.randn(N_RANDOM_FEATURES, count, generator=generator, dtype=torch.float64)
+            * FREQUENCY_SCALE
+            / math.sqrt(count)
+        )
+        phases = 2 * torch.pi * torch.rand(N_RANDOM_FEATURES, 1, generator=generator, dtype=torch.float64)
+        return cls(zeros(count, 1), zeros(count, 1) + 1, waves, phases, zeros(1 + count + N_RANDOM_FEATURES))
 
     def __call__(self, known: Tensor) -> Tensor:
         """(K, H, W) → the detail (H, W), in the units of what was wanted; the waves in float32, three times as fast."""
@@ -154,9 +158,9 @@ class Regression:
         return torch.cat(parts).view(known.shape[1:]).double()
 
     def detail(self, guide: Tensor, valid: Tensor, source: Tensor, scale: Scale) -> Tensor:
-        """Return the detail of a window (H, W), 0 where its guide is a hole; see `known_of`."""
+        """Return the detail of a window (H, W), 0 where its guide is a hole; see `pixel_predictors`."""
         detail = torch.zeros(valid.shape, dtype=torch.float64, device=valid.device)
-        for part, known in known_in_parts(guide, valid, source, scale):
+        for part, known in pixel_predictors_by_block(guide, valid, source, scale):
             detail[part.refined(scale).slices] = self(known)
         return torch.where(valid, detail, 0.0)
 
@@ -175,13 +179,13 @@ class Regression:
 
     def check(self, bands: int) -> None:
         """Raise ValueError for tensors that are no regression on so many bands, or not finite."""
-        count = known_layers(bands)
+        count = n_predictors(bands)
         shapes = {
             "centre": (count, 1),
             "spread": (count, 1),
-            "waves": (WAVES, count),
-            "phases": (WAVES, 1),
-            "coefficients": (1 + count + WAVES,),
+            "waves": (N_RANDOM_FEATURES, count),
+            "phases": (N_RANDOM_FEATURES, 1),
+            "coefficients": (1 + count + N_RANDOM_FEATURES,),
         }
         for name, tensor in self.tensors.items():
             if tensor.shape != shapes[name] or tensor.dtype != torch.float64:
@@ -197,7 +201,9 @@ class Regression:
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
 
-def regress(below: Sequence[Level], here: Iterable[Level], generator: torch.Generator) -> tuple[Regression, Regression]:
+def fit_regression(
+    below: Sequence[RegressionRows], here: Iterable[RegressionRows], generator: torch.Generator
+) -> tuple[Regression, Regression]:
     """Return the regression that has not seen what is held out, and the one of all.
 
     below: the levels of pixels, one level down, by which the layers are centred and scaled; here: those of blocks. Each
@@ -222,7 +228,7 @@ def regress(below: Sequence[Level], here: Iterable[Level], generator: torch.Gene
     return judged, whole
 
 
-def _moments(regression: Regression, level: Level) -> Tensor:
+def _moments(regression: Regression, level: RegressionRows) -> Tensor:
     """Return the sums of products of features and of what is wanted, (2, n, n + 1): of what is not held out, and is."""
     size = len(regression.coefficients)
     sums = level.known.new_zeros(2, size, size + 1)
@@ -236,7 +242,7 @@ def _moments(regression: Regression, level: Level) -> Tensor:
         if level.block is not None:
             features = degrade(features, level.block)
         with_wanted = torch.cat([features, level.wanted[None, rows]])
-        for index, where in enumerate((~level.held_out, level.held_out)):
+        for index, where in enumerate((~level.validation, level.validation)):
             chosen = with_wanted[:, (level.seen & where)[rows]]
             sums[index] += level.rows * (chosen[:size] @ chosen.T)
     return sums

@@ -12,39 +12,39 @@ from numpy.typing import NDArray
 
 
 @dataclass(frozen=True, slots=True)
-class Mixture:
+class StackingWeights:
     """The shares of what a prediction is mixed of, 1 in sum."""
 
-    smooth: float = 0.0
+    bicubic: float = 0.0
     """Of the bicubic interpolation."""
-    net: float = 1.0
+    network: float = 1.0
     """Of the network's word."""
-    regressed: float = 0.0
+    regression: float = 0.0
     """Of the regression's."""
     shift: tuple[int, int] = (0, 0)
     """Rows and columns of the target grid by which the guide is moved for the regression."""
 
     def __post_init__(self) -> None:
         """Refuse shares that are none (ValueError)."""
-        if min(self.shares) < 0 or not math.isclose(sum(self.shares), 1, abs_tol=1e-6):
-            msg = f"shares are 0 or more and 1 in sum, not {self.shares}"
+        if min(self.values) < 0 or not math.isclose(sum(self.values), 1, abs_tol=1e-6):
+            msg = f"shares are 0 or more and 1 in sum, not {self.values}"
             raise ValueError(msg)
 
     @property
-    def shares(self) -> tuple[float, float, float]:
+    def values(self) -> tuple[float, float, float]:
         """Of the interpolation, the network and the regression."""
-        return self.smooth, self.net, self.regressed
+        return self.bicubic, self.network, self.regression
 
     @property
     def sentence(self) -> str:
         """Say it to a person."""
-        named = (("the network", self.net), ("a regression", self.regressed), ("the interpolation", self.smooth))
+        named = (("the network", self.network), ("a regression", self.regression), ("the interpolation", self.bicubic))
         told = ", ".join(f"{share:.0%} {name}" for name, share in named if share)
         moved = f", the guide moved by {self.shift[0]} rows and {self.shift[1]} columns for the regression"
-        return told + (moved if self.regressed and self.shift != (0, 0) else "")
+        return told + (moved if self.regression and self.shift != (0, 0) else "")
 
 
-def best_shares(errors: NDArray[np.float64]) -> tuple[float, ...]:
+def best_weights(errors: NDArray[np.float64]) -> tuple[float, ...]:
     """Return the shares, none negative and 1 in sum, of which the mixture's squared error is the least.
 
     errors: (n, n), the sums over pixels of products of any two predictions' errors; a mixture's sum of squares is

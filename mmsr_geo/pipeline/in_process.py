@@ -15,13 +15,13 @@ from numpy.typing import NDArray
 
 from mmsr_geo.callbacks import Progress, no_progress
 from mmsr_geo.engine.blending import BlendedTiling
-from mmsr_geo.engine.flags import Quality
+from mmsr_geo.engine.flags import FlagRules
 from mmsr_geo.engine.model import Model
 from mmsr_geo.engine.pair import Pair
 from mmsr_geo.engine.tile_upsampler import TargetTile
 from mmsr_geo.geometry import Tile, Tiling
 from mmsr_geo.methods.apply import upsampler_of
-from mmsr_geo.methods.source import ModelSource, check_of
+from mmsr_geo.methods.source import Method, check_of
 from mmsr_geo.methods.tile_fit import TileFit, finish_tile
 from mmsr_geo.network.device import torch_threads
 from mmsr_geo.network.guide_check import GuideCheck
@@ -42,7 +42,7 @@ class Run(Protocol):
 
 def run_of(  # noqa: PLR0913  (all that a run depends on)
     pair: Pair,
-    method: ModelSource,
+    method: Method,
     model: Model,
     tiling: Tiling,
     *,
@@ -50,7 +50,7 @@ def run_of(  # noqa: PLR0913  (all that a run depends on)
     threads: int = 1,
     progress: Progress = no_progress,
     scratch: Path | None = None,
-    uncertain: bool = False,
+    uncertainty: bool = False,
 ) -> Run:
     """Return the run of a method whose model is there already.
 
@@ -59,7 +59,7 @@ def run_of(  # noqa: PLR0913  (all that a run depends on)
     """
     if isinstance(method, TileFit):
         return _Blended(pair, method, model, tiling, threads, progress, scratch)
-    return _Tiled(pair, method, model, tiling, device, threads, progress, uncertain)
+    return _Tiled(pair, method, model, tiling, device, threads, progress, uncertainty)
 
 
 def whole_target(run: Run, pair: Pair) -> Values:
@@ -84,13 +84,13 @@ class _Tiled:
     """A model for all tiles."""
 
     pair: Pair
-    method: ModelSource
+    method: Method
     model: Model
     tiling: Tiling
     device: str
     threads: int
     progress: Progress
-    uncertain: bool
+    uncertainty: bool
 
     @property
     def check(self) -> GuideCheck:
@@ -98,7 +98,7 @@ class _Tiled:
 
     def targets(self) -> Iterator[tuple[Tile, TargetTile]]:
         limits = self.pair.valid_range
-        upsampler = upsampler_of(self.method, self.model, self.device, limits, uncertain=self.uncertain)
+        upsampler = upsampler_of(self.method, self.model, self.device, limits, uncertainty=self.uncertainty)
         for tile in self.tiling:
             self.progress("predict", tile.index, len(self.tiling))
             with torch_threads(self.threads):
@@ -130,7 +130,7 @@ class _Blended:
                 near = {i: np.load(_prediction(Path(folder), i)) for i in blended.contributors(tile.read)}
                 flags = np.load(_flags(Path(folder), tile.index))
                 source = self.pair.source.read(tile.read)
-                quality = Quality(self.check, self.method.falls_back(self.check), None, self.pair.valid_range)
+                quality = FlagRules(self.check, self.method.uses_fallback(self.check), None, self.pair.valid_range)
                 with torch_threads(self.threads):
                     target = finish_tile(blended, tile, source, near, flags, quality)
                 yield tile, target

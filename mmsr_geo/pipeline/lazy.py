@@ -18,18 +18,18 @@ from odc.geo.geobox import GeoBox
 from rasterio.enums import Resampling
 
 from mmsr_geo.engine.blending import BlendedTiling
-from mmsr_geo.engine.flags import Flag, Quality, ValidRange
+from mmsr_geo.engine.flags import Flag, FlagRules, ValidRange
 from mmsr_geo.engine.model import Model
 from mmsr_geo.engine.pair import Pair
 from mmsr_geo.engine.tile_upsampler import TargetTile
 from mmsr_geo.geometry import Tile, Tiling, Window
-from mmsr_geo.methods.apply import samples_pixels, tell_uncalibrated, upsampler_of
-from mmsr_geo.methods.source import ModelSource, check_of
+from mmsr_geo.methods.apply import samples_pixels, upsampler_of, warn_uncalibrated
+from mmsr_geo.methods.source import Method, check_of
 from mmsr_geo.methods.tile_fit import TileFit, TilePrediction, finish_tile
 from mmsr_geo.network.device import torch_threads
 from mmsr_geo.network.guide_check import GuideCheck
-from mmsr_geo.raster.base import BandTags, Leaf, Make, Need, Pixels, Raster, with_holes
-from mmsr_geo.raster.inspect.undeclared_nodata import warn_of_nodata
+from mmsr_geo.raster.base import BandTags, Combine, Pixels, Raster, ReadPlan, StoredRaster, with_nodata_as_nan
+from mmsr_geo.raster.inspect.undeclared_nodata import warn_undeclared_nodata
 from mmsr_geo.raster.read.arrays import ArrayRaster
 from mmsr_geo.raster.views.warp import Warped
 
@@ -52,7 +52,7 @@ class LazyTarget:
 
 
 def lazy_target(
-    pair: Pair, method: ModelSource, tiling: Tiling, *, device: str = "auto", uncertain: bool = False
+    pair: Pair, method: Method, tiling: Tiling, *, device: str = "auto", uncertainty: bool = False
 ) -> LazyTarget:
     """Return the target of the pair's part, and its uncertainty where asked for.
 
@@ -60,10 +60,10 @@ def lazy_target(
     options, so equal calls give equal names.
     """
     token = tokenize(
-        pair.source, pair.guide, pair.scale, pair.part, pair.valid_range, method, tiling, device, uncertain
+        pair.source, pair.guide, pair.scale, pair.part, pair.valid_range, method, tiling, device, uncertainty
     )
-    work = _Work(pair, method, device, token, uncertain=uncertain)
-    layer: Layer = {work.model_key: (_model, method, pair, uncertain)}
+    work = _Work(pair, method, device, token, uncertainty=uncertainty)
+    layer: Layer = {work.model_key: (_model, method, pair, uncertainty)}
     if isinstance(method, TileFit):
         check = work.add_blended_tiles(layer, method, method.blended(pair, tiling))
     else:
@@ -89,7 +89,7 @@ def lazy_target(
         layer_of(values, _values, np.float32),
         layer_of(qa, _qa, np.uint8),
         da.Array(after(gain, {(gain,): (_gain, check)}), gain, (), meta=np.empty((), np.float64)),
-        layer_of(half, _uncertainty, np.float32) if uncertain else None,
+        layer_of(half, _uncertainty, np.float32) if uncertainty else None,
     )
 
 
@@ -101,8 +101,8 @@ def lazy_raster(raster: Raster, window: Window, chunk_yx: tuple[int, int]) -> da
     chunks = normalize_chunks((-1, *chunk_yx), (count, *window.shape), dtype=np.float32)
     tops, lefts = (np.cumsum((0, *sizes)) for sizes in chunks[1:])
     for (i, height), (j, width) in product(enumerate(chunks[1]), enumerate(chunks[2])):
-        need = raster.need(Window(window.row + int(tops[i]), window.col + int(lefts[j]), height, width))
-        layer[name, 0, i, j] = (_Assembled(need.make), reads.add(layer, need))
+        read_plan = raster.read_plan(Window(window.row + int(tops[i]), window.col + int(lefts[j]), height, width))
+        layer[name, 0, i, j] = (_Assembled(read_plan.combine), reads.add(layer, read_plan))
     graph = HighLevelGraph.from_collections(name, layer, dependencies=reads.arrays)
     return da.Array(graph, name, chunks, meta=np.empty((0, 0, 0), np.float32))
 
@@ -147,23 +147,23 @@ def _placed(values: da.Array, pair: Pair) -> ArrayRaster:
 class _Work:
     """The tasks of one target."""
 
-    def __init__(self, pair: Pair, method: ModelSource, device: str, token: str, *, uncertain: bool) -> None:
-        self.pair, self.method, self.device, self.token, self.uncertain = pair, method, device, token, uncertain
+    def __init__(self, pair: Pair, method: Method, device: str, token: str, *, uncertainty: bool) -> None:
+        self.pair, self.method, self.device, self.token, self.uncertainty = pair, method, device, token, uncertainty
         self.name, self.model_key = f"mmsr-tile-{token}", f"mmsr-model-{token}"
         self.reads = _Reads(f"mmsr-read-{token}")
 
     def add_tiles(self, layer: Layer, tiling: Tiling) -> Hashable:
         """Add a task a tile; return the key of what is known of the guide."""
         for tile, at in zip(tiling, _places(tiling), strict=True):
-            source, guide = self.pair.needs(tile.read)
+            source, guide = self.pair.read_plans(tile.read)
             work = _TileTask(
                 tile,
-                source.make,
-                guide.make,
+                source.combine,
+                guide.combine,
                 self.device,
                 self.method,
                 self.pair.valid_range,
-                self.uncertain,
+                self.uncertainty,
             )
             layer[self.name, *at] = (work, self.model_key, self.reads.add(layer, source), self.reads.add(layer, guide))
         check = f"mmsr-guide-check-{self.token}"
@@ -176,20 +176,20 @@ class _Work:
         predicted, checked = f"mmsr-predicted-{self.token}", f"mmsr-checked-{self.token}"
         bands = self.pair.guide.bands
         for tile in blended.predictions:
-            source, guide = self.pair.needs(tile.read)
-            work = _PredictTask(tile, source.make, guide.make, bands, method)
+            source, guide = self.pair.read_plans(tile.read)
+            work = _PredictTask(tile, source.combine, guide.combine, bands, method)
             reads = self.reads.add(layer, source), self.reads.add(layer, guide)
             layer[predicted, tile.index] = (work, self.model_key, *reads)
             layer[checked, tile.index] = (_check_of_tile, (predicted, tile.index))
         together = f"mmsr-guide-check-{self.token}"
-        # What is known of an adapted net's guide is the scene's: a chunk waits for its neighbours alone.
+        # What is known of an adapted model's guide is the scene's: a chunk waits for its neighbours alone.
         tiles = [(checked, index) for index in range(len(blended))] if method.scene is None else []
         layer[together] = (method.check, self.model_key, tiles, self.pair)
         for tile, at in zip(blended.targets, places, strict=True):
             indexes = blended.contributors(tile.read)
-            source = self.pair.source.need(tile.read)
+            source = self.pair.source.read_plan(tile.read)
             layer[self.name, *at] = (
-                _FinishTask(tile, blended, tuple(indexes), source.make, method, self.pair.valid_range),
+                _FinishTask(tile, blended, tuple(indexes), source.combine, method, self.pair.valid_range),
                 self.reads.add(layer, source),
                 [(predicted, index) for index in indexes],
                 together,
@@ -202,11 +202,11 @@ def _places(tiling: Tiling) -> list[tuple[int, int]]:
     return list(product(range(len(rows)), range(len(columns))))
 
 
-def _model(method: ModelSource, pair: Pair, uncertain: bool) -> Model:  # noqa: FBT001  (a task's)
-    warn_of_nodata(pair.source, pair.guides.rasters, arrays=samples_pixels(method))
-    model = method.for_pair(pair)
-    if uncertain:
-        tell_uncalibrated(model, method, pair)
+def _model(method: Method, pair: Pair, uncertainty: bool) -> Model:  # noqa: FBT001  (a task's)
+    warn_undeclared_nodata(pair.source, pair.guides.rasters, arrays=samples_pixels(method))
+    model = method.model_for(pair)
+    if uncertainty:
+        warn_uncalibrated(model, method, pair)
     return model
 
 
@@ -235,17 +235,17 @@ class _TileTask:
     """Everything of a tile's work but its pixels and the model."""
 
     tile: Tile
-    source: Make
-    guide: Make
+    source: Combine
+    guide: Combine
     device: str
-    method: ModelSource
+    method: Method
     valid_range: ValidRange | None
-    uncertain: bool
+    uncertainty: bool
 
     def __call__(self, model: Model, source: list[Pixels], guide: list[Pixels]) -> TargetTile:
         """Return the tile's target; one torch thread on a CPU, because dask runs as many tasks as there are cores."""
         with torch_threads(1):
-            upsampler = upsampler_of(self.method, model, self.device, self.valid_range, uncertain=self.uncertain)
+            upsampler = upsampler_of(self.method, model, self.device, self.valid_range, uncertainty=self.uncertainty)
             return upsampler.upsample(self.tile, self.source(source), self.guide(guide))
 
 
@@ -254,8 +254,8 @@ class _PredictTask:
     """A tile's own fit and its prediction, but its pixels and where it begins from."""
 
     tile: Tile
-    source: Make
-    guide: Make
+    source: Combine
+    guide: Combine
     guide_bands: tuple[str, ...]
     method: TileFit
 
@@ -271,7 +271,7 @@ class _FinishTask:
     tile: Tile
     blended: BlendedTiling
     contributors: tuple[int, ...]
-    source: Make
+    source: Combine
     method: TileFit
     valid_range: ValidRange | None
 
@@ -279,17 +279,17 @@ class _FinishTask:
         """Return the tile's target; one torch thread, as for any tile."""
         by_index = dict(zip(self.contributors, predictions, strict=True))
         with torch_threads(1):
-            quality = Quality(check, self.method.falls_back(check), None, self.valid_range)
+            quality = FlagRules(check, self.method.uses_fallback(check), None, self.valid_range)
             flags = by_index[self.tile.index].qa
             return finish_tile(self.blended, self.tile, self.source(source), by_index, flags, quality)
 
 
 @dataclass(frozen=True, slots=True)
 class _Assembled:
-    make: Make
+    combine: Combine
 
     def __call__(self, parts: list[Pixels]) -> NDArray[np.float32]:
-        return self.make(parts).values
+        return self.combine(parts).values
 
 
 @dataclass
@@ -297,18 +297,18 @@ class _Reads:
     """The reading tasks of a target: one a window and file or array, whoever asks for it."""
 
     name: str
-    leaves: list[Leaf] = field(default_factory=list)
+    leaves: list[StoredRaster] = field(default_factory=list)
 
     @property
     def arrays(self) -> list[da.Array]:
         """The arrays whose chunks are taken."""
         return [leaf.raw for leaf in self.leaves if isinstance(leaf, ArrayRaster)]
 
-    def add(self, layer: Layer, need: Need) -> list[Key]:
+    def add(self, layer: Layer, read_plan: ReadPlan) -> list[Key]:
         """Add the tasks that read what is needed and return their keys."""
-        return [self._add(layer, leaf, window) for leaf, window in need.reads]
+        return [self._add(layer, leaf, window) for leaf, window in read_plan.reads]
 
-    def _add(self, layer: Layer, leaf: Leaf, window: Window) -> Key:
+    def _add(self, layer: Layer, leaf: StoredRaster, window: Window) -> Key:
         number = next((i for i, known in enumerate(self.leaves) if known is leaf), len(self.leaves))
         if number == len(self.leaves):
             self.leaves.append(leaf)
@@ -353,7 +353,7 @@ class _Chunks:
         values = np.empty((sum(self.band_sizes), *self.shape), np.float32)
         for chunks, (taken, placed) in zip(blocks, self.parts, strict=True):
             raw = np.concatenate([np.asarray(chunk)[:, *taken] for chunk in chunks])
-            values[:, *placed] = with_holes(raw, holes)
+            values[:, *placed] = with_nodata_as_nan(raw, holes)
         return Pixels.masked(values)
 
 

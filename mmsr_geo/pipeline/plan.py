@@ -12,10 +12,10 @@ from odc.geo.geobox import GeoBox
 from mmsr_geo.engine.pair import SAMPLED_TARGET_PX, Pair
 from mmsr_geo.engine.tiling import BASE_BYTES, BYTES_PER_SAMPLED_VALUE, tile_bytes
 from mmsr_geo.geometry import Halo, Tiling
-from mmsr_geo.methods.baseline import OtherMethod
+from mmsr_geo.methods.baseline import BaselineMethod
 from mmsr_geo.methods.p2p import P2P
-from mmsr_geo.methods.scene import SavedNet, SceneFit
-from mmsr_geo.methods.source import ModelSource
+from mmsr_geo.methods.scene import SavedModel, SceneFit
+from mmsr_geo.methods.source import Method
 from mmsr_geo.methods.tile_fit import TileFit
 from mmsr_geo.network.fit import expected_pixel_steps
 from mmsr_geo.network.params import FitParams
@@ -38,7 +38,7 @@ class Plan:
     """A job, before it runs."""
 
     pair: Pair
-    method: ModelSource
+    method: Method
     tiling: Tiling
     dtype: str = "float32"
     bands: int = 1
@@ -47,7 +47,7 @@ class Plan:
     speed: Speed | None = None
     like: GeoBox | None = None
     """The grid that the target is brought onto in the end; None: it stays on its own."""
-    uncertain: bool = False
+    uncertainty: bool = False
     """Whether the target's uncertainty is written with it."""
 
     @property
@@ -97,7 +97,7 @@ class Plan:
                 strict=True,
             )
         )
-        network, guide_bands = not isinstance(self.method, OtherMethod), len(self.pair.guide.bands)
+        network, guide_bands = not isinstance(self.method, BaselineMethod), len(self.pair.guide.bands)
         tile = tile_bytes(height * width, guide_bands, network=network)
         sampled = min(self.target_px // self.bands, SAMPLED_TARGET_PX) if self.fit_pixel_steps[1] else 0
         return BASE_BYTES + max(tile, sampled * guide_bands * BYTES_PER_SAMPLED_VALUE)
@@ -108,7 +108,7 @@ class Plan:
 
         The finished file is compressed, so it is smaller.
         """
-        values, flags = 1 + self.uncertain, int(self.qa)
+        values, flags = 1 + self.uncertainty, int(self.qa)
         stored = values * np.dtype(self.dtype).itemsize + flags
         files = math.prod(self.output_grid.shape.yx) * self.bands * stored * (1 + _COG_EXTRA)
         if self.like is not None:  # the target on its own grid, float32, waits to be brought onto that
@@ -154,7 +154,7 @@ class Plan:
     @property
     def gpu_hours(self) -> float:
         """On one GPU, at most: of the arithmetic at GPU_FLOPS, an assumption, or as timed on the GPU there is."""
-        if isinstance(self.method, OtherMethod):
+        if isinstance(self.method, BaselineMethod):
             return 0.0
         if self.speed is not None and self.speed.device != "cpu" and self.fit_seconds and self.predict_seconds:
             return (self.fit_seconds[1] + self.predict_seconds) / 3600
@@ -175,7 +175,7 @@ class Plan:
             "target_shape": list(grid.shape.yx),
             "target_resolution_m": list(resolution_m(grid)),
             "bands": self.bands,
-            "uncertainty": self.uncertain,
+            "uncertainty": self.uncertainty,
             "method": self.method.description,
             "tiles": len(self.tiling) * self.bands,
             "tile_rows": len(rows),
@@ -204,7 +204,7 @@ class Plan:
             sizes[0] * factor for sizes, factor in zip(self.tiling.chunks, (scale.y, scale.x), strict=True)
         )
         several = f", {self.bands} bands" if self.bands > 1 else ""
-        with_half = ", and its uncertainty" * self.uncertain
+        with_half = ", and its uncertainty" * self.uncertainty
         rows = [
             ("source", f"{self.pair.part.width} x {self.pair.part.height} px of {self.pair.source.name}{several}"),
             ("guide", f"{self.pair.guide.name}, {len(self.pair.guide.bands)} bands"),
@@ -241,13 +241,13 @@ def _range(first: str, last: str) -> str:
     return first if first == last else f"{first} to {last}"
 
 
-def _pixel_steps(method: ModelSource, pair: Pair, tiling: Tiling) -> tuple[int, int]:
+def _pixel_steps(method: Method, pair: Pair, tiling: Tiling) -> tuple[int, int]:
     match method:
-        case OtherMethod():
+        case BaselineMethod():
             steps = method.method.steps if isinstance(method.method, P2P) else 0
             each = P2P.px_a_step(pair.scale, pair.part.height * pair.part.width)
             return steps * each, steps * each
-        case SavedNet():
+        case SavedModel():
             return 0, 0
         case SceneFit():
             return expected_pixel_steps(method.params, _sampled(pair), pair.scale)

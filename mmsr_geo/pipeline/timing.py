@@ -13,17 +13,17 @@ from mmsr_geo.engine.model import Model
 from mmsr_geo.engine.pair import Pair
 from mmsr_geo.engine.tile_upsampler import Upsampler, sample_of
 from mmsr_geo.geometry import Scale, Tile, Window
-from mmsr_geo.methods.baseline import FitJob, OtherMethod
+from mmsr_geo.methods.baseline import BaselineMethod, FitJob
 from mmsr_geo.methods.p2p import P2P
-from mmsr_geo.methods.scene import SavedNet, SceneFit
-from mmsr_geo.methods.source import ModelSource
+from mmsr_geo.methods.scene import SavedModel, SceneFit
+from mmsr_geo.methods.source import Method
 from mmsr_geo.methods.tile_fit import TileFit
 from mmsr_geo.network.device import resolve_device, torch_threads
 from mmsr_geo.network.fit import fit_samples
 from mmsr_geo.network.params import FitParams
-from mmsr_geo.network.regression import Regression, known_layers
+from mmsr_geo.network.regression import Regression, n_predictors
 from mmsr_geo.network.samples import Sample
-from mmsr_geo.network.stacking import Mixture
+from mmsr_geo.network.stacking import StackingWeights
 from mmsr_geo.raster.base import Pixels
 
 CALIBRATION_S = 2.0
@@ -43,11 +43,11 @@ class Speed:
     """A target pixel, halo counted; without reading and writing."""
 
 
-def measured(pair: Pair, method: ModelSource, *, device: str = "auto", threads: int = 1) -> Speed:
+def measure_speed(pair: Pair, method: Method, *, device: str = "auto", threads: int = 1) -> Speed:
     """Time a method on pixels made up, of the pair's scale and guide bands, for some CALIBRATION_S seconds."""
     where, scale = resolve_device(device), pair.scale
     threads = 1 if isinstance(method, TileFit) else threads
-    made = _made(scale, len(pair.guide.bands))
+    made = _synthetic_sample(scale, len(pair.guide.bands))
     with torch_threads(threads):
         model, fit_s = _timed_fit(method, made, scale, threads, where)
         upsampler = Upsampler.of(model, device, consistent=method.consistent)
@@ -58,12 +58,10 @@ def measured(pair: Pair, method: ModelSource, *, device: str = "auto", threads: 
     return Speed(where.type, threads, fit_s, predict_s)
 
 
-def _timed_fit(
-    method: ModelSource, made: Sample, scale: Scale, threads: int, device: torch.device
-) -> tuple[Model, float]:
+def _timed_fit(method: Method, made: Sample, scale: Scale, threads: int, device: torch.device) -> tuple[Model, float]:
     """Return a model like the method's, and the seconds that a pixel and step of its fit take."""
     scene = method.scene or SceneFit(method.params) if isinstance(method, TileFit) else method
-    if isinstance(scene, OtherMethod):
+    if isinstance(scene, BaselineMethod):
         job = FitJob(scale, tuple(made.source.shape), device, 0, threads)  # type: ignore[arg-type]  # of two dims
         if not isinstance(scene.method, P2P):
             return scene.method.fit([made], job), 0.0
@@ -79,15 +77,15 @@ def _timed_fit(
 
     def fit(steps: int) -> Model:
         few = replace(params, steps=steps, first_stage=False, threads=threads)
-        net = fit_samples([made], scale, few, guide_bands=bands, device=device)
-        if not params.mixed:
-            return net
+        model = fit_samples([made], scale, few, guide_bands=bands, device=device)
+        if not params.ensemble:
+            return model
         # Of its predictions all that may take part in them, whatever the share.
-        regression = Regression.blank(known_layers(len(bands)), torch.Generator())
-        return replace(net, mixture=Mixture(0.0, 0.5, 0.5), regression=regression)
+        regression = Regression.blank(n_predictors(len(bands)), torch.Generator())
+        return replace(model, stacking=StackingWeights(0.0, 0.5, 0.5), regression=regression)
 
-    if isinstance(scene, SavedNet) and not isinstance(method, TileFit):
-        return scene.net, 0.0
+    if isinstance(scene, SavedModel) and not isinstance(method, TileFit):
+        return scene.model, 0.0
     fit(1)
     began = time.perf_counter()
     model = fit(4)
@@ -109,7 +107,7 @@ def _seconds(work: Callable[[], object]) -> float:
             return best
 
 
-def _made(scale: Scale, guide_bands: int) -> Sample:
+def _synthetic_sample(scale: Scale, guide_bands: int) -> Sample:
     rng = np.random.default_rng(0)
     height, width = (max(2, _CALIBRATED_PX // factor) for factor in (scale.y, scale.x))
     source = Pixels.masked(rng.random((1, height, width), np.float32))

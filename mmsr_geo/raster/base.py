@@ -33,7 +33,7 @@ class Pixels:
         return cls(values, valid)
 
 
-def with_holes(raw: NDArray[Any], nodata: Sequence[float | None]) -> NDArray[np.float32]:
+def with_nodata_as_nan(raw: NDArray[Any], nodata: Sequence[float | None]) -> NDArray[np.float32]:
     """Return raw values (bands, h, w) of any real dtype as float32, NaN where a band equals its nodata.
 
     The comparison is made in the raw dtype. What float32 cannot hold (over 3.4e38) and infinities are holes too.
@@ -94,45 +94,46 @@ class Raster(Protocol):
     def name(self) -> str:
         """What a message calls it: the path, or the array's name."""
 
-    def need(self, window: Window) -> Need:
+    def read_plan(self, window: Window) -> ReadPlan:
         """Return what it takes to have a window that lies within the raster."""
 
     def read(self, window: Window) -> Pixels:
         """Read a window that lies within the raster, here and now."""
 
 
-class Leaf(Raster, Protocol):
+class StoredRaster(Raster, Protocol):
     """A raster that reads its pixels itself: a file or an array."""
 
     def __dask_tokenize__(self) -> object:
         """Identify the content."""
 
 
-Make: TypeAlias = "Callable[[Sequence[Pixels]], Pixels]"
+Combine: TypeAlias = "Callable[[Sequence[Pixels]], Pixels]"
 """Pixels of leaves in, a window's pixels out."""
 
 
 @dataclass(frozen=True, slots=True)
-class Need:
+class ReadPlan:
     """What it takes to have a window: windows of leaves, and what makes the window's pixels of theirs.
 
-    A graph makes a task of each read; `make` goes into the task that takes their outcomes, and carries no raster.
+    A graph makes a task of each read; `make_output` goes into the task that takes their outcomes, and carries no
+    raster.
     """
 
-    reads: tuple[tuple[Leaf, Window], ...]
-    make: Make
+    reads: tuple[tuple[StoredRaster, Window], ...]
+    combine: Combine
 
     @classmethod
-    def of(cls, leaf: Leaf, window: Window) -> Need:
+    def of(cls, leaf: StoredRaster, window: Window) -> ReadPlan:
         """Take a leaf's own window as it is."""
-        return cls(((leaf, window),), the_only_one)
+        return cls(((leaf, window),), single)
 
-    def now(self) -> Pixels:
+    def execute(self) -> Pixels:
         """Read it here and now."""
-        return self.make([leaf.read(window) for leaf, window in self.reads])
+        return self.combine([leaf.read(window) for leaf, window in self.reads])
 
 
-def the_only_one(parts: Sequence[Pixels]) -> Pixels:
+def single(parts: Sequence[Pixels]) -> Pixels:
     """Return the pixels of a leaf's own window."""
     (pixels,) = parts
     return pixels

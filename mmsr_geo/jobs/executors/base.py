@@ -15,7 +15,7 @@ Key = TypeVar("Key")
 
 
 @dataclass(frozen=True, slots=True)
-class Call(Generic[Key]):
+class Task(Generic[Key]):
     """A task: a method of a value that many tasks share, and its arguments."""
 
     key: Key
@@ -23,23 +23,23 @@ class Call(Generic[Key]):
     stage: str
     """What kind of work it is: dask's dashboard shows it."""
     shared: object
-    """As `Pool.share` returned it."""
+    """As `Executor.share` returned it."""
     method: str
     arguments: tuple[Any, ...] = ()
     progress: Progress = no_progress
 
 
 @dataclass(frozen=True, slots=True)
-class Ended(Generic[Key]):
+class TaskResult(Generic[Key]):
     """A task that came to its end."""
 
-    call: Call[Key]
+    task: Task[Key]
     result: Any = None
     error: Exception | None = None
     warnings: tuple[Warning, ...] = ()
 
 
-class Pool(Protocol[Key]):
+class Executor(Protocol[Key]):
     """Where tasks run; a context manager that ends what runs when it is left."""
 
     @property
@@ -57,10 +57,10 @@ class Pool(Protocol[Key]):
     def share(self, value: object, name: str) -> object:
         """Make a value known to the tasks that will name it."""
 
-    def submit(self, calls: Sequence[Call[Key]]) -> None:
+    def submit(self, tasks: Sequence[Task[Key]]) -> None:
         """Take tasks on."""
 
-    def ended(self) -> list[Ended[Key]]:
+    def ended(self) -> list[TaskResult[Key]]:
         """Wait until at least one of the tasks taken on has ended."""
 
     def __enter__(self) -> Self:
@@ -72,7 +72,7 @@ class Pool(Protocol[Key]):
         """End what runs."""
 
 
-def run_call(value: object, method: str, arguments: Sequence[Any], progress: Progress) -> tuple[Any, list[Warning]]:
+def run_task(value: object, method: str, arguments: Sequence[Any], progress: Progress) -> tuple[Any, list[Warning]]:
     """Do a task here; return what came of it and what it warned of."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", MmsrWarning)

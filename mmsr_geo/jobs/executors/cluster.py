@@ -10,11 +10,11 @@ from typing import Any, Literal, get_args
 import torch
 
 from mmsr_geo.errors import OptionError
-from mmsr_geo.jobs.executors.base import Pool
-from mmsr_geo.jobs.executors.local import InProcess, InThreads
+from mmsr_geo.jobs.executors.base import Executor
+from mmsr_geo.jobs.executors.local import SerialExecutor, ThreadExecutor
 from mmsr_geo.jobs.output.output_job import TaskKey
 
-Kind = Literal["local", "scheduler", "cuda", "slurm", "pbs", "lsf", "sge", "moab", "oar", "htcondor"]
+ClusterKind = Literal["local", "scheduler", "cuda", "slurm", "pbs", "lsf", "sge", "moab", "oar", "htcondor"]
 """This machine, a scheduler that runs already, dask-cuda's, or one of dask-jobqueue's."""
 
 
@@ -22,7 +22,7 @@ Kind = Literal["local", "scheduler", "cuda", "slurm", "pbs", "lsf", "sge", "moab
 class Cluster:
     """Where a job runs, as a job file and the command say it."""
 
-    kind: Kind = "local"
+    kind: ClusterKind = "local"
     workers: int | None = None
     """Processes; None: this one alone, or one a GPU where there are several."""
     scheduler: str | None = None
@@ -34,8 +34,10 @@ class Cluster:
 
     def __post_init__(self) -> None:
         """Refuse what contradicts itself (OptionError)."""
-        if self.kind not in get_args(Kind):
-            raise OptionError(f"there is no kind of cluster {self.kind!r}: choose of {', '.join(get_args(Kind))}")
+        if self.kind not in get_args(ClusterKind):
+            raise OptionError(
+                f"there is no kind of cluster {self.kind!r}: choose of {', '.join(get_args(ClusterKind))}"
+            )
         if self.kind == "scheduler" and self.scheduler is None:
             raise OptionError('a cluster of kind scheduler needs an address: write scheduler = "tcp://host:8786"')
         if self.scheduler is not None and self.kind not in {"local", "scheduler"}:
@@ -63,13 +65,13 @@ class Cluster:
 
 
 @contextmanager
-def pool_on(cluster: Cluster, side_by_side: int | None = None) -> Iterator[Pool[TaskKey]]:
+def open_executor(cluster: Cluster, side_by_side: int | None = None) -> Iterator[Executor[TaskKey]]:
     """Start where a job runs, or find it; side_by_side: tasks at once in this process, None: one after another."""
     if cluster.is_this_process:
-        with InProcess[TaskKey]() if side_by_side is None else InThreads[TaskKey](side_by_side) as pool:
-            yield pool
+        with SerialExecutor[TaskKey]() if side_by_side is None else ThreadExecutor[TaskKey](side_by_side) as executor:
+            yield executor
         return
-    from mmsr_geo.jobs.executors.dask import OnCluster, connected  # noqa: PLC0415  (distributed, only when asked for)
+    from mmsr_geo.jobs.executors.dask import DaskExecutor, connected  # noqa: PLC0415  (distributed, only when asked for)
 
-    with connected(cluster) as client, OnCluster[TaskKey](client) as pool:
-        yield pool
+    with connected(cluster) as client, DaskExecutor[TaskKey](client) as executor:
+        yield executor

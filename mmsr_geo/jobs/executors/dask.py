@@ -24,7 +24,7 @@ from distributed.scheduler import KilledWorker, Scheduler
 from mmsr_geo._version import __version__
 from mmsr_geo.callbacks import Progress, no_progress
 from mmsr_geo.errors import JobError, MmsrError, MmsrWarning
-from mmsr_geo.jobs.executors.base import Call, Ended, Key, run_call
+from mmsr_geo.jobs.executors.base import Key, Task, TaskResult, run_task
 from mmsr_geo.jobs.executors.cluster import Cluster
 
 _JOBQUEUE = {
@@ -123,7 +123,7 @@ def _local(cluster: Cluster) -> SpecCluster:
         return SpecCluster(workers=workers, scheduler=scheduler, silence_logs=logging.CRITICAL)
 
 
-class OnCluster(Generic[Key]):
+class DaskExecutor(Generic[Key]):
     """A cluster's workers; a few tasks for each are with its scheduler at any time."""
 
     def __init__(self, client: Client) -> None:
@@ -131,7 +131,7 @@ class OnCluster(Generic[Key]):
         self.client = client
         self._token = secrets.token_hex(4)
         self._count = 0
-        self._running: dict[str, tuple[Future[Any], Call[Key]]] = {}
+        self._running: dict[str, tuple[Future[Any], Task[Key]]] = {}
         self._news: queue.Queue[tuple[str, Any]] = queue.Queue()
         self._slots, self._looked, self._gpus = 1, 0.0, False
         self._a_slot = TASKS_A_SLOT
@@ -164,14 +164,14 @@ class OnCluster(Generic[Key]):
         with self._its_scheduler():
             return self.client.submit(_itself, value, key=f"share-{name}-{self._token}-{self._next()}", pure=False)
 
-    def submit(self, calls: Sequence[Call[Key]]) -> None:
+    def submit(self, tasks: Sequence[Task[Key]]) -> None:
         """Hand tasks to the scheduler, those of a stage together."""
         with self._its_scheduler():
-            self._submit(calls)
+            self._submit(tasks)
 
-    def _submit(self, calls: Sequence[Call[Key]]) -> None:
-        by_stage: dict[str, list[Call[Key]]] = {}
-        for call in calls:
+    def _submit(self, tasks: Sequence[Task[Key]]) -> None:
+        by_stage: dict[str, list[Task[Key]]] = {}
+        for call in tasks:
             by_stage.setdefault(call.stage, []).append(call)
         for stage, of_stage in by_stage.items():
             keys = [f"{stage}-{self._token}-{self._next()}" for _ in of_stage]
@@ -191,7 +191,7 @@ class OnCluster(Generic[Key]):
                 self._running[key] = future, call
                 future.add_done_callback(lambda done: self._news.put(("ended", done.key)))
 
-    def ended(self) -> list[Ended[Key]]:
+    def ended(self) -> list[TaskResult[Key]]:
         """Wait for the first; raises JobError where the scheduler has gone."""
         while True:
             if time.monotonic() - self._looked > _LOOK_EVERY_S:
@@ -232,7 +232,7 @@ class OnCluster(Generic[Key]):
                 kind, what = self._news.get(timeout=max(until - time.monotonic(), 0))
         return keys
 
-    def _results(self, keys: Sequence[str]) -> list[Ended[Key]]:
+    def _results(self, keys: Sequence[str]) -> list[TaskResult[Key]]:
         taken = [self._running.pop(key) for key in dict.fromkeys(keys)]
         if any(future.status in {"cancelled", "lost"} for future, _ in taken):
             raise self._gone()
@@ -245,7 +245,7 @@ class OnCluster(Generic[Key]):
                 result, told, failed = results[future]
                 if isinstance(failed, OtherVersionError):  # of the worker's, not of the task's
                     raise failed
-                found.append(Ended(call, result, failed, tuple(told)))
+                found.append(TaskResult(call, result, failed, tuple(told)))
                 continue
             reason = future.exception()
             if isinstance(reason, KilledWorker):
@@ -253,7 +253,7 @@ class OnCluster(Generic[Key]):
                     f"{reason.allowed_failures + 1} workers died of one task ({call.stage}): give them more memory, "
                     "or pass a smaller --tile-size (tile_size=)"
                 )
-            found.append(Ended(call, error=reason))
+            found.append(TaskResult(call, error=reason))
         return found
 
     def _look(self) -> None:
@@ -323,7 +323,7 @@ def _do(  # noqa: PLR0913  (mapped over)
     if version != __version__:  # of a worker that has come since the client looked
         return None, [], OtherVersionError(_others_have(1, get_worker().address, __version__, version))
     try:
-        return *run_call(value, method, arguments, _teller(key) if reports else no_progress), None
+        return *run_task(value, method, arguments, _teller(key) if reports else no_progress), None
     except Exception as error:  # noqa: BLE001  (the engine tells them apart)
         try:
             pickle.loads(pickle.dumps(error))  # noqa: S301  (our own)

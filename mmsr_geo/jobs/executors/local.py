@@ -10,17 +10,17 @@ from threading import Event
 from types import TracebackType
 from typing import Any, Generic, Self
 
-from mmsr_geo.jobs.executors.base import Call, Ended, Key
+from mmsr_geo.jobs.executors.base import Key, Task, TaskResult
 
 SIGNALS_S = 0.5
 """How long a thread's end is waited for at a time: a signal that comes right before a wait is only seen after it."""
 
 
 @dataclass
-class InProcess(Generic[Key]):
+class SerialExecutor(Generic[Key]):
     """This process: tasks one after another, each begun when its outcome is waited for, so that Ctrl-C ends it."""
 
-    waiting: deque[Call[Key]] = field(default_factory=deque)
+    waiting: deque[Task[Key]] = field(default_factory=deque)
     slots: int = 1
 
     @property
@@ -37,19 +37,19 @@ class InProcess(Generic[Key]):
         """Return it."""
         return value
 
-    def submit(self, calls: Sequence[Call[Key]]) -> None:
+    def submit(self, tasks: Sequence[Task[Key]]) -> None:
         """Have them wait."""
-        self.waiting.extend(calls)
+        self.waiting.extend(tasks)
 
-    def ended(self) -> list[Ended[Key]]:
+    def ended(self) -> list[TaskResult[Key]]:
         """Do the next."""
-        call = self.waiting.popleft()
+        task = self.waiting.popleft()
         try:
             # Warnings go where this process's go, at once.
-            result = getattr(call.shared, call.method)(*call.arguments, progress=call.progress)
+            result = getattr(task.shared, task.method)(*task.arguments, progress=task.progress)
         except Exception as error:  # noqa: BLE001  (the engine tells a task's errors apart)
-            return [Ended(call, error=error)]
-        return [Ended(call, result)]
+            return [TaskResult(task, error=error)]
+        return [TaskResult(task, result)]
 
     def __enter__(self) -> Self:
         """Return itself."""
@@ -62,14 +62,14 @@ class InProcess(Generic[Key]):
         self.waiting.clear()
 
 
-class InThreads(Generic[Key]):
+class ThreadExecutor(Generic[Key]):
     """Threads of this process, for tasks of one torch thread each; what ends the wait, Ctrl-C too, ends all of them."""
 
     def __init__(self, slots: int) -> None:
         """Start no thread yet."""
         self.slots = slots
         self._executor = ThreadPoolExecutor(slots)
-        self._running: dict[Future[Any], Call[Key]] = {}
+        self._running: dict[Future[Any], Task[Key]] = {}
         self._stopped = Event()
 
     @property
@@ -86,23 +86,23 @@ class InThreads(Generic[Key]):
         """Return it: threads share all there is."""
         return value
 
-    def submit(self, calls: Sequence[Call[Key]]) -> None:
+    def submit(self, tasks: Sequence[Task[Key]]) -> None:
         """Begin them."""
-        for call in calls:
-            work: Callable[..., Any] = getattr(call.shared, call.method)
-            self._running[self._executor.submit(work, *call.arguments, progress=self._watch)] = call
+        for task in tasks:
+            work: Callable[..., Any] = getattr(task.shared, task.method)
+            self._running[self._executor.submit(work, *task.arguments, progress=self._watch)] = task
 
-    def ended(self) -> list[Ended[Key]]:
+    def ended(self) -> list[TaskResult[Key]]:
         """Wait for the first."""
         done: set[Future[Any]] = set()
         while self._running and not done:
             done, _ = wait(self._running, timeout=SIGNALS_S, return_when=FIRST_COMPLETED)
         found = []
         for future in done:
-            call, error = self._running.pop(future), future.exception()
+            task, error = self._running.pop(future), future.exception()
             if error is not None and not isinstance(error, Exception):
                 raise error
-            found.append(Ended(call, None if error else future.result(), error))
+            found.append(TaskResult(task, None if error else future.result(), error))
         return found
 
     def __enter__(self) -> Self:

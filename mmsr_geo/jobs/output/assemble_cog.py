@@ -17,9 +17,9 @@ from mmsr_geo.engine.pair import Pair
 from mmsr_geo.geometry import Window
 from mmsr_geo.jobs.output.mosaic import mosaics, tile_pieces
 from mmsr_geo.jobs.output.outcome import with_tags
-from mmsr_geo.jobs.output.output_job import Course
+from mmsr_geo.jobs.output.output_job import OutputJob
 from mmsr_geo.jobs.output.regrid import regrid
-from mmsr_geo.jobs.output.tasks import Work
+from mmsr_geo.jobs.output.tasks import OutputSpec
 from mmsr_geo.jobs.output.verify import Finished, ReadBand, clipping_message, verify_tiles
 from mmsr_geo.jobs.tiles.tile_file import FLAGS, UNCERTAINTY, VALUES
 from mmsr_geo.raster.base import BandTags
@@ -27,32 +27,32 @@ from mmsr_geo.raster.write.cog import CogOfTiles, CogWriter
 from mmsr_geo.raster.write.staged import finish_together
 
 
-def assemble_cogs(course: Course, scratch: Path) -> Finished | None:
+def assemble_cogs(output_job: OutputJob, scratch: Path) -> Finished | None:
     """Make COGs; None where tiles are to be computed again."""
-    work = course.work
+    spec = output_job.spec
     with ExitStack() as stack:
-        if work.output.like is not None:
-            moved = {band: stack.enter_context(CogWriter(**options)) for band, options in cog_options(work).items()}
-            half = _LaterBands(moved[VALUES], len(work.pairs)) if work.output.uncertain else None
-            missed = regrid(moved[VALUES], moved.get(FLAGS), half, mosaics(course, scratch), course)
-            finish_together(with_tags(course, moved, missed))
+        if spec.output.like is not None:
+            moved = {band: stack.enter_context(CogWriter(**options)) for band, options in cog_options(spec).items()}
+            half = _LaterBands(moved[VALUES], len(spec.pairs)) if spec.output.uncertainty else None
+            missed = regrid(moved[VALUES], moved.get(FLAGS), half, mosaics(output_job, scratch), output_job)
+            finish_together(with_tags(output_job, moved, missed))
             return Finished(moved[VALUES].clipping, missed)
-        made = {band: stack.enter_context(CogOfTiles(**options)) for band, options in cog_options(work).items()}
+        made = {band: stack.enter_context(CogOfTiles(**options)) for band, options in cog_options(spec).items()}
         for band, file in made.items():
-            file.pieces = tile_pieces(course, scratch, band)
-            if band == VALUES and work.output.uncertain:
-                file.pieces = [*file.pieces, *tile_pieces(course, scratch, UNCERTAINTY)]
+            file.pieces = tile_pieces(output_job, scratch, band)
+            if band == VALUES and spec.output.uncertainty:
+                file.pieces = [*file.pieces, *tile_pieces(output_job, scratch, UNCERTAINTY)]
 
         def hold_the_tiles() -> bool:
             with ExitStack() as opened:
                 reads = {band: _reading(opened, file.made) for band, file in made.items()}
-                if work.output.uncertain:
-                    reads[UNCERTAINTY] = _later_bands(reads[VALUES], len(work.pairs))
-                return verify_tiles(course, reads)
+                if spec.output.uncertainty:
+                    reads[UNCERTAINTY] = _later_bands(reads[VALUES], len(spec.pairs))
+                return verify_tiles(output_job, reads)
 
         return (
-            Finished(clipping_message(course))
-            if finish_together(with_tags(course, made, ()), check=hold_the_tiles)
+            Finished(clipping_message(output_job))
+            if finish_together(with_tags(output_job, made, ()), check=hold_the_tiles)
             else None
         )
 
@@ -74,22 +74,22 @@ def _later_bands(read: ReadBand, after: int) -> ReadBand:
     return lambda band, place: read(after + band, place)
 
 
-def cog_options(work: Work) -> dict[int, dict[str, Any]]:
+def cog_options(spec: OutputSpec) -> dict[int, dict[str, Any]]:
     """Return what the files are made with, by the band of the tiles' files that each takes.
 
     The target's takes their uncertainty as well, in bands after its own.
     """
-    output, pairs = work.output, work.pairs
+    output, pairs = spec.output, spec.pairs
     common = {"grid": output.like or pairs[0].target_grid, "overwrite": output.overwrite}
     tags = [tags for pair in pairs for tags in pair.source.band_tags]
-    if output.uncertain:
+    if output.uncertainty:
         named = zip(_names_of("uncertainty", pairs), list(tags), strict=True)
         tags += [of_band.of_uncertainty(name) for name, of_band in named]
-    target = {"path": output.path, "nodata": work.nodata, "storage": output.storage, **common}
+    target = {"path": output.path, "nodata": spec.nodata, "storage": output.encoding, **common}
     files = {VALUES: {**target, "bands": len(tags), "band_tags": tags}}
     if output.qa is not None:
         told = [BandTags(name) for name in _names_of("qa", pairs)]
-        flags = {"path": output.qa, "nodata": None, "storage": output.storage.for_flags(), **common}
+        flags = {"path": output.qa, "nodata": None, "storage": output.encoding.for_flags(), **common}
         files[FLAGS] = {**flags, "bands": len(told), "band_tags": told}
     return files
 

@@ -10,8 +10,8 @@ import numpy as np
 
 from mmsr_geo.engine.flags import Flag
 from mmsr_geo.geometry import Window
-from mmsr_geo.jobs.output.output_job import Course
-from mmsr_geo.jobs.output.tasks import Work
+from mmsr_geo.jobs.output.output_job import OutputJob
+from mmsr_geo.jobs.output.tasks import OutputSpec
 from mmsr_geo.jobs.tiles.tile_file import FLAGS, UNCERTAINTY, VALUES, TilePixels
 from mmsr_geo.raster.write.cog import CogOfTiles
 from mmsr_geo.raster.write.vrt import Piece
@@ -21,7 +21,7 @@ from mmsr_geo.raster.write.vrt import Piece
 class _Pieces:
     """Where a band's tile files lie, row by row, a hole for each that was skipped; made while they are gone through."""
 
-    course: Course
+    output_job: OutputJob
     scratch: Path
     band: int
     """The output's, from 1."""
@@ -29,38 +29,38 @@ class _Pieces:
     """Which of the tile files' bands is taken."""
 
     def __iter__(self) -> Iterator[Piece]:
-        work, made = self.course.work, self.course.targets(self.band)
-        for index in range(len(work.tiling)):
-            place, tile = work.place(index), made.get(index)
-            path = _hole(work, place, self.scratch) if tile is None else self.course.store.near(tile, self.scratch)
+        spec, made = self.output_job.spec, self.output_job.targets(self.band)
+        for index in range(len(spec.tiling)):
+            place, tile = spec.place(index), made.get(index)
+            path = _hole(spec, place, self.scratch) if tile is None else self.output_job.store.near(tile, self.scratch)
             yield Piece(path, self.of_file, place)
 
 
-def tile_pieces(course: Course, scratch: Path, of_file: int) -> list[_Pieces]:
+def tile_pieces(output_job: OutputJob, scratch: Path, of_file: int) -> list[_Pieces]:
     """Return the tiles of each band as pieces; of_file: which of the tile files' bands is taken."""
-    return [_Pieces(course, scratch, band, of_file) for band in range(1, len(course.work.pairs) + 1)]
+    return [_Pieces(output_job, scratch, band, of_file) for band in range(1, len(output_job.spec.pairs) + 1)]
 
 
-def _hole(work: Work, place: Window, scratch: Path) -> Path:
+def _hole(spec: OutputSpec, place: Window, scratch: Path) -> Path:
     path = scratch / f"hole-{place.height}-{place.width}.tif"
     if not path.exists():
-        values = np.full(place.shape, work.tile_nodata, work.tile_storage.dtype)
+        values = np.full(place.shape, spec.tile_nodata, spec.tile_storage.dtype)
         flags = np.full(place.shape, int(Flag.FAILED), np.uint8)
-        path.write_bytes(TilePixels(values, flags, values if work.output.uncertain else None).encoded())
+        path.write_bytes(TilePixels(values, flags, values if spec.output.uncertainty else None).encoded())
     return path
 
 
-def mosaics(course: Course, scratch: Path) -> dict[int, Path]:
+def mosaics(output_job: OutputJob, scratch: Path) -> dict[int, Path]:
     """Put the tiles together as they were computed, in files that go with `scratch`."""
-    work = course.work
-    grid, bands = work.pairs[0].target_grid, len(work.pairs)
+    spec = output_job.spec
+    grid, bands = spec.pairs[0].target_grid, len(spec.pairs)
     made = {}
     for band, name in ((VALUES, "target"), (FLAGS, "flags"), (UNCERTAINTY, "uncertainty")):
-        if band == UNCERTAINTY and not work.output.uncertain:
+        if band == UNCERTAINTY and not spec.output.uncertainty:
             continue
-        nodata = None if band == FLAGS else work.tile_nodata
+        nodata = None if band == FLAGS else spec.tile_nodata
         with CogOfTiles(scratch / f"{name}.tif", grid, bands=bands, nodata=nodata) as file:
-            file.pieces = tile_pieces(course, scratch, band)
+            file.pieces = tile_pieces(output_job, scratch, band)
             file.finish()
         made[band] = scratch / f"{name}.tif"
     return made

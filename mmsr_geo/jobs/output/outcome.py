@@ -16,18 +16,18 @@ from mmsr_geo.engine.flags import MEANINGS, Flag
 from mmsr_geo.engine.flags import UNCERTAINTY as UNCERTAINTY_MEANING
 from mmsr_geo.engine.model import Model
 from mmsr_geo.errors import OptionError
-from mmsr_geo.jobs.output.output_job import Course, Failure
+from mmsr_geo.jobs.output.output_job import Failure, OutputJob
 from mmsr_geo.jobs.tiles.tile_file import VALUES
 from mmsr_geo.methods.apply import is_calibrated
-from mmsr_geo.methods.baseline import CONSISTENT, OtherMethod
-from mmsr_geo.network.fitted import FittedNet
+from mmsr_geo.methods.baseline import CONSISTENT, BaselineMethod
+from mmsr_geo.network.fitted import FittedModel
 from mmsr_geo.network.guide_check import GuideCheck
 from mmsr_geo.raster.write.cog import CogFile
 from mmsr_geo.raster.write.destination import Address
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class OutputResult:
     """What was made."""
 
     path: Address
@@ -51,88 +51,88 @@ class Outcome:
     asked for."""
 
     @property
-    def net(self) -> FittedNet:
-        """The first band's net; raises OptionError where it was made without one."""
-        if not isinstance(self.models[0], FittedNet):
-            raise OptionError(f"{self.path} was made without a scene's net: there is none to save")
+    def model(self) -> FittedModel:
+        """The first band's model; raises OptionError where it was made without one."""
+        if not isinstance(self.models[0], FittedModel):
+            raise OptionError(f"{self.path} was made without a scene's model: there is none to save")
         return self.models[0]
 
 
-def output_result(course: Course, missed: tuple[float, ...]) -> Outcome:
+def output_result(output_job: OutputJob, missed: tuple[float, ...]) -> OutputResult:
     """Return what a finished output came to; missed: the RMSE of each band after regridding."""
-    work = course.work
-    first, bands = work.pairs[0], range(1, len(work.pairs) + 1)
+    spec = output_job.spec
+    first, bands = spec.pairs[0], range(1, len(spec.pairs) + 1)
     counts = dict.fromkeys(Flag, 0)
     for band in bands:
-        for flag, count in course.targets(band).flag_counts.items():
+        for flag, count in output_job.targets(band).flag_counts.items():
             counts[flag] += count
-    for failure in course.failures:
-        counts[Flag.FAILED] += math.prod(work.place(failure.index).shape)
+    for failure in output_job.failures:
+        counts[Flag.FAILED] += math.prod(spec.place(failure.index).shape)
     pixels = math.prod(first.target_grid.shape.yx) * len(bands)
-    return Outcome(
-        work.output.path,
-        tuple(course.models),
-        tuple(course.checks),
+    return OutputResult(
+        spec.output.path,
+        tuple(output_job.models),
+        tuple(output_job.checks),
         str(first.scale),
-        (work.output.like or first.target_grid).shape.yx,
-        len(work.tiling) * len(bands),
-        time.monotonic() - course.began,
-        work.output.qa,
+        (spec.output.like or first.target_grid).shape.yx,
+        len(spec.tiling) * len(bands),
+        time.monotonic() - output_job.began,
+        spec.output.qa,
         {flag: count / pixels for flag, count in counts.items()},
         missed,
-        tuple(course.failures),
-        _calibrations(course),
+        tuple(output_job.failures),
+        _calibrations(output_job),
     )
 
 
 def with_tags(
-    course: Course, files: Mapping[int, CogFile], missed: Sequence[float]
+    output_job: OutputJob, files: Mapping[int, CogFile], missed: Sequence[float]
 ) -> list[tuple[CogFile, Mapping[str, str]]]:
     """Return the files with what is said in each."""
-    tags, bands = output_tags(course, missed), len(course.work.pairs)
-    told = uncertainty_tags(course)
+    tags, bands = output_tags(output_job, missed), len(output_job.spec.pairs)
+    told = uncertainty_tags(output_job)
     if told:
         told["MMSR_GEO_UNCERTAINTY_BANDS"] = ",".join(str(bands + number) for number in range(1, bands + 1))
     meanings = {f"MMSR_GEO_QA_{int(flag)}": meaning for flag, meaning in MEANINGS.items()}
     return [(file, tags | (told if band == VALUES else meanings)) for band, file in files.items()]
 
 
-def output_tags(course: Course, missed: Sequence[float]) -> dict[str, str]:
+def output_tags(output_job: OutputJob, missed: Sequence[float]) -> dict[str, str]:
     """Say in the file how it came to be."""
-    work, checks = course.work, course.checks
-    first, method = work.pairs[0], work.method
-    options = {"scale": str(first.scale), "part": asdict(first.part), **work.inputs, **method.description}
+    spec, checks = output_job.spec, output_job.checks
+    first, method = spec.pairs[0], spec.method
+    options = {"scale": str(first.scale), "part": asdict(first.part), **spec.inputs, **method.description}
     name = str(options["method"])
-    if isinstance(method, OtherMethod) and method.consistent:
+    if isinstance(method, BaselineMethod) and method.consistent:
         name += CONSISTENT
-    used = ["bicubic+consistency" if method.falls_back(check) else name for check in checks]
+    used = ["bicubic+consistency" if method.uses_fallback(check) else name for check in checks]
     gains = ["unknown" if check.gain is None else f"{check.gain:.4f}" for check in checks]
-    skipped = [f"{failure.band}:{failure.index}" for failure in course.failures]
+    skipped = [f"{failure.band}:{failure.index}" for failure in output_job.failures]
     return {
         "MMSR_GEO_VERSION": __version__,
         "MMSR_GEO_SOURCE": first.source.name,
         "MMSR_GEO_GUIDE": first.guide.name,
         "MMSR_GEO_METHOD": ",".join(used),
-        "MMSR_GEO_NET": ",".join(model.digest for model in course.models),
+        "MMSR_GEO_NET": ",".join(model.digest for model in output_job.models),
         "MMSR_GEO_SEED": str(options.get("seed", "")),
         "MMSR_GEO_GUIDE_GAIN": ",".join(gains),
-        "MMSR_GEO_GUIDE_VERDICT": ",".join(check.verdict for check in checks),
+        "MMSR_GEO_GUIDE_CHECK": ",".join(check.result for check in checks),
         "MMSR_GEO_OPTIONS": json.dumps(options, default=_plain),
         **({"MMSR_GEO_CONSISTENCY_RMSE": ",".join(f"{each:.6g}" for each in missed)} if missed else {}),
         **({"MMSR_GEO_FAILED_TILES": ",".join(skipped)} if skipped else {}),
     }
 
 
-def uncertainty_tags(course: Course) -> dict[str, str]:
+def uncertainty_tags(output_job: OutputJob) -> dict[str, str]:
     """Say what a target's uncertainty is and whether it is known, of each band; nothing where it was not asked for."""
-    told = ",".join(_calibrations(course))
+    told = ",".join(_calibrations(output_job))
     return {"MMSR_GEO_UNCERTAINTY": told, "MMSR_GEO_UNCERTAINTY_MEANING": UNCERTAINTY_MEANING} if told else {}
 
 
-def _calibrations(course: Course) -> tuple[str, ...]:
-    if not course.work.output.uncertain:
+def _calibrations(output_job: OutputJob) -> tuple[str, ...]:
+    if not output_job.spec.output.uncertainty:
         return ()
-    return tuple("calibrated" if is_calibrated(model) else "not calibrated" for model in course.models)
+    return tuple("calibrated" if is_calibrated(model) else "not calibrated" for model in output_job.models)
 
 
 def _plain(value: object) -> Any:  # noqa: ANN401  (JSON values)

@@ -17,15 +17,23 @@ from mmsr_geo.callbacks import Progress, no_progress
 from mmsr_geo.engine.model import Model
 from mmsr_geo.engine.pair import Pair
 from mmsr_geo.errors import ChangedInputError, JobError, MmsrError, MmsrWarning, OutputError
-from mmsr_geo.jobs.executors.base import Call, Ended, Pool
+from mmsr_geo.jobs.executors.base import Executor, Task, TaskResult
 from mmsr_geo.jobs.log import NO_LOG, Log
-from mmsr_geo.jobs.output.tasks import FitTask, TileTask, Work, at_tile_size, check_of_tiles, keep_model, kept_model
+from mmsr_geo.jobs.output.tasks import (
+    FitTask,
+    OutputSpec,
+    TileTask,
+    at_tile_size,
+    check_of_tiles,
+    keep_model,
+    kept_model,
+)
 from mmsr_geo.jobs.tiles.tile_file import DamagedTileError, TilePixels
-from mmsr_geo.jobs.tiles.tile_index import Ledger, Waiting
-from mmsr_geo.jobs.tiles.tile_store import FolderStore, Made, Stage, TileStore
+from mmsr_geo.jobs.tiles.tile_index import TileIndex, TileQueue
+from mmsr_geo.jobs.tiles.tile_store import FolderStore, Stage, TileRecord, TileStore
 from mmsr_geo.machine import cores
-from mmsr_geo.methods.apply import fitted_before
-from mmsr_geo.methods.source import ModelSource, check_of
+from mmsr_geo.methods.apply import reuse_model
+from mmsr_geo.methods.source import Method, check_of
 from mmsr_geo.methods.tile_fit import TileFit
 from mmsr_geo.network.guide_check import GuideCheck
 
@@ -47,7 +55,7 @@ class Failure:
 class TaskKey:
     """Which task of which output."""
 
-    course: Course
+    output_job: OutputJob
     band: int
     stage: Stage | Literal["fit", "shared fit"]
     index: int = 0
@@ -59,27 +67,27 @@ class _Band:
 
     number: int
     model: Model | None = None
-    method: ModelSource | None = None
+    method: Method | None = None
     """What the model is used by, where it is another output's."""
     check: GuideCheck = field(default_factory=GuideCheck)
     fitting: bool = False
     fit_began: float = 0.0
     task: object = None
     """What its tiles' tasks share, in the pool's terms."""
-    waiting: dict[Stage, Waiting] = field(default_factory=dict)
+    waiting: dict[Stage, TileQueue] = field(default_factory=dict)
     running: Counter[Stage] = field(default_factory=Counter)
-    made: dict[Stage, Ledger] = field(default_factory=dict)
+    made: dict[Stage, TileIndex] = field(default_factory=dict)
     failed: dict[int, str] = field(default_factory=dict)
 
 
 @dataclass(eq=False)
 class SharedFit:
-    """A net that several outputs have in common: fitted to one of them, kept beside the job."""
+    """A model that several outputs have in common: fitted to one of them, kept beside the job."""
 
     name: str
     """Of the output that it is fitted to."""
     pairs: tuple[Pair, ...]
-    method: ModelSource
+    method: Method
     store: TileStore
     models: dict[int, Model] = field(default_factory=dict)
     fitting: set[int] = field(default_factory=set)
@@ -87,23 +95,23 @@ class SharedFit:
     """Why a band's fit failed: it is not tried again by each of them."""
 
     def model(self, band: int) -> Model | None:
-        """Return the net of a band, or None where it is still to be fitted."""
+        """Return the model of a band, or None where it is still to be fitted."""
         if band not in self.models and (model := kept_model(self.store, band)) is not None:
             self.models[band] = model
         return self.models.get(band)
 
-    def know(self, band: int, model: Model) -> None:
-        """Keep a net that was fitted."""
+    def set_model(self, band: int, model: Model) -> None:
+        """Keep a model that was fitted."""
         keep_model(self.store, band, model)
         self.models[band] = model
 
 
 @dataclass(eq=False)
-class Course:
+class OutputJob:
     """One output's work under way."""
 
     name: str
-    work: Work
+    spec: OutputSpec
     store: TileStore
     progress: Progress = no_progress
     keeps: bool = False
@@ -111,7 +119,7 @@ class Course:
     skips: bool = False
     """Whether a tile that fails is left out."""
     shared_fit: SharedFit | None = None
-    """Where its net comes from, if not from a fit of its own."""
+    """Where its model comes from, if not from a fit of its own."""
     log: Log = NO_LOG
     computed: int = 0
     """Tiles that were computed here, not taken over."""
@@ -121,16 +129,16 @@ class Course:
     def __post_init__(self) -> None:
         """Take over what an earlier process has left."""
         self.began = time.monotonic()
-        self._given = self.work.method
-        self._bands = [_Band(number) for number in range(1, len(self.work.pairs) + 1)]
-        goes_on = self.keeps and self._goes_on()
-        tiles = len(self.work.tiling)
+        self._given = self.spec.method
+        self._bands = [_Band(number) for number in range(1, len(self.spec.pairs) + 1)]
+        goes_on = self.keeps and self._resume()
+        tiles = len(self.spec.tiling)
         for band in self._bands:
-            band.made = {stage: Ledger(stage, band.number, tiles) for stage in self._stages}
+            band.made = {stage: TileIndex(stage, band.number, tiles) for stage in self._stages}
         if goes_on:
             self._take_over()
         for band in self._bands:
-            band.waiting = {stage: Waiting(tiles, made) for stage, made in band.made.items()}
+            band.waiting = {stage: TileQueue(tiles, made) for stage, made in band.made.items()}
             if "prediction" in band.waiting and not band.waiting["target"]:
                 band.waiting["prediction"].clear()  # they may have gone since
 
@@ -170,19 +178,19 @@ class Course:
         """Whether a task of it is under way."""
         return any(band.fitting or band.running.total() for band in self._bands)
 
-    def targets(self, band: int) -> Ledger:
+    def targets(self, band: int) -> TileIndex:
         """Return a band's finished tiles by index."""
         return self._bands[band - 1].made["target"]
 
-    def calls(self, pool: Pool[TaskKey], most: int) -> list[Call[TaskKey]]:
+    def tasks(self, executor: Executor[TaskKey], most: int) -> list[Task[TaskKey]]:
         """Return tasks that can be done now, so many at most; they count as running from here on."""
-        found: list[Call[TaskKey]] = []
+        found: list[Task[TaskKey]] = []
         for band in self._bands:
             if len(found) >= most:
                 break
             if band.model is None:
                 if not band.fitting:
-                    found += self._begin(band, pool)
+                    found += self._begin(band, executor)
                 if band.model is None:
                     continue
             stage = self._stage(band)
@@ -190,16 +198,16 @@ class Course:
                 continue
             if band.task is None:
                 name = f"{self.name}-{band.number}"
-                work = self.work if band.method is None else replace(self.work, method=band.method)
-                band.task = pool.share(TileTask(work, band.number, band.model, self.store, band.check), name)
+                spec = self.spec if band.method is None else replace(self.spec, method=band.method)
+                band.task = executor.share(TileTask(spec, band.number, band.model, self.store, band.check), name)
             waiting = band.waiting[stage]
             while waiting and len(found) < most:
                 found.append(self._tile_call(band, stage, waiting.take()))
         return found
 
-    def took(self, ended: Ended[TaskKey]) -> Made | None:
+    def on_task_done(self, ended: TaskResult[TaskKey]) -> TileRecord | None:
         """Take what came of a task, and return the tile if it was one; raises what the whole output failed of."""
-        key = ended.call.key
+        key = ended.task.key
         stage, index, band = key.stage, key.index, self._bands[key.band - 1]
         for warning in ended.warnings:
             warnings.warn(warning, MmsrWarning if not isinstance(warning, MmsrWarning) else type(warning), stacklevel=2)
@@ -216,7 +224,7 @@ class Course:
                 self._log_fit(band, f"fit done in {took:.1f} s")
             return None
         band.running[stage] -= 1
-        made: Made | None = ended.result
+        made: TileRecord | None = ended.result
         if ended.error is not None:
             self._failed(band, index, ended.error)
         elif made is not None:
@@ -227,24 +235,24 @@ class Course:
             self._predicted(band)
         return made
 
-    def left(self, ended: Ended[TaskKey]) -> Made | None:
+    def on_late_task(self, ended: TaskResult[TaskKey]) -> TileRecord | None:
         """Take what came of a task once this output has failed: others may need a fit, a later process the tile."""
-        if ended.call.key.stage == "shared fit":
+        if ended.task.key.stage == "shared fit":
             with suppress(OutputError):  # it cannot be kept: another output's course fits it again
                 self._settle_shared(ended)
-        return ended.result if isinstance(ended.result, Made) else None
+        return ended.result if isinstance(ended.result, TileRecord) else None
 
-    def _settle_shared(self, ended: Ended[TaskKey]) -> None:
-        band, shared = ended.call.key.band, self.shared_fit
+    def _settle_shared(self, ended: TaskResult[TaskKey]) -> None:
+        band, shared = ended.task.key.band, self.shared_fit
         if shared is None:
             return
         shared.fitting.discard(band)
         if ended.error is None:
-            shared.know(band, ended.result)
+            shared.set_model(band, ended.result)
         else:
             shared.failed[band] = ended.error
 
-    def again(self, band: int, index: int) -> None:
+    def recompute_tile(self, band: int, index: int) -> None:
         """Have a tile computed again: its file turned out damaged."""
         of = self._bands[band - 1]
         del of.made["target"][index]
@@ -252,7 +260,7 @@ class Course:
 
     @property
     def _stages(self) -> tuple[Stage, ...]:
-        return ("prediction", "target") if isinstance(self.work.method, TileFit) else ("target",)
+        return ("prediction", "target") if isinstance(self.spec.method, TileFit) else ("target",)
 
     def _stage(self, band: _Band) -> Stage | None:
         """Return the stage whose tiles can be done now: what is to be blended waits for all predictions."""
@@ -260,17 +268,17 @@ class Course:
             return "prediction"
         return "target" if band.waiting["target"] and not band.running["prediction"] else None
 
-    def _begin(self, band: _Band, pool: Pool[TaskKey]) -> list[Call[TaskKey]]:
+    def _begin(self, band: _Band, executor: Executor[TaskKey]) -> list[Task[TaskKey]]:
         """Take over a band's model, or return the call that fits it."""
         if self.keeps and (model := kept_model(self.store, band.number)) is not None:
             if self.shared_fit is not None and self.shared_fit.name != self.name:
-                self._use(band, self.shared_fit.model(band.number) or model)
-            self._know(band, model)
+                self._use_shared_model(band, self.shared_fit.model(band.number) or model)
+            self._set_model(band, model)
             self._log_fit(band, "fit taken over from before")
             return []
-        number, method = band.number, self.work.method
+        number, method = band.number, self.spec.method
         stage: Literal["fit", "shared fit"] = "fit"
-        pair = self.work.pairs[number - 1]
+        pair = self.spec.pairs[number - 1]
         if (shared := self.shared_fit) is not None:
             self._check_bands(shared)
             model = shared.model(number)
@@ -286,33 +294,34 @@ class Course:
                 self._log_fit(band, "fit shared with others done")
                 return []
             else:
-                method = self._use(band, model)
+                method = self._use_shared_model(band, model)
         band.fitting, band.fit_began = True, time.monotonic()
-        asked = FitTask(pair, method, looked_at_guides=number > 1, uncertain=self.work.output.uncertain)
-        task = pool.share(asked, f"{self.name}-{number}-fit")
-        return [Call(TaskKey(self, number, stage), "fit", task, "fit", progress=self._labelled(band))]
+        asked = FitTask(pair, method, looked_at_guides=number > 1, uncertainty=self.spec.output.uncertainty)
+        task = executor.share(asked, f"{self.name}-{number}-fit")
+        return [Task(TaskKey(self, number, stage), "fit", task, "fit", progress=self._labelled(band))]
 
-    def _use(self, band: _Band, model: Model) -> ModelSource:
-        """Have a band predicted with another output's net, as what is recorded of this one says."""
-        band.method = fitted_before(model, self._given)
+    def _use_shared_model(self, band: _Band, model: Model) -> Method:
+        """Have a band predicted with another output's model, as what is recorded of this one says."""
+        band.method = reuse_model(model, self._given)
         if band.number == 1:
-            self.work = replace(self.work, method=band.method)
+            self.spec = replace(self.spec, method=band.method)
         return band.method
 
     def _check_bands(self, shared: SharedFit) -> None:
         here, there = len(self._bands), len(shared.pairs)
         if here != there:
             raise JobError(
-                f"{self.name} has {here} bands and {shared.name}, whose net it is to share, {there}: give it a net of "
-                'its own (net = "per-pair"), or a job'
+                f"{self.name} has {here} bands and {shared.name}, whose model it is to share, {there}: give it a model "
+                f"of "
+                'its own (model = "per-pair"), or a job'
             )
 
     def _fitted(self, band: _Band, model: Model) -> None:
         if self.keeps:
             keep_model(self.store, band.number, model)
-        self._know(band, model)
+        self._set_model(band, model)
 
-    def _know(self, band: _Band, model: Model) -> None:
+    def _set_model(self, band: _Band, model: Model) -> None:
         band.model, band.check = model, check_of(model)
         for stage in self._stages:
             if band.waiting[stage]:
@@ -326,7 +335,7 @@ class Course:
 
         From here on the tiles' tasks are others: they know what is known of the guide.
         """
-        method, pair = self.work.method, self.work.pairs[band.number - 1]
+        method, pair = self.spec.method, self.spec.pairs[band.number - 1]
         if not isinstance(method, TileFit) or band.model is None:
             return
         band.check = method.check(band.model, check_of_tiles(list(band.made["prediction"].values())), pair)
@@ -339,19 +348,19 @@ class Course:
                 self._skip(band, index, f"tile {min(missing)} beside it failed")
 
     def _near(self, band: _Band, index: int) -> Sequence[int]:
-        method = self.work.method
+        method = self.spec.method
         if not isinstance(method, TileFit):
             return ()
-        blended = method.blended(self.work.pairs[band.number - 1], self.work.tiling)
+        blended = method.blended(self.spec.pairs[band.number - 1], self.spec.tiling)
         return blended.contributors(blended.target(index).read)
 
-    def _tile_call(self, band: _Band, stage: Stage, index: int) -> Call[TaskKey]:
+    def _tile_call(self, band: _Band, stage: Stage, index: int) -> Task[TaskKey]:
         near = tuple(band.made["prediction"][each] for each in self._near(band, index)) if stage == "target" else ()
         arguments = (index, near) if near else (index,)
         method = "predict" if stage == "prediction" else "target"
         band.running[stage] += 1
         said = {"prediction": "fit-tile", "target": "predict" if not near else "blend"}[stage]
-        return Call(TaskKey(self, band.number, stage, index), said, band.task, method, arguments)
+        return Task(TaskKey(self, band.number, stage, index), said, band.task, method, arguments)
 
     def _failed(self, band: _Band, index: int, error: Exception) -> None:
         if not self.skips or isinstance(error, OutputError | ChangedInputError):
@@ -369,10 +378,10 @@ class Course:
         self.log.info("%s%s%s", self._label(band), said, verdict)
 
     def _report(self, band: _Band, stage: Stage) -> None:
-        blends = isinstance(self.work.method, TileFit)
+        blends = isinstance(self.spec.method, TileFit)
         said = "fit tiles" if stage == "prediction" else "blend" if blends else "predict"
         done = len(band.made[stage]) + len(band.failed)
-        self._labelled(band)(said, min(done, len(self.work.tiling)), len(self.work.tiling))
+        self._labelled(band)(said, min(done, len(self.spec.tiling)), len(self.spec.tiling))
 
     def _labelled(self, band: _Band) -> Progress:
         label = self._label(band)
@@ -385,10 +394,10 @@ class Course:
 
     @property
     def _plan(self) -> bytes:
-        tiling = self.work.tiling
-        return json.dumps({"tile_yx": tiling.tile_yx, "tiles": len(tiling) * len(self.work.pairs)}).encode()
+        tiling = self.spec.tiling
+        return json.dumps({"tile_yx": tiling.tile_yx, "tiles": len(tiling) * len(self.spec.pairs)}).encode()
 
-    def _goes_on(self) -> bool:
+    def _resume(self) -> bool:
         """Whether an earlier process has begun; its tile size is taken over."""
         plan = self.store.get(PLAN)
         if plan is not None:
@@ -399,7 +408,7 @@ class Course:
                 warnings.warn(said, MmsrWarning, stacklevel=2)
                 self.store.remove()
             else:
-                self.work = at_tile_size(self.work, (down, across))
+                self.spec = at_tile_size(self.spec, (down, across))
                 return True
         self.store.put(PLAN, self._plan)
         return False
@@ -419,12 +428,12 @@ class Course:
                     some = [ledger[index] for index in there[start : start + _CHECKED_TOGETHER]]
                     for made, whole in zip(some, threads.map(partial(is_whole, self.store), some), strict=True):
                         if not whole:
-                            self._let_go(ledger, made)
+                            self._discard_damaged(ledger, made)
                     done += len(some)
         if total:
             self.progress("check", total, total)
 
-    def _let_go(self, ledger: Ledger, made: Made) -> None:
+    def _discard_damaged(self, ledger: TileIndex, made: TileRecord) -> None:
         """Have a tile computed again whose file is not what was kept."""
         del ledger[made.index]
         if self.store.holds(made):
@@ -432,7 +441,7 @@ class Course:
             warnings.warn(said, MmsrWarning, stacklevel=2)
 
 
-def is_whole(store: TileStore, made: Made) -> bool:
+def is_whole(store: TileStore, made: TileRecord) -> bool:
     """Whether a tile's file holds the pixels that were kept."""
     try:
         content = store.get(made.name)

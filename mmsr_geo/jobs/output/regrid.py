@@ -14,7 +14,7 @@ from rasterio.enums import Resampling
 from mmsr_geo.engine.flags import Flag
 from mmsr_geo.engine.pair import Pair
 from mmsr_geo.geometry import Window
-from mmsr_geo.jobs.output.output_job import Course
+from mmsr_geo.jobs.output.output_job import OutputJob
 from mmsr_geo.jobs.tiles.tile_file import FLAGS, UNCERTAINTY, VALUES
 from mmsr_geo.raster.read.files import FileRaster
 from mmsr_geo.raster.views.warp import Warped
@@ -41,19 +41,19 @@ def regrid(
     flags: _TakesFlags | None,
     uncertainty: _TakesValues | None,
     drafts: Mapping[int, Path],
-    course: Course,
+    output_job: OutputJob,
 ) -> tuple[float, ...]:
     """Warp the drafts once more, and return how far each band of the target then is from its source."""
-    work = course.work
-    grid = work.output.like or work.pairs[0].target_grid
+    spec = output_job.spec
+    grid = spec.output.like or spec.pairs[0].target_grid
     windows = list(_windows(Window.whole(grid.shape.yx), WINDOW_PX))
     missed = []
-    for number, pair in enumerate(work.pairs, start=1):
+    for number, pair in enumerate(spec.pairs, start=1):
         target = Warped(FileRaster.open(drafts[VALUES], [number]), grid)
         drawn = FileRaster.open(drafts[FLAGS], [number])
         half = Warped(FileRaster.open(drafts[UNCERTAINTY], [number]), grid) if uncertainty is not None else None
         for done, window in enumerate(windows):
-            course.progress("warp", done, len(windows))
+            output_job.progress("warp", done, len(windows))
             values.store(window, target.read(window).values, bands=(number,))
             if flags is not None:
                 there = Warped(drawn, grid, Resampling.nearest, Resampling.nearest).read(window).values
@@ -61,7 +61,7 @@ def regrid(
                 flags.write(window, np.nan_to_num(there, nan=beyond).astype(np.uint8), bands=(number,))
             if uncertainty is not None and half is not None:
                 uncertainty.store(window, half.read(window).values, bands=(number,))
-        course.progress("warp", len(windows), len(windows))
+        output_job.progress("warp", len(windows), len(windows))
         missed.append(_missed(Warped(target, pair.source.grid), pair))
     return tuple(missed)
 

@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 
-from mmsr_geo.jobs.executors.base import Ended, Pool
-from mmsr_geo.jobs.output.output_job import Course, TaskKey
-from mmsr_geo.jobs.tiles.tile_store import Made
+from mmsr_geo.jobs.executors.base import Executor, TaskResult
+from mmsr_geo.jobs.output.output_job import OutputJob, TaskKey
+from mmsr_geo.jobs.tiles.tile_store import TileRecord
 
-Begin = Callable[[], Course | None]
+Begin = Callable[[], OutputJob | None]
 """Opens an output's rasters; None where there is nothing to do for it after all."""
 
 
-def run(
+def run_outputs(
     begins: Iterator[Begin],
-    pool: Pool[TaskKey],
-    finish: Callable[[Course], None],
-    failed: Callable[[Course, Exception], None],
+    executor: Executor[TaskKey],
+    finish: Callable[[OutputJob], None],
+    failed: Callable[[OutputJob, Exception], None],
 ) -> None:
     """Do all of them.
 
@@ -25,72 +25,76 @@ def run(
     tiles are all there; it may ask for some `again`. failed: called with a course that cannot go on and why; what it
     raises ends all.
     """
-    under_way: list[Course] = []
+    under_way: list[OutputJob] = []
     more = True
     while more or under_way:
         _finish(under_way, finish, failed)  # before another pair is opened, which may end all
-        _fill(pool, under_way, failed)
-        while more and pool.room > 0 and not any(course.is_complete for course in under_way):
+        _fill(executor, under_way, failed)
+        while more and executor.room > 0 and not any(output_job.is_complete for output_job in under_way):
             begin = next(begins, None)
             more = begin is not None
-            if begin is not None and (course := begin()) is not None:
-                under_way.append(course)
-                _fill(pool, under_way, failed)
+            if begin is not None and (output_job := begin()) is not None:
+                under_way.append(output_job)
+                _fill(executor, under_way, failed)
         # Tasks of a course that has failed still fill the pool: room for others comes as they end.
-        if any(course.is_running for course in under_way) or (pool.is_busy and pool.room <= 0):
-            _take(pool.ended(), under_way, failed)
+        if any(output_job.is_running for output_job in under_way) or (executor.is_busy and executor.room <= 0):
+            _take(executor.ended(), under_way, failed)
 
 
 def _finish(
-    under_way: list[Course], finish: Callable[[Course], None], failed: Callable[[Course, Exception], None]
+    under_way: list[OutputJob], finish: Callable[[OutputJob], None], failed: Callable[[OutputJob, Exception], None]
 ) -> None:
-    for course in [course for course in under_way if course.is_complete]:
+    for output_job in [output_job for output_job in under_way if output_job.is_complete]:
         try:
-            finish(course)
+            finish(output_job)
         except Exception as error:  # noqa: BLE001  (the caller tells them apart)
-            under_way.remove(course)
-            failed(course, error)
+            under_way.remove(output_job)
+            failed(output_job, error)
             continue
-        if course.is_complete:
-            under_way.remove(course)
+        if output_job.is_complete:
+            under_way.remove(output_job)
 
 
-def _fill(pool: Pool[TaskKey], under_way: list[Course], failed: Callable[[Course, Exception], None]) -> None:
-    for course in list(under_way):
-        if pool.room <= 0:
+def _fill(
+    executor: Executor[TaskKey], under_way: list[OutputJob], failed: Callable[[OutputJob, Exception], None]
+) -> None:
+    for output_job in list(under_way):
+        if executor.room <= 0:
             return
         try:
-            calls = course.calls(pool, pool.room)
+            tasks = output_job.tasks(executor, executor.room)
         except Exception as error:  # noqa: BLE001  (the caller tells them apart)
-            under_way.remove(course)
-            failed(course, error)
+            under_way.remove(output_job)
+            failed(output_job, error)
             continue
-        pool.submit(calls)
+        executor.submit(tasks)
 
 
-def _take(ended: list[Ended[TaskKey]], under_way: list[Course], failed: Callable[[Course, Exception], None]) -> None:
+def _take(
+    ended: list[TaskResult[TaskKey]], under_way: list[OutputJob], failed: Callable[[OutputJob, Exception], None]
+) -> None:
     """Hand what has ended to its courses, and have their tiles recorded together."""
-    made: dict[Course, list[Made]] = defaultdict(list)
-    broken: dict[Course, Exception] = {}
+    made: dict[OutputJob, list[TileRecord]] = defaultdict(list)
+    broken: dict[OutputJob, Exception] = {}
     for each in ended:
-        course = each.call.key.course
-        if course not in under_way or course in broken:
-            if (tile := course.left(each)) is not None:
-                made[course].append(tile)
+        output_job = each.task.key.output_job
+        if output_job not in under_way or output_job in broken:
+            if (tile := output_job.on_late_task(each)) is not None:
+                made[output_job].append(tile)
             continue
         try:
-            tile = course.took(each)
+            tile = output_job.on_task_done(each)
         except Exception as error:  # noqa: BLE001  (the caller tells them apart)
-            broken[course] = error
+            broken[output_job] = error
             continue
         if tile is not None:
-            made[course].append(tile)
-    for course, tiles in made.items():
+            made[output_job].append(tile)
+    for output_job, tiles in made.items():
         try:
-            course.store.record(tiles)
+            output_job.store.record(tiles)
         except Exception as error:  # noqa: BLE001  (the caller tells them apart)
-            if course in under_way:
-                broken.setdefault(course, error)
-    for course, reason in broken.items():
-        under_way.remove(course)
-        failed(course, reason)
+            if output_job in under_way:
+                broken.setdefault(output_job, error)
+    for output_job, reason in broken.items():
+        under_way.remove(output_job)
+        failed(output_job, reason)

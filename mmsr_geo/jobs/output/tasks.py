@@ -16,25 +16,25 @@ from odc.geo.geobox import GeoBox
 
 from mmsr_geo.callbacks import Progress, no_progress
 from mmsr_geo.engine.blending import BlendedTiling
-from mmsr_geo.engine.flags import Flag, Quality
+from mmsr_geo.engine.flags import Flag, FlagRules
 from mmsr_geo.engine.model import Model
 from mmsr_geo.engine.pair import Pair
 from mmsr_geo.engine.tile_upsampler import Upsampler
-from mmsr_geo.errors import NetFileError, OutputError
+from mmsr_geo.errors import ModelFileError, OutputError
 from mmsr_geo.geometry import Tiling, Window
 from mmsr_geo.jobs.tiles.tile_file import DamagedTileError, TilePixels
-from mmsr_geo.jobs.tiles.tile_store import Made, Stage, TileStore
-from mmsr_geo.methods.apply import tell_uncalibrated, upsampler_of
-from mmsr_geo.methods.source import ModelSource
+from mmsr_geo.jobs.tiles.tile_store import Stage, TileRecord, TileStore
+from mmsr_geo.methods.apply import upsampler_of, warn_uncalibrated
+from mmsr_geo.methods.source import Method
 from mmsr_geo.methods.tile_fit import TileFit, finish_tile
 from mmsr_geo.network.device import torch_threads
-from mmsr_geo.network.fitted import FittedNet
+from mmsr_geo.network.fitted import FittedModel
 from mmsr_geo.network.guide_check import GuideCheck, Region
-from mmsr_geo.raster.inspect.undeclared_nodata import warn_of_nodata
+from mmsr_geo.raster.inspect.undeclared_nodata import warn_undeclared_nodata
 from mmsr_geo.raster.write.destination import Address
-from mmsr_geo.raster.write.encoding import Storage
+from mmsr_geo.raster.write.encoding import Encoding
 
-NET, MODEL = "net-{band}.mmsr", "model-{band}.pickle"
+MODEL_FILE, OTHER_MODEL_FILE = "model-{band}.mmsr", "other-model-{band}.pickle"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,23 +44,23 @@ class Output:
     path: Address
     qa: Address | None = None
     """Where the flags go; None: nowhere, or into the Zarr store with the target."""
-    storage: Storage = field(default_factory=Storage)
+    encoding: Encoding = field(default_factory=Encoding)
     like: GeoBox | None = None
     """The grid that the target is brought onto in the end; None: it stays on its own."""
     overwrite: bool = False
     variable: str = "target"
     """The target's name in a Zarr store."""
-    uncertain: bool = False
+    uncertainty: bool = False
     """Whether the target's uncertainty is written with it."""
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
+class OutputSpec:
     """One output, before it is made."""
 
     pairs: tuple[Pair, ...]
     """One a band, all on one grid."""
-    method: ModelSource
+    method: Method
     tiling: Tiling
     output: Output
     device: str = "auto"
@@ -70,14 +70,14 @@ class Work:
     """How the rasters were taken, as JSON values, to be recorded."""
 
     @property
-    def tile_storage(self) -> Storage:
+    def tile_storage(self) -> Encoding:
         """How tiles are kept: as the output has them, or as they are computed where they are warped once more."""
-        return self.output.storage if self.output.like is None else Storage()
+        return self.output.encoding if self.output.like is None else Encoding()
 
     @property
     def nodata(self) -> float:
         """What holes are stored as."""
-        return self.output.storage.nodata(self.pairs[0].source.nodata)
+        return self.output.encoding.nodata(self.pairs[0].source.nodata)
 
     @property
     def tile_nodata(self) -> float:
@@ -95,18 +95,18 @@ class FitTask:
     """The fit of one band, or the fetching of what was fitted before."""
 
     pair: Pair
-    method: ModelSource
+    method: Method
     looked_at_guides: bool = False
     """Whether an earlier band's task has looked for undeclared nodata in them."""
-    uncertain: bool = False
+    uncertainty: bool = False
     """Whether it is asked how far the targets may be off."""
 
     def fit(self, progress: Progress = no_progress) -> Model:
         """Return the model; warns of what looks like undeclared nodata, and where it does not know what is asked."""
-        warn_of_nodata(self.pair.source, () if self.looked_at_guides else self.pair.guides.rasters)
-        model = self.method.for_pair(self.pair, progress)
-        if self.uncertain:
-            tell_uncalibrated(model, self.method, self.pair)
+        warn_undeclared_nodata(self.pair.source, () if self.looked_at_guides else self.pair.guides.rasters)
+        model = self.method.model_for(self.pair, progress)
+        if self.uncertainty:
+            warn_uncalibrated(model, self.method, self.pair)
         return model
 
 
@@ -114,7 +114,7 @@ class FitTask:
 class TileTask:
     """All tiles of one band: what they have in common, and each as a function of its index."""
 
-    work: Work
+    spec: OutputSpec
     band: int
     """From 1."""
     model: Model
@@ -122,8 +122,8 @@ class TileTask:
     check: GuideCheck
     """What is known of the guide; of tiles with fits of their own, once all are made."""
 
-    def predict(self, index: int, progress: Progress = no_progress) -> Made:
-        """Fit to a tile and keep what its net says of it, to be blended."""
+    def predict(self, index: int, progress: Progress = no_progress) -> TileRecord:
+        """Fit to a tile and keep what its model says of it, to be blended."""
         method, began = self._tile_fit, time.monotonic()
         tile = self._blended.prediction(index)
         source, guide = self._pair.read(tile.read)
@@ -132,27 +132,27 @@ class TileTask:
         qa[: made.qa.shape[0], : made.qa.shape[1]] = made.qa
         return self._kept("prediction", index, TilePixels(made.values, qa), began, regions=_numbers(made.check))
 
-    def target(self, index: int, near: Sequence[Made] = (), progress: Progress = no_progress) -> Made:  # noqa: ARG002  (as all tasks)
+    def target(self, index: int, near: Sequence[TileRecord] = (), progress: Progress = no_progress) -> TileRecord:  # noqa: ARG002  (as all tasks)
         """Compute a tile's target and keep it; near: the predictions that reach into it, where tiles are blended."""
         began, pair = time.monotonic(), self._pair
-        if isinstance(self.work.method, TileFit):
+        if isinstance(self.spec.method, TileFit):
             tile = self._blended.target(index)
             predictions = {each.index: self._prediction(each) for each in near}
-            quality = Quality(self.check, self.work.method.falls_back(self.check), None, pair.valid_range)
-            shape = self._blended.predicted(self.work.tiling.core(index)).refined(pair.scale).shape
+            quality = FlagRules(self.check, self.spec.method.uses_fallback(self.check), None, pair.valid_range)
+            shape = self._blended.predicted(self.spec.tiling.core(index)).refined(pair.scale).shape
             flags = predictions[index].qa[: shape[0], : shape[1]]
             values = {number: each.values for number, each in predictions.items()}
-            with torch_threads(self.work.threads):
+            with torch_threads(self.spec.threads):
                 made = finish_tile(self._blended, tile, pair.source.read(tile.read), values, flags, quality)
         else:
-            tile = self.work.tiling.tile(index)
-            with torch_threads(self.work.threads):
+            tile = self.spec.tiling.tile(index)
+            with torch_threads(self.spec.threads):
                 made = self._upsampler.upsample(tile, *pair.read(tile.read))
-        storage, tags = self.work.tile_storage, pair.source.band_tags[0]
-        stored, clipped = storage.encode(made.values, self.work.tile_nodata, tags)
+        encoding, tags = self.spec.tile_storage, pair.source.band_tags[0]
+        stored, clipped = encoding.encode(made.values, self.spec.tile_nodata, tags)
         half, half_clipped = None, 0
         if made.uncertainty is not None:
-            half, half_clipped = storage.encode(made.uncertainty, self.work.tile_nodata, tags.of_uncertainty())
+            half, half_clipped = encoding.encode(made.uncertainty, self.spec.tile_nodata, tags.of_uncertainty())
         counts = {str(flag.name): int(np.count_nonzero(made.qa & flag)) for flag in Flag}
         valid = int(np.count_nonzero(~np.isnan(made.values)))
         return self._kept(
@@ -168,24 +168,24 @@ class TileTask:
 
     @property
     def _pair(self) -> Pair:
-        return self.work.pairs[self.band - 1]
+        return self.spec.pairs[self.band - 1]
 
     @cached_property
     def _upsampler(self) -> Upsampler:
-        work, limits = self.work, self._pair.valid_range
-        return upsampler_of(work.method, self.model, work.device, limits, uncertain=work.output.uncertain)
+        spec, limits = self.spec, self._pair.valid_range
+        return upsampler_of(spec.method, self.model, spec.device, limits, uncertainty=spec.output.uncertainty)
 
     @property
     def _tile_fit(self) -> TileFit:
-        if not isinstance(self.work.method, TileFit):
-            raise TypeError(type(self.work.method))
-        return self.work.method
+        if not isinstance(self.spec.method, TileFit):
+            raise TypeError(type(self.spec.method))
+        return self.spec.method
 
     @cached_property
     def _blended(self) -> BlendedTiling:
-        return self._tile_fit.blended(self._pair, self.work.tiling)
+        return self._tile_fit.blended(self._pair, self.spec.tiling)
 
-    def _prediction(self, made: Made) -> TilePixels:
+    def _prediction(self, made: TileRecord) -> TilePixels:
         try:
             return TilePixels.decoded(self.store.get(made.name) or b"")
         except DamagedTileError as error:
@@ -193,38 +193,38 @@ class TileTask:
                 f"the file of a prediction is damaged ({made.name}): call again, it is made anew"
             ) from error
 
-    def _kept(self, stage: Stage, index: int, pixels: TilePixels, began: float, **facts: Any) -> Made:  # noqa: ANN401  (of a tile)
+    def _kept(self, stage: Stage, index: int, pixels: TilePixels, began: float, **facts: Any) -> TileRecord:  # noqa: ANN401  (of a tile)
         content = pixels.encoded()
         values, qa, *half = pixels.digests
         took, now = round(time.monotonic() - began, 3), round(time.time(), 3)
         facts |= {"uncertainty_digest": "".join(half), "seconds": took, "at": now}
-        made = Made(stage, self.band, index, values, qa, len(content), **facts)
+        made = TileRecord(stage, self.band, index, values, qa, len(content), **facts)
         self.store.put_tile(made, content)
         return made
 
 
 def keep_model(store: TileStore, band: int, model: Model) -> None:
-    """Keep a fitted model beside the tiles: a net as it is saved anywhere, another method's pickled."""
-    if not isinstance(model, FittedNet):
-        store.put(MODEL.format(band=band), pickle.dumps(model))
+    """Keep a fitted model beside the tiles: a model as it is saved anywhere, another method's pickled."""
+    if not isinstance(model, FittedModel):
+        store.put(OTHER_MODEL_FILE.format(band=band), pickle.dumps(model))
         return
     with tempfile.TemporaryDirectory(prefix="mmsr_geo_") as folder:
-        path = Path(folder) / "net.mmsr"
+        path = Path(folder) / "model.mmsr"
         model.save(path)
-        store.put(NET.format(band=band), path.read_bytes())
+        store.put(MODEL_FILE.format(band=band), path.read_bytes())
 
 
 def kept_model(store: TileStore, band: int) -> Model | None:
     """Return the model that was kept; None where there is none, or what is there is damaged."""
-    if (content := store.get(NET.format(band=band))) is not None:
+    if (content := store.get(MODEL_FILE.format(band=band))) is not None:
         with tempfile.TemporaryDirectory(prefix="mmsr_geo_") as folder:
-            path = Path(folder) / "net.mmsr"
+            path = Path(folder) / "model.mmsr"
             path.write_bytes(content)
             try:
-                return FittedNet.load(path)
-            except NetFileError:
+                return FittedModel.load(path)
+            except ModelFileError:
                 return None
-    content = store.get(MODEL.format(band=band))
+    content = store.get(OTHER_MODEL_FILE.format(band=band))
     try:
         # A file of this job's own in its own folder, as its tiles are.
         model: Model | None = None if content is None else pickle.loads(content)  # noqa: S301
@@ -233,19 +233,20 @@ def kept_model(store: TileStore, band: int) -> Model | None:
     return model
 
 
-def check_of_tiles(made: Sequence[Made]) -> list[GuideCheck]:
+def check_of_tiles(made: Sequence[TileRecord]) -> list[GuideCheck]:
     """Return what the tiles' own fits found out about the guide, in their order."""
     return [GuideCheck(tuple(_region(each) for each in one.regions)) for one in sorted(made, key=lambda m: m.index)]
 
 
-def at_tile_size(work: Work, tile_yx: tuple[int, int]) -> Work:
+def at_tile_size(spec: OutputSpec, tile_yx: tuple[int, int]) -> OutputSpec:
     """Return the same work in tiles of that size, source pixels."""
-    return replace(work, tiling=replace(work.tiling, tile_yx=tile_yx))
+    return replace(spec, tiling=replace(spec.tiling, tile_yx=tile_yx))
 
 
 def _numbers(check: GuideCheck) -> tuple[tuple[float, ...], ...]:
     return tuple(
-        (*_sides(region.window), region.judged_px, region.squares, region.smooth_squares) for region in check.regions
+        (*_sides(region.window), region.validated_px, region.sum_squares, region.baseline_sum_squares)
+        for region in check.regions
     )
 
 
@@ -254,5 +255,5 @@ def _sides(window: Window) -> tuple[int, int, int, int]:
 
 
 def _region(numbers: Sequence[float]) -> Region:
-    row, col, height, width, judged, net, smooth = numbers
-    return Region(Window(int(row), int(col), int(height), int(width)), int(judged), net, smooth)
+    row, col, height, width, judged, model, smooth = numbers
+    return Region(Window(int(row), int(col), int(height), int(width)), int(judged), model, smooth)

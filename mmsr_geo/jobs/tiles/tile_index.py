@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 
 from mmsr_geo.engine.flags import Flag
-from mmsr_geo.jobs.tiles.tile_store import Made, Stage
+from mmsr_geo.jobs.tiles.tile_store import Stage, TileRecord
 
 _FLAGS = tuple(str(flag.name) for flag in Flag)
 _COUNTS, _TIMES = ("size", "valid", "clipped", "uncertainty_clipped"), ("seconds", "at")
@@ -24,7 +24,7 @@ _ROW = np.dtype(
 )
 
 
-class Ledger(MutableMapping[int, Made]):
+class TileIndex(MutableMapping[int, TileRecord]):
     """The tiles of a band and stage that are there, by index; a value is made when it is looked up.
 
     As objects in a dict a million of them take a gigabyte.
@@ -38,11 +38,11 @@ class Ledger(MutableMapping[int, Made]):
         """Of tiles with fits of their own alone."""
         self._there = 0
 
-    def __getitem__(self, index: int) -> Made:
+    def __getitem__(self, index: int) -> TileRecord:
         """Return a tile; KeyError where it is not there."""
         row = self._row(index)
         counts = {name: int(count) for name, count in zip(_FLAGS, row["flags"], strict=True) if count}
-        return Made(
+        return TileRecord(
             self._stage,
             self._band,
             index,
@@ -52,7 +52,7 @@ class Ledger(MutableMapping[int, Made]):
             regions=self._regions.get(index, ()),
         )
 
-    def __setitem__(self, index: int, made: Made) -> None:
+    def __setitem__(self, index: int, made: TileRecord) -> None:
         """Take a tile in; of one that is there already, the latest counts."""
         self._there += not self._rows[index]["there"]
         flags = made.flags or {}
@@ -97,10 +97,10 @@ class Ledger(MutableMapping[int, Made]):
         return row
 
 
-class Waiting:
+class TileQueue:
     """The tiles that are still to be begun, the first first: a byte each."""
 
-    def __init__(self, count: int, done: Ledger) -> None:
+    def __init__(self, count: int, done: TileIndex) -> None:
         """Begin with those of `count` that are not done."""
         self._waits = bytearray(index not in done for index in range(count))
         self._count = self._waits.count(1)

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from mmsr_geo.errors import OutputError
-from mmsr_geo.raster.write.object_store import Url
+from mmsr_geo.raster.write.object_store import ObjectUrl
 
 Stage = Literal["prediction", "target"]
-"""A tile of a net of its own is predicted first, and blended with its neighbours' predictions then."""
+"""A tile of a model of its own is predicted first, and blended with its neighbours' predictions then."""
 _A_FOLDER = 1000
 """Tiles in a folder."""
 _LINE = "manifest/{name}.json"
@@ -24,7 +24,7 @@ _LINE = "manifest/{name}.json"
 
 
 @dataclass(frozen=True, slots=True)
-class Made:
+class TileRecord:
     """A tile that is there, and what is to be known of it: a line of the manifest."""
 
     stage: Stage
@@ -67,7 +67,7 @@ class Made:
         return json.dumps(asdict(self), separators=(",", ":"))
 
     @classmethod
-    def of_line(cls, line: str) -> Made | None:
+    def of_line(cls, line: str) -> TileRecord | None:
         """Read a line; None for one that a crash has cut off."""
         try:
             told = json.loads(line)
@@ -85,22 +85,22 @@ class TileStore(Protocol):
     def get(self, name: str) -> bytes | None:
         """Return a file's content; None where there is none."""
 
-    def put_tile(self, made: Made, content: bytes) -> None:
+    def put_tile(self, made: TileRecord, content: bytes) -> None:
         """Keep a tile's file; called by workers, many at once."""
 
-    def record(self, made: Sequence[Made]) -> None:
+    def record(self, made: Sequence[TileRecord]) -> None:
         """Say in the manifest that these tiles are there; called by one process alone."""
 
-    def lines(self) -> Iterator[Made]:
+    def lines(self) -> Iterator[TileRecord]:
         """Yield what the manifest says, line by line: of a tile the last holds."""
 
-    def holds(self, made: Made) -> bool:
+    def holds(self, made: TileRecord) -> bool:
         """Whether a tile's file is there and as large as the manifest says."""
 
-    def made(self) -> dict[tuple[Stage, int, int], Made]:
+    def made(self) -> dict[tuple[Stage, int, int], TileRecord]:
         """Return the tiles of the manifest whose files are there and as large as it says, by stage, band and index."""
 
-    def near(self, made: Made, folder: Path) -> Path:
+    def near(self, made: TileRecord, folder: Path) -> Path:
         """Return a local file of a tile; one that has to be fetched for it comes to lie in `folder`."""
 
     def remove(self) -> None:
@@ -146,11 +146,11 @@ class FolderStore:
                 "call again, or call with --restart (restart=True)"
             ) from error
 
-    def put_tile(self, made: Made, content: bytes) -> None:
+    def put_tile(self, made: TileRecord, content: bytes) -> None:
         """Write its file; the manifest is `record`'s."""
         self.put(made.name, content)
 
-    def record(self, made: Sequence[Made]) -> None:
+    def record(self, made: Sequence[TileRecord]) -> None:
         """Append to the manifest and have it on the disk."""
         if not made:
             return
@@ -166,26 +166,26 @@ class FolderStore:
         except OSError as error:
             raise self._refused(error) from error
 
-    def lines(self) -> Iterator[Made]:
+    def lines(self) -> Iterator[TileRecord]:
         """Read the manifest."""
         if not self._manifest.exists():
             return
         with self._manifest.open(encoding="utf-8", errors="replace") as lines:
-            yield from filter(None, map(Made.of_line, lines))
+            yield from filter(None, map(TileRecord.of_line, lines))
 
-    def holds(self, made: Made) -> bool:
+    def holds(self, made: TileRecord) -> bool:
         """Look at its file's size."""
         try:
             return (self.folder / made.name).stat().st_size == made.size
         except OSError:
             return False
 
-    def made(self) -> dict[tuple[Stage, int, int], Made]:
+    def made(self) -> dict[tuple[Stage, int, int], TileRecord]:
         """Read the manifest, and look at each file's size."""
         found = {(made.stage, made.band, made.index): made for made in self.lines()}
         return {key: made for key, made in found.items() if self.holds(made)}
 
-    def near(self, made: Made, folder: Path) -> Path:  # noqa: ARG002  (another store's)
+    def near(self, made: TileRecord, folder: Path) -> Path:  # noqa: ARG002  (another store's)
         """Return the file itself."""
         return self.folder / made.name
 
@@ -214,7 +214,7 @@ class FolderStore:
 class ObjectStore:
     """A place in an object store: an upload is whole or not there; a tile is one, and its manifest's line another."""
 
-    place: Url
+    place: ObjectUrl
 
     def put(self, name: str, content: bytes) -> None:
         """Upload it."""
@@ -224,34 +224,34 @@ class ObjectStore:
         """Fetch it."""
         return (self.place / name).read()
 
-    def put_tile(self, made: Made, content: bytes) -> None:
+    def put_tile(self, made: TileRecord, content: bytes) -> None:
         """Upload the tile, then its line: where the line is, the tile is."""
         self.put(made.name, content)
         self.put(_LINE.format(name=made.name), made.line.encode())
 
-    def record(self, made: Sequence[Made]) -> None:
+    def record(self, made: Sequence[TileRecord]) -> None:
         """Nothing: each tile's line was uploaded with it."""
 
-    def lines(self) -> Iterator[Made]:
+    def lines(self) -> Iterator[TileRecord]:
         """Fetch those of tiles that are there."""
         return iter(self.made().values())
 
-    def holds(self, made: Made) -> bool:  # noqa: ARG002  (where its line is, it is)
+    def holds(self, made: TileRecord) -> bool:  # noqa: ARG002  (where its line is, it is)
         """Say yes: `lines` are of those alone."""
         return True
 
-    def made(self) -> dict[tuple[Stage, int, int], Made]:
+    def made(self) -> dict[tuple[Stage, int, int], TileRecord]:
         """List all, and fetch the lines, many at once."""
         sizes = self.place.sizes()
         lines = self.place.read_each([name for name in sizes if name.startswith(_LINE.partition("{")[0])])
         found = {}
         for line in lines.values():
-            made = Made.of_line(line.decode(errors="replace"))
+            made = TileRecord.of_line(line.decode(errors="replace"))
             if made is not None and sizes.get(made.name) == made.size:
                 found[made.stage, made.band, made.index] = made
         return found
 
-    def near(self, made: Made, folder: Path) -> Path:
+    def near(self, made: TileRecord, folder: Path) -> Path:
         """Fetch it into the folder, once."""
         path = folder / made.name
         if not path.exists():
@@ -272,4 +272,4 @@ class ObjectStore:
 def store_at(place: str | Path) -> TileStore:
     """Return the store at a folder or a URL; raises OutputError for a URL that nothing here can open."""
     text = os.fspath(place)
-    return ObjectStore(Url(text)) if "://" in text else FolderStore(Path(text))
+    return ObjectStore(ObjectUrl(text)) if "://" in text else FolderStore(Path(text))

@@ -19,7 +19,7 @@ from mmsr_geo.geometry import Window
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class Preview:
     """A part of a file's first band."""
 
     values: NDArray[np.float32]
@@ -32,12 +32,12 @@ class Look:
     """Of the whole file."""
 
 
-def look_at(path: str, side_px: int, part: Window | None = None) -> Look:
+def preview_of(path: str, side_px: int, part: Window | None = None) -> Preview:
     """Read a part of a file, all if None, decimated to `side_px` a side at most: of its overviews where it has some.
 
     Raises what rasterio raises.
     """
-    with _quiet(), rasterio.open(path) as dataset:
+    with _Quiet(), rasterio.open(path) as dataset:
         window = part or Window.whole(dataset.shape)
         step = max(1.0, window.height / side_px, window.width / side_px)
         shape = max(1, round(window.height / step)), max(1, round(window.width / step))
@@ -45,17 +45,17 @@ def look_at(path: str, side_px: int, part: Window | None = None) -> Look:
         raw = dataset.read(1, window=place, out_shape=shape, masked=True, resampling=Resampling.nearest)
         corner = dataset.window_transform(place) * Affine.scale(window.width / shape[1], window.height / shape[0])
         bands = tuple(name or str(number) for number, name in enumerate(dataset.descriptions, start=1))
-        return Look(
+        return Preview(
             _in_units(raw, dataset), GeoBox(shape, corner, dataset.crs), dataset.units[0] or "", bands, dataset.shape
         )
 
 
-def look_on(path: str, grid: GeoBox, nodata: float | None = None, *, smooth: bool = False) -> NDArray[np.float32]:
+def preview_on(path: str, grid: GeoBox, nodata: float | None = None, *, smooth: bool = False) -> NDArray[np.float32]:
     """Read a file's first band at the places of another's look: each its nearest pixel, or between them if `smooth`.
 
     nodata: the stored value that is a hole, whatever the file declares. Raises what rasterio raises.
     """
-    with _quiet(), rasterio.open(path) as dataset:
+    with _Quiet(), rasterio.open(path) as dataset:
         declared = nodata is not None or dataset.nodata is not None or ColorInterp.alpha in dataset.colorinterp
         height, width = grid.shape.yx
         options = {"src_nodata": nodata, "nodata": nodata} if nodata is not None else {"add_alpha": not declared}
@@ -77,7 +77,7 @@ def _in_units(raw: np.ma.MaskedArray, dataset: rasterio.DatasetReader) -> NDArra
     return values.astype(np.float32)
 
 
-class _quiet(warnings.catch_warnings):  # noqa: N801  (reads as a function)
+class _Quiet(warnings.catch_warnings):
     """Say nothing of a raster that lies nowhere."""
 
     def __enter__(self) -> None:

@@ -14,7 +14,7 @@ from mmsr_geo.geometry import Window
 from mmsr_geo.raster.grids import resolution_m
 from mmsr_geo.raster.inspect.oversampling import LEAST_PX, Oversampling, oversampling
 from mmsr_geo.raster.inspect.sensors import rounded_resolution
-from mmsr_geo.raster.inspect.undeclared_nodata import Suspicion, look_for_nodata
+from mmsr_geo.raster.inspect.undeclared_nodata import NodataSuspicion, find_undeclared_nodata
 from mmsr_geo.raster.read.files import FileRaster
 
 LOOKED_AT_PX = 1_000_000
@@ -36,7 +36,7 @@ class RasterSummary:
     """Least and largest valid value a band, of the pixels looked at; NaN where none is valid."""
     detail: tuple[Oversampling | None, ...]
     """What is suspected of the first bands."""
-    suspicion: Suspicion | None = None
+    suspicion: NodataSuspicion | None = None
     """A value that looks like nodata that is not declared."""
 
     @property
@@ -106,7 +106,7 @@ def summary_of(path: str | PathLike[str]) -> RasterSummary:
     window = _telling_window(raster, valid)
     values = FileRaster.open(path, raster.indexes[:DETAIL_BANDS]).read(window).values
     detail = tuple(oversampling(band) for band in values)
-    suspicion = look_for_nodata(raster)
+    suspicion = find_undeclared_nodata(raster)
     return RasterSummary(raster, driver, resolution_m(raster.grid), float(valid.mean()), ranges, detail, suspicion)
 
 

@@ -15,7 +15,7 @@ from mmsr_geo.geometry import Window
 from mmsr_geo.raster.base import Raster
 from mmsr_geo.raster.read.arrays import ArrayRaster
 from mmsr_geo.raster.read.files import FileRaster
-from mmsr_geo.raster.views.base import Made
+from mmsr_geo.raster.views.base import RasterView
 
 LEAST_SHARE = 0.01
 """On fewer of the pixels looked at, a value is not suspected."""
@@ -33,7 +33,7 @@ _BORDER_SHARE = 0.1
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class ProbeWindow:
     """Some pixels of a raster."""
 
     values: NDArray[np.float32]
@@ -43,7 +43,7 @@ class Look:
 
 
 @dataclass(frozen=True, slots=True)
-class Suspicion:
+class NodataSuspicion:
     """A value that may stand for nodata."""
 
     value: float
@@ -61,7 +61,7 @@ class Suspicion:
         return f"{value} stands on {share} of the pixels looked at, far from all others"
 
 
-def suspected_nodata(looks: Sequence[Look], dtype: np.dtype[Any]) -> Suspicion | None:
+def suspected_nodata(looks: Sequence[ProbeWindow], dtype: np.dtype[Any]) -> NodataSuspicion | None:
     """Return the value that looks like nodata, if one does; dtype: what the raster is stored in.
 
     A band's least or largest value is suspected where it is on 1 % of the pixels at least and the next value is as far
@@ -74,7 +74,7 @@ def suspected_nodata(looks: Sequence[Look], dtype: np.dtype[Any]) -> Suspicion |
     return max(found, key=lambda suspicion: suspicion.share, default=None)
 
 
-def look_for_nodata(raster: Raster) -> Suspicion | None:
+def find_undeclared_nodata(raster: Raster) -> NodataSuspicion | None:
     """Look for undeclared nodata in 25 windows of 128 x 128 pixels at most, corners and edges included.
 
     Of a raster made of one other (masked, coarser, on another grid) that one is looked at. Nothing is read where the
@@ -92,7 +92,7 @@ def look_for_nodata(raster: Raster) -> Suspicion | None:
         cols = np.arange(window.col, window.col + window.width)
         border[(rows == 0) | (rows == height - 1)] = True
         border[:, (cols == 0) | (cols == width - 1)] = True
-        looks.append(Look(raster.read(window).values, border))
+        looks.append(ProbeWindow(raster.read(window).values, border))
     suspicion = suspected_nodata(looks, raster.dtype)
     if suspicion is None:
         return None
@@ -102,12 +102,12 @@ def look_for_nodata(raster: Raster) -> Suspicion | None:
 
 def stored_raster(raster: Raster) -> Raster:
     """Return what a raster is made of where that is one other."""
-    while isinstance(raster, Made):
+    while isinstance(raster, RasterView):
         raster = raster.raster
     return raster
 
 
-def warn_of_nodata(source: Raster, guides: Sequence[Raster], *, arrays: bool = True) -> None:
+def warn_undeclared_nodata(source: Raster, guides: Sequence[Raster], *, arrays: bool = True) -> None:
     """Look for undeclared nodata in all of them and say what was found, a NodataWarning each.
 
     arrays: whether in arrays too, whose windows may take long to compute.
@@ -115,19 +115,19 @@ def warn_of_nodata(source: Raster, guides: Sequence[Raster], *, arrays: bool = T
     for option, raster in [("source_nodata", source), *(("guide_nodata", guide) for guide in guides)]:
         if not arrays and isinstance(stored_raster(raster), ArrayRaster):
             continue
-        suspicion = look_for_nodata(raster)
+        suspicion = find_undeclared_nodata(raster)
         if suspicion is not None:
             warnings.warn(nodata_sentence(raster.name, suspicion, option), NodataWarning, stacklevel=2)
 
 
-def nodata_sentence(name: str, suspicion: Suspicion, option: str) -> str:
+def nodata_sentence(name: str, suspicion: NodataSuspicion, option: str) -> str:
     """Return what a person is told: option as Python has it, "source_nodata" or "guide_nodata"."""
     value = _number(suspicion.value)
     flag = option.replace("_", "-")
     return f"{name}: {suspicion}, and no nodata is declared: pass --{flag} {value} ({option}={value}) if they are holes"
 
 
-def _far_values(looks: Sequence[Look], dtype: np.dtype[Any]) -> Iterator[Suspicion]:
+def _far_values(looks: Sequence[ProbeWindow], dtype: np.dtype[Any]) -> Iterator[NodataSuspicion]:
     for band in range(len(looks[0].values)):
         values = np.concatenate([look.values[band].ravel() for look in looks])
         known = values[np.isfinite(values)]
@@ -142,10 +142,10 @@ def _far_values(looks: Sequence[Look], dtype: np.dtype[Any]) -> Iterator[Suspici
             low, high = _percentiles(different[rest].astype(np.float64), counts[rest])
             gap = abs(float(different[beside]) - value)
             if gap >= (high - low) * (1 if value else 2) and gap > 0:
-                yield Suspicion(value, share)
+                yield NodataSuspicion(value, share)
 
 
-def _collars(looks: Sequence[Look], dtype: np.dtype[Any]) -> Iterator[Suspicion]:
+def _collars(looks: Sequence[ProbeWindow], dtype: np.dtype[Any]) -> Iterator[NodataSuspicion]:
     if len(looks[0].values) < 2:
         return
     for value in {0.0, *(_limits(dtype) if dtype.kind in "iu" else ())}:
@@ -169,7 +169,7 @@ def _collars(looks: Sequence[Look], dtype: np.dtype[Any]) -> Iterator[Suspicion]
         near = sum(np.count_nonzero(a & b) for a, b in zip(beside, kin, strict=True))
         alike = sum(np.count_nonzero(b & ~part) for b, part in zip(kin, exact, strict=True))
         if near <= 0.3 * sum(map(np.count_nonzero, beside)) and alike <= sum(map(np.count_nonzero, exact)):
-            yield Suspicion(value, float(share), collar=True)
+            yield NodataSuspicion(value, float(share), collar=True)
 
 
 def _beside(part: NDArray[np.bool_]) -> NDArray[np.bool_]:

@@ -13,7 +13,7 @@ import xarray as xr
 from odc.geo.geobox import GeoBox
 
 from mmsr_geo.errors import GridError, InputError, MmsrError
-from mmsr_geo.raster.base import BandTags, Need, Pixels, with_holes
+from mmsr_geo.raster.base import BandTags, Pixels, ReadPlan, with_nodata_as_nan
 from mmsr_geo.raster.read.array_grid import array_grid
 from mmsr_geo.raster.read.band_names import places_of
 from mmsr_geo.raster.read.checks import refuse_array
@@ -156,13 +156,13 @@ class ArrayRaster:
         dtype: np.dtype[Any] = self.raw.dtype
         return dtype
 
-    def need(self, window: Window) -> Need:
+    def read_plan(self, window: Window) -> ReadPlan:
         """Return the place alone: a graph takes the chunks under it."""
-        return Need.of(self, window)
+        return ReadPlan.of(self, window)
 
     def read(self, window: Window) -> Pixels:
         """Compute a window that lies within the raster, here and now."""
-        return Pixels.masked(with_holes(self.stored(window), self.holes))
+        return Pixels.masked(with_nodata_as_nan(self.stored(window), self.holes))
 
     def stored(self, window: Window) -> NDArray[Any]:
         """Compute the values of a window as they are stored, (bands, h, w).

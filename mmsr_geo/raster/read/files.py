@@ -18,7 +18,7 @@ from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.windows import Window as RasterioWindow
 
 from mmsr_geo.errors import ChangedInputError, GridError, InputError
-from mmsr_geo.raster.base import BandTags, Need, Pixels, with_holes
+from mmsr_geo.raster.base import BandTags, Pixels, ReadPlan, with_nodata_as_nan
 from mmsr_geo.raster.grids import check_transform
 from mmsr_geo.raster.read.band_names import places_of
 from mmsr_geo.raster.read.checks import refuse_bands
@@ -117,7 +117,7 @@ class FileRaster:
     def read(self, window: Window) -> Pixels:
         """Read a window that lies within the raster; raises InputError where the file fails."""
         raw, hidden = self.stored(window)
-        values = with_holes(raw, self.nodatavals)
+        values = with_nodata_as_nan(raw, self.nodatavals)
         if hidden is not None:
             values[np.broadcast_to(hidden, values.shape)] = np.nan
         return Pixels.masked(values)
@@ -149,9 +149,9 @@ class FileRaster:
         what = "has gone" if now is None else "has changed"
         raise ChangedInputError(f"{self.path} {what} since it was opened: put it back, or begin again with the new one")
 
-    def need(self, window: Window) -> Need:
+    def read_plan(self, window: Window) -> ReadPlan:
         """Return the place alone: the task that takes it reads it."""
-        return Need.of(self, window)
+        return ReadPlan.of(self, window)
 
     def __dask_tokenize__(self) -> object:
         """Identify the file's state, the bands taken and what is a hole in them."""

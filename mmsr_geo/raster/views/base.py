@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from mmsr_geo.geometry import Window
-from mmsr_geo.raster.base import BandTags, Make, Need, Pixels, Raster
+from mmsr_geo.raster.base import BandTags, Combine, Pixels, Raster, ReadPlan
 
 
-class Made:
+class RasterView:
     """What rasters that are made of one other have of it, unless they say otherwise."""
 
     raster: Raster
@@ -49,27 +49,27 @@ class Made:
         """What a message calls it."""
         return self.raster.name
 
-    def need(self, window: Window) -> Need:
+    def read_plan(self, window: Window) -> ReadPlan:
         """Return what a window takes."""
         raise NotImplementedError
 
     def read(self, window: Window) -> Pixels:
         """Read a window, here and now."""
-        return self.need(window).now()
+        return self.read_plan(window).execute()
 
 
-def joined(needs: Sequence[Need], combine: Make) -> Need:
+def joined(needs: Sequence[ReadPlan], combine: Combine) -> ReadPlan:
     """Return what several needs take together, and what makes one window of their pixels."""
-    counts = tuple(len(need.reads) for need in needs)
-    reads = tuple(read for need in needs for read in need.reads)
-    return Need(reads, _Join(counts, tuple(need.make for need in needs), combine))
+    counts = tuple(len(read_plan.reads) for read_plan in needs)
+    reads = tuple(read for read_plan in needs for read in read_plan.reads)
+    return ReadPlan(reads, _Join(counts, tuple(read_plan.combine for read_plan in needs), combine))
 
 
 @dataclass(frozen=True, slots=True)
 class _Join:
     counts: tuple[int, ...]
-    makes: tuple[Make, ...]
-    combine: Make
+    makes: tuple[Combine, ...]
+    combine: Combine
 
     def __call__(self, parts: Sequence[Pixels]) -> Pixels:
         rest = iter(parts)

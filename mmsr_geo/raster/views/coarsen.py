@@ -10,8 +10,8 @@ import numpy as np
 from odc.geo.geobox import GeoBox
 
 from mmsr_geo.geometry import Window
-from mmsr_geo.raster.base import Make, Need, Pixels, Raster
-from mmsr_geo.raster.views.base import Made
+from mmsr_geo.raster.base import Combine, Pixels, Raster, ReadPlan
+from mmsr_geo.raster.views.base import RasterView
 
 MOST_MISSING = 0.5
 """A coarse pixel is a hole where more than this share of its area is, unless told otherwise."""
@@ -19,7 +19,7 @@ _SHARE_ROUNDING = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
-class Coarsened(Made):
+class Coarsened(RasterView):
     """A raster averaged by so many pixels, down and across.
 
     A coarse pixel is the mean of the valid pixels under it, and a hole where more than `most_missing` of its area is.
@@ -38,19 +38,21 @@ class Coarsened(Made):
         shape = -(-fine.shape.y // self.down), -(-fine.shape.x // self.across)
         return GeoBox(shape, fine.affine * fine.affine.scale(self.across, self.down), fine.crs)
 
-    def need(self, window: Window) -> Need:
+    def read_plan(self, window: Window) -> ReadPlan:
         """Return the raster's pixels under a window."""
         whole = Window.whole(self.raster.grid.shape.yx)
         under = Window(
             window.row * self.down, window.col * self.across, window.height * self.down, window.width * self.across
         )
-        need = self.raster.need(under.intersection(whole))
-        return Need(need.reads, _Average(need.make, self.down, self.across, window.shape, self.most_missing))
+        read_plan = self.raster.read_plan(under.intersection(whole))
+        return ReadPlan(
+            read_plan.reads, _Average(read_plan.combine, self.down, self.across, window.shape, self.most_missing)
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class _Average:
-    under: Make
+    under: Combine
     down: int
     across: int
     shape: tuple[int, int]

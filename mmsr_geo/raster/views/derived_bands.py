@@ -15,9 +15,9 @@ from pyproj import Geod
 
 from mmsr_geo.errors import OptionError
 from mmsr_geo.geometry import Halo, Window
-from mmsr_geo.raster.base import BandTags, Make, Need, Pixels, Raster
+from mmsr_geo.raster.base import BandTags, Combine, Pixels, Raster, ReadPlan
 from mmsr_geo.raster.read.band_names import goes_by, listed, place_of
-from mmsr_geo.raster.views.base import Made
+from mmsr_geo.raster.views.base import RasterView
 from mmsr_geo.raster.views.stack import Stacked
 
 NORMALISED_DIFFERENCES = {
@@ -134,7 +134,7 @@ class Derivation:
 
 
 @dataclass(frozen=True)
-class Derived(Made):
+class Derived(RasterView):
     """A raster's bands and the ones derived of them, computed on its grid; a window is the same as in the whole.
 
     Bands' scale and offset are applied within a derivation: an index is one of reflectances, a slope one of heights.
@@ -189,12 +189,12 @@ class Derived(Made):
         """The dtype that holds all."""
         return np.result_type(self.raster.dtype, np.float32)
 
-    def need(self, window: Window) -> Need:
+    def read_plan(self, window: Window) -> ReadPlan:
         """Return what of the raster a window takes, with a pixel around it where there is a slope."""
         halo = max((one.halo_px for one in self.derivations), default=0)
         around = window.padded(Halo(halo, halo), Window.whole(self.grid.shape.yx))
-        under = self.raster.need(around)
-        return Need(under.reads, _Derive(under.make, self._works, window.relative_to(around)))
+        under = self.raster.read_plan(around)
+        return ReadPlan(under.reads, _Derive(under.combine, self._works, window.relative_to(around)))
 
     @cached_property
     def _works(self) -> tuple[_Difference | _Terrain, ...]:
@@ -251,7 +251,7 @@ class _Terrain:
 
 @dataclass(frozen=True, slots=True)
 class _Derive:
-    under: Make
+    under: Combine
     works: tuple[_Difference | _Terrain, ...]
     place: Window
     """Of the window, in what is read for it."""

@@ -18,12 +18,12 @@ from rasterio.enums import Resampling
 
 from mmsr_geo.errors import InputError, OptionError
 from mmsr_geo.geometry import Halo, Window
-from mmsr_geo.raster.base import Make, Need, Pixels, Raster
+from mmsr_geo.raster.base import Combine, Pixels, Raster, ReadPlan
 from mmsr_geo.raster.grids import steps_across, window_grid
 from mmsr_geo.raster.read.arrays import ArrayRaster
 from mmsr_geo.raster.read.band_names import listed
 from mmsr_geo.raster.read.files import FileRaster
-from mmsr_geo.raster.views.base import Made, joined
+from mmsr_geo.raster.views.base import RasterView, joined
 from mmsr_geo.raster.views.warp import Warped
 
 MaskLike: TypeAlias = "str | PathLike[str] | xr.DataArray"
@@ -138,7 +138,7 @@ def open_mask(mask: MaskLike, bits: Sequence[int] | None = None) -> Mask:
 
 
 @dataclass(frozen=True, slots=True)
-class Masked(Made):
+class Masked(RasterView):
     """A raster with holes where more than `share` of a pixel's area is masked.
 
     A mask that is finer is averaged by area on the raster's pixels, one that is not is taken from its nearest pixel.
@@ -154,13 +154,13 @@ class Masked(Made):
         """The raster's grid."""
         return self.raster.grid
 
-    def need(self, window: Window) -> Need:
+    def read_plan(self, window: Window) -> ReadPlan:
         """Return what of the raster and of the mask a window takes."""
         mask = self.mask.raster
         steps = steps_across(self.grid, mask.grid)
         ring = math.ceil(sum(steps)) + 1 if math.isfinite(sum(steps)) else 1
         shares = Warped(_Ringed(mask, Halo(ring, ring)), self.grid, Resampling.nearest)
-        return joined([self.raster.need(window), shares.need(window)], _Hide(self.share))
+        return joined([self.raster.read_plan(window), shares.read_plan(window)], _Hide(self.share))
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +175,7 @@ class _Hide:
 
 
 @dataclass(frozen=True, slots=True)
-class _Ringed(Made):
+class _Ringed(RasterView):
     """A mask with zeros around it: an average beyond its border counts them, not what is within alone."""
 
     raster: Raster
@@ -188,19 +188,19 @@ class _Ringed(Made):
         around = Window(-self.by.y, -self.by.x, height + 2 * self.by.y, width + 2 * self.by.x)
         return window_grid(self.raster.grid, around)
 
-    def need(self, window: Window) -> Need:
+    def read_plan(self, window: Window) -> ReadPlan:
         """Return what of the mask lies in a window."""
         moved = Window(window.row - self.by.y, window.col - self.by.x, window.height, window.width)
         within = moved.intersection(Window.whole(self.raster.grid.shape.yx))
         if not (within.height and within.width):
-            return Need((), _Ring(None, window, window.shape))
-        under = self.raster.need(within)
-        return Need(under.reads, _Ring(under.make, within.relative_to(moved), window.shape))
+            return ReadPlan((), _Ring(None, window, window.shape))
+        under = self.raster.read_plan(within)
+        return ReadPlan(under.reads, _Ring(under.combine, within.relative_to(moved), window.shape))
 
 
 @dataclass(frozen=True, slots=True)
 class _Ring:
-    under: Make | None
+    under: Combine | None
     place: Window
     """Where the mask lies in the window."""
     shape: tuple[int, int]
@@ -213,7 +213,7 @@ class _Ring:
 
 
 @dataclass(frozen=True, slots=True)
-class _JudgedFile(Made):
+class _JudgedFile(RasterView):
     """A mask file's pixels as 1 where they hide and 0 elsewhere: a leaf, so that they are judged as they are stored."""
 
     raster: FileRaster
@@ -224,9 +224,9 @@ class _JudgedFile(Made):
         """The file's grid."""
         return self.raster.grid
 
-    def need(self, window: Window) -> Need:
+    def read_plan(self, window: Window) -> ReadPlan:
         """Return the place alone."""
-        return Need.of(self, window)
+        return ReadPlan.of(self, window)
 
     def read(self, window: Window) -> Pixels:
         """Read a window and judge it."""

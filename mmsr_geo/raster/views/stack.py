@@ -10,7 +10,7 @@ import numpy as np
 from odc.geo.geobox import GeoBox
 
 from mmsr_geo.geometry import Window
-from mmsr_geo.raster.base import BandTags, Need, Pixels, Raster
+from mmsr_geo.raster.base import BandTags, Pixels, Raster, ReadPlan
 from mmsr_geo.raster.views.base import joined
 
 
@@ -58,13 +58,13 @@ class Stacked:
         """The names of all."""
         return ", ".join(dict.fromkeys(raster.name for raster in self.rasters))
 
-    def need(self, window: Window) -> Need:
+    def read_plan(self, window: Window) -> ReadPlan:
         """Return what the window takes of each."""
-        return joined([raster.need(window) for raster in self.rasters], _stack)
+        return joined([raster.read_plan(window) for raster in self.rasters], _stack)
 
     def read(self, window: Window) -> Pixels:
         """Read a window, here and now."""
-        return self.need(window).now()
+        return self.read_plan(window).execute()
 
 
 def _stack(parts: Sequence[Pixels]) -> Pixels:

@@ -14,9 +14,9 @@ from rasterio.io import MemoryFile
 from rasterio.vrt import WarpedVRT
 
 from mmsr_geo.geometry import Halo, Window
-from mmsr_geo.raster.base import Make, Need, Pixels, Raster
+from mmsr_geo.raster.base import Combine, Pixels, Raster, ReadPlan
 from mmsr_geo.raster.grids import near, pixel_coordinates, steps_across, turned_frame, window_grid
-from mmsr_geo.raster.views.base import Made
+from mmsr_geo.raster.views.base import RasterView
 
 if TYPE_CHECKING:
     from affine import Affine
@@ -161,7 +161,7 @@ def _bend(points: NDArray[np.float64], axis: int) -> float:
 
 
 @dataclass(frozen=True, slots=True)
-class Warped(Made):
+class Warped(RasterView):
     """A raster brought onto another grid; a window is the same as in the whole."""
 
     raster: Raster
@@ -171,14 +171,14 @@ class Warped(Made):
     fine: Resampling = Resampling.average
     """How finer ones are."""
 
-    def need(self, window: Window) -> Need:
+    def read_plan(self, window: Window) -> ReadPlan:
         """Return what of the raster a window takes; nothing where it does not reach."""
         warp = GridWarp(near(self.raster.grid, self.grid), self.grid, self.coarse, self.fine)
         native = warp.native_window(window)
         if not (native.height and native.width):
-            return Need((), _Nothing(len(self.raster.bands), window.shape))
-        under = self.raster.need(native)
-        return Need(under.reads, _Warp(under.make, warp, native, window))
+            return ReadPlan((), _Nothing(len(self.raster.bands), window.shape))
+        under = self.raster.read_plan(native)
+        return ReadPlan(under.reads, _Warp(under.combine, warp, native, window))
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +192,7 @@ class _Nothing:
 
 @dataclass(frozen=True, slots=True)
 class _Warp:
-    under: Make
+    under: Combine
     warp: GridWarp
     native: Window
     window: Window

@@ -22,8 +22,8 @@ from mmsr_geo.errors import OutputError
 from mmsr_geo.raster.base import BandTags
 from mmsr_geo.raster.write.cog_driver import check_creation, copy_to_cog
 from mmsr_geo.raster.write.destination import Address, check_disk, check_output, not_written
-from mmsr_geo.raster.write.encoding import Storage, clipping_of
-from mmsr_geo.raster.write.staged import finish_together, slot_at, sync
+from mmsr_geo.raster.write.encoding import Encoding, clipping_of
+from mmsr_geo.raster.write.staged import finish_together, staged_output, sync
 from mmsr_geo.raster.write.vrt import Piece, write_mosaic
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 _BLOCK_PX = 512
 _READ_BLOCKS = 16
 """Blocks, bands counted, that are read back at once: rows of a raster 250 000 pixels wide would be half a gigabyte."""
-_FLOAT32 = Storage()
+_FLOAT32 = Encoding()
 _FAILURES = (RasterioError, CPLE_BaseError, OSError)
 """rasterio lets some of GDAL's errors through as they are, and they are no RasterioError."""
 
@@ -63,7 +63,7 @@ class CogFile:
         bands: int = 1,
         nodata: float | None = math.nan,
         band_tags: Sequence[BandTags] = (),
-        storage: Storage = _FLOAT32,
+        encoding: Encoding = _FLOAT32,
         overwrite: bool = False,
     ) -> None:
         """Make room beside the output.
@@ -75,19 +75,19 @@ class CogFile:
         the disk has no room for the uncompressed pixels. Raises OptionError: GDAL cannot store it so.
         """
         self.path = Path(path) if isinstance(path, str | os.PathLike) else path
-        self._grid, self._bands, self._nodata, self._storage = grid, bands, nodata, storage
+        self._grid, self._bands, self._nodata, self._storage = grid, bands, nodata, encoding
         self._source_tags = tuple(band_tags) or (BandTags(),) * bands
-        self._file_tags = storage.tags(self._source_tags)
-        self._describes = bool(band_tags) or storage.rescales
+        self._file_tags = encoding.tags(self._source_tags)
+        self._describes = bool(band_tags) or encoding.rescales
         check_output(self.path, overwrite=overwrite)
-        if storage != _FLOAT32:
-            check_creation(storage, bands, nodata)
+        if encoding != _FLOAT32:
+            check_creation(encoding, bands, nodata)
         rows, cols = (-(-length // _BLOCK_PX) * _BLOCK_PX for length in grid.shape.yx)
-        self._size = rows * cols * bands * np.dtype(storage.dtype).itemsize
+        self._size = rows * cols * bands * np.dtype(encoding.dtype).itemsize
         if self._asks_for_room:
             check_disk(self.path, self._size)
-        self._slot = slot_at(self.path)
-        self._scratch = self._slot.scratch
+        self._staged = staged_output(self.path)
+        self._scratch = self._staged.scratch
         self._made = self._scratch / "cog.tif"
 
     def finish(self, tags: Mapping[str, str] | None = None) -> None:
@@ -104,28 +104,28 @@ class CogFile:
             self._read_back(self._made)
             sync(self._made)
 
-    def place(self, *, keep: bool) -> None:
-        """Put what `make` made in the output's place; keep: so that it can be taken back."""
+    def publish(self, *, keep: bool) -> None:
+        """Put what `make_output` made in the output's place; keep: so that it can be taken back."""
         with self._telling():
-            self._slot.place(self._made, keep=keep)
+            self._staged.publish(self._made, keep=keep)
 
-    def take_back(self) -> None:
+    def roll_back(self) -> None:
         """Undo `place`, also where it failed midway: what was there before is there again, or else in `scratch`."""
         with self._telling():
-            self._slot.take_back(self._made)
+            self._staged.roll_back(self._made)
 
-    def settle(self) -> None:
+    def finalize(self) -> None:
         """Remove what described the file that was here before, and have the folder's entries on the disk."""
         with self._telling():
-            self._slot.settle(self._made)
+            self._staged.finalize(self._made)
 
     def discard(self) -> None:
         """Remove what is unfinished."""
-        self._slot.discard()
+        self._staged.discard()
 
     @property
     def made(self) -> Path:
-        """Where the COG is between `make` and `place`."""
+        """Where the COG is between `make_output` and `place`."""
         return self._made
 
     @property
@@ -189,12 +189,12 @@ class CogWriter(CogFile):
         bands: int = 1,
         nodata: float | None = math.nan,
         band_tags: Sequence[BandTags] = (),
-        storage: Storage = _FLOAT32,
+        encoding: Encoding = _FLOAT32,
         overwrite: bool = False,
     ) -> None:
         """Begin a temporary file beside the output; arguments and refusals as a CogFile's."""
         super().__init__(
-            path, grid, bands=bands, nodata=nodata, band_tags=band_tags, storage=storage, overwrite=overwrite
+            path, grid, bands=bands, nodata=nodata, band_tags=band_tags, encoding=encoding, overwrite=overwrite
         )
         self._counts = [[0, 0] for _ in range(bands)]
         self._lock = threading.Lock()
@@ -204,7 +204,7 @@ class CogWriter(CogFile):
                 self._draft,
                 "w",
                 driver="GTiff",
-                dtype=storage.dtype,
+                dtype=encoding.dtype,
                 count=bands,
                 height=grid.shape.y,
                 width=grid.shape.x,
@@ -217,7 +217,7 @@ class CogWriter(CogFile):
                 BIGTIFF="IF_SAFER",
                 INTERLEAVE="BAND",  # as it is written: 60 bands a block, read and written 60 times, cost six times more
                 # GDAL takes three bands of uint8 for red, green and blue, and a fourth for how opaque they are.
-                **({"PHOTOMETRIC": "MINISBLACK"} if storage.dtype == "uint8" else {}),
+                **({"PHOTOMETRIC": "MINISBLACK"} if encoding.dtype == "uint8" else {}),
             )
             self._describe(self._dataset)
         except BaseException as error:
@@ -233,7 +233,7 @@ class CogWriter(CogFile):
         grid: GeoBox,
         *,
         descriptions: Sequence[str] = ("qa",),
-        storage: Storage = _FLOAT32,
+        encoding: Encoding = _FLOAT32,
         overwrite: bool = False,
     ) -> Self:
         """Begin a file of flags, one band a description: `write` uint8, 0 where there is nothing to say.
@@ -247,7 +247,7 @@ class CogWriter(CogFile):
             bands=len(descriptions),
             nodata=None,
             band_tags=[BandTags(description) for description in descriptions],
-            storage=storage.for_flags(),
+            encoding=encoding.for_flags(),
             overwrite=overwrite,
         )
 

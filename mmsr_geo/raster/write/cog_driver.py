@@ -28,7 +28,7 @@ from mmsr_geo.errors import OptionError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from mmsr_geo.raster.write.encoding import Storage
+    from mmsr_geo.raster.write.encoding import Encoding
 
 
 _LOCK = threading.Lock()
@@ -37,7 +37,7 @@ _FAILURES = (RasterioError, CPLE_BaseError, OSError, SystemError, TypeError)
 _ROWS = 16
 
 
-def check_creation(storage: Storage, bands: int = 1, nodata: float | None = None) -> None:
+def check_creation(encoding: Encoding, bands: int = 1, nodata: float | None = None) -> None:
     """Refuse, before any work is done for it, a storage that GDAL's COG driver cannot make or would not make in full.
 
     GDAL only warns of options and values that it does not know, and rasterio has no list of them: a tiny COG, just wide
@@ -47,45 +47,45 @@ def check_creation(storage: Storage, bands: int = 1, nodata: float | None = None
     said: list[str] = []
     with _heard(said):
         try:
-            lost = _holes_lost(storage, bands, nodata)
+            lost = _holes_lost(encoding, bands, nodata)
         except _FAILURES as error:
             said.append(str(error))
             failed = True
         else:
             failed = False
-    asked = " ".join(f"{key}={value}" for key, value in storage.creation_options) or "no creation options"
-    if failed or (said and storage.creation_options):
+    asked = " ".join(f"{key}={value}" for key, value in encoding.creation_options) or "no creation options"
+    if failed or (said and encoding.creation_options):
         reason = re.sub(r"^CPLE_\w+ in ", "", said[0].splitlines()[0]).rstrip(".")
         raise OptionError(
-            f"GDAL cannot make a COG of {bands} {storage.dtype} band{'s'[: bands > 1]} with {asked} ({reason}): "
+            f"GDAL cannot make a COG of {bands} {encoding.dtype} band{'s'[: bands > 1]} with {asked} ({reason}): "
             "use what https://gdal.org/en/stable/drivers/raster/cog.html lists"
         )
     if lost:
         raise OptionError(
-            f"with {asked} holes do not stay holes ({lost} of {bands * _ROWS * _width(storage)} pixels came back "
+            f"with {asked} holes do not stay holes ({lost} of {bands * _ROWS * _width(encoding)} pixels came back "
             "wrong): choose a lossless compression, as in COMPRESS=DEFLATE"
         )
 
 
-def _width(storage: Storage) -> int:
-    return int(storage.creation.get("BLOCKSIZE", 512)) + 16
+def _width(encoding: Encoding) -> int:
+    return int(encoding.creation.get("BLOCKSIZE", 512)) + 16
 
 
-def _holes_lost(storage: Storage, bands: int, nodata: float | None) -> int:
+def _holes_lost(encoding: Encoding, bands: int, nodata: float | None) -> int:
     """Make the COG and return in how many pixels holes and values were mixed up."""
     random = np.random.default_rng(0)
-    shape = (bands, _ROWS, _width(storage))
-    creation = storage.creation
+    shape = (bands, _ROWS, _width(encoding))
+    creation = encoding.creation
     if creation["NUM_THREADS"] == "ALL_CPUS":  # GDAL's own threads print what fails in them
         creation["NUM_THREADS"] = "1"
-    low, high = storage.range if storage.is_integer else (-100.0, 100.0)
-    values = random.uniform(low, high, shape).astype(storage.dtype)
+    low, high = encoding.range if encoding.is_integer else (-100.0, 100.0)
+    values = random.uniform(low, high, shape).astype(encoding.dtype)
     if nodata is not None:
         values[random.random(shape) < 0.2] = nodata
     with MemoryFile(filename="draft.tif") as draft, MemoryFile(filename="cog.tif") as made:
         with draft.open(
             driver="GTiff",
-            dtype=storage.dtype,
+            dtype=encoding.dtype,
             count=bands,
             height=shape[1],
             width=shape[2],

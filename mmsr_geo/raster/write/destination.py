@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 from mmsr_geo.errors import OutputError
-from mmsr_geo.raster.write.object_store import Url
+from mmsr_geo.raster.write.object_store import ObjectUrl
 
 ZARR = ".zarr"
 QA = "qa"
@@ -33,15 +33,15 @@ _LONGEST_NAME = 255 - len(".") - len(".12345678.part")
 
 
 @dataclass(frozen=True, slots=True)
-class ZarrPlace:
+class ZarrGroupPath:
     """A group of a Zarr store, or the store itself, which is one."""
 
-    store: Path | Url
+    store: Path | ObjectUrl
     group: str = ""
     """Its name in the store; nothing: the store itself."""
 
     @property
-    def at(self) -> Path | Url:
+    def at(self) -> Path | ObjectUrl:
         """The folder, or what the names of its objects begin with."""
         return self.store / self.group if self.group else self.store
 
@@ -59,7 +59,7 @@ class ZarrPlace:
         return str(self.at)
 
 
-Address: TypeAlias = Path | Url | ZarrPlace
+Address: TypeAlias = Path | ObjectUrl | ZarrGroupPath
 """Where an output goes: a file, an object in a store, a group of a Zarr store in either."""
 
 
@@ -69,15 +69,15 @@ def address_of(output: str | os.PathLike[str], folder: Path | None = None, group
     group: of a Zarr store, the part that is meant. Raises OutputError for a URL that nothing here can open.
     """
     text = os.fspath(output)
-    at = Url(text.rstrip("/")) if "://" in text else (folder or Path()) / text
-    return ZarrPlace(at, group) if at.name.endswith(ZARR) else at
+    at = ObjectUrl(text.rstrip("/")) if "://" in text else (folder or Path()) / text
+    return ZarrGroupPath(at, group) if at.name.endswith(ZARR) else at
 
 
-def check_output(output: str | os.PathLike[str] | Url | ZarrPlace, *, overwrite: bool) -> None:
+def check_output(output: str | os.PathLike[str] | ObjectUrl | ZarrGroupPath, *, overwrite: bool) -> None:
     """Refuse, before any work is done for it, an output that exists already or cannot be (OutputError)."""
-    if isinstance(output, ZarrPlace):
+    if isinstance(output, ZarrGroupPath):
         _check_group(output, overwrite=overwrite)
-    elif isinstance(output, Url):
+    elif isinstance(output, ObjectUrl):
         if output.exists() and not overwrite:
             raise _exists(output)
     else:
@@ -99,8 +99,8 @@ def check_apart(outputs: Sequence[object], inputs: Sequence[object]) -> None:
 
 def disk_of(output: Address) -> Path:
     """Return the folder that what is unfinished lies in."""
-    at = output.store if isinstance(output, ZarrPlace) else output
-    return Path(tempfile.gettempdir()) if isinstance(at, Url) else at.parent
+    at = output.store if isinstance(output, ZarrGroupPath) else output
+    return Path(tempfile.gettempdir()) if isinstance(at, ObjectUrl) else at.parent
 
 
 def check_disk(output: Address, size: int) -> None:
@@ -134,7 +134,7 @@ def _check_file(path: Path, *, overwrite: bool) -> None:
         raise OutputError(f"{path} cannot be reached ({error.strerror}): choose another place for it") from error
 
 
-def _check_group(place: ZarrPlace, *, overwrite: bool) -> None:
+def _check_group(place: ZarrGroupPath, *, overwrite: bool) -> None:
     if not _has_zarr():
         raise OutputError(f"{place} takes zarr 3 to be written: pip install 'mmsr-geo[zarr]', or write a .tif")
     store = place.store
@@ -157,7 +157,7 @@ def _check_group(place: ZarrPlace, *, overwrite: bool) -> None:
         raise _exists(place)
 
 
-def _held(at: Path | Url) -> Literal["nothing", "target", "group", "other"]:
+def _held(at: Path | ObjectUrl) -> Literal["nothing", "target", "group", "other"]:
     """Return what is at the place of a group; what was begun and not finished is nothing."""
     if isinstance(at, Path):
         group = at / GROUP_FILE

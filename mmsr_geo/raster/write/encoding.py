@@ -29,7 +29,7 @@ _Float = TypeVar("_Float", bound=np.floating[Any])
 
 
 @dataclass(frozen=True, slots=True)
-class Storage:
+class Encoding:
     """How a file holds a target, whose values are float32 in the source's raw units, NaN in holes, until then.
 
     Without `scale_factor` and `add_offset` what is stored is the raw value, and the source's own scale and offset are
@@ -111,7 +111,7 @@ class Storage:
         harmless = {*_LAYOUT, "COMPRESS", "LEVEL", "PREDICTOR", "RESAMPLING", "OVERVIEW_RESAMPLING", "STATISTICS"}
         return asked.get("COMPRESS", "DEFLATE") in _LOSSLESS and set(asked) <= harmless
 
-    def for_flags(self) -> Storage:
+    def for_flags(self) -> Encoding:
         """Return the storage of the flags beside such a target: uint8, nearest overviews, nothing lossy.
 
         Of the creation options it takes those on the file's layout, and a lossless COMPRESS with its LEVEL.
@@ -120,7 +120,7 @@ class Storage:
         lossless = asked.get("COMPRESS", "DEFLATE").upper() in _LOSSLESS
         kept = {*_LAYOUT, "COMPRESS", "LEVEL"} if lossless else set(_LAYOUT)
         options = tuple((key, value) for key, value in asked.items() if key in kept)
-        return Storage("uint8", creation_options=(*options, ("OVERVIEW_RESAMPLING", "NEAREST"), ("STATISTICS", "NO")))
+        return Encoding("uint8", creation_options=(*options, ("OVERVIEW_RESAMPLING", "NEAREST"), ("STATISTICS", "NO")))
 
     def nodata(self, source_nodata: float | None) -> float:
         """Return what holes are stored as, chosen from the metadata alone.
@@ -208,7 +208,7 @@ class Storage:
         return (abs(scale), 0.0) if source.is_width else (scale, offset)
 
 
-def clipping_of(storage: Storage, bands: Iterable[tuple[BandTags, int, int]]) -> str | None:
+def clipping_of(encoding: Encoding, bands: Iterable[tuple[BandTags, int, int]]) -> str | None:
     """Say in one line what was clipped of values and of widths; None where nothing was.
 
     bands: of each its tags, how many were clipped, and how many are valid.
@@ -218,7 +218,7 @@ def clipping_of(storage: Storage, bands: Iterable[tuple[BandTags, int, int]]) ->
         counts[tags.is_width][0] += clipped
         counts[tags.is_width][1] += valid
     said = [
-        storage.clipping(clipped, valid, BandTags(is_width=is_width))
+        encoding.clipping(clipped, valid, BandTags(is_width=is_width))
         for is_width, (clipped, valid) in counts.items()
         if clipped
     ]
@@ -243,7 +243,7 @@ def output_nodata(source_nodata: float | None) -> float:
     The choice is made from the metadata alone, so that a lazy result declares it before a pixel is computed and never
     differs between runs or parts of a raster. That no valid value equals it is `with_nodata`'s part, pixel by pixel.
     """
-    return Storage().nodata(source_nodata)
+    return Encoding().nodata(source_nodata)
 
 
 def with_nodata(values: NDArray[_Float], nodata: float) -> NDArray[_Float]:

@@ -16,7 +16,7 @@ from mmsr_geo.errors import OutputError
 
 
 @dataclass(frozen=True)
-class Url:
+class ObjectUrl:
     """An object in a store, or what all those have in common whose names begin so; a value that goes to workers.
 
     Credentials and endpoints are the library's own (AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID, ...). What fails raises
@@ -39,9 +39,9 @@ class Url:
         """What stands after its last slash."""
         return self.text.rstrip("/").rpartition("/")[2]
 
-    def __truediv__(self, name: str) -> Url:
+    def __truediv__(self, name: str) -> ObjectUrl:
         """Return the object of that name under it."""
-        return Url(f"{self.text.rstrip('/')}/{name}")
+        return ObjectUrl(f"{self.text.rstrip('/')}/{name}")
 
     def __str__(self) -> str:
         """Print the address."""
@@ -118,7 +118,7 @@ class Url:
                 some = names[start : start + _AT_ONCE]
                 files.put([str(files_by_name[name]) for name in some], [f"{path}/{name}" for name in some])
 
-    def copy_to(self, other: Url) -> None:
+    def copy_to(self, other: ObjectUrl) -> None:
         """Have the store copy it."""
         files, path = self._at
         with self._telling():

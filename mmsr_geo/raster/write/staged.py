@@ -20,10 +20,10 @@ from mmsr_geo.raster.write.destination import (
     GROUP_FILE,
     UNFINISHED,
     Address,
-    ZarrPlace,
+    ZarrGroupPath,
     disk_of,
 )
-from mmsr_geo.raster.write.object_store import Url
+from mmsr_geo.raster.write.object_store import ObjectUrl
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -35,12 +35,12 @@ _BESIDE = (_AUX, ".ovr", ".msk")
 """Files of GDAL's beside a raster: statistics and what a GeoTIFF has no keys for, its overviews, its mask."""
 
 
-def folder_beside(output: Address) -> Path:
+def temporary_folder_for(output: Address) -> Path:
     """Return a new folder for what is unfinished: beside a file or a Zarr store, the system's own for a URL.
 
     Raises OutputError where there can be none.
     """
-    name, folder = (output.store if isinstance(output, ZarrPlace) else output).name, disk_of(output)
+    name, folder = (output.store if isinstance(output, ZarrGroupPath) else output).name, disk_of(output)
     try:
         return Path(tempfile.mkdtemp(prefix=f".{name}.", suffix=".part", dir=folder))
     except OSError as error:
@@ -49,52 +49,52 @@ def folder_beside(output: Address) -> Path:
 
 
 @contextmanager
-def scratch_beside(output: Address) -> Iterator[Path]:
+def scratch_folder(output: Address) -> Iterator[Path]:
     """Make such a folder, and remove it in the end."""
-    folder = folder_beside(output)
+    folder = temporary_folder_for(output)
     try:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-class Whole(Protocol):
+class Publishable(Protocol):
     """An output that is made whole before it appears."""
 
     def make(self, tags: Mapping[str, str]) -> None:
         """Make it beside its place, whole and on the disk, with what is to be said of it."""
 
-    def place(self, *, keep: bool) -> None:
+    def publish(self, *, keep: bool) -> None:
         """Put it in its place; keep: so that it can be taken back."""
 
-    def take_back(self) -> None:
+    def roll_back(self) -> None:
         """Undo `place`, also where it failed midway."""
 
-    def settle(self) -> None:
+    def finalize(self) -> None:
         """Remove what belonged to what was there before."""
 
     def discard(self) -> None:
         """Remove what is unfinished."""
 
 
-class Slot(ABC):
+class StagedOutput(ABC):
     """An output's place, and beside it a folder for what is to appear there."""
 
     def __init__(self, output: Address) -> None:
         """Make the folder; raises OutputError where none can be made, or the place cannot be written to."""
-        self.scratch = folder_beside(output)
+        self.scratch = temporary_folder_for(output)
         self._before = self.scratch / f"before{Path(output.name).suffix}"
         self._holds_the_last = False
 
     @abstractmethod
-    def place(self, made: Path, *, keep: bool) -> None:
+    def publish(self, made: Path, *, keep: bool) -> None:
         """Put what was made there; keep: so that it can be taken back. Raises OSError or OutputError."""
 
     @abstractmethod
-    def take_back(self, made: Path) -> None:
+    def roll_back(self, made: Path) -> None:
         """Undo `place`, also where it failed midway: what was there before is there again, or else in `scratch`."""
 
-    def settle(self, made: Path) -> None:  # noqa: B027  (not each has something to do)
+    def finalize(self, made: Path) -> None:  # noqa: B027  (not each has something to do)
         """Remove what described the one that was there before, and have it all on the disk."""
 
     def discard(self) -> None:
@@ -103,13 +103,13 @@ class Slot(ABC):
             shutil.rmtree(self.scratch, ignore_errors=True)
 
 
-def slot_at(output: Address) -> Slot:
+def staged_output(output: Address) -> StagedOutput:
     """Return an output's slot."""
-    if isinstance(output, Url):
-        return _ObjectSlot(output)
-    if isinstance(output, ZarrPlace):
-        return _ObjectsSlot(output) if isinstance(output.store, Url) else _FolderSlot(output)
-    return _FileSlot(output)
+    if isinstance(output, ObjectUrl):
+        return _StagedObject(output)
+    if isinstance(output, ZarrGroupPath):
+        return _StagedObjects(output) if isinstance(output.store, ObjectUrl) else _StagedFolder(output)
+    return _StagedFile(output)
 
 
 def sync(path: Path) -> None:
@@ -123,12 +123,12 @@ def sync(path: Path) -> None:
         os.close(handle)
 
 
-class _FileSlot(Slot):
+class _StagedFile(StagedOutput):
     def __init__(self, output: Path) -> None:
         super().__init__(output)
         self._output = output
 
-    def place(self, made: Path, *, keep: bool) -> None:
+    def publish(self, made: Path, *, keep: bool) -> None:
         if keep and self._output.exists():
             try:
                 self._before.hardlink_to(self._output)
@@ -136,7 +136,7 @@ class _FileSlot(Slot):
                 self._output.replace(self._before)
         made.replace(self._output)
 
-    def take_back(self, made: Path) -> None:
+    def roll_back(self, made: Path) -> None:
         self._holds_the_last = self._before.exists()
         if self._holds_the_last:
             self._before.replace(self._output)
@@ -144,7 +144,7 @@ class _FileSlot(Slot):
         elif not made.exists():
             self._output.unlink(missing_ok=True)
 
-    def settle(self, made: Path) -> None:
+    def finalize(self, made: Path) -> None:
         """Keep what GDAL has put beside it: a CRS that a GeoTIFF has no keys for, such as a rotated pole's."""
         beside = made.with_name(made.name + _AUX)
         for suffix in _BESIDE:
@@ -154,33 +154,33 @@ class _FileSlot(Slot):
         sync(self._output.parent)
 
 
-class _ObjectSlot(Slot):
+class _StagedObject(StagedOutput):
     """An upload appears whole or not at all."""
 
-    def __init__(self, output: Url) -> None:
+    def __init__(self, output: ObjectUrl) -> None:
         output.try_to_write()  # before anything is computed for it
         super().__init__(output)
-        self._output, self._kept = output, Url(f"{output}.{token_hex(4)}.before")
+        self._output, self._kept = output, ObjectUrl(f"{output}.{token_hex(4)}.before")
         self._keeps = self._placed = False
 
-    def place(self, made: Path, *, keep: bool) -> None:  # noqa: ARG002  (what is replaced is kept in any case)
+    def publish(self, made: Path, *, keep: bool) -> None:  # noqa: ARG002  (what is replaced is kept in any case)
         if self._output.exists():
             self._output.copy_to(self._kept)
             self._keeps = True
         self._placed = True
         self._output.upload(made)
 
-    def take_back(self, made: Path) -> None:  # noqa: ARG002  (a slot's)
+    def roll_back(self, made: Path) -> None:  # noqa: ARG002  (a slot's)
         if self._keeps:
             self._kept.copy_to(self._output)
             self._kept.remove()
         elif self._placed:
             self._output.remove()
 
-    def settle(self, made: Path) -> None:
+    def finalize(self, made: Path) -> None:
         beside = made.with_name(made.name + _AUX)
         for suffix in _BESIDE:
-            at = Url(f"{self._output}{suffix}")
+            at = ObjectUrl(f"{self._output}{suffix}")
             if suffix == _AUX and beside.exists():
                 at.upload(beside)
             else:
@@ -189,15 +189,15 @@ class _ObjectSlot(Slot):
             self._kept.remove()
 
 
-class _FolderSlot(Slot):
+class _StagedFolder(StagedOutput):
     """A group that was made on the same disk takes its name at once."""
 
-    def __init__(self, output: ZarrPlace) -> None:
+    def __init__(self, output: ZarrGroupPath) -> None:
         super().__init__(output)
         self._above = Path(str(output.store)) / GROUP_FILE if output.group else None
         self._at = Path(str(output.at))
 
-    def place(self, made: Path, *, keep: bool) -> None:  # noqa: ARG002  (what is replaced is kept in any case)
+    def publish(self, made: Path, *, keep: bool) -> None:  # noqa: ARG002  (what is replaced is kept in any case)
         if self._above is not None and not self._above.exists():
             self._above.parent.mkdir(exist_ok=True)
             self._above.write_bytes(_PLAIN_GROUP)
@@ -205,7 +205,7 @@ class _FolderSlot(Slot):
             self._at.rename(self._before)
         made.rename(self._at)
 
-    def take_back(self, made: Path) -> None:
+    def roll_back(self, made: Path) -> None:
         self._holds_the_last = self._before.exists()
         if not made.exists():
             self._at.rename(made)
@@ -213,21 +213,21 @@ class _FolderSlot(Slot):
             self._before.rename(self._at)
             self._holds_the_last = False
 
-    def settle(self, made: Path) -> None:  # noqa: ARG002  (a slot's)
+    def finalize(self, made: Path) -> None:  # noqa: ARG002  (a slot's)
         sync(self._at.parent)
 
 
-class _ObjectsSlot(Slot):
+class _StagedObjects(StagedOutput):
     """A group's own metadata are uploaded last: until they are there nobody takes what is there for a group."""
 
-    def __init__(self, output: ZarrPlace) -> None:
-        self._above = Url(str(output.store)) / GROUP_FILE if output.group else None
-        self._at = Url(str(output.at))
+    def __init__(self, output: ZarrGroupPath) -> None:
+        self._above = ObjectUrl(str(output.store)) / GROUP_FILE if output.group else None
+        self._at = ObjectUrl(str(output.at))
         self._begun = False
         self._at.try_to_write()  # before anything is computed for it
         super().__init__(output)
 
-    def place(self, made: Path, *, keep: bool) -> None:  # noqa: ARG002  (two of one name there cannot be)
+    def publish(self, made: Path, *, keep: bool) -> None:  # noqa: ARG002  (two of one name there cannot be)
         files = {path.relative_to(made).as_posix(): path for path in made.rglob("*") if path.is_file()}
         group = files.pop(GROUP_FILE)
         if self._above is not None and not self._above.exists():
@@ -243,7 +243,7 @@ class _ObjectsSlot(Slot):
         (self._at / GROUP_FILE).upload(group)
         (self._at / UNFINISHED).remove()
 
-    def take_back(self, made: Path) -> None:  # noqa: ARG002  (a slot's)
+    def roll_back(self, made: Path) -> None:  # noqa: ARG002  (a slot's)
         """Remove what has arrived; what was there before is gone, where its replacing had begun."""
         if self._begun:
             (self._at / GROUP_FILE).remove()
@@ -251,7 +251,7 @@ class _ObjectsSlot(Slot):
 
 
 def finish_together(
-    outputs: Sequence[tuple[Whole, Mapping[str, str]]],
+    outputs: Sequence[tuple[Publishable, Mapping[str, str]]],
     *,
     check: Callable[[], bool] = lambda: True,
 ) -> bool:
@@ -261,7 +261,7 @@ def finish_together(
     what was there before is there again. check: looks at what is made and says whether it shall appear; so does
     this. Raises OutputError where the disk or GDAL fails.
     """
-    begun: list[Whole] = []
+    begun: list[Publishable] = []
     try:
         for writer, tags in outputs:
             writer.make(tags)
@@ -270,15 +270,15 @@ def finish_together(
         try:
             for writer, _ in outputs:
                 begun.append(writer)
-                writer.place(keep=len(outputs) > 1)
+                writer.publish(keep=len(outputs) > 1)
         except BaseException:
             for writer in reversed(begun):
                 with contextlib.suppress(OutputError):  # what went wrong first is told
-                    writer.take_back()
+                    writer.roll_back()
             raise
         for writer, _ in outputs:
             try:
-                writer.settle()
+                writer.finalize()
             except OutputError as error:
                 warnings.warn(f"{error}; what was written is whole all the same", MmsrWarning, stacklevel=2)
         return True

@@ -24,9 +24,9 @@ from zarr.errors import BaseZarrError
 from mmsr_geo.errors import OptionError
 from mmsr_geo.geometry import Window
 from mmsr_geo.raster.base import BandTags
-from mmsr_geo.raster.write.destination import QA, UNCERTAINTY, ZarrPlace, check_disk, check_output, not_written
-from mmsr_geo.raster.write.encoding import Storage, clipping_of
-from mmsr_geo.raster.write.staged import slot_at, sync
+from mmsr_geo.raster.write.destination import QA, UNCERTAINTY, ZarrGroupPath, check_disk, check_output, not_written
+from mmsr_geo.raster.write.encoding import Encoding, clipping_of
+from mmsr_geo.raster.write.staged import staged_output, sync
 
 SHARD_PX = 1024
 """Smaller tiles share a shard: a file, or an object, for each small one would be many."""
@@ -68,7 +68,7 @@ class ZarrWriter:
 
     def __init__(  # noqa: PLR0913  (what a group holds)
         self,
-        place: ZarrPlace,
+        place: ZarrGroupPath,
         grid: GeoBox,
         *,
         variable: str,
@@ -76,7 +76,7 @@ class ZarrWriter:
         bands: int,
         nodata: float,
         band_tags: Sequence[BandTags],
-        storage: Storage,
+        encoding: Encoding,
         flag_attrs: Mapping[str, Any],
         uncertainty_attrs: Mapping[str, Any] | None = None,
         overwrite: bool = False,
@@ -90,9 +90,9 @@ class ZarrWriter:
         Raises OutputError as a CogFile does, OptionError for bands that no one variable of CF can hold.
         """
         self.path = place
-        self._grid, self._variable, self._nodata, self._storage = grid, variable, nodata, storage
-        self._tags, self._flag_attrs = storage.tags(band_tags), dict(flag_attrs)
-        uncertain, half_tags = uncertainty_attrs is not None, [tags.of_uncertainty() for tags in band_tags]
+        self._grid, self._variable, self._nodata, self._storage = grid, variable, nodata, encoding
+        self._tags, self._flag_attrs = encoding.tags(band_tags), dict(flag_attrs)
+        uncertainty, half_tags = uncertainty_attrs is not None, [tags.of_uncertainty() for tags in band_tags]
         if len({(tags.scale, tags.offset) for tags in self._tags}) > 1:
             raise OptionError(
                 f"the source's {bands} bands have scales or offsets of their own, and a variable of a Zarr store has "
@@ -100,22 +100,22 @@ class ZarrWriter:
             )
         check_output(place, overwrite=overwrite)
         height, width = grid.shape.yx
-        check_disk(place, height * width * bands * (np.dtype(storage.dtype).itemsize * (1 + uncertain) + 1))
+        check_disk(place, height * width * bands * (np.dtype(encoding.dtype).itemsize * (1 + uncertainty) + 1))
         self.shard_yx = shard_side(tile_yx[0], height), shard_side(tile_yx[1], width)
-        self._slot = slot_at(place)
-        self._made = self._slot.scratch / "group"
+        self._staged = staged_output(place)
+        self._made = self._staged.scratch / "group"
         try:
             with self._telling():
                 self._group = zarr.create_group(self._made, zarr_format=3)
                 _georeference(self._group, grid)
                 if bands > 1:
                     self._number_bands()
-                self._kinds = [self._kind_of_values(uncertain=uncertain), self._kind_of_flags()]
+                self._kinds = [self._kind_of_values(uncertainty=uncertainty), self._kind_of_flags()]
                 if uncertainty_attrs is not None:
-                    self._kinds.append(self._kind(self._uncertainty, storage.tags(half_tags), uncertainty_attrs))
+                    self._kinds.append(self._kind(self._uncertainty, encoding.tags(half_tags), uncertainty_attrs))
                 values, flags, *half = (self._create(self._group, grid, kind) for kind in self._kinds)
-                self.values, self.flags = Values(values, nodata, band_tags, storage), Variable(flags)
-                self.uncertainty = Values(half[0], nodata, half_tags, storage) if half else None
+                self.values, self.flags = Values(values, nodata, band_tags, encoding), Variable(flags)
+                self.uncertainty = Values(half[0], nodata, half_tags, encoding) if half else None
         except BaseException:
             self.discard()
             raise
@@ -136,24 +136,24 @@ class ZarrWriter:
             for path in (*self._made.rglob("*"), self._made):
                 sync(path)
 
-    def place(self, *, keep: bool) -> None:
-        """Put what `make` made in the output's place; keep: so that it can be taken back."""
+    def publish(self, *, keep: bool) -> None:
+        """Put what `make_output` made in the output's place; keep: so that it can be taken back."""
         with self._telling():
-            self._slot.place(self._made, keep=keep)
+            self._staged.publish(self._made, keep=keep)
 
-    def take_back(self) -> None:
+    def roll_back(self) -> None:
         """Undo `place`, also where it failed midway."""
         with self._telling():
-            self._slot.take_back(self._made)
+            self._staged.roll_back(self._made)
 
-    def settle(self) -> None:
+    def finalize(self) -> None:
         """Have the folder's entries on the disk."""
         with self._telling():
-            self._slot.settle(self._made)
+            self._staged.finalize(self._made)
 
     def discard(self) -> None:
         """Remove what is unfinished."""
-        self._slot.discard()
+        self._staged.discard()
 
     def __enter__(self) -> Self:
         """Return itself."""
@@ -192,8 +192,8 @@ class ZarrWriter:
     def _kind_of_flags(self) -> _Kind:
         return _Kind(QA, np.dtype(np.uint8), 0, self._flag_attrs, _every_second)
 
-    def _kind_of_values(self, *, uncertain: bool) -> _Kind:
-        said = {"ancillary_variables": f"{QA} {self._uncertainty}" if uncertain else QA}
+    def _kind_of_values(self, *, uncertainty: bool) -> _Kind:
+        said = {"ancillary_variables": f"{QA} {self._uncertainty}" if uncertainty else QA}
         first = self._tags[0]
         if len(self._tags) == 1 and first.description:
             said["long_name"] = first.description
@@ -254,7 +254,7 @@ class ZarrWriter:
         count = valid.sum(axis=(1, 3))
         total = np.where(valid, blocks, 0).sum(axis=(1, 3), dtype=np.float64)
         means = np.divide(total, count, out=np.full(count.shape, np.nan), where=count > 0)
-        return Storage(self._storage.dtype).encode(means, self._nodata)[0]
+        return Encoding(self._storage.dtype).encode(means, self._nodata)[0]
 
     @contextlib.contextmanager
     def _telling(self) -> Iterator[None]:
@@ -350,11 +350,11 @@ class Values(Variable):
     """The target, or its uncertainty: it counts what it is given."""
 
     def __init__(
-        self, array: zarr.Array[Any], nodata: float, source_tags: Sequence[BandTags], storage: Storage
+        self, array: zarr.Array[Any], nodata: float, source_tags: Sequence[BandTags], encoding: Encoding
     ) -> None:
         """Take an array that holds nothing yet."""
         super().__init__(array)
-        self._nodata, self._source_tags, self._storage = nodata, source_tags, storage
+        self._nodata, self._source_tags, self._storage = nodata, source_tags, encoding
         self._moments = [_Moments() for _ in source_tags]
         self._clipped = [0 for _ in source_tags]
 
