@@ -40,7 +40,7 @@ WAYS = {
     "balanced": _is("mmsr", ensemble=True),
     "best": _is("mmsr-best", ensemble=True),
 }
-"""What is drawn; the network alone was the default before mixtures (docs/decisions/013-mixing.md)."""
+"""What is drawn; the network alone was the default before mixtures (docs/decisions/013-stacking.md)."""
 OURS = ("fast", "balanced", "best")
 
 

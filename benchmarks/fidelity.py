@@ -239,33 +239,38 @@ def table(jobs: Sequence[Job], records: Sequence[dict[str, Any]]) -> str:
     missing = sum(not is_kept(job, records) for job in jobs)
     slow = ("p2p", "p2p+consistency", "published", "published+consistency")
     parts = [
-        "# Fidelity: how near the truth each method comes",
+        "# Fidelity: the error of each method on real pairs",
         "",
-        "Made by `python benchmarks/fidelity.py --data DIR`; a line of `benchmarks/results/fidelity.jsonl` is one run.",
-        "RMSE over the bicubic interpolation's; of `mmsr`, the mean over seeds ± their deviation (how many). `mmsr` is",
-        "the default, which gives the consistent bicubic where its check says that the guide did not help;",
-        "`mmsr-always` does not; `mmsr-fast` and `mmsr-best` are the default with `--quality fast` and `best`.",
+        "`python benchmarks/fidelity.py --data DIR` writes this page. Each line of",
+        "`benchmarks/results/fidelity.jsonl` is one run. A figure is the RMSE of a method divided by the RMSE of",
+        "bicubic interpolation: smaller is better. The figures of `mmsr` are the mean ± the standard deviation over",
+        "seeds, with the number of seeds in parentheses. `mmsr` is the default. It returns the bicubic baseline",
+        "(bicubic with back-projection) where its guide check says that the guide did not help. `mmsr-always` uses",
+        "the model in any case. `mmsr-fast` and `mmsr-best` are the default with `--quality fast` and",
+        "`--quality best`. The [glossary](glossary.md) explains the terms.",
         *(
             []
             if not missing
-            else ["", f"{missing} of {len(jobs)} runs are still to be made; summaries wait for all pairs."]
+            else ["", f"{missing} of {len(jobs)} runs are missing. Summaries are shown when all pairs are complete."]
         ),
         "",
-        "## Error against work",
+        "## Error and computing cost",
         "",
         "![RMSE over bicubic against pixels x steps](images/quality.png)",
         "",
-        "`python benchmarks/curve.py` draws it: `--quality fast`, `balanced` and `best` beside the network alone,",
-        "which was the default before [decision 013](decisions/013-mixing.md), and the published fit.",
+        "`python benchmarks/plot_quality.py` draws this figure. It compares `--quality fast`, `balanced` and `best`",
+        "with the network alone, which was the default before [decision 013](decisions/013-stacking.md), and with the",
+        "published fit.",
         "",
         "## All pairs",
         "",
         *_ratios(whole, (*QUICK[1:], f"p2p-{SHORT_P2P}", "mmsr-always", "mmsr-fast", "mmsr", "mmsr-best"), runs),
         "",
-        "## Against the slow methods",
+        "## Comparison with the slow methods",
         "",
-        "The published fit on 256 x 256 pixels (1000 steps of the whole image), P2P with its 32 768 steps. Some were",
-        "run on a GPU, as their seconds below say: [performance.md](performance.md) compares the two.",
+        "The published fit ran on 256 x 256 pixels (1000 steps of the whole image). P2P ran with its 32 768 steps.",
+        "Some of these runs were made on a GPU, as the last table shows. [performance.md](performance.md) compares",
+        "CPU and GPU.",
         "",
         *_ratios(
             [pair for pair in pairs if pair in PUBLISHED_ON or pair in FULL_P2P_ON],
@@ -274,15 +279,15 @@ def table(jobs: Sequence[Job], records: Sequence[dict[str, Any]]) -> str:
             summary=False,
         ),
         "",
-        "## Did the guide help? What the check said, and what was true",
+        "## Did the guide help? Checked and true gain",
         "",
         *_verdicts(whole, runs),
         "",
-        "## How far off? What the uncertainty said, and what was true",
+        "## Uncertainty: coverage of the 90 % margin of error",
         "",
         *_uncertainties(whole, runs),
         "",
-        "## Work",
+        "## Computing time",
         "",
         *_work(pairs, runs),
         "",
@@ -312,7 +317,7 @@ def _ratios(
         lines.append(f"| {pair} | {' | '.join(cells)} |")
     if summary:
         cells = [_summary(ratios.get(method, {}), pairs) for method in methods]
-        lines.append(f"| **geometric mean by data set, then over them** | | {' | '.join(cells)} |")
+        lines.append(f"| **geometric mean within each data set, then over the data sets** | | {' | '.join(cells)} |")
     return lines
 
 
@@ -328,10 +333,12 @@ def _summary(ratios: dict[str, float], pairs: Sequence[str]) -> str:
 
 def _verdicts(pairs: Sequence[str], runs: dict[tuple[str, str], list[dict[str, Any]]]) -> list[str]:
     lines = [
-        "The gain is the share of the consistent bicubic's error that is taken away: as the check found it one level",
-        "down, and as it truly was with the model (all seeds' means). The last column is what the default gave.",
+        "The gain is the part of the bicubic baseline's RMSE that is removed. The checked gain is the result of the",
+        "guide check at reduced resolution. The true gain is that of the model at the true scale. Both are means over",
+        "all seeds. The last column is the RMSE of the default in its worst seed, divided by that of bicubic",
+        "interpolation.",
         "",
-        "| pair | gain, checked | verdict | gain, true | default over bicubic, worst seed |",
+        "| pair | gain, checked | guide check | gain, true | default, worst seed |",
         "|---|---|---|---|---|",
     ]
     for pair in pairs:
@@ -350,10 +357,12 @@ def _verdicts(pairs: Sequence[str], runs: dict[tuple[str, str], list[dict[str, A
 
 def _uncertainties(pairs: Sequence[str], runs: dict[tuple[str, str], list[dict[str, Any]]]) -> list[str]:
     lines = [
-        "The share of truths within target ± uncertainty, which shall be 0.9, and Spearman's correlation of the",
-        "uncertainty with the absolute error, of `mmsr`: means over the seeds that were asked for it.",
+        "Coverage is the fraction of true values within target ± uncertainty. It should be 0.9. Rank correlation is",
+        "Spearman's correlation of the uncertainty with the absolute error. The last column is the mean uncertainty",
+        "divided by the RMSE of bicubic interpolation. The figures are those of `mmsr`, means over the seeds that",
+        "computed it.",
         "",
-        "| pair | coverage | rank correlation | mean half width over bicubic's RMSE |",
+        "| pair | coverage | rank correlation | mean half width / bicubic RMSE |",
         "|---|---|---|---|",
     ]
     covered = []
@@ -373,15 +382,15 @@ def _uncertainties(pairs: Sequence[str], runs: dict[tuple[str, str], list[dict[s
         lines.append(f"| {pair} | {coverage:.2f} | {correlation:.2f} | {width / base:.2f} |")
     within = sum(0.8 <= coverage <= 0.98 for coverage in covered)
     if covered:
-        lines += ["", f"Mean coverage {fmean(covered):.3f}; {within} of {len(covered)} within 0.80 to 0.98."]
+        lines += ["", f"Mean coverage is {fmean(covered):.3f}. {within} of {len(covered)} pairs are within 0.80 to 0.98."]
     return lines
 
 
 def _work(pairs: Sequence[str], runs: dict[tuple[str, str], list[dict[str, Any]]]) -> list[str]:
     methods = ("guided-filter", f"p2p-{SHORT_P2P}", "p2p", "published", "mmsr-fast", "mmsr-always", "mmsr-best")
     lines = [
-        "Seconds of one process with its threads (fit and prediction), on a CPU unless a card is named, and pixels x",
-        "steps of the fit in millions.",
+        "The time of fit and prediction in one process with its threads, on a CPU unless a GPU is named. The second",
+        "figure is the number of pixels x steps of the fit, in millions (M).",
         "",
         f"| pair | {' | '.join(methods)} |",
         "|---" * (len(methods) + 1) + "|",

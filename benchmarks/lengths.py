@@ -1,6 +1,6 @@
 """Whether the length of a fit can be chosen without a truth: by the gain one level down, from runs that are kept.
 
-    python benchmarks/lengths.py        seconds; the table in docs/decisions/010-search-for-quality.md
+    python benchmarks/lengths.py        seconds; the table in docs/decisions/010-fit-parameter-search.md
 
 Of each pair of the choosing half the first seed's fits of 100, 300 and 600 steps (`fast`, `balanced` and `best`, as
 benchmarks/fidelity.py has kept them), and the one whose mixture gains most on held-out blocks one level down.

@@ -1,4 +1,4 @@
-"""What mixtures and intervals come to, pair by pair: the tables of docs/decisions/015-regression.md.
+"""What mixtures and intervals come to, pair by pair: the tables of docs/decisions/015-ridge-regression.md.
 
     python benchmarks/mixtures.py --data DIR [--pairs ...] [--seeds 2]        two minutes a fit
 

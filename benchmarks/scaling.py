@@ -302,7 +302,7 @@ def _raised(output_job: OutputJob, error: Exception) -> None:  # noqa: ARG001  (
 def table(results: Sequence[dict[str, Any]]) -> str:
     """Return what was found, medians of the runs that are alike, as Markdown."""
     rows = [
-        "| method | 2^20 px | workers | tiles | tile stage | processor | others took | worker | client | finishing |",
+        "| method | 2^20 px | workers | tiles | tile stage | processor | other load | worker | client | finishing |",
         "|---|---|---|---|---|---|---|---|---|---|",
     ]
     for run, alike in grouped(results).items():

@@ -33,7 +33,7 @@ _LARGEST = torch.finfo(torch.float32).max
 """Beside values near it an interpolation swings beyond what a target can hold."""
 FEATHER_PX = 2
 """Half of the target pixels over which a prediction fades into the interpolation beside a hole in the guide: as many as
-leave no edge to be seen; more cost detail (docs/decisions/007-feathering.md)."""
+leave no edge to be seen; more cost detail (docs/decisions/007-feathering-at-guide-gaps.md)."""
 
 
 @dataclass(frozen=True, slots=True)

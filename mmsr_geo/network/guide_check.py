@@ -26,7 +26,7 @@ SMALLEST_VALIDATED_PX = 16
 """Source pixels one level down, along the shorter side, below which nothing can be told."""
 LEAST_GAIN = 0.02
 """Share of the interpolation's error that the guide must take away one level down to be called helpful; chosen in
-docs/decisions/004-did-the-guide-help.md."""
+docs/decisions/004-guide-check.md."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -86,7 +86,7 @@ def calibrated(
     what `predictors_of` gives. The ranges are measured again where the interval is used and so shrink with the scale by
     themselves. The interpolation's errors shrink more than that, by `growth`, their trend over the octaves above; a
     guide's less, and are multiplied by the DOUBT; a mixture's by what comes of both. A guide leaves LEAST of the
-    interpolation's width and never widens it (docs/decisions/014-intervals.md).
+    interpolation's width and never widens it (docs/decisions/014-uncertainty-interval.md).
 
     shares: of the mixture, the interpolation's first. Returns None where fewer than FEWEST_PX pixels were judged.
     """

@@ -12,7 +12,7 @@ and both are asked for:
   resolution have a rhythm, but no mirror.
 
 Both are taken in the plane, so that the larger pixels may lie turned, as a swath's do. The thresholds are measured:
-docs/decisions/006-suspected-oversampling.md.
+docs/decisions/006-oversampling-detection.md.
 """
 
 from __future__ import annotations
