@@ -382,7 +382,10 @@ def _uncertainties(pairs: Sequence[str], runs: dict[tuple[str, str], list[dict[s
         lines.append(f"| {pair} | {coverage:.2f} | {correlation:.2f} | {width / base:.2f} |")
     within = sum(0.8 <= coverage <= 0.98 for coverage in covered)
     if covered:
-        lines += ["", f"Mean coverage is {fmean(covered):.3f}. {within} of {len(covered)} pairs are within 0.80 to 0.98."]
+        lines += [
+            "",
+            f"Mean coverage is {fmean(covered):.3f}. {within} of {len(covered)} pairs are within 0.80 to 0.98.",
+        ]
     return lines
 
 

@@ -10,13 +10,14 @@ from pathlib import Path
 import pytest
 import torch
 from hypothesis import settings
-from scenes import scene
 
 from mmsr_geo.cli import main as cli
 from mmsr_geo.geometry import Scale
 from mmsr_geo.network.fit import fit_samples
 from mmsr_geo.network.fitted import FittedModel
 from mmsr_geo.network.params import FitParams
+from support.command import Told
+from support.scenes import scene
 
 torch.set_num_threads(1)
 settings.register_profile("mmsr", deadline=None)  # the first example pays for imports, and the machine may be busy
@@ -29,10 +30,6 @@ def fitted() -> FittedModel:
     scale = Scale(3, 3)
     params = FitParams(steps=12, patch_px=24, threads=1, first_stage=False, ensemble=False)
     return fit_samples([scene(24, 24, scale)], scale, params, guide_bands=("red", "nir"), provenance={"source": "s"})
-
-
-Told = tuple[int, str, str]
-"""Exit status, stdout and stderr."""
 
 
 @pytest.fixture

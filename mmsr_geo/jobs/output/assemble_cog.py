@@ -85,11 +85,11 @@ def cog_options(spec: OutputSpec) -> dict[int, dict[str, Any]]:
     if output.uncertainty:
         named = zip(_names_of("uncertainty", pairs), list(tags), strict=True)
         tags += [of_band.of_uncertainty(name) for name, of_band in named]
-    target = {"path": output.path, "nodata": spec.nodata, "storage": output.encoding, **common}
+    target = {"path": output.path, "nodata": spec.nodata, "encoding": output.encoding, **common}
     files = {VALUES: {**target, "bands": len(tags), "band_tags": tags}}
     if output.qa is not None:
         told = [BandTags(name) for name in _names_of("qa", pairs)]
-        flags = {"path": output.qa, "nodata": None, "storage": output.encoding.for_flags(), **common}
+        flags = {"path": output.qa, "nodata": None, "encoding": output.encoding.for_flags(), **common}
         files[FLAGS] = {**flags, "bands": len(told), "band_tags": told}
     return files
 

@@ -1,0 +1,51 @@
+"""The short form of benchmarks/scaling.py: what does not grow with an output, as far as minutes show it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+SCALING = Path(__file__).parents[2] / "benchmarks" / "scaling.py"
+pytestmark = pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="it reads /proc")
+
+
+@pytest.fixture(scope="module")
+def scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("scaling")
+
+
+def done(scratch: Path, method: str, size: int, **options: Any) -> dict[str, Any]:
+    """Do one of the benchmark's runs, in a process of its own as it does, and return what it came to."""
+    told = json.dumps({"method": method, "size": size, **options})
+    ran = subprocess.run(
+        [sys.executable, SCALING, "--scratch", scratch, "--one", told], check=True, stdout=subprocess.PIPE, text=True
+    )
+    found: dict[str, Any] = json.loads(ran.stdout)
+    return found
+
+
+def test_four_times_the_pixels_take_no_more_memory_and_four_times_the_time(scratch: Path) -> None:
+    small, large = (done(scratch, "bicubic", size) for size in (4, 16))
+    assert (small["tiles"], large["tiles"]) == (4, 16)
+    assert max(large["worker_mb"]) < 1.1 * max(small["worker_mb"])
+    assert large["client_mb"] < 1.1 * small["client_mb"]
+    assert max(large["worker_mb"]) < large["planned_mb"]
+    # The workers' start lies in both, and more of it in the small one.
+    assert large["tile_cpu_s"] < 4 * 1.15 * small["tile_cpu_s"]
+
+
+def test_a_worker_with_a_network_keeps_to_what_it_may_take(scratch: Path) -> None:
+    told = done(scratch, "mmsr", 1, memory_limit="1.2GB", workers=1)
+    assert max(told["worker_mb"]) < 1200
+    assert told["tiles"] < 16  # and takes what there is
+
+
+def test_a_tile_costs_the_engine_little(scratch: Path) -> None:
+    told = done(scratch, "dummy", 2000)
+    assert told["client_cpu_s"] / told["tiles"] < 0.004  # 1.2 ms where nothing else runs; here the start is in it
+    assert told["client_mb"] < 500

@@ -1,0 +1,484 @@
+"""A fit depends on its samples, options and seed alone; what it draws, asks and records."""
+
+from __future__ import annotations
+
+import json
+import math
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import replace
+from itertools import product
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from mmsr_geo.callbacks import Progress, no_progress
+from mmsr_geo.errors import OptionError, PixelError
+from mmsr_geo.geometry import Halo, Scale, Window
+from mmsr_geo.network import fit as fitting
+from mmsr_geo.network import guide_check as checking
+from mmsr_geo.network.degradation import bicubic, degrade
+from mmsr_geo.network.device import torch_threads
+from mmsr_geo.network.fit import fit_samples
+from mmsr_geo.network.fitted import FittedModel
+from mmsr_geo.network.guide_check import reduce_sample, validation_blocks
+from mmsr_geo.network.mmsr import MmsrNetwork, NetworkParams
+from mmsr_geo.network.params import FitParams
+from mmsr_geo.network.patches import PatchSampler, window_means
+from mmsr_geo.network.prepared import PreparedSample
+from mmsr_geo.network.samples import Sample, Statistics
+from support.scenes import scene, with_holes
+
+TWO, THREE = Scale(2, 2), Scale(3, 3)
+SHORT = FitParams(steps=8, patch_px=24, threads=1, first_stage=False, ensemble=False)
+BANDS = ("red", "nir")
+
+
+def fit(
+    samples: list[Sample], scale: Scale = THREE, params: FitParams = SHORT, *, seed: int = 0, **options: Any
+) -> FittedModel:
+    return fit_samples(samples, scale, params, guide_bands=BANDS, seed=seed, **options)
+
+
+def same_weights(one: FittedModel, other: FittedModel) -> bool:
+    """Tell whether all weights agree to the last bit."""
+    assert one.weights.keys() == other.weights.keys()
+    return all(torch.equal(tensor, other.weights[name]) for name, tensor in one.weights.items())
+
+
+@pytest.fixture(scope="module")
+def samples() -> list[Sample]:
+    return [scene(24, 24, THREE)]
+
+
+@pytest.fixture(scope="module")
+def reference(samples: list[Sample]) -> FittedModel:
+    return fit(samples)
+
+
+@contextmanager
+def beside(disturb: Callable[[], object]) -> Iterator[None]:
+    """Do something over and over in another Python thread."""
+    stop = threading.Event()
+
+    def run() -> None:
+        while not stop.is_set():
+            disturb()
+            time.sleep(0.0005)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+
+
+def test_the_same_seed_gives_the_same_weights_and_another_gives_others(
+    samples: list[Sample], reference: FittedModel
+) -> None:
+    again, other = fit(samples), fit(samples, seed=1)
+    assert same_weights(again, reference)
+    assert again.digest == reference.digest
+    assert not any(torch.equal(tensor, other.weights[name]) for name, tensor in reference.weights.items())
+
+
+def test_every_option_that_decides_the_fit_changes_the_weights(samples: list[Sample], reference: FittedModel) -> None:
+    for change in ({"steps": 9}, {"patch_px": 36}, {"batch": 2}, {"lr": 0.01}, {"guide_weight_decay": 0.1}):
+        other = fit(samples, params=replace(SHORT, **change))
+        assert not same_weights(other, reference), change
+
+
+def test_it_does_not_depend_on_the_callers_number_of_threads(samples: list[Sample], reference: FittedModel) -> None:
+    used: set[int] = set()
+    with torch_threads(2):
+        model = fit(samples, progress=lambda *_: used.add(torch.get_num_threads()))
+        assert torch.get_num_threads() == 2
+    assert used == {1}
+    assert same_weights(model, reference)
+
+
+@pytest.mark.parametrize(("threads", "steps"), [(1, 8), (2, 1)])
+def test_it_does_not_depend_on_other_threads_changing_theirs(samples: list[Sample], threads: int, steps: int) -> None:
+    """As under dask's threaded scheduler, where each worker thread sets its own."""
+    params = replace(SHORT, threads=threads, steps=steps)
+    wanted = fit(samples, params=params)
+    used: set[int] = set()
+
+    def disturb() -> None:
+        torch.set_num_threads(1)
+        torch.set_num_threads(2)
+
+    with beside(disturb), ThreadPoolExecutor(1) as executor:
+        model = executor.submit(
+            fit, samples, params=params, progress=lambda *_: used.add(torch.get_num_threads())
+        ).result()
+    assert used == {threads}
+    assert same_weights(model, wanted)
+
+
+def test_it_does_not_depend_on_others_drawing_random_numbers(samples: list[Sample], reference: FittedModel) -> None:
+    """The slices of a source with a time axis are fitted at once, and torch's global generator is one for all."""
+    with beside(lambda: torch.rand(3)):
+        assert same_weights(fit(samples), reference)
+    with ThreadPoolExecutor(3) as executor:
+        assert all(same_weights(model, reference) for model in executor.map(lambda _: fit(samples), range(3)))
+
+
+def test_it_leaves_torchs_generator_and_threads_as_they_were(samples: list[Sample]) -> None:
+    torch.manual_seed(7)
+    before = torch.get_rng_state()
+    with torch_threads(2):
+        fit(samples)
+        assert torch.get_num_threads() == 2
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_weights_start_as_torch_starts_convolutions() -> None:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(3)
+        plain = MmsrNetwork(NetworkParams(2)).state_dict()
+    drawn = MmsrNetwork(NetworkParams(2)).draw_weights(torch.Generator().manual_seed(3)).state_dict()
+    for name, tensor in plain.items():
+        assert torch.equal(drawn[name], tensor), name
+
+
+def test_the_loss_falls(samples: list[Sample]) -> None:
+    params = FitParams(steps=60, patch_px=24, threads=1, first_stage=False)
+    losses = [
+        fit(samples, params=replace(params, steps=steps)).provenance["fit"]["loss"] for steps in (1, params.steps)
+    ]
+    assert losses[1] < 0.5 * losses[0]
+
+
+def test_the_model_holds_what_it_was_fitted_for(samples: list[Sample]) -> None:
+    model = fit(samples, provenance={"source": "thermal.tif"}, seed=5)
+    assert (model.scale, model.guide_bands, model.params) == (THREE, BANDS, a_fit(samples[0], THREE).network.params)
+    assert model.statistics == Statistics.of(samples)
+    assert model.provenance["source"] == "thermal.tif"
+    record = model.provenance["fit"]
+    assert (record["seed"], record["threads"], record["device"]) == (5, 1, "cpu")
+    assert (record["steps"], record["params"]["patch_px"], record["torch"]) == (8, 24, torch.__version__)
+    assert math.isfinite(record["loss"])
+    assert json.loads(json.dumps(model.provenance)) == model.provenance
+    model.check_weights()
+
+
+@pytest.mark.parametrize(
+    ("first_stage", "gain", "kept"), [(True, math.inf, True), (None, -math.inf, True), (None, math.inf, False)]
+)
+def test_the_first_stage_is_forced_or_judged_and_recorded(
+    monkeypatch: pytest.MonkeyPatch,
+    first_stage: bool | None,  # noqa: FBT001  (parametrised)
+    gain: float,
+    kept: bool,  # noqa: FBT001
+) -> None:
+    monkeypatch.setattr(checking, "LEAST_GAIN", gain)
+    stages: list[str] = []
+    params = FitParams(steps=9, patch_px=16, threads=1, first_stage=first_stage, ensemble=False)
+    model = fit([scene(34, 33, TWO)], TWO, params, progress=lambda stage, *_: stages.append(stage))
+    record = model.provenance["fit"]
+    assert record["first_stage"] is kept
+    assert record["steps"] == (3 if kept else 9)
+    assert math.isfinite(record["first_stage_loss"])
+    assert model.check.gain is not None
+    assert math.isfinite(model.check.gain)
+    assert stages == ["first stage"] * 10 + ["fit"] * (record["steps"] + 1)
+
+
+@pytest.mark.parametrize("first_stage", [None, False])
+def test_without_a_first_stage_none_is_run(first_stage: bool | None) -> None:  # noqa: FBT001
+    """The source of 20 x 60 pixels leaves 10 x 30 one level down: too few to decide for it."""
+    stages: set[str] = set()
+    params = FitParams(steps=3, patch_px=16, threads=1, first_stage=first_stage, ensemble=False)
+    model = fit([scene(20, 60, TWO)], TWO, params, progress=lambda stage, *_: stages.add(stage))
+    assert stages == {"fit"}
+    record = model.provenance["fit"]
+    assert record["first_stage"] is False
+    assert record["steps"] == 3
+    assert "first_stage_loss" not in record
+
+
+def test_a_first_stage_that_is_dropped_leaves_no_trace(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It starts again from the same fresh weights and draws the same patches as if it had not been."""
+    monkeypatch.setattr(checking, "LEAST_GAIN", math.inf)
+    params = FitParams(steps=3, patch_px=16, threads=1, ensemble=False)
+    dropped, never = (fit([scene(34, 33, TWO)], TWO, replace(params, first_stage=first)) for first in (None, False))
+    assert dropped.provenance["fit"]["first_stage_loss"] > 0
+    assert same_weights(dropped, never)
+
+
+def test_held_out_blocks_are_a_seventh_whole_blocks_one_level_down_and_everywhere() -> None:
+    for scale in (TWO, THREE, Scale(16, 16), Scale(1, 5)):
+        held = validation_blocks((224, 240), scale)
+        assert float(held.float().mean()) == pytest.approx(1 / 7, abs=0.04)
+        height, width = 224 // scale.y * scale.y, 240 // scale.x * scale.x
+        shares = degrade(held[:height, :width].float(), scale)
+        assert bool(((shares < 1e-6) | (shares > 1 - 1e-6)).all())
+        for quarter in (held[:112, :120], held[:112, 120:], held[112:, :120], held[112:, 120:]):
+            assert 0.05 < float(quarter.float().mean()) < 0.3
+
+
+def a_fit(sample: Sample, scale: Scale, params: FitParams = SHORT) -> fitting._Fit:
+    statistics = Statistics.of([sample])
+    layers = PreparedSample.of(sample, statistics, scale, torch.device("cpu"))
+    return fitting._Fit([layers], scale, params, no_progress, 0)
+
+
+def test_the_first_stage_asks_for_no_held_out_pixel_and_no_hole() -> None:
+    sample = with_holes(scene(40, 40, TWO), source=0.1, guide=0.3)
+    work = a_fit(sample, TWO)
+    layer = work.layers[0]
+    for _, window in work._supervised_sites().draw(20, torch.Generator().manual_seed(0)):
+        guide, source, wanted, asked = work._supervised_batch(0, window)
+        rows, columns = window.slices
+        assert source.shape[0] * 2 == guide.shape[1] == wanted.shape[0] == window.height
+        assert not bool((asked & layer.validation[rows, columns]).any())
+        assert not bool((asked & ~sample.source_valid[rows, columns]).any())
+        assert torch.equal(wanted, layer.source[rows, columns])
+        assert all(bool(tensor.isfinite().all()) for tensor in (guide, source, wanted))
+
+
+@pytest.mark.parametrize("at", [Window(3, 4, 12, 11), Window(0, 7, 14, 13), Window(0, 0, 20, 20), Window(5, 5, 6, 6)])
+@pytest.mark.parametrize("scale", [TWO, Scale(1, 3)])
+def test_the_second_stage_asks_where_most_of_the_guide_is_valid_and_the_patchs_cut_is_out_of_sight(
+    at: Window, scale: Scale
+) -> None:
+    """A cut is in sight where the network's guide pixels lie in the sample and not in the patch.
+
+    A patch whose cuts are in sight everywhere is asked everywhere.
+    """
+    sample = with_holes(scene(20, 20, scale), source=0.2, guide=0.3)
+    work = a_fit(sample, scale)
+    receptive_field, fine = work.network.receptive_field.guide_px, at.refined(scale)
+    guide, source, wanted, asked = work._self_supervised_batch(0, at)
+    assert guide.shape == (work.network.params.guide_bands, *fine.shape)
+    assert torch.equal(source, wanted)
+    held, blind = torch.zeros(at.shape, dtype=torch.bool), torch.zeros(at.shape, dtype=torch.bool)
+    for row, col in product(range(at.height), range(at.width)):
+        block = Window(at.row + row, at.col + col, 1, 1).refined(scale)
+        held[row, col] = int(sample.guide_valid[block.slices].sum()) > scale.area / 2
+        seen = block.padded(Halo(receptive_field, receptive_field), Window(0, 0, *sample.guide_valid.shape))
+        blind[row, col] = seen.intersection(fine) == seen
+    wanted_here = held & sample.source_valid[at.slices] & (blind if bool(blind.any()) else True)
+    assert torch.equal(asked, wanted_here)
+
+
+def test_the_first_stage_is_judged_by_its_error_over_the_bicubics(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A network that says the bicubic scores 1, one that says the truth scores 0, half way between scores a half."""
+    sample = with_holes(scene(64, 66, TWO), source=0.02)
+    work = a_fit(sample, TWO, replace(SHORT, over_bicubic=False))
+    layer, truth = work.layers[0], work.layers[0].source[None, None]
+    smooth = bicubic(reduce_sample(layer.source, layer.asked, TWO)[0][None, None], TWO)
+
+    class Saying:
+        support = work.network.receptive_field
+
+        def __init__(self, share: float) -> None:
+            self.share = share
+
+        def __call__(self, guide: Tensor, source: Tensor) -> Tensor:
+            assert guide.shape[-2:] == source.shape[-2:] == truth.shape[-2:]
+            return self.share * smooth + (1 - self.share) * truth
+
+    for share in (1.0, 0.5, 0.0):
+        monkeypatch.setattr(work, "network", Saying(share))
+        work._judge()
+        assert work.check.gain == pytest.approx(1 - share, abs=0.05 * share + 1e-3)
+
+
+def test_where_nothing_is_held_out_there_is_no_judgement() -> None:
+    judged = a_fit(scene(8, 8, TWO), TWO)
+    assert judged._judge() is False
+    assert judged.check.gain is None
+
+
+@pytest.mark.parametrize("scale", [TWO, Scale(4, 4), Scale(1, 3)])
+@pytest.mark.parametrize("shape", [(3, 5), (1, 1), (1, 9)])
+def test_a_tiny_source_can_be_fitted(scale: Scale, shape: tuple[int, int]) -> None:
+    for first_stage in (None, False):
+        model = fit([scene(*shape, scale)], scale, replace(SHORT, steps=2, first_stage=first_stage))
+        model.check_weights()
+        assert model.provenance["fit"]["first_stage"] is False
+
+
+def test_a_first_stage_forced_on_a_source_too_small_for_it_is_refused() -> None:
+    with pytest.raises(OptionError, match=r"first_stage=True .* 1 x 5 pixels are too few at scale 4"):
+        fit([scene(1, 5, Scale(4, 4))], Scale(4, 4), replace(SHORT, first_stage=True))
+    model = fit([scene(3, 5, TWO)], TWO, replace(SHORT, steps=3, first_stage=True))
+    assert model.provenance["fit"]["first_stage"] is True
+    assert model.check.result == "unknown"
+
+
+def test_a_source_valid_only_where_it_would_be_held_out_is_fitted_without_a_first_stage() -> None:
+    sample = scene(40, 40, TWO)
+    only_held_out = replace(sample, source_valid=validation_blocks((40, 40), TWO))
+    model = fit([only_held_out], TWO, replace(SHORT, steps=2, first_stage=None))
+    assert model.provenance["fit"]["first_stage"] is False
+    with pytest.raises(OptionError, match="nothing to learn from"):
+        fit([only_held_out], TWO, replace(SHORT, first_stage=True))
+
+
+@pytest.mark.parametrize("first_stage", [True, False])
+def test_what_stands_in_holes_changes_nothing(first_stage: bool) -> None:  # noqa: FBT001
+    holed = with_holes(scene(30, 26, TWO), source=0.25, guide=0.15)
+    garbage = Sample(
+        torch.where(holed.source_valid, holed.source, torch.tensor(-1e30)),
+        holed.source_valid,
+        torch.where(holed.guide_valid, holed.guide, torch.tensor(torch.inf)),
+        holed.guide_valid,
+    )
+    params = replace(SHORT, steps=4, first_stage=first_stage)
+    models = [fit([sample], TWO, params) for sample in (holed, garbage)]
+    assert models[0].digest == models[1].digest
+    assert same_weights(*models)
+    models[0].check_weights()
+
+
+def test_a_constant_band_and_a_constant_source_can_be_fitted() -> None:
+    sample = scene(34, 34, TWO)
+    flat = replace(sample, guide=torch.stack([sample.guide[0], torch.full_like(sample.guide[0], 7)]))
+    for odd in (flat, replace(sample, source=torch.full_like(sample.source, 273))):
+        model = fit([odd], TWO, replace(SHORT, steps=3, first_stage=None))
+        model.check_weights()
+        assert math.isfinite(model.provenance["fit"]["loss"])
+
+
+def test_without_a_pixel_valid_in_both_it_is_refused() -> None:
+    sample = scene(8, 8, TWO)
+    left, right = torch.zeros(8, 8, dtype=torch.bool), torch.zeros(16, 16, dtype=torch.bool)
+    left[:, :4], right[:, 8:] = True, True
+    with pytest.raises(PixelError, match="no valid pixel in common"):
+        fit([replace(sample, source_valid=left, guide_valid=right)], TWO)
+
+
+def test_progress_comes_for_every_step_from_nothing_to_all(samples: list[Sample]) -> None:
+    calls: list[tuple[str, int, int]] = []
+    params = FitParams(steps=6, patch_px=24, threads=1, first_stage=True, ensemble=False)
+    fit(samples, params=params, progress=lambda *call: calls.append(call))
+    first, second = [("first stage", done, 6) for done in range(7)], [("fit", done, 2) for done in range(3)]
+    assert calls == first + second
+
+
+def test_the_regression_says_how_far_it_is() -> None:
+    """Of two samples at two levels, each in one part: registration first, then one call a part, and all."""
+    calls: list[tuple[str, int, int]] = []
+    both = [scene(36, 36, TWO), scene(36, 36, TWO, seed=1)]
+    fit(both, TWO, FitParams(steps=1, patch_px=24, threads=1), progress=lambda *call: calls.append(call))
+    assert calls[:2] == [("registration", 0, 1), ("registration", 1, 1)]
+    assert [call for call in calls if call[0] == "regression"] == [("regression", done, 4) for done in range(5)]
+
+
+class Cancelled(BaseException):
+    """What a user's Ctrl-C is: no Exception."""
+
+
+@pytest.mark.parametrize("last_stage", ["regression", "first stage", "fit"])
+def test_what_the_callback_raises_ends_the_fit_at_once(last_stage: str) -> None:
+    samples = [scene(36, 36, TWO), scene(36, 36, TWO, seed=1)]
+    params = FitParams(steps=6, patch_px=24, threads=1, first_stage=True, ensemble=last_stage == "regression")
+    calls: list[tuple[str, int, int]] = []
+
+    def cancel(*call: Any) -> None:
+        calls.append(call)
+        if call[:2] == (last_stage, 1):
+            raise Cancelled
+
+    progress: Progress = cancel
+    before = torch.get_rng_state()
+    with torch_threads(2):
+        with pytest.raises(Cancelled):
+            fit(samples, TWO, params=params, progress=progress)
+        assert torch.get_num_threads() == 2
+    assert calls[-1][:2] == (last_stage, 1)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"steps": 0}, "steps must be 1 or more, not 0"),
+        ({"patch_px": 7}, "patch_px must be 8 or more, not 7"),
+        ({"batch": 0}, "batch must be 1 or more, not 0"),
+        ({"lr": 0.0}, "lr must lie between 0 and 1, not 0.0"),
+        ({"lr": 1.0}, "lr must lie between"),
+        ({"lr": math.nan}, "lr must lie between 0 and 1, not nan"),
+        ({"threads": 0}, "threads must be 1 or more, and 1024 at most, not 0"),
+        ({"guide_weight_decay": -1.0}, "guide_weight_decay must be 0 or more, not -1.0"),
+    ],
+)
+def test_options_out_of_range_are_refused_with_their_value(wrong: dict[str, Any], said: str) -> None:
+    with pytest.raises(OptionError, match=said):
+        FitParams(**wrong)
+
+
+def test_the_number_of_threads_is_the_one_given_or_the_cores_up_to_eight(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert FitParams(threads=3).fixed_threads == 3
+    for cores, threads in ((1, 1), (2, 2), (8, 8), (64, 8)):
+        monkeypatch.setattr("mmsr_geo.network.params.cores", lambda cores=cores: cores)
+        assert FitParams().fixed_threads == threads
+
+
+masks = st.builds(
+    lambda count, height, width, share, seed: (
+        torch.rand(count, height, width, generator=torch.Generator().manual_seed(seed)) < share
+    ),
+    st.integers(1, 3),
+    st.integers(1, 12),
+    st.integers(1, 12),
+    st.floats(0, 1),
+    st.integers(0, 999),
+)
+
+
+@given(masks, st.integers(1, 12), st.integers(1, 12))
+def test_window_means_are_the_means_of_windows(stack: Tensor, height: int, width: int) -> None:
+    mask = stack[0]
+    height, width = min(height, mask.shape[0]), min(width, mask.shape[1])
+    means = window_means(mask, (height, width))
+    assert means.shape == (mask.shape[0] - height + 1, mask.shape[1] - width + 1)
+    for row, col in product(*(range(side) for side in means.shape)):
+        window = mask[row : row + height, col : col + width]
+        assert float(means[row, col]) == int(window.sum()) / (height * width)
+
+
+@settings(deadline=None)
+@given(masks, st.integers(1, 15), st.integers(1, 15), st.integers(0, 99))
+def test_patches_lie_where_at_least_half_as_much_is_valid_as_at_the_best_place(
+    stack: Tensor, patch_height: int, patch_width: int, seed: int
+) -> None:
+    height, width = min(patch_height, stack.shape[1]), min(patch_width, stack.shape[2])
+    valid = {
+        (index, row, col): int(mask[row : row + height, col : col + width].sum())
+        for index, mask in enumerate(stack)
+        for row, col in product(range(mask.shape[0] - height + 1), range(mask.shape[1] - width + 1))
+    }
+    best = max(valid.values())
+    if best == 0:
+        with pytest.raises(PixelError, match="no valid pixel in common"):
+            PatchSampler(list(stack), (patch_height, patch_width))
+        return
+    sites = PatchSampler(list(stack), (patch_height, patch_width))
+    allowed = {place for place, count in valid.items() if 2 * count >= best}
+    drawn = sites.draw(40 * len(allowed), torch.Generator().manual_seed(seed))
+    assert {window.shape for _, window in drawn} == {(height, width)}
+    places = {(index, window.row, window.col) for index, window in drawn}
+    assert places <= allowed
+    assert len(places) >= 0.9 * len(allowed)
+
+
+def test_every_site_is_as_likely_as_the_other() -> None:
+    valid = torch.ones(4, 5, dtype=torch.bool)
+    drawn = PatchSampler([valid, valid], (2, 3)).draw(18_000, torch.Generator().manual_seed(0))
+    counts = torch.zeros(2, 3, 3)
+    for index, window in drawn:
+        counts[index, window.row, window.col] += 1
+    assert bool(((counts - 1000).abs() < 150).all())

@@ -1,0 +1,1 @@
+"""What tests of several rooms share: rasters, scenes, jobs, servers and the command."""
