@@ -1,14 +1,38 @@
-"""What can go wrong through a user's input: one tree of exceptions, each message with its numbers and its mend."""
+"""What can go wrong through a user's input: one tree of exceptions and one of warnings, each a one-line message."""
 
 from __future__ import annotations
 
+from mmsr_geo.spelling import Door, spelled
 
-class MmsrError(Exception):
-    """Something the user can mend; the message is one line that says what is wrong and what to do."""
+
+class _Message(Exception):  # noqa: N818  (what errors and warnings share)
+    """A one-line message whose options are written as each door has them."""
 
     def __init__(self, message: str = "") -> None:
         """Keep to one line: a path or a name may hold line breaks."""
         super().__init__(" ".join(message.splitlines()))
+
+    def __str__(self) -> str:
+        """Return the message with options as Python has them."""
+        return self.at("python")
+
+    @property
+    def template(self) -> str:
+        """The message with its markers of options."""
+        return str(self.args[0])
+
+    def at(self, door: Door) -> str:
+        """Return the message with options as a door has them."""
+        return spelled(self.template, door)
+
+
+def template_of(error: BaseException) -> str:
+    """Return an error's message for use within another message: with its markers, if it has such."""
+    return error.template if isinstance(error, _Message) else str(error)
+
+
+class MmsrError(_Message):
+    """A mistake that the user can fix: the message says in one line what is wrong and what to do."""
 
 
 class InputError(MmsrError):
@@ -51,8 +75,8 @@ class UnhelpfulGuideError(PixelError):
     """A guide that did not help, where that was to be an error."""
 
 
-class MmsrWarning(UserWarning):
-    """Something the user may want to mend, said once in one line; the work goes on."""
+class MmsrWarning(_Message, UserWarning):
+    """Something that the user may want to fix, in one line; the work goes on."""
 
 
 class GuideWarning(MmsrWarning):

@@ -26,7 +26,7 @@ from rich.table import Column
 from rich.text import Text
 
 from mmsr_geo._version import __version__
-from mmsr_geo.errors import MmsrWarning
+from mmsr_geo.errors import MmsrError, MmsrWarning
 from mmsr_geo.text import printable
 
 STAGES = {
@@ -296,7 +296,7 @@ class CommandDisplay:
 
         def show(message: Warning | str, category: type[Warning], *rest: Any) -> None:  # noqa: ANN401  (warnings' own)
             if issubclass(category, MmsrWarning):
-                self._display.event("warning", message=str(message))
+                self._display.event("warning", **_message(message))
             else:
                 default(message, category, *rest)
 
@@ -306,7 +306,14 @@ class CommandDisplay:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
         """Show what ended the command, and end the display."""
         if error is not None:
-            message = "stopped" if isinstance(error, KeyboardInterrupt) else str(error)
-            self._display.event("error", kind=type(error).__name__, message=message)
+            said = {"message": "stopped"} if isinstance(error, KeyboardInterrupt) else _message(error)
+            self._display.event("error", kind=type(error).__name__, **said)
         self._display.__exit__(None, None, None)
         self._warnings.__exit__(None, None, None)
+
+
+def _message(said: BaseException | str) -> dict[str, str]:
+    """Return a message as the command line has it and, for programs with names of their own, as a template."""
+    if isinstance(said, MmsrError | MmsrWarning):
+        return {"message": said.at("command"), "template": said.template}
+    return {"message": str(said)}

@@ -41,7 +41,7 @@ class _Commands(click.Group):
         try:
             return super().invoke(ctx)
         except MmsrError as error:
-            raise _Refusal(str(error)) from error
+            raise _Refusal(error.at("command")) from error
 
 
 @click.group("mmsr", cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

@@ -97,7 +97,7 @@ class PairReport:
     def guide(self) -> list[dict[str, Any]]:
         """Of each band: whether the guide helped, and by how much of the interpolation's error."""
         both = zip(self.facts.guide_check, self.facts.guide_gain, strict=False)
-        return [{"verdict": verdict, "gain": gain} for verdict, gain in both]
+        return [{"result": result, "gain": gain} for result, gain in both]
 
     @property
     def flags(self) -> list[tuple[str, float]]:
@@ -259,7 +259,7 @@ def _telling_part(look: Preview) -> Window:
 
 
 def _told(job: Job, status: JobStatus, rows: Sequence[PairReport], folder: Path) -> dict[str, Any]:
-    verdicts = Counter(verdict for row in rows for verdict in row.facts.guide_check)
+    guide_checks = Counter(result for row in rows for result in row.facts.guide_check)
     took = sum(row.seconds or 0.0 for row in rows if row.status.state == "done")
     return {
         "job": str(job.path.absolute()),
@@ -268,9 +268,9 @@ def _told(job: Job, status: JobStatus, rows: Sequence[PairReport], folder: Path)
             "written": datetime.now().astimezone().isoformat(timespec="seconds"),
             "sentence": status.sentence,
             "pairs": len(rows),
-            "standings": dict(Counter(row.status.state for row in rows)),
+            "states": dict(Counter(row.status.state for row in rows)),
             "seconds": took,
-            "verdicts": dict(verdicts),
+            "guide_checks": dict(guide_checks),
         },
         "pairs": [row.as_dict(folder) for row in rows],
     }

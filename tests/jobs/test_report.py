@@ -79,7 +79,7 @@ def test_a_job_leaves_a_report_of_what_is_done_and_what_failed(folder: Path, her
     assert here("batch", "job.toml", "--progress", "none", "--on-error", "skip")[0] == 1
     report = told(folder)
     assert report["job"] == str(folder / "job.toml")
-    assert report["summary"]["standings"] == {"failed": 1, "incomplete": 1, "done": 1}
+    assert report["summary"]["states"] == {"failed": 1, "incomplete": 1, "done": 1}
     failed, incomplete, done = report["pairs"]
     assert (failed["name"], failed["state"], failed["picture"]) == (DATES[0], "failed", None)
     assert "cannot be opened" in failed["message"]
@@ -87,7 +87,7 @@ def test_a_job_leaves_a_report_of_what_is_done_and_what_failed(folder: Path, her
     assert "failed to be read" in incomplete["failed_tiles"][0]["message"]
     assert incomplete["flag_shares"]["failed"] > 0
     assert (done["state"], done["scale"], done["shape"], done["tiles"]) == ("done", "4", [64, 72], 6)
-    assert done["guide"] == [{"verdict": "unknown", "gain": None}]
+    assert done["guide"] == [{"result": "unknown", "gain": None}]
     assert set(done["flag_shares"]) == {flag.name.lower() for flag in mmsr_geo.Flag if flag.name}
     assert set(done["stage_seconds"]) == {"fit", "tiles", "write"}
     assert done["qa"] == str(folder / "out" / f"{DATES[2]}_qa.tif")

@@ -280,7 +280,7 @@ def test_the_first_stage_is_judged_by_its_error_over_the_bicubics(monkeypatch: p
     smooth = bicubic(reduce_sample(layer.source, layer.asked, TWO)[0][None, None], TWO)
 
     class Saying:
-        support = work.network.receptive_field
+        receptive_field = work.network.receptive_field
 
         def __init__(self, share: float) -> None:
             self.share = share
