@@ -12,7 +12,7 @@ INSTALLED_FROM := pyproject.toml constraints.txt mmsr_geo/_version.py
 export PIP_CONSTRAINT := constraints.txt
 export PIP_BUILD_CONSTRAINT := constraints.txt
 
-.PHONY: help demo test faults test-qgis notebooks notebooks-write lint wheel plugin plugin-commands qgis-pictures clean
+.PHONY: help demo test faults test-qgis notebooks notebooks-write lint wheel plugin plugin-commands qgis-pictures errors-page clean
 
 help:
 	@echo "make demo             run the main job on the rasters of the package, into ./demo"
@@ -20,10 +20,11 @@ help:
 	@echo "make faults           kill a cluster's processes while a job runs, minutes"
 	@echo "make notebooks        run the notebooks, minutes; leaves them as they are"
 	@echo "make notebooks-write  run them and keep in them what they show; ARGS names one"
-	@echo "make lint             ruff, its formatter and mypy; changes nothing"
+	@echo "make lint             ruff, its formatter, mypy and the import contracts; changes nothing"
 	@echo "make wheel            build the wheel, into ./dist"
 	@echo "make plugin           build the QGIS plugin's zip, into qgis_plugin/dist"
 	@echo "make plugin-commands  write down for the plugin what the command offers; after each change of its options"
+	@echo "make errors-page      write docs/errors.md from the tests' cases"
 	@echo "make qgis-pictures    make the pictures of docs/qgis.md anew"
 	@echo "make test-qgis        install QGIS once (Debian 12, as root, 1.3 GB) and test the plugin in it; ARGS as in test"
 	@echo "make clean            remove what these made, except .venv"
@@ -52,6 +53,7 @@ lint: .venv/installed-dev
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
+	@$(BIN)/lint-imports --quiet
 
 wheel: .venv/installed
 	@rm -rf dist
@@ -64,6 +66,9 @@ plugin:
 plugin-commands: .venv/installed
 	@$(BIN)/python qgis_plugin/commands.py
 	@$(BIN)/python qgis_plugin/translations.py
+
+errors-page: .venv/installed-dev
+	@$(BIN)/python tools/errors_page.py
 
 # The tests run in QGIS's own Python; what they start runs the library in .venv, or installs the wheel.
 test-qgis: .venv/installed .venv-qgis/installed wheel

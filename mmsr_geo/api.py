@@ -48,6 +48,7 @@ from mmsr_geo.raster.read.open import open_source
 from mmsr_geo.raster.views.mask import MaskLike
 from mmsr_geo.raster.write.destination import address_of
 from mmsr_geo.raster.write.encoding import Encoding, parse_creation_options
+from mmsr_geo.spelling import option
 from mmsr_geo.text import bytes_of
 
 
@@ -408,7 +409,7 @@ def evaluate(  # noqa: PLR0913  (the same names as the command's options)
     trial = wald_trial(opened) if truth is None else truth_trial(opened, open_source(truth, truth=True))
     methods = [methods] if isinstance(methods, str) else methods
     if not methods:
-        raise OptionError(f"no methods to evaluate: name some with --methods (methods=), such as {','.join(EVALUATED)}")
+        raise OptionError(f"no methods to evaluate: name some with {option('methods')}, such as {','.join(EVALUATED)}")
     params = resolve_fit_params(params, quality)
     chosen = {
         name: select_evaluated_method(name, params, if_unhelpful, seed=seed, device=device)

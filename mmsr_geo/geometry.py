@@ -7,6 +7,7 @@ from numbers import Integral
 from typing import TYPE_CHECKING
 
 from mmsr_geo.errors import GridError, OptionError
+from mmsr_geo.spelling import option
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,12 +25,12 @@ class Scale:
     def __post_init__(self) -> None:
         """Refuse what is not a refinement."""
         if min(self.y, self.x) < 1 or max(self.y, self.x) < 2:
-            msg = f"a scale of {self} refines nothing: give a whole number of 2 or more, as in --scale 4 (scale=4)"
+            msg = f"a scale of {self} refines nothing: give a whole number of 2 or more, as in {option('scale', 4)}"
             raise GridError(msg)
         if max(self.y, self.x) > LARGEST_SCALE:
             msg = (
-                f"a scale of {self} is beyond {LARGEST_SCALE}: average the guide first, or pass a smaller --scale "
-                "(scale=)"
+                f"a scale of {self} is beyond {LARGEST_SCALE}: average the guide first, or pass a smaller "
+                f"{option('scale')}"
             )
             raise GridError(msg)
 
@@ -50,6 +51,11 @@ class Scale:
     def area(self) -> int:
         """Target pixels in a source pixel."""
         return self.y * self.x
+
+    @property
+    def as_option(self) -> int | str:
+        """The value of the option `scale`: 4, or 2x1."""
+        return self.y if self.y == self.x else f"{self.y}x{self.x}"
 
     def __str__(self) -> str:
         """Print 4, or 2 x 1 (down x across)."""

@@ -6,6 +6,7 @@ from typing import Literal
 
 from mmsr_geo.errors import OptionError
 from mmsr_geo.geometry import Scale
+from mmsr_geo.spelling import option
 
 Fit = Literal["scene", "adapt", "tile", "published"]
 ScaleLike = Scale | int | tuple[int, int] | None
@@ -18,7 +19,7 @@ IfUnhelpful = Literal["bicubic", "warn", "error"]
 def check_seed(seed: int) -> None:
     """Refuse a seed that torch does not take (OptionError)."""
     if not -(2**63) <= seed < 2**64:
-        raise OptionError(f"a seed is a whole number of 64 bits, as in --seed 1 (seed=1), not {seed}")
+        raise OptionError(f"a seed is a whole number of 64 bits, as in {option('seed', 1)}, not {seed}")
 
 
 Quality = Literal["fast", "balanced", "best"]

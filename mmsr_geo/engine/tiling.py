@@ -8,6 +8,7 @@ from mmsr_geo.errors import OptionError
 from mmsr_geo.geometry import Halo, Scale, Tiling, Window
 from mmsr_geo.machine import available_memory
 from mmsr_geo.network.fitted import AROUND_PX, PART_PX
+from mmsr_geo.spelling import option
 
 BASE_BYTES = 450_000_000
 """What Python, torch, GDAL and xarray take before there is a pixel: 300 to 340 MB measured, and GDAL's cache."""
@@ -47,7 +48,7 @@ def tiling_for(  # noqa: PLR0913  (what decides a tile)
     memory for so many tiles `at_once`. Raises OptionError for a size below one pixel.
     """
     if tile_size is not None and tile_size < 1:
-        raise OptionError(f"--tile-size (tile_size=) is in target pixels and must be 1 or more, not {tile_size}")
+        raise OptionError(f"{option('tile_size')} is in target pixels and must be 1 or more, not {tile_size}")
     if limit is not None:
         side = tile_size or _side_for(int(limit * LIMIT_SHARE) - BASE_BYTES, scale, halo, takes)
     else:

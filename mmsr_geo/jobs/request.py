@@ -22,6 +22,7 @@ from mmsr_geo.pipeline.plan import Plan
 from mmsr_geo.raster.views.mask import path_and_bits
 from mmsr_geo.raster.write.destination import QA, TAKEN, Address, ZarrGroupPath, check_apart, check_output
 from mmsr_geo.raster.write.encoding import Encoding, parse_creation_options
+from mmsr_geo.spelling import option
 from mmsr_geo.text import size_text
 
 
@@ -71,17 +72,18 @@ class OutputRequest:
         if isinstance(self.output, ZarrGroupPath):
             if self.qa is not None:
                 raise OptionError(
-                    f"{self.output} is a Zarr store, and the flags lie in it with the target, as {QA}: leave out --qa "
-                    "(qa=)"
+                    f"{self.output} is a Zarr store, and the flags lie in it with the target, as {QA}: leave out "
+                    f"{option('qa')}"
                 )
             if self.encoding.creation_options:
                 raise OptionError(
-                    f"{self.output} is a Zarr store, and creation options are of GDAL's COG driver: leave out --co "
-                    "(creation_options=)"
+                    f"{self.output} is a Zarr store, and creation options are of GDAL's COG driver: leave out "
+                    f"{option('creation_options')}"
                 )
         elif isinstance(self.qa, ZarrGroupPath):
             raise OptionError(
-                f"{self.qa} is a Zarr store, and flags go into one with their target only: give --qa (qa=) a .tif, or "
+                f"{self.qa} is a Zarr store, and flags go into one with their target only: give {option('qa')} a .tif, "
+                f"or "
                 "the output a name that ends in .zarr"
             )
 
@@ -96,8 +98,8 @@ def _refuse_memory(plan: Plan, limit: int) -> None:
     if plan.memory_bytes > limit:
         raise OptionError(
             f"a process may take {size_text(limit)} (memory_limit), and this work takes {size_text(plan.memory_bytes)} "
-            f"in tiles of {plan.tile_side_px} px: allow more, pass a smaller --tile-size (tile_size=), a part "
-            "(--bounds, bounds=), fewer guide bands (--guide-band, guide_band=) or a saved model (--model, model=)"
+            f"in tiles of {plan.tile_side_px} px: allow more, pass a smaller {option('tile_size')}, a part "
+            f"({option('bounds')}), fewer guide bands ({option('guide_band')}) or a saved model ({option('model')})"
         )
 
 

@@ -30,6 +30,7 @@ from mmsr_geo.jobs.status import JobStatus, pair_status, status_of
 from mmsr_geo.jobs.tiles.tile_store import TileStore, store_at
 from mmsr_geo.raster.write.destination import Address, ZarrGroupPath, check_output
 from mmsr_geo.raster.write.object_store import ObjectUrl
+from mmsr_geo.spelling import option
 
 Open = Callable[[Entry, bool], OutputSpec]
 """Opens a pair's rasters; the second says whether outputs that exist may be replaced."""
@@ -218,7 +219,7 @@ class _Running:
         self._log(entry).error("pair failed after %.1f s: %s", took, error)
         self.ended(entry, line)
         if self.job.on_error == "stop":
-            msg = f"{entry.name}: {error}; mend it and call again, or go on without it (--on-error skip, on_error=)"
+            msg = f"{entry.name}: {error}; mend it and call again, or go on without it ({option('on_error', 'skip')})"
             raise JobError(msg) from error
         warnings.warn(f"{entry.name} failed: {error}", LoggedWarning, stacklevel=2)
 

@@ -21,6 +21,7 @@ from mmsr_geo.network.mmsr import NetworkParams
 from mmsr_geo.network.params import FitParams
 from mmsr_geo.network.samples import Statistics
 from mmsr_geo.options import IfUnhelpful, check_seed
+from mmsr_geo.spelling import option
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,5 +150,5 @@ def check_model(model: FittedModel, pair: Pair) -> None:
     if model.scale != pair.scale:
         raise ModelFileError(
             f"the model is for scale {model.scale}, this pair has {pair.scale}: pass "
-            f"--scale {model.scale} (scale=), or fit anew"
+            f"{option('scale', model.scale.as_option)}, or fit anew"
         )

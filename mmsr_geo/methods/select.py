@@ -15,6 +15,7 @@ from mmsr_geo.network.device import resolve_device
 from mmsr_geo.network.fitted import FittedModel
 from mmsr_geo.network.params import PUBLISHED_STEPS, FitParams
 from mmsr_geo.options import Fit, IfUnhelpful, Quality
+from mmsr_geo.spelling import option
 
 EVALUATED = ("nearest", "bilinear", "bicubic", "bicubic+consistency", "guided-filter", "mmsr")
 """What is compared unless told otherwise; p2p and published take many minutes and are to be named."""
@@ -39,13 +40,11 @@ def select_method(  # noqa: PLR0913  (the options that decide it)
         asked = f"--fit {fit} (fit=)" if method == "mmsr" else f"--method {method} (method=)"
         raise OptionError(
             f"{asked} calibrates no uncertainty, mmsr with one model for the scene does: leave it out, or "
-            f"--uncertainty "
-            "(uncertainty=)"
+            f"{option('uncertainty')}"
         )
     if keep_statistics and model is None:
         raise OptionError(
-            "--keep-statistics (keep_statistics=) goes with a saved model: pass --model (model=) as well, or leave it "
-            "out"
+            f"{option('keep_statistics')} goes with a saved model: pass {option('model')} as well, or leave it out"
         )
     name = method.removesuffix(CONSISTENT)
     if name != "mmsr":
@@ -72,13 +71,11 @@ def _saved(
     keep_statistics: bool,
 ) -> SavedModel:
     if fit in {"tile", "published"}:
-        raise OptionError(
-            f"--fit {fit} (fit={fit!r}) begins afresh: leave out --model (model=), or choose scene or adapt"
-        )
+        raise OptionError(f"{option('fit', fit)} begins afresh: leave out {option('model')}, or choose scene or adapt")
     if fit == "scene" and params != FitParams(threads=params.threads):
         raise OptionError(
-            "a saved model is not fitted again: leave out --model (model=), or the options of a fit, as --steps "
-            "(params=)"
+            f"a saved model is not fitted again: leave out {option('model')}, or the options of a fit, as "
+            f"{option('params')}"
         )
     return SavedModel(
         model if isinstance(model, FittedModel) else FittedModel.load(model), keep_statistics, if_unhelpful
@@ -131,7 +128,7 @@ def _published(params: FitParams | None) -> FitParams:
         return FitParams.published(params.steps or PUBLISHED_STEPS, params.threads)
     if params.schedule != "published":
         raise OptionError(
-            "--fit published (fit='published') has params of its own: leave out --quality (quality=), or all but "
+            f"{option('fit', 'published')} has params of its own: leave out {option('quality')}, or all but "
             "steps and threads"
         )
     return params
@@ -141,7 +138,7 @@ def _other_method(name: str, params: FitParams | None, *, consistent: bool, seed
     params = params or FitParams()
     if params != FitParams(steps=params.steps, threads=params.threads):
         raise OptionError(
-            f"of the params of a fit, {name} takes steps and threads alone: leave out --quality (quality=), or the "
+            f"of the params of a fit, {name} takes steps and threads alone: leave out {option('quality')}, or the "
             "others"
         )
     method = baseline(name)

@@ -14,6 +14,7 @@ from mmsr_geo.methods.interpolation import Interpolation
 from mmsr_geo.network.fitted import FittedModel
 from mmsr_geo.network.guide_check import GuideCheck
 from mmsr_geo.options import IfUnhelpful
+from mmsr_geo.spelling import option
 
 
 class Method(Protocol):
@@ -63,8 +64,6 @@ def report_guide_check(check: GuideCheck, pair: Pair, if_unhelpful: IfUnhelpful)
         return
     found = f"{pair.guide.name} for {pair.source.name}: {check.sentence}"
     if if_unhelpful == "error":
-        raise UnhelpfulGuideError(
-            f"{found}; give another guide, or choose --if-unhelpful (if_unhelpful=) bicubic or warn"
-        )
+        raise UnhelpfulGuideError(f"{found}; give another guide, or choose {option('if_unhelpful')} bicubic or warn")
     done = "the consistent bicubic interpolation is given" if if_unhelpful == "bicubic" else "it is used all the same"
     warnings.warn(f"{found}; {done}", GuideWarning, stacklevel=2)

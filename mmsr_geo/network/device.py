@@ -9,6 +9,7 @@ from threading import Lock
 import torch
 
 from mmsr_geo.errors import OptionError
+from mmsr_geo.spelling import option
 
 _lock = Lock()
 _inside = 0
@@ -63,14 +64,14 @@ def resolve_device(device: str) -> torch.device:
         resolved = torch.device(device)
     except RuntimeError:
         raise OptionError(
-            f"there is no device {device!r}: choose --device (device=) auto, cpu, cuda or cuda:N"
+            f"there is no device {device!r}: choose {option('device')} auto, cpu, cuda or cuda:N"
         ) from None
     if resolved.type == "cuda" and (
         not torch.cuda.is_available() or (resolved.index or 0) >= torch.cuda.device_count()
     ):
-        raise OptionError(f"there is no {device} on this machine: choose --device (device=) auto or cpu")
+        raise OptionError(f"there is no {device} on this machine: choose {option('device')} auto or cpu")
     if resolved.type not in {"cpu", "cuda"}:
         raise OptionError(
-            f"the device {device!r} is not supported: choose --device (device=) auto, cpu, cuda or cuda:N"
+            f"the device {device!r} is not supported: choose {option('device')} auto, cpu, cuda or cuda:N"
         )
     return resolved

@@ -43,6 +43,7 @@ from mmsr_geo.network.registration import registration
 from mmsr_geo.network.regression import Regression, RegressionRows, blocks_of, fit_regression
 from mmsr_geo.network.samples import Sample, Statistics, guide_range
 from mmsr_geo.network.stacking import StackingWeights, best_weights
+from mmsr_geo.spelling import option
 
 AFTER_FIRST_STAGE = 3
 """After a first stage so many times fewer steps follow: more of them lose what it has learnt."""
@@ -86,7 +87,7 @@ def fit_samples(  # noqa: PLR0913  (what is known of a fit, all of it recorded i
         raise OptionError(
             f"the published fit takes the whole raster at every step, and this one was too large to be read whole "
             f"({len(samples)} parts of {height} x {width} target pixels were): "
-            "give --bounds (bounds=), or choose --fit tile (fit='tile')"
+            f"give {option('bounds')}, or choose {option('fit', 'tile')}"
         )
     with torch_threads(params.fixed_threads), deterministic_float32(device):
         layers = [

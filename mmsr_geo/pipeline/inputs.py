@@ -25,6 +25,7 @@ from mmsr_geo.raster.views.coarsen import Coarsened
 from mmsr_geo.raster.views.derived_bands import Derivation
 from mmsr_geo.raster.views.guides import Guides
 from mmsr_geo.raster.views.mask import Masked, MaskLike, open_mask
+from mmsr_geo.spelling import option
 
 SourceLike = str | PathLike[str] | xr.DataArray
 GuideLike: TypeAlias = "OneGuide | Sequence[OneGuide]"
@@ -55,7 +56,7 @@ class Inputs:
         for name in ("min_coverage", "mask_share"):
             value = getattr(self, name)
             if not 0 <= value <= 1:
-                raise OptionError(f"--{name.replace('_', '-')} ({name}=) is a share from 0 to 1, not {value:g}")
+                raise OptionError(f"{option(name)} is a share from 0 to 1, not {value:g}")
         for name in ("guide_band", "derive"):
             value = getattr(self, name)
             several = (value,) if isinstance(value, str | int | np.integer) else tuple(value)
@@ -72,17 +73,17 @@ class Inputs:
             low, high = self.valid_range
             if math.isnan(low) or math.isnan(high) or not low < high:
                 raise OptionError(
-                    f"--valid-range (valid_range=) is the least value and the largest, as in 0,60, not {low:g},{high:g}"
+                    f"{option('valid_range')} is the least value and the largest, as in 0,60, not {low:g},{high:g}"
                 )
 
     @property
     def description(self) -> dict[str, Any]:
         """What differs from the defaults, as JSON values; an array goes by its name."""
         said = {}
-        for option in fields(self):
-            value = getattr(self, option.name)
-            if isinstance(value, xr.DataArray) or value != option.default:
-                said[option.name] = _plain(value)
+        for each in fields(self):
+            value = getattr(self, each.name)
+            if isinstance(value, xr.DataArray) or value != each.default:
+                said[each.name] = _plain(value)
         return said
 
     def source(self, source: SourceLike, band: int | None = None) -> Raster:

@@ -18,6 +18,7 @@ from shapely import Polygon, box
 
 from mmsr_geo.errors import GridError, GuideCoverageError, GuideWarning, OptionError
 from mmsr_geo.geometry import Scale, Window
+from mmsr_geo.spelling import option
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -152,7 +153,7 @@ def nearest_scale(source_grid: GeoBox, guide_grid: GeoBox) -> Scale:
     if not all(map(math.isfinite, ratios)):
         msg = (
             f"the scale cannot be told: the source's centre has no place in the guide's CRS, {_crs_name(guide_grid)}; "
-            "give it yourself, as in --scale 4 (scale=4), or warp the guide first"
+            f"give it yourself, as in {option('scale', 4)}, or warp the guide first"
         )
         raise GridError(msg)
     # A half measured through a transform falls short by rounding: it counts as the half that it is.
@@ -160,7 +161,7 @@ def nearest_scale(source_grid: GeoBox, guide_grid: GeoBox) -> Scale:
     if max(y, x) < 2:
         msg = (
             f"scale under 2: the guide's pixels ({_metres(guide_grid)}) are hardly finer than the source's "
-            f"({_metres(source_grid)}); give a finer guide, or the scale yourself, as in --scale 2 (scale=2)"
+            f"({_metres(source_grid)}); give a finer guide, or the scale yourself, as in {option('scale', 2)}"
         )
         raise GridError(msg)
     return Scale(y, x)
@@ -194,7 +195,7 @@ def check_pair(source_grid: GeoBox, guide_grid: GeoBox, min_coverage: float = 0.
         percent, least = math.floor(share * 1000) / 10, math.floor(share * 100) / 100
         msg = (
             f"the guide covers {percent:g} % of the source (needs {min_coverage * 100:g} %); crop the source with "
-            f"--bounds W,S,E,N or .rio.clip_box(...), or pass --min-coverage {least:g} (min_coverage={least:g})"
+            f"--bounds W,S,E,N or .rio.clip_box(...), or pass {option('min_coverage', round(least, 6))}"
         )
         raise GuideCoverageError(msg)
 
@@ -216,7 +217,7 @@ def refuse_seam(source_grid: GeoBox, guide_grid: GeoBox, what: str = "guide") ->
         where = "lies around a pole" if around else f"crosses the edge of the {what}'s longitudes"
         msg = (
             f"the source {where}, and a {what} in degrees ({_crs_name(guide_grid)}) is cut there: bring the {what} "
-            f"into the source's CRS first, as gdalwarp -t_srs does, or give a part beside it with --bounds (bounds=)"
+            f"into the source's CRS first, as gdalwarp -t_srs does, or give a part beside it with {option('bounds')}"
         )
         raise GridError(msg)
 
@@ -227,7 +228,7 @@ def warn_of_coarse_guide(target_grid: GeoBox, guide_grid: GeoBox) -> None:
     if min(down, across) * COARSER < 1:
         warnings.warn(
             f"the guide's pixels ({_metres(guide_grid)}) are larger than the target's ({_metres(target_grid)}): the "
-            "target will hold no detail finer than the guide's; give a finer guide, or a smaller --scale (scale=)",
+            f"target will hold no detail finer than the guide's; give a finer guide, or a smaller {option('scale')}",
             GuideWarning,
             stacklevel=2,
         )
@@ -241,7 +242,8 @@ def like_grid(target_grid: GeoBox, resolution: float | tuple[float, float]) -> G
     sides = tuple(resolution) if isinstance(resolution, tuple | list) else (resolution, resolution)
     if len(sides) != 2 or not all(math.isfinite(side) and side > 0 for side in sides):
         raise OptionError(
-            f"--like (like=) {resolution} is no resolution: give a number above zero, or two (down, across), in units "
+            f"{option('like')} {resolution} is no resolution: give a number above zero, or two (down, across), in "
+            f"units "
             "of the source's CRS"
         )
     down, across = sides
@@ -250,7 +252,7 @@ def like_grid(target_grid: GeoBox, resolution: float | tuple[float, float]) -> G
     largest = LARGEST_LIKE_SIDE * max(box.right - box.left, box.top - box.bottom)
     if grid.shape.y * grid.shape.x > LARGEST_LIKE_PX or max(sides) > largest:
         raise OptionError(
-            f"--like (like=) {resolution} makes {grid.shape.y} x {grid.shape.x} pixels: a resolution is in units of "
+            f"{option('like')} {resolution} makes {grid.shape.y} x {grid.shape.x} pixels: a resolution is in units of "
             f"the source's CRS, {_crs_name(target_grid)}"
         )
     return grid
@@ -287,7 +289,7 @@ def covering_window(grid: GeoBox, other: GeoBox) -> Window:
     if not np.isfinite(ring).all():
         msg = (
             f"a part of the raster at {_listed(other.boundingbox)} ({_crs_name(other)}) has no place in "
-            f"{_crs_name(grid)}: crop the source, or leave out --grid guide (grid='guide')"
+            f"{_crs_name(grid)}: crop the source, or leave out {option('grid', 'guide')}"
         )
         raise GridError(msg)
     left, top = (math.floor(value + SNAP_PX) for value in ring.min(axis=0))

@@ -526,7 +526,7 @@ def test_the_command_writes_it_and_says_where(folder: Path, here: Command) -> No
         ({"method": "guided-filter+consistency"}, "--method guided-filter+consistency (method=)"),
         ({"fit": "adapt"}, "--fit adapt (fit=) calibrates no uncertainty"),
         ({"fit": "tile"}, "--fit tile (fit=) calibrates no uncertainty"),
-        ({"fit": "published"}, "leave it out, or --uncertainty (uncertainty=)"),
+        ({"fit": "published"}, "leave it out, or ⟨uncertainty⟩"),
     ],
     ids=str,
 )

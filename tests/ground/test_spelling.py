@@ -44,7 +44,7 @@ def test_an_error_shows_pythons_names_and_keeps_its_template() -> None:
     error = OptionError(f"pass {option('scale', 4)}\nor crop")
     assert str(error) == "pass scale=4 or crop"
     assert error.at("command") == "pass --scale 4 or crop"
-    again = pickle.loads(pickle.dumps(error))
+    again = pickle.loads(pickle.dumps(error))  # noqa: S301  (our own bytes)
     assert (type(again), again.template) == (OptionError, error.template)
     outer = InputError(f"dem.tif: {template_of(error)}")
     assert outer.at("command") == "dem.tif: pass --scale 4 or crop"

@@ -26,6 +26,7 @@ from mmsr_geo.callbacks import Progress, no_progress
 from mmsr_geo.errors import JobError, MmsrError, MmsrWarning
 from mmsr_geo.jobs.executors.base import Key, Task, TaskResult, run_task
 from mmsr_geo.jobs.executors.cluster import Cluster
+from mmsr_geo.spelling import option
 
 _JOBQUEUE = {
     "slurm": "SLURMCluster",
@@ -251,7 +252,7 @@ class DaskExecutor(Generic[Key]):
             if isinstance(reason, KilledWorker):
                 reason = JobError(
                     f"{reason.allowed_failures + 1} workers died of one task ({call.stage}): give them more memory, "
-                    "or pass a smaller --tile-size (tile_size=)"
+                    f"or pass a smaller {option('tile_size')}"
                 )
             found.append(TaskResult(call, error=reason))
         return found

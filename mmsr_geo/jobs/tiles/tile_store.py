@@ -14,6 +14,7 @@ from typing import Literal, Protocol
 
 from mmsr_geo.errors import OutputError
 from mmsr_geo.raster.write.object_store import ObjectUrl
+from mmsr_geo.spelling import option
 
 Stage = Literal["prediction", "target"]
 """A tile of a model of its own is predicted first, and blended with its neighbours' predictions then."""
@@ -143,7 +144,7 @@ class FolderStore:
         except OSError as error:
             raise OutputError(
                 f"{self.folder / name} could not be read ({error.strerror or error}): mend the disk or its rights and "
-                "call again, or call with --restart (restart=True)"
+                f"call again, or call with {option('restart', value=True)}"
             ) from error
 
     def put_tile(self, made: TileRecord, content: bytes) -> None:

@@ -26,6 +26,7 @@ from odc.geo.geobox import GeoBox
 
 from mmsr_geo.errors import OptionError
 from mmsr_geo.raster.grids import SNAP_PX, resolution_m
+from mmsr_geo.spelling import option
 
 SENSORS_M = {
     "landsat-tirs": 100.0,
@@ -79,7 +80,7 @@ def coarsening(grid: GeoBox, resolution: float) -> tuple[int, int]:
     down, across = (math.floor(resolution / side + 0.5 + SNAP_PX) for side in pixel)
     if min(down, across) < 1:
         raise OptionError(
-            f"--source-resolution (source_resolution=) {resolution:.6g} m is finer than half of the source's pixels "
+            f"{option('source_resolution')} {resolution:.6g} m is finer than half of the source's pixels "
             f"({pixel[1]:.4g} x {pixel[0]:.4g} m): give the sensor's resolution, or leave it out"
         )
     return down, across
@@ -93,6 +94,6 @@ def rounded_resolution(metres: float) -> float:
 
 def _no_resolution(value: object) -> OptionError:
     return OptionError(
-        f"--source-resolution (source_resolution=) is a length in metres above zero, as in 100 or '0.1 km', or one of "
+        f"{option('source_resolution')} is a length in metres above zero, as in 100 or '0.1 km', or one of "
         f"{', '.join(SENSORS_M)}; not {value!r}"
     )

@@ -13,6 +13,7 @@ from mmsr_geo.raster.base import Raster
 from mmsr_geo.raster.read.arrays import BAND_DIMS, ArrayRaster, array_name
 from mmsr_geo.raster.read.band_names import goes_by, listed
 from mmsr_geo.raster.read.files import FileRaster
+from mmsr_geo.spelling import option
 
 OneGuide: TypeAlias = "str | PathLike[str] | xr.DataArray | xr.Dataset"
 
@@ -43,7 +44,8 @@ def open_source(
                 raster = raster.taking([band])
         case str() | PathLike():
             raster = FileRaster.open(source, None if band is None else [band], nodata=nodata)
-            mend = f"choose {which}, as in {'gdal_translate -b 1' if truth else '--band 1 (band=1)'}"
+            example = "gdal_translate -b 1" if truth else option("band", 1)
+            mend = f"choose {which}, as in {example}"
         case _:
             msg = f"a source is a path or a DataArray, not {type(source).__name__}: select one variable of a Dataset"
             raise InputError(msg)
@@ -129,7 +131,7 @@ def _guide_and_bands(spec: str | int, names: Sequence[str]) -> tuple[int, str | 
         ]
         if len(found) > 1:
             msg = (
-                f"--guide-band (guide_band=) {text!r}: {len(found)} guides go by {called}: write the path as it was "
+                f"{option('guide_band')} {text!r}: {len(found)} guides go by {called}: write the path as it was "
                 "given, each once"
             )
             raise OptionError(msg)
@@ -137,10 +139,7 @@ def _guide_and_bands(spec: str | int, names: Sequence[str]) -> tuple[int, str | 
             return found[0], bands
     if len(names) == 1:
         return 0, spec
-    msg = (
-        f"--guide-band (guide_band=) {text!r} names none of the {len(names)} guides: write FILE:BAND, as in "
-        f"{names[0]}:1"
-    )
+    msg = f"{option('guide_band')} {text!r} names none of the {len(names)} guides: write FILE:BAND, as in {names[0]}:1"
     raise OptionError(msg)
 
 

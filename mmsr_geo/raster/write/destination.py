@@ -14,6 +14,7 @@ from typing import Literal, TypeAlias
 
 from mmsr_geo.errors import OutputError
 from mmsr_geo.raster.write.object_store import ObjectUrl
+from mmsr_geo.spelling import option
 
 ZARR = ".zarr"
 QA = "qa"
@@ -185,7 +186,7 @@ def _check_name(path: Path) -> None:
 
 
 def _exists(output: Address) -> OutputError:
-    return OutputError(f"{output} exists: choose another name, or pass --overwrite (overwrite=True)")
+    return OutputError(f"{output} exists: choose another name, or pass {option('overwrite', value=True)}")
 
 
 def _has_zarr() -> bool:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from mmsr_geo.errors import OptionError
 from mmsr_geo.raster.base import BandTags
+from mmsr_geo.spelling import option
 
 DTYPES = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "float32", "float64")
 """No integers of 64 bits: rasterio hands their nodata to GDAL as 9.2e18, which is read back as 9; and a target, which
@@ -48,14 +49,14 @@ class Encoding:
         """Refuse what no file can hold (OptionError); what GDAL itself refuses, `check_creation` finds."""
         if self.dtype not in DTYPES:
             raise OptionError(
-                f"a target cannot be stored as {self.dtype}: choose a --dtype (dtype=) of {', '.join(DTYPES)}"
+                f"a target cannot be stored as {self.dtype}: choose a {option('dtype')} of {', '.join(DTYPES)}"
             )
         if self.scale_factor is not None and not (math.isfinite(self.scale_factor) and self.scale_factor):
             raise OptionError(
-                f"--scale-factor (scale_factor=) is {self.scale_factor:g}: give a finite number other than 0, as in 0.1"
+                f"{option('scale_factor')} is {self.scale_factor:g}: give a finite number other than 0, as in 0.1"
             )
         if self.add_offset is not None and not math.isfinite(self.add_offset):
-            raise OptionError(f"--add-offset (add_offset=) is {self.add_offset:g}: give a finite number, as in 273.15")
+            raise OptionError(f"{option('add_offset')} is {self.add_offset:g}: give a finite number, as in 273.15")
         keys = [key.upper() for key, _ in self.creation_options]
         for key, value in self.creation_options:
             _check_option(key, value)
@@ -150,7 +151,7 @@ class Encoding:
             if not (math.isfinite(tags.scale) and math.isfinite(tags.offset)):
                 raise OptionError(
                     f"the source declares scale {tags.scale:g} and offset {tags.offset:g}, which cannot be rescaled: "
-                    "mend its tags, or leave out --scale-factor (scale_factor=) and --add-offset (add_offset=)"
+                    f"mend its tags, or leave out {option('scale_factor')} and {option('add_offset')}"
                 )
         told = [self._scale_offset_of(tags) for tags in source]
         return tuple(
@@ -198,8 +199,8 @@ class Encoding:
         share, what = 100 * clipped / max(valid, 1), "values of the uncertainty" if source.is_width else "values"
         return (
             f"{clipped} of {valid} {what} ({share:.3g} %) lay outside {low:.7g} to {high:.7g}, what {how} holds, and "
-            "were clipped: pass a wider --dtype (dtype=), or another --scale-factor (scale_factor=) or --add-offset "
-            "(add_offset=)"
+            f"were clipped: pass a wider {option('dtype')}, or another {option('scale_factor')} or "
+            f"{option('add_offset')}"
         )
 
     def _scale_offset_of(self, source: BandTags) -> tuple[float, float]:

@@ -27,6 +27,7 @@ from mmsr_geo.raster.base import BandTags
 from mmsr_geo.raster.write.destination import QA, UNCERTAINTY, ZarrGroupPath, check_disk, check_output, not_written
 from mmsr_geo.raster.write.encoding import Encoding, clipping_of
 from mmsr_geo.raster.write.staged import staged_output, sync
+from mmsr_geo.spelling import option
 
 SHARD_PX = 1024
 """Smaller tiles share a shard: a file, or an object, for each small one would be many."""
@@ -96,7 +97,7 @@ class ZarrWriter:
         if len({(tags.scale, tags.offset) for tags in self._tags}) > 1:
             raise OptionError(
                 f"the source's {bands} bands have scales or offsets of their own, and a variable of a Zarr store has "
-                "one: pass one for all (--scale-factor, scale_factor=), or write a .tif"
+                f"one: pass one for all ({option('scale_factor')}), or write a .tif"
             )
         check_output(place, overwrite=overwrite)
         height, width = grid.shape.yx

@@ -262,7 +262,7 @@ def test_known_holes_are_no_values() -> None:
             NodataSuspicion(0.0, 0.0162, collar=True),
             (
                 "dem.tif: 0 stands in all bands at once on 1.6 % of the pixels looked at, along the border, and no "
-                "nodata is declared: pass --source-nodata 0 (source_nodata=0) if they are holes"
+                "nodata is declared: pass ⟨source_nodata=0⟩ if they are holes"
             ),
         ),
         (NodataSuspicion(1e20, 0.5), "--source-nodata 1e+20 (source_nodata=1e+20)"),

@@ -1,0 +1,297 @@
+"""Inputs that are refused or warned of: rasters, masks, models and job files, and faults around the package."""
+
+from __future__ import annotations
+
+import errno
+import json
+import shutil
+import warnings
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import dask.array as da
+import numpy as np
+import pytest
+import rasterio
+import xarray as xr
+from affine import Affine
+from numpy.typing import NDArray
+from rasterio.control import GroundControlPoint
+from rasterio.enums import ColorInterp
+from rasterio.errors import NotGeoreferencedWarning, RasterioIOError
+from safetensors.numpy import save_file
+
+import mmsr_geo
+from mmsr_geo.errors import (
+    MmsrWarning,
+)
+from mmsr_geo.geometry import Window
+from mmsr_geo.network.guide_check import Region
+from support.rasters import georeferenced
+from support.refusals.cases import QUICK
+
+PLACE = Affine(30, 0, 435_730, 0, -30, 4_176_900)
+
+
+SHAPE = (32, 36)
+
+
+WINDOW = Window(0, 0, *SHAPE)
+
+
+LONG = "sharp" * 48 + ".tif"
+
+
+MINE = b"an output that was there before"
+
+
+Values = NDArray[Any]
+
+
+def scene(height: int = SHAPE[0], width: int = SHAPE[1], seed: int = 0) -> Values:
+    random = np.random.default_rng(seed)
+    return (280 + 9 * random.standard_normal((height, width))).astype(np.float32)
+
+
+def texture(bands: int = 2, height: int = 68, width: int = 76) -> Values:
+    return np.random.default_rng(1).integers(200, 4000, (bands, height, width)).astype(np.uint16)
+
+
+def write(name: str, values: Values, transform: Affine | None = PLACE, **profile: Any) -> None:
+    """Write (h, w) or (bands, h, w); crs=None and transform=None leave them out."""
+    bands = values if values.ndim == 3 else values[np.newaxis]
+    told = {"crs": "EPSG:32618"} | profile
+    tags, descriptions = told.pop("tags", {}), told.pop("descriptions", ())
+    place = {} if transform is None else {"transform": transform}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        with rasterio.open(
+            name,
+            "w",
+            driver="GTiff",
+            dtype=bands.dtype,
+            count=len(bands),
+            height=bands.shape[1],
+            width=bands.shape[2],
+            **place,
+            **told,
+        ) as dataset:
+            if tags:
+                dataset.update_tags(**tags)
+            if descriptions:
+                dataset.descriptions = descriptions
+            dataset.write(bands)  # last: what is told later goes to the file's end
+
+
+AROUND = PLACE * Affine.scale(0.5) * Affine.translation(-2, -2)
+"""Where the guide lies, two of its pixels beyond the source on each side."""
+
+
+def write_inputs() -> None:
+    """Put all that the cases need into the current folder."""
+    write_rasters()
+    write_what_is_no_quantity_or_has_no_place()
+    write_odd_files()
+    write_masks()
+    write_jobs()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", MmsrWarning)
+        write_models()
+
+
+def write_rasters() -> None:
+    """Write a pair, and what does not go with it."""
+    left = scene()
+    left[:, 18:] = np.nan
+    right_guide = texture()
+    right_guide[:, :, :48] = 0
+    holes = np.full(SHAPE, np.nan, np.float32)
+    write("dem.tif", scene())
+    write("ortho.tif", texture(), AROUND, descriptions=("red", "nir"))
+    write("two.tif", np.stack([scene(), scene()]), descriptions=("ground", "surface"))
+    write("left.tif", left, nodata=np.nan)
+    write("right.tif", right_guide, AROUND, nodata=0)
+    write("holes.tif", holes, nodata=np.nan)
+    write("part.tif", texture(2, 40, 76), AROUND)
+    write("elsewhere.tif", texture(), AROUND * Affine.translation(500, 0))
+    write("far.tif", scene(), PLACE * Affine.translation(500, 0))
+    write("polar.tif", scene(26, 24), Affine(1e5, 0, -1.2e6, 0, -1e5, 1.3e6), crs="EPSG:3413")
+    write("world.tif", texture(1, 36, 72), Affine(5, 0, -180, 0, -5, 90), crs="EPSG:4326")
+    write("south.tif", scene(26, 24), Affine(5, 0, -60, 0, -5, 45), crs="EPSG:4326")
+    write("north.tif", texture(1, 100, 100), Affine(1e5, 0, -5e6, 0, -1e5, 5e6), crs="ESRI:102035")
+    write("moon.tif", texture(), AROUND, crs="IAU_2015:30100")
+    undeclared = scene()
+    undeclared[:8, :8] = -9999
+    write("undeclared.tif", undeclared)
+
+
+def write_what_is_no_quantity_or_has_no_place() -> None:
+    """Write rasters that are refused for what they hold, or for where they lie."""
+    height, width = SHAPE
+    write("waves.tif", scene().astype(np.complex64))
+    write("classes.tif", scene(), tags={"LAYER_TYPE": "thematic"})
+    write("unplaced.tif", scene(), None)
+    write("nowhere.tif", scene(), crs=None)
+    write("palette.tif", np.arange(height * width, dtype=np.uint8).reshape(SHAPE) % 4)
+    with rasterio.open("palette.tif", "r+") as dataset:
+        dataset.write_colormap(1, {value: (value, 0, 0, 255) for value in range(4)})
+        dataset.colorinterp = (ColorInterp.palette,)
+    points = [
+        GroundControlPoint(row, col, 435_730 + 30 * col, 4_176_900 - 30 * row) for row, col in ((0, 0), (0, 9), (9, 0))
+    ]
+    write("points.tif", scene(), None, crs=None)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        with rasterio.open("points.tif", "r+") as dataset:
+            dataset.gcps = (points, rasterio.CRS.from_epsg(32618))
+    size = f'rasterXSize="{width}" rasterYSize="{height}"'
+    place = "<SRS>EPSG:32618</SRS><GeoTransform>435730, 0, 0, 4176900, 0, -30</GeoTransform>"
+    Path("thin.vrt").write_text(f'<VRTDataset {size}>{place}<VRTRasterBand dataType="Float32" band="1"/></VRTDataset>')
+
+
+def write_odd_files() -> None:
+    """Write files that are no rasters, or not whole, or hold more than one."""
+    Path("text.tif").write_text("Dear colleague, please find the DEM attached.\n")
+    write("cut.tif", scene(), compress="deflate")
+    Path("cut.tif").write_bytes(Path("cut.tif").read_bytes()[:-300])
+    xr.Dataset({"rain": array(), "heat": array()}).to_netcdf("two.nc", engine="scipy")
+    write("pages.tif", scene())
+    write("pages.tif", scene(), APPEND_SUBDATASET="YES")
+    write("scaled.tif", scene())
+    with rasterio.open("scaled.tif", "r+") as dataset:
+        dataset.scales = (float("nan"),)
+    write("scales.tif", np.stack([scene(), scene()]))
+    with rasterio.open("scales.tif", "r+") as dataset:
+        dataset.scales = (0.1, 0.2)
+    Path("theirs.zarr").mkdir()
+    Path("theirs.zarr/notes.txt").write_bytes(MINE)
+    Path("ours.zarr").mkdir()
+    group = {"zarr_format": 3, "node_type": "group", "attributes": {"MMSR_GEO_VERSION": "0.1.0"}}
+    Path("ours.zarr/zarr.json").write_text(json.dumps(group))
+    Path("tiles").mkdir()
+    write("tiles/ortho.tif", texture(), AROUND)
+
+
+def write_masks() -> None:
+    """Write masks, good ones and others."""
+    write("qa.tif", texture(1, *SHAPE).astype(np.uint8))
+    write("masks.tif", texture(2, *SHAPE).astype(np.uint8))
+    write("shares.tif", np.full(SHAPE, 0.5, np.float32))
+    write("words.tif", np.full(SHAPE, 2.0**30, np.float32))
+
+
+def write_jobs() -> None:
+    """Write job files with mistakes."""
+    pair = '[[pairs]]\nsource = "{}"\nguide = "ortho.tif"\n'
+    Path("text.toml").write_text("Dear colleague, please find the job attached.\n")
+    Path("wrong.toml").write_text(
+        'output = "a.tif"\n' + pair.format("dem.tif") + '[options]\nsharpness = 3\nseed = "x"\n'
+    )
+    Path("missing.toml").write_text('output = "a.tif"\n' + pair.format("gone.tif") + pair.format("dem.tif"))
+    Path("blocked.toml").write_text('output = "qa.tif/a.tif"\n' + pair.format("dem.tif"))
+    Path("failing.toml").write_text('output = "a.tif"\n' + pair.format("waves.tif"))
+    Path("slurm.toml").write_text('output = "a.tif"\n' + pair.format("dem.tif") + '[cluster]\nkind = "slurm"\n')
+    Path("held.toml").write_text('output = "a.tif"\n' + pair.format("dem.tif"))
+    Path("held.record.jsonl").mkdir()
+
+
+def write_models() -> None:
+    """Save a model for two guide bands and scale 2, one whose guide did not help, and files that hold none."""
+    save_file({"weights": np.zeros(3, np.float32)}, "other.mmsr")
+    save_file({"weights": np.zeros(3, np.float32)}, "damaged.mmsr", metadata={"mmsr_geo": json.dumps({"format": 99})})
+    Path("text.mmsr").write_text("Dear colleague, please find the model attached.\n")
+    model = mmsr_geo.fit("dem.tif", "ortho.tif", 2, params=QUICK)
+    replace(model, check=mmsr_geo.GuideCheck()).save("scene.mmsr")
+    judged = Region(WINDOW, validated_px=90, sum_squares=144.0, baseline_sum_squares=100.0)
+    replace(model, check=mmsr_geo.GuideCheck((judged,))).save("unhelpful.mmsr")
+    replace(model, check=mmsr_geo.GuideCheck(), interval=None).save("uncalibrated.mmsr")
+
+
+def array(values: Values | None = None, **options: Any) -> xr.DataArray:
+    return georeferenced(scene() if values is None else values, PLACE, **options)
+
+
+def bare(name: str, transform: Affine) -> xr.DataArray:
+    """An array without coordinates, whose place is told by a grid mapping of its own."""
+    made: xr.DataArray = array().drop_vars(["x", "y", "spatial_ref"]).rename(name)
+    mapping = f"{name}_crs"
+    made = made.rio.write_crs(32618, grid_mapping_name=mapping)
+    placed: xr.DataArray = made.rio.write_transform(transform, grid_mapping_name=mapping)
+    return placed
+
+
+def torn() -> xr.DataArray:
+    """An array whose pixels cannot be computed."""
+
+    def fail(_: Values) -> Values:
+        msg = "the tape is torn"
+        raise OSError(msg)
+
+    return array().copy(data=da.from_array(scene()).map_blocks(fail, dtype=np.float32))
+
+
+def unsaved_model() -> object:
+    """Ask for the model of a target that was made without one."""
+    outcome = mmsr_geo.upsample_to_file("dem.tif", "ortho.tif", "made.tif", method="bicubic")
+    Path("made.tif").unlink()
+    return outcome.model
+
+
+def full(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=1000))
+
+
+def _roomy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=5_000_000_000))
+
+
+def raising(where: str, error: Exception) -> Callable[[pytest.MonkeyPatch], None]:
+    """Let something that the package calls fail, on a disk with 5 GB free."""
+
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    def fault(monkeypatch: pytest.MonkeyPatch) -> None:
+        _roomy(monkeypatch)
+        monkeypatch.setattr(where, fail)
+
+    return fault
+
+
+def unwritable_drafts(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise RasterioIOError("Write failed")
+
+    _roomy(monkeypatch)
+    monkeypatch.setattr("mmsr_geo.raster.write.cog.rasterio", SimpleNamespace(open=fail, shutil=rasterio.shutil))
+
+
+def changing_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let every look at a file find another than the one before."""
+    looks = iter(range(10**6))
+    monkeypatch.setattr("mmsr_geo.raster.read.files._stamp", lambda _path: (next(looks), 0))
+
+
+def closed_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    is_dir = Path.is_dir
+
+    def fail(path: Path) -> bool:
+        if path.parts[:1] == ("closed",):
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return is_dir(path)
+
+    monkeypatch.setattr(Path, "is_dir", fail)
+
+
+def large_raster(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mmsr_geo.engine.pair.SAMPLED_TARGET_PX", 4 * 12 * 12)
+    monkeypatch.setattr("mmsr_geo.engine.pair.SAMPLED_WINDOWS", 4)
+
+
+DENIED = PermissionError(errno.EACCES, "Permission denied")
+
+
+NO_SPACE = OSError(errno.ENOSPC, "No space left on device")

@@ -1,0 +1,384 @@
+"""Outputs that are refused, and disks that fail."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from importlib.metadata import PackageNotFoundError
+
+from mmsr_geo.errors import (
+    OptionError,
+    OutputError,
+)
+from mmsr_geo.raster.write.object_store import ObjectUrl
+from support.refusals.cases import (
+    case,
+    upsampling,
+)
+from support.refusals.inputs import (
+    DENIED,
+    LONG,
+    MINE,
+    NO_SPACE,
+    closed_folder,
+    full,
+    raising,
+    unwritable_drafts,
+)
+
+case(
+    "no dtype",
+    OptionError,
+    "a target cannot be stored as int64: choose a ⟨dtype⟩ of uint8, int8, uint16, int16, "
+    "uint32, int32, float32, float64",
+    "`--dtype` is no type that a target can be stored as.",
+    "Choose one.",
+    upsampling("--dtype int64", dtype="int64"),
+)
+
+
+case(
+    "a scale factor of 0",
+    OptionError,
+    "⟨scale_factor⟩ is 0: give a finite number other than 0, as in 0.1",
+    "`--scale-factor` is 0 or not finite.",
+    "Give another.",
+    upsampling("--scale-factor 0", scale_factor=0),
+)
+
+
+case(
+    "no offset",
+    OptionError,
+    "⟨add_offset⟩ is nan: give a finite number, as in 273.15",
+    "`--add-offset` is not finite.",
+    "Give another.",
+    upsampling("--add-offset nan", add_offset=float("nan")),
+)
+
+
+case(
+    "a source that cannot be rescaled",
+    OptionError,
+    "the source declares scale nan and offset 0, which cannot be rescaled: mend its tags, or leave out "
+    "⟨scale_factor⟩ and ⟨add_offset⟩",
+    "Stored values shall be rescaled, and the source's own scale or offset is no number.",
+    "Mend the source's tags, or leave the options out.",
+    upsampling("--scale-factor 0.1 --scale 2", source="scaled.tif", scale_factor=0.1, scale=2),
+)
+
+
+case(
+    "no creation option",
+    OptionError,
+    "the creation option 'LZW' is no KEY=VALUE: write it as in COMPRESS=LZW",
+    "`--co` has no `=`.",
+    "Write KEY=VALUE.",
+    upsampling("--co LZW", creation_options=["LZW"]),
+)
+
+
+case(
+    "a creation option without a value",
+    OptionError,
+    "the creation option 'COMPRESS=' is no KEY=VALUE: write it as in COMPRESS=LZW",
+    "`--co` has no key or no value.",
+    "Write KEY=VALUE.",
+    upsampling("--co COMPRESS=", creation_options=["COMPRESS="]),
+)
+
+
+case(
+    "a creation option twice",
+    OptionError,
+    "the creation option COMPRESS is given 2 times: keep one",
+    "`--co` gives a key more than once.",
+    "Keep one.",
+    upsampling("--co COMPRESS=LZW --co compress=ZSTD", creation_options=["COMPRESS=LZW", "compress=ZSTD"]),
+)
+
+
+case(
+    "a creation option that resamples",
+    OptionError,
+    "the creation option RES would resample the target, which then averages to the source no more: leave "
+    "it out, and give it to gdal_translate -of COG for the finished file",
+    "`--co` has the COG driver warp.",
+    "Leave it out.",
+    upsampling("--co RES=10", creation_options=["RES=10"]),
+)
+
+
+case(
+    "no size of a block",
+    OptionError,
+    "BLOCKSIZE=100: give a whole multiple of 16 from 128 to 4096, as in 512",
+    "`--co BLOCKSIZE` is none that a COG can have.",
+    "Give another.",
+    upsampling("--co BLOCKSIZE=100", creation_options=["BLOCKSIZE=100"]),
+)
+
+
+case(
+    "a creation option that GDAL does not know",
+    OptionError,
+    "GDAL cannot make a COG of 1 float32 band with COMPRESS=ZIP (…): use what "
+    "https://gdal.org/en/stable/drivers/raster/cog.html lists",
+    "GDAL's COG driver refuses an option, or would not heed it.",
+    "Use what it lists.",
+    upsampling("--co COMPRESS=ZIP", creation_options=["COMPRESS=ZIP"]),
+)
+
+
+case(
+    "a compression that loses holes",
+    OptionError,
+    "with COMPRESS=JPEG holes do not stay holes (… of 8448 pixels came back wrong): choose a lossless "
+    "compression, as in COMPRESS=DEFLATE",
+    "A lossy compression changes nodata.",
+    "Choose a lossless one.",
+    upsampling("--dtype uint8 --co COMPRESS=JPEG", dtype="uint8", creation_options=["COMPRESS=JPEG"]),
+)
+
+
+case(
+    "an output that exists",
+    OutputError,
+    "south.tif exists: choose another name, or pass ⟨overwrite=true⟩",
+    "The output is there.",
+    "Choose another name, or overwrite it.",
+    upsampling(output="south.tif"),
+    stays=False,
+)
+
+
+case(
+    "an output that is an input",
+    OutputError,
+    "dem.tif is an input, dem.tif, which would be lost: give the output another name",
+    "An output, by whatever name, is a source, guide, mask, model or raster to be like, or another output.",
+    "Give it another name.",
+    upsampling(output="dem.tif"),
+)
+
+
+case(
+    "an output that is a folder",
+    OutputError,
+    "tiles is a folder: give the name of a file in it",
+    "The output is a folder.",
+    "Name a file in it.",
+    upsampling(output="tiles"),
+)
+
+
+case(
+    "an output that is a pipe",
+    OutputError,
+    "pipe.tif is a pipe or a device, which no raster can replace: give the name of a file",
+    "The output is a pipe or a device.",
+    "Name a file.",
+    upsampling(output="pipe.tif"),
+)
+
+
+case(
+    "a folder that is missing",
+    OutputError,
+    "the folder none does not exist: make it first",
+    "The output's folder is missing.",
+    "Make it.",
+    upsampling(output="none/sharp.tif"),
+)
+
+
+case(
+    "a name too long",
+    OutputError,
+    f"{LONG} is a name of 244 bytes: give one of 240 at most",
+    "The output's name is too long for an unfinished file beside it.",
+    "Give a shorter one.",
+    upsampling(output=LONG),
+)
+
+
+case(
+    "a place out of reach",
+    OutputError,
+    "closed/sharp.tif cannot be reached (Permission denied): choose another place for it",
+    "The output's folder cannot be looked into.",
+    "Choose another.",
+    upsampling(output="closed/sharp.tif"),
+    fault=closed_folder,
+)
+
+
+case(
+    "one file for two",
+    OutputError,
+    "sharp.tif is another output, sharp.tif, which would be lost: give the output another name",
+    "`--qa` is the output.",
+    "Give another.",
+    upsampling("--qa sharp.tif", qa="sharp.tif"),
+)
+
+
+case(
+    "a disk without room",
+    OutputError,
+    "sharp.tif needs 0.0 GB to be written, 0.0 GB are free: make room",
+    "The disk has less room than the uncompressed pixels take.",
+    "Make room.",
+    upsampling(),
+    fault=full,
+)
+
+
+case(
+    "a folder closed to writing",
+    OutputError,
+    "the folder . cannot be written to (Permission denied): choose another for the output",
+    "No file can be made in the output's folder.",
+    "Choose another.",
+    upsampling(),
+    fault=raising("tempfile.mkdtemp", DENIED),
+)
+
+
+case(
+    "a draft that fails",
+    OutputError,
+    "sharp.tif could not be written (Write failed; 5.0 GB free): make room, or write elsewhere",
+    "GDAL cannot begin the file.",
+    "Make room, or write elsewhere.",
+    upsampling("--like 5", like=5.0),
+    fault=unwritable_drafts,
+)
+
+
+case(
+    "a disk that fills up",
+    OutputError,
+    "sharp.tif could not be written ([Errno 28] No space left on device; 5.0 GB free): make room, or write elsewhere",
+    "The disk or GDAL fails while the file is written.",
+    "Make room, or write elsewhere.",
+    upsampling(),
+    fault=raising("mmsr_geo.raster.write.cog.sync", NO_SPACE),
+)
+
+
+case(
+    "a Zarr store without the library",
+    OutputError,
+    "sharp.zarr takes zarr 3 to be written: pip install 'mmsr-geo[zarr]', or write a .tif",
+    "The output ends in .zarr, and zarr is missing, or older than 3.",
+    "Install it, or write a file.",
+    upsampling(output="sharp.zarr"),
+    fault=raising("mmsr_geo.raster.write.destination.version", PackageNotFoundError()),
+)
+
+
+case(
+    "a Zarr store without a folder",
+    OutputError,
+    "the folder none does not exist: make it first",
+    "The folder that the store is to lie in is missing.",
+    "Make it.",
+    upsampling(output="none/sharp.zarr"),
+)
+
+
+case(
+    "a Zarr store out of reach",
+    OutputError,
+    "closed/sharp.zarr cannot be reached (Permission denied): choose another place for it",
+    "The folder that the store is to lie in cannot be looked into.",
+    "Choose another.",
+    upsampling(output="closed/sharp.zarr"),
+    fault=closed_folder,
+)
+
+
+case(
+    "a folder that ends in .zarr",
+    OutputError,
+    "theirs.zarr is there and is no target of mmsr_geo's, so it is not replaced: remove it, or choose another name",
+    "Something else than a target of this package has the name: a file, a folder, a store with other groups.",
+    "Remove it, or choose another name.",
+    upsampling(output="theirs.zarr"),
+)
+
+
+case(
+    "a Zarr store that is there",
+    OutputError,
+    "ours.zarr exists: choose another name, or pass ⟨overwrite=true⟩",
+    "The store is there already, a target of this package.",
+    "Choose another name, or overwrite it.",
+    upsampling(output="ours.zarr"),
+    stays=False,
+)
+
+
+case(
+    "a Zarr store on a disk that fills up",
+    OutputError,
+    "sharp.zarr could not be written ([Errno 28] No space left on device; 5.0 GB free): make room, or write elsewhere",
+    "The disk fails while the store is written.",
+    "Make room, or write elsewhere.",
+    replace(
+        upsampling(output="sharp.zarr"),
+        words="upsample dem.tif ortho.tif --output sharp.zarr --method bicubic",  # no file shall be in its place before
+    ),
+    fault=raising("mmsr_geo.raster.write.zarr.sync", NO_SPACE),
+)
+
+
+case(
+    "bands that are no one variable",
+    OptionError,
+    "the source's 2 bands have scales or offsets of their own, and a variable of a Zarr store has one: pass one for "
+    "all (⟨scale_factor⟩), or write a .tif",
+    "The output is a Zarr store, and the source's bands differ in their scale or offset.",
+    "Rescale all alike, or write a file.",
+    replace(
+        upsampling(source="scales.tif", output="sharp.zarr"),
+        words="upsample scales.tif ortho.tif --output sharp.zarr --method bicubic",
+    ),
+)
+
+
+case(
+    "an object that is there",
+    OutputError,
+    "memory://there/sharp.tif exists: choose another name, or pass ⟨overwrite=true⟩",
+    "The output is a URL, and an object is there.",
+    "Choose another name, or overwrite it.",
+    upsampling(output="memory://there/sharp.tif"),
+    fault=lambda _: ObjectUrl("memory://there/sharp.tif").write(MINE),
+    stays=False,
+)
+
+
+case(
+    "an object store out of reach",
+    OutputError,
+    "memory://gone/sharp.tif cannot be reached or written to (The specified bucket does not exist): check the address "
+    "and the credentials, and call again",
+    "An output's URL, or that of a job's tiles, cannot be reached: no such bucket, no credentials, no leave to write, "
+    "no network.",
+    "Mend the address, or the library's settings (`AWS_ENDPOINT_URL`, `AWS_ACCESS_KEY_ID`, ...).",
+    upsampling(output="memory://gone/sharp.tif"),
+    fault=raising(
+        "fsspec.implementations.memory.MemoryFileSystem.pipe_file", ValueError("The specified bucket does not exist")
+    ),
+)
+
+
+case(
+    "a URL of no known kind",
+    OutputError,
+    "nowhere://a/sharp.tif cannot be opened (…): install what it takes, or name a folder",
+    "Nothing here knows such URLs; those of S3 take the extra s3.",
+    "`pip install 'mmsr-geo[s3]'`, or name a folder.",
+    upsampling(output="nowhere://a/sharp.tif"),
+)

@@ -1,0 +1,551 @@
+"""Rasters that are refused: files, arrays, bands, masks and derived bands."""
+
+from __future__ import annotations
+
+import numpy as np
+import rasterio
+import xarray as xr
+from rasterio.control import GroundControlPoint
+
+import mmsr_geo
+from mmsr_geo.errors import (
+    ChangedInputError,
+    GridError,
+    InputError,
+    OptionError,
+)
+from support.refusals.cases import (
+    QUICK,
+    arrays,
+    case,
+    evaluating,
+    fitting,
+    shown,
+    upsampling,
+)
+from support.refusals.inputs import (
+    AROUND,
+    PLACE,
+    array,
+    bare,
+    changing_files,
+    scene,
+    torn,
+)
+
+case(
+    "no raster",
+    InputError,
+    "text.tif cannot be opened as a raster (…): check the path and the format",
+    "A file is missing, closed, cut within its header, or of a format that GDAL does not know.",
+    "Mend the path, or convert the file.",
+    upsampling(source="text.tif"),
+)
+
+
+case(
+    "a file that changes meanwhile",
+    ChangedInputError,
+    "dem.tif has changed since it was opened: put it back, or begin again with the new one",
+    "A file is replaced or removed while a target is made of it.",
+    "Put it back, or begin again.",
+    upsampling(),
+    fault=changing_files,
+)
+
+
+case(
+    "a pipe",
+    InputError,
+    "pipe.tif is a pipe or a device, and a raster is read in any order: save it to a file first",
+    "A source, guide or mask is a pipe or a device.",
+    "Save it to a file.",
+    upsampling(source="pipe.tif"),
+)
+
+
+case(
+    "a file cut short",
+    InputError,
+    "cut.tif failed to be read at row 0, column 0 (…): it may be cut short, make or fetch it again",
+    "GDAL fails while pixels are read: the file is cut short or damaged, or a part of a mosaic is missing.",
+    "Fetch or make the file again.",
+    upsampling("--scale 2", source="cut.tif", scale=2),
+)
+
+
+case(
+    "no bands",
+    InputError,
+    "two.nc holds no bands; name one of its parts, as in netcdf:two.nc:rain",
+    "A file holds no bands of its own; where it is a container (netCDF, HDF), one of its parts is named.",
+    "Give a raster, or one of the parts.",
+    upsampling(source="two.nc"),
+)
+
+
+case(
+    "complex numbers",
+    InputError,
+    "waves.tif holds complex numbers: give its amplitude or another real quantity",
+    "A raster holds complex numbers.",
+    "Give the amplitude, the phase or another real quantity.",
+    upsampling(source="waves.tif"),
+)
+
+
+case(
+    "no numbers",
+    InputError,
+    "the array holds bool, no quantity: convert it to numbers first, as in .astype('float32')",
+    "An array holds dates, texts, objects, or yes and no.",
+    "Convert it to numbers.",
+    arrays(shown(lambda: array(scene() > 280))),
+)
+
+
+case(
+    "a colour table",
+    InputError,
+    "palette.tif has a colour table: give the quantity itself, or expand it to RGB (gdal_translate -expand rgb)",
+    "A raster's numbers stand for colours.",
+    "Give the quantity itself, or expand it to RGB for a guide.",
+    upsampling(source="palette.tif"),
+)
+
+
+case(
+    "classes in a file",
+    InputError,
+    "classes.tif holds classes, and a mean of classes means nothing: give a measured quantity",
+    "A raster's tags say that it is thematic.",
+    "Give a measured quantity; for a guide, an image.",
+    upsampling(source="classes.tif"),
+)
+
+
+case(
+    "classes in an array",
+    InputError,
+    "the array holds classes, and a mean of classes means nothing: give a measured quantity",
+    "An array's attributes say that it holds flags.",
+    "Give a measured quantity.",
+    arrays(shown(lambda: array().assign_attrs(flag_values=[1, 2]))),
+)
+
+
+case(
+    "a thematic array",
+    InputError,
+    "the array holds classes, and a mean of classes means nothing: give a measured quantity",
+    "An array's attributes say that it is thematic.",
+    "Give a measured quantity.",
+    arrays(shown(lambda: array().assign_attrs(LAYER_TYPE="thematic"))),
+)
+
+
+case(
+    "a band that there is not",
+    InputError,
+    "dem.tif has no data band 9: its bands are 1",
+    "A band of the source or of a guide is asked for that it does not have.",
+    "Choose one of those named.",
+    fitting("--band 9", band=9),
+)
+
+
+case(
+    "several bands",
+    InputError,
+    "two.tif has 2 bands (1 (ground), 2 (surface)): choose the one to sharpen, as in ⟨band=1⟩",
+    "A fit or an evaluation is asked for a source of several bands.",
+    "Choose one with `--band` (`band=`). `upsample` does all of them.",
+    fitting(source="two.tif"),
+)
+
+
+case(
+    "several bands in an array",
+    InputError,
+    "the array has 2 bands (1, 2): choose the one to sharpen, as in .isel(band=0)",
+    "A fit or an evaluation is asked for an array of several bands.",
+    "Select one.",
+    arrays(lambda: mmsr_geo.fit(array(np.stack([scene(), scene()])), "ortho.tif", params=QUICK)),
+)
+
+
+case(
+    "several bands in a truth",
+    InputError,
+    "two.tif has 2 bands (1 (ground), 2 (surface)): choose the one to compare with, as in gdal_translate -b 1",
+    "A truth has several bands.",
+    "Choose one.",
+    evaluating("--truth two.tif", truth="two.tif"),
+)
+
+
+case(
+    "no source",
+    InputError,
+    "a source is a path or a DataArray, not Dataset: select one variable of a Dataset",
+    "A source is neither a path nor a DataArray.",
+    "Give one; of a Dataset, select a variable.",
+    arrays(shown(lambda: xr.Dataset({"dem": array()}))),
+)
+
+
+case(
+    "no kind of guide",
+    InputError,
+    "a guide is a path, a DataArray or a Dataset, not int: give one of these",
+    "A guide is none of what guides can be.",
+    "Give one of them.",
+    arrays(shown("dem.tif", 3)),
+)
+
+
+case(
+    "no kind of mask",
+    InputError,
+    "a mask is a path or a DataArray, not Dataset: select one variable of a Dataset",
+    "A mask is neither a path nor a DataArray.",
+    "Give one; of a Dataset, select a variable.",
+    arrays(shown("dem.tif", source_mask=xr.Dataset())),
+)
+
+
+case(
+    "no variables",
+    InputError,
+    "the guide Dataset holds no raster variables: give one with dims y and x",
+    "A guide is a Dataset without a variable on y and x.",
+    "Give one that has rasters.",
+    arrays(shown("dem.tif", xr.Dataset({"when": 3}))),
+)
+
+
+case(
+    "dims beyond band",
+    InputError,
+    "the array has the dims time, y, x: select one of each but y, x and band (.isel)",
+    "A mask, a truth or a raster for `like` has dims beyond y, x and band.",
+    "Select one of each with `.isel`.",
+    arrays(lambda: mmsr_geo.fit(array().expand_dims(time=2), "ortho.tif", params=QUICK)),
+)
+
+
+case(
+    "no pixels",
+    InputError,
+    "the array has no pixels (32, 0): the selection that made it is empty",
+    "An array is of no length along y or x.",
+    "Mend the selection that made it.",
+    arrays(shown(lambda: array().isel(x=slice(0, 0)))),
+)
+
+
+case(
+    "a mask of several bands",
+    InputError,
+    "masks.tif has 2 bands (1, 2), and none of them are called QA_PIXEL or SCL: give a mask of one band, "
+    "as gdal_translate -b or .isel(band=0) make it",
+    "A mask has several bands, and none or several of them go by a known name.",
+    "Give a mask of one band.",
+    upsampling("--source-mask masks.tif", source_mask="masks.tif"),
+)
+
+
+case(
+    "bits of fractions",
+    InputError,
+    "shares.tif holds 0.5, and bits and classes are whole numbers: give the mask as it came",
+    "Bits are read of a mask that holds fractions.",
+    "Give the mask as it came, not resampled.",
+    upsampling("--source-mask shares.tif:1", source_mask="shares.tif:1"),
+)
+
+
+case(
+    "bits beyond a float's",
+    InputError,
+    "words.tif holds float32 values beyond 16777216, whose bits are lost: give it as integers",
+    "Bits are read of a mask of floats so large that their last bits are lost.",
+    "Give it as integers.",
+    upsampling("--source-mask words.tif:1", source_mask="words.tif:1"),
+)
+
+
+case(
+    "an array that fails",
+    InputError,
+    "the array failed to be computed at row 0, column 0: the tape is torn; mend what it is computed from",
+    "A lazy array fails while its pixels are computed, as where its file is gone.",
+    "Mend what it is computed from.",
+    arrays(lambda: mmsr_geo.upsample_to_file(torn(), "ortho.tif", "sharp.tif", 2, method="bicubic")),
+)
+
+
+case(
+    "not georeferenced",
+    GridError,
+    "unplaced.tif is not georeferenced: give it a geotransform, as gdal_translate -a_ullr does",
+    "A file has no geotransform.",
+    "Give it the corners that it has on the ground.",
+    upsampling(source="unplaced.tif"),
+)
+
+
+case(
+    "control points only",
+    GridError,
+    "points.tif is placed by ground control points only: warp it onto a grid first, as gdalwarp does",
+    "A file is placed by ground control points or rational polynomials.",
+    "Warp it onto a grid with `gdalwarp`.",
+    upsampling(source="points.tif"),
+)
+
+
+case(
+    "no CRS",
+    GridError,
+    "nowhere.tif has no CRS: assign the one it is in, as gdal_edit.py -a_srs EPSG:... does",
+    "A file has no CRS.",
+    "Find out which one it is in, and assign that; no pixel moves by it.",
+    upsampling(source="nowhere.tif"),
+)
+
+
+case(
+    "an array that is not georeferenced",
+    GridError,
+    "the array is not georeferenced: give it x and y coordinates, or a transform with .rio.write_transform(...)",
+    "An array has no transform and no coordinates.",
+    "Give it one of them.",
+    arrays(shown(lambda: xr.DataArray(scene(), dims=("y", "x")))),
+)
+
+
+case(
+    "an array placed by control points",
+    GridError,
+    "the array is placed by ground control points only: warp it onto a grid first, as .rio.reproject does",
+    "An array is placed by ground control points.",
+    "Warp it with `.rio.reproject`.",
+    arrays(
+        shown(
+            lambda: (
+                xr.DataArray(scene(), dims=("y", "x"))
+                .rio.write_crs(32618)
+                .rio.write_gcps([GroundControlPoint(0, 0, 1, 1)], rasterio.CRS.from_epsg(32618))
+            )
+        )
+    ),
+)
+
+
+case(
+    "an array without a CRS",
+    GridError,
+    "the array has no CRS: assign the one it is in with .rio.write_crs(...)",
+    "An array has no CRS.",
+    "Assign the one it is in.",
+    arrays(shown(lambda: array().drop_vars("spatial_ref"))),
+)
+
+
+case(
+    "dims that no one knows",
+    GridError,
+    "the array has the dims a, b: name its spatial ones with .rio.set_spatial_dims(...)",
+    "An array's dims are not known to be y and x.",
+    "Name them.",
+    arrays(shown(lambda: xr.DataArray(scene(), dims=("a", "b")))),
+)
+
+
+case(
+    "one pixel wide",
+    GridError,
+    "the array is one pixel wide and stores no transform: give it one with .rio.write_transform(...)",
+    "An array of one row or column stores no transform, so that its pixel has no known size.",
+    "Give it a transform.",
+    arrays(shown(lambda: array().isel(x=[0]).drop_vars("spatial_ref").rio.write_crs(32618))),
+)
+
+
+case(
+    "coordinates that stand",
+    GridError,
+    "the array has coordinates that do not move from pixel to pixel: give it real x and y coordinates",
+    "An array's coordinates are all the same.",
+    "Give it real ones.",
+    arrays(shown(lambda: array().drop_vars("spatial_ref").rio.write_crs(32618).assign_coords(x=np.zeros(36)))),
+)
+
+
+case(
+    "uneven coordinates",
+    GridError,
+    "the array has uneven coordinates (0.63 pixels off even steps): interpolate it onto even ones first",
+    "An array's coordinates are not in even steps.",
+    "Interpolate it onto even ones.",
+    arrays(shown(lambda: array().assign_coords(x=435_745 + 30 * np.arange(36.0) ** 1.05))),
+)
+
+
+case(
+    "variables on different grids",
+    GridError,
+    "the guide Dataset: the array 'b' and the array 'a' are on different grids; bring them onto one first",
+    "A guide Dataset's variables are on different grids.",
+    "Bring them onto one, or give them as several guides.",
+    arrays(shown("dem.tif", lambda: xr.Dataset({"a": bare("a", PLACE), "b": bare("b", AROUND)}))),
+)
+
+
+case(
+    "coordinates that are no numbers",
+    GridError,
+    "the array: 1 of 36 coordinates along x are no finite numbers: assign real ones",
+    "An array's coordinates are texts, NaN or infinite.",
+    "Assign real ones.",
+    arrays(shown(lambda: array().assign_coords(x=np.r_[np.nan, array().x.values[1:]]))),
+)
+
+
+case(
+    "a resolution of nothing",
+    OptionError,
+    "⟨source_resolution⟩ is a length in metres above zero, as in 100 or '0.1 km', "
+    "or one of landsat-tirs, landsat-etm-thermal, landsat-tm-thermal, ecostress, modis, viirs-i5, viirs, "
+    "sentinel-3-slstr, aster-tir; not '0'",
+    "`--source-resolution` is a length of zero or below.",
+    "Give one above zero.",
+    upsampling("--source-resolution 0", source_resolution="0"),
+)
+
+
+case(
+    "a resolution that is true",
+    OptionError,
+    "⟨source_resolution⟩ is a length in metres above zero, as in 100 or '0.1 km', "
+    "or one of landsat-tirs, landsat-etm-thermal, landsat-tm-thermal, ecostress, modis, viirs-i5, viirs, "
+    "sentinel-3-slstr, aster-tir; not True",
+    "`source_resolution` is True or False.",
+    "Give metres, or a sensor's name.",
+    arrays(shown("dem.tif", source_resolution=True), "the command reads no such value"),
+)
+
+
+case(
+    "no guide",
+    OptionError,
+    "there is no guide: give one path or array at least",
+    "The list of guides is empty.",
+    "Give one at least.",
+    arrays(shown("dem.tif", [])),
+)
+
+
+case(
+    "a band of no guide",
+    OptionError,
+    "⟨guide_band⟩ 'blue.tif:1' names none of the 2 guides: write FILE:BAND, as in ortho.tif:1",
+    "`--guide-band` names none of several guides.",
+    "Write FILE:BAND.",
+    upsampling("--guide-band blue.tif:1", guide=["ortho.tif", "part.tif"], guide_band="blue.tif:1"),
+)
+
+
+case(
+    "a band of two guides",
+    OptionError,
+    "⟨guide_band⟩ 'ortho.tif:1': 2 guides go by ortho.tif: write the path as it was given, each once",
+    "`--guide-band` names a file name that two guides have.",
+    "Write the whole path.",
+    upsampling("--guide-band ortho.tif:1", guide=["./ortho.tif", "tiles/ortho.tif"], guide_band="ortho.tif:1"),
+)
+
+
+case(
+    "no derivation",
+    OptionError,
+    "there is no derivation 'evi': there are ndvi, gndvi, ndre, ndwi, mndwi, ndmi, ndbi, nbr, ndsi, slope, aspect",
+    "`--derive` is none of the bands that can be derived.",
+    "Choose one.",
+    upsampling("--derive evi", derive="evi"),
+)
+
+
+case(
+    "a role that a derivation has not",
+    OptionError,
+    "derive ndvi:nir=2,blue=1: ndvi takes nir and red, each once, not blue: write --derive ndvi:nir=4,red=3 (derive=)",
+    "`--derive` names a role that is not the derivation's, or one twice.",
+    "Write it as in the example.",
+    upsampling("--derive ndvi:nir=2,blue=1", derive="ndvi:nir=2,blue=1"),
+)
+
+
+case(
+    "bands without roles",
+    OptionError,
+    "derive 'ndvi:2,1' names bands without saying what they are: write --derive ndvi:nir=4,red=3 (derive=)",
+    "`--derive` gives bands without saying what they are.",
+    "Write it as in the example.",
+    upsampling("--derive ndvi:2,1", derive="ndvi:2,1"),
+)
+
+
+case(
+    "a derivation of bands that there are not",
+    OptionError,
+    "derive ndre: no band of the guide is rededge: there are 1 (red), 2 (nir): write --derive "
+    "ndre:nir=4,rededge=3 (derive=)",
+    "`--derive` needs a band that the guide does not have.",
+    "Choose of those named.",
+    upsampling("--derive ndre", derive="ndre"),
+)
+
+
+case(
+    "no resolution",
+    OptionError,
+    "⟨source_resolution⟩ is a length in metres above zero, as in 100 or '0.1 km', "
+    "or one of landsat-tirs, landsat-etm-thermal, landsat-tm-thermal, ecostress, modis, viirs-i5, viirs, "
+    "sentinel-3-slstr, aster-tir; not 'landsat'",
+    "`--source-resolution` is no length and no sensor.",
+    "Give metres, or a sensor's name.",
+    upsampling("--source-resolution landsat", source_resolution="landsat"),
+)
+
+
+case(
+    "a resolution finer than the pixels",
+    OptionError,
+    "⟨source_resolution⟩ 10 m is finer than half of the source's pixels (30.01 x "
+    "30.01 m): give the sensor's resolution, or leave it out",
+    "`--source-resolution` is finer than half of a source pixel.",
+    "Give the sensor's resolution, or leave it out.",
+    upsampling("--source-resolution 10", source_resolution=10),
+)
+
+
+case(
+    "a bit beyond 63",
+    OptionError,
+    "a mask has no bit 64: count from 0 to 63, as in QA_PIXEL.TIF:3,4",
+    "A mask's bits are beyond what numbers have.",
+    "Count from 0.",
+    upsampling("--source-mask qa.tif:64", source_mask="qa.tif:64"),
+)
+
+
+case(
+    "a bit beyond the type's",
+    OptionError,
+    "qa.tif has no bit 8: uint8 has 8, from 0 to 7",
+    "A mask's bits are beyond what its own numbers have.",
+    "Count from 0.",
+    upsampling("--source-mask qa.tif:8", source_mask="qa.tif:8"),
+)

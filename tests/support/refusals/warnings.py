@@ -1,0 +1,119 @@
+"""Warnings: the work goes on."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import mmsr_geo
+from mmsr_geo.errors import (
+    GuideWarning,
+    MmsrWarning,
+    NodataWarning,
+)
+from support.refusals.cases import (
+    QUICK,
+    arrays,
+    case,
+    upsampling,
+)
+
+case(
+    "a guide coarser than the target",
+    GuideWarning,
+    "the guide's pixels (15.01 m) are larger than the target's (7.503 m): the target will hold no detail finer than "
+    "the guide's; give a finer guide, or a smaller ⟨scale⟩",
+    "The scale is larger than the ratio of the resolutions.",
+    "Give a finer guide, or a smaller scale. The target has the guide's detail.",
+    upsampling("--scale 4", scale=4),
+)
+
+
+case(
+    "a guide that did not help is left out",
+    GuideWarning,
+    "ortho.tif for dem.tif: the guide did not help: one level down its error is 1.20 of the "
+    "interpolation's, on blocks kept from the fit; the consistent bicubic interpolation is given",
+    "One level down, on blocks kept from the fit, the model was no better than the interpolation.",
+    "Give another guide. The target is the consistent bicubic, and says so in its tags.",
+    upsampling("--model unhelpful.mmsr", method="mmsr", model="unhelpful.mmsr"),
+)
+
+
+case(
+    "a guide that did not help is used",
+    GuideWarning,
+    "ortho.tif for dem.tif: the guide did not help: one level down its error is 1.20 of the "
+    "interpolation's, on blocks kept from the fit; it is used all the same",
+    "The same, with `--if-unhelpful warn`.",
+    "Look at the target with care, or leave the option out.",
+    upsampling(
+        "--model unhelpful.mmsr --if-unhelpful warn", method="mmsr", model="unhelpful.mmsr", if_unhelpful="warn"
+    ),
+)
+
+
+case(
+    "a value that looks like nodata",
+    NodataWarning,
+    "undeclared.tif: -9999 stands on 5.6 % of the pixels looked at, far from all others, and no nodata "
+    "is declared: pass --source-nodata -9999 (source_nodata=-9999) if they are holes",
+    "A value far from all others, or a collar along the border, takes 1 % of the pixels or more, and none is declared.",
+    "Declare it if it stands for holes. The target was made as if it were a value.",
+    upsampling("--scale 2", source="undeclared.tif", scale=2),
+)
+
+
+case(
+    "an uncertainty that the fit could not calibrate",
+    MmsrWarning,
+    "dem.tif: the uncertainty is not calibrated (too little of the source is there to judge one level down) and a hole "
+    "everywhere: give a larger part, or a smaller scale",
+    "One level down the source has fewer than 16 x 16 pixels, or hardly any that the fit has not seen.",
+    "Give a larger part, or a smaller scale. The target is as it would be without `--uncertainty`.",
+    upsampling(
+        "--scale 2 --bounds 435730,4176300,436330,4176900 --uncertainty --steps 2 --threads 1",
+        method="mmsr",
+        scale=2,
+        bounds=(435_730, 4_176_300, 436_330, 4_176_900),
+        uncertainty=True,
+        params=QUICK,
+    ),
+)
+
+
+case(
+    "a saved model that knows no uncertainty",
+    MmsrWarning,
+    "dem.tif: the uncertainty is not calibrated (the saved model knows none) and a hole everywhere: fit anew, to a "
+    "larger part or at a smaller scale",
+    "`--uncertainty` with a model whose fit could not calibrate it.",
+    "Fit anew. The target is as it would be without `--uncertainty`.",
+    upsampling("--model uncalibrated.mmsr --uncertainty", method="mmsr", model="uncalibrated.mmsr", uncertainty=True),
+)
+
+
+case(
+    "an uncertainty that the fit was told not to calibrate",
+    MmsrWarning,
+    "dem.tif: the uncertainty is not calibrated (first_stage=False leaves its check one level down out) and a hole "
+    "everywhere: leave that out of params=",
+    "`FitParams(first_stage=False)` with `uncertainty=True`.",
+    "Leave it out of the params. The target is as it would be without `uncertainty`.",
+    arrays(
+        lambda: mmsr_geo.upsample_to_file(
+            "dem.tif", "ortho.tif", "sharp.tif", 2, uncertainty=True, params=replace(QUICK, first_stage=False)
+        ),
+        "the command has no such option",
+    ),
+)
+
+
+case(
+    "values that were clipped",
+    MmsrWarning,
+    "4598 of 4608 values (99.8 %) lay outside 0 to 255, what uint8 holds, and were clipped: pass a wider "
+    "⟨dtype⟩, or another ⟨scale_factor⟩ or ⟨add_offset⟩",
+    "Values of the target lie outside of what `--dtype` holds.",
+    "Choose another dtype, or a scale factor and an offset.",
+    upsampling("--scale 2 --dtype uint8", scale=2, dtype="uint8"),
+)
