@@ -401,9 +401,9 @@ def _check_from(description: dict[str, Any]) -> GuideCheck:
         tuple(
             Region(
                 Window(*(index(region["window"][side]) for side in ("row", "col", "height", "width"))),
-                index(region["judged_px"]),
-                float(region["squares"]),
-                float(region["smooth_squares"]),
+                index(region["validated_px"]),
+                float(region["sum_squares"]),
+                float(region["baseline_sum_squares"]),
             )
             for region in description["regions"]
         )

@@ -378,7 +378,7 @@ case(
 case(
     "a damaged model",
     ModelFileError,
-    "damaged.mmsr is damaged or from another version (format 99, this version reads 5): make it again",
+    "damaged.mmsr is damaged or from another version (format 99, this version reads 6): make it again",
     "The model does not hold together, or another version wrote it.",
     "Fit one again.",
     loading("damaged.mmsr"),
@@ -398,7 +398,7 @@ case(
 case(
     "a model for another scale",
     ModelFileError,
-    "the model is for scale 2, this pair has 3: pass --scale 2 (scale=), or fit anew",
+    "the model is for scale 2, this pair has 3: pass ⟨scale=2⟩, or fit anew",
     "The model was fitted for another scale.",
     "Leave the scale out, or fit anew.",
     upsampling("--model scene.mmsr --scale 3", method="mmsr", model="scene.mmsr", scale=3),
