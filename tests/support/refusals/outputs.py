@@ -336,8 +336,8 @@ case(
 case(
     "bands that are no one variable",
     OptionError,
-    "the source's 2 bands have scales or offsets of their own, and a variable of a Zarr store has one: pass one for "
-    "all (⟨scale_factor⟩), or write a .tif",
+    "the source's 2 bands differ in scale or offset, and a variable of a Zarr store has one scale and one offset: pass "
+    "⟨scale_factor⟩ for all bands, or write a .tif",
     "The output is a Zarr store, and the source's bands differ in their scale or offset.",
     "Rescale all alike, or write a file.",
     replace(
