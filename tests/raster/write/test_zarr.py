@@ -332,9 +332,9 @@ def test_what_is_there_is_replaced_only_if_asked_for_and_if_it_is_a_target(sourc
     (source.parent / "file.zarr").write_text("a year's work")
     zarr.create_group(source.parent / "group.zarr")
     for name in ("theirs.zarr", "file.zarr", "group.zarr"):
-        with pytest.raises(mmsr_geo.OutputError, match="is there and is no target of mmsr_geo's"):
+        with pytest.raises(mmsr_geo.OutputError, match="exists and was not written by mmsr_geo"):
             write(name, overwrite=True)
-    with pytest.raises(mmsr_geo.OutputError, match="none does not exist: make it first"):
+    with pytest.raises(mmsr_geo.OutputError, match="none does not exist: create it first"):
         write("none/a.zarr")
     assert (source.parent / "theirs.zarr" / "notes.txt").read_text() == "a year's work"
     assert {path.name for path in source.parent.iterdir()} == {
@@ -393,7 +393,10 @@ def test_a_missing_library_is_told_before_any_work(source: Path, monkeypatch: py
             return found
 
         monkeypatch.setattr(placing, "version", version)
-        with pytest.raises(mmsr_geo.OutputError, match=r"takes zarr 3 to be written: pip install 'mmsr-geo\[zarr\]'"):
+        with pytest.raises(
+            mmsr_geo.OutputError,
+            match=r"cannot be written without zarr 3: install it with pip install 'mmsr-geo\[zarr\]'",
+        ):
             mmsr_geo.upsample_to_file(source, SENTINEL_GUIDE, source.parent / "a.zarr", **SMOOTH)
 
 
@@ -436,7 +439,7 @@ def test_many_pairs_are_groups_of_one_store(folder: Path) -> None:
     assert changed
     assert all(name.startswith("2024-07/") for name in changed)
     # A store cannot become a target itself, nor a target a store.
-    with pytest.raises(mmsr_geo.OutputError, match="is no target of mmsr_geo's"):
+    with pytest.raises(mmsr_geo.OutputError, match="was not written by mmsr_geo"):
         mmsr_geo.upsample_to_file(folder / "2024-06_st.tif", SENTINEL_GUIDE, store, overwrite=True, **SMOOTH)
     mmsr_geo.upsample_to_file(folder / "2024-06_st.tif", SENTINEL_GUIDE, folder / "out" / "one.zarr", **SMOOTH)
     (folder / "job.toml").write_text(JOB.replace("all.zarr", "one.zarr"))
@@ -475,7 +478,7 @@ def test_what_others_have_put_into_the_store_stays(folder: Path) -> None:
     zarr.create_group(folder / "out" / "all.zarr")
     zarr.create_group(theirs)
     (folder / "job.toml").write_text('on_error = "skip"\n' + JOB)
-    with pytest.warns(mmsr_geo.MmsrWarning, match="2024-07 is there and is no target"):
+    with pytest.warns(mmsr_geo.MmsrWarning, match="2024-07 exists and was not written by mmsr_geo"):
         told = mmsr_geo.batch(folder / "job.toml", overwrite=True)
     assert (told.count("done"), told.count("failed")) == (2, 1)
     assert {path.name for path in theirs.iterdir()} == {"zarr.json"}
