@@ -318,7 +318,7 @@ class _Reads:
         if isinstance(leaf, ArrayRaster):
             chunks = _Chunks.under(leaf.raw, window)
             blocks = [[(leaf.raw.name, band, *place) for band in chunks.bands] for place in chunks.places]
-            layer[key] = (chunks.assembled, blocks, leaf.holes)
+            layer[key] = (chunks.assembled, blocks, leaf.raw_nodata)
         else:
             layer[key] = (leaf.read, window)
         return key

@@ -159,7 +159,7 @@ def test_a_command_that_is_killed_is_told_in_one_line_and_leaves_nothing(run: Ru
     [
         ({"SCALE": "four"}, "'four' is no scale"),
         ({"SCALE": "1"}, "refines nothing"),
-        ({"BOUNDS": "1,2,3,4 [EPSG:32618]"}, "do not meet the raster"),
+        ({"BOUNDS": "1,2,3,4 [EPSG:32618]"}, "do not intersect the raster"),
         ({"NET": "none.mmsr", "METHOD": "mmsr"}, "there is no net at none.mmsr"),
         ({"OUTPUT": "/nowhere/sharp.tif"}, "the folder /nowhere does not exist"),
         ({"GUIDE": "none.tif"}, "Could not load source layer for GUIDE: none.tif not found"),

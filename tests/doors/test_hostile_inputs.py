@@ -217,14 +217,14 @@ def cut_within_the_header(at: Path) -> Job:
 def cut_within_the_pixels(at: Path) -> Job:
     source = write_source(at, compress="deflate")
     source.write_bytes(source.read_bytes()[:-300])
-    return Job(source, write_guide(at), Refusal(InputError, r"source\.tif failed to be read at row 0, column 0"))
+    return Job(source, write_guide(at), Refusal(InputError, r"source\.tif cannot be read at row 0, column 0"))
 
 
 @refused("truncated file")
 def a_guide_cut_within_the_pixels_of_a_fit(at: Path) -> Job:
     guide = write_guide(at)
     guide.write_bytes(guide.read_bytes()[:-2000])
-    refusal = Refusal(InputError, r"guide\.tif failed to be read at row")
+    refusal = Refusal(InputError, r"guide\.tif cannot be read at row")
     return Job(write_source(at), guide, refusal, method="mmsr")
 
 
@@ -588,7 +588,7 @@ def a_scale_that_is_no_number_does_not_touch_the_pixels(at: Path) -> Job:
 
 @refused("scale and offset")
 def a_scale_that_is_no_number_cannot_be_rescaled(at: Path) -> Job:
-    words = "scale nan and offset 0, which cannot be rescaled: mend its tags"
+    words = "scale nan and offset 0, from which values cannot be rescaled: correct its tags"
     options = {"scale_factor": 0.5}
     return Job(_tagged(at, math.nan, 0), write_guide(at), Refusal(mmsr_geo.OptionError, words), options=options)
 
@@ -725,7 +725,7 @@ def alpha_that_hides_all(at: Path) -> Job:
 @refused("wrong CRS")
 def degrees_declared_as_metres(at: Path) -> Job:
     guide = write(at / "guide.tif", texture(), Affine(1e-4, 0, -75.73, 0, -1e-4, 37.74))
-    words = r"does not overlap the source: the source lies at 435730.*mend a wrong CRS"
+    words = r"does not overlap the source: the source lies at 435730.*correct the CRS"
     return Job(write_source(at), guide, Refusal(GridError, words))
 
 
@@ -865,7 +865,7 @@ def a_guide_that_only_touches_the_source(at: Path) -> Job:
 @refused("guide elsewhere")
 def bounds_beside_the_source(at: Path) -> Job:
     options = {"bounds": (0, 0, 10, 10)}
-    words = "do not meet the raster at 435730.*EPSG:32618"
+    words = "do not intersect the raster at 435730.*EPSG:32618"
     return Job(write_source(at), write_guide(at), Refusal(GridError, words), options=options)
 
 
@@ -1278,20 +1278,20 @@ def a_pipe_that_no_one_writes_to(at: Path) -> Job:
 @refused("made of parts")
 def a_part_that_is_missing(at: Path) -> Job:
     source = vrt(at / "source.vrt", SHAPE, vrt_band("gone.tif"))
-    return Job(source, write_guide(at), Refusal(InputError, r"failed to be read|cannot be opened"))
+    return Job(source, write_guide(at), Refusal(InputError, r"cannot be read|cannot be opened"))
 
 
 @refused("made of parts")
 def a_part_missing_from_the_guide_of_a_fit(at: Path) -> Job:
     corner = PLACE * Affine.scale(0.5) * Affine.translation(-2, -2)
     guide = vrt(at / "guide.vrt", (44, 52), vrt_band("gone.tif", dtype="UInt16"), corner)
-    return Job(write_source(at), guide, Refusal(InputError, r"failed to be read|cannot be opened"), method="mmsr")
+    return Job(write_source(at), guide, Refusal(InputError, r"cannot be read|cannot be opened"), method="mmsr")
 
 
 @refused("made of parts")
 def a_mosaic_of_itself(at: Path) -> Job:
     source = vrt(at / "source.vrt", SHAPE, vrt_band("source.vrt"))
-    return Job(source, write_guide(at), Refusal(InputError, r"failed to be read|cannot be opened"))
+    return Job(source, write_guide(at), Refusal(InputError, r"cannot be read|cannot be opened"))
 
 
 @result("made of parts")
@@ -1323,19 +1323,19 @@ def rows_from_south_to_north(_: Path) -> Job:
 @refused("coordinates", ARRAYS)
 def rows_in_any_order(_: Path) -> Job:
     order = np.random.default_rng(0).permutation(20)
-    return Job(array().isel(y=order), guide_array(), Refusal(GridError, "uneven coordinates.*interpolate"))
+    return Job(array().isel(y=order), guide_array(), Refusal(GridError, "unevenly spaced coordinates.*interpolate"))
 
 
 @refused("coordinates", ARRAYS)
 def steps_that_grow(_: Path) -> Job:
     uneven = array().assign_coords(x=435_745 + 30 * np.arange(24.0) ** 1.05)
-    return Job(uneven, guide_array(), Refusal(GridError, "uneven coordinates.*interpolate"))
+    return Job(uneven, guide_array(), Refusal(GridError, "unevenly spaced coordinates.*interpolate"))
 
 
 @refused("coordinates", ARRAYS)
 def each_coordinate_twice(_: Path) -> Job:
     doubled = array().isel(x=np.repeat(np.arange(12), 2))
-    return Job(doubled, guide_array(), Refusal(GridError, "uneven coordinates"))
+    return Job(doubled, guide_array(), Refusal(GridError, "unevenly spaced coordinates"))
 
 
 @refused("coordinates", ARRAYS)
@@ -1413,7 +1413,7 @@ def dims_that_no_one_knows(_: Path) -> Job:
 
 @refused("dims", ARRAYS)
 def a_row_without_columns(_: Path) -> Job:
-    return Job(array().isel(x=0), guide_array(), Refusal(GridError, r"the dims y: name its spatial ones"))
+    return Job(array().isel(x=0), guide_array(), Refusal(GridError, r"the dimensions y: name the spatial ones"))
 
 
 @result("lazy array", ARRAYS)
@@ -1463,7 +1463,7 @@ def a_lazy_file_cut_within_its_pixels(at: Path) -> Job:
     source.write_bytes(source.read_bytes()[:-300])
     opened = rioxarray.open_rasterio(source, chunks={"y": 10, "x": 12})
     assert isinstance(opened, xr.DataArray)
-    words = r"source\.tif failed to be computed at row 0, column 0: .*mend what it is computed from"
+    words = r"source\.tif cannot be computed at row 0, column 0 \(.*: check what it is computed from"
     return Job(opened.squeeze("band", drop=True), guide_array(), Refusal(InputError, words))
 
 

@@ -80,7 +80,7 @@ def test_the_log_tells_which_tiles_were_skipped_and_which_taken_over(folder: Pat
     skipped = [line for line in happened(folder) if "is skipped" in line]
     assert 0 < len(skipped) < 12
     assert all(line.startswith(f"WARNING {DATES[0]} tile ") for line in skipped)
-    assert all("failed to be read" in line for line in skipped)
+    assert all("cannot be read" in line for line in skipped)
     (incomplete,) = [line for line in happened(folder) if "pair incomplete" in line]
     assert f"{len(skipped)} tiles failed and are holes" in incomplete
     before = len(happened(folder))
