@@ -30,7 +30,6 @@ from mmsr_geo.jobs.run_job import run_job
 from mmsr_geo.jobs.schema import OnError
 from mmsr_geo.jobs.status import JobStatus, status_of
 from mmsr_geo.machine import cores
-from mmsr_geo.methods.baseline import BaselineMethod
 from mmsr_geo.methods.scene import SceneFit
 from mmsr_geo.methods.select import EVALUATED, resolve_fit_params, select_evaluated_method, select_method
 from mmsr_geo.network.device import resolve_device
@@ -172,7 +171,7 @@ def upsample(  # noqa: PLR0913  (the same names as the command's options)
     job = open_pairs(source, guide, scale, inputs, work)
     tiling = choose_tiling(job.pairs[0], work, tile_size, at_once=cores())
     targets = [lazy_target(pair, work, tiling, device=device, uncertainty=uncertainty) for pair in job.pairs]
-    facts = {} if isinstance(work, BaselineMethod) else {"guide_gain": [target.guide_gain for target in targets]}
+    facts = {"guide_gain": [target.guide_gain for target in targets]} if work.uses_network else {}
     on = job.pairs[0].target_grid
     given: Sequence[LazyTarget | MovedTarget] = targets
     if like is not None:
