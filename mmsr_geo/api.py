@@ -28,7 +28,6 @@ from mmsr_geo.jobs.run_job import run_job
 from mmsr_geo.jobs.schema import OnError
 from mmsr_geo.jobs.status import JobStatus, status_of
 from mmsr_geo.machine import cores
-from mmsr_geo.methods.baseline import BaselineMethod
 from mmsr_geo.methods.scene import SceneFit
 from mmsr_geo.methods.select import resolve_fit_params, select_evaluated_method, select_method
 from mmsr_geo.network.device import resolve_device
@@ -110,7 +109,7 @@ def upsample(
     targets = [
         lazy_target(pair, method, tiling, device=fitting.device, uncertainty=wanted.uncertainty) for pair in job.pairs
     ]
-    facts = {} if isinstance(method, BaselineMethod) else {"guide_gain": [target.guide_gain for target in targets]}
+    facts = {"guide_gain": [target.guide_gain for target in targets]} if method.uses_network else {}
     grid = job.pairs[0].target_grid
     given: Sequence[LazyTarget | MovedTarget] = targets
     if wanted.like is not None:

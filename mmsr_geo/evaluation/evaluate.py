@@ -14,10 +14,7 @@ from mmsr_geo.engine.model import Model
 from mmsr_geo.evaluation.metrics import Scores, UncertaintyScores
 from mmsr_geo.evaluation.trial import Trial, Values
 from mmsr_geo.geometry import Tiling, Window
-from mmsr_geo.methods.apply import calibrates, is_calibrated
 from mmsr_geo.methods.source import Method
-from mmsr_geo.methods.tile_fit import TileFit
-from mmsr_geo.network.fitted import FittedModel
 from mmsr_geo.network.guide_check import GuideCheck
 from mmsr_geo.pipeline.in_process import run_of, whole_of
 
@@ -108,16 +105,15 @@ def evaluate(  # noqa: PLR0913  (what is tried, on what, how)
     source = trial.source
     for name, method in methods.items():
         report = _labelled(progress, name)
-        fits: Method = method.scene if isinstance(method, TileFit) and method.scene is not None else method
-        key = json.dumps({k: v for k, v in fits.description.items() if k not in {"consistent", "if_unhelpful"}})
+        key = json.dumps(method.fit_description)
         started = time.monotonic()
         if key not in fitted:
-            fitted[key] = fits.model_for(trial.pair, report), time.monotonic() - started
+            fitted[key] = method.model_for(trial.pair, report), time.monotonic() - started
         model, fit_seconds = fitted[key]
         started = time.monotonic()
         tiling = tilings[name]
-        uncertainty = calibrates(method)
-        calibrated = uncertainty and is_calibrated(model)
+        uncertainty = method.calibrates
+        calibrated = uncertainty and model.is_calibrated
         run = run_of(
             trial.pair, method, model, tiling, device=device, threads=threads, progress=report, uncertainty=uncertainty
         )
@@ -129,7 +125,7 @@ def evaluate(  # noqa: PLR0913  (what is tried, on what, how)
             Scores.of(target, source, scale, trial.truth, tile_px),
             fit_seconds,
             time.monotonic() - started,
-            _pixel_steps(model),
+            model.pixel_steps,
             run.check,
             UncertaintyScores.of(target, half, trial.truth)
             if calibrated
@@ -139,13 +135,6 @@ def evaluate(  # noqa: PLR0913  (what is tried, on what, how)
             half if calibrated else None,
         )
     return Evaluation(trial, results, inputs or {}, options or {})
-
-
-def _pixel_steps(model: Model) -> int | None:
-    if isinstance(model, FittedModel):
-        steps: int | None = model.provenance.get("fit", {}).get("pixel_steps")
-        return steps
-    return getattr(model, "pixel_steps", None)
 
 
 def _result_dict(result: MethodResult) -> dict[str, Any]:

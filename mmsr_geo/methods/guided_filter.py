@@ -13,11 +13,11 @@ import torch
 import torch.nn.functional as F  # noqa: N812  (torch's own convention)
 from torch import Tensor
 
-from mmsr_geo.engine.model import Predictor
+from mmsr_geo.engine.model import Predictor, UncheckedModel
+from mmsr_geo.engine.sampling import FitJob
 from mmsr_geo.engine.tile_upsampler import filled_source
 from mmsr_geo.errors import OptionError
 from mmsr_geo.geometry import Halo, Scale
-from mmsr_geo.methods.baseline import FitJob
 from mmsr_geo.network.degradation import FILL_PX, bilinear, degrade_valid
 from mmsr_geo.network.samples import Sample, Statistics
 
@@ -126,7 +126,7 @@ class GuidedFilter:
 
 
 @dataclass(frozen=True, slots=True)
-class FittedGuidedFilter:
+class FittedGuidedFilter(UncheckedModel):
     """A guided filter for one raster."""
 
     options: GuidedFilter

@@ -9,16 +9,16 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from mmsr_geo.engine.model import Predictor
+from mmsr_geo.engine.model import Predictor, UncheckedModel
+from mmsr_geo.engine.sampling import FitJob
 from mmsr_geo.engine.tile_upsampler import filled_source
 from mmsr_geo.geometry import Halo, Scale
-from mmsr_geo.methods.baseline import FitJob
 from mmsr_geo.network import degradation
 from mmsr_geo.network.samples import Sample
 
 
 @dataclass(frozen=True, slots=True)
-class Interpolation:
+class Interpolation(UncheckedModel):
     """An interpolation at one scale: the model of the methods below.
 
     Holes are filled from beside them first, so that they do not eat into what is valid.

@@ -13,10 +13,10 @@ import torch
 import torch.nn.functional as F  # noqa: N812  (torch's own convention)
 from torch import Tensor, nn
 
-from mmsr_geo.engine.model import Predictor
+from mmsr_geo.engine.model import Predictor, UncheckedModel
+from mmsr_geo.engine.sampling import FitJob
 from mmsr_geo.errors import OptionError, PixelError
 from mmsr_geo.geometry import Halo, Scale
-from mmsr_geo.methods.baseline import FitJob
 from mmsr_geo.network.degradation import degrade
 from mmsr_geo.network.device import torch_threads
 from mmsr_geo.network.samples import Sample, Statistics
@@ -52,9 +52,8 @@ class P2P:
         """A pixel's own colour and place are all that a prediction depends on."""
         return Halo(0, 0)
 
-    @staticmethod
-    def px_a_step(scale: Scale, source_px: int) -> int:
-        """Return the target pixels that a step takes, of a raster of so many source pixels."""
+    def pixels_per_step(self, scale: Scale, source_px: int) -> int:
+        """Return the target pixels in a step of a fit to a raster of `source_px` source pixels."""
         return min(BATCH, source_px) * scale.area
 
     def fit(self, samples: Sequence[Sample], job: FitJob) -> FittedP2P:
@@ -79,13 +78,13 @@ class P2P:
                 loss.backward()
                 optimiser.step()
         job.progress("fit", self.steps, self.steps)
-        pixel_steps = self.steps * self.px_a_step(job.scale, len(blocks.source))
+        pixel_steps = self.steps * self.pixels_per_step(job.scale, len(blocks.source))
         fitted = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
         return FittedP2P(job.scale, job.shape_yx, statistics, fitted, pixel_steps)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class FittedP2P:
+class FittedP2P(UncheckedModel):
     """A perceptron fitted to one raster."""
 
     scale: Scale

@@ -15,16 +15,14 @@ from numpy.typing import NDArray
 
 from mmsr_geo.callbacks import Progress, no_progress
 from mmsr_geo.engine.blending import BlendedTiling
-from mmsr_geo.engine.flags import FlagRules
 from mmsr_geo.engine.model import Model
 from mmsr_geo.engine.pair import Pair
 from mmsr_geo.engine.tile_upsampler import TargetTile
 from mmsr_geo.geometry import Tile, Tiling
 from mmsr_geo.methods.apply import upsampler_of
-from mmsr_geo.methods.source import Method, check_of
-from mmsr_geo.methods.tile_fit import TileFit, finish_tile
-from mmsr_geo.network.device import torch_threads
+from mmsr_geo.methods.source import Method, TileFits
 from mmsr_geo.network.guide_check import GuideCheck
+from mmsr_geo.pipeline.tile_tasks import finish_tile, predict_tile
 
 Values = NDArray[np.float32]
 
@@ -57,8 +55,8 @@ def run_of(  # noqa: PLR0913  (all that a run depends on)
     threads: torch threads on a CPU, or tiles fitted side by side; scratch: a folder for predictions that wait for their
     neighbours' (the system's, if None); uncertain: tell how far the targets may be off, of one model for all tiles.
     """
-    if isinstance(method, TileFit):
-        return _Blended(pair, method, model, tiling, threads, progress, scratch)
+    if method.tile_fits is not None:
+        return _Blended(pair, method, method.tile_fits, model, tiling, threads, progress, scratch)
     return _Tiled(pair, method, model, tiling, device, threads, progress, uncertainty)
 
 
@@ -94,16 +92,14 @@ class _Tiled:
 
     @property
     def check(self) -> GuideCheck:
-        return check_of(self.model)
+        return self.model.check
 
     def targets(self) -> Iterator[tuple[Tile, TargetTile]]:
         limits = self.pair.valid_range
         upsampler = upsampler_of(self.method, self.model, self.device, limits, uncertainty=self.uncertainty)
         for tile in self.tiling:
             self.progress("predict", tile.index, len(self.tiling))
-            with torch_threads(self.threads):
-                target = upsampler.upsample(tile, *self.pair.read(tile.read))
-            yield tile, target
+            yield tile, predict_tile(upsampler, tile, *self.pair.read(tile.read), self.threads)
         self.progress("predict", len(self.tiling), len(self.tiling))
 
 
@@ -112,7 +108,8 @@ class _Blended:
     """A model a tile, whose predictions wait on the disk for their neighbours'."""
 
     pair: Pair
-    method: TileFit
+    method: Method
+    fits: TileFits
     model: Model
     tiling: Tiling
     threads: int
@@ -121,18 +118,26 @@ class _Blended:
     check: GuideCheck = field(default_factory=GuideCheck)
 
     def targets(self) -> Iterator[tuple[Tile, TargetTile]]:
-        blended = self.method.blended(self.pair, self.tiling)
+        blended = self.fits.blended(self.pair, self.tiling)
         with tempfile.TemporaryDirectory(prefix="mmsr_geo_", dir=self.scratch) as folder:
             checks = self._predict_all(blended, Path(folder))
-            self.check = self.method.check(self.model, checks, self.pair)
+            self.check = self.fits.check(self.model, checks, self.pair)
             for tile in blended.targets:
                 self.progress("blend", tile.index, len(blended))
                 near = {i: np.load(_prediction(Path(folder), i)) for i in blended.contributors(tile.read)}
                 flags = np.load(_flags(Path(folder), tile.index))
                 source = self.pair.source.read(tile.read)
-                quality = FlagRules(self.check, self.method.uses_fallback(self.check), None, self.pair.valid_range)
-                with torch_threads(self.threads):
-                    target = finish_tile(blended, tile, source, near, flags, quality)
+                target = finish_tile(
+                    blended,
+                    tile,
+                    source,
+                    near,
+                    flags,
+                    method=self.method,
+                    check=self.check,
+                    valid_range=self.pair.valid_range,
+                    threads=self.threads,
+                )
                 yield tile, target
         self.progress("blend", len(blended), len(blended))
 
@@ -146,7 +151,7 @@ class _Blended:
 
         def predict(tile: Tile) -> GuideCheck:
             source, guide = self.pair.read(tile.read)
-            made = self.method.predict(self.model, tile, source, guide, self.pair.guide.bands, watch)
+            made = self.fits.predict(self.model, tile, source, guide, self.pair.guide.bands, watch)
             np.save(_prediction(folder, tile.index), made.values)
             np.save(_flags(folder, tile.index), made.qa)
             return made.check

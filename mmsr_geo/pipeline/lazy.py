@@ -18,18 +18,16 @@ from odc.geo.geobox import GeoBox
 from rasterio.enums import Resampling
 
 from mmsr_geo.engine.blending import BlendedTiling
-from mmsr_geo.engine.flags import Flag, FlagRules, ValidRange
+from mmsr_geo.engine.flags import Flag, ValidRange
 from mmsr_geo.engine.model import Model
 from mmsr_geo.engine.pair import Pair
 from mmsr_geo.engine.tile_upsampler import TargetTile
 from mmsr_geo.geometry import Tile, Tiling, Window
-from mmsr_geo.methods.apply import samples_pixels, upsampler_of, warn_uncalibrated
-from mmsr_geo.methods.source import Method, check_of
-from mmsr_geo.methods.tile_fit import TileFit, TilePrediction, finish_tile
-from mmsr_geo.network.device import torch_threads
+from mmsr_geo.methods.apply import upsampler_of
+from mmsr_geo.methods.source import Method, TileFits, TilePrediction
 from mmsr_geo.network.guide_check import GuideCheck
+from mmsr_geo.pipeline.tile_tasks import finish_tile, fit_pair, predict_tile
 from mmsr_geo.raster.base import BandTags, Combine, Pixels, Raster, ReadPlan, StoredRaster, with_nodata_as_nan
-from mmsr_geo.raster.inspect.undeclared_nodata import warn_undeclared_nodata
 from mmsr_geo.raster.read.arrays import ArrayRaster
 from mmsr_geo.raster.views.warp import Warped
 
@@ -64,10 +62,8 @@ def lazy_target(
     )
     work = _Work(pair, method, device, token, uncertainty=uncertainty)
     layer: Layer = {work.model_key: (_model, method, pair, uncertainty)}
-    if isinstance(method, TileFit):
-        check = work.add_blended_tiles(layer, method, method.blended(pair, tiling))
-    else:
-        check = work.add_tiles(layer, tiling)
+    fits = method.tile_fits
+    check = work.add_tiles(layer, tiling) if fits is None else work.add_blended_tiles(layer, fits, tiling)
     tiles = HighLevelGraph.from_collections(work.name, layer, dependencies=work.reads.arrays)
 
     # The fit's task and the tiles' are of one layer: whatever is computed of the three, they are done once.
@@ -167,29 +163,29 @@ class _Work:
             )
             layer[self.name, *at] = (work, self.model_key, self.reads.add(layer, source), self.reads.add(layer, guide))
         check = f"mmsr-guide-check-{self.token}"
-        layer[check] = (check_of, self.model_key)
+        layer[check] = (_check_of_model, self.model_key)
         return check
 
-    def add_blended_tiles(self, layer: Layer, method: TileFit, blended: BlendedTiling) -> Hashable:
-        """Add two tasks a tile: fit and predict, then blend and make consistent."""
-        places = _places(blended.tiling)
+    def add_blended_tiles(self, layer: Layer, fits: TileFits, tiling: Tiling) -> Hashable:
+        """Add two tasks per tile: fit and predict, then blend and make consistent; return the key of the check."""
+        blended, places = fits.blended(self.pair, tiling), _places(tiling)
         predicted, checked = f"mmsr-predicted-{self.token}", f"mmsr-checked-{self.token}"
         bands = self.pair.guide.bands
         for tile in blended.predictions:
             source, guide = self.pair.read_plans(tile.read)
-            work = _PredictTask(tile, source.combine, guide.combine, bands, method)
+            work = _PredictTask(tile, source.combine, guide.combine, bands, fits)
             reads = self.reads.add(layer, source), self.reads.add(layer, guide)
             layer[predicted, tile.index] = (work, self.model_key, *reads)
             layer[checked, tile.index] = (_check_of_tile, (predicted, tile.index))
         together = f"mmsr-guide-check-{self.token}"
-        # What is known of an adapted model's guide is the scene's: a chunk waits for its neighbours alone.
-        tiles = [(checked, index) for index in range(len(blended))] if method.scene is None else []
-        layer[together] = (method.check, self.model_key, tiles, self.pair)
+        # The guide check of adapted models is the scene's: a chunk waits for its neighbours alone.
+        tiles = [(checked, index) for index in range(len(blended))] if fits.checks_tiles else []
+        layer[together] = (fits.check, self.model_key, tiles, self.pair)
         for tile, at in zip(blended.targets, places, strict=True):
             indexes = blended.contributors(tile.read)
             source = self.pair.source.read_plan(tile.read)
             layer[self.name, *at] = (
-                _FinishTask(tile, blended, tuple(indexes), source.combine, method, self.pair.valid_range),
+                _FinishTask(tile, blended, tuple(indexes), source.combine, self.method, self.pair.valid_range),
                 self.reads.add(layer, source),
                 [(predicted, index) for index in indexes],
                 together,
@@ -203,11 +199,7 @@ def _places(tiling: Tiling) -> list[tuple[int, int]]:
 
 
 def _model(method: Method, pair: Pair, uncertainty: bool) -> Model:  # noqa: FBT001  (a task's)
-    warn_undeclared_nodata(pair.source, pair.guides.rasters, arrays=samples_pixels(method))
-    model = method.model_for(pair)
-    if uncertainty:
-        warn_uncalibrated(model, method, pair)
-    return model
+    return fit_pair(pair, method, uncertainty=uncertainty, check_arrays=method.samples_pixels)
 
 
 def _values(made: TargetTile) -> NDArray[np.float32]:
@@ -224,6 +216,10 @@ def _uncertainty(made: TargetTile) -> NDArray[np.float32]:
 
 def _gain(check: GuideCheck) -> NDArray[np.float64]:
     return np.array(math.nan if check.gain is None else check.gain)
+
+
+def _check_of_model(model: Model) -> GuideCheck:
+    return model.check
 
 
 def _check_of_tile(prediction: TilePrediction) -> GuideCheck:
@@ -244,9 +240,8 @@ class _TileTask:
 
     def __call__(self, model: Model, source: list[Pixels], guide: list[Pixels]) -> TargetTile:
         """Return the tile's target; one torch thread on a CPU, because dask runs as many tasks as there are cores."""
-        with torch_threads(1):
-            upsampler = upsampler_of(self.method, model, self.device, self.valid_range, uncertainty=self.uncertainty)
-            return upsampler.upsample(self.tile, self.source(source), self.guide(guide))
+        upsampler = upsampler_of(self.method, model, self.device, self.valid_range, uncertainty=self.uncertainty)
+        return predict_tile(upsampler, self.tile, self.source(source), self.guide(guide))
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,11 +252,11 @@ class _PredictTask:
     source: Combine
     guide: Combine
     guide_bands: tuple[str, ...]
-    method: TileFit
+    fits: TileFits
 
     def __call__(self, base: Model, source: list[Pixels], guide: list[Pixels]) -> TilePrediction:
         """Fit and predict."""
-        return self.method.predict(base, self.tile, self.source(source), self.guide(guide), self.guide_bands)
+        return self.fits.predict(base, self.tile, self.source(source), self.guide(guide), self.guide_bands)
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,16 +267,22 @@ class _FinishTask:
     blended: BlendedTiling
     contributors: tuple[int, ...]
     source: Combine
-    method: TileFit
+    method: Method
     valid_range: ValidRange | None
 
     def __call__(self, source: list[Pixels], predictions: list[TilePrediction], check: GuideCheck) -> TargetTile:
         """Return the tile's target; one torch thread, as for any tile."""
         by_index = dict(zip(self.contributors, predictions, strict=True))
-        with torch_threads(1):
-            quality = FlagRules(check, self.method.uses_fallback(check), None, self.valid_range)
-            flags = by_index[self.tile.index].qa
-            return finish_tile(self.blended, self.tile, self.source(source), by_index, flags, quality)
+        return finish_tile(
+            self.blended,
+            self.tile,
+            self.source(source),
+            {index: prediction.values for index, prediction in by_index.items()},
+            by_index[self.tile.index].qa,
+            method=self.method,
+            check=check,
+            valid_range=self.valid_range,
+        )
 
 
 @dataclass(frozen=True, slots=True)

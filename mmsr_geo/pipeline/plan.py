@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
-from typing import Any, get_args
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from odc.geo.geobox import GeoBox
@@ -12,13 +12,7 @@ from odc.geo.geobox import GeoBox
 from mmsr_geo.engine.pair import SAMPLED_TARGET_PX, Pair
 from mmsr_geo.engine.tiling import BASE_BYTES, BYTES_PER_SAMPLED_VALUE, tile_bytes
 from mmsr_geo.geometry import Halo, Tiling
-from mmsr_geo.methods.baseline import BaselineMethod
-from mmsr_geo.methods.p2p import P2P
-from mmsr_geo.methods.scene import SavedModel, SceneFit
 from mmsr_geo.methods.source import Method
-from mmsr_geo.methods.tile_fit import TileFit
-from mmsr_geo.network.fit import expected_pixel_steps
-from mmsr_geo.network.params import FitParams
 from mmsr_geo.options import Quality
 from mmsr_geo.pipeline.timing import Speed
 from mmsr_geo.raster.grids import resolution_m
@@ -75,7 +69,7 @@ class Plan:
     @property
     def fit_pixel_steps(self) -> tuple[int, int]:
         """Pixels times steps of the fits, at least and at most: what the guide is worth decides."""
-        least, most = _pixel_steps(self.method, self.pair, self.tiling)
+        least, most = self.method.pixel_steps(self.pair, self.tiling)
         return least * self.bands, most * self.bands
 
     @property
@@ -97,7 +91,7 @@ class Plan:
                 strict=True,
             )
         )
-        network, guide_bands = not isinstance(self.method, BaselineMethod), len(self.pair.guide.bands)
+        network, guide_bands = self.method.uses_network, len(self.pair.guide.bands)
         tile = tile_bytes(height * width, guide_bands, network=network)
         sampled = min(self.target_px // self.bands, SAMPLED_TARGET_PX) if self.fit_pixel_steps[1] else 0
         return BASE_BYTES + max(tile, sampled * guide_bands * BYTES_PER_SAMPLED_VALUE)
@@ -113,7 +107,7 @@ class Plan:
         files = math.prod(self.output_grid.shape.yx) * self.bands * stored * (1 + _COG_EXTRA)
         if self.like is not None:  # the target on its own grid, float32, waits to be brought onto that
             files += self.target_px * (4 * values + flags) * (1 + _COG_EXTRA)
-        waiting = self.predicted_px * 5 // self.bands if isinstance(self.method, TileFit) else 0
+        waiting = self.predicted_px * 5 // self.bands if self.method.tile_fits is not None else 0
         return int(files) + waiting
 
     @property
@@ -127,17 +121,8 @@ class Plan:
     @property
     def qualities(self) -> dict[Quality, tuple[int, int]]:
         """Pixels times steps of the fits in each quality, at least and at most; empty where it is none of them."""
-        method = self.method
-        if not isinstance(method, SceneFit):
-            return {}
-        presets = {quality: FitParams.of(quality, threads=method.params.threads) for quality in get_args(Quality)}
-        if method.params not in presets.values():
-            return {}
-        each = {
-            quality: _pixel_steps(replace(method, params=params), self.pair, self.tiling)
-            for quality, params in presets.items()
-        }
-        return {quality: (least * self.bands, most * self.bands) for quality, (least, most) in each.items()}
+        steps = {quality: method.pixel_steps(self.pair, self.tiling) for quality, method in self.method.presets.items()}
+        return {quality: (least * self.bands, most * self.bands) for quality, (least, most) in steps.items()}
 
     @property
     def predict_seconds(self) -> float | None:
@@ -154,7 +139,7 @@ class Plan:
     @property
     def gpu_hours(self) -> float:
         """On one GPU, at most: of the arithmetic at GPU_FLOPS, an assumption, or as timed on the GPU there is."""
-        if isinstance(self.method, BaselineMethod):
+        if not self.method.uses_network:
             return 0.0
         if self.speed is not None and self.speed.device != "cpu" and self.fit_seconds and self.predict_seconds:
             return (self.fit_seconds[1] + self.predict_seconds) / 3600
@@ -239,30 +224,3 @@ class Plan:
 
 def _range(first: str, last: str) -> str:
     return first if first == last else f"{first} to {last}"
-
-
-def _pixel_steps(method: Method, pair: Pair, tiling: Tiling) -> tuple[int, int]:
-    match method:
-        case BaselineMethod():
-            steps = method.method.steps if isinstance(method.method, P2P) else 0
-            each = P2P.px_a_step(pair.scale, pair.part.height * pair.part.width)
-            return steps * each, steps * each
-        case SavedModel():
-            return 0, 0
-        case SceneFit():
-            return expected_pixel_steps(method.params, _sampled(pair), pair.scale)
-        case TileFit():
-            shape = tiling.tile_yx
-            if method.scene is None:
-                least, most = expected_pixel_steps(method.params, shape, pair.scale)
-                return least * len(tiling), most * len(tiling)
-            least, most = _pixel_steps(method.scene, pair, tiling)
-            few = replace(method.params, steps=method.params.adapt_steps, first_stage=False)
-            fewer, more = expected_pixel_steps(few, shape, pair.scale)
-            return least + fewer * len(tiling), most + more * len(tiling)
-    raise TypeError(type(method))
-
-
-def _sampled(pair: Pair) -> tuple[int, int]:
-    """Return the shape of a sample that a fit sees, in source pixels."""
-    return next(pair.sample_sites(pair.part))[0].shape

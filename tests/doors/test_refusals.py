@@ -252,7 +252,7 @@ UNREACHED = {
     "jobs/output/verify.py verify_tiles 1": "it takes a disk that gives back other bytes than it was given, twice",
     "jobs/tiles/tile_store.py FolderStore.record 1": "the tiles' own files come before: jobs/output/test_output_job.py",
     "jobs/output/tasks.py TileTask._prediction 1": "a file has to be damaged: jobs/output/test_output_job.py",
-    "methods/apply.py reuse_model 1": "a job file's own check comes before",
+    "methods/source.py Method.reuse 1": "a job file's own check comes before",
     "jobs/run_job.py _make_room 1": "a job's pair tells it: it is in the case's JobError of outputs without a folder",
     "network/samples.py Statistics.of 1": "samples without a valid pixel are not taken, and a tile of such falls back",
     "network/samples.py Statistics.of 2": "samples without a valid pixel are not taken, and a tile of such falls back",

@@ -27,7 +27,8 @@ from mmsr_geo.evaluation.metrics import seam_score
 from mmsr_geo.geometry import Halo, Scale, Tile, Tiling, Window
 from mmsr_geo.methods import tile_fit as tilewise
 from mmsr_geo.methods.interpolation import Interpolation
-from mmsr_geo.methods.tile_fit import TileFit, TilePrediction, finish_tile
+from mmsr_geo.methods.source import TilePrediction
+from mmsr_geo.methods.tile_fit import TileFit, blend_tile
 from mmsr_geo.network import guide_check as checking
 from mmsr_geo.network.device import torch_threads
 from mmsr_geo.network.fit import tile_seed
@@ -205,9 +206,9 @@ def predictions_of(pair: Pair, method: TileFit, blended: BlendedTiling) -> dict[
 def put_together(pair: Pair, blended: BlendedTiling, predictions: dict[int, TilePrediction]) -> Values:
     target = np.empty(pair.target_grid.shape.yx, np.float32)
     for tile in blended.targets:
-        near = {index: predictions[index] for index in blended.contributors(tile.read)}
+        near = {index: predictions[index].values for index in blended.contributors(tile.read)}
         source, flags = pair.source.read(tile.read), predictions[tile.index].qa
-        made = finish_tile(blended, tile, source, near, flags, FlagRules())
+        made = blend_tile(blended, tile, source, near, flags, FlagRules())
         target[tile.core.refined(pair.scale).slices] = made.values
     return target
 

@@ -441,7 +441,7 @@ def test_the_gain_is_a_lazy_coordinate_that_costs_no_second_fit(fits: list[int])
 def test_a_gain_asked_for_alone_predicts_no_tile(monkeypatch: pytest.MonkeyPatch, fits: list[int]) -> None:
     source, guide = short_pair()
     sharp = mmsr_geo.upsample(source, guide, 2, params=SHORT, tile_size=32)
-    monkeypatch.setattr("mmsr_geo.pipeline.lazy.upsampler_of", None)
+    monkeypatch.setattr("mmsr_geo.pipeline.lazy.predict_tile", None)
     with pytest.warns(mmsr_geo.GuideWarning):
         assert math.isfinite(float(sharp.guide_gain.compute()))
     assert fits == [0]

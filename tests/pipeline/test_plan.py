@@ -14,8 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import mmsr_geo
+from mmsr_geo.engine.sampling import FitJob
 from mmsr_geo.geometry import Halo, Scale, Tiling, Window
-from mmsr_geo.methods.baseline import FitJob
 from mmsr_geo.methods.p2p import P2P
 from mmsr_geo.network.device import resolve_device
 from mmsr_geo.network.fit import expected_pixel_steps, fit_samples
@@ -74,7 +74,7 @@ def test_a_fit_that_decides_by_its_check_lies_between() -> None:
 def test_p2p_takes_the_steps_that_were_told() -> None:
     by = Scale(3, 3)
     fitted = P2P(5).fit([scene(24, 24, by)], FitJob(by, (24, 24), resolve_device("cpu")))
-    assert fitted.pixel_steps == 5 * P2P.px_a_step(by, 24 * 24)
+    assert fitted.pixel_steps == 5 * P2P().pixels_per_step(by, 24 * 24)
 
 
 @pytest.fixture

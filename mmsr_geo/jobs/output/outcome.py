@@ -18,8 +18,6 @@ from mmsr_geo.engine.model import Model
 from mmsr_geo.errors import OptionError
 from mmsr_geo.jobs.output.output_job import Failure, OutputJob
 from mmsr_geo.jobs.tiles.tile_file import VALUES
-from mmsr_geo.methods.apply import is_calibrated
-from mmsr_geo.methods.baseline import CONSISTENT, BaselineMethod
 from mmsr_geo.network.fitted import FittedModel
 from mmsr_geo.network.guide_check import GuideCheck
 from mmsr_geo.raster.write.cog import CogFile
@@ -102,10 +100,7 @@ def output_tags(output_job: OutputJob, missed: Sequence[float]) -> dict[str, str
     spec, checks = output_job.spec, output_job.checks
     first, method = spec.pairs[0], spec.method
     options = {"scale": str(first.scale), "part": asdict(first.part), **spec.inputs, **method.description}
-    name = str(options["method"])
-    if isinstance(method, BaselineMethod) and method.consistent:
-        name += CONSISTENT
-    used = ["bicubic+consistency" if method.uses_fallback(check) else name for check in checks]
+    used = ["bicubic+consistency" if method.uses_fallback(check) else method.title for check in checks]
     gains = ["unknown" if check.gain is None else f"{check.gain:.4f}" for check in checks]
     skipped = [f"{failure.band}:{failure.index}" for failure in output_job.failures]
     return {
@@ -132,7 +127,7 @@ def uncertainty_tags(output_job: OutputJob) -> dict[str, str]:
 def _calibrations(output_job: OutputJob) -> tuple[str, ...]:
     if not output_job.spec.output.uncertainty:
         return ()
-    return tuple("calibrated" if is_calibrated(model) else "not calibrated" for model in output_job.models)
+    return tuple("calibrated" if model.is_calibrated else "not calibrated" for model in output_job.models)
 
 
 def _plain(value: object) -> Any:  # noqa: ANN401  (JSON values)

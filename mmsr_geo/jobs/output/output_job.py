@@ -32,9 +32,7 @@ from mmsr_geo.jobs.tiles.tile_file import DamagedTileError, TilePixels
 from mmsr_geo.jobs.tiles.tile_index import TileIndex, TileQueue
 from mmsr_geo.jobs.tiles.tile_store import FolderStore, Stage, TileRecord, TileStore
 from mmsr_geo.machine import cores
-from mmsr_geo.methods.apply import reuse_model
-from mmsr_geo.methods.source import Method, check_of
-from mmsr_geo.methods.tile_fit import TileFit
+from mmsr_geo.methods.source import Method
 from mmsr_geo.network.guide_check import GuideCheck
 
 PLAN = "plan.json"
@@ -260,7 +258,7 @@ class OutputJob:
 
     @property
     def _stages(self) -> tuple[Stage, ...]:
-        return ("prediction", "target") if isinstance(self.spec.method, TileFit) else ("target",)
+        return ("target",) if self.spec.method.tile_fits is None else ("prediction", "target")
 
     def _stage(self, band: _Band) -> Stage | None:
         """Return the stage whose tiles can be done now: what is to be blended waits for all predictions."""
@@ -302,7 +300,7 @@ class OutputJob:
 
     def _use_shared_model(self, band: _Band, model: Model) -> Method:
         """Have a band predicted with another output's model, as what is recorded of this one says."""
-        band.method = reuse_model(model, self._given)
+        band.method = self._given.reuse(model)
         if band.number == 1:
             self.spec = replace(self.spec, method=band.method)
         return band.method
@@ -322,7 +320,7 @@ class OutputJob:
         self._set_model(band, model)
 
     def _set_model(self, band: _Band, model: Model) -> None:
-        band.model, band.check = model, check_of(model)
+        band.model, band.check = model, model.check
         for stage in self._stages:
             if band.waiting[stage]:
                 self._report(band, stage)
@@ -335,10 +333,10 @@ class OutputJob:
 
         From here on the tiles' tasks are others: they know what is known of the guide.
         """
-        method, pair = self.spec.method, self.spec.pairs[band.number - 1]
-        if not isinstance(method, TileFit) or band.model is None:
+        fits, pair = self.spec.method.tile_fits, self.spec.pairs[band.number - 1]
+        if fits is None or band.model is None:
             return
-        band.check = method.check(band.model, check_of_tiles(list(band.made["prediction"].values())), pair)
+        band.check = fits.check(band.model, check_of_tiles(list(band.made["prediction"].values())), pair)
         band.task = None
         self._report(band, "target")
         lost = set(band.failed)
@@ -348,10 +346,10 @@ class OutputJob:
                 self._skip(band, index, f"tile {min(missing)} beside it failed")
 
     def _near(self, band: _Band, index: int) -> Sequence[int]:
-        method = self.spec.method
-        if not isinstance(method, TileFit):
+        fits = self.spec.method.tile_fits
+        if fits is None:
             return ()
-        blended = method.blended(self.spec.pairs[band.number - 1], self.spec.tiling)
+        blended = fits.blended(self.spec.pairs[band.number - 1], self.spec.tiling)
         return blended.contributors(blended.target(index).read)
 
     def _tile_call(self, band: _Band, stage: Stage, index: int) -> Task[TaskKey]:
@@ -378,7 +376,7 @@ class OutputJob:
         self.log.info("%s%s%s", self._label(band), said, verdict)
 
     def _report(self, band: _Band, stage: Stage) -> None:
-        blends = isinstance(self.spec.method, TileFit)
+        blends = self.spec.method.tile_fits is not None
         said = "fit tiles" if stage == "prediction" else "blend" if blends else "predict"
         done = len(band.made[stage]) + len(band.failed)
         self._labelled(band)(said, min(done, len(self.spec.tiling)), len(self.spec.tiling))

@@ -13,7 +13,6 @@ from mmsr_geo.jobs.output.output_job import OutputJob, TaskKey
 from mmsr_geo.jobs.output.scheduler import run_outputs
 from mmsr_geo.jobs.output.tasks import OutputSpec
 from mmsr_geo.jobs.tiles.tile_store import FolderStore
-from mmsr_geo.methods.tile_fit import TileFit
 from mmsr_geo.raster.write.staged import scratch_folder
 
 
@@ -46,4 +45,4 @@ def make_output(
 
 def local_executor(spec: OutputSpec) -> Executor[TaskKey]:
     """Return this process: tiles with fits of their own side by side, all else one after another."""
-    return ThreadExecutor[TaskKey](spec.threads) if isinstance(spec.method, TileFit) else SerialExecutor[TaskKey]()
+    return SerialExecutor[TaskKey]() if spec.method.tile_fits is None else ThreadExecutor[TaskKey](spec.threads)

@@ -16,7 +16,7 @@ from odc.geo.geobox import GeoBox
 
 from mmsr_geo.callbacks import Progress, no_progress
 from mmsr_geo.engine.blending import BlendedTiling
-from mmsr_geo.engine.flags import Flag, FlagRules
+from mmsr_geo.engine.flags import Flag
 from mmsr_geo.engine.model import Model
 from mmsr_geo.engine.pair import Pair
 from mmsr_geo.engine.tile_upsampler import Upsampler
@@ -24,13 +24,11 @@ from mmsr_geo.errors import ModelFileError, OutputError
 from mmsr_geo.geometry import Tiling, Window
 from mmsr_geo.jobs.tiles.tile_file import DamagedTileError, TilePixels
 from mmsr_geo.jobs.tiles.tile_store import Stage, TileRecord, TileStore
-from mmsr_geo.methods.apply import upsampler_of, warn_uncalibrated
-from mmsr_geo.methods.source import Method
-from mmsr_geo.methods.tile_fit import TileFit, finish_tile
-from mmsr_geo.network.device import torch_threads
+from mmsr_geo.methods.apply import upsampler_of
+from mmsr_geo.methods.source import Method, TileFits
 from mmsr_geo.network.fitted import FittedModel
 from mmsr_geo.network.guide_check import GuideCheck, Region
-from mmsr_geo.raster.inspect.undeclared_nodata import warn_undeclared_nodata
+from mmsr_geo.pipeline.tile_tasks import finish_tile, fit_pair, predict_tile
 from mmsr_geo.raster.write.destination import Address
 from mmsr_geo.raster.write.encoding import Encoding
 
@@ -103,11 +101,9 @@ class FitTask:
 
     def fit(self, progress: Progress = no_progress) -> Model:
         """Return the model; warns of what looks like undeclared nodata, and where it does not know what is asked."""
-        warn_undeclared_nodata(self.pair.source, () if self.looked_at_guides else self.pair.guides.rasters)
-        model = self.method.model_for(self.pair, progress)
-        if self.uncertainty:
-            warn_uncalibrated(model, self.method, self.pair)
-        return model
+        return fit_pair(
+            self.pair, self.method, progress, uncertainty=self.uncertainty, check_guides=not self.looked_at_guides
+        )
 
 
 @dataclass(frozen=True)
@@ -124,10 +120,10 @@ class TileTask:
 
     def predict(self, index: int, progress: Progress = no_progress) -> TileRecord:
         """Fit to a tile and keep what its model says of it, to be blended."""
-        method, began = self._tile_fit, time.monotonic()
+        began = time.monotonic()
         tile = self._blended.prediction(index)
         source, guide = self._pair.read(tile.read)
-        made = method.predict(self.model, tile, source, guide, self._pair.guide.bands, progress)
+        made = self._tile_fits.predict(self.model, tile, source, guide, self._pair.guide.bands, progress)
         qa = np.zeros(made.values.shape, np.uint8)
         qa[: made.qa.shape[0], : made.qa.shape[1]] = made.qa
         return self._kept("prediction", index, TilePixels(made.values, qa), began, regions=_numbers(made.check))
@@ -135,19 +131,24 @@ class TileTask:
     def target(self, index: int, near: Sequence[TileRecord] = (), progress: Progress = no_progress) -> TileRecord:  # noqa: ARG002  (as all tasks)
         """Compute a tile's target and keep it; near: the predictions that reach into it, where tiles are blended."""
         began, pair = time.monotonic(), self._pair
-        if isinstance(self.spec.method, TileFit):
+        if self.spec.method.tile_fits is None:
+            tile = self.spec.tiling.tile(index)
+            made = predict_tile(self._upsampler, tile, *pair.read(tile.read), self.spec.threads)
+        else:
             tile = self._blended.target(index)
             predictions = {each.index: self._prediction(each) for each in near}
-            quality = FlagRules(self.check, self.spec.method.uses_fallback(self.check), None, pair.valid_range)
             shape = self._blended.predicted(self.spec.tiling.core(index)).refined(pair.scale).shape
-            flags = predictions[index].qa[: shape[0], : shape[1]]
-            values = {number: each.values for number, each in predictions.items()}
-            with torch_threads(self.spec.threads):
-                made = finish_tile(self._blended, tile, pair.source.read(tile.read), values, flags, quality)
-        else:
-            tile = self.spec.tiling.tile(index)
-            with torch_threads(self.spec.threads):
-                made = self._upsampler.upsample(tile, *pair.read(tile.read))
+            made = finish_tile(
+                self._blended,
+                tile,
+                pair.source.read(tile.read),
+                {number: prediction.values for number, prediction in predictions.items()},
+                predictions[index].qa[: shape[0], : shape[1]],
+                method=self.spec.method,
+                check=self.check,
+                valid_range=pair.valid_range,
+                threads=self.spec.threads,
+            )
         encoding, tags = self.spec.tile_storage, pair.source.band_tags[0]
         stored, clipped = encoding.encode(made.values, self.spec.tile_nodata, tags)
         half, half_clipped = None, 0
@@ -176,14 +177,14 @@ class TileTask:
         return upsampler_of(spec.method, self.model, spec.device, limits, uncertainty=spec.output.uncertainty)
 
     @property
-    def _tile_fit(self) -> TileFit:
-        if not isinstance(self.spec.method, TileFit):
+    def _tile_fits(self) -> TileFits:
+        if self.spec.method.tile_fits is None:
             raise TypeError(type(self.spec.method))
-        return self.spec.method
+        return self.spec.method.tile_fits
 
     @cached_property
     def _blended(self) -> BlendedTiling:
-        return self._tile_fit.blended(self._pair, self.spec.tiling)
+        return self._tile_fits.blended(self._pair, self.spec.tiling)
 
     def _prediction(self, made: TileRecord) -> TilePixels:
         try:
