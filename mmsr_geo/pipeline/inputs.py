@@ -19,7 +19,7 @@ from mmsr_geo.raster.read.arrays import ArrayRaster, array_name
 from mmsr_geo.raster.read.files import FileRaster
 from mmsr_geo.raster.read.open import OneGuide, open_guides, open_source
 from mmsr_geo.raster.views.coarsen import Coarsened
-from mmsr_geo.raster.views.derived_bands import Derivation
+from mmsr_geo.raster.views.derived_bands import parse_derivation
 from mmsr_geo.raster.views.guides import Guides
 from mmsr_geo.raster.views.mask import Masked, open_mask
 
@@ -59,7 +59,7 @@ class Inputs(InputOptions):
         """Open the guides with their masks and what is derived of them."""
         rasters = open_guides(guide, guide_band=self.guide_band, guide_nodata=self.guide_nodata)
         masks = () if self.guide_mask is None else (open_mask(self.guide_mask),)
-        derived = tuple(Derivation.parse(text) for text in self.derive)
+        derived = tuple(parse_derivation(text) for text in self.derive)
         return Guides(rasters, masks, self.mask_share, derived)
 
     def pair(self, source: Raster, guide: GuideLike | Guides, scale: ScaleLike) -> Pair:
