@@ -462,7 +462,7 @@ def test_a_job_is_done_by_one_process_at_a_time(folder: Path, monkeypatch: pytes
 
     def meddled(task: TileTask, index: int, *rest: Any, **kw: Any) -> TileRecord:
         if index == 3:
-            with pytest.raises(mmsr_geo.JobError, match="another process does this job already"):
+            with pytest.raises(mmsr_geo.JobError, match="another process runs this job"):
                 mmsr_geo.batch(path)
         return target(task, index, *rest, **kw)
 
@@ -733,7 +733,13 @@ def test_a_jobs_work_is_in_a_folder_of_its_own_and_nothing_else_goes(folder: Pat
     before = {path.name for path in folder.iterdir()}
     assert mmsr_geo.batch(folder / "one.toml").count("done") == 1
     assert other.is_dir()
-    assert {path.name for path in folder.iterdir()} == before | {"one.tif", "one.record.jsonl", "one.report", "one.log"}
+    assert {path.name for path in folder.iterdir()} - before == {
+        "one.tif",
+        "one.record.jsonl",
+        "one.report",
+        "one.log",
+        ".one.lock",
+    }
     (Path(Job.read(folder / "two.toml").work) / "a-users.txt").write_text("mine")
     assert mmsr_geo.batch(folder / "two.toml").count("done") == 1
     assert [path.name for path in Path(Job.read(folder / "two.toml").work).iterdir()] == ["a-users.txt"]
