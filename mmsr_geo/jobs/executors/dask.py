@@ -325,6 +325,7 @@ def _do(  # noqa: PLR0913  (mapped over)
     try:
         return *run_task(value, method, arguments, _teller(key) if reports else no_progress), None
     except Exception as error:  # noqa: BLE001  (the engine tells them apart)
+        # No file is read: dask sends results from worker to client as pickles, and loses an error that cannot be one.
         try:
             pickle.loads(pickle.dumps(error))  # noqa: S301  (our own)
         except Exception:  # noqa: BLE001  (whatever keeps it from being sent)
