@@ -12,7 +12,7 @@ INSTALLED_FROM := pyproject.toml constraints.txt mmsr_geo/_version.py
 export PIP_CONSTRAINT := constraints.txt
 export PIP_BUILD_CONSTRAINT := constraints.txt
 
-.PHONY: help demo test faults test-qgis notebooks notebooks-write lint wheel plugin plugin-commands qgis-pictures errors-page clean
+.PHONY: help demo test faults test-qgis notebooks notebooks-write lint wheel plugin plugin-commands qgis-pictures errors-page options clean
 
 help:
 	@echo "make demo             run the main job on the rasters of the package, into ./demo"
@@ -24,6 +24,7 @@ help:
 	@echo "make wheel            build the wheel, into ./dist"
 	@echo "make plugin           build the QGIS plugin's zip, into qgis_plugin/dist"
 	@echo "make plugin-commands  write down for the plugin what the command offers; after each change of its options"
+	@echo "make options          write mmsr_geo/keywords.py from mmsr_geo/options.py; after each change of its fields"
 	@echo "make errors-page      write docs/errors.md from the tests' cases"
 	@echo "make qgis-pictures    make the pictures of docs/qgis.md anew"
 	@echo "make test-qgis        install QGIS once (Debian 12, as root, 1.3 GB) and test the plugin in it; ARGS as in test"
@@ -68,6 +69,9 @@ plugin:
 plugin-commands: .venv/installed
 	@$(BIN)/python qgis_plugin/commands.py
 	@$(BIN)/python qgis_plugin/translations.py
+
+options: .venv/installed-dev
+	@$(BIN)/python tools/keywords.py
 
 errors-page: .venv/installed-dev
 	@$(BIN)/python tools/errors_page.py

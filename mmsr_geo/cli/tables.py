@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -234,26 +234,49 @@ def _model_table(file: str, model: FittedModel) -> Table:
     return table
 
 
-def flags_sentence(outcome: OutputResult) -> str:
-    """Say how much of the target is something else than the model's word, each flag's share from 0.05 % on."""
+def result_lines(output: str, result: OutputResult, *, guided: bool) -> Iterator[str]:
+    """Yield what a person reads when an output is written.
+
+    Args:
+        output: The output's name, as it was given.
+        result: What was written.
+        guided: Whether the guide check means something: the method is mmsr.
+    """
+    height, width = result.shape_yx
+    tiles = "1 tile" if result.tiles == 1 else f"{result.tiles} tiles"
+    yield f"{output}: {width} x {height} px, scale {result.scale}, {tiles}, {result.seconds:.0f} s"
+    if guided:
+        for number, check in enumerate(result.checks, start=1):
+            band = f"Band {number}: " if len(result.checks) > 1 else ""
+            yield f"{band}{check_sentence(check)}"
+    yield from _flags_lines(result)
+    if result.consistency_rmse:
+        errors = ", ".join(f"{rmse:.4g}" for rmse in result.consistency_rmse)
+        yield f"On the grid of --like the block means differ from the source by {errors} (RMSE)."
+    yield from _uncertainty_lines(result)
+
+
+def _flags_lines(result: OutputResult) -> Iterator[str]:
+    """Yield how much of the target has QA flags, for each flag with 0.05 % or more."""
     from mmsr_geo.engine.flags import MEANINGS  # noqa: PLC0415  (torch and GDAL, only when asked for)
 
-    said = [f"{share:.1%} {MEANINGS[flag]}" for flag, share in outcome.flag_shares.items() if share >= 0.0005]
-    where = f"Flags in {outcome.qa}" if outcome.qa is not None else "Of its pixels"
-    return f"{where}: {'; '.join(said) or 'none set'}." if said or outcome.qa is not None else ""
+    parts = [f"{share:.1%} {MEANINGS[flag]}" for flag, share in result.flag_shares.items() if share >= 0.0005]
+    if parts or result.qa is not None:
+        where = "QA flags" if result.qa is None else f"QA flags in {result.qa}"
+        yield f"{where}: {'; '.join(parts) or 'none set'}."
 
 
-def uncertainty_sentence(outcome: OutputResult) -> str:
-    """Say where the uncertainty is, where some of it is known; what is not has been told."""
+def _uncertainty_lines(result: OutputResult) -> Iterator[str]:
+    """Yield where the uncertainty was written, if it is known for a band."""
     from mmsr_geo.raster.write.destination import ZarrGroupPath  # noqa: PLC0415  (torch and GDAL, only when asked for)
 
-    if "calibrated" not in outcome.uncertainty:
-        return ""
-    bands = len(outcome.uncertainty)
+    if "calibrated" not in result.uncertainty:
+        return
+    bands = len(result.uncertainty)
     where = f"band {bands + 1}" if bands == 1 else f"bands {bands + 1} to {2 * bands}"
-    if isinstance(outcome.path, ZarrGroupPath):
-        where = "a variable beside it"
-    return f"Half of a 90 % interval's width is in {where}."
+    if isinstance(result.path, ZarrGroupPath):
+        where = "a variable of its own"
+    yield f"The uncertainty (half the width of a 90 % interval) is in {where}."
 
 
 def check_sentence(check: GuideCheck) -> str:

@@ -219,7 +219,7 @@ class _Filled:
 
 def _options(told: Options, filled: _Filled, mistakes: list[str]) -> dict[str, Any]:
     """Return the options of one pair that differ from the defaults; what they name and is not there is a mistake."""
-    options = told.model_dump(exclude_defaults=True)
+    options: dict[str, Any] = told.model_dump(exclude_defaults=True)
     for option in ("source_mask", "guide_mask", "model", "like"):
         if isinstance(options.get(option), str) and options[option] not in get_args(NetMode):
             given = filled.text(options[option])

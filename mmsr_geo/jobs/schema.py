@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import Field, fields
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeAlias
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, create_model, model_validator
+from pydantic import Field as Limits
 
 from mmsr_geo.errors import OptionError
+from mmsr_geo.options import UPSAMPLE, FileOptions, PairOptions, option_of
 from mmsr_geo.text import bytes_of
 
 NAME, KEY = "{name}", "{key}"
 OnError: TypeAlias = Literal["stop", "skip"]
 """What a failure ends: the job, or the tile or pair that failed alone."""
-_Count: TypeAlias = Annotated[int, Field(ge=1)]
-_Share: TypeAlias = Annotated[float, Field(ge=0, le=1)]
+_Count: TypeAlias = Annotated[int, Limits(ge=1)]
 
 EXAMPLE = """\
 # A job of mmsr_geo: `mmsr-geo batch job.toml` does it, and goes on from what is done when it is called again;
@@ -74,39 +76,31 @@ class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Options(_Strict):
-    """The options of `mmsr_geo.upsample_to_file`, by the same names; `steps` and `threads` are of the fit."""
+def _table(declared: Field[Any]) -> tuple[Any, Any]:
+    """Return the type and the default of an option in a job file."""
+    known = option_of(declared)
+    kind = known.job_type or declared.type
+    if known.least is not None or known.most is not None:
+        return kind, Limits(default=declared.default, ge=known.least, le=known.most)
+    return kind, declared.default
 
-    scale: int | tuple[int, int] | None = None
-    like: float | tuple[float, float] | str | None = None
-    method: str = "mmsr"
-    fit: Literal["scene", "adapt", "tile", "published"] = "scene"
-    model: str | None = None
-    quality: Literal["fast", "balanced", "best"] = "balanced"
-    steps: _Count | None = None
-    threads: _Count | None = None
-    if_unhelpful: Literal["bicubic", "warn", "error"] = "bicubic"
-    bounds: tuple[float, float, float, float] | None = None
-    source_resolution: float | str | None = None
-    grid: Literal["source", "guide"] = "source"
-    guide_band: tuple[str | int, ...] | str | int = ()
-    derive: tuple[str, ...] | str = ()
-    source_mask: str | None = None
-    guide_mask: str | None = None
-    mask_share: _Share = 0.5
-    source_nodata: float | None = None
-    guide_nodata: float | None = None
-    valid_range: tuple[float, float] | None = None
-    uncertainty: bool = False
-    dtype: str = "float32"
-    scale_factor: float | None = None
-    add_offset: float | None = None
-    creation_options: tuple[str, ...] = ()
-    tile_size: _Count | None = None
-    device: str = "auto"
-    seed: int = 0
-    keep_statistics: bool = False
-    min_coverage: _Share = 0.95
+
+OPTION_GROUPS = (PairOptions, *UPSAMPLE, FileOptions)
+"""Groups of options that a job file takes."""
+if TYPE_CHECKING:
+    Options = Any  # made below, of options.py
+else:
+    Options = create_model(
+        "Options",
+        __base__=_Strict,
+        __doc__="The options of `mmsr_geo.upsample_to_file`, by the same names.",
+        **{
+            declared.name: _table(declared)
+            for group in OPTION_GROUPS
+            for declared in fields(group)
+            if not option_of(declared).python_only
+        },
+    )
 
 
 class PairEntry(_Strict):
