@@ -244,7 +244,7 @@ def _clashes(told: JobFile, entries: tuple[Entry, ...]) -> Iterator[str]:
     for option, pattern in (("output", told.output), ("qa", told.qa)):
         if pattern is not None and len(entries) > 1 and NAME not in pattern and not in_zarr:
             yield f"{option}: {len(entries)} pairs would be written to {pattern}: put {NAME} in it"
-    names = Counter(entry.name for entry in entries)
+    names = Counter(os.path.normcase(entry.name) for entry in entries)  # their folders are one where case counts not
     if twice := [name for name, count in names.items() if count > 1]:
         yield f"pairs: {len(twice)} names stand for several ({', '.join(twice[:3])}): give each a name of its own"
     if in_zarr:

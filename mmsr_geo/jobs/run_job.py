@@ -70,7 +70,9 @@ def run_job(  # noqa: PLR0913  (how a job is to be run)
         waiting = [pair.entry for pair in status.pairs if pair.state != "done"]
         said = "all pairs anew" if restart else f"{status.count('done')} of {len(status.pairs)} pairs done already"
         logger.info("job begun %s by mmsr_geo %s: %s", where or "here", __version__, said)
-        running = _Running(job, record, open_pair, overwrite, progress, ended, len(waiting), record.made(), logger)
+        running = _Running(
+            job, record, open_pair, overwrite, progress, ended, len(waiting), record.written_outputs(), logger
+        )
         begins = [running.beginning(number, entry) for number, entry in enumerate(waiting)]
         with _logged_end(logger):
             try:
@@ -264,12 +266,19 @@ def _make_room(entry: Entry) -> None:
 
 
 def _in_record(output: Address, job: Job) -> str:
-    """Return an output's path as the record has it: from the job's folder, so that it holds where that is moved."""
+    """Return an output's path as the journal has it.
+
+    Relative to the folder of the job file, so that both can be moved together; absolute on another drive of Windows.
+    """
     if isinstance(output, ZarrGroupPath):
         return f"{_in_record(output.store, job)}/{output.group}".rstrip("/")
     if isinstance(output, ObjectUrl):
         return str(output)
-    return os.path.relpath(output.parent.resolve() / output.name, job.path.absolute().parent.resolve())
+    path = output.parent.resolve() / output.name
+    try:
+        return os.path.relpath(path, job.path.absolute().parent.resolve())
+    except ValueError:
+        return str(path)
 
 
 def _facts(outcome: OutputResult, stages: Mapping[str, float]) -> dict[str, Any]:

@@ -73,7 +73,7 @@ def _here(inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
 
 def found(job: str = "") -> dict[str, bytes | str]:
     """Everything below the current folder, hidden or not, but what a job says of itself: bytes, or what else it is."""
-    said = {f"{job}.record.jsonl", f"{job}.log", f"{job}.report"} if job else set()
+    said = {f"{job}.record.jsonl", f".{job}.lock", f"{job}.log", f"{job}.report"} if job else set()
     return {
         str(path): path.read_bytes() if path.is_file() else "no file"
         for root, folders, files in os.walk(".")

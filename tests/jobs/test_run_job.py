@@ -480,3 +480,28 @@ def test_a_killed_job_goes_on_from_what_is_done(folder: Path) -> None:
     for month in (6, 7, 8):
         name = f"2024-0{month}.tif"
         assert (values(folder / "again" / name) == values(folder / "out" / name)).all()
+
+
+# As on Windows.
+
+
+def test_names_that_differ_by_case_are_refused_where_files_do_not(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pairs = "".join(f'[[pairs]]\nname = "{name}"\nsource = "job.toml"\nguide = "job.toml"\n' for name in ("a", "A"))
+    path = job(folder, 'output = "{name}.tif"\n' + pairs)
+    assert [entry.name for entry in Job.read(path).entries] == ["a", "A"]
+    monkeypatch.setattr("os.path.normcase", str.lower)
+    with pytest.raises(mmsr_geo.JobError, match=r"2 pairs|1 names"):
+        Job.read(path)
+
+
+def test_a_job_writes_to_another_drive(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def across_drives(*_: object) -> str:
+        raise ValueError("path is on mount 'D:', start on mount 'C:'")
+
+    monkeypatch.setattr("os.path.relpath", across_drives)
+    path = job(folder, MANY + SMOOTH)
+    for _ in range(2):  # its own are replaced, though their paths are absolute
+        assert mmsr_geo.batch(path, restart=True).count("done") == 3
+    assert str(folder / "out" / "2024-06.tif") in Journal.beside(path).written_outputs()

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import logging
-import os
 import pickle
 import queue
 import secrets
-import signal
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -17,6 +15,7 @@ from types import TracebackType
 from typing import Any, Generic, Self
 
 import dask
+import psutil
 import torch
 from distributed import Client, Future, LocalCluster, Nanny, SpecCluster, get_worker
 from distributed.scheduler import KilledWorker, Scheduler
@@ -326,6 +325,7 @@ def _do(  # noqa: PLR0913  (mapped over)
     try:
         return *run_task(value, method, arguments, _teller(key) if reports else no_progress), None
     except Exception as error:  # noqa: BLE001  (the engine tells them apart)
+        # No file is read: dask sends results from worker to client as pickles, and loses an error that cannot be one.
         try:
             pickle.loads(pickle.dumps(error))  # noqa: S301  (our own)
         except Exception:  # noqa: BLE001  (whatever keeps it from being sent)
@@ -392,11 +392,10 @@ def _ended_at_once(cluster: Any) -> Iterator[Any]:  # noqa: ANN401  (one of many
         yield cluster
     except BaseException:
         for nanny in getattr(cluster, "workers", {}).values():
-            process = getattr(nanny, "process", None)
-            pid = getattr(process, "pid", None)
+            pid = getattr(getattr(nanny, "process", None), "pid", None)
             if pid is not None:
-                with suppress(OSError):
-                    os.kill(pid, signal.SIGKILL)
+                with suppress(psutil.Error):
+                    psutil.Process(pid).kill()
         raise
     finally:
         with suppress(Exception):

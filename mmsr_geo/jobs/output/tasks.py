@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import pickle
-import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -26,13 +23,14 @@ from mmsr_geo.jobs.tiles.tile_file import DamagedTileError, TilePixels
 from mmsr_geo.jobs.tiles.tile_store import Stage, TileRecord, TileStore
 from mmsr_geo.methods.apply import upsampler_of
 from mmsr_geo.methods.source import Method, TileFits
-from mmsr_geo.network.fitted import FittedModel
+from mmsr_geo.methods.stored import model_from_bytes, model_to_bytes
 from mmsr_geo.network.guide_check import GuideCheck, Region
 from mmsr_geo.pipeline.tile_tasks import finish_tile, fit_pair, predict_tile
 from mmsr_geo.raster.write.destination import Address
 from mmsr_geo.raster.write.encoding import Encoding
 
-MODEL_FILE, OTHER_MODEL_FILE = "model-{band}.mmsr", "other-model-{band}.pickle"
+MODEL_FILE = "model-{band}.mmsr"
+"""Name of a band's model in the store."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,33 +203,17 @@ class TileTask:
 
 
 def keep_model(store: TileStore, band: int, model: Model) -> None:
-    """Keep a fitted model beside the tiles: a model as it is saved anywhere, another method's pickled."""
-    if not isinstance(model, FittedModel):
-        store.put(OTHER_MODEL_FILE.format(band=band), pickle.dumps(model))
-        return
-    with tempfile.TemporaryDirectory(prefix="mmsr_geo_") as folder:
-        path = Path(folder) / "model.mmsr"
-        model.save(path)
-        store.put(MODEL_FILE.format(band=band), path.read_bytes())
+    """Keep a fitted model next to the tiles."""
+    store.put(MODEL_FILE.format(band=band), model_to_bytes(model))
 
 
 def kept_model(store: TileStore, band: int) -> Model | None:
-    """Return the model that was kept; None where there is none, or what is there is damaged."""
-    if (content := store.get(MODEL_FILE.format(band=band))) is not None:
-        with tempfile.TemporaryDirectory(prefix="mmsr_geo_") as folder:
-            path = Path(folder) / "model.mmsr"
-            path.write_bytes(content)
-            try:
-                return FittedModel.load(path)
-            except ModelFileError:
-                return None
-    content = store.get(OTHER_MODEL_FILE.format(band=band))
+    """Return the model that was kept; None if there is none or it is damaged. Nothing in the file can run code."""
+    content = store.get(MODEL_FILE.format(band=band))
     try:
-        # A file of this job's own in its own folder, as its tiles are.
-        model: Model | None = None if content is None else pickle.loads(content)  # noqa: S301
-    except (pickle.UnpicklingError, EOFError, AttributeError, ImportError, IndexError):
+        return None if content is None else model_from_bytes(content)
+    except ModelFileError:
         return None
-    return model
 
 
 def check_of_tiles(made: Sequence[TileRecord]) -> list[GuideCheck]:

@@ -69,7 +69,7 @@ class TilePixels:
         try:
             with warnings.catch_warnings(), MemoryFile(content) as file:
                 warnings.simplefilter("ignore", NotGeoreferencedWarning)
-                with file.open() as dataset:
+                with file.open(driver="GTiff") as dataset:  # a virtual raster could name other files
                     uncertainty = dataset.read(UNCERTAINTY) if dataset.count >= UNCERTAINTY else None
                     return cls(dataset.read(VALUES), dataset.read(FLAGS).astype(np.uint8), uncertainty)
         except (RasterioError, CPLE_BaseError, IndexError, ValueError) as error:

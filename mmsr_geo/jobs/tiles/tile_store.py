@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from mmsr_geo.errors import OutputError
+from mmsr_geo.jobs.journal import append_lines
 from mmsr_geo.raster.write.object_store import ObjectUrl
 from mmsr_geo.spelling import option
 
@@ -155,15 +156,9 @@ class FolderStore:
         """Append to the manifest and have it on the disk."""
         if not made:
             return
-        text = "".join(f"{each.line}\n" for each in made)
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            with self._manifest.open("a+b") as file:
-                if (end := file.tell()) and os.pread(file.fileno(), 1, end - 1) != b"\n":
-                    text = f"\n{text}"  # after a line that a crash has cut off
-                file.write(text.encode())
-                file.flush()
-                os.fsync(file.fileno())
+            append_lines(self._manifest, "".join(f"{tile.line}\n" for tile in made))
         except OSError as error:
             raise self._refused(error) from error
 

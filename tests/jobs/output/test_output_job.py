@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import pickle
 import shutil
 import warnings
 from collections import deque
@@ -456,13 +457,39 @@ def test_a_job_of_a_saved_model_takes_no_fit(folder: Path, computed: list[tuple[
     assert record[-1]["facts"]["tiles"] == TILES
 
 
+class Hostile:
+    """What runs code where it is unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return Path.touch, (self.path,)
+
+
+@pytest.mark.parametrize("method", ["bicubic+consistency", "guided-filter"])
+def test_no_file_in_the_work_folder_runs_code(
+    folder: Path, computed: list[tuple[str, int]], monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    path = job(folder, (ONE + OPTIONS).replace("bicubic+consistency", method))
+    stopped_at(monkeypatch, path, 4)
+    kept = [file for file in (folder / "job.work").rglob("*") if file.is_file() and file.name != "plan.json"]
+    assert "model-1.mmsr" in {file.name for file in kept}
+    for file in [*kept, *(file.with_name("other-model-1.pickle") for file in kept)]:
+        file.write_bytes(pickle.dumps(Hostile(folder / "run")))
+    computed.clear()
+    assert mmsr_geo.batch(path).count("done") == 1
+    assert len(computed) == TILES
+    assert not (folder / "run").exists()
+
+
 def test_a_job_is_done_by_one_process_at_a_time(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = job(folder)
     target = TileTask.target
 
     def meddled(task: TileTask, index: int, *rest: Any, **kw: Any) -> TileRecord:
         if index == 3:
-            with pytest.raises(mmsr_geo.JobError, match="another process does this job already"):
+            with pytest.raises(mmsr_geo.JobError, match="another process runs this job"):
                 mmsr_geo.batch(path)
         return target(task, index, *rest, **kw)
 
@@ -733,7 +760,13 @@ def test_a_jobs_work_is_in_a_folder_of_its_own_and_nothing_else_goes(folder: Pat
     before = {path.name for path in folder.iterdir()}
     assert mmsr_geo.batch(folder / "one.toml").count("done") == 1
     assert other.is_dir()
-    assert {path.name for path in folder.iterdir()} == before | {"one.tif", "one.record.jsonl", "one.report", "one.log"}
+    assert {path.name for path in folder.iterdir()} - before == {
+        "one.tif",
+        "one.record.jsonl",
+        "one.report",
+        "one.log",
+        ".one.lock",
+    }
     (Path(Job.read(folder / "two.toml").work) / "a-users.txt").write_text("mine")
     assert mmsr_geo.batch(folder / "two.toml").count("done") == 1
     assert [path.name for path in Path(Job.read(folder / "two.toml").work).iterdir()] == ["a-users.txt"]

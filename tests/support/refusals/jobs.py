@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import errno
 from functools import partial
+
+from filelock import Timeout
 
 import mmsr_geo
 from mmsr_geo.errors import (
@@ -114,9 +115,9 @@ case(
 case(
     "a job whose record cannot be written",
     JobError,
-    "held.record.jsonl cannot be written to (Is a directory): put the job file into a folder that can be",
-    "The record beside the job file is closed to writing.",
-    "Put the job file elsewhere.",
+    "held.record.jsonl cannot be written (Is a directory): put the job file into a folder where you may write",
+    "The journal next to the job file cannot be written.",
+    "Put the job file into a folder where you may write.",
     batching("held.toml"),
 )
 
@@ -124,11 +125,11 @@ case(
 case(
     "a job under way",
     JobError,
-    "another process does this job already (failing.record.jsonl is held): wait for it, or stop it",
-    "The same job runs already.",
-    "Wait, or stop it.",
+    "another process runs this job (.failing.lock is locked): wait until it ends, or stop it",
+    "The same job is already running.",
+    "Wait until it ends, or stop it.",
     batching("failing.toml"),
-    fault=raising("fcntl.flock", BlockingIOError(errno.EAGAIN, "held")),
+    fault=raising("filelock.BaseFileLock.acquire", Timeout(".failing.lock")),
     job="failing",
 )
 
