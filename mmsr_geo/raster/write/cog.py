@@ -18,12 +18,13 @@ from rasterio._err import CPLE_BaseError
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.windows import Window as RasterioWindow
 
+from mmsr_geo.atomic import sync
 from mmsr_geo.errors import OutputError
 from mmsr_geo.raster.base import BandTags
 from mmsr_geo.raster.write.cog_driver import check_creation, copy_to_cog
 from mmsr_geo.raster.write.destination import Address, check_disk, check_output, not_written
 from mmsr_geo.raster.write.encoding import Encoding, clipping_of
-from mmsr_geo.raster.write.staged import finish_together, staged_output, sync
+from mmsr_geo.raster.write.staged import finish_together, staged_output
 from mmsr_geo.raster.write.vrt import Piece, write_mosaic
 
 if TYPE_CHECKING:

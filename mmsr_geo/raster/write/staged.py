@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import shutil
 import tempfile
 import warnings
@@ -15,6 +14,7 @@ from pathlib import Path
 from secrets import token_hex
 from typing import TYPE_CHECKING, Protocol
 
+from mmsr_geo.atomic import replace, sync, write_whole
 from mmsr_geo.errors import MmsrWarning, OutputError
 from mmsr_geo.raster.write.destination import (
     GROUP_FILE,
@@ -112,17 +112,6 @@ def staged_output(output: Address) -> StagedOutput:
     return _StagedFile(output)
 
 
-def sync(path: Path) -> None:
-    """Have the file's bytes, or a folder's entries, on the disk before going on."""
-    if os.name == "nt" and path.is_dir():
-        return  # Windows has no handle of a folder to sync
-    handle = os.open(path, os.O_RDWR if os.name == "nt" else os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
 class _StagedFile(StagedOutput):
     def __init__(self, output: Path) -> None:
         super().__init__(output)
@@ -133,13 +122,13 @@ class _StagedFile(StagedOutput):
             try:
                 self._before.hardlink_to(self._output)
             except OSError:  # a file system that has no links
-                self._output.replace(self._before)
-        made.replace(self._output)
+                replace(self._output, self._before)
+        replace(made, self._output)
 
     def roll_back(self, made: Path) -> None:
         self._holds_the_last = self._before.exists()
         if self._holds_the_last:
-            self._before.replace(self._output)
+            replace(self._before, self._output)
             self._holds_the_last = False
         elif not made.exists():
             self._output.unlink(missing_ok=True)
@@ -150,7 +139,7 @@ class _StagedFile(StagedOutput):
         for suffix in _BESIDE:
             self._output.with_name(self._output.name + suffix).unlink(missing_ok=True)
         if beside.exists():
-            beside.replace(self._output.with_name(self._output.name + _AUX))
+            replace(beside, self._output.with_name(self._output.name + _AUX))
         sync(self._output.parent)
 
 
@@ -200,17 +189,17 @@ class _StagedFolder(StagedOutput):
     def publish(self, made: Path, *, keep: bool) -> None:  # noqa: ARG002  (what is replaced is kept in any case)
         if self._above is not None and not self._above.exists():
             self._above.parent.mkdir(exist_ok=True)
-            self._above.write_bytes(_PLAIN_GROUP)
+            write_whole(self._above, _PLAIN_GROUP)
         if self._at.exists():
-            self._at.rename(self._before)
-        made.rename(self._at)
+            replace(self._at, self._before)
+        replace(made, self._at)
 
     def roll_back(self, made: Path) -> None:
         self._holds_the_last = self._before.exists()
         if not made.exists():
-            self._at.rename(made)
+            replace(self._at, made)
         if self._holds_the_last:
-            self._before.rename(self._at)
+            replace(self._before, self._at)
             self._holds_the_last = False
 
     def finalize(self, made: Path) -> None:  # noqa: ARG002  (a slot's)

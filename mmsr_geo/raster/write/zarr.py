@@ -21,12 +21,13 @@ from xarray.backends.zarr import FillValueCoder
 from zarr.codecs import BloscCodec
 from zarr.errors import BaseZarrError
 
+from mmsr_geo.atomic import sync
 from mmsr_geo.errors import OptionError
 from mmsr_geo.geometry import Window
 from mmsr_geo.raster.base import BandTags
 from mmsr_geo.raster.write.destination import QA, UNCERTAINTY, ZarrGroupPath, check_disk, check_output, not_written
 from mmsr_geo.raster.write.encoding import Encoding, clipping_of
-from mmsr_geo.raster.write.staged import staged_output, sync
+from mmsr_geo.raster.write.staged import staged_output
 from mmsr_geo.spelling import option
 
 SHARD_PX = 1024

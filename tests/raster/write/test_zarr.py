@@ -354,22 +354,22 @@ def test_what_is_there_is_replaced_only_if_asked_for_and_if_it_is_a_target(sourc
     }
 
 
-@pytest.mark.parametrize("at", ["make", "rename"])
+@pytest.mark.parametrize("at", ["make", "replace"])
 def test_a_failure_leaves_what_was_there(source: Path, monkeypatch: pytest.MonkeyPatch, at: str) -> None:
     store = source.parent / "a.zarr"
     mmsr_geo.upsample_to_file(source, SENTINEL_GUIDE, store, **SMOOTH)
     before = {path: path.read_bytes() for path in store.rglob("*") if path.is_file()}
-    rename = Path.rename
+    replace = Path.replace
 
     def failing(*arguments: Any) -> Path:
         if at == "make" or arguments[0].name == "group":
             raise OSError(28, "No space left on device")
-        return rename(*arguments)  # type: ignore[no-any-return]
+        return replace(*arguments)  # type: ignore[no-any-return]
 
     if at == "make":
         monkeypatch.setattr(sharding, "sync", failing)
     else:
-        monkeypatch.setattr(Path, "rename", failing)
+        monkeypatch.setattr(Path, "replace", failing)
     with pytest.raises(mmsr_geo.OutputError, match=r"a.zarr could not be written \(.*No space left"):
         mmsr_geo.upsample_to_file(source, SENTINEL_GUIDE, store, overwrite=True, **SMOOTH | {"method": "nearest"})
     assert {path: path.read_bytes() for path in store.rglob("*") if path.is_file()} == before
