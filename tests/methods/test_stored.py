@@ -11,9 +11,10 @@ import torch
 from safetensors.torch import save
 
 from mmsr_geo.engine.model import Model
+from mmsr_geo.engine.sampling import FitJob
 from mmsr_geo.errors import ModelFileError
 from mmsr_geo.geometry import Halo, Scale
-from mmsr_geo.methods.baseline import METHODS, FitJob, baseline
+from mmsr_geo.methods.baseline import METHODS, baseline
 from mmsr_geo.methods.p2p import P2P
 from mmsr_geo.methods.stored import model_from_bytes, model_to_bytes
 from mmsr_geo.network.fitted import FittedModel
