@@ -1,18 +1,14 @@
-"""Where a job runs, as a value, and the executor that is opened for it."""
+"""Where a job runs, as a value; starts nothing."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
 import torch
 
 from mmsr_geo.errors import OptionError
-from mmsr_geo.jobs.executors.base import Executor
-from mmsr_geo.jobs.executors.local import SerialExecutor, ThreadExecutor
-from mmsr_geo.jobs.output.output_job import TaskKey
 
 ClusterKind = Literal["local", "scheduler", "cuda", "slurm", "pbs", "lsf", "sge", "moab", "oar", "htcondor"]
 """This machine, a scheduler that runs already, dask-cuda's, or one of dask-jobqueue's."""
@@ -62,16 +58,3 @@ class Cluster:
         """Whether no other process is needed."""
         alone = self.workers is None and torch.cuda.device_count() < 2
         return self.kind == "local" and self.scheduler is None and alone
-
-
-@contextmanager
-def open_executor(cluster: Cluster, side_by_side: int | None = None) -> Iterator[Executor[TaskKey]]:
-    """Start where a job runs, or find it; side_by_side: tasks at once in this process, None: one after another."""
-    if cluster.is_this_process:
-        with SerialExecutor[TaskKey]() if side_by_side is None else ThreadExecutor[TaskKey](side_by_side) as executor:
-            yield executor
-        return
-    from mmsr_geo.jobs.executors.dask import DaskExecutor, connected  # noqa: PLC0415  (distributed, only when asked for)
-
-    with connected(cluster) as client, DaskExecutor[TaskKey](client) as executor:
-        yield executor
