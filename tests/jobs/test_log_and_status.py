@@ -100,7 +100,7 @@ def test_warnings_and_fits_with_their_verdict_are_logged(folder: Path) -> None:
     said = happened(folder)
     assert any(line.startswith("WARNING - ") and "-9999" in line for line in said)
     (fit,) = [line for line in said if "fit done in" in line]
-    assert re.search(r"fit done in 0 s: the guide (helped|did not help): one level down", fit)
+    assert re.search(r"fit done in 0 s: the guide (helped|did not help): at reduced resolution", fit)
 
 
 def test_a_kill_leaves_the_lines(folder: Path) -> None:
