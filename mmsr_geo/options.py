@@ -114,7 +114,7 @@ def _check(name: str, value: object, known: Option) -> None:
         low, high = known.least, known.most
         within = (low is None or value >= low) and (high is None or value <= high)
         if not within:
-            limits = f"from {low:g} to {high:g}" if low is not None and high is not None else f"{low:g} or more"
+            limits = f"from {low:g} to {high:g}" if low is not None and high is not None else f"of {low:g} or more"
             raise OptionError(f"{option(name)} is {value:g}: give a number {limits}")
 
 

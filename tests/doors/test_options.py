@@ -164,7 +164,7 @@ def test_names_that_options_list_are_those_of_the_rooms() -> None:
         (options.InputOptions, {"grid": "target"}, "grid= is 'target': choose one of source, guide"),
         (options.InputOptions, {"mask_share": 1.5}, "mask_share= is 1.5: give a number from 0 to 1"),
         (options.InputOptions, {"bounds": (1, 2, 3)}, r"bounds= takes 4 numbers \(west, south, east, north\), not 3"),
-        (options.PredictionOptions, {"tile_size": 0}, "tile_size= is 0: give a number 1 or more"),
+        (options.PredictionOptions, {"tile_size": 0}, "tile_size= is 0: give a number of 1 or more"),
         (options.FitOptions, {"seed": 2**64}, "seed= is 18446744073709551616: give a whole number of 64 bits"),
         (options.FitOptions, {"params": 1, "steps": 2}, r"params= holds the parameters of the fit: leave out quality="),
     ],

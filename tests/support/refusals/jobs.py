@@ -150,7 +150,7 @@ case(
 case(
     "no workers",
     OptionError,
-    "workers is the number of processes, 1 or more, not 0",
+    "⟨workers⟩ is 0: give a number of 1 or more",
     "`workers=` is no number of processes.",
     "Give 1 or more.",
     arrays(

@@ -62,7 +62,7 @@ case(
 case(
     "no method",
     OptionError,
-    "there is no method 'lanczos': choose one of mmsr, nearest, bilinear, bicubic, guided-filter, p2p",
+    "⟨method⟩ is 'lanczos': choose one of mmsr, nearest, bilinear, bicubic, guided-filter, p2p",
     "`--method` is no name of a method.",
     "Choose one.",
     upsampling(method="lanczos"),
@@ -72,8 +72,8 @@ case(
 case(
     "no such method to evaluate",
     OptionError,
-    "there is no method 'lanczos': choose of nearest, bilinear, bicubic, guided-filter, p2p, mmsr, "
-    "mmsr-always, mmsr-adapt, mmsr-tile, published",
+    "⟨methods⟩ names 'lanczos': choose of nearest, bilinear, bicubic, guided-filter, p2p, mmsr, mmsr-always, "
+    "mmsr-adapt, mmsr-tile, published",
     "`--methods` names one that there is not.",
     "Choose one.",
     evaluating(methods="bicubic,lanczos"),
@@ -83,7 +83,7 @@ case(
 case(
     "no fit",
     OptionError,
-    "fit is one of scene, adapt, tile, published, not 'forest'",
+    "⟨fit⟩ is 'forest': choose one of scene, adapt, tile, published",
     "`fit` or `if_unhelpful` is another word.",
     "Choose one.",
     arrays(shown("dem.tif", fit="forest"), "the command offers the choices"),
@@ -113,7 +113,7 @@ case(
 case(
     "an unknown quality",
     OptionError,
-    "⟨quality⟩ must be one of fast, balanced, best, not 'superb'",
+    "⟨quality⟩ is 'superb': choose one of fast, balanced, best",
     "`quality` is an unknown name.",
     "Pass one of the three names.",
     arrays(
@@ -126,7 +126,7 @@ case(
 case(
     "a quality and params",
     OptionError,
-    "params= says how to fit, and so does quality=: pass one of them",
+    "⟨params⟩ holds the parameters of the fit: leave out ⟨quality⟩, ⟨steps⟩ and ⟨threads⟩, or leave out ⟨params⟩",
     "`quality` and `params` together.",
     "Leave one of them out.",
     arrays(
@@ -215,7 +215,7 @@ case(
 case(
     "a published fit with params",
     OptionError,
-    '⟨fit="published"⟩ has params of its own: leave out ⟨quality⟩, or all but steps and threads',
+    '⟨fit="published"⟩ has parameters of its own: leave out ⟨quality⟩ and all of ⟨params⟩ but steps and threads',
     "`--fit published` with `--quality`, or with other params than steps and threads.",
     "Leave them out.",
     upsampling("--fit published --quality best", method="mmsr", fit="published", quality="best"),
@@ -225,7 +225,7 @@ case(
 case(
     "another method's params",
     OptionError,
-    "of the params of a fit, p2p takes steps and threads alone: leave out ⟨quality⟩, or the others",
+    "the method p2p is not fitted as mmsr is: leave out ⟨quality⟩ and all of ⟨params⟩ but steps and threads",
     "`--quality`, or params of a fit, for a method that has none of them.",
     "Give steps and threads alone.",
     upsampling("--method p2p --quality fast", method="p2p", quality="fast"),
@@ -235,7 +235,7 @@ case(
 case(
     "steps of an interpolation",
     OptionError,
-    "bicubic is not fitted by steps: leave them out",
+    "the method bicubic has no steps: leave out ⟨steps⟩",
     "`--steps` for a method that has none.",
     "Leave it out.",
     upsampling("--steps 2 --threads 1", params=QUICK),
@@ -245,7 +245,7 @@ case(
 case(
     "a model of another method",
     OptionError,
-    "a model and a fit are of mmsr, not of bicubic: leave them out, or the method",
+    "⟨model⟩ belongs to mmsr, and the method is bicubic: leave out ⟨model⟩ or ⟨method⟩",
     "`--model` or `--fit` with another `--method` than mmsr.",
     "Leave one out.",
     upsampling("--model scene.mmsr", model="scene.mmsr"),
@@ -255,8 +255,7 @@ case(
 case(
     "the uncertainty of another method",
     OptionError,
-    "--method bicubic (method=) calibrates no uncertainty, mmsr with one model for the scene does: leave it out, or "
-    "⟨uncertainty⟩",
+    '⟨uncertainty⟩ needs mmsr with one model for the scene: leave it out, or leave out ⟨method="bicubic"⟩',
     "`--uncertainty` with another `--method` than mmsr.",
     "Leave one out.",
     upsampling("--uncertainty", uncertainty=True),
@@ -266,9 +265,7 @@ case(
 case(
     "the uncertainty of a model a tile",
     OptionError,
-    "--fit tile (fit=) calibrates no uncertainty, mmsr with one model for the scene does: leave it out, or "
-    "⟨uncertainty⟩"
-    "",
+    '⟨uncertainty⟩ needs mmsr with one model for the scene: leave it out, or leave out ⟨fit="tile"⟩',
     "`--uncertainty` with `--fit tile`, `adapt` or `published`.",
     "Leave one out.",
     upsampling("--fit tile --uncertainty", method="mmsr", fit="tile", uncertainty=True),
@@ -278,7 +275,7 @@ case(
 case(
     "a model for fits of tiles",
     OptionError,
-    '⟨fit="tile"⟩ begins afresh: leave out ⟨model⟩, or choose scene or adapt',
+    '⟨fit="tile"⟩ fits a new model: leave out ⟨model⟩, or pass ⟨fit="scene"⟩ or ⟨fit="adapt"⟩',
     "`--model` with a `--fit` that has no use for one.",
     "Leave one out.",
     upsampling("--model scene.mmsr --fit tile", method="mmsr", model="scene.mmsr", fit="tile"),
@@ -288,7 +285,7 @@ case(
 case(
     "a model that is to be fitted again",
     OptionError,
-    "a saved model is not fitted again: leave out ⟨model⟩, or the options of a fit, as ⟨params⟩",
+    "a saved model is not fitted again: leave out ⟨model⟩, or leave out ⟨quality⟩, ⟨steps⟩ and ⟨params⟩",
     "`--model` with `--steps`.",
     "Leave one out, or adapt the model with `--fit adapt`.",
     upsampling("--model scene.mmsr --steps 2 --threads 1", method="mmsr", model="scene.mmsr", params=QUICK),
@@ -298,7 +295,7 @@ case(
 case(
     "statistics of no model",
     OptionError,
-    "⟨keep_statistics⟩ goes with a saved model: pass ⟨model⟩ as well, or leave it out",
+    "⟨keep_statistics⟩ needs a saved model: pass ⟨model⟩, or leave out ⟨keep_statistics⟩",
     "`--keep-statistics` without `--model`.",
     "Give both or none.",
     upsampling("--keep-statistics", method="mmsr", keep_statistics=True),
@@ -338,7 +335,7 @@ case(
 case(
     "tiles of no size",
     OptionError,
-    "⟨tile_size⟩ is in target pixels and must be 1 or more, not 0",
+    "⟨tile_size⟩ is 0: give a number of 1 or more",
     "`--tile-size` is below 1.",
     "Give a larger one.",
     upsampling("--tile-size 0", tile_size=0),

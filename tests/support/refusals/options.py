@@ -79,7 +79,7 @@ case(
 case(
     "a share beyond 1",
     OptionError,
-    "⟨min_coverage⟩ is a share from 0 to 1, not 95",
+    "⟨min_coverage⟩ is 95: give a number from 0 to 1",
     "`--min-coverage` or `--mask-share` lies outside of 0 to 1; 95 % are 0.95.",
     "Give a share.",
     upsampling("--min-coverage 95", min_coverage=95),
@@ -89,7 +89,7 @@ case(
 case(
     "no grid",
     OptionError,
-    "grid is source or guide, not 'both': for another grid give like=",
+    "⟨grid⟩ is 'both': choose one of source, guide",
     "`grid` is another word.",
     "Choose one.",
     arrays(shown("dem.tif", grid="both"), "the command offers the choices"),
@@ -99,7 +99,7 @@ case(
 case(
     "an empty range",
     OptionError,
-    "⟨valid_range⟩ is the least value and the largest, as in 0,60, not 60,0",
+    "⟨valid_range⟩ is 60,0: give the smallest value and then the largest, as in ⟨valid_range=[0, 60]⟩",
     "The two ends of the range are exchanged, equal, or no numbers.",
     "Exchange them.",
     upsampling("--valid-range 60,0", valid_range=(60, 0)),
@@ -119,7 +119,7 @@ case(
 case(
     "no method to evaluate",
     OptionError,
-    "no methods to evaluate: name some with ⟨methods⟩, such as "
+    "⟨methods⟩ is empty: name methods to compare, such as "
     "nearest,bilinear,bicubic,bicubic+consistency,guided-filter,mmsr",
     "`--methods` names none.",
     "Name some.",
@@ -130,7 +130,7 @@ case(
 case(
     "a seed beyond 64 bits",
     OptionError,
-    "a seed is a whole number of 64 bits, as in ⟨seed=1⟩, not 18446744073709551616",
+    "⟨seed⟩ is 18446744073709551616: give a whole number of 64 bits, as in ⟨seed=1⟩",
     "`--seed` is larger than torch takes.",
     "Give a smaller one.",
     upsampling(f"--seed {2**64}", seed=2**64),
@@ -140,7 +140,7 @@ case(
 case(
     "a model to save that is given",
     OptionError,
-    "--save-model goes with a fit: leave out --model, or copy its file",
+    "--save-model needs a fit: leave out --model, or copy its file",
     "`--save-model` with `--model`.",
     "Leave one out.",
     Doors(
@@ -154,7 +154,7 @@ case(
 case(
     "a model to save of another method",
     OptionError,
-    "--save-model saves a scene's model: leave it out, or --method and --fit",
+    "--save-model needs one model for the scene: leave it out, or leave out --method and --fit",
     "`--save-model` with another `--method`, or `--fit tile`.",
     "Leave one out.",
     Doors(
@@ -168,7 +168,7 @@ case(
 case(
     "a model in the target's place",
     OptionError,
-    "sharp.tif cannot hold both the model and what -o writes: give --save-model another name",
+    "sharp.tif is the file of -o as well: give --save-model another name",
     "`--save-model` is the output, or `--qa`.",
     "Give another name.",
     Doors(
@@ -192,7 +192,7 @@ case(
 case(
     "a job's errors to be ignored",
     OptionError,
-    "there is no on_error 'ignore': choose of stop, skip",
+    "⟨on_error⟩ is 'ignore': choose one of stop, skip",
     "`on_error=` is a word that says nothing.",
     "`skip` to go on without what failed, `stop` to end there.",
     arrays(lambda: mmsr_geo.batch("failing.toml", on_error="ignore"), "the command names its choices"),  # type: ignore[arg-type]
@@ -264,7 +264,7 @@ case(
 case(
     "no number as the scale",
     click.UsageError,
-    "Invalid value for '--scale': 'four' is no scale: give a whole number such as 4, or 2x1 (down x across)",
+    "Invalid value for '--scale': 'four' is not a scale: give a whole number such as 4, or 2x1 (down x across)",
     "`--scale` is no whole number, nor two with an x between.",
     "Write it as in the message.",
     wording("--scale four"),
@@ -274,8 +274,7 @@ case(
 case(
     "no four numbers as the bounds",
     click.UsageError,
-    "Invalid value for '--bounds': '1,2,3' is not W,S,E,N: give four numbers in the source's CRS, as in "
-    "3.1,50.2,3.4,50.5",
+    "Invalid value for '--bounds': '1,2,3' is not W,S,E,N: give 4 numbers, as in 3.1,50.2,3.4,50.5",
     "`--bounds` are not four numbers with commas between.",
     "Write them as in the message.",
     wording("--bounds 1,2,3"),
@@ -285,7 +284,7 @@ case(
 case(
     "no two numbers as the range",
     click.UsageError,
-    "Invalid value for '--valid-range': '60' is not MIN,MAX: give two numbers, as in 0,60",
+    "Invalid value for '--valid-range': '60' is not MIN,MAX: give 2 numbers, as in 0,60",
     "`--valid-range` is not two numbers with a comma between.",
     "Write them as in the message.",
     wording("--valid-range 60"),
