@@ -115,7 +115,7 @@ class Inputs:
             scale,
             bounds=self.bounds,
             min_coverage=self.min_coverage,
-            on=self.grid,
+            grid=self.grid,
             valid_range=self.valid_range,
         )
         for mask in (self.source_mask, self.guide_mask):

@@ -381,13 +381,13 @@ def test_a_device_is_taken_by_name_or_the_best_there_is(monkeypatch: pytest.Monk
 @pytest.mark.parametrize(
     ("name", "count", "said"),
     [
-        ("cuda", 0, r"there is no cuda on this machine: choose --device \(device=\) auto or cpu"),
+        ("cuda", 0, r"there is no cuda on this machine"),
         ("cuda:0", 0, "there is no cuda:0 on this machine"),
         ("cuda:2", 2, "there is no cuda:2 on this machine"),
-        ("gpu", 1, r"there is no device 'gpu': choose --device \(device=\) auto, cpu, cuda or cuda:N"),
+        ("gpu", 1, r"there is no device 'gpu'"),
         ("", 1, "there is no device ''"),
         ("cuda:x", 1, "there is no device 'cuda:x'"),
-        ("meta", 1, r"the device 'meta' is not supported: choose --device \(device=\) auto, cpu, cuda or cuda:N"),
+        ("meta", 1, r"the device 'meta' is not supported"),
         ("xpu", 1, "the device 'xpu' is not supported"),
     ],
 )

@@ -144,7 +144,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"model": NET, "params": STEPS}, "a saved model is not fitted again"),
     ({"fit": "published", "params": PATCH}, r"\(fit='published'\) has params of its own: leave out --quality"),
     ({"device": "abacus"}, "there is no device"),
-    ({"tile_size": 0}, r"tile_size=\) is in target pixels and must be 1 or more"),
+    ({"tile_size": 0}, "tile_size= must be at least 1 target pixel"),
 ]
 
 
