@@ -18,7 +18,7 @@ from mmsr_geo.geometry import Scale
 from mmsr_geo.jobs.job import Entry
 from mmsr_geo.jobs.status import JobStatus, PairState, PairStatus
 from mmsr_geo.network.fitted import FittedModel
-from mmsr_geo.pipeline.plan import Plan
+from mmsr_geo.pipeline.plan import GPU_FLOPS, Plan
 from mmsr_geo.raster.grids import coverage, nearest_scale, refined, resolution_m, steps_across
 from mmsr_geo.raster.inspect.sensors import coarsening
 from mmsr_geo.raster.inspect.summary import RasterSummary, summary_of
@@ -52,11 +52,57 @@ def show_files(files: Sequence[str], scale: int | tuple[int, int] | None) -> Non
 
 
 def show_plan(plan: Plan) -> None:
-    """Print what a job would do and take."""
+    """Print the estimates for one output."""
     table = Table(show_header=False)
-    for row in plan.rows():
+    for row in plan_rows(plan):
         table.add_row(*row)
     Console().print(table)
+
+
+def plan_rows(plan: Plan) -> list[tuple[str, str]]:
+    """Return the rows of a plan's table: (name, value)."""
+    grid, scale, speed = plan.output_grid, plan.pair.scale, plan.speed
+    source, guide = plan.pair.source, plan.pair.guide
+    down, across = resolution_m(grid)
+    tile_y, tile_x = (sizes[0] * factor for sizes, factor in zip(plan.tiling.chunks, (scale.y, scale.x), strict=True))
+    bands = f", {plan.bands} bands" if plan.bands > 1 else ""
+    uncertainty = ", with uncertainty" if plan.uncertainty else ""
+    rows = [
+        ("source", f"{plan.pair.part.width} x {plan.pair.part.height} px of {source.name}{bands}"),
+        ("guide", f"{guide.name}, {_counted(len(guide.bands), 'band')}"),
+        ("target", f"{grid.shape.x} x {grid.shape.y} px of {across:.4g} x {down:.4g} m, scale {scale}{uncertainty}"),
+        ("tiles", f"{len(plan.tiling) * plan.bands} of {tile_x} x {tile_y} px"),
+        ("halo", f"{plan.halo.x} x {plan.halo.y} px around each tile, {plan.tiling.halo_share:.0%} more to compute"),
+        ("memory per worker", size_text(plan.memory_bytes)),
+        ("disk", f"{size_text(plan.disk_bytes)} at most, during the run"),
+    ]
+    if plan.fit_pixel_steps[1] and not plan.qualities:
+        rows.append(("fit", _fit_text(plan, *plan.fit_pixel_steps)))
+    if speed is not None and plan.predict_seconds is not None:
+        machine = f"{speed.device}, {_counted(speed.threads, 'thread')}"
+        rows.append((f"time on this machine ({machine})", f"predict {duration_text(plan.predict_seconds)}"))
+    rows.extend((f"fit with --quality {quality}", _fit_text(plan, *steps)) for quality, steps in plan.qualities.items())
+    if plan.gpu_hours:
+        basis = "measured here" if plan.is_timed_on_gpu else f"assuming {GPU_FLOPS / 1e12:.0f} TFLOP/s"
+        rows.append(("GPU-hours", f"{plan.gpu_hours:.2g} at most ({basis})"))
+    return rows
+
+
+def _fit_text(plan: Plan, least: int, most: int) -> str:
+    """Return the pixels times steps of fits and, if it was timed, their time on this machine."""
+    work = f"{_range_text(f'{least / 1e6:.1f}', f'{most / 1e6:.1f}')} million pixels x steps"
+    if plan.speed is None:
+        return work
+    first, last = (duration_text(steps * plan.speed.fit_s_per_px_step) for steps in (least, most))
+    return f"{_range_text(first, last)}: {work}"
+
+
+def _range_text(first: str, last: str) -> str:
+    return first if first == last else f"{first} to {last}"
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def show_plans(plans: Sequence[tuple[Entry, Plan]]) -> None:

@@ -66,7 +66,7 @@ def read_samples(pair: Pair, within: Window, progress: Progress) -> list[Sample]
     samples = samples + reserve[: wanted - len(samples)]
     if not samples:
         raise PixelError(
-            f"source {pair.source.name} and guide {pair.guide.name} hold no valid pixel in common where they "
-            f"were looked for: check their nodata values and that they show the same place"
+            f"source {pair.source.name} and guide {pair.guide.name} have no valid pixel in common in any "
+            f"sampled window: check their nodata values and that they show the same area"
         )
     return samples

@@ -222,10 +222,10 @@ def check_model(model: FittedModel, pair: Pair) -> None:
     if len(bands) != len(model.guide_bands):
         raise ModelFileError(
             f"the model is for {len(model.guide_bands)} guide bands ({', '.join(model.guide_bands)}), "
-            f"this guide has {len(bands)} ({', '.join(bands)}): give a guide with the same bands, or fit anew"
+            f"this guide has {len(bands)} ({', '.join(bands)}): use a guide with the same bands, or fit a new model"
         )
     if model.scale != pair.scale:
         raise ModelFileError(
-            f"the model is for scale {model.scale}, this pair has {pair.scale}: pass "
-            f"{option('scale', model.scale.as_option)}, or fit anew"
+            f"the model is for scale {model.scale}, this pair has scale {pair.scale}: pass "
+            f"{option('scale', model.scale.as_option)}, or fit a new model"
         )

@@ -175,7 +175,7 @@ class Method(Protocol):
             OptionError: The method has no model of a scene that can be reused.
         """
         raise OptionError(
-            f"only a scene's model can serve several pairs, and {self.description['method']} has none: leave out "
+            f"only mmsr with one model per scene can share its model among pairs, not {self.title}: leave out "
             f"{option('model')}"
         )
 
@@ -196,8 +196,11 @@ def report_guide_check(check: GuideCheck, pair: Pair, if_unhelpful: IfUnhelpful)
     """
     if check.result != "did not help":
         return
-    found = f"{pair.guide.name} for {pair.source.name}: {check.sentence}"
+    finding = f"{pair.guide.name} for {pair.source.name}: {check.sentence}"
     if if_unhelpful == "error":
-        raise UnhelpfulGuideError(f"{found}; give another guide, or choose {option('if_unhelpful')} bicubic or warn")
-    done = "the consistent bicubic interpolation is given" if if_unhelpful == "bicubic" else "it is used all the same"
-    warnings.warn(f"{found}; {done}", GuideWarning, stacklevel=2)
+        raise UnhelpfulGuideError(
+            f"{finding}; use another guide, or pass {option('if_unhelpful', 'bicubic')} or "
+            f"{option('if_unhelpful', 'warn')}"
+        )
+    consequence = "the bicubic baseline is used instead" if if_unhelpful == "bicubic" else "the guide is used anyway"
+    warnings.warn(f"{finding}; {consequence}", GuideWarning, stacklevel=2)

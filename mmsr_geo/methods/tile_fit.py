@@ -79,7 +79,7 @@ class TileFit(Method):
 
     @property
     def tile_fits(self) -> TileFits:
-        """Itself: each tile has a fit of its own."""
+        """The method itself, because each tile has a fit of its own."""
         return self
 
     @property

@@ -70,7 +70,7 @@ class Inputs(InputOptions):
             scale,
             bounds=self.bounds,
             min_coverage=self.min_coverage,
-            on=self.grid,
+            grid=self.grid,
             valid_range=self.valid_range,
         )
         for mask in (self.source_mask, self.guide_mask):

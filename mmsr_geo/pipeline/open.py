@@ -1,4 +1,4 @@
-"""Options and rasters to pairs and tiles."""
+"""Opened pairs of a source, and their tiles."""
 
 from __future__ import annotations
 
@@ -18,14 +18,22 @@ from mmsr_geo.pipeline.inputs import GuideLike, Inputs, SourceLike
 
 @dataclass(frozen=True, slots=True)
 class OpenedPairs:
-    """What is to be upsampled: one pair a slice of the source, all on one grid."""
+    """The pairs to upsample: one per slice of the source, all on one grid."""
 
     template: xr.DataArray
     pairs: tuple[Pair, ...]
 
 
 def open_pairs(source: SourceLike, guide: GuideLike, scale: ScaleLike, inputs: Inputs, method: Method) -> OpenedPairs:
-    """Open the rasters, metadata only; without a scale a saved model's own is taken, or what the resolutions tell."""
+    """Open the rasters (metadata only) as pairs.
+
+    Args:
+        source: A path or an array.
+        guide: One guide or several.
+        scale: Target pixels per source pixel; None: a saved model's own, or the ratio of the resolutions.
+        inputs: How the rasters are read.
+        method: The method, for the scale of a saved model.
+    """
     scale = method.model_scale if scale is None else scale
     template, slices = slices_of(source, inputs.source_nodata)
     pairs = []
@@ -36,7 +44,19 @@ def open_pairs(source: SourceLike, guide: GuideLike, scale: ScaleLike, inputs: I
 
 
 def choose_tiling(pair: Pair, method: Method, tile_size: int | None, at_once: int, limit: int | None = None) -> Tiling:
-    """Cut a pair's part into tiles, as large as a worker's memory limit allows; refuses a model for other pairs."""
+    """Cut a pair's part into tiles.
+
+    Args:
+        pair: Source and guide.
+        method: The method, which decides the halo and the memory of a tile.
+        tile_size: Side of a tile in target pixels; None: the method's default, or as large as the memory allows.
+        at_once: Number of tiles that share the free memory.
+        limit: Bytes that a worker may take; None: the free memory decides.
+
+    Raises:
+        ModelFileError: A saved model is for another number of guide bands or another scale.
+        OptionError: The tile size is below one pixel.
+    """
     takes = partial(tile_bytes, guide_bands=len(pair.guide.bands), network=method.uses_network)
     return tiling_for(
         pair.part,

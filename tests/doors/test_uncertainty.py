@@ -154,8 +154,8 @@ def test_where_it_is_not_calibrated_it_is_a_hole_and_told(source: xr.DataArray, 
 @pytest.mark.parametrize(
     ("params", "why"),
     [
-        ({}, r"too little of the source is there to judge one level down\) and a hole everywhere: give a larger part"),
-        ({"first_stage": False}, r"first_stage=False leaves its check one level down out\).*leave that out of params="),
+        ({}, "and its band is all nodata: the source has too few valid pixels to validate .*; choose a larger part"),
+        ({"first_stage": False}, "first_stage=False leaves out the guide check; leave first_stage out of "),
     ],
     ids=["small", "unchecked"],
 )
@@ -618,7 +618,7 @@ def test_an_evaluation_without_a_calibration_says_so(capsys: pytest.CaptureFixtu
     print_scores(evaluation)
     printed = capsys.readouterr().out
     assert "not calibrated" in printed
-    assert max(len(line) for line in printed.splitlines() if "check foresaw" not in line) <= 80
+    assert max(len(line) for line in printed.splitlines() if "Guide check" not in line) <= 80
     plain = mmsr_geo.evaluate(source, sentinel_guide(), 2, methods=["bicubic", "nearest"], **options)
     print_scores(plain)
     assert "interval's width" not in capsys.readouterr().out

@@ -14,6 +14,7 @@ import pytest
 import rasterio
 
 import mmsr_geo
+from mmsr_geo.engine.flags import MEANINGS
 from mmsr_geo.geometry import Window
 from mmsr_geo.jobs import report as reporting
 from mmsr_geo.jobs.journal import Journal, JournalEntry
@@ -93,7 +94,12 @@ def test_a_job_leaves_a_report_of_what_is_done_and_what_failed(folder: Path, her
     assert done["qa"] == str(folder / "out" / f"{DATES[2]}_qa.tif")
     assert sorted(looks(folder)) == sorted(Path(pair["picture"]).name for pair in (incomplete, done))
     shown = page(folder)
-    for said in (failed["message"], incomplete["failed_tiles"][-1]["message"], "tile failed and skipped", "1 failed"):
+    for said in (
+        failed["message"],
+        incomplete["failed_tiles"][-1]["message"],
+        MEANINGS[mmsr_geo.Flag.FAILED],
+        "1 failed",
+    ):
         assert said in " ".join(shown.text.split())
     assert len(shown.images) == 2
     assert all(image.startswith("data:image/png;base64,") for image in shown.images)

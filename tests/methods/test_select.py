@@ -142,7 +142,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"model": NET, "params": STEPS}, "a saved model is not fitted again"),
     ({"fit": "published", "params": PATCH}, r"\(fit='published'\) has params of its own: leave out --quality"),
     ({"device": "abacus"}, "device= must be auto"),
-    ({"tile_size": 0}, r"tile_size=\) is in target pixels and must be 1 or more"),
+    ({"tile_size": 0}, "tile_size= is 0: give a number of 1 or more"),
 ]
 
 

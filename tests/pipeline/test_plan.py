@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import mmsr_geo
+from mmsr_geo.cli.tables import plan_rows
 from mmsr_geo.engine.sampling import FitJob
 from mmsr_geo.geometry import Halo, Scale, Tiling, Window
 from mmsr_geo.methods.p2p import P2P
@@ -102,14 +103,14 @@ def test_a_plan_reads_no_pixel_and_knows_the_job(source: Path, monkeypatch: pyte
     assert plan.fit_seconds is None
     assert plan.predict_seconds is None
     assert plan.gpu_hours > 0
-    rows = dict(plan.rows())
+    rows = dict(plan_rows(plan))
     assert rows["target"] == "164 x 200 px of 20.01 x 20.01 m, scale 4"
-    assert not any(name.startswith("time here") for name in rows)
+    assert not any(name.startswith("time on this machine") for name in rows)
     with_half = mmsr_geo.plan(source, SENTINEL_GUIDE, 4, tile_size=64, timed=False, uncertainty=True)
     without = mmsr_geo.plan(source, SENTINEL_GUIDE, 4, tile_size=64, timed=False)
     assert (with_half.as_dict()["uncertainty"], told["uncertainty"]) == (True, False)
     assert with_half.disk_bytes == pytest.approx(2 * without.disk_bytes, abs=1)
-    assert dict(with_half.rows())["target"].endswith("scale 4, and its uncertainty")
+    assert dict(plan_rows(with_half))["target"].endswith("scale 4, with uncertainty")
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from threading import Event
 from types import TracebackType
 from typing import Any, Generic, Self
 
+from mmsr_geo.callbacks import cancellable
 from mmsr_geo.jobs.executors.base import Key, Task, TaskResult
 
 SIGNALS_S = 0.5
@@ -90,7 +91,7 @@ class ThreadExecutor(Generic[Key]):
         """Begin them."""
         for task in tasks:
             work: Callable[..., Any] = getattr(task.shared, task.method)
-            self._running[self._executor.submit(work, *task.arguments, progress=self._watch)] = task
+            self._running[self._executor.submit(work, *task.arguments, progress=cancellable(self._stopped))] = task
 
     def ended(self) -> list[TaskResult[Key]]:
         """Wait for the first."""
@@ -115,7 +116,3 @@ class ThreadExecutor(Generic[Key]):
         """Have fits stop at their next step."""
         self._stopped.set()
         self._executor.shutdown(cancel_futures=True)
-
-    def _watch(self, stage: str, done: int, total: int) -> None:  # noqa: ARG002  (a progress)
-        if self._stopped.is_set():
-            raise InterruptedError

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Literal
 
-from mmsr_geo.callbacks import Progress, no_progress
+from mmsr_geo.callbacks import Progress, labelled, no_progress
 from mmsr_geo.engine.model import Model
 from mmsr_geo.engine.pair import Pair
 from mmsr_geo.errors import ChangedInputError, JobError, MmsrError, MmsrWarning, OutputError
@@ -382,10 +382,7 @@ class OutputJob:
         self._labelled(band)(said, min(done, len(self.spec.tiling)), len(self.spec.tiling))
 
     def _labelled(self, band: _Band) -> Progress:
-        label = self._label(band)
-        if not label:
-            return self.progress
-        return lambda stage, done, total: self.progress(label + stage, done, total)
+        return labelled(self.progress, self._label(band))
 
     def _label(self, band: _Band) -> str:
         return f"band {band.number} of {len(self._bands)}: " if len(self._bands) > 1 else ""

@@ -32,9 +32,9 @@ from support.refusals.inputs import (
 case(
     "a scale of 1",
     GridError,
-    "a scale of 1 refines nothing: give a whole number of 2 or more, as in ⟨scale=4⟩",
-    "The scale asked for is 1 or less.",
-    "Give a larger one.",
+    "scale 1 refines nothing: pass a whole number of 2 or more, as in ⟨scale=4⟩",
+    "The scale is 1 or less.",
+    "Pass a larger one.",
     upsampling("--scale 1", scale=1),
 )
 
@@ -42,9 +42,9 @@ case(
 case(
     "a scale beyond 64",
     GridError,
-    "a scale of 65 is beyond 64: average the guide first, or pass a smaller ⟨scale⟩",
-    "The scale is beyond 64.",
-    "Give a smaller one, or a coarser guide.",
+    "scale 65 is above 64: pass a smaller ⟨scale⟩, or first average the guide to larger pixels",
+    "The scale is above 64.",
+    "Pass a smaller one, or a coarser guide.",
     upsampling("--scale 65", scale=65),
 )
 
@@ -52,9 +52,9 @@ case(
 case(
     "no whole number as the scale",
     OptionError,
-    "a scale is a whole number or a pair (down, across) of them, as in scale=4 or scale=(2, 1), not 2.5",
+    "the scale must be a whole number or a pair (down, across) of whole numbers, as in ⟨scale=4⟩, not 2.5",
     "`scale` is a fraction or of another type.",
-    "Give whole numbers.",
+    "Pass whole numbers.",
     arrays(shown("dem.tif", scale=2.5), "the command's words are numbers or refused"),
 )
 
@@ -337,7 +337,7 @@ case(
     OptionError,
     "⟨tile_size⟩ is 0: give a number of 1 or more",
     "`--tile-size` is below 1.",
-    "Give a larger one.",
+    "Pass a larger one.",
     upsampling("--tile-size 0", tile_size=0),
 )
 
@@ -395,9 +395,10 @@ case(
 case(
     "a model for other bands",
     ModelFileError,
-    "the model is for 2 guide bands (red, nir), this guide has 1 (red): give a guide with the same bands, or fit anew",
+    "the model is for 2 guide bands (red, nir), this guide has 1 (red): use a guide with the same bands, or "
+    "fit a new model",
     "The model was fitted to another number of guide bands.",
-    "Give a guide like the model's.",
+    "Use a guide with the model's bands.",
     upsampling("--model scene.mmsr --guide-band 1", method="mmsr", model="scene.mmsr", guide_band=1),
 )
 
@@ -405,9 +406,9 @@ case(
 case(
     "a model for another scale",
     ModelFileError,
-    "the model is for scale 2, this pair has 3: pass ⟨scale=2⟩, or fit anew",
+    "the model is for scale 2, this pair has scale 3: pass ⟨scale=2⟩, or fit a new model",
     "The model was fitted for another scale.",
-    "Leave the scale out, or fit anew.",
+    "Leave out the scale, or fit a new model.",
     upsampling("--model scene.mmsr --scale 3", method="mmsr", model="scene.mmsr", scale=3),
 )
 
@@ -415,10 +416,10 @@ case(
 case(
     "nothing in common where it was looked for",
     PixelError,
-    "source holes.tif and guide ortho.tif hold no valid pixel in common where they were looked for: "
-    "check their nodata values and that they show the same place",
-    "Of the windows that were looked at, none holds a valid pixel of source and guide.",
-    "Declare the right nodata (`--source-nodata`, `--guide-nodata`), or give a guide without clouds there.",
+    "source holes.tif and guide ortho.tif have no valid pixel in common in any sampled window: check their nodata "
+    "values and that they show the same area",
+    "None of the sampled windows has a pixel that is valid in source and guide.",
+    "Declare the right nodata value (`--source-nodata`, `--guide-nodata`), or use a guide without clouds there.",
     fitting(source="holes.tif"),
 )
 
@@ -436,9 +437,9 @@ case(
 case(
     "nothing in common for p2p",
     PixelError,
-    "source and guide have no valid pixel in common: check that they show the same place",
-    "The same, found by `--method p2p`.",
-    "Declare the right nodata, or give a guide that shows the same place.",
+    "source and guide have no valid pixel in common: check their nodata values and that they show the same area",
+    "With `--method p2p`: where the source is valid, the guide has no data.",
+    "Declare the right nodata value, or use a guide of the same area.",
     upsampling(
         "--scale 2 --steps 2 --threads 1", source="left.tif", guide="right.tif", method="p2p", scale=2, params=QUICK
     ),
@@ -449,10 +450,10 @@ case(
     "a guide that did not help",
     UnhelpfulGuideError,
     "ortho.tif for dem.tif: the guide did not help: at reduced resolution the error is 1.20 times that of the "
-    "bicubic baseline, measured on validation blocks; give another guide, or choose ⟨if_unhelpful⟩"
-    " bicubic or warn",
+    'bicubic baseline, measured on validation blocks; use another guide, or pass ⟨if_unhelpful="bicubic"⟩ or '
+    '⟨if_unhelpful="warn"⟩',
     "`--if-unhelpful error`, and the guide did not help.",
-    "Give another guide, or have the interpolation.",
+    "Use another guide, or the bicubic baseline.",
     upsampling(
         "--model unhelpful.mmsr --if-unhelpful error", method="mmsr", model="unhelpful.mmsr", if_unhelpful="error"
     ),

@@ -34,9 +34,9 @@ from support.refusals.inputs import (
 case(
     "several rasters in a file",
     InputError,
-    "pages.tif holds several rasters: name one of them, as in GTIFF_DIR:1:pages.tif",
-    "A source's file holds several rasters, such as the pages of a TIFF.",
-    "Name one of them, as the message does.",
+    "pages.tif contains several rasters: pass the name of one of them, as in GTIFF_DIR:1:pages.tif",
+    "A source's file contains several rasters, such as the pages of a TIFF.",
+    "Pass the name of one of them, as in the message.",
     upsampling(source="pages.tif"),
 )
 
@@ -44,9 +44,9 @@ case(
 case(
     "no slices",
     InputError,
-    "the source has no slices: one of its dims is of no length",
-    "An array is of no length along another dim.",
-    "Mend the selection that made it.",
+    "the source is empty: one of its dimensions has length 0",
+    "An array has length 0 along a dimension such as time.",
+    "Fix the selection that it comes from.",
     arrays(shown(lambda: array().expand_dims(time=2).isel(time=slice(0, 0)))),
 )
 
@@ -54,9 +54,10 @@ case(
 case(
     "a guide with dates of its own",
     InputError,
-    "the guide has 2 along time and the source does not say which: choose one, as in guide.isel(time=0)",
-    "A guide has a dim that the source has no coordinate for.",
-    "Choose one.",
+    "the guide has 2 slices along time, and the source has no time coordinate to choose one by: select one, as in "
+    "guide.isel(time=0)",
+    "A guide has a dimension that the source has no coordinate for.",
+    "Select one slice of the guide.",
     arrays(shown(array, lambda: array(texture()).rename(band="time").assign_coords(time=[1, 2]))),
 )
 
@@ -64,9 +65,10 @@ case(
 case(
     "a date that the guide has not",
     InputError,
-    "the guide has no time 2024, the source does: give a guide with it, or choose one, as in guide.isel(time=0)",
-    "A slice of the source has a coordinate that the guide does not have once.",
-    "Give a guide that has it, or choose one.",
+    "the guide has no slices at time 2024 of the source: use a guide with exactly one, or select one, as in "
+    "guide.isel(time=0)",
+    "A slice of the source has a coordinate that the guide has not exactly once.",
+    "Use a guide that has it, or select one of its slices.",
     arrays(
         shown(
             lambda: array().expand_dims(time=[2024]),
@@ -202,10 +204,10 @@ case(
 case(
     "too small to be evaluated",
     PixelError,
-    "dem.tif has 32 x 36 pixels: one level down, at scale 8, fewer than 8 are left along a side; give a "
-    "larger part, a smaller scale or a truth",
-    "Without a truth methods are compared one level down, where the source must be 8 pixels at least along a side.",
-    "Give a larger part, a smaller `--scale`, or a `--truth`.",
+    "dem.tif has 36 x 32 pixels, which leave fewer than 8 along a side at reduced resolution (scale 8): choose a "
+    "larger part (⟨bounds⟩), a smaller ⟨scale⟩ or a ⟨truth⟩",
+    "Without a truth, methods are compared at reduced resolution, which must leave 8 source pixels along a side.",
+    "Choose a larger part, a smaller `--scale`, or a `--truth`.",
     evaluating("--scale 8", scale=8),
 )
 
@@ -213,9 +215,9 @@ case(
 case(
     "no truth",
     PixelError,
-    "dem.tif: the truth holds no valid pixel there; check its nodata value and place",
-    "The truth holds nothing where it is compared.",
-    "Mend its nodata or its place.",
+    "dem.tif: the truth has no valid pixel in the compared part: check its nodata value and its georeference",
+    "The truth has no data where it is compared.",
+    "Fix its nodata value or its georeference.",
     evaluating("--scale 2 --truth far.tif", scale=2, truth="far.tif"),
 )
 
@@ -223,9 +225,9 @@ case(
 case(
     "a report in a file",
     OutputError,
-    "cannot write dem.tif: dem.tif is no folder; choose another folder (-o)",
-    "The folder of a report lies in a file, or is closed to writing.",
-    "Choose another.",
+    "cannot write the report to dem.tif: dem.tif is not a folder; choose another folder",
+    "The folder of a report is a file, lies in a file, or is not writable.",
+    "Choose another folder.",
     Doors(
         lambda: save_report(
             mmsr_geo.evaluate("dem.tif", "ortho.tif", 2, methods=["bicubic"]), Path("dem.tif"), overwrite=False
@@ -238,9 +240,9 @@ case(
 case(
     "a report on a full disk",
     OutputError,
-    "report cannot be written to (No space left on device): choose another folder",
+    "cannot write the report to report (No space left on device): choose another folder",
     "The disk fails while a report is written.",
-    "Choose another.",
+    "Choose another folder.",
     Doors(
         lambda: save_report(
             mmsr_geo.evaluate("dem.tif", "ortho.tif", 2, methods=["bicubic"]), Path("report"), overwrite=False

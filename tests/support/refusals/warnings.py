@@ -32,9 +32,9 @@ case(
     "a guide that did not help is left out",
     GuideWarning,
     "ortho.tif for dem.tif: the guide did not help: at reduced resolution the error is 1.20 times that of the "
-    "bicubic baseline, measured on validation blocks; the consistent bicubic interpolation is given",
-    "One level down, on blocks kept from the fit, the model was no better than the interpolation.",
-    "Give another guide. The target is the consistent bicubic, and says so in its tags.",
+    "bicubic baseline, measured on validation blocks; the bicubic baseline is used instead",
+    "At reduced resolution, on validation blocks, the model was not better than the bicubic baseline.",
+    "Use another guide. The target is the bicubic baseline; its tags record this.",
     upsampling("--model unhelpful.mmsr", method="mmsr", model="unhelpful.mmsr"),
 )
 
@@ -43,9 +43,9 @@ case(
     "a guide that did not help is used",
     GuideWarning,
     "ortho.tif for dem.tif: the guide did not help: at reduced resolution the error is 1.20 times that of the "
-    "bicubic baseline, measured on validation blocks; it is used all the same",
-    "The same, with `--if-unhelpful warn`.",
-    "Look at the target with care, or leave the option out.",
+    "bicubic baseline, measured on validation blocks; the guide is used anyway",
+    "The guide did not help, and `--if-unhelpful warn` is given.",
+    "Check the target with care, or leave out the option.",
     upsampling(
         "--model unhelpful.mmsr --if-unhelpful warn", method="mmsr", model="unhelpful.mmsr", if_unhelpful="warn"
     ),
