@@ -359,7 +359,7 @@ def test_a_job_says_how_many_tiles_are_fitted_and_has_no_model_to_save(tmp_path:
     assert told["blend"] == [(done, 4) for done in range(5)]
     assert list(told) == ["fit tiles", "blend", "write"]
     assert (outcome.tiles, outcome.checks) == (4, (GuideCheck(),))
-    with pytest.raises(mmsr_geo.OptionError, match="made without a scene's model"):
+    with pytest.raises(mmsr_geo.OptionError, match="computed without a model of the scene"):
         _ = outcome.model
 
 
