@@ -17,7 +17,8 @@ from mmsr_geo.errors import MmsrError, MmsrWarning, OptionError
 from mmsr_geo.evaluation.evaluate import Evaluation
 from mmsr_geo.evaluation.evaluate import evaluate as run_evaluation
 from mmsr_geo.evaluation.trial import truth_trial, wald_trial
-from mmsr_geo.jobs.executors.cluster import Cluster, open_executor
+from mmsr_geo.jobs.executors.cluster import Cluster
+from mmsr_geo.jobs.executors.open import open_executor
 from mmsr_geo.jobs.job import Entry, Job
 from mmsr_geo.jobs.journal import JournalEntry
 from mmsr_geo.jobs.output.outcome import OutputResult

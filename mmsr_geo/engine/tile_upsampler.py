@@ -20,7 +20,7 @@ from mmsr_geo.network.degradation import (
     CONSISTENCY_SUPPORT_PX,
     FILL_PX,
     bicubic,
-    fill_holes,
+    fill_nodata,
     make_consistent,
     nearest,
 )
@@ -253,7 +253,7 @@ def finish(  # noqa: PLR0913  (a prediction, and all that is asked of the target
 def filled_source(sample: Sample) -> Tensor:
     """Return the sample's source, (h, w) float64, its holes filled from beside them as far as interpolations look."""
     zero = torch.zeros((), dtype=torch.float64, device=sample.source.device)
-    return fill_holes(torch.where(sample.source_valid, sample.source.double(), zero), sample.source_valid)
+    return fill_nodata(torch.where(sample.source_valid, sample.source.double(), zero), sample.source_valid)
 
 
 def _halves(window: Window) -> Iterator[Window]:

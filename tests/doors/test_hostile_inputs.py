@@ -1002,7 +1002,7 @@ def a_part_of_a_source_of_1e12_pixels(at: Path) -> Job:
 def all_of_a_source_of_1e12_pixels(at: Path) -> Job:
     source = _sparse(at / "source.tif", scene()[np.newaxis], HUGE_PART, 400_000, nodata=-9999)
     guide = write(at / "guide.tif", texture(), PLACE * Affine.translation(-400_000, -400_000) * Affine.scale(23_000))
-    refusal = Refusal(OutputError, r"needs 16\d{3}\.\d GB to be written, .* GB are free: make room")
+    refusal = Refusal(OutputError, r"needs 16\d{3}\.\d GB to be written, and .* GB are free: make room")
     return Job(source, guide, refusal, memory_mb=MEMORY_MB)
 
 
@@ -1066,7 +1066,7 @@ def a_folder_closed_to_writing(at: Path) -> Job:
 def a_folder_that_cannot_be_looked_into(at: Path) -> Job:
     (at / "closed").mkdir()
     (at / "closed").chmod(0o700)
-    refusal = Refusal(OutputError, "closed.*choose another|closed.*make it first")
+    refusal = Refusal(OutputError, "closed.*choose another|closed.*create it first")
     return Job(write_source(at), write_guide(at), refusal, output="closed/sharp.tif", as_other_user=True)
 
 
@@ -1078,7 +1078,7 @@ def an_output_that_exists(at: Path) -> Job:
 
 @refused("output in the way")
 def the_source_as_the_output(at: Path) -> Job:
-    refusal = Refusal(OutputError, "is an input.*which would be lost: give the output another name")
+    refusal = Refusal(OutputError, "is also an input.*which would be lost: give the output another name")
     return Job(write_source(at), write_guide(at), refusal, output="source.tif", method="mmsr")
 
 
@@ -1098,7 +1098,7 @@ def an_output_that_is_a_pipe(at: Path) -> Job:
 
 @refused("output in the way")
 def the_source_to_be_replaced(at: Path) -> Job:
-    refusal = Refusal(OutputError, "is an input.*which would be lost: give the output another name")
+    refusal = Refusal(OutputError, "is also an input.*which would be lost: give the output another name")
     options = {"overwrite": True}
     return Job(write_source(at), write_guide(at), refusal, output="source.tif", options=options, method="mmsr")
 
@@ -1111,14 +1111,14 @@ def an_output_replaced_when_that_is_asked_for(at: Path) -> Job:
 
 @refused("no place for the output")
 def a_folder_that_is_missing(at: Path) -> Job:
-    refusal = Refusal(OutputError, "does not exist: make it first")
+    refusal = Refusal(OutputError, "does not exist: create it first")
     return Job(write_source(at), write_guide(at), refusal, output="none/sharp.tif")
 
 
 @refused("no place for the output")
 def a_folder_that_is_a_file(at: Path) -> Job:
     (at / "file").touch()
-    refusal = Refusal(OutputError, "file does not exist: make it first|file is no folder")
+    refusal = Refusal(OutputError, "file does not exist: create it first|file is no folder")
     return Job(write_source(at), write_guide(at), refusal, output="file/sharp.tif")
 
 
@@ -1165,7 +1165,7 @@ def _noisy_pair(at: Path) -> tuple[Path, Path, Values]:
 def a_disk_too_small_for_the_draft(at: Path) -> Job:
     _small_disk(at, "900k")
     source, guide, _ = _noisy_pair(at)
-    refusal = Refusal(OutputError, r"needs 0\.0\d* GB to be written, .* free: make room|needs .* MB.*make room")
+    refusal = Refusal(OutputError, r"needs 0\.0\d* GB to be written, and .* free: make room|needs .* MB.*make room")
     return Job(source, guide, refusal, output="disk/sharp.tif")
 
 

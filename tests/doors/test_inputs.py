@@ -405,12 +405,12 @@ def test_an_output_is_no_input_whatever_it_is_called(source: Path, tmp_path: Pat
     other = tmp_path / "beside" / ".." / paths[lost].name
     (tmp_path / "beside").mkdir()
     for outputs in [(other, None), (tmp_path / "out.tif", other)]:
-        with pytest.raises(mmsr_geo.OutputError, match=r"is an input, .* which would be lost"):
+        with pytest.raises(mmsr_geo.OutputError, match=r"is also an input \(.*, which would be lost"):
             mmsr_geo.upsample_to_file(
                 source, paths["guide"], outputs[0], qa=outputs[1], scale=SCALE, overwrite=True, **options
             )
     assert paths[lost].read_bytes() == before
-    with pytest.raises(mmsr_geo.OutputError, match=r"is another output, .* which would be lost"):
+    with pytest.raises(mmsr_geo.OutputError, match=r"is also another output \(.*, which would be lost"):
         mmsr_geo.upsample_to_file(
             source, SENTINEL_GUIDE, tmp_path / "out.tif", SCALE, qa=tmp_path / "beside" / ".." / "out.tif"
         )

@@ -30,7 +30,7 @@ from mmsr_geo.methods.scene import SceneFit
 from mmsr_geo.network.guide_check import Region
 from mmsr_geo.raster.write import cog as writing
 from mmsr_geo.raster.write import cog_driver as copying
-from mmsr_geo.raster.write import zarr as sharding
+from mmsr_geo.raster.write import zarr_arrays, zarr_overviews
 from support.command import Told
 from support.rasters import SENTINEL_GUIDE, georeferenced, sentinel_crop, sentinel_guide, sentinel_model
 
@@ -339,7 +339,7 @@ def test_workers_say_the_same_and_warn_here(folder: Path) -> None:
 def test_a_store_has_a_variable_of_what_the_file_has(
     folder: Path, monkeypatch: pytest.MonkeyPatch, options: dict[str, Any]
 ) -> None:
-    monkeypatch.setattr(sharding, "SHARD_PX", 32)
+    monkeypatch.setattr(zarr_arrays, "SHARD_PX", 32)
     written(folder, tile_size=32, **options)
     outcome = written(folder, name="sharp.zarr", tile_size=32, **options)
     assert outcome.uncertainty == ("calibrated",)
@@ -361,7 +361,7 @@ def test_a_store_has_a_variable_of_what_the_file_has(
 
 
 def test_a_stores_overviews_have_it(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sharding, "OVERVIEW_PX", 48)
+    monkeypatch.setattr(zarr_overviews, "OVERVIEW_PX", 48)
     written(folder, name="sharp.zarr")
     groups = [zarr.open_group(folder / "sharp.zarr" / place, mode="r") for place in ("", "ovr_2x")]
     whole, halved = (np.asarray(group["target_uncertainty"]) for group in groups)
@@ -369,7 +369,7 @@ def test_a_stores_overviews_have_it(folder: Path, monkeypatch: pytest.MonkeyPatc
 
 
 def test_a_store_of_several_bands_has_one_variable(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sharding, "SHARD_PX", 32)
+    monkeypatch.setattr(zarr_arrays, "SHARD_PX", 32)
     written(folder, "two.tif", tile_size=32)
     written(folder, "two.tif", "sharp.zarr", tile_size=32)
     with xr.open_zarr(folder / "sharp.zarr", chunks=None, mask_and_scale=False) as group:

@@ -106,7 +106,7 @@ def test_warnings_and_guide_checks_are_logged(folder: Path) -> None:
     said = happened(folder)
     assert any(line.startswith("WARNING - ") and "-9999" in line for line in said)
     (fit,) = [line for line in said if "fit done in" in line]
-    assert re.search(r"fit done in 0 s: the guide (helped|did not help): one level down", fit)
+    assert re.search(r"fit done in 0 s: the guide (helped|did not help): at reduced resolution", fit)
 
 
 def test_a_kill_leaves_the_lines(folder: Path) -> None:
@@ -349,7 +349,7 @@ def test_each_pair_under_way_has_its_line(monkeypatch: pytest.MonkeyPatch) -> No
     out = shown._progress.console.file
     assert isinstance(out, io.StringIO)
     assert [line.strip() for line in out.getvalue().splitlines()] == [
-        f"✓ {long}, 12 s, 64 tiles, scale 4, guide helped +0.23",
+        f"✓ {long}, 12 s, 64 tiles, scale 4, guide: helped (+0.23)",
         "✗ 3 failed, 0 s",
     ]
 
@@ -360,7 +360,7 @@ def test_more_pairs_than_a_terminal_has_lines_are_counted(monkeypatch: pytest.Mo
     for number in range(20):
         shown.pair(f"p{number}")("fit", 1, 10)
     assert len(lines()) == 5
-    assert "pairs (16 more under way)" in lines()[0]
+    assert "pairs (16 more pairs are being computed)" in lines()[0]
     for number in range(16):
         shown.pair_ended(f"p{number}", "done", seconds=1.0)
     assert [line.split(":")[0].split()[-1] for line in lines()[1:]] == ["p16", "p17", "p18", "p19"]

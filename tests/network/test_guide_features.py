@@ -121,5 +121,5 @@ def test_features_made_part_by_part_are_those_of_the_whole(seed: int, side: int)
     values, valid = band(31, 23, 0.8, seed, bands=2)
     whole = guide_features(values, valid)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(features_module, "PART_PX", side)
+        patch.setattr(features_module, "PART_SIDE_PX", side)
         torch.testing.assert_close(guide_features(values, valid), whole, rtol=0, atol=1e-9)

@@ -261,5 +261,5 @@ def test_a_shape_that_no_network_can_have_is_refused(wrong: dict[str, int]) -> N
 
 
 def test_a_guide_that_is_no_whole_multiple_of_the_source_is_refused_with_both_sizes() -> None:
-    with pytest.raises(ValueError, match="guide of 8 x 9 is no whole multiple of a source of 4 x 4"):
+    with pytest.raises(ValueError, match="guide of 8 x 9 is not a whole multiple of a source of 4 x 4"):
         seeded(NetworkParams(1, channels=4))(normal(1, 1, 8, 9), normal(1, 1, 4, 4))

@@ -1,18 +1,14 @@
-"""The cluster that a job runs on, as a value, and the executor that is opened for it."""
+"""The cluster that a job runs on, as a value; starts nothing."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
 import torch
 
 from mmsr_geo.errors import OptionError
-from mmsr_geo.jobs.executors.base import Executor
-from mmsr_geo.jobs.executors.local import SerialExecutor, ThreadExecutor
-from mmsr_geo.jobs.output.output_job import TaskKey
 from mmsr_geo.spelling import option
 
 ClusterKind = Literal["local", "scheduler", "cuda", "slurm", "pbs", "lsf", "sge", "moab", "oar", "htcondor"]
@@ -63,21 +59,3 @@ class Cluster:
         """True if the job needs no other process."""
         alone = self.workers is None and torch.cuda.device_count() < 2
         return self.kind == "local" and self.scheduler is None and alone
-
-
-@contextmanager
-def open_executor(cluster: Cluster, side_by_side: int | None = None) -> Iterator[Executor[TaskKey]]:
-    """Start a cluster or connect to it, and yield its executor.
-
-    Args:
-        cluster: The cluster.
-        side_by_side: Number of tasks that run at once in this process; None: one after another.
-    """
-    if cluster.is_this_process:
-        with SerialExecutor[TaskKey]() if side_by_side is None else ThreadExecutor[TaskKey](side_by_side) as executor:
-            yield executor
-        return
-    from mmsr_geo.jobs.executors.dask import DaskExecutor, connected  # noqa: PLC0415  (distributed, only when asked for)
-
-    with connected(cluster) as client, DaskExecutor[TaskKey](client) as executor:
-        yield executor

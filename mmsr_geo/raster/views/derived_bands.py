@@ -16,7 +16,7 @@ from pyproj import Geod
 from mmsr_geo.errors import OptionError
 from mmsr_geo.geometry import Halo, Window
 from mmsr_geo.raster.base import BandTags, Combine, Pixels, Raster, ReadPlan
-from mmsr_geo.raster.read.band_names import goes_by, listed, place_of
+from mmsr_geo.raster.read.band_names import listed, place_of, positions_called, split_candidates
 from mmsr_geo.raster.views.base import RasterView
 from mmsr_geo.raster.views.expressions import EXAMPLE, BandExpression
 from mmsr_geo.raster.views.stack import Stacked, band_choices
@@ -364,14 +364,11 @@ def _gradient_of_steps(grid: GeoBox) -> tuple[float, float, float, float]:
 
 
 def _place_in_file(band: str, rasters: Sequence[Raster]) -> int | None:
-    """Return where FILE:BAND stands among all bands, or None where no one raster is called FILE or has no such band."""
-    for colon in (place for place in range(len(band) - 1, 0, -1) if band[place] == ":"):
-        called, rest = band[:colon], band[colon + 1 :]
-        found = [place for place, raster in enumerate(rasters) if raster.name == called] or [
-            place for place, raster in enumerate(rasters) if goes_by(raster.name, called)
-        ]
-        if len(found) == 1:
-            raster = rasters[found[0]]
-            place = place_of(rest, raster.bands, raster.numbers)
-            return None if place is None else sum(len(before.bands) for before in rasters[: found[0]]) + place
+    """Return the position of FILE:BAND among all bands; None if no raster, or several, are called FILE or have BAND."""
+    for called, name in split_candidates(band):
+        matches = positions_called(called, [raster.name for raster in rasters])
+        if len(matches) == 1:
+            raster = rasters[matches[0]]
+            place = place_of(name, raster.bands, raster.numbers)
+            return None if place is None else sum(len(before.bands) for before in rasters[: matches[0]]) + place
     return None

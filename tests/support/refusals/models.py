@@ -94,8 +94,8 @@ case(
     "a fit of no steps",
     OptionError,
     "steps must be 1 or more, not 0",
-    "`--steps` or another number of a fit is too small.",
-    "Give a larger one.",
+    "`--steps`, or another number of a fit, is too small.",
+    "Pass a larger number.",
     Doors(lambda: mmsr_geo.FitParams(steps=0), "upsample dem.tif ortho.tif -o sharp.tif --steps 0"),
 )
 
@@ -103,19 +103,19 @@ case(
 case(
     "no threads",
     OptionError,
-    "threads must be 1 or more, and 1024 at most, not 0",
+    "threads must be between 1 and 1024, not 0",
     "`--threads` is below 1, or so large that the process would end.",
-    "Give 1 or more; the processor's cores are enough.",
+    "Pass a number from 1 to 1024; the number of cores is enough.",
     Doors(lambda: mmsr_geo.FitParams(threads=0), "fit dem.tif ortho.tif -o new.mmsr --threads 0"),
 )
 
 
 case(
-    "no quality",
+    "an unknown quality",
     OptionError,
-    "quality is one of fast, balanced, best, not 'superb'",
-    "`quality` is another word.",
-    "Choose one.",
+    "⟨quality⟩ must be one of fast, balanced, best, not 'superb'",
+    "`quality` is an unknown name.",
+    "Pass one of the three names.",
     arrays(
         lambda: mmsr_geo.fit("dem.tif", "ortho.tif", quality="superb"),  # type: ignore[arg-type]
         "the command offers the choices",
@@ -136,11 +136,11 @@ case(
 
 
 case(
-    "no schedule",
+    "an unknown schedule",
     OptionError,
-    "schedule is one-cycle or published, not 'slow'",
-    "`schedule` is another word.",
-    "Choose one.",
+    "schedule must be one-cycle or published, not 'slow'",
+    "`schedule` is an unknown name.",
+    "Pass one of the two names.",
     arrays(
         lambda: mmsr_geo.FitParams(schedule="slow"),  # type: ignore[arg-type]
         "no option of the command",
@@ -149,42 +149,42 @@ case(
 
 
 case(
-    "no learning rate",
+    "a learning rate out of range",
     OptionError,
-    "lr must lie between 0 and 1, not 2",
+    "lr must be between 0 and 1, not 2",
     "`lr` is not between 0 and 1.",
-    "Give one that is.",
+    "Pass a number between 0 and 1.",
     arrays(lambda: mmsr_geo.FitParams(lr=2), "no option of the command"),
 )
 
 
 case(
-    "no gain that is enough",
+    "a gain out of range",
     OptionError,
-    "enough_gain must lie between 0 and 1, not 2",
-    "`enough_gain` is no share.",
-    "Give one from 0 to 1.",
+    "enough_gain must be between 0 and 1, not 2",
+    "`enough_gain` is not between 0 and 1.",
+    "Pass a number from 0 to 1.",
     arrays(lambda: mmsr_geo.FitParams(enough_gain=2), "no option of the command"),
 )
 
 
 case(
-    "no weight decay",
+    "a weight decay out of range",
     OptionError,
     "guide_weight_decay must be 0 or more, not -1",
-    "`guide_weight_decay` is below 0 or no number.",
-    "Give 0 or more.",
+    "`guide_weight_decay` is below 0 or not a number.",
+    "Pass 0 or more.",
     arrays(lambda: mmsr_geo.FitParams(guide_weight_decay=-1), "no option of the command"),
 )
 
 
 case(
-    "nothing to learn from one level down",
+    "nothing to learn from at reduced resolution",
     OptionError,
-    "first_stage=True finds nothing to learn from one level down: the source's 1 x 1 pixels are too few "
-    "at scale 2, or holes; leave first_stage to be decided from the data",
-    "`first_stage=True` for a source too small.",
-    "Leave it out.",
+    "first_stage=True has nothing to learn from at reduced resolution: 1 x 1 source pixels are too few "
+    "at scale 2, or they are nodata; leave out first_stage",
+    "`first_stage=True` for a source that is too small, or has too few valid pixels.",
+    "Leave it out: the fit then decides by itself.",
     arrays(
         lambda: mmsr_geo.fit(
             "dem.tif",
@@ -201,10 +201,10 @@ case(
 case(
     "a published fit of a large raster",
     OptionError,
-    "the published fit takes the whole raster at every step, and this one was too large to be read whole "
-    '(4 parts of 12 x 12 target pixels were): give ⟨bounds⟩, or choose ⟨fit="tile"⟩',
-    "`--fit published` for a raster beyond 8 million target pixels.",
-    "Give a part, or another fit.",
+    "the published fit uses the whole raster at every step, and this raster is too large to be read whole "
+    '(4 parts of 12 x 12 target pixels were read): choose a smaller part with ⟨bounds⟩, or pass ⟨fit="tile"⟩',
+    "`--fit published` for a raster of more than 8 million target pixels.",
+    "Choose a part with `--bounds`, or another fit.",
     upsampling(
         "--fit published --scale 2 --steps 2 --threads 1", method="mmsr", fit="published", scale=2, params=QUICK
     ),
@@ -306,21 +306,21 @@ case(
 
 
 case(
-    "no device",
+    "an unknown device",
     OptionError,
-    "there is no device 'gpu': choose ⟨device⟩ auto, cpu, cuda or cuda:N",
-    "`--device` is no name of a device.",
-    "Choose one.",
+    "⟨device⟩ must be auto, cpu, cuda or cuda:N, not 'gpu'",
+    "`--device` is an unknown name.",
+    "Pass one of the names listed.",
     upsampling("--device gpu", device="gpu"),
 )
 
 
 case(
-    "a device that is not there",
+    "a missing device",
     OptionError,
-    "there is no cuda:99 on this machine: choose ⟨device⟩ auto or cpu",
-    "This machine has no such GPU.",
-    "Choose another.",
+    "this machine has no device 'cuda:99': set ⟨device⟩ to auto or cpu",
+    "The machine has no such GPU.",
+    "Pass another device.",
     upsampling("--device cuda:99", device="cuda:99"),
 )
 
@@ -328,9 +328,9 @@ case(
 case(
     "a device of another kind",
     OptionError,
-    "the device 'xpu' is not supported: choose ⟨device⟩ auto, cpu, cuda or cuda:N",
-    "torch knows the device, and it was never tried.",
-    "Choose another.",
+    "the device 'xpu' is not supported: set ⟨device⟩ to auto, cpu, cuda or cuda:N",
+    "The device is known to torch, but mmsr_geo is not tested on it.",
+    "Pass another device.",
     upsampling("--device xpu", device="xpu"),
 )
 
@@ -346,11 +346,11 @@ case(
 
 
 case(
-    "no model",
+    "a missing model",
     ModelFileError,
-    "there is no model at none.mmsr: make one with mmsr-geo fit SOURCE GUIDE -o none.mmsr",
-    "There is no file at `--model`.",
-    "Mend the path, or fit one.",
+    "there is no model at none.mmsr: fit one with mmsr-geo fit SOURCE GUIDE -o none.mmsr",
+    "The file of `--model` does not exist.",
+    "Correct the path, or fit a model.",
     loading("none.mmsr"),
 )
 
@@ -358,9 +358,9 @@ case(
 case(
     "a model that is a text",
     ModelFileError,
-    "text.mmsr holds no model or is damaged (…): make it again with mmsr-geo fit",
-    "The file is none of safetensors, or cut short.",
-    "Fit one again.",
+    "text.mmsr is not a saved model, or it is damaged (…): fit a new one with mmsr-geo fit",
+    "The file is not in the safetensors format, or it is truncated.",
+    "Fit a model again.",
     loading("text.mmsr"),
 )
 
@@ -368,9 +368,9 @@ case(
 case(
     "a model of something else",
     ModelFileError,
-    "other.mmsr is a safetensors file, but not of mmsr_geo: give one from mmsr-geo fit",
-    "The file is one of safetensors, and no model of this package.",
-    "Give another.",
+    "other.mmsr is a safetensors file, but not a model of mmsr_geo: pass a file that mmsr-geo fit wrote",
+    "The file is in the safetensors format, but another program wrote it.",
+    "Pass a model of mmsr_geo.",
     loading("other.mmsr"),
 )
 
@@ -378,10 +378,20 @@ case(
 case(
     "a damaged model",
     ModelFileError,
-    "damaged.mmsr is damaged or from another version (format 99, this version reads 6): make it again",
-    "The model does not hold together, or another version wrote it.",
-    "Fit one again.",
+    "damaged.mmsr is damaged ('statistics' is missing): fit the model again with mmsr-geo fit",
+    "The contents of the model contradict each other, or a part is missing.",
+    "Fit the model again.",
     loading("damaged.mmsr"),
+)
+
+
+case(
+    "a model of another format",
+    ModelFileError,
+    "old.mmsr has format 5, and this version of mmsr_geo reads format 6: fit the model again with mmsr-geo fit",
+    "Another version of mmsr_geo wrote the model.",
+    "Fit the model again.",
+    loading("old.mmsr"),
 )
 
 
@@ -420,7 +430,7 @@ case(
     "nothing in common",
     PixelError,
     "source and guide have no valid pixel in common: check that they show the same place",
-    "Where the source is valid, the guide is a hole, and the other way round.",
+    "The guide is nodata wherever the source is valid.",
     "Declare the right nodata, or give a guide that shows the same place.",
     fitting("--scale 2", source="left.tif", guide="right.tif", scale=2),
 )
@@ -441,8 +451,8 @@ case(
 case(
     "a guide that did not help",
     UnhelpfulGuideError,
-    "ortho.tif for dem.tif: the guide did not help: one level down its error is 1.20 of the "
-    "interpolation's, on blocks kept from the fit; give another guide, or choose ⟨if_unhelpful⟩"
+    "ortho.tif for dem.tif: the guide did not help: at reduced resolution the error is 1.20 times that of the "
+    "bicubic baseline, measured on validation blocks; give another guide, or choose ⟨if_unhelpful⟩"
     " bicubic or warn",
     "`--if-unhelpful error`, and the guide did not help.",
     "Give another guide, or have the interpolation.",
@@ -455,9 +465,9 @@ case(
 case(
     "a model that exists",
     OutputError,
-    "scene.mmsr exists: choose another name, or pass overwrite=True",
-    "`model.save(..., overwrite=False)`, and the file is there.",
-    "Choose another name, or overwrite it.",
+    "scene.mmsr exists: choose another name, or pass ⟨overwrite=true⟩",
+    "`model.save(..., overwrite=False)`, and the file exists.",
+    "Choose another name, or overwrite the file.",
     arrays(lambda: mmsr_geo.load("scene.mmsr").save("scene.mmsr", overwrite=False), "the command looks before the fit"),
 )
 
@@ -465,26 +475,27 @@ case(
 case(
     "a model's folder closed to writing",
     OutputError,
-    "cannot write new.mmsr: Permission denied; check that its folder is there and can be written to",
-    "No file can be made where a model shall be saved.",
-    "Choose another place.",
+    "cannot write new.mmsr: Permission denied; check that its folder exists, may be written to and has space left",
+    "The folder of the saved model is missing or closed to writing.",
+    "Choose another folder.",
     Doors(
         lambda: mmsr_geo.fit("dem.tif", "ortho.tif", 2, params=QUICK).save("new.mmsr"),
         "fit dem.tif ortho.tif -o new.mmsr --scale 2 --steps 2 --threads 1",
     ),
-    fault=raising("tempfile.mkstemp", DENIED),
+    fault=raising("mmsr_geo.network.model_file.write_whole", DENIED),
 )
 
 
 case(
     "a disk that fills up with a model",
     OutputError,
-    "cannot write new.mmsr: [Errno 28] No space left on device; check the space and the rights there",
-    "The disk fails while a model is saved.",
-    "Make room.",
+    "cannot write new.mmsr: No space left on device; check that its folder exists, may be written to and has "
+    "space left",
+    "The disk fails, or is full, while a model is saved.",
+    "Free some space.",
     Doors(
         lambda: mmsr_geo.fit("dem.tif", "ortho.tif", 2, params=QUICK).save("new.mmsr"),
         "fit dem.tif ortho.tif -o new.mmsr --scale 2 --steps 2 --threads 1",
     ),
-    fault=raising("mmsr_geo.network.fitted.save_file", NO_SPACE),
+    fault=raising("mmsr_geo.network.model_file.write_whole", NO_SPACE),
 )

@@ -217,7 +217,7 @@ case(
 case(
     "no variables",
     InputError,
-    "the guide Dataset holds no raster variables: give one with dims y and x",
+    "the guide Dataset has no raster variable: give one with dimensions y and x",
     "A guide is a Dataset without a variable on y and x.",
     "Give one that has rasters.",
     arrays(shown("dem.tif", xr.Dataset({"when": 3}))),
@@ -440,9 +440,9 @@ case(
 case(
     "no guide",
     OptionError,
-    "there is no guide: give one path or array at least",
+    "there is no guide: give at least one path or array",
     "The list of guides is empty.",
-    "Give one at least.",
+    "Give at least one.",
     arrays(shown("dem.tif", [])),
 )
 
@@ -450,7 +450,7 @@ case(
 case(
     "a band of no guide",
     OptionError,
-    "⟨guide_band⟩ 'blue.tif:1' names none of the 2 guides: write FILE:BAND, as in ortho.tif:1",
+    '⟨guide_band="blue.tif:1"⟩ names none of the 2 guides: write FILE:BAND, as in ortho.tif:1',
     "`--guide-band` names none of several guides.",
     "Write FILE:BAND.",
     upsampling("--guide-band blue.tif:1", guide=["ortho.tif", "part.tif"], guide_band="blue.tif:1"),
@@ -460,9 +460,10 @@ case(
 case(
     "a band of two guides",
     OptionError,
-    "⟨guide_band⟩ 'ortho.tif:1': 2 guides go by ortho.tif: write the path as it was given, each once",
+    '⟨guide_band="ortho.tif:1"⟩: 2 guides are called ortho.tif; write the whole path as it was given, and give each '
+    "guide once",
     "`--guide-band` names a file name that two guides have.",
-    "Write the whole path.",
+    "Write the whole path of the guide.",
     upsampling("--guide-band ortho.tif:1", guide=["./ortho.tif", "tiles/ortho.tif"], guide_band="ortho.tif:1"),
 )
 

@@ -31,8 +31,8 @@ case(
 case(
     "a guide that did not help is left out",
     GuideWarning,
-    "ortho.tif for dem.tif: the guide did not help: one level down its error is 1.20 of the "
-    "interpolation's, on blocks kept from the fit; the consistent bicubic interpolation is given",
+    "ortho.tif for dem.tif: the guide did not help: at reduced resolution the error is 1.20 times that of the "
+    "bicubic baseline, measured on validation blocks; the consistent bicubic interpolation is given",
     "One level down, on blocks kept from the fit, the model was no better than the interpolation.",
     "Give another guide. The target is the consistent bicubic, and says so in its tags.",
     upsampling("--model unhelpful.mmsr", method="mmsr", model="unhelpful.mmsr"),
@@ -42,8 +42,8 @@ case(
 case(
     "a guide that did not help is used",
     GuideWarning,
-    "ortho.tif for dem.tif: the guide did not help: one level down its error is 1.20 of the "
-    "interpolation's, on blocks kept from the fit; it is used all the same",
+    "ortho.tif for dem.tif: the guide did not help: at reduced resolution the error is 1.20 times that of the "
+    "bicubic baseline, measured on validation blocks; it is used all the same",
     "The same, with `--if-unhelpful warn`.",
     "Look at the target with care, or leave the option out.",
     upsampling(
