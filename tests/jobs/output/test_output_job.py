@@ -590,7 +590,6 @@ def failing_in(monkeypatch: pytest.MonkeyPatch, name: str, error: Exception) -> 
     monkeypatch.setattr(TileTask, "target", fail)
 
 
-@pytest.mark.timeout(60)
 def test_a_pair_that_fails_while_its_tasks_fill_the_pool_holds_up_no_other(
     folder: Path, far: Far, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -608,7 +607,6 @@ def test_a_pair_that_fails_while_its_tasks_fill_the_pool_holds_up_no_other(
     assert mmsr_geo.batch(path).count("done") == 2
 
 
-@pytest.mark.timeout(60)
 def test_a_pair_that_fails_leaves_the_tiles_that_were_under_way(
     folder: Path, far: Far, computed: list[tuple[str, int]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
