@@ -30,7 +30,7 @@ class LoggedWarning(MmsrWarning):
 
 
 @contextmanager
-def log_beside(job: Path) -> Iterator[logging.Logger]:
+def open_log(job: Path) -> Iterator[logging.Logger]:
     """Yield a logger that appends to the log of a job file, and log warnings of this package as well.
 
     The warnings are also shown as usual. If the log cannot be written, a warning says so and the job continues.

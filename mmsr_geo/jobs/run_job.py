@@ -20,7 +20,7 @@ from mmsr_geo.jobs.executors.base import Executor
 from mmsr_geo.jobs.fingerprint import key_of, tiles_key_of, with_reference_scene, work_folder
 from mmsr_geo.jobs.job import Entry, Job
 from mmsr_geo.jobs.journal import Journal, JournalEntry
-from mmsr_geo.jobs.log import Log, LoggedWarning, log_beside
+from mmsr_geo.jobs.log import Log, LoggedWarning, open_log
 from mmsr_geo.jobs.output.assemble import check_room, finish
 from mmsr_geo.jobs.output.outcome import OutputResult
 from mmsr_geo.jobs.output.output_job import OutputJob, TaskKey
@@ -71,10 +71,10 @@ def run_job(  # noqa: PLR0913  (how a job is to be run)
     Raises:
         JobError: Another process runs the job, or a pair failed and the job stops at errors.
     """
-    record = Journal.beside(job.path)
-    with record.held(), log_beside(job.path) as logger:
+    journal = Journal.of(job.path)
+    with journal.held(), open_log(job.path) as logger:
         if restart:
-            record.append(JournalEntry("", "", "restart"))
+            journal.append(JournalEntry("", "", "restart"))
             for entry in job.entries:
                 store_at(work_folder(job, entry)).remove()
             store_at(f"{job.work}/models").remove()
@@ -85,7 +85,7 @@ def run_job(  # noqa: PLR0913  (how a job is to be run)
         )
         logger.info("job started %s by mmsr_geo %s: %s", where or "here", __version__, before)
         running = _Running(
-            job, record, open_pair, overwrite, progress, on_pair_end, len(waiting), record.written_outputs(), logger
+            job, journal, open_pair, overwrite, progress, on_pair_end, len(waiting), journal.written_outputs(), logger
         )
         begins = [running.beginning(number, entry) for number, entry in enumerate(waiting)]
         with _logged_end(logger):
@@ -119,13 +119,13 @@ class _Running:
     """A job that is running."""
 
     job: Job
-    record: Journal
+    journal: Journal
     open_pair: Open
     overwrite: bool
     progress: Callable[[Entry, int, int], Progress]
     on_pair_end: Callable[[Entry, JournalEntry], None]
     total: int
-    made: set[str]
+    written: set[str]
     """Outputs that this job has written, by their paths in the journal."""
     logger: logging.Logger
 
@@ -148,7 +148,7 @@ class _Running:
         return begin
 
     def finish(self, output_job: OutputJob) -> None:
-        """Write the outputs of a pair whose tiles are all there, record it and remove its tiles."""
+        """Write the outputs of a pair whose tiles are done, record it and remove its tiles."""
         entry, key = self._entries[output_job]
         began = time.monotonic()
         if output_job.failures and not any(
@@ -172,7 +172,7 @@ class _Running:
             warnings.warn(f"{entry.name}: {message}", LoggedWarning, stacklevel=2)
         facts = _facts(outcome, stages)
         line = JournalEntry(entry.name, key, state, took, spelled(message, "job"), facts=facts, outputs=outputs)
-        self.record.append(line)
+        self.journal.append(line)
         log = self._log(entry)
         if state == "done":
             log.info("pair done in %.1f s: %d tiles, scale %s", took, outcome.tiles, outcome.scale)
@@ -191,7 +191,7 @@ class _Running:
 
     def tidy(self) -> None:
         """Remove the tiles and models that no pair needs any more, and nothing else in the work folder."""
-        last = self.record.last()
+        last = self.journal.last()
         if all(pair_status(self.job, entry, last.get(entry.name)).state == "done" for entry in self.job.entries):
             for kept in ("tiles", "models"):
                 self._remove(store_at(f"{self.job.work}/{kept}"))
@@ -211,30 +211,30 @@ class _Running:
         key, tiles_key = self._key(entry), self._tiles_key(entry)
         outputs = {_in_record(path, self.job): path for path in _outputs(entry)}
         existing = [name for name, path in outputs.items() if path.exists()]
-        foreign = [name for name in existing if name not in self.made]
+        foreign = [name for name in existing if name not in self.written]
         own = tuple(name for name in outputs if name not in foreign)
-        self.record.append(JournalEntry(entry.name, key, "begun", outputs=own))
+        self.journal.append(JournalEntry(entry.name, key, "begun", outputs=own))
         for name in foreign:
             check_output(outputs[name], overwrite=self.overwrite)
-        work = self.open_pair(entry, self.overwrite or bool(existing))
-        check_room(work)
+        spec = self.open_pair(entry, self.overwrite or bool(existing))
+        check_room(spec)
         shown = self.progress(entry, number, self.total)
         store = store_at(f"{work_folder(self.job, entry)}/{tiles_key}")
         store_at(work_folder(self.job, entry)).remove_others(tiles_key)
-        shared, log = self._shared_fit(entry, work), self._log(entry)
+        shared, log = self._shared_fit(entry, spec), self._log(entry)
         log.info("pair started: %s", entry.source)
         output_job = OutputJob(
-            entry.name, work, store, shown, keeps=True, skips=self.job.on_error == "skip", shared_fit=shared, log=log
+            entry.name, spec, store, shown, keeps=True, skips=self.job.on_error == "skip", shared_fit=shared, log=log
         )
-        if reused := sum(len(output_job.targets(band)) for band in range(1, len(work.pairs) + 1)):
-            log.info("%d of %d tiles reused from an earlier run", reused, len(output_job.spec.tiling) * len(work.pairs))
+        if reused := sum(len(output_job.targets(band)) for band in range(1, len(spec.pairs) + 1)):
+            log.info("%d of %d tiles reused from an earlier run", reused, len(output_job.spec.tiling) * len(spec.pairs))
         self._entries[output_job] = entry, key
         return output_job
 
     def _record_failure(self, entry: Entry, took: float, error: MmsrError) -> None:
         reason = template_of(error)
         line = JournalEntry(entry.name, self._key(entry), "failed", took, error.at("job"))
-        self.record.append(line)
+        self.journal.append(line)
         self._log(entry).error("pair failed after %.1f s: %s", took, reason)
         self.on_pair_end(entry, line)
         if self.job.on_error == "stop":
@@ -251,14 +251,14 @@ class _Running:
     def _tiles_key(self, entry: Entry) -> str:
         return with_reference_scene(self.job, entry, tiles_key_of(entry))
 
-    def _shared_fit(self, entry: Entry, work: OutputSpec) -> SharedFit | None:
+    def _shared_fit(self, entry: Entry, spec: OutputSpec) -> SharedFit | None:
         reference = self.job.reference_scene_of(entry)
         if reference is None:
             return None
         if reference.name not in self._shared:
-            place = f"{self.job.work}/models/{quote(reference.name, safe='')}-{tiles_key_of(reference)}"
-            spec = work if reference is entry else self.open_pair(reference, True)  # noqa: FBT003  (nothing is written)
-            self._shared[reference.name] = SharedFit(reference.name, spec.pairs, spec.method, store_at(place))
+            folder = f"{self.job.work}/models/{quote(reference.name, safe='')}-{tiles_key_of(reference)}"
+            shared = spec if reference is entry else self.open_pair(reference, True)  # noqa: FBT003  (nothing is written)
+            self._shared[reference.name] = SharedFit(reference.name, shared.pairs, shared.method, store_at(folder))
         return self._shared[reference.name]
 
 

@@ -107,7 +107,7 @@ class JobStatus:
 
 def status_of(job: Job) -> JobStatus:
     """Return the state of a job from its journal, its outputs, the state of its inputs and the tiles that exist."""
-    last = Journal.beside(job.path).last()
+    last = Journal.of(job.path).last()
     return JobStatus(
         tuple(_with_tile_counts(job, pair_status(job, entry, last.get(entry.name))) for entry in job.entries)
     )
@@ -132,7 +132,7 @@ def _with_tile_counts(job: Job, pair: PairStatus) -> PairStatus:
     store = store_at(
         f"{work_folder(job, pair.entry)}/{with_reference_scene(job, pair.entry, tiles_key_of(pair.entry))}"
     )
-    records = [tile for tile in store.made().values() if tile.stage == "target"]
+    records = [tile for tile in store.records().values() if tile.stage == "target"]
     plan = store.get(PLAN)
     if plan is None:
         return pair

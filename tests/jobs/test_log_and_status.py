@@ -25,7 +25,7 @@ from mmsr_geo.cli import display as progress
 from mmsr_geo.cli.tables import show_status
 from mmsr_geo.jobs.job import Entry
 from mmsr_geo.jobs.journal import JournalEntry
-from mmsr_geo.jobs.log import NO_PAIR, log_beside
+from mmsr_geo.jobs.log import NO_PAIR, open_log
 from mmsr_geo.jobs.status import JobStatus, PairState, PairStatus, _tiles_a_second
 from mmsr_geo.jobs.tiles.tile_store import TileRecord
 from support.command import Told
@@ -165,7 +165,7 @@ def test_what_stands_in_names_and_messages_makes_no_second_line(
 ) -> None:
     # pytest would collect what is logged, and xdist could not send it.
     monkeypatch.setattr(logging.getLogger("mmsr_geo.jobs"), "propagate", False)
-    with log_beside(tmp_path / "job.toml") as logger:
+    with open_log(tmp_path / "job.toml") as logger:
         logging.LoggerAdapter(logger, {"pair": "a\tb\nc\x1b[31m"}).error("one\r\ntwo \udcff %d", 3)
         logger.info("plain")
     assert [line[1:] for line in logged(tmp_path)] == [["a b c [31m", "one  two   3"], [NO_PAIR, "plain"]]

@@ -146,7 +146,7 @@ def test_what_has_become_of_one_pair_does_not_break_the_report(folder: Path, her
     assert (two["state"], two["picture"], two["note"]) == ("waiting", None, "")
     assert three["picture"] is not None
     # A line that something else has written.
-    record = Journal.beside(path)
+    record = Journal.of(path)
     line = record.last()[third]
     facts = {"tiles": "many", "shape": [1], "flag_shares": {"failed": float("nan")}}
     record.append(JournalEntry(third, line.key, "done", float("inf"), facts=facts))
@@ -203,7 +203,7 @@ def test_a_report_that_cannot_be_written_is_told_and_the_job_is_done(folder: Pat
 def test_json_has_null_where_there_is_no_number(folder: Path) -> None:
     path = job(folder, SMOOTH + "like = 25.0\n")
     mmsr_geo.batch(path)
-    record = Journal.beside(path)
+    record = Journal.of(path)
     line = record.last()[DATES[0]]
     record.append(
         JournalEntry(line.name, line.key, "done", 1.0, facts=dict(line.facts) | {"consistency_rmse": [float("nan")]})

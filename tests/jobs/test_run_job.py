@@ -431,7 +431,7 @@ def test_missing_files_of_options_are_told_with_the_others(folder: Path) -> None
 
 
 def test_a_record_survives_a_line_that_was_cut_off(tmp_path: Path) -> None:
-    record = Journal.beside(tmp_path / "job.toml")
+    record = Journal.of(tmp_path / "job.toml")
     assert not record.last()
     record.append(JournalEntry("a", "1", "done", 2.5, facts={"tiles": 3}))
     whole = record.path.read_bytes()
@@ -510,4 +510,4 @@ def test_a_job_writes_to_another_drive(folder: Path, monkeypatch: pytest.MonkeyP
     path = job(folder, MANY + SMOOTH)
     for _ in range(2):  # its own are replaced, though their paths are absolute
         assert mmsr_geo.batch(path, restart=True).count("done") == 3
-    assert str(folder / "out" / "2024-06.tif") in Journal.beside(path).written_outputs()
+    assert str(folder / "out" / "2024-06.tif") in Journal.of(path).written_outputs()

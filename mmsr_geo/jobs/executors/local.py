@@ -89,8 +89,8 @@ class ThreadExecutor(Generic[Key]):
     def submit(self, tasks: Sequence[Task[Key]]) -> None:
         """Start tasks."""
         for task in tasks:
-            work: Callable[..., Any] = getattr(task.shared, task.method)
-            self._running[self._executor.submit(work, *task.arguments, progress=self._watch)] = task
+            call: Callable[..., Any] = getattr(task.shared, task.method)
+            self._running[self._executor.submit(call, *task.arguments, progress=self._watch)] = task
 
     def ended(self) -> list[TaskResult[Key]]:
         """Wait for the first task to end."""

@@ -32,27 +32,27 @@ def assemble_cogs(output_job: OutputJob, scratch: Path) -> Finished | None:
     spec = output_job.spec
     with ExitStack() as stack:
         if spec.output.like is not None:
-            moved = {band: stack.enter_context(CogWriter(**options)) for band, options in cog_options(spec).items()}
-            uncertainty = _LaterBands(moved[VALUES], len(spec.pairs)) if spec.output.uncertainty else None
-            missed = regrid(moved[VALUES], moved.get(FLAGS), uncertainty, mosaics(output_job, scratch), output_job)
-            finish_together(with_tags(output_job, moved, missed))
-            return Finished(moved[VALUES].clipping, missed)
-        made = {band: stack.enter_context(CogOfTiles(**options)) for band, options in cog_options(spec).items()}
-        for band, file in made.items():
+            warped = {band: stack.enter_context(CogWriter(**options)) for band, options in cog_options(spec).items()}
+            uncertainty = _LaterBands(warped[VALUES], len(spec.pairs)) if spec.output.uncertainty else None
+            missed = regrid(warped[VALUES], warped.get(FLAGS), uncertainty, mosaics(output_job, scratch), output_job)
+            finish_together(with_tags(output_job, warped, missed))
+            return Finished(warped[VALUES].clipping, missed)
+        files = {band: stack.enter_context(CogOfTiles(**options)) for band, options in cog_options(spec).items()}
+        for band, file in files.items():
             file.pieces = tile_pieces(output_job, scratch, band)
             if band == VALUES and spec.output.uncertainty:
                 file.pieces = [*file.pieces, *tile_pieces(output_job, scratch, UNCERTAINTY)]
 
         def matches_tiles() -> bool:
             with ExitStack() as opened:
-                reads = {band: _reading(opened, file.made) for band, file in made.items()}
+                reads = {band: _reading(opened, file.made) for band, file in files.items()}
                 if spec.output.uncertainty:
                     reads[UNCERTAINTY] = _later_bands(reads[VALUES], len(spec.pairs))
                 return verify_tiles(output_job, reads)
 
         return (
             Finished(clipping_message(output_job))
-            if finish_together(with_tags(output_job, made, ()), check=matches_tiles)
+            if finish_together(with_tags(output_job, files, ()), check=matches_tiles)
             else None
         )
 

@@ -33,7 +33,9 @@ class _Pieces:
         for index in range(len(spec.tiling)):
             window, tile = spec.target_window(index), tiles.get(index)
             path = (
-                _no_data(spec, window, self.scratch) if tile is None else self.output_job.store.near(tile, self.scratch)
+                _no_data(spec, window, self.scratch)
+                if tile is None
+                else self.output_job.store.local_file(tile, self.scratch)
             )
             yield Piece(path, self.file_band, window)
 

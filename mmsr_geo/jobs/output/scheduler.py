@@ -76,22 +76,22 @@ def _take(
     ended: list[TaskResult[TaskKey]], under_way: list[OutputJob], failed: Callable[[OutputJob, Exception], None]
 ) -> None:
     """Pass ended tasks to their outputs, and record the tiles of each output together."""
-    made: dict[OutputJob, list[TileRecord]] = defaultdict(list)
+    records: dict[OutputJob, list[TileRecord]] = defaultdict(list)
     broken: dict[OutputJob, Exception] = {}
-    for each in ended:
-        output_job = each.task.key.output_job
+    for result in ended:
+        output_job = result.task.key.output_job
         if output_job not in under_way or output_job in broken:
-            if (tile := output_job.on_late_task(each)) is not None:
-                made[output_job].append(tile)
+            if (record := output_job.on_late_task(result)) is not None:
+                records[output_job].append(record)
             continue
         try:
-            tile = output_job.on_task_done(each)
+            record = output_job.on_task_done(result)
         except Exception as error:  # noqa: BLE001  (the caller distinguishes errors)
             broken[output_job] = error
             continue
-        if tile is not None:
-            made[output_job].append(tile)
-    for output_job, tiles in made.items():
+        if record is not None:
+            records[output_job].append(record)
+    for output_job, tiles in records.items():
         try:
             output_job.store.record(tiles)
         except Exception as error:  # noqa: BLE001  (the caller distinguishes errors)

@@ -121,10 +121,12 @@ class TileTask:
         began = time.monotonic()
         tile = self._blended.prediction(index)
         source, guide = self._pair.read(tile.read)
-        made = self._tile_fits.predict(self.model, tile, source, guide, self._pair.guide.bands, progress)
-        qa = np.zeros(made.values.shape, np.uint8)
-        qa[: made.qa.shape[0], : made.qa.shape[1]] = made.qa
-        return self._kept("prediction", index, TilePixels(made.values, qa), began, regions=_numbers(made.check))
+        prediction = self._tile_fits.predict(self.model, tile, source, guide, self._pair.guide.bands, progress)
+        qa = np.zeros(prediction.values.shape, np.uint8)
+        qa[: prediction.qa.shape[0], : prediction.qa.shape[1]] = prediction.qa
+        return self._kept(
+            "prediction", index, TilePixels(prediction.values, qa), began, regions=_numbers(prediction.check)
+        )
 
     def target(self, index: int, near: Sequence[TileRecord] = (), progress: Progress = no_progress) -> TileRecord:  # noqa: ARG002  (as all tasks)
         """Compute the target of a tile and keep it.
@@ -137,12 +139,12 @@ class TileTask:
         began, pair = time.monotonic(), self._pair
         if self.spec.method.tile_fits is None:
             tile = self.spec.tiling.tile(index)
-            made = predict_tile(self._upsampler, tile, *pair.read(tile.read), self.spec.threads)
+            target = predict_tile(self._upsampler, tile, *pair.read(tile.read), self.spec.threads)
         else:
             tile = self._blended.target(index)
-            predictions = {each.index: self._prediction(each) for each in near}
+            predictions = {record.index: self._prediction(record) for record in near}
             shape = self._blended.predicted(self.spec.tiling.core(index)).refined(pair.scale).shape
-            made = finish_tile(
+            target = finish_tile(
                 self._blended,
                 tile,
                 pair.source.read(tile.read),
@@ -154,18 +156,18 @@ class TileTask:
                 threads=self.spec.threads,
             )
         encoding, tags = self.spec.tile_storage, pair.source.band_tags[0]
-        stored, clipped = encoding.encode(made.values, self.spec.tile_nodata, tags)
+        stored, clipped = encoding.encode(target.values, self.spec.tile_nodata, tags)
         uncertainty, uncertainty_clipped = None, 0
-        if made.uncertainty is not None:
+        if target.uncertainty is not None:
             uncertainty, uncertainty_clipped = encoding.encode(
-                made.uncertainty, self.spec.tile_nodata, tags.of_uncertainty()
+                target.uncertainty, self.spec.tile_nodata, tags.of_uncertainty()
             )
-        counts = {str(flag.name): int(np.count_nonzero(made.qa & flag)) for flag in Flag}
-        valid = int(np.count_nonzero(~np.isnan(made.values)))
+        counts = {str(flag.name): int(np.count_nonzero(target.qa & flag)) for flag in Flag}
+        valid = int(np.count_nonzero(~np.isnan(target.values)))
         return self._kept(
             "target",
             index,
-            TilePixels(stored, made.qa, uncertainty),
+            TilePixels(stored, target.qa, uncertainty),
             began,
             valid=valid,
             clipped=clipped,
@@ -192,22 +194,22 @@ class TileTask:
     def _blended(self) -> BlendedTiling:
         return self._tile_fits.blended(self._pair, self.spec.tiling)
 
-    def _prediction(self, made: TileRecord) -> TilePixels:
+    def _prediction(self, record: TileRecord) -> TilePixels:
         try:
-            return TilePixels.decoded(self.store.get(made.name) or b"")
+            return TilePixels.decoded(self.store.get(record.name) or b"")
         except DamagedTileError as error:
             raise OutputError(
-                f"the file of a prediction is damaged ({made.name}): run the job again, and it is computed again"
+                f"the file of a prediction is damaged ({record.name}): run the job again, and it is computed again"
             ) from error
 
     def _kept(self, stage: Stage, index: int, pixels: TilePixels, began: float, **facts: Any) -> TileRecord:  # noqa: ANN401  (of a tile)
         content = pixels.encoded()
         values, qa, *uncertainty = pixels.digests
-        took, now = round(time.monotonic() - began, 3), round(time.time(), 3)
-        facts |= {"uncertainty_digest": "".join(uncertainty), "seconds": took, "at": now}
-        made = TileRecord(stage, self.band, index, values, qa, len(content), **facts)
-        self.store.put_tile(made, content)
-        return made
+        seconds, now = round(time.monotonic() - began, 3), round(time.time(), 3)
+        facts |= {"uncertainty_digest": "".join(uncertainty), "seconds": seconds, "at": now}
+        record = TileRecord(stage, self.band, index, values, qa, len(content), **facts)
+        self.store.put_tile(record, content)
+        return record
 
 
 def keep_model(store: TileStore, band: int, model: Model) -> None:

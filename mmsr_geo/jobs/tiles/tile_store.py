@@ -91,22 +91,22 @@ class TileStore(Protocol):
     def get(self, name: str) -> bytes | None:
         """Return the content of a file; None if it does not exist."""
 
-    def put_tile(self, made: TileRecord, content: bytes) -> None:
+    def put_tile(self, record: TileRecord, content: bytes) -> None:
         """Write the file of a tile; called by many workers at once."""
 
-    def record(self, made: Sequence[TileRecord]) -> None:
+    def record(self, records: Sequence[TileRecord]) -> None:
         """Add tiles to the manifest; called by one process only."""
 
     def lines(self) -> Iterator[TileRecord]:
         """Yield the lines of the manifest; the last line of a tile is valid."""
 
-    def holds(self, made: TileRecord) -> bool:
+    def holds(self, record: TileRecord) -> bool:
         """Return True if the file of a tile exists and has the size in the manifest."""
 
-    def made(self) -> dict[tuple[Stage, int, int], TileRecord]:
+    def records(self) -> dict[tuple[Stage, int, int], TileRecord]:
         """Return the tiles whose files exist and have the size in the manifest, by stage, band and number."""
 
-    def near(self, made: TileRecord, folder: Path) -> Path:
+    def local_file(self, record: TileRecord, folder: Path) -> Path:
         """Return a local file of a tile; a tile of an object store is downloaded into `folder`."""
 
     def remove(self) -> None:
@@ -143,17 +143,17 @@ class FolderStore:
                 f"run the job again, or pass {option('restart', value=True)}"
             ) from error
 
-    def put_tile(self, made: TileRecord, content: bytes) -> None:
+    def put_tile(self, record: TileRecord, content: bytes) -> None:
         """Write the file of a tile, not its line of the manifest."""
-        self.put(made.name, content)
+        self.put(record.name, content)
 
-    def record(self, made: Sequence[TileRecord]) -> None:
+    def record(self, records: Sequence[TileRecord]) -> None:
         """Append lines to the manifest and wait until they are on the disk."""
-        if not made:
+        if not records:
             return
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            append_lines(self._manifest, "".join(f"{tile.line}\n" for tile in made))
+            append_lines(self._manifest, "".join(f"{tile.line}\n" for tile in records))
         except OSError as error:
             raise self._refused(error) from error
 
@@ -164,21 +164,21 @@ class FolderStore:
         with self._manifest.open(encoding="utf-8", errors="replace") as lines:
             yield from filter(None, map(TileRecord.of_line, lines))
 
-    def holds(self, made: TileRecord) -> bool:
+    def holds(self, record: TileRecord) -> bool:
         """Compare the size of the file."""
         try:
-            return (self.folder / made.name).stat().st_size == made.size
+            return (self.folder / record.name).stat().st_size == record.size
         except OSError:
             return False
 
-    def made(self) -> dict[tuple[Stage, int, int], TileRecord]:
+    def records(self) -> dict[tuple[Stage, int, int], TileRecord]:
         """Read the manifest and compare the sizes of all files."""
         records = {(record.stage, record.band, record.index): record for record in self.lines()}
         return {key: record for key, record in records.items() if self.holds(record)}
 
-    def near(self, made: TileRecord, folder: Path) -> Path:  # noqa: ARG002  (for object stores)
+    def local_file(self, record: TileRecord, folder: Path) -> Path:  # noqa: ARG002  (for object stores)
         """Return the file in the store."""
-        return self.folder / made.name
+        return self.folder / record.name
 
     def remove(self) -> None:
         """Remove the folder."""
@@ -215,23 +215,23 @@ class ObjectStore:
         """Download a file."""
         return (self.place / name).read()
 
-    def put_tile(self, made: TileRecord, content: bytes) -> None:
+    def put_tile(self, record: TileRecord, content: bytes) -> None:
         """Upload the tile, then its line: if the line exists, so does the tile."""
-        self.put(made.name, content)
-        self.put(_LINE.format(name=made.name), made.line.encode())
+        self.put(record.name, content)
+        self.put(_LINE.format(name=record.name), record.line.encode())
 
-    def record(self, made: Sequence[TileRecord]) -> None:
+    def record(self, records: Sequence[TileRecord]) -> None:
         """Do nothing: the line of each tile was uploaded with it."""
 
     def lines(self) -> Iterator[TileRecord]:
         """Download the lines of all tiles that exist."""
-        return iter(self.made().values())
+        return iter(self.records().values())
 
-    def holds(self, made: TileRecord) -> bool:  # noqa: ARG002  (its line exists)
+    def holds(self, record: TileRecord) -> bool:  # noqa: ARG002  (its line exists)
         """Return True: `lines` has only tiles that exist."""
         return True
 
-    def made(self) -> dict[tuple[Stage, int, int], TileRecord]:
+    def records(self) -> dict[tuple[Stage, int, int], TileRecord]:
         """List all objects and download the lines, many at once."""
         sizes = self.place.sizes()
         lines = self.place.read_each([name for name in sizes if name.startswith(_LINE.partition("{")[0])])
@@ -242,12 +242,12 @@ class ObjectStore:
                 records[record.stage, record.band, record.index] = record
         return records
 
-    def near(self, made: TileRecord, folder: Path) -> Path:
+    def local_file(self, record: TileRecord, folder: Path) -> Path:
         """Download the tile into the folder, once."""
-        path = folder / made.name
+        path = folder / record.name
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(self.get(made.name) or b"")
+            path.write_bytes(self.get(record.name) or b"")
         return path
 
     def remove(self) -> None:

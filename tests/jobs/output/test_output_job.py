@@ -405,7 +405,7 @@ def test_a_model_is_not_shared_where_there_is_none(folder: Path) -> None:
 def test_a_store_keeps_whole_files_and_a_manifest_that_survives_a_cut(tmp_path: Path) -> None:
     store = FolderStore(tmp_path / "tiles")
     assert store.get("x") is None
-    assert store.made() == {}
+    assert store.records() == {}
     pixels = TilePixels(np.arange(12, dtype=np.float32).reshape(3, 4), np.full((3, 4), 5, np.uint8))
     content = pixels.encoded()
     values, qa = pixels.digests
@@ -415,14 +415,14 @@ def test_a_store_keeps_whole_files_and_a_manifest_that_survives_a_cut(tmp_path: 
     store.record(made[:2])
     manifest = tmp_path / "tiles" / "manifest.jsonl"
     manifest.write_bytes(manifest.read_bytes() + made[2].line.encode()[:40])
-    assert set(store.made()) == {("target", 1, 0), ("target", 1, 1)}
+    assert set(store.records()) == {("target", 1, 0), ("target", 1, 1)}
     store.record(made[2:])
-    assert store.made() == {("target", 1, each.index): each for each in made}
+    assert store.records() == {("target", 1, each.index): each for each in made}
     read = TilePixels.decoded(store.get(made[0].name) or b"")
     assert (read.values == pixels.values).all()
     assert (read.qa == 5).all()
     (tmp_path / "tiles" / made[1].name).write_bytes(content[:-1])
-    assert set(store.made()) == {("target", 1, 0), ("target", 1, 2)}
+    assert set(store.records()) == {("target", 1, 0), ("target", 1, 2)}
     store.remove()
     assert not (tmp_path / "tiles").exists()
 
