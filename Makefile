@@ -17,7 +17,7 @@ export PIP_BUILD_CONSTRAINT := constraints.txt
 help:
 	@echo "make demo             run the main job on the rasters of the package, into ./demo"
 	@echo "make test             run the whole test suite; ARGS='tests/raster/test_grids.py -x' runs a part of it"
-	@echo "make faults           kill a cluster's processes while a job runs, minutes"
+	@echo "make faults           kill a cluster's processes while a job runs, and measure what a tile costs; minutes"
 	@echo "make notebooks        run the notebooks, minutes; leaves them as they are"
 	@echo "make notebooks-write  run them and keep in them what they show; ARGS names one"
 	@echo "make lint             ruff, its formatter, mypy (also as on Windows) and the import contracts; changes nothing"

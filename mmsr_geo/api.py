@@ -380,17 +380,17 @@ def batch(  # noqa: PLR0913  (the options of the command)
             restart=restart,
             overwrite=overwrite,
             progress=progress or (lambda _entry, _done, _total: no_progress),
-            ended=on_pair_end or (lambda _entry, _line: None),
+            on_pair_end=on_pair_end or (lambda _entry, _line: None),
             afterwards=lambda: _report_afterwards(read),
         )
 
 
-def report_batch(job: str | PathLike[str], *, looks: int | None = None, progress: Progress = no_progress) -> Path:
+def report_batch(job: str | PathLike[str], *, previews: int | None = None, progress: Progress = no_progress) -> Path:
     """Write the report of a job as it is now, as `batch` does at the end, and return the path of report.html.
 
     Args:
         job: Path of the job file.
-        looks: Largest number of pairs that are shown as preview images; None: 200.
+        previews: Largest number of pairs with preview images; None: 200.
         progress: Called as progress(stage, done, total).
 
     Raises:
@@ -400,7 +400,7 @@ def report_batch(job: str | PathLike[str], *, looks: int | None = None, progress
     from mmsr_geo.jobs.report import write_report  # noqa: PLC0415  (matplotlib, only when asked for)
 
     read = Job.read(Path(job))
-    return write_report(read, status_of(read), looks=looks, progress=progress)
+    return write_report(read, status_of(read), previews=previews, progress=progress)
 
 
 def _report_afterwards(job: Job) -> None:

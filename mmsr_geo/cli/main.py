@@ -306,14 +306,14 @@ def status(*, job: str, everything: bool, as_json: bool) -> None:
 
 @cli.command()
 @click.argument("job", metavar="JOB.toml")
-@click.option("--looks", type=click.IntRange(0), help="Quick looks of so many pairs at most; 200 if left out.")
+@click.option("--previews", type=click.IntRange(0), help="Largest number of pairs with preview images. Default: 200.")
 @arguments.progress
-def report(*, job: str, looks: int | None, progress_kind: str) -> None:
+def report(*, job: str, previews: int | None, progress_kind: str) -> None:
     """Write the report of JOB.toml as it stands now, as batch does in the end."""
     with CommandDisplay(progress_kind, "report", job=job) as show:
         from mmsr_geo import api  # noqa: PLC0415  (torch and GDAL, only when asked for)
 
-        path = api.report_batch(job, looks=looks, progress=show)
+        path = api.report_batch(job, previews=previews, progress=show)
         show.event("done", report=str(path))
     if progress_kind == "rich":
         click.echo(str(path))

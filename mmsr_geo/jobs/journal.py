@@ -46,7 +46,7 @@ class Journal:
     path: Path
 
     @classmethod
-    def beside(cls, job: Path) -> Journal:
+    def of(cls, job: Path) -> Journal:
         """Return the journal next to a job file: job.record.jsonl for job.toml."""
         return cls(job.with_name(job.stem + SUFFIX))
 

@@ -120,28 +120,27 @@ class OutputRequest:
         return OutputSpec(job.pairs, self.method, tiling, output, self.device, threads, self.inputs.description)
 
     def _refuse_mixed(self) -> None:
-        """Refuse what goes with COGs only where the output is a Zarr store, and flags in one without their target."""
+        """Refuse options of COGs if the output is a Zarr store, and a Zarr store of QA flags only."""
         if isinstance(self.output, ZarrGroupPath):
             if self.qa is not None:
                 raise OptionError(
-                    f"{self.output} is a Zarr store, and the flags lie in it with the target, as {QA}: leave out "
+                    f"{self.output} is a Zarr store, which contains the QA flags as the variable {QA}: remove "
                     f"{option('qa')}"
                 )
             if self.encoding.creation_options:
                 raise OptionError(
-                    f"{self.output} is a Zarr store, and creation options are of GDAL's COG driver: leave out "
+                    f"{self.output} is a Zarr store, which takes no options of GDAL's COG driver: remove "
                     f"{option('creation_options')}"
                 )
         elif isinstance(self.qa, ZarrGroupPath):
             raise OptionError(
-                f"{self.qa} is a Zarr store, and flags go into one with their target only: give {option('qa')} a .tif, "
-                f"or "
-                "the output a name that ends in .zarr"
+                f"{self.qa} is a Zarr store, and QA flags need the target in the same one: give {option('qa')} a name "
+                f"that ends in .tif, or {option('output')} one that ends in .zarr"
             )
 
 
 def _variable(name: Hashable | None) -> str:
-    """Return what the target is called in a Zarr store: as the source's variable, where that is a plain name."""
+    """Return the name of the target in a Zarr store: the variable of the source if its name is plain, or "target"."""
     plain = isinstance(name, str) and re.fullmatch("[A-Za-z][A-Za-z0-9_]*", name) and name not in TAKEN
     return str(name) if plain else "target"
 
@@ -149,16 +148,16 @@ def _variable(name: Hashable | None) -> str:
 def _refuse_memory(plan: Plan, limit: int) -> None:
     if plan.memory_bytes > limit:
         raise OptionError(
-            f"a process may take {size_text(limit)} (memory_limit), and this work takes {size_text(plan.memory_bytes)} "
-            f"in tiles of {plan.tile_side_px} px: allow more, pass a smaller {option('tile_size')}, a part "
+            f"{option('memory_limit')} is {size_text(limit)} per process, and tiles of {plan.tile_side_px} px need "
+            f"{size_text(plan.memory_bytes)}: raise it, or pass a smaller {option('tile_size')}, a part "
             f"({option('bounds')}), fewer guide bands ({option('guide_band')}) or a saved model ({option('model')})"
         )
 
 
 def _paths(*given: object) -> list[object]:
-    """Return the single inputs of those given, masks without their bits."""
-    single = [each for one in given for each in (one if isinstance(one, list | tuple) else (one,))]
-    return [path_and_bits(each)[0] if isinstance(each, str) else each for each in single]
+    """Return all inputs in one list, masks without their bits."""
+    inputs = [item for value in given for item in (value if isinstance(value, list | tuple) else (value,))]
+    return [path_and_bits(item)[0] if isinstance(item, str) else item for item in inputs]
 
 
 def request_for(entry: Entry, *, overwrite: bool) -> OutputRequest:

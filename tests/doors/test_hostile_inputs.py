@@ -6,6 +6,7 @@ a result is the array that the row itself wrote: its block means, its holes, its
 
 from __future__ import annotations
 
+import ctypes
 import functools
 import logging
 import math
@@ -90,7 +91,7 @@ class Job:
     method: str = "bicubic+consistency"
     options: dict[str, Any] = field(default_factory=dict)
     output: str = "sharp.tif"
-    as_other_user: bool = False
+    as_common_user: bool = False
     largest_file: int | None = None
     """In bytes, which stands for a disk that is full there."""
     memory_mb: int | None = None
@@ -1039,35 +1040,36 @@ def a_part_of_a_lazy_array_of_1e10_pixels(_: Path) -> Job:
 @refused("closed to this user")
 def a_source_of_another_user(at: Path) -> Job:
     source = write_source(at)
-    source.chmod(0o600)
+    close(source)
     words = r"source\.tif cannot be opened.*[Pp]ermission denied"
-    return Job(source, write_guide(at), Refusal(InputError, words), as_other_user=True)
+    return Job(source, write_guide(at), Refusal(InputError, words), as_common_user=True)
 
 
 @refused("closed to this user")
 def a_guide_in_a_closed_folder(at: Path) -> Job:
     (at / "closed").mkdir()
     guide = write_guide(at / "closed")
-    (at / "closed").chmod(0o700)
+    close(at / "closed")
     words = r"guide\.tif cannot be opened.*[Pp]ermission denied"
-    return Job(write_source(at), guide, Refusal(InputError, words), as_other_user=True)
+    return Job(write_source(at), guide, Refusal(InputError, words), as_common_user=True)
 
 
 @refused("closed to this user")
 def a_folder_closed_to_writing(at: Path) -> Job:
-    (at / "closed").mkdir(mode=0o755)
+    (at / "closed").mkdir()
+    close(at / "closed", 0o755)
     words = "cannot be written to.*Permission denied.*choose another"
     return Job(
-        write_source(at), write_guide(at), Refusal(OutputError, words), output="closed/sharp.tif", as_other_user=True
+        write_source(at), write_guide(at), Refusal(OutputError, words), output="closed/sharp.tif", as_common_user=True
     )
 
 
 @refused("closed to this user")
 def a_folder_that_cannot_be_looked_into(at: Path) -> Job:
     (at / "closed").mkdir()
-    (at / "closed").chmod(0o700)
+    close(at / "closed")
     refusal = Refusal(OutputError, "closed.*choose another|closed.*create it first")
-    return Job(write_source(at), write_guide(at), refusal, output="closed/sharp.tif", as_other_user=True)
+    return Job(write_source(at), write_guide(at), refusal, output="closed/sharp.tif", as_common_user=True)
 
 
 @refused("output in the way")
@@ -1472,9 +1474,8 @@ def a_lazy_file_cut_within_its_pixels(at: Path) -> Job:
 
 @pytest.fixture
 def at() -> Iterator[Path]:
-    """A folder that another user can reach, which pytest's own are not."""
+    """A folder, in which file systems may be mounted."""
     folder = Path(tempfile.mkdtemp(prefix="hostile-"))
-    folder.chmod(0o777)
     yield folder
     for part in folder.iterdir():
         if part.is_mount():
@@ -1493,18 +1494,33 @@ def found_in(folder: Path) -> dict[str, bytes | str]:
     return found
 
 
-@contextmanager
-def another_user() -> Iterator[None]:
-    """Have this process's rights be those of a user who owns nothing."""
+def close(path: Path, mode: int = 0o700) -> None:
+    """Give a file or a folder to another user, with rights for that user alone."""
     if os.geteuid():
-        pytest.skip("only root can become another user")
-    os.setegid(OTHER_USER)
-    os.seteuid(OTHER_USER)
+        pytest.skip("only root can give files away")
+    path.chmod(mode)
+    os.chown(path, OTHER_USER, OTHER_USER)
+
+
+@contextmanager
+def common_user() -> Iterator[None]:
+    """Take from root the right to read and write what others have closed.
+
+    It stays root, so that it reads its own files wherever the checkout and its environment are: modules are imported,
+    and PROJ's database is read, when they are needed.
+    """
+    libc = ctypes.CDLL(None, use_errno=True)
+    header = (ctypes.c_uint32 * 2)(0x20080522, 0)  # version 3, this thread
+    rights = (ctypes.c_uint32 * 6)()  # effective, permitted, inheritable; twice
+    assert libc.capget(header, rights) == 0
+    before = rights[0]
+    rights[0] &= ~(1 << 1 | 1 << 2)  # CAP_DAC_OVERRIDE and CAP_DAC_READ_SEARCH
+    assert libc.capset(header, rights) == 0
     try:
         yield
     finally:
-        os.seteuid(0)
-        os.setegid(0)
+        rights[0] = before
+        assert libc.capset(header, rights) == 0
 
 
 @contextmanager
@@ -1543,8 +1559,8 @@ def as_asked(job: Job) -> Iterator[None]:
             stack.enter_context(memory_up_to(job.memory_mb))
         if job.largest_file is not None:
             stack.enter_context(files_up_to(job.largest_file))
-        if job.as_other_user:
-            stack.enter_context(another_user())
+        if job.as_common_user:
+            stack.enter_context(common_user())
         yield
 
 

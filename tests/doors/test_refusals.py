@@ -248,7 +248,7 @@ UNREACHED = {
     "jobs/executors/dask.py DaskExecutor._its_scheduler 1": "a scheduler has to be killed: jobs/executors/test_dask.py",
     "jobs/executors/dask.py DaskExecutor._results 1": "a scheduler has to be killed for it: jobs/test_kills.py",
     "jobs/run_job.py _Running.finish 1": "it takes a pair of which every tile fails: jobs/output/test_output_job.py",
-    "jobs/output/output_job.py OutputJob._check_bands 1": "it takes two pairs: jobs/output/test_output_job.py",
+    "jobs/output/shared_fit.py SharedFit.check_bands 1": "it takes two pairs: jobs/output/test_output_job.py",
     "jobs/journal.py Journal.append 1": "it takes a full disk: jobs/output/test_output_job.py",
     "jobs/tiles/tile_store.py FolderStore.get 1": "a disk has to fail: jobs/output/test_output_job.py",
     "jobs/executors/dask.py _client_of 1": "it waits for 20 s: jobs/executors/test_dask.py",

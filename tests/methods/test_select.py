@@ -46,7 +46,7 @@ def test_tiles_are_the_untiled_and_a_file_is_the_lazy_result(source: xr.DataArra
     with rasterio.open(output) as dataset:
         np.testing.assert_allclose(dataset.read(1), tiled, rtol=0, atol=1e-6 * deviation)
         assert dataset.tags()["MMSR_GEO_METHOD"] == name
-    with pytest.raises(mmsr_geo.OptionError, match="made without a scene's model: there is none to save"):
+    with pytest.raises(mmsr_geo.OptionError, match="computed without a model of the scene, so there is none to save"):
         _ = outcome.model
 
 

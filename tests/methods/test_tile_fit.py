@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
@@ -359,7 +358,7 @@ def test_a_job_says_how_many_tiles_are_fitted_and_has_no_model_to_save(tmp_path:
     assert told["blend"] == [(done, 4) for done in range(5)]
     assert list(told) == ["fit tiles", "blend", "write"]
     assert (outcome.tiles, outcome.checks) == (4, (GuideCheck(),))
-    with pytest.raises(mmsr_geo.OptionError, match="made without a scene's model"):
+    with pytest.raises(mmsr_geo.OptionError, match="computed without a model of the scene"):
         _ = outcome.model
 
 
@@ -376,8 +375,8 @@ def test_stopping_leaves_nothing_and_does_not_wait_for_the_tiles(
         if call[:2] == (stage, done):
             raise Stopped
 
-    steps = 100_000 if done == 0 else 1
-    before, started = threading.active_count(), time.monotonic()
+    steps = 10_000_000 if done == 0 else 1  # days, unless they are stopped
+    before = threading.active_count()
     with pytest.raises(Stopped):
         mmsr_geo.upsample_to_file(
             crop().source,
@@ -389,7 +388,6 @@ def test_stopping_leaves_nothing_and_does_not_wait_for_the_tiles(
             params=replace(PARAMS, steps=steps, threads=threads),
             progress=stop,
         )
-    assert time.monotonic() - started < 20
     assert threading.active_count() == before
     assert list(tmp_path.iterdir()) == []
 

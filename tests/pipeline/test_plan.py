@@ -132,7 +132,7 @@ def test_every_method_is_timed(source: Path, options: dict[str, Any], *, fits: b
     assert plan.fit_seconds is not None
     assert plan.predict_seconds is not None
     assert (plan.fit_seconds[1] > 0) == fits
-    assert 0 < plan.predict_seconds < 300
+    assert plan.predict_seconds > 0
     assert plan.memory_bytes > 450_000_000
 
 

@@ -1,4 +1,4 @@
-"""What one output takes, as values, and its tasks as pure functions: a fit, a tile; knows no pool and no order."""
+"""One output as a value, and its tasks as functions: a fit, a prediction, a target; knows no executor and no order."""
 
 from __future__ import annotations
 
@@ -35,70 +35,70 @@ MODEL_FILE = "model-{band}.mmsr"
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """What is written."""
+    """Files or the store of an output, and their encoding."""
 
     path: Address
     qa: Address | None = None
-    """Where the flags go; None: nowhere, or into the Zarr store with the target."""
+    """File of the QA flags; None: none, or the Zarr store of the target."""
     encoding: Encoding = field(default_factory=Encoding)
     like: GeoBox | None = None
-    """The grid that the target is brought onto in the end; None: it stays on its own."""
+    """Grid that the target is warped to at the end; None: it stays on its own grid."""
     overwrite: bool = False
     variable: str = "target"
-    """The target's name in a Zarr store."""
+    """Name of the target in a Zarr store."""
     uncertainty: bool = False
-    """Whether the target's uncertainty is written with it."""
+    """True if the uncertainty of the target is written with it."""
 
 
 @dataclass(frozen=True, slots=True)
 class OutputSpec:
-    """One output, before it is made."""
+    """One output before it is computed: rasters, method, tiles and files."""
 
     pairs: tuple[Pair, ...]
-    """One a band, all on one grid."""
+    """One pair per band, all on one grid."""
     method: Method
     tiling: Tiling
     output: Output
     device: str = "auto"
     threads: int = 1
-    """Torch threads of a tile's task on a CPU; a fit has its own number, wherever it runs."""
+    """Torch threads of a tile's task on a CPU; a fit has its own number."""
     inputs: Mapping[str, Any] = field(default_factory=dict)
-    """How the rasters were taken, as JSON values, to be recorded."""
+    """Options of the inputs as JSON values, for the tags."""
 
     @property
     def tile_storage(self) -> Encoding:
-        """How tiles are kept: as the output has them, or as they are computed where they are warped once more."""
+        """Encoding of tile files: that of the output, or float32 if the target is warped at the end."""
         return self.output.encoding if self.output.like is None else Encoding()
 
     @property
     def nodata(self) -> float:
-        """What holes are stored as."""
+        """Stored value of nodata in the output."""
         return self.output.encoding.nodata(self.pairs[0].source.nodata)
 
     @property
     def tile_nodata(self) -> float:
-        """What holes are in the tiles' files."""
+        """Stored value of nodata in tile files."""
         return self.tile_storage.nodata(self.pairs[0].source.nodata if self.output.like is None else None)
 
-    def place(self, index: int) -> Window:
-        """Return where a tile's core lies in the target, in its pixels."""
+    def target_window(self, index: int) -> Window:
+        """Return the window of a tile's core in the target, in target pixels."""
         first = self.pairs[0]
         return self.tiling.core(index).relative_to(first.part).refined(first.scale)
 
 
 @dataclass(frozen=True)
 class FitTask:
-    """The fit of one band, or the fetching of what was fitted before."""
+    """Task that fits the model of one band, or gets the model that was fitted before."""
 
     pair: Pair
     method: Method
     looked_at_guides: bool = False
-    """Whether an earlier band's task has looked for undeclared nodata in them."""
+    """True if the task of an earlier band has looked for undeclared nodata in the guides."""
     uncertainty: bool = False
-    """Whether it is asked how far the targets may be off."""
+    """True if the uncertainty of the target is requested."""
 
     def fit(self, progress: Progress = no_progress) -> Model:
-        """Return the model; warns of what looks like undeclared nodata, and where it does not know what is asked."""
+        """Return the model; warns about undeclared nodata, and about an uncertainty that is not calibrated."""
         return fit_pair(
             self.pair, self.method, progress, uncertainty=self.uncertainty, check_guides=not self.looked_at_guides
         )
@@ -106,37 +106,45 @@ class FitTask:
 
 @dataclass(frozen=True)
 class TileTask:
-    """All tiles of one band: what they have in common, and each as a function of its index."""
+    """Tasks of all tiles of one band: what they share, and each as a function of the tile's number."""
 
     spec: OutputSpec
     band: int
-    """From 1."""
+    """Number of the band, from 1."""
     model: Model
     store: TileStore
     check: GuideCheck
-    """What is known of the guide; of tiles with fits of their own, once all are made."""
+    """Guide check of the model; of models per tile, the checks of all tiles together."""
 
     def predict(self, index: int, progress: Progress = no_progress) -> TileRecord:
-        """Fit to a tile and keep what its model says of it, to be blended."""
+        """Fit a model to a tile, and keep its prediction to be blended later."""
         began = time.monotonic()
         tile = self._blended.prediction(index)
         source, guide = self._pair.read(tile.read)
-        made = self._tile_fits.predict(self.model, tile, source, guide, self._pair.guide.bands, progress)
-        qa = np.zeros(made.values.shape, np.uint8)
-        qa[: made.qa.shape[0], : made.qa.shape[1]] = made.qa
-        return self._kept("prediction", index, TilePixels(made.values, qa), began, regions=_numbers(made.check))
+        prediction = self._tile_fits.predict(self.model, tile, source, guide, self._pair.guide.bands, progress)
+        qa = np.zeros(prediction.values.shape, np.uint8)
+        qa[: prediction.qa.shape[0], : prediction.qa.shape[1]] = prediction.qa
+        return self._kept(
+            "prediction", index, TilePixels(prediction.values, qa), began, regions=_numbers(prediction.check)
+        )
 
     def target(self, index: int, near: Sequence[TileRecord] = (), progress: Progress = no_progress) -> TileRecord:  # noqa: ARG002  (as all tasks)
-        """Compute a tile's target and keep it; near: the predictions that reach into it, where tiles are blended."""
+        """Compute the target of a tile and keep it.
+
+        Args:
+            index: Number of the tile.
+            near: Records of the predictions that are blended into it; none without models per tile.
+            progress: Not called.
+        """
         began, pair = time.monotonic(), self._pair
         if self.spec.method.tile_fits is None:
             tile = self.spec.tiling.tile(index)
-            made = predict_tile(self._upsampler, tile, *pair.read(tile.read), self.spec.threads)
+            target = predict_tile(self._upsampler, tile, *pair.read(tile.read), self.spec.threads)
         else:
             tile = self._blended.target(index)
-            predictions = {each.index: self._prediction(each) for each in near}
+            predictions = {record.index: self._prediction(record) for record in near}
             shape = self._blended.predicted(self.spec.tiling.core(index)).refined(pair.scale).shape
-            made = finish_tile(
+            target = finish_tile(
                 self._blended,
                 tile,
                 pair.source.read(tile.read),
@@ -148,20 +156,22 @@ class TileTask:
                 threads=self.spec.threads,
             )
         encoding, tags = self.spec.tile_storage, pair.source.band_tags[0]
-        stored, clipped = encoding.encode(made.values, self.spec.tile_nodata, tags)
-        half, half_clipped = None, 0
-        if made.uncertainty is not None:
-            half, half_clipped = encoding.encode(made.uncertainty, self.spec.tile_nodata, tags.of_uncertainty())
-        counts = {str(flag.name): int(np.count_nonzero(made.qa & flag)) for flag in Flag}
-        valid = int(np.count_nonzero(~np.isnan(made.values)))
+        stored, clipped = encoding.encode(target.values, self.spec.tile_nodata, tags)
+        uncertainty, uncertainty_clipped = None, 0
+        if target.uncertainty is not None:
+            uncertainty, uncertainty_clipped = encoding.encode(
+                target.uncertainty, self.spec.tile_nodata, tags.of_uncertainty()
+            )
+        counts = {str(flag.name): int(np.count_nonzero(target.qa & flag)) for flag in Flag}
+        valid = int(np.count_nonzero(~np.isnan(target.values)))
         return self._kept(
             "target",
             index,
-            TilePixels(stored, made.qa, half),
+            TilePixels(stored, target.qa, uncertainty),
             began,
             valid=valid,
             clipped=clipped,
-            uncertainty_clipped=half_clipped,
+            uncertainty_clipped=uncertainty_clipped,
             flags={name: count for name, count in counts.items() if count},
         )
 
@@ -184,22 +194,22 @@ class TileTask:
     def _blended(self) -> BlendedTiling:
         return self._tile_fits.blended(self._pair, self.spec.tiling)
 
-    def _prediction(self, made: TileRecord) -> TilePixels:
+    def _prediction(self, record: TileRecord) -> TilePixels:
         try:
-            return TilePixels.decoded(self.store.get(made.name) or b"")
+            return TilePixels.decoded(self.store.get(record.name) or b"")
         except DamagedTileError as error:
             raise OutputError(
-                f"the file of a prediction is damaged ({made.name}): call again, it is made anew"
+                f"the file of a prediction is damaged ({record.name}): run the job again, and it is computed again"
             ) from error
 
     def _kept(self, stage: Stage, index: int, pixels: TilePixels, began: float, **facts: Any) -> TileRecord:  # noqa: ANN401  (of a tile)
         content = pixels.encoded()
-        values, qa, *half = pixels.digests
-        took, now = round(time.monotonic() - began, 3), round(time.time(), 3)
-        facts |= {"uncertainty_digest": "".join(half), "seconds": took, "at": now}
-        made = TileRecord(stage, self.band, index, values, qa, len(content), **facts)
-        self.store.put_tile(made, content)
-        return made
+        values, qa, *uncertainty = pixels.digests
+        seconds, now = round(time.monotonic() - began, 3), round(time.time(), 3)
+        facts |= {"uncertainty_digest": "".join(uncertainty), "seconds": seconds, "at": now}
+        record = TileRecord(stage, self.band, index, values, qa, len(content), **facts)
+        self.store.put_tile(record, content)
+        return record
 
 
 def keep_model(store: TileStore, band: int, model: Model) -> None:
@@ -216,13 +226,13 @@ def kept_model(store: TileStore, band: int) -> Model | None:
         return None
 
 
-def check_of_tiles(made: Sequence[TileRecord]) -> list[GuideCheck]:
-    """Return what the tiles' own fits found out about the guide, in their order."""
-    return [GuideCheck(tuple(_region(each) for each in one.regions)) for one in sorted(made, key=lambda m: m.index)]
+def check_of_tiles(records: Sequence[TileRecord]) -> list[GuideCheck]:
+    """Return the guide checks of the tiles' own fits, in the order of the tiles."""
+    return [GuideCheck(tuple(map(_region, record.regions))) for record in sorted(records, key=lambda r: r.index)]
 
 
 def at_tile_size(spec: OutputSpec, tile_yx: tuple[int, int]) -> OutputSpec:
-    """Return the same work in tiles of that size, source pixels."""
+    """Return the same output with tiles of another size, (height, width) in source pixels."""
     return replace(spec, tiling=replace(spec.tiling, tile_yx=tile_yx))
 
 
@@ -238,5 +248,5 @@ def _sides(window: Window) -> tuple[int, int, int, int]:
 
 
 def _region(numbers: Sequence[float]) -> Region:
-    row, col, height, width, judged, model, smooth = numbers
-    return Region(Window(int(row), int(col), int(height), int(width)), int(judged), model, smooth)
+    row, col, height, width, validated_px, model, baseline = numbers
+    return Region(Window(int(row), int(col), int(height), int(width)), int(validated_px), model, baseline)

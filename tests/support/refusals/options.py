@@ -184,7 +184,7 @@ case(
 case(
     "no amount of memory",
     OptionError,
-    "'much' is no amount of memory: write it as in 4GB, 512MiB or 2e9",
+    "'much' is not a size in bytes: write it as 4GB, 512MiB or 2e9",
     "`--memory-limit` is no size.",
     "Write a number with a unit.",
     upsampling("--memory-limit much", memory_limit="much"),
