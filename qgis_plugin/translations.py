@@ -58,11 +58,11 @@ def _assigned(path: Path, *names: str) -> Iterator[ast.expr]:
 
 def _labels() -> Iterator[str]:
     """Give the labels of the options, which their kinds pass to `tr`, and the algorithms' titles and tags."""
-    for node in ast.walk(_tree(PLUGIN / "offered.py")):
+    for node in ast.walk(_tree(PLUGIN / "dialog.py")):
         if isinstance(node, ast.Call):
             named = (each.value for each in node.keywords if each.arg in {"more", "bits", "text", "help"})
             yield from _literals([*node.args[:1], *named])
-    yield from _literals(_assigned(PLUGIN / "offered.py", "_NET"))
+    yield from _literals(_assigned(PLUGIN / "dialog.py", "_NET"))
     yield from _literals(_assigned(PLUGIN / "algorithms.py", "TITLE", "TAGS"))
 
 

@@ -21,15 +21,15 @@ from qgis.PyQt.QtGui import QIcon
 from qgis.PyQt.QtWidgets import QWidget
 
 from . import interpreter, report, runner, settings
+from .dialog import OFFERED
 from .help import help_file, panel_text
 from .interpreter import NoLibrary
 from .layers import extra_nodata, is_same_file
-from .offered import OFFERED
-from .options import Given, LayerWord, Offer, Option, OutputWord, Word, advanced, command, described
+from .parameters import Given, LayerWord, Offer, Option, OutputWord, Word, advanced, command, described
 from .progress import Overall
 from .scratch import Scratch
 from .styling import Place, style_flags, style_like
-from .texts import tr
+from .translation import tr
 
 _STRIP_ROWS = 512
 """A tile's side in the files of flags: each is read once."""

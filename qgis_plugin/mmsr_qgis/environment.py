@@ -12,7 +12,7 @@ from pathlib import Path
 from . import runner
 from .interpreter import environment_python
 from .scratch import Scratch
-from .texts import tr
+from .translation import tr
 
 Tell = Callable[[str], None]
 Progress = Callable[[float], None]

@@ -27,7 +27,7 @@ from . import environment, interpreter, settings
 from .environment import Download, SetUpError
 from .interpreter import NoLibrary
 from .runner import CommandStopped
-from .texts import tr
+from .translation import tr
 
 
 class Work(QThread):

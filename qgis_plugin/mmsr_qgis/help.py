@@ -5,9 +5,9 @@ from __future__ import annotations
 from html import escape
 from pathlib import Path
 
-from .offered import OFFERED
-from .options import command
-from .texts import tr
+from .dialog import OFFERED
+from .parameters import command
+from .translation import tr
 
 
 def help_file(name: str) -> Path:

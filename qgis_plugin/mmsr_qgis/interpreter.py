@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from . import runner
-from .texts import tr
+from .translation import tr
 
 VARIABLE = "MMSR_GEO_PYTHON"
 OLDEST = (3, 11)

@@ -20,7 +20,7 @@ from qgis.core import (
 )
 
 from .scratch import Scratch
-from .texts import tr
+from .translation import tr
 
 _STRIP_ROWS = 256
 _FOR_QGIS_ONLY = {"openOptions", "authcfg", "credentialOptions"}

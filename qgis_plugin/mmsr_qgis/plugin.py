@@ -11,7 +11,7 @@ from qgis.PyQt.QtGui import QIcon
 from qgis.PyQt.QtWidgets import QAction
 
 from .provider import ICON, MmsrProvider
-from .texts import tr
+from .translation import tr
 
 TRANSLATIONS = Path(__file__).parent / "i18n"
 

@@ -9,7 +9,7 @@ from qgis.PyQt.QtGui import QIcon
 
 from . import settings
 from .algorithms import Evaluate, Fit, Upsample
-from .texts import tr
+from .translation import tr
 
 ICON = Path(__file__).parent / "icon.svg"
 

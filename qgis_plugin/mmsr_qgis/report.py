@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from html import escape
 from typing import Any
 
-from .texts import tr
+from .translation import tr
 
 COLUMNS: Mapping[str, tuple[str, str]] = {
     "RMSE": ("rmse", ".4g"),

@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
-from .texts import tr
+from .translation import tr
 
 Event = Mapping[str, Any]
 

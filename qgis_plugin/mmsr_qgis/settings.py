@@ -10,8 +10,8 @@ from qgis.core import QgsApplication
 from qgis.PyQt.QtGui import QIcon
 
 from . import interpreter
-from .options import described
-from .texts import tr
+from .parameters import described
+from .translation import tr
 
 PYTHON, PACKAGE, INDEX = "MMSR_PYTHON", "MMSR_PACKAGE", "MMSR_INDEX"
 

@@ -21,7 +21,7 @@ from qgis.PyQt.QtCore import QTimer
 from qgis.PyQt.QtGui import QColor
 from qgis.PyQt.QtXml import QDomDocument
 
-from .texts import tr
+from .translation import tr
 
 FLAGS = {
     1: ("hole in the source", "#4d4d4d"),

@@ -62,24 +62,24 @@ def words(provider: Any, source: Path, qgis_new_project: None) -> Words:
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_option_of_the_command_is_offered_or_left_out_for_a_reason(described: dict[str, Any], name: str) -> None:
-    from mmsr_qgis.offered import LEFT_OUT, OFFERED
+    from mmsr_qgis.dialog import LEFT_OUT, OFFERED
 
     options = {each["name"] for each in described["commands"][name]["parameters"]}
     offered = set(OFFERED[name])
-    assert options - offered - set(LEFT_OUT) == set(), "write a line in offered.py for each of these"
+    assert options - offered - set(LEFT_OUT) == set(), "write a line in dialog.py for each of these"
     assert offered - options == set(), "the command does not have these any more"
     assert offered & set(LEFT_OUT) == set()
     assert all(len(reason.split()) > 5 for reason in LEFT_OUT.values())
 
 
 def test_the_plugins_copy_is_what_the_command_says(described: dict[str, Any]) -> None:
-    from mmsr_qgis.options import described as kept
+    from mmsr_qgis.parameters import described as kept
 
     assert kept() == described | {"commands": {name: described["commands"][name] for name in COMMANDS}}
 
 
 def test_lists_to_choose_from_are_the_librarys() -> None:
-    from mmsr_qgis import offered, report
+    from mmsr_qgis import dialog, report
 
     script = (
         "import json; from mmsr_geo.baselines import METHODS, CONSISTENT; from mmsr_geo.choosing import EVALUATED\n"
@@ -87,11 +87,11 @@ def test_lists_to_choose_from_are_the_librarys() -> None:
         "print(json.dumps([list(METHODS), CONSISTENT, list(DTYPES), len(EVALUATED)]))"
     )
     told = json.loads(subprocess.run([str(LIBRARY), "-c", script], check=True, capture_output=True, text=True).stdout)
-    assert told == [list(offered.METHODS), offered.CONSISTENT, list(offered.DTYPES), report.QUICK_METHODS]
+    assert told == [list(dialog.METHODS), dialog.CONSISTENT, list(dialog.DTYPES), report.QUICK_METHODS]
 
 
 def test_every_method_to_evaluate_is_one_that_the_command_knows() -> None:
-    from mmsr_qgis.offered import OFFERED
+    from mmsr_qgis.dialog import OFFERED
 
     script = (
         "import sys; from mmsr_geo.choosing import evaluated_method\n"

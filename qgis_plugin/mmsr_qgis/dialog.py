@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from .options import (
+from .parameters import (
     Band,
     Choice,
     Choices,

@@ -45,7 +45,7 @@ from qgis.core import QgsProcessingParameterDefinition as Parameter
 from qgis.PyQt.QtCore import QVariant
 
 from .layers import Edited, InMemory, OnDisk, Placed, readable
-from .texts import tr
+from .translation import tr
 
 
 @dataclass(frozen=True)
