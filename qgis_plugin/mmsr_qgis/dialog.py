@@ -1,7 +1,8 @@
-"""Which options of the command are offered, how and in which order, and which are not, and why.
+"""The fields of each dialog: which options are shown, in which order, with which labels and help.
 
-A test holds this against the command: an option that is in neither table fails it. To offer a new one, run
-`make plugin-commands`, and write one line here.
+A test compares these tables with the command: an option that is in neither FIELDS nor HIDDEN fails it. To show a new
+option, run `make plugin-commands` and add one line here: a kind of field with a label. The help is that of the command.
+A field has its own help text only where that of the command is not right in QGIS.
 """
 
 from __future__ import annotations
@@ -13,110 +14,198 @@ from .parameters import (
     Choice,
     Choices,
     Extent,
+    Extra,
+    Field,
     File,
     Flag,
     GuideBands,
     Guides,
     Layer,
-    LayerOrText,
+    LayerOrResolution,
     Mask,
     Number,
-    Offer,
     Output,
     Range,
     Text,
+    message_label,
 )
+from .translation import tr
 
 METHODS = ("nearest", "bilinear", "bicubic", "guided-filter", "p2p")
 EVALUATED = ("mmsr", "mmsr-adapt", "mmsr-tile", "mmsr-always", "published")
 CONSISTENT = "+consistency"
 DTYPES = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "float32", "float64")
-"""The command takes these as text; a test holds them equal to its own tables."""
+"""Values of options that `commands.json` describes as text; a test compares them with the library's tables."""
 
-_WITH_CONSISTENCY = tuple(name + end for name in METHODS for end in ("", CONSISTENT))
-_NET = "MMSR nets (*.mmsr)"
+_WITH_CONSISTENCY = tuple(name + suffix for name in METHODS for suffix in ("", CONSISTENT))
+_MODEL = "MMSR models (*.mmsr)"
+_BITS = "Bits that mark a pixel, counted from 0, such as 3,4. If empty, every value except 0 marks it."
 
-_PAIR: Mapping[str, Offer] = {
-    "source": Layer("Source: the coarse raster", basic=True),
-    "guide": Guides("Guide: a finer raster of the same place", basic=True, more="More guides"),
-    "scale": Text("Scale: target pixels per source pixel (chosen from the two, if empty)", basic=True),
-}
-_INPUTS: Mapping[str, Offer] = {
-    "bounds": Extent("Only this part"),
-    "source_resolution": Text("What the source resolves, if delivered finer: metres or a sensor"),
-    "grid": Choice("Whose pixels the target lies on"),
-    "guide_band": GuideBands(
-        "Bands of the guide (all, if none)", more="Bands of more guides, as in b.tif:4,3; c.tif:1"
+_PAIR: Mapping[str, Field] = {
+    "source": Layer(
+        "Source (coarse raster)",
+        "Raster to sharpen, for example a thermal band, an elevation model or canopy height.",
+        basic=True,
     ),
-    "derive": Text("Bands to derive of the guide's, as in ndvi:nir=4,red=3; slope:dem=1"),
-    "source_mask": Mask("Mask of the source", bits="Bits that count in the mask of the source"),
-    "guide_mask": Mask("Mask of clouds in the guide", bits="Bits that count in the mask of clouds"),
-    "mask_share": Number("Share of a pixel that makes it a hole, if masked", least=0, most=1),
-    "source_nodata": Number("Value that is a hole in the source"),
-    "guide_nodata": Number("Value that is a hole in the guides"),
-    "valid_range": Range("Least and largest value that the target can have"),
-    "min_coverage": Number("Share of the source that the guide must cover", least=0, most=1),
+    "guide": Guides(
+        "Guide (finer raster of the same place)",
+        "Raster with smaller pixels, for example an optical image. It may have another CRS, resolution and extent.",
+        basic=True,
+        more=Extra(
+            "Additional guides", "Rasters whose bands are used together with those of the guide, each on its own grid."
+        ),
+    ),
+    "scale": Text(
+        "Scale (target pixels per source pixel)",
+        "An integer such as 4, or 2x3 for 2 down and 3 across. If empty, it is derived from the pixel sizes.",
+        basic=True,
+    ),
 }
-_FITTING: Mapping[str, Offer] = {
-    "quality": Choice("Quality: more work for less error"),
-    "steps": Number("Steps of the fit (as measured, if not set)", least=1),
-    "threads": Number("Threads on a CPU (the cores there are, if not set)", least=1),
-    "device": Text("Device: auto, cpu, cuda or cuda:N"),
-    "seed": Number("Seed of every random choice"),
+_INPUTS: Mapping[str, Field] = {
+    "bounds": Extent("Extent", "Part of the source to process, in any CRS. If empty, the whole source is processed."),
+    "source_resolution": Text(
+        "Native resolution of the source",
+        "Pixel size at which the source was measured, if the provider resampled it to smaller pixels. It is a number "
+        "of metres or a sensor: landsat-tirs, landsat-etm-thermal, landsat-tm-thermal, ecostress, modis, viirs, "
+        "viirs-i5, sentinel-3-slstr or aster-tir.",
+    ),
+    "grid": Choice(
+        "Grid alignment",
+        "source: the pixels of the source are divided by the scale. guide: the pixels of the guide are used, and the "
+        "source is first resampled to blocks of them.",
+    ),
+    "guide_band": GuideBands(
+        "Guide bands",
+        "Bands to use. If none is ticked, all are used.",
+        more=Extra(
+            "Bands of additional guides",
+            "File name and band numbers or names, such as b.tif:4,3; c.tif:1. All bands of other files are used.",
+        ),
+    ),
+    "derive": Text("Derived guide bands"),
+    "source_mask": Mask(
+        "Source mask",
+        "Raster that marks pixels of the source as nodata, on any grid. Landsat QA_PIXEL and Sentinel-2 SCL are "
+        "recognised by name.",
+        bits=Extra("Bits of the source mask", _BITS),
+    ),
+    "guide_mask": Mask(
+        "Guide mask",
+        "Raster that marks clouds and other unusable pixels of the guide, on any grid. Landsat QA_PIXEL and Sentinel-2 "
+        "SCL are recognised by name.",
+        bits=Extra("Bits of the guide mask", _BITS),
+    ),
+    "mask_share": Number("Maximum masked share (0 to 1)", least=0, most=1),
+    "source_nodata": Number(
+        "No data value of the source",
+        "Stored value that means no data and is not declared in the file. If not set, the additional no data value of the "
+        "layer's properties is used.",
+    ),
+    "guide_nodata": Number("No data value of the guides"),
+    "valid_range": Range(
+        "Valid range",
+        "Smallest and largest value of the target, in the stored units of the source. A limit that is not set does not "
+        "apply.",
+    ),
+    "min_coverage": Number("Minimum guide coverage (0 to 1)", least=0, most=1),
+}
+_FITTING: Mapping[str, Field] = {
+    "quality": Choice("Quality"),
+    "steps": Number("Fitting steps", least=1),
+    "threads": Number("CPU threads", least=1),
+    "device": Text("Device"),
+    "seed": Number("Random seed"),
 }
 
-OFFERED: Mapping[str, Mapping[str, Offer]] = {
+FIELDS: Mapping[str, Mapping[str, Field]] = {
     "upsample": {
         **_PAIR,
         "method": Choice("Method", basic=True, among=("mmsr", *_WITH_CONSISTENCY)),
         **_INPUTS,
-        "fit": Choice("How to fit"),
-        "if_unhelpful": Choice("Where the guide turns out not to help"),
-        "net": File("Use a saved net", ending=_NET),
-        "keep_statistics": Flag("Use the saved net's statistics, not this pair's"),
-        "tile_size": Number("A tile's side in target pixels (chosen from the free memory, if not set)", least=1),
-        "like": LayerOrText(
-            "Bring the target onto the grid of this raster",
-            text="... or onto pixels of this size, in the source's units",
+        "fit": Choice("Fitting strategy"),
+        "if_unhelpful": Choice("If the guide does not help"),
+        "model": File(
+            "Use a saved model",
+            "File that “Fit and save a model” wrote for another date or a part of the area. No model is fitted then.",
+            ending=_MODEL,
         ),
-        "uncertainty": Flag("Write the uncertainty, half of a 90 % interval's width, in a further band"),
-        "dtype": Choice("Data type of the target", among=DTYPES),
-        "scale_factor": Number("Stored values times this ..."),
-        "add_offset": Number("... plus this are the target's"),
-        "creation_options": Text("Creation options of the COG, as in COMPRESS=ZSTD; LEVEL=9"),
+        "keep_statistics": Flag("Keep the statistics of the saved model"),
+        "tile_size": Number("Tile size", least=1),
+        "like": LayerOrResolution(
+            "Output grid (raster to match)",
+            "The target is resampled to the grid of this raster. It then averages to the source only approximately.",
+            resolution=Extra(
+                "Output resolution",
+                "Pixel size to which the target is resampled, in units of the source's CRS: 25, or 25x20 for 25 down "
+                "and 20 across.",
+            ),
+        ),
+        "uncertainty": Flag("Add uncertainty bands"),
+        "dtype": Choice("Output data type", among=DTYPES),
+        "scale_factor": Number("Output scale factor"),
+        "add_offset": Number("Output offset"),
+        "creation_options": Text("Creation options"),
         **_FITTING,
-        "workers": Number("Processes that share the tiles (one, if not set)", least=1),
-        "memory_limit": Text("Memory of each process, as in 4GB"),
-        "output": Output("Target", help="The Cloud Optimized GeoTIFF to write."),
-        "qa": Output("Flags of each target pixel (QA)", is_asked=False),
-        "save_net": Output("Save the net", basic=False, ending=_NET, is_asked=False),
+        "workers": Number("Worker processes", least=1),
+        "memory_limit": Text("Memory per process"),
+        "output": Output("Target", "Cloud Optimized GeoTIFF to write."),
+        "qa": Output(
+            "QA flags",
+            "Raster that marks pixels with no data, with a gap in the guide, or where the guide did not help. The "
+            "legend of the layer names each flag.",
+            by_default=False,
+        ),
+        "save_model": Output(
+            "Save the model",
+            "File for the model that this run fits. “Use a saved model” reads it for another date or a larger area.",
+            basic=False,
+            ending=_MODEL,
+            by_default=False,
+        ),
     },
     "evaluate": {
         **_PAIR,
-        "band": Band("Band of the source", basic=True),
-        "truth": Layer("Truth to compare with (one level down with the source itself, if none)", basic=True),
+        "band": Band("Source band", "Band to compare. It is required if the source has several.", basic=True),
+        "truth": Layer(
+            "Truth (reference raster)",
+            "Raster of the source's quantity at the resolution of the target. If empty, source and guide are averaged "
+            "by the scale, and the source itself is the reference (Wald's protocol).",
+            basic=True,
+        ),
         "methods": Choices(
-            "Methods (all quick ones and mmsr, if none)", basic=True, among=(*_WITH_CONSISTENCY, *EVALUATED)
+            "Methods to compare",
+            "If none is ticked: nearest, bilinear, bicubic, bicubic+consistency, guided-filter and mmsr. p2p and "
+            "published take many minutes.",
+            basic=True,
+            among=(*_WITH_CONSISTENCY, *EVALUATED),
         ),
         **_INPUTS,
-        "hillshade": Flag("Show targets lit (where it is an elevation, if not set)"),
-        "if_unhelpful": Choice("What mmsr does where the guide turns out not to help"),
-        "tile_size": Number("A tile's side in target pixels (chosen from the free memory, if not set)", least=1),
+        "hillshade": Flag(
+            "Hillshade in the maps",
+            "Draws the targets as shaded relief. If not set, this is done for elevation only.",
+        ),
+        "if_unhelpful": Choice("If the guide does not help"),
+        "tile_size": Number("Tile size", least=1),
         **_FITTING,
-        "output": Output("Report", is_folder=True),
+        "output": Output("Report", "Folder for report.html, report.json and report.png.", is_folder=True),
     },
     "fit": {
         **_PAIR,
-        "band": Band("Band of the source", basic=True),
+        "band": Band("Source band", "Band to fit. It is required if the source has several.", basic=True),
         **_INPUTS,
         **_FITTING,
-        "output": Output("Net", ending=_NET),
+        "output": Output("Model", "File to write. “Use a saved model” in “Upsample raster” reads it.", ending=_MODEL),
     },
 }
-"""Command → option → how it is offered, in the dialog's order."""
+"""Command → option → its field, in the order of the dialog."""
 
-LEFT_OUT: Mapping[str, str] = {
-    "overwrite": "QGIS asks before a file is replaced, so the command is always told to",
-    "progress_kind": "the plugin reads the command's JSON lines, so the command is always told to write them",
+HIDDEN: Mapping[str, str] = {
+    "overwrite": "QGIS asks before it replaces a file, so the plugin always passes this option",
+    "progress_kind": "the plugin reads the command's JSON lines, so it always passes this option",
 }
-"""Options that are not offered, by any command, and why."""
+"""Options without a field, and why."""
+
+
+def message_labels(command: str) -> Mapping[str, str]:
+    """Return each option's label for a message."""
+    return {name: message_label(tr(field.label)) for name, field in FIELDS[command].items()}

@@ -1,14 +1,14 @@
-"""The command's options as parameters of Processing, and what a user gives for them as the command's words.
+"""The command's options as parameters of Processing, and their values as arguments of the command.
 
-What an option is called, takes and defaults to comes from `commands.json`, which is what `mmsr-geo describe --json`
-says; a kind below knows how it looks in a dialog.
+Name, type and default of an option come from `commands.json`, the output of `mmsr-geo describe --json`. Each kind of
+field below knows which parameter shows such an option, and which arguments its value becomes.
 """
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -44,13 +44,16 @@ from qgis.core import (
 from qgis.core import QgsProcessingParameterDefinition as Parameter
 from qgis.PyQt.QtCore import QVariant
 
-from .layers import Edited, InMemory, OnDisk, Placed, readable
+from .layers import AssignedCrs, Edited, InMemory, OnDisk, readable
 from .translation import tr
+
+MORE_GUIDES = "MORE_GUIDES"
+MORE_GUIDES_BAND = "MORE_GUIDES_BAND"
 
 
 @dataclass(frozen=True)
 class Option:
-    """An option of the command, as it describes itself."""
+    """An option of the command, as `mmsr-geo describe --json` describes it."""
 
     name: str
     flags: Sequence[str]
@@ -70,142 +73,159 @@ class Option:
 
     @property
     def flag(self) -> str:
-        """The flag's long form."""
+        """The long form of the flag."""
         return max(self.flags, key=len)
 
 
 @dataclass(frozen=True)
 class Command:
-    """A command, as it describes itself."""
+    """A command with its options, as `mmsr-geo describe --json` describes it."""
 
     help: str
     options: Mapping[str, Option]
 
 
 @lru_cache(maxsize=1)
-def described() -> Mapping[str, Any]:
-    """Return what `mmsr-geo describe --json` says of the commands that are offered."""
+def description() -> Mapping[str, Any]:
+    """Return the output of `mmsr-geo describe --json` for the commands that the plugin runs."""
     text = (Path(__file__).parent / "commands.json").read_text("utf-8")
-    told: Mapping[str, Any] = json.loads(text)
-    return told
+    described: Mapping[str, Any] = json.loads(text)
+    return described
 
 
 def command(name: str) -> Command:
-    """Return a command's description."""
-    told = described()["commands"][name]
-    return Command(told["help"], {each["name"]: Option(**each) for each in told["parameters"]})
+    """Return the description of a command."""
+    described = description()["commands"][name]
+    return Command(described["help"], {each["name"]: Option(**each) for each in described["parameters"]})
+
+
+def message_label(label: str) -> str:
+    """Return a label for a message: without a hint in parentheses."""
+    return label.partition(" (")[0]
 
 
 @dataclass(frozen=True)
-class LayerWord:
-    """A word that names a layer, before other characters; which file that is, is known once the work has begun."""
+class LayerArgument:
+    """An argument that names a layer's file, which may be written only when the command starts."""
 
-    layer: OnDisk | Placed | InMemory | Edited
-    after: str = ""
+    layer: OnDisk | AssignedCrs | InMemory | Edited
+    suffix: str = ""
+    """Characters after the file's path."""
 
 
 @dataclass(frozen=True)
-class OutputWord:
-    """A word that names what a parameter says shall be written; asked once, when the work begins.
+class OutputArgument:
+    """An argument that names an output, whose path is read once, when the command starts.
 
-    QGIS loads a result where this is asked in the context that the work runs in, which has a thread of its own.
+    Reading it registers the result for loading in the context of the run, which is in a separate thread.
     """
 
     key: str
 
 
-Word = Union[str, LayerWord, OutputWord]
+Argument = Union[str, LayerArgument, OutputArgument]
 
 
-class Given:
-    """What a user has given for an algorithm's parameters; asked in QGIS's main thread."""
+class Values:
+    """The values of an algorithm's parameters, read in the main thread of QGIS."""
 
     def __init__(
         self, algorithm: QgsProcessingAlgorithm, parameters: Mapping[str, Any], context: QgsProcessingContext
     ) -> None:
-        """Remember where to look."""
+        """Keep the three objects that QGIS reads values from."""
         self.algorithm, self.parameters, self.context = algorithm, parameters, context
-        self._readable: dict[str, OnDisk | Placed | InMemory | Edited] = {}
+        self._readable: dict[str, OnDisk | AssignedCrs | InMemory | Edited] = {}
 
     def has(self, key: str) -> bool:
-        """Whether a value is given, or stands as the default."""
+        """Return whether a parameter has a value, also a default one."""
         definition = self.algorithm.parameterDefinition(key)
         value = self.parameters.get(key, definition.defaultValue())
-        if isinstance(value, QgsProcessingOutputLayerDefinition):  # the batch dialog's, empty where nothing is asked
+        if isinstance(value, QgsProcessingOutputLayerDefinition):  # from the batch dialog, empty for no output
             value, _ = value.sink.valueAsString(self.context.expressionContext())
         return not (value is None or value in ("", []) or (isinstance(value, QVariant) and value.isNull()))
 
-    def _of(self, kind: str, key: str) -> Any:  # noqa: ANN401  (QGIS has a method a type)
+    def _as(self, kind: str, key: str) -> Any:  # noqa: ANN401  (QGIS has a method for each type)
         return getattr(self.algorithm, f"parameterAs{kind}")(dict(self.parameters), key, self.context)
+
+    def label(self, key: str) -> str:
+        """Return a parameter's label for a message."""
+        return message_label(self.algorithm.parameterDefinition(key).description())
 
     def text(self, key: str) -> str:
         """Return a text without blanks around it."""
-        return str(self._of("String", key)).strip()
+        return str(self._as("String", key)).strip()
 
     def integer(self, key: str) -> int:
-        """Return a whole number."""
-        return int(self._of("Int", key))
+        """Return an integer."""
+        return int(self._as("Int", key))
 
     def number(self, key: str) -> float:
         """Return a number."""
-        return float(self._of("Double", key))
+        return float(self._as("Double", key))
 
     def flag(self, key: str) -> bool:
-        """Return yes or no."""
-        return bool(self._of("Boolean", key))
+        """Return whether a box is ticked."""
+        return bool(self._as("Boolean", key))
 
     def choice(self, key: str) -> str:
-        """Return one choice."""
-        return str(self._of("EnumString", key))
+        """Return the selected entry of a list."""
+        return str(self._as("EnumString", key))
 
     def choices(self, key: str) -> list[str]:
-        """Return several choices."""
-        return list(self._of("EnumStrings", key))
+        """Return the selected entries of a list."""
+        return list(self._as("EnumStrings", key))
 
     def integers(self, key: str) -> list[int]:
-        """Return several whole numbers."""
-        return list(self._of("Ints", key))
+        """Return several integers."""
+        return list(self._as("Ints", key))
 
     def file(self, key: str) -> str:
         """Return a path."""
-        return str(self._of("File", key))
+        return str(self._as("File", key))
 
     def range(self, key: str) -> list[float]:
         """Return two numbers."""
-        return list(self._of("Range", key))
+        return list(self._as("Range", key))
 
     def output(self, key: str) -> str:
-        """Return the path that shall be written."""
+        """Return the path of an output."""
         kind = "OutputLayer" if self.algorithm.parameterDefinition(key).type() == "rasterDestination" else "FileOutput"
-        return str(self._of(kind, key))
+        return str(self._as(kind, key))
 
     def layer(self, key: str) -> QgsRasterLayer:
-        """Return a raster layer; raises QgsProcessingException where it is none."""
-        found = self._of("RasterLayer", key)
-        if found is None or not found.isValid():
-            said = self.parameters.get(key)
-            name = said.name() if isinstance(said, QgsMapLayer) else said
-            label = self.algorithm.parameterDefinition(key).description()
-            raise QgsProcessingException(
-                tr("{}: {} cannot be opened as a raster; choose a raster layer or file").format(label, name)
-            )
-        return found
+        """Return a raster layer.
 
-    def word(self, layer: QgsRasterLayer, after: str = "") -> LayerWord:
-        """Return a word that names a layer; the same layer is the same file, however often it is named."""
+        Raises:
+            QgsProcessingException: the value cannot be opened as a raster.
+        """
+        layer = self._as("RasterLayer", key)
+        if layer is None or not layer.isValid():
+            value = self.parameters.get(key)
+            name = value.name() if isinstance(value, QgsMapLayer) else value
+            raise QgsProcessingException(
+                tr("{}: {} cannot be opened as a raster; choose a raster layer or file").format(self.label(key), name)
+            )
+        return layer
+
+    def layer_argument(self, layer: QgsRasterLayer, suffix: str = "") -> LayerArgument:
+        """Return an argument that names a layer's file; one layer is one file, however often it is used."""
         if layer.id() not in self._readable:
             self._readable[layer.id()] = readable(layer)
-        return LayerWord(self._readable[layer.id()], after)
+        return LayerArgument(self._readable[layer.id()], suffix)
 
     def layers(self, key: str) -> list[QgsRasterLayer]:
         """Return several raster layers."""
-        return list(self._of("LayerList", key))
+        return list(self._as("LayerList", key))
 
     def extent(self, key: str, crs: QgsCoordinateReferenceSystem) -> tuple[float, float, float, float]:
-        """Return west, south, east and north in `crs`; raises QgsProcessingException where there is no extent."""
+        """Return west, south, east and north in `crs`.
+
+        Raises:
+            QgsProcessingException: the value has no extent in `crs`.
+        """
         box = self.algorithm.parameterAsExtent(dict(self.parameters), key, self.context, crs)
         edited = QgsProcessingUtils.mapLayerFromString(str(self.parameters[key]), self.context)
-        if isinstance(edited, QgsVectorLayer) and edited.isEditable():  # QGIS gives the extent that was saved
+        if isinstance(edited, QgsVectorLayer) and edited.isEditable():  # QGIS returns the extent that was last saved
             box = QgsRectangle()
             for feature in edited.getFeatures():
                 box.combineExtentWith(feature.geometry().boundingBox())
@@ -213,63 +233,96 @@ class Given:
             box = transform.transformBoundingBox(box)
         corners = box.xMinimum(), box.yMinimum(), box.xMaximum(), box.yMaximum()
         if box.isEmpty() or not all(map(math.isfinite, corners)):
-            label = self.algorithm.parameterDefinition(key).description()
             raise QgsProcessingException(
-                tr("{}: what is given has no extent in the source's CRS; choose another part").format(label)
+                tr("{}: the value has no extent in the source's CRS; choose another extent").format(self.label(key))
             )
         return corners
 
 
 @dataclass(frozen=True)
-class Offer:
-    """How an option is offered."""
+class Extra:
+    """Label and help of a further parameter that shows a part of an option."""
 
     label: str
-    basic: bool = False
+    help: str
+
+    def line(self, key: str) -> Parameter:
+        """Return a line to type in, under Advanced."""
+        return self.with_help(QgsProcessingParameterString(key, tr(self.label), optional=True))
+
+    def with_help(self, parameter: Parameter) -> Parameter:
+        """Return a parameter with this help, under Advanced."""
+        parameter.setHelp(tr(self.help))
+        return advanced(parameter)
+
+
+@dataclass(frozen=True)
+class Field:
+    """Label and help of an option in a dialog; the subclasses are the kinds of parameters."""
+
+    label: str
+    """May end with a hint in parentheses, which messages leave out."""
     help: str = ""
-    """In place of the command's, where QGIS does not take all that the command does."""
+    """Replaces the command's help where that is not right in QGIS."""
+    basic: bool = False
+    """Whether the parameter is shown above Advanced."""
 
-    def told(self, option: Option) -> str:
-        """Return the help."""
-        return self.help or option.help
+    def parameters(self, option: Option) -> list[Parameter]:
+        """Return the parameters that show the option."""
+        main = self.main(option)
+        main.setHelp(self.help_text(option))
+        return [main if self.basic else advanced(main), *self.extras(option)]
 
-    def parameters(self, option: Option) -> Iterator[Parameter]:
-        """Give the parameters that stand for the option."""
+    def help_text(self, option: Option) -> str:
+        """Return the help, in the language of QGIS."""
+        return tr(self.help or option.help)
+
+    def main(self, option: Option) -> Parameter:
+        """Return the parameter that has the option's name."""
         raise NotImplementedError
 
-    def words(self, option: Option, given: Given) -> list[Word]:
-        """Return the command's words for what was given; none where it is the command's own default."""
+    def extras(self, option: Option) -> list[Parameter]:  # noqa: ARG002  (for the kinds that have some)
+        """Return further parameters, each with its help."""
+        return []
+
+    def arguments(self, option: Option, values: Values) -> list[Argument]:
+        """Return the command's arguments for the value; none where it is the command's default."""
         raise NotImplementedError
 
 
 @dataclass(frozen=True)
-class Text(Offer):
-    """A text; one that may be given several times is one text with semicolons between."""
+class Text(Field):
+    """A text; an option that can be repeated is one text with semicolons."""
 
-    def parameters(self, option: Option) -> Iterator[Parameter]:
-        """Give a line to write in."""
-        yield QgsProcessingParameterString(
+    def help_text(self, option: Option) -> str:
+        """Return the help, and how to enter several values."""
+        several = [tr("Separate several entries with semicolons.")] if option.multiple else []
+        return " ".join([super().help_text(option), *several])
+
+    def main(self, option: Option) -> Parameter:
+        """Return a line to type in."""
+        return QgsProcessingParameterString(
             option.key, tr(self.label), defaultValue=option.default, optional=not option.required
         )
 
-    def words(self, option: Option, given: Given) -> list[Word]:
+    def arguments(self, option: Option, values: Values) -> list[Argument]:
         """Return the flag and the text, for each text."""
-        text = given.text(option.key)
+        text = values.text(option.key)
         texts = [each.strip() for each in text.split(";")] if option.multiple else [text]
-        return [word for each in texts if each and each != option.default for word in (option.flag, each)]
+        return [argument for each in texts if each and each != option.default for argument in (option.flag, each)]
 
 
 @dataclass(frozen=True)
-class Number(Offer):
-    """A number, whole or not as the command has it."""
+class Number(Field):
+    """A number or an integer, as the option's type says."""
 
     least: float = -math.inf
     most: float = math.inf
 
-    def parameters(self, option: Option) -> Iterator[Parameter]:
-        """Give a number's box."""
+    def main(self, option: Option) -> Parameter:
+        """Return a box for a number."""
         kinds = QgsProcessingParameterNumber.Type
-        made = QgsProcessingParameterNumber(
+        parameter = QgsProcessingParameterNumber(
             option.key,
             tr(self.label),
             kinds.Integer if option.type == "integer" else kinds.Double,
@@ -277,32 +330,30 @@ class Number(Offer):
             option.default is None,
         )
         if math.isfinite(self.least):
-            made.setMinimum(self.least)
+            parameter.setMinimum(self.least)
         if math.isfinite(self.most):
-            made.setMaximum(self.most)
-        yield made
+            parameter.setMaximum(self.most)
+        return parameter
 
-    def words(self, option: Option, given: Given) -> list[Word]:
+    def arguments(self, option: Option, values: Values) -> list[Argument]:
         """Return the flag and the number."""
-        if not given.has(option.key):
+        if not values.has(option.key):
             return []
-        value = given.integer(option.key) if option.type == "integer" else given.number(option.key)
-        return (
-            []
-            if value == option.default
-            else [option.flag, f"{value:.17g}" if isinstance(value, float) else str(value)]
-        )
+        value = values.integer(option.key) if option.type == "integer" else values.number(option.key)
+        if value == option.default:
+            return []
+        return [option.flag, f"{value:.17g}" if isinstance(value, float) else str(value)]
 
 
 @dataclass(frozen=True)
-class Choice(Offer):
-    """One of several words: the command's own choices, or these."""
+class Choice(Field):
+    """One entry of a list: of `among`, or of the option's own choices."""
 
     among: Sequence[str] = ()
 
-    def parameters(self, option: Option) -> Iterator[Parameter]:
-        """Give a list to choose from."""
-        yield QgsProcessingParameterEnum(
+    def main(self, option: Option) -> Parameter:
+        """Return a list to select from."""
+        return QgsProcessingParameterEnum(
             option.key,
             tr(self.label),
             list(self.among or option.choices),
@@ -311,200 +362,217 @@ class Choice(Offer):
             usesStaticStrings=True,
         )
 
-    def words(self, option: Option, given: Given) -> list[Word]:
-        """Return the flag and the choice."""
-        value = given.choice(option.key) if given.has(option.key) else ""
+    def arguments(self, option: Option, values: Values) -> list[Argument]:
+        """Return the flag and the entry."""
+        value = values.choice(option.key) if values.has(option.key) else ""
         return [option.flag, value] if value and value != option.default else []
 
 
 @dataclass(frozen=True)
-class Choices(Offer):
-    """Several of several words, which the command takes with commas between."""
+class Choices(Field):
+    """Several entries of a list; the command takes them separated by commas."""
 
     among: Sequence[str] = ()
 
-    def parameters(self, option: Option) -> Iterator[Parameter]:
-        """Give a list to tick."""
-        yield QgsProcessingParameterEnum(
+    def main(self, option: Option) -> Parameter:
+        """Return a list to select from."""
+        return QgsProcessingParameterEnum(
             option.key, tr(self.label), list(self.among), allowMultiple=True, optional=True, usesStaticStrings=True
         )
 
-    def words(self, option: Option, given: Given) -> list[Word]:
-        """Return the flag and the choices."""
-        values = given.choices(option.key) if given.has(option.key) else []
-        return [option.flag, ",".join(values)] if values else []
+    def arguments(self, option: Option, values: Values) -> list[Argument]:
+        """Return the flag and the entries."""
+        selected = values.choices(option.key) if values.has(option.key) else []
+        return [option.flag, ",".join(selected)] if selected else []
 
 
 @dataclass(frozen=True)
-class Flag(Offer):
-    """Yes or no; with a third answer, as the command decides, where it has no default."""
+class Flag(Field):
+    """Yes or no; an option without a default can also be left to the command."""
 
-    def parameters(self, option: Option) -> Iterator[Parameter]:
-        """Give a box to tick, or a list of yes and no."""
+    def main(self, option: Option) -> Parameter:
+        """Return a box to tick, or an optional list of yes and no."""
         if option.default is None:
-            yield QgsProcessingParameterEnum(
+            return QgsProcessingParameterEnum(
                 option.key, tr(self.label), ["yes", "no"], optional=True, usesStaticStrings=True
             )
-        else:
-            yield QgsProcessingParameterBoolean(option.key, tr(self.label), option.default)
+        return QgsProcessingParameterBoolean(option.key, tr(self.label), option.default)
 
-    def words(self, option: Option, given: Given) -> list[Word]:
+    def arguments(self, option: Option, values: Values) -> list[Argument]:
         """Return the flag, its negation, or nothing."""
         if option.default is None:
-            said = {"yes": True, "no": False}.get(given.choice(option.key) if given.has(option.key) else "")
+            value = {"yes": True, "no": False}.get(values.choice(option.key) if values.has(option.key) else "")
         else:
-            said = given.flag(option.key)
-        if said == option.default:
+            value = values.flag(option.key)
+        if value == option.default:
             return []
-        return [option.flag if said else option.off_flags[0]]
+        return [option.flag if value else option.off_flags[0]]
 
 
 @dataclass(frozen=True)
-class Layer(Offer):
+class Layer(Field):
     """A raster layer or file."""
 
-    def parameters(self, option: Option) -> Iterator[Parameter]:
-        """Give a list of the project's rasters."""
-        yield QgsProcessingParameterRasterLayer(option.key, tr(self.label), optional=not option.required)
+    def main(self, option: Option) -> Parameter:
+        """Return a list of the project's rasters."""
+        return QgsProcessingParameterRasterLayer(option.key, tr(self.label), optional=not option.required)
 
-    def words(self, option: Option, given: Given) -> list[Word]:
-        """Return the layer, after its flag where it has one."""
-        if not given.has(option.key):
+    def arguments(self, option: Option, values: Values) -> list[Argument]:
+        """Return the layer, after the flag if the option has one."""
+        if not values.has(option.key):
             return []
-        return [*([option.flag] if option.flags else []), given.word(given.layer(option.key))]
+        flag = [option.flag] if option.flags else []
+        return [*flag, values.layer_argument(values.layer(option.key))]
 
 
 @dataclass(frozen=True)
-class Guides(Offer):
-    """One raster, and more of them under Advanced."""
+class Guides(Field):
+    """One raster, and further rasters under Advanced."""
 
-    more: str = ""
+    more: Extra = Extra("", "")
 
-    def parameters(self, option: Option) -> Iterator[Parameter]:
-        """Give a list of the project's rasters, and another to tick."""
-        yield QgsProcessingParameterRasterLayer(option.key, tr(self.label))
-        yield advanced(
-            QgsProcessingParameterMultipleLayers(
-                MORE_GUIDES, tr(self.more), QgsProcessing.SourceType.TypeRaster, optional=True
-            )
-        )
+    def main(self, option: Option) -> Parameter:
+        """Return a list of the project's rasters."""
+        return QgsProcessingParameterRasterLayer(option.key, tr(self.label))
 
-    def words(self, option: Option, given: Given) -> list[Word]:
-        """Return all of them, in order."""
-        more = given.layers(MORE_GUIDES) if given.has(MORE_GUIDES) else []
-        return [given.word(layer) for layer in (given.layer(option.key), *more)]
+    def extras(self, option: Option) -> list[Parameter]:  # noqa: ARG002  (its name is fixed)
+        """Return a list of rasters to tick."""
+        kind = QgsProcessing.SourceType.TypeRaster
+        rasters = QgsProcessingParameterMultipleLayers(MORE_GUIDES, tr(self.more.label), kind, optional=True)
+        return [self.more.with_help(rasters)]
+
+    def arguments(self, option: Option, values: Values) -> list[Argument]:
+        """Return all rasters in order."""
+        more = values.layers(MORE_GUIDES) if values.has(MORE_GUIDES) else []
+        return [values.layer_argument(layer) for layer in (values.layer(option.key), *more)]
 
 
 @dataclass(frozen=True)
-class GuideBands(Offer):
-    """Bands of the guide to tick, and those of more guides as the command writes them."""
+class GuideBands(Field):
+    """Bands of the first guide to tick, and those of the further guides as a text."""
 
-    more: str = ""
+    more: Extra = Extra("", "")
 
-    def parameters(self, option: Option) -> Iterator[Parameter]:
-        """Give the guide's bands, and a line to write in."""
-        yield QgsProcessingParameterBand(
+    def main(self, option: Option) -> Parameter:
+        """Return a list of the guide's bands."""
+        return QgsProcessingParameterBand(
             option.key, tr(self.label), parentLayerParameterName="GUIDE", optional=True, allowMultiple=True
         )
-        yield advanced(QgsProcessingParameterString(MORE_GUIDES_BAND, tr(self.more), optional=True))
 
-    def words(self, option: Option, given: Given) -> list[Word]:
-        """Return the flag with FILE:BAND,... for each."""
-        words: list[Word] = []
-        bands = given.integers(option.key) if given.has(option.key) else []
+    def extras(self, option: Option) -> list[Parameter]:  # noqa: ARG002  (its name is fixed)
+        """Return a line to type in."""
+        return [self.more.line(MORE_GUIDES_BAND)]
+
+    def arguments(self, option: Option, values: Values) -> list[Argument]:
+        """Return the flag with FILE:BAND,... for each guide."""
+        arguments: list[Argument] = []
+        bands = values.integers(option.key) if values.has(option.key) else []
         if bands:
-            words += [option.flag, given.word(given.layer("GUIDE"), ":" + ",".join(map(str, bands)))]
-        for each in given.text(MORE_GUIDES_BAND).split(";"):
-            words += [option.flag, each.strip()] if each.strip() else []
-        return words
+            suffix = ":" + ",".join(map(str, bands))
+            arguments += [option.flag, values.layer_argument(values.layer("GUIDE"), suffix)]
+        for each in values.text(MORE_GUIDES_BAND).split(";"):
+            arguments += [option.flag, each.strip()] if each.strip() else []
+        return arguments
 
 
 @dataclass(frozen=True)
-class Band(Offer):
+class Band(Field):
     """A band of the source."""
 
-    def parameters(self, option: Option) -> Iterator[Parameter]:
-        """Give the source's bands."""
-        yield QgsProcessingParameterBand(
+    def main(self, option: Option) -> Parameter:
+        """Return a list of the source's bands."""
+        return QgsProcessingParameterBand(
             option.key, tr(self.label), parentLayerParameterName="SOURCE", optional=not option.required
         )
 
-    def words(self, option: Option, given: Given) -> list[Word]:
+    def arguments(self, option: Option, values: Values) -> list[Argument]:
         """Return the flag and the band's number."""
-        return [option.flag, str(given.integer(option.key))] if given.has(option.key) else []
+        return [option.flag, str(values.integer(option.key))] if values.has(option.key) else []
 
 
 @dataclass(frozen=True)
-class Mask(Offer):
-    """A raster layer, and the bits that count in it."""
+class Mask(Field):
+    """A raster layer, and the bits in it that mark a pixel."""
 
-    bits: str = ""
+    bits: Extra = Extra("", "")
 
-    def parameters(self, option: Option) -> Iterator[Parameter]:
-        """Give a list of the project's rasters, and a line for the bits."""
-        yield QgsProcessingParameterRasterLayer(option.key, tr(self.label), optional=True)
-        yield advanced(QgsProcessingParameterString(f"{option.key}_BITS", tr(self.bits), optional=True))
+    def main(self, option: Option) -> Parameter:
+        """Return a list of the project's rasters."""
+        return QgsProcessingParameterRasterLayer(option.key, tr(self.label), optional=True)
 
-    def words(self, option: Option, given: Given) -> list[Word]:
+    def extras(self, option: Option) -> list[Parameter]:
+        """Return a line for the bits."""
+        return [self.bits.line(f"{option.key}_BITS")]
+
+    def arguments(self, option: Option, values: Values) -> list[Argument]:
         """Return the flag and FILE or FILE:BITS."""
-        if not given.has(option.key):
+        if not values.has(option.key):
             return []
-        bits = given.text(f"{option.key}_BITS")
-        return [option.flag, given.word(given.layer(option.key), f":{bits}" if bits else "")]
+        bits = values.text(f"{option.key}_BITS")
+        return [option.flag, values.layer_argument(values.layer(option.key), f":{bits}" if bits else "")]
 
 
 @dataclass(frozen=True)
-class LayerOrText(Offer):
-    """A raster layer, or a text instead of it."""
+class LayerOrResolution(Field):
+    """A raster layer, or a resolution instead of it."""
 
-    text: str = ""
+    resolution: Extra = Extra("", "")
 
-    def parameters(self, option: Option) -> Iterator[Parameter]:
-        """Give a list of the project's rasters, and a line to write in."""
-        yield QgsProcessingParameterRasterLayer(option.key, tr(self.label), optional=True)
-        yield advanced(QgsProcessingParameterString(f"{option.key}_RESOLUTION", tr(self.text), optional=True))
+    def main(self, option: Option) -> Parameter:
+        """Return a list of the project's rasters."""
+        return QgsProcessingParameterRasterLayer(option.key, tr(self.label), optional=True)
 
-    def words(self, option: Option, given: Given) -> list[Word]:
-        """Return the flag and what is given; raises QgsProcessingException where both are."""
-        layer, text = given.has(option.key), given.text(f"{option.key}_RESOLUTION")
+    def extras(self, option: Option) -> list[Parameter]:
+        """Return a line for the resolution."""
+        return [self.resolution.line(f"{option.key}_RESOLUTION")]
+
+    def arguments(self, option: Option, values: Values) -> list[Argument]:
+        """Return the flag and the layer or the resolution.
+
+        Raises:
+            QgsProcessingException: both have a value.
+        """
+        layer, text = values.has(option.key), values.text(f"{option.key}_RESOLUTION")
         if layer and text:
             raise QgsProcessingException(
-                tr("{} and {} are two answers to one question: leave one empty").format(tr(self.label), tr(self.text))
+                tr("“{}” and “{}” exclude each other: leave one of them empty").format(
+                    message_label(tr(self.label)), message_label(tr(self.resolution.label))
+                )
             )
         if layer:
-            return [option.flag, given.word(given.layer(option.key))]
+            return [option.flag, values.layer_argument(values.layer(option.key))]
         return [option.flag, text] if text else []
 
 
 @dataclass(frozen=True)
-class Extent(Offer):
-    """A part of the map, in any CRS; the command is given it in the source's."""
+class Extent(Field):
+    """An extent in any CRS; the command gets it in that of the source."""
 
-    def parameters(self, option: Option) -> Iterator[Parameter]:
-        """Give an extent's box."""
-        yield QgsProcessingParameterExtent(option.key, tr(self.label), optional=True)
+    def main(self, option: Option) -> Parameter:
+        """Return a box for an extent."""
+        return QgsProcessingParameterExtent(option.key, tr(self.label), optional=True)
 
-    def words(self, option: Option, given: Given) -> list[Word]:
+    def arguments(self, option: Option, values: Values) -> list[Argument]:
         """Return the flag and W,S,E,N."""
-        if not given.has(option.key):
+        if not values.has(option.key):
             return []
-        corners = given.extent(option.key, given.layer("SOURCE").crs())
+        corners = values.extent(option.key, values.layer("SOURCE").crs())
         return [option.flag, ",".join(f"{each:.17g}" for each in corners)]
 
 
 @dataclass(frozen=True)
-class Range(Offer):
-    """A least and a largest value; one that is not given is infinite."""
+class Range(Field):
+    """A smallest and a largest value; a missing one is infinite."""
 
-    def parameters(self, option: Option) -> Iterator[Parameter]:
-        """Give two numbers' boxes."""
-        yield QgsProcessingParameterRange(
+    def main(self, option: Option) -> Parameter:
+        """Return two boxes for numbers."""
+        return QgsProcessingParameterRange(
             option.key, tr(self.label), QgsProcessingParameterNumber.Type.Double, optional=True
         )
 
-    def words(self, option: Option, given: Given) -> list[Word]:
+    def arguments(self, option: Option, values: Values) -> list[Argument]:
         """Return the flag and MIN,MAX."""
-        ends = given.range(option.key) if given.has(option.key) else []
+        ends = values.range(option.key) if values.has(option.key) else []
         if len(ends) != 2 or all(math.isnan(end) for end in ends):
             return []
         low, high = (beyond if math.isnan(end) else end for end, beyond in zip(ends, (-math.inf, math.inf)))
@@ -512,52 +580,49 @@ class Range(Offer):
 
 
 @dataclass(frozen=True)
-class File(Offer):
-    """A file that there is."""
+class File(Field):
+    """An existing file."""
 
     ending: str = ""
+    """Filter of the file dialog."""
 
-    def parameters(self, option: Option) -> Iterator[Parameter]:
-        """Give a path's box."""
-        yield QgsProcessingParameterFile(option.key, tr(self.label), optional=True, fileFilter=tr(self.ending))
+    def main(self, option: Option) -> Parameter:
+        """Return a box for a path."""
+        return QgsProcessingParameterFile(option.key, tr(self.label), optional=True, fileFilter=tr(self.ending))
 
-    def words(self, option: Option, given: Given) -> list[Word]:
+    def arguments(self, option: Option, values: Values) -> list[Argument]:
         """Return the flag and the path."""
-        return [option.flag, given.file(option.key)] if given.has(option.key) else []
+        return [option.flag, values.file(option.key)] if values.has(option.key) else []
 
 
 @dataclass(frozen=True)
-class Output(Offer):
-    """What is written: a raster, a file with an ending, or a folder."""
+class Output(Field):
+    """An output: a raster, a file with an ending, or a folder."""
 
     basic: bool = True
     ending: str = ""
+    """Filter of the file dialog; empty for a raster or a folder."""
     is_folder: bool = False
-    is_asked: bool = True
-    """Whether it is written unless told otherwise."""
+    by_default: bool = True
+    """Whether it is written if the user changes nothing."""
 
-    def parameters(self, option: Option) -> Iterator[Parameter]:
-        """Give where it shall go."""
-        optional = not self.is_asked
+    def main(self, option: Option) -> Parameter:
+        """Return a box for the path to write."""
+        optional = not self.by_default
         if self.is_folder:
-            yield QgsProcessingParameterFolderDestination(option.key, tr(self.label), None, optional, self.is_asked)
-        elif self.ending:
-            yield QgsProcessingParameterFileDestination(
-                option.key, tr(self.label), tr(self.ending), None, optional, self.is_asked
+            return QgsProcessingParameterFolderDestination(option.key, tr(self.label), None, optional, self.by_default)
+        if self.ending:
+            return QgsProcessingParameterFileDestination(
+                option.key, tr(self.label), tr(self.ending), None, optional, self.by_default
             )
-        else:
-            yield QgsProcessingParameterRasterDestination(option.key, tr(self.label), None, optional, self.is_asked)
+        return QgsProcessingParameterRasterDestination(option.key, tr(self.label), None, optional, self.by_default)
 
-    def words(self, option: Option, given: Given) -> list[Word]:
-        """Return the flag and where it goes."""
-        return [option.flag, OutputWord(option.key)] if given.has(option.key) else []
-
-
-MORE_GUIDES = "MORE_GUIDES"
-MORE_GUIDES_BAND = "MORE_GUIDES_BAND"
+    def arguments(self, option: Option, values: Values) -> list[Argument]:
+        """Return the flag and the path."""
+        return [option.flag, OutputArgument(option.key)] if values.has(option.key) else []
 
 
 def advanced(parameter: Parameter) -> Parameter:
-    """Put a parameter under Advanced."""
+    """Return the parameter, moved under Advanced."""
     parameter.setFlags(parameter.flags() | Parameter.Flag.FlagAdvanced)
     return parameter
