@@ -132,7 +132,7 @@ class CommandAlgorithm(QgsProcessingAlgorithm):
         values = Values(self, parameters, context)
         outputs = {each.key: values.output(each.key) for each in self._arguments if isinstance(each, OutputArgument)}
         self._refuse_inputs(outputs)
-        messages = Messages(message_labels(self.COMMAND), tr)
+        messages = Messages(message_labels(self.COMMAND, values), tr)
         with Scratch() as folder:
             arguments = [self.COMMAND, *self._with_files(outputs, folder, feedback)]
             feedback.pushCommandInfo(runner.command_line(["mmsr-geo", *arguments]))

@@ -27,9 +27,8 @@ from .parameters import (
     Output,
     Range,
     Text,
-    message_label,
+    Values,
 )
-from .translation import tr
 
 METHODS = ("nearest", "bilinear", "bicubic", "guided-filter", "p2p")
 EVALUATED = ("mmsr", "mmsr-adapt", "mmsr-tile", "mmsr-always", "published")
@@ -57,23 +56,23 @@ _PAIR: Mapping[str, Field] = {
     ),
     "scale": Text(
         "Scale (target pixels per source pixel)",
-        "An integer such as 4, or 2x3 for 2 down and 3 across. If empty, it is derived from the pixel sizes.",
+        "An integer such as 4, or 2x3 for 2 down and 3 across. If empty, it is the integer nearest to the ratio of the "
+        "two resolutions, or the scale of the saved model.",
         basic=True,
     ),
 }
 _INPUTS: Mapping[str, Field] = {
-    "bounds": Extent("Extent", "Part of the source to process, in any CRS. If empty, the whole source is processed."),
+    "bounds": Extent(
+        "Extent",
+        "Area to compute, in any CRS; it is extended to whole source pixels. If empty, the whole source is computed.",
+    ),
     "source_resolution": Text(
         "Native resolution of the source",
         "Pixel size at which the source was measured, if the provider resampled it to smaller pixels. It is a number "
-        "of metres or a sensor: landsat-tirs, landsat-etm-thermal, landsat-tm-thermal, ecostress, modis, viirs, "
-        "viirs-i5, sentinel-3-slstr or aster-tir.",
+        "of metres or a sensor: landsat-tirs, landsat-etm-thermal, landsat-tm-thermal, ecostress, modis, viirs-i5, "
+        "viirs, sentinel-3-slstr or aster-tir.",
     ),
-    "grid": Choice(
-        "Grid alignment",
-        "source: the pixels of the source are divided by the scale. guide: the pixels of the guide are used, and the "
-        "source is first resampled to blocks of them.",
-    ),
+    "grid": Choice("Grid alignment"),
     "guide_band": GuideBands(
         "Guide bands",
         "Bands to use. If none is ticked, all are used.",
@@ -83,30 +82,16 @@ _INPUTS: Mapping[str, Field] = {
         ),
     ),
     "derive": Text("Derived guide bands"),
-    "source_mask": Mask(
-        "Source mask",
-        "Raster that marks pixels of the source as nodata, on any grid. Landsat QA_PIXEL and Sentinel-2 SCL are "
-        "recognised by name.",
-        bits=Extra("Bits of the source mask", _BITS),
-    ),
-    "guide_mask": Mask(
-        "Guide mask",
-        "Raster that marks clouds and other unusable pixels of the guide, on any grid. Landsat QA_PIXEL and Sentinel-2 "
-        "SCL are recognised by name.",
-        bits=Extra("Bits of the guide mask", _BITS),
-    ),
+    "source_mask": Mask("Source mask", bits=Extra("Bits of the source mask", _BITS)),
+    "guide_mask": Mask("Guide mask", bits=Extra("Bits of the guide mask", _BITS)),
     "mask_share": Number("Maximum masked share (0 to 1)", least=0, most=1),
     "source_nodata": Number(
         "No data value of the source",
-        "Stored value that means no data and is not declared in the file. If not set, the additional no data value of the "
-        "layer's properties is used.",
+        "Stored value that means no data, instead of the value that the file declares. If not set, the additional no "
+        "data value of the layer's properties is used.",
     ),
     "guide_nodata": Number("No data value of the guides"),
-    "valid_range": Range(
-        "Valid range",
-        "Smallest and largest value of the target, in the stored units of the source. A limit that is not set does not "
-        "apply.",
-    ),
+    "valid_range": Range("Valid range"),
     "min_coverage": Number("Minimum guide coverage (0 to 1)", least=0, most=1),
 }
 _FITTING: Mapping[str, Field] = {
@@ -124,20 +109,17 @@ FIELDS: Mapping[str, Mapping[str, Field]] = {
         **_INPUTS,
         "fit": Choice("Fitting strategy"),
         "if_unhelpful": Choice("If the guide does not help"),
-        "model": File(
-            "Use a saved model",
-            "File that “Fit and save a model” wrote for another date or a part of the area. No model is fitted then.",
-            ending=_MODEL,
-        ),
+        "model": File("Use a saved model", ending=_MODEL),
         "keep_statistics": Flag("Keep the statistics of the saved model"),
         "tile_size": Number("Tile size", least=1),
         "like": LayerOrResolution(
             "Output grid (raster to match)",
-            "The target is resampled to the grid of this raster. It then averages to the source only approximately.",
+            "Raster to whose grid the target is warped in the end. The target then no longer averages to the source "
+            "exactly.",
             resolution=Extra(
                 "Output resolution",
-                "Pixel size to which the target is resampled, in units of the source's CRS: 25, or 25x20 for 25 down "
-                "and 20 across.",
+                "Pixel size to which the target is warped in the end, in units of the source's CRS: 25, or 25x20 for "
+                "25 down and 20 across.",
             ),
         ),
         "uncertainty": Flag("Add uncertainty bands"),
@@ -155,17 +137,11 @@ FIELDS: Mapping[str, Mapping[str, Field]] = {
             "legend of the layer names each flag.",
             by_default=False,
         ),
-        "save_model": Output(
-            "Save the model",
-            "File for the model that this run fits. “Use a saved model” reads it for another date or a larger area.",
-            basic=False,
-            ending=_MODEL,
-            by_default=False,
-        ),
+        "save_model": Output("Save the model", basic=False, ending=_MODEL, by_default=False),
     },
     "evaluate": {
         **_PAIR,
-        "band": Band("Source band", "Band to compare. It is required if the source has several.", basic=True),
+        "band": Band("Source band", basic=True),
         "truth": Layer(
             "Truth (reference raster)",
             "Raster of the source's quantity at the resolution of the target. If empty, source and guide are averaged "
@@ -180,10 +156,7 @@ FIELDS: Mapping[str, Mapping[str, Field]] = {
             among=(*_WITH_CONSISTENCY, *EVALUATED),
         ),
         **_INPUTS,
-        "hillshade": Flag(
-            "Hillshade in the maps",
-            "Draws the targets as shaded relief. If not set, this is done for elevation only.",
-        ),
+        "hillshade": Flag("Hillshade in the maps"),
         "if_unhelpful": Choice("If the guide does not help"),
         "tile_size": Number("Tile size", least=1),
         **_FITTING,
@@ -191,10 +164,10 @@ FIELDS: Mapping[str, Mapping[str, Field]] = {
     },
     "fit": {
         **_PAIR,
-        "band": Band("Source band", "Band to fit. It is required if the source has several.", basic=True),
+        "band": Band("Source band", basic=True),
         **_INPUTS,
         **_FITTING,
-        "output": Output("Model", "File to write. “Use a saved model” in “Upsample raster” reads it.", ending=_MODEL),
+        "output": Output("Model", "File to write, for “Use a saved model” in “Upsample raster”.", ending=_MODEL),
     },
 }
 """Command → option → its field, in the order of the dialog."""
@@ -206,6 +179,6 @@ HIDDEN: Mapping[str, str] = {
 """Options without a field, and why."""
 
 
-def message_labels(command: str) -> Mapping[str, str]:
-    """Return each option's label for a message."""
-    return {name: message_label(tr(field.label)) for name, field in FIELDS[command].items()}
+def message_labels(command: str, values: Values) -> Mapping[str, str]:
+    """Return each option's label for a message, of the parameter that has a value if an option has two."""
+    return {name: field.message_label(name.upper(), values) for name, field in FIELDS[command].items()}

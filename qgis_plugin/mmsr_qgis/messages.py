@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -11,7 +12,7 @@ Event = Mapping[str, Any]
 Translate = Callable[[str], str]
 
 MARKER = re.compile(r"⟨(?P<name>\w+)(?:=(?P<value>[^⟩]*))?⟩")
-"""An option in a message's template: ⟨tile_size⟩, or with a value ⟨tile_size=512⟩."""
+"""An option in a message's template: ⟨tile_size⟩, or with a value in JSON ⟨tile_size=512⟩."""
 _ERROR = "Error: "
 
 
@@ -52,8 +53,8 @@ class Messages:
     def fill(self, template: str) -> str:
         """Return a template with each marker replaced by the option's label, and its value if it has one.
 
-        ⟨tile_size⟩ becomes “Tile size”, and ⟨tile_size=512⟩ becomes “Tile size: 512”. An option without a label keeps
-        its name, with blanks for underscores.
+        ⟨tile_size⟩ becomes “Tile size”, and ⟨tile_size=512⟩ becomes “Tile size: 512”. A box to tick has no value. An
+        option without a label keeps its name, with blanks for underscores.
         """
         return MARKER.sub(self._option, template)
 
@@ -80,6 +81,15 @@ class Messages:
     def _option(self, marker: re.Match[str]) -> str:
         tr = self._tr
         label = self._labels.get(marker["name"], marker["name"].replace("_", " "))
-        if marker["value"] is None:
+        value = _decoded(marker["value"])
+        if value is None or value is True:
             return tr("“{}”").format(label)
-        return tr("“{}: {}”").format(label, marker["value"])
+        shown = ",".join(map(str, value)) if isinstance(value, list) else value
+        return tr("“{}: {}”").format(label, tr("no") if value is False else shown)
+
+
+def _decoded(value: str | None) -> Any:  # noqa: ANN401  (JSON values)
+    try:
+        return None if value is None else json.loads(value)
+    except ValueError:
+        return value

@@ -289,6 +289,10 @@ class Field:
         """Return the command's arguments for the value; none where it is the command's default."""
         raise NotImplementedError
 
+    def message_label(self, key: str, values: Values) -> str:  # noqa: ARG002  (for the kinds with two parameters)
+        """Return the label for a message."""
+        return message_label(tr(self.label))
+
 
 @dataclass(frozen=True)
 class Text(Field):
@@ -542,6 +546,10 @@ class LayerOrResolution(Field):
         if layer:
             return [option.flag, values.layer_argument(values.layer(option.key))]
         return [option.flag, text] if text else []
+
+    def message_label(self, key: str, values: Values) -> str:
+        """Return the label for a message: that of the resolution if there is one."""
+        return message_label(tr(self.resolution.label if values.has(f"{key}_RESOLUTION") else self.label))
 
 
 @dataclass(frozen=True)

@@ -50,11 +50,9 @@ def described() -> dict[str, Any]:
 def library() -> dict[str, Any]:
     """Return the library's tables that the plugin repeats; the one place that knows its modules."""
     script = (
-        "import json; from mmsr_geo.baselines import METHODS, CONSISTENT; from mmsr_geo.choosing import EVALUATED\n"
-        "from mmsr_geo.quality import Flag; from mmsr_geo.raster.resolutions import SENSORS_M\n"
-        "from mmsr_geo.raster.storing import DTYPES\n"
-        "print(json.dumps({'methods': list(METHODS), 'consistent': CONSISTENT, 'evaluated': list(EVALUATED),\n"
-        "  'flags': [int(flag) for flag in Flag], 'sensors': list(SENSORS_M), 'dtypes': list(DTYPES)}))"
+        "import json; from mmsr_geo.engine.flags import Flag; from mmsr_geo import options as of\n"
+        "print(json.dumps({'methods': of.METHODS, 'consistent': of.CONSISTENT, 'evaluated': of.EVALUATED,\n"
+        "  'flags': [int(flag) for flag in Flag], 'sensors': of.SENSORS, 'dtypes': of.DTYPES}))"
     )
     done = subprocess.run([str(LIBRARY), "-c", script], check=False, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -125,8 +123,9 @@ def test_every_method_to_evaluate_is_one_that_the_command_knows() -> None:
     from mmsr_qgis.dialog import FIELDS
 
     script = (
-        "import sys; from mmsr_geo.choosing import evaluated_method\n"
-        "for name in sys.argv[1:]: evaluated_method(name, None, 'warn', seed=0, device='cpu')"
+        "import sys; from mmsr_geo.methods.select import select_evaluated_method\n"
+        "from mmsr_geo.options import FitOptions, PredictionOptions\n"
+        "for name in sys.argv[1:]: select_evaluated_method(name, FitOptions(), PredictionOptions())"
     )
     names = FIELDS["evaluate"]["methods"].among
     done = subprocess.run([str(LIBRARY), "-c", script, *names], check=False, capture_output=True, text=True)

@@ -272,6 +272,10 @@
         <translation type="unfinished"></translation>
     </message>
     <message>
+        <source>no</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
         <source>“{}”</source>
         <translation type="unfinished"></translation>
     </message>
@@ -364,7 +368,7 @@
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>An integer such as 4, or 2x3 for 2 down and 3 across. If empty, it is derived from the pixel sizes.</source>
+        <source>An integer such as 4, or 2x3 for 2 down and 3 across. If empty, it is the integer nearest to the ratio of the two resolutions, or the scale of the saved model.</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
@@ -372,7 +376,7 @@
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>Part of the source to process, in any CRS. If empty, the whole source is processed.</source>
+        <source>Area to compute, in any CRS; it is extended to whole source pixels. If empty, the whole source is computed.</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
@@ -380,15 +384,11 @@
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>Pixel size at which the source was measured, if the provider resampled it to smaller pixels. It is a number of metres or a sensor: landsat-tirs, landsat-etm-thermal, landsat-tm-thermal, ecostress, modis, viirs, viirs-i5, sentinel-3-slstr or aster-tir.</source>
+        <source>Pixel size at which the source was measured, if the provider resampled it to smaller pixels. It is a number of metres or a sensor: landsat-tirs, landsat-etm-thermal, landsat-tm-thermal, ecostress, modis, viirs-i5, viirs, sentinel-3-slstr or aster-tir.</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
         <source>Grid alignment</source>
-        <translation type="unfinished"></translation>
-    </message>
-    <message>
-        <source>source: the pixels of the source are divided by the scale. guide: the pixels of the guide are used, and the source is first resampled to blocks of them.</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
@@ -408,15 +408,7 @@
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>Raster that marks pixels of the source as nodata, on any grid. Landsat QA_PIXEL and Sentinel-2 SCL are recognised by name.</source>
-        <translation type="unfinished"></translation>
-    </message>
-    <message>
         <source>Guide mask</source>
-        <translation type="unfinished"></translation>
-    </message>
-    <message>
-        <source>Raster that marks clouds and other unusable pixels of the guide, on any grid. Landsat QA_PIXEL and Sentinel-2 SCL are recognised by name.</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
@@ -428,7 +420,7 @@
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>Stored value that means no data and is not declared in the file. If not set, the additional no data value of the layer's properties is used.</source>
+        <source>Stored value that means no data, instead of the value that the file declares. If not set, the additional no data value of the layer's properties is used.</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
@@ -437,10 +429,6 @@
     </message>
     <message>
         <source>Valid range</source>
-        <translation type="unfinished"></translation>
-    </message>
-    <message>
-        <source>Smallest and largest value of the target, in the stored units of the source. A limit that is not set does not apply.</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
@@ -484,10 +472,6 @@
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>File that “Fit and save a model” wrote for another date or a part of the area. No model is fitted then.</source>
-        <translation type="unfinished"></translation>
-    </message>
-    <message>
         <source>Keep the statistics of the saved model</source>
         <translation type="unfinished"></translation>
     </message>
@@ -500,7 +484,7 @@
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>The target is resampled to the grid of this raster. It then averages to the source only approximately.</source>
+        <source>Raster to whose grid the target is warped in the end. The target then no longer averages to the source exactly.</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
@@ -552,15 +536,7 @@
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>File for the model that this run fits. “Use a saved model” reads it for another date or a larger area.</source>
-        <translation type="unfinished"></translation>
-    </message>
-    <message>
         <source>Source band</source>
-        <translation type="unfinished"></translation>
-    </message>
-    <message>
-        <source>Band to compare. It is required if the source has several.</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
@@ -584,10 +560,6 @@
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>Draws the targets as shaded relief. If not set, this is done for elevation only.</source>
-        <translation type="unfinished"></translation>
-    </message>
-    <message>
         <source>Report</source>
         <translation type="unfinished"></translation>
     </message>
@@ -596,15 +568,11 @@
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>Band to fit. It is required if the source has several.</source>
-        <translation type="unfinished"></translation>
-    </message>
-    <message>
         <source>Model</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>File to write. “Use a saved model” in “Upsample raster” reads it.</source>
+        <source>File to write, for “Use a saved model” in “Upsample raster”.</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
@@ -636,7 +604,7 @@
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>Pixel size to which the target is resampled, in units of the source's CRS: 25, or 25x20 for 25 down and 20 across.</source>
+        <source>Pixel size to which the target is warped in the end, in units of the source's CRS: 25, or 25x20 for 25 down and 20 across.</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
@@ -684,7 +652,19 @@
         <translation type="unfinished"></translation>
     </message>
     <message>
+        <source>Whose pixels the target lies on; guide warps SOURCE first.</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
         <source>Bands computed of the guide's, as in ndvi:nir=4,red=3 or slope:dem=1: ndvi, gndvi, ndre, ndwi, mndwi, ndmi, ndbi, nbr, ndsi, slope, aspect.</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>A mask of SOURCE: not zero, or a bit set, is a hole.</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>A mask of clouds in the guide; QA_PIXEL and SCL are known by name.</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
@@ -693,6 +673,10 @@
     </message>
     <message>
         <source>The stored value that is a hole in every GUIDE.</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>The least and the largest value that a target can have, as SOURCE stores them: 0,60.</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
@@ -728,11 +712,19 @@
         <translation type="unfinished"></translation>
     </message>
     <message>
+        <source>Use a saved net instead of a scene fit.</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
         <source>Use the saved net's statistics, not this pair's.</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
         <source>A tile's side in target pixels; chosen from the free memory if left out.</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>Save the net that was fitted.</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
@@ -761,6 +753,14 @@
     </message>
     <message>
         <source>Of each process, as in 4GB; tiles are made to fit.</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>The band of SOURCE, from 1, if it has several.</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>Show targets lit; where it is an elevation, if left out.</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
