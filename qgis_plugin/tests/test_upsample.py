@@ -93,7 +93,7 @@ def test_a_warning_of_the_command_is_a_warning_in_the_log(run: Runner, tmp_path:
     ran = upsample(run, make(tmp_path / "gaps.tif", values), tmp_path / "sharp.tif", GUIDE=guide)
     assert ran.ok, ran.errors
     assert "-9999" in ran.log
-    assert "No data value of the source" in ran.log  # the field, as soon as the command sends a template
+    assert "No data value of the source" in ran.log  # the field, not the option
 
 
 def test_paths_with_blanks_and_other_letters(run: Runner, tmp_path: Path) -> None:
