@@ -15,9 +15,10 @@ import numpy as np
 import torch
 
 from mmsr_geo.engine.model import Model
+from mmsr_geo.engine.sampling import FitJob
 from mmsr_geo.engine.tile_upsampler import Upsampler, sample_of
 from mmsr_geo.geometry import Scale, Tile, Window
-from mmsr_geo.methods.baseline import FitJob, baseline
+from mmsr_geo.methods.baseline import baseline
 from mmsr_geo.methods.p2p import P2P
 from mmsr_geo.network.fit import fit_samples
 from mmsr_geo.network.fitted import FittedModel

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
 import numpy as np
-import psutil
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
@@ -20,7 +17,9 @@ from mmsr_geo import api
 from mmsr_geo.cli.display import RichDisplay
 from mmsr_geo.engine.pair import Pair
 from mmsr_geo.errors import OutputError
+from mmsr_geo.evaluation.metrics import Scores
 from mmsr_geo.geometry import Scale, Window
+from mmsr_geo.machine import peak_memory
 from mmsr_geo.maps import Map, draw_maps, shared_limits
 from mmsr_geo.network.params import FitParams
 from mmsr_geo.raster.grids import resolution_m
@@ -64,21 +63,6 @@ CASES = (
         (3, 2, 1),
     ),
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Scores:
-    """How far a target is from the truth, in its units."""
-
-    rmse: float
-    mae: float
-    bias: float
-
-    @classmethod
-    def of(cls, target: Values, truth: Values) -> Scores:
-        """Compare where both are valid."""
-        error = (target.astype(np.float64) - truth)[np.isfinite(target) & np.isfinite(truth)]
-        return cls(float(np.sqrt(np.mean(error**2))), float(np.mean(np.abs(error))), float(np.mean(error)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +115,7 @@ def run_case(case: Case, folder: Path, *, seed: int, params: FitParams) -> Resul
             writer.write(Window.whole(coarse.shape), coarse[np.newaxis])
             writer.finish()
         started = time.monotonic()
-        with RichDisplay() as show, _peak_memory() as peak:
+        with RichDisplay() as show, peak_memory() as peak:
             api.upsample_to_file(
                 source_path, guide_path, target_path, scale, seed=seed, params=params, overwrite=True, progress=show
             )
@@ -143,10 +127,11 @@ def run_case(case: Case, folder: Path, *, seed: int, params: FitParams) -> Resul
         } | {"mmsr": target}
         picture_path = folder / f"{case.name}.png"
         pair = Pair.of(FileRaster.open(source_path), FileRaster.open(guide_path), scale)
-        _draw(case, pair, coarse, true, targets, picture_path)
+        scores = {name: Scores.of(values, coarse, scale, true) for name, values in targets.items()}
+        _draw(case, pair, coarse, true, targets, scores, picture_path)
     return Result(
         case,
-        {name: Scores.of(values, true) for name, values in targets.items()},
+        scores,
         float(np.nanmax(np.abs(_block_means(target, scale) - coarse))),
         float(np.nanstd(coarse)),
         seconds,
@@ -162,7 +147,13 @@ def _block_means(values: Values, scale: Scale) -> NDArray[np.float64]:
 
 
 def _draw(  # noqa: PLR0913  (what a picture shows)
-    case: Case, pair: Pair, source: Values, truth: Values, targets: dict[str, Values], path: Path
+    case: Case,
+    pair: Pair,
+    source: Values,
+    truth: Values,
+    targets: dict[str, Values],
+    scores: dict[str, Scores],
+    path: Path,
 ) -> None:
     fine, coarse = (resolution_m(grid)[1] for grid in (pair.target_grid, pair.source.grid))
     guide = pair.guide.read(pair.part.refined(pair.scale)).values[list(case.composite)]
@@ -172,14 +163,13 @@ def _draw(  # noqa: PLR0913  (what a picture shows)
     error, bicubic_error = (targets[name] - truth for name in ("mmsr", "bicubic"))
     largest = float(np.nanpercentile(np.abs(bicubic_error), 99))
     around = (-largest, largest)
-    score, bicubic_score = (Scores.of(targets[name], truth).rmse for name in ("mmsr", "bicubic"))
     maps = [
         Map(f"source ({coarse:.0f} m)", source, coarse, limits, unit=case.unit),
         Map(f"guide ({red}, {green}, {blue})", guide, fine, bands=(red, green, blue)),
         Map(f"target ({fine:.0f} m, mmsr)", targets["mmsr"], fine, limits, unit=case.unit),
         Map(f"truth ({fine:.0f} m, the original)", truth, fine, limits, unit=case.unit),
-        Map(f"error of mmsr (RMSE {score:.4g})", error, fine, around, "RdBu_r", case.unit),
-        Map(f"error of bicubic (RMSE {bicubic_score:.4g})", bicubic_error, fine, around, "RdBu_r", case.unit),
+        Map(f"error of mmsr (RMSE {scores['mmsr'].rmse:.4g})", error, fine, around, "RdBu_r", case.unit),
+        Map(f"error of bicubic (RMSE {scores['bicubic'].rmse:.4g})", bicubic_error, fine, around, "RdBu_r", case.unit),
     ]
     draw_maps(maps, path, title=case.title)
 
@@ -205,22 +195,3 @@ def _tables(results: list[Result]) -> Iterator[Table]:
         )
     yield scores
     yield run
-
-
-@contextmanager
-def _peak_memory() -> Iterator[list[int]]:
-    """Watch this process's resident memory; the list's one number is its peak while inside."""
-    process, peak, ended = psutil.Process(), [0], threading.Event()
-
-    def watch() -> None:
-        while not ended.wait(0.05):
-            peak[0] = max(peak[0], process.memory_info().rss)
-
-    watcher = threading.Thread(target=watch, daemon=True)
-    watcher.start()
-    try:
-        yield peak
-    finally:
-        ended.set()
-        watcher.join()
-        peak[0] = max(peak[0], process.memory_info().rss)

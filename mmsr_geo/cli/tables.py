@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,7 @@ from mmsr_geo.geometry import Scale
 from mmsr_geo.jobs.job import Entry
 from mmsr_geo.jobs.status import JobStatus, PairState, PairStatus
 from mmsr_geo.network.fitted import FittedModel
-from mmsr_geo.pipeline.plan import Plan
+from mmsr_geo.pipeline.plan import GPU_FLOPS, Plan
 from mmsr_geo.raster.grids import coverage, nearest_scale, refined, resolution_m, steps_across
 from mmsr_geo.raster.inspect.sensors import coarsening
 from mmsr_geo.raster.inspect.summary import RasterSummary, summary_of
@@ -52,11 +52,57 @@ def show_files(files: Sequence[str], scale: int | tuple[int, int] | None) -> Non
 
 
 def show_plan(plan: Plan) -> None:
-    """Print what a job would do and take."""
+    """Print the estimates for one output."""
     table = Table(show_header=False)
-    for row in plan.rows():
+    for row in plan_rows(plan):
         table.add_row(*row)
     Console().print(table)
+
+
+def plan_rows(plan: Plan) -> list[tuple[str, str]]:
+    """Return the rows of a plan's table: (name, value)."""
+    grid, scale, speed = plan.output_grid, plan.pair.scale, plan.speed
+    source, guide = plan.pair.source, plan.pair.guide
+    down, across = resolution_m(grid)
+    tile_y, tile_x = (sizes[0] * factor for sizes, factor in zip(plan.tiling.chunks, (scale.y, scale.x), strict=True))
+    bands = f", {plan.bands} bands" if plan.bands > 1 else ""
+    uncertainty = ", with uncertainty" if plan.uncertainty else ""
+    rows = [
+        ("source", f"{plan.pair.part.width} x {plan.pair.part.height} px of {source.name}{bands}"),
+        ("guide", f"{guide.name}, {_counted(len(guide.bands), 'band')}"),
+        ("target", f"{grid.shape.x} x {grid.shape.y} px of {across:.4g} x {down:.4g} m, scale {scale}{uncertainty}"),
+        ("tiles", f"{len(plan.tiling) * plan.bands} of {tile_x} x {tile_y} px"),
+        ("halo", f"{plan.halo.x} x {plan.halo.y} px around each tile, {plan.tiling.halo_share:.0%} more to compute"),
+        ("memory per worker", size_text(plan.memory_bytes)),
+        ("disk", f"{size_text(plan.disk_bytes)} at most, during the run"),
+    ]
+    if plan.fit_pixel_steps[1] and not plan.qualities:
+        rows.append(("fit", _fit_text(plan, *plan.fit_pixel_steps)))
+    if speed is not None and plan.predict_seconds is not None:
+        machine = f"{speed.device}, {_counted(speed.threads, 'thread')}"
+        rows.append((f"time on this machine ({machine})", f"predict {duration_text(plan.predict_seconds)}"))
+    rows.extend((f"fit with --quality {quality}", _fit_text(plan, *steps)) for quality, steps in plan.qualities.items())
+    if plan.gpu_hours:
+        basis = "measured here" if plan.is_timed_on_gpu else f"assuming {GPU_FLOPS / 1e12:.0f} TFLOP/s"
+        rows.append(("GPU-hours", f"{plan.gpu_hours:.2g} at most ({basis})"))
+    return rows
+
+
+def _fit_text(plan: Plan, least: int, most: int) -> str:
+    """Return the pixels times steps of fits and, if it was timed, their time on this machine."""
+    work = f"{_range_text(f'{least / 1e6:.1f}', f'{most / 1e6:.1f}')} million pixels x steps"
+    if plan.speed is None:
+        return work
+    first, last = (duration_text(steps * plan.speed.fit_s_per_px_step) for steps in (least, most))
+    return f"{_range_text(first, last)}: {work}"
+
+
+def _range_text(first: str, last: str) -> str:
+    return first if first == last else f"{first} to {last}"
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def show_plans(plans: Sequence[tuple[Entry, Plan]]) -> None:
@@ -234,26 +280,49 @@ def _model_table(file: str, model: FittedModel) -> Table:
     return table
 
 
-def flags_sentence(outcome: OutputResult) -> str:
-    """Say how much of the target is something else than the model's word, each flag's share from 0.05 % on."""
+def result_lines(output: str, result: OutputResult, *, guided: bool) -> Iterator[str]:
+    """Yield what a person reads when an output is written.
+
+    Args:
+        output: The output's name, as it was given.
+        result: What was written.
+        guided: Whether the guide check means something: the method is mmsr.
+    """
+    height, width = result.shape_yx
+    tiles = "1 tile" if result.tiles == 1 else f"{result.tiles} tiles"
+    yield f"{output}: {width} x {height} px, scale {result.scale}, {tiles}, {result.seconds:.0f} s"
+    if guided:
+        for number, check in enumerate(result.checks, start=1):
+            band = f"Band {number}: " if len(result.checks) > 1 else ""
+            yield f"{band}{check_sentence(check)}"
+    yield from _flags_lines(result)
+    if result.consistency_rmse:
+        errors = ", ".join(f"{rmse:.4g}" for rmse in result.consistency_rmse)
+        yield f"On the grid of --like the block means differ from the source by {errors} (RMSE)."
+    yield from _uncertainty_lines(result)
+
+
+def _flags_lines(result: OutputResult) -> Iterator[str]:
+    """Yield how much of the target has QA flags, for each flag with 0.05 % or more."""
     from mmsr_geo.engine.flags import MEANINGS  # noqa: PLC0415  (torch and GDAL, only when asked for)
 
-    said = [f"{share:.1%} {MEANINGS[flag]}" for flag, share in outcome.flag_shares.items() if share >= 0.0005]
-    where = f"Flags in {outcome.qa}" if outcome.qa is not None else "Of its pixels"
-    return f"{where}: {'; '.join(said) or 'none set'}." if said or outcome.qa is not None else ""
+    parts = [f"{share:.1%} {MEANINGS[flag]}" for flag, share in result.flag_shares.items() if share >= 0.0005]
+    if parts or result.qa is not None:
+        where = "QA flags" if result.qa is None else f"QA flags in {result.qa}"
+        yield f"{where}: {'; '.join(parts) or 'none set'}."
 
 
-def uncertainty_sentence(outcome: OutputResult) -> str:
-    """Say where the uncertainty is, where some of it is known; what is not has been told."""
+def _uncertainty_lines(result: OutputResult) -> Iterator[str]:
+    """Yield where the uncertainty was written, if it is known for a band."""
     from mmsr_geo.raster.write.destination import ZarrGroupPath  # noqa: PLC0415  (torch and GDAL, only when asked for)
 
-    if "calibrated" not in outcome.uncertainty:
-        return ""
-    bands = len(outcome.uncertainty)
+    if "calibrated" not in result.uncertainty:
+        return
+    bands = len(result.uncertainty)
     where = f"band {bands + 1}" if bands == 1 else f"bands {bands + 1} to {2 * bands}"
-    if isinstance(outcome.path, ZarrGroupPath):
-        where = "a variable beside it"
-    return f"Half of a 90 % interval's width is in {where}."
+    if isinstance(result.path, ZarrGroupPath):
+        where = "a variable of its own"
+    yield f"The uncertainty (half the width of a 90 % interval) is in {where}."
 
 
 def check_sentence(check: GuideCheck) -> str:

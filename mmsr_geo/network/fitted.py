@@ -108,6 +108,17 @@ class FittedModel:
         return self.params.guide_bands != len(self.statistics.guide_centre)
 
     @property
+    def is_calibrated(self) -> bool:
+        """True if the uncertainty of its targets is known."""
+        return self.interval is not None
+
+    @property
+    def pixel_steps(self) -> int | None:
+        """Target pixels times steps of its fit; None if its provenance does not tell."""
+        steps: int | None = self.provenance.get("fit", {}).get("pixel_steps")
+        return steps
+
+    @property
     def source_interval(self) -> Interval | None:
         """Calibrated uncertainty in the source's units; None: not calibrated."""
         return None if self.interval is None else self.interval.times(self.statistics.source_spread)

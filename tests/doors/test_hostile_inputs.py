@@ -6,6 +6,7 @@ a result is the array that the row itself wrote: its block means, its holes, its
 
 from __future__ import annotations
 
+import ctypes
 import functools
 import logging
 import math
@@ -90,7 +91,7 @@ class Job:
     method: str = "bicubic+consistency"
     options: dict[str, Any] = field(default_factory=dict)
     output: str = "sharp.tif"
-    as_other_user: bool = False
+    as_common_user: bool = False
     largest_file: int | None = None
     """In bytes, which stands for a disk that is full there."""
     memory_mb: int | None = None
@@ -901,7 +902,7 @@ def the_same_file_with_a_scale(at: Path) -> Job:
 @refused("guide is no finer")
 def a_guide_a_thousand_times_finer(at: Path) -> Job:
     guide = write(at / "guide.tif", texture(1, 20, 24), Affine(0.03, 0, 435_730, 0, -0.03, 4_176_900))
-    words = "scale of 1000 is beyond 64: average the guide"
+    words = "scale 1000 is above 64: pass a smaller .*average the guide"
     small = write_source(at, scene(2, 2), transform=Affine(30, 0, 435_730, 0, -30, 4_176_900))
     return Job(small, guide, Refusal(GridError, words), scale=None, options={"min_coverage": 0})
 
@@ -1002,7 +1003,7 @@ def a_part_of_a_source_of_1e12_pixels(at: Path) -> Job:
 def all_of_a_source_of_1e12_pixels(at: Path) -> Job:
     source = _sparse(at / "source.tif", scene()[np.newaxis], HUGE_PART, 400_000, nodata=-9999)
     guide = write(at / "guide.tif", texture(), PLACE * Affine.translation(-400_000, -400_000) * Affine.scale(23_000))
-    refusal = Refusal(OutputError, r"needs 16\d{3}\.\d GB to be written, .* GB are free: make room")
+    refusal = Refusal(OutputError, r"needs 16\d{3}\.\d GB to be written, and .* GB are free: make room")
     return Job(source, guide, refusal, memory_mb=MEMORY_MB)
 
 
@@ -1039,35 +1040,36 @@ def a_part_of_a_lazy_array_of_1e10_pixels(_: Path) -> Job:
 @refused("closed to this user")
 def a_source_of_another_user(at: Path) -> Job:
     source = write_source(at)
-    source.chmod(0o600)
+    close(source)
     words = r"source\.tif cannot be opened.*[Pp]ermission denied"
-    return Job(source, write_guide(at), Refusal(InputError, words), as_other_user=True)
+    return Job(source, write_guide(at), Refusal(InputError, words), as_common_user=True)
 
 
 @refused("closed to this user")
 def a_guide_in_a_closed_folder(at: Path) -> Job:
     (at / "closed").mkdir()
     guide = write_guide(at / "closed")
-    (at / "closed").chmod(0o700)
+    close(at / "closed")
     words = r"guide\.tif cannot be opened.*[Pp]ermission denied"
-    return Job(write_source(at), guide, Refusal(InputError, words), as_other_user=True)
+    return Job(write_source(at), guide, Refusal(InputError, words), as_common_user=True)
 
 
 @refused("closed to this user")
 def a_folder_closed_to_writing(at: Path) -> Job:
-    (at / "closed").mkdir(mode=0o755)
+    (at / "closed").mkdir()
+    close(at / "closed", 0o755)
     words = "cannot be written to.*Permission denied.*choose another"
     return Job(
-        write_source(at), write_guide(at), Refusal(OutputError, words), output="closed/sharp.tif", as_other_user=True
+        write_source(at), write_guide(at), Refusal(OutputError, words), output="closed/sharp.tif", as_common_user=True
     )
 
 
 @refused("closed to this user")
 def a_folder_that_cannot_be_looked_into(at: Path) -> Job:
     (at / "closed").mkdir()
-    (at / "closed").chmod(0o700)
-    refusal = Refusal(OutputError, "closed.*choose another|closed.*make it first")
-    return Job(write_source(at), write_guide(at), refusal, output="closed/sharp.tif", as_other_user=True)
+    close(at / "closed")
+    refusal = Refusal(OutputError, "closed.*choose another|closed.*create it first")
+    return Job(write_source(at), write_guide(at), refusal, output="closed/sharp.tif", as_common_user=True)
 
 
 @refused("output in the way")
@@ -1078,7 +1080,7 @@ def an_output_that_exists(at: Path) -> Job:
 
 @refused("output in the way")
 def the_source_as_the_output(at: Path) -> Job:
-    refusal = Refusal(OutputError, "is an input.*which would be lost: give the output another name")
+    refusal = Refusal(OutputError, "is also an input.*which would be lost: give the output another name")
     return Job(write_source(at), write_guide(at), refusal, output="source.tif", method="mmsr")
 
 
@@ -1098,7 +1100,7 @@ def an_output_that_is_a_pipe(at: Path) -> Job:
 
 @refused("output in the way")
 def the_source_to_be_replaced(at: Path) -> Job:
-    refusal = Refusal(OutputError, "is an input.*which would be lost: give the output another name")
+    refusal = Refusal(OutputError, "is also an input.*which would be lost: give the output another name")
     options = {"overwrite": True}
     return Job(write_source(at), write_guide(at), refusal, output="source.tif", options=options, method="mmsr")
 
@@ -1111,14 +1113,14 @@ def an_output_replaced_when_that_is_asked_for(at: Path) -> Job:
 
 @refused("no place for the output")
 def a_folder_that_is_missing(at: Path) -> Job:
-    refusal = Refusal(OutputError, "does not exist: make it first")
+    refusal = Refusal(OutputError, "does not exist: create it first")
     return Job(write_source(at), write_guide(at), refusal, output="none/sharp.tif")
 
 
 @refused("no place for the output")
 def a_folder_that_is_a_file(at: Path) -> Job:
     (at / "file").touch()
-    refusal = Refusal(OutputError, "file does not exist: make it first|file is no folder")
+    refusal = Refusal(OutputError, "file does not exist: create it first|file is no folder")
     return Job(write_source(at), write_guide(at), refusal, output="file/sharp.tif")
 
 
@@ -1165,7 +1167,7 @@ def _noisy_pair(at: Path) -> tuple[Path, Path, Values]:
 def a_disk_too_small_for_the_draft(at: Path) -> Job:
     _small_disk(at, "900k")
     source, guide, _ = _noisy_pair(at)
-    refusal = Refusal(OutputError, r"needs 0\.0\d* GB to be written, .* free: make room|needs .* MB.*make room")
+    refusal = Refusal(OutputError, r"needs 0\.0\d* GB to be written, and .* free: make room|needs .* MB.*make room")
     return Job(source, guide, refusal, output="disk/sharp.tif")
 
 
@@ -1472,9 +1474,8 @@ def a_lazy_file_cut_within_its_pixels(at: Path) -> Job:
 
 @pytest.fixture
 def at() -> Iterator[Path]:
-    """A folder that another user can reach, which pytest's own are not."""
+    """A folder, in which file systems may be mounted."""
     folder = Path(tempfile.mkdtemp(prefix="hostile-"))
-    folder.chmod(0o777)
     yield folder
     for part in folder.iterdir():
         if part.is_mount():
@@ -1493,18 +1494,33 @@ def found_in(folder: Path) -> dict[str, bytes | str]:
     return found
 
 
-@contextmanager
-def another_user() -> Iterator[None]:
-    """Have this process's rights be those of a user who owns nothing."""
+def close(path: Path, mode: int = 0o700) -> None:
+    """Give a file or a folder to another user, with rights for that user alone."""
     if os.geteuid():
-        pytest.skip("only root can become another user")
-    os.setegid(OTHER_USER)
-    os.seteuid(OTHER_USER)
+        pytest.skip("only root can give files away")
+    path.chmod(mode)
+    os.chown(path, OTHER_USER, OTHER_USER)
+
+
+@contextmanager
+def common_user() -> Iterator[None]:
+    """Take from root the right to read and write what others have closed.
+
+    It stays root, so that it reads its own files wherever the checkout and its environment are: modules are imported,
+    and PROJ's database is read, when they are needed.
+    """
+    libc = ctypes.CDLL(None, use_errno=True)
+    header = (ctypes.c_uint32 * 2)(0x20080522, 0)  # version 3, this thread
+    rights = (ctypes.c_uint32 * 6)()  # effective, permitted, inheritable; twice
+    assert libc.capget(header, rights) == 0
+    before = rights[0]
+    rights[0] &= ~(1 << 1 | 1 << 2)  # CAP_DAC_OVERRIDE and CAP_DAC_READ_SEARCH
+    assert libc.capset(header, rights) == 0
     try:
         yield
     finally:
-        os.seteuid(0)
-        os.setegid(0)
+        rights[0] = before
+        assert libc.capset(header, rights) == 0
 
 
 @contextmanager
@@ -1543,8 +1559,8 @@ def as_asked(job: Job) -> Iterator[None]:
             stack.enter_context(memory_up_to(job.memory_mb))
         if job.largest_file is not None:
             stack.enter_context(files_up_to(job.largest_file))
-        if job.as_other_user:
-            stack.enter_context(another_user())
+        if job.as_common_user:
+            stack.enter_context(common_user())
         yield
 
 
@@ -1606,6 +1622,11 @@ class Told:
     err: str
 
 
+def quick_if_stepped(_quality: str, *, steps: int | None = None, threads: int | None = None) -> mmsr_geo.FitParams:
+    """Return a fit that tests can wait for, where a case asks for steps."""
+    return QUICK if steps else mmsr_geo.FitParams(threads=threads)
+
+
 @pytest.fixture
 def command(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], at: Path
@@ -1616,7 +1637,7 @@ def command(
     handler = logging.StreamHandler(sys.stderr)
     handler.setLevel(logging.WARNING)
     logging.getLogger().addHandler(handler)
-    monkeypatch.setattr(cli, "_params", lambda _quality, steps, _threads: None if steps is None else QUICK)
+    monkeypatch.setattr(mmsr_geo.FitParams, "of", quick_if_stepped)
     monkeypatch.setenv("OMP_WAIT_POLICY", "passive")
     monkeypatch.chdir(at)
 

@@ -15,11 +15,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mmsr_geo.engine.model import Model
+from mmsr_geo.engine.sampling import FitJob
 from mmsr_geo.engine.tile_upsampler import Upsampler, filled_source
 from mmsr_geo.errors import OptionError, PixelError
 from mmsr_geo.geometry import Halo, Scale, Tile, Tiling, Window
 from mmsr_geo.methods import p2p
-from mmsr_geo.methods.baseline import METHODS, Baseline, FitJob, baseline
+from mmsr_geo.methods.baseline import METHODS, Baseline, baseline
 from mmsr_geo.methods.guided_filter import FittedGuidedFilter, GuidedFilter
 from mmsr_geo.methods.interpolation import Bicubic, Bilinear, Nearest
 from mmsr_geo.methods.p2p import P2P, FittedP2P, PixelPerceptron

@@ -46,7 +46,7 @@ def test_tiles_are_the_untiled_and_a_file_is_the_lazy_result(source: xr.DataArra
     with rasterio.open(output) as dataset:
         np.testing.assert_allclose(dataset.read(1), tiled, rtol=0, atol=1e-6 * deviation)
         assert dataset.tags()["MMSR_GEO_METHOD"] == name
-    with pytest.raises(mmsr_geo.OptionError, match="made without a scene's model: there is none to save"):
+    with pytest.raises(mmsr_geo.OptionError, match="computed without a model of the scene, so there is none to save"):
         _ = outcome.model
 
 
@@ -142,7 +142,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"model": NET, "params": STEPS}, "a saved model is not fitted again"),
     ({"fit": "published", "params": PATCH}, r"\(fit='published'\) has params of its own: leave out --quality"),
     ({"device": "abacus"}, "device= must be auto"),
-    ({"tile_size": 0}, r"tile_size=\) is in target pixels and must be 1 or more"),
+    ({"tile_size": 0}, "tile_size= is 0: give a number of 1 or more"),
 ]
 
 

@@ -310,7 +310,7 @@ def test_a_guide_that_helped_is_used_and_nothing_is_said() -> None:
 def test_where_the_guide_did_not_help_the_consistent_bicubic_is_given(tile_size: int | None) -> None:
     source, guide = short_pair()
     options: dict[str, Any] = {"tile_size": tile_size}
-    with pytest.warns(mmsr_geo.GuideWarning, match="did not help.*the consistent bicubic interpolation is given"):
+    with pytest.warns(mmsr_geo.GuideWarning, match="did not help.*the bicubic baseline is used instead"):
         given = mmsr_geo.upsample(source, guide, 2, params=SHORT, **options).compute()
     expected = smooth_target(source, guide, **options)
     if tile_size is None:
@@ -321,7 +321,7 @@ def test_where_the_guide_did_not_help_the_consistent_bicubic_is_given(tile_size:
 
 def test_to_a_file_too(tmp_path: Path) -> None:
     source, guide = short_pair()
-    with pytest.warns(mmsr_geo.GuideWarning, match="the consistent bicubic interpolation is given"):
+    with pytest.warns(mmsr_geo.GuideWarning, match="the bicubic baseline is used instead"):
         outcome = mmsr_geo.upsample_to_file(source, guide, tmp_path / "sharp.tif", 2, params=SHORT)
     check = outcome.checks[0]
     assert (len(outcome.checks), check.result) == (1, "did not help")
@@ -370,7 +370,7 @@ def test_each_band_has_a_word_of_its_own(tmp_path: Path) -> None:
 
 def test_with_warn_the_model_is_used_all_the_same() -> None:
     source, guide = short_pair()
-    with pytest.warns(mmsr_geo.GuideWarning, match="did not help.*it is used all the same"):
+    with pytest.warns(mmsr_geo.GuideWarning, match="did not help.*the guide is used anyway"):
         given = mmsr_geo.upsample(source, guide, 2, params=SHORT, if_unhelpful="warn").compute()
     with pytest.warns(mmsr_geo.GuideWarning):
         model = mmsr_geo.fit(source, guide, 2, params=SHORT)
@@ -383,7 +383,7 @@ def test_with_warn_the_model_is_used_all_the_same() -> None:
 def test_with_error_computing_fails_and_no_file_is_written(tmp_path: Path) -> None:
     source, guide = short_pair()
     lazy = mmsr_geo.upsample(source, guide, 2, params=SHORT, if_unhelpful="error")
-    with pytest.raises(mmsr_geo.UnhelpfulGuideError, match=r"did not help.*another guide, or choose if_unhelpful="):
+    with pytest.raises(mmsr_geo.UnhelpfulGuideError, match=r"did not help.*another guide, or pass if_unhelpful="):
         lazy.compute()
     with pytest.raises(mmsr_geo.PixelError, match="did not help"):
         mmsr_geo.upsample_to_file(source, guide, tmp_path / "sharp.tif", 2, params=SHORT, if_unhelpful="error")
@@ -394,10 +394,10 @@ def test_a_saved_nets_word_is_heard_too(tmp_path: Path) -> None:
     source, guide = made_pair(shown=False)
     path = tmp_path / "model.mmsr"
     made_model(shown=False).save(path)
-    with pytest.warns(mmsr_geo.GuideWarning, match="the consistent bicubic interpolation is given"):
+    with pytest.warns(mmsr_geo.GuideWarning, match="the bicubic baseline is used instead"):
         given = mmsr_geo.upsample(source, guide, model=path).compute()
     assert np.array_equal(given, smooth_target(source, guide))
-    with pytest.warns(mmsr_geo.GuideWarning, match="used all the same"):
+    with pytest.warns(mmsr_geo.GuideWarning, match="used anyway"):
         used = mmsr_geo.upsample(source, guide, model=path, if_unhelpful="warn").compute()
     assert not np.array_equal(used, given)
     lazy = mmsr_geo.upsample(source, guide, model=path, if_unhelpful="error")
@@ -442,7 +442,7 @@ def test_the_gain_is_a_lazy_coordinate_that_costs_no_second_fit(fits: list[int])
 def test_a_gain_asked_for_alone_predicts_no_tile(monkeypatch: pytest.MonkeyPatch, fits: list[int]) -> None:
     source, guide = short_pair()
     sharp = mmsr_geo.upsample(source, guide, 2, params=SHORT, tile_size=32)
-    monkeypatch.setattr("mmsr_geo.pipeline.lazy.upsampler_of", None)
+    monkeypatch.setattr("mmsr_geo.pipeline.lazy.predict_tile", None)
     with pytest.warns(mmsr_geo.GuideWarning):
         assert math.isfinite(float(sharp.guide_gain.compute()))
     assert fits == [0]

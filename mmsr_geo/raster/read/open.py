@@ -1,4 +1,4 @@
-"""What a user gives as a source or as guides, opened as rasters: paths, arrays, Datasets, and bands chosen of them."""
+"""Sources and guides opened as rasters: from paths, arrays and Datasets, with the bands that options choose."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import xarray as xr
 from mmsr_geo.errors import InputError, OptionError
 from mmsr_geo.raster.base import Raster
 from mmsr_geo.raster.read.arrays import BAND_DIMS, ArrayRaster, array_name
-from mmsr_geo.raster.read.band_names import goes_by, listed
+from mmsr_geo.raster.read.band_names import listed, positions_called, split_candidates
 from mmsr_geo.raster.read.files import FileRaster
 from mmsr_geo.spelling import option
 
@@ -27,11 +27,18 @@ def open_source(
     nodata: float | None = None,
     truth: bool = False,
 ) -> Raster:
-    """Open the one band to be sharpened, or, as a `truth`, to be compared with.
+    """Open the band to be sharpened or, as `truth`, to be compared with.
 
-    band: its number, from 1, or its description; needed where there are several. nodata: the value that is a hole, in
-    the units of the stored pixels, whatever the source declares; NaN, a mask band and alpha hold all the same.
-    Raises InputError for what cannot be opened or is no picture of a quantity, GridError for what is not georeferenced.
+    Args:
+        source: A path or an array.
+        band: The number of the band, from 1, or its description; required if there are several bands.
+        nodata: The nodata value in stored units, in place of the declared one; NaN, a mask band and an alpha band
+            count as nodata in any case.
+        truth: Whether the raster is a truth, for the messages.
+
+    Raises:
+        InputError: The raster cannot be opened, holds no measured quantity, or has several bands and none is chosen.
+        GridError: The raster is not georeferenced.
     """
     raster: Raster
     which = "the one to compare with" if truth else "the one to sharpen"
@@ -39,20 +46,19 @@ def open_source(
         case xr.DataArray():
             raster = ArrayRaster.of(source, nodata=nodata)
             dim = next((dim for dim in source.dims if dim in BAND_DIMS), None)
-            mend = f"choose {which}, as in .isel({dim}=0)"
+            advice = f"choose {which}, as in .isel({dim}=0)"
             if band is not None:
                 raster = raster.taking([band])
         case str() | PathLike():
             raster = FileRaster.open(source, None if band is None else [band], nodata=nodata)
             example = "gdal_translate -b 1" if truth else option("band", 1)
-            mend = f"choose {which}, as in {example}"
+            advice = f"choose {which}, as in {example}"
         case _:
-            msg = f"a source is a path or a DataArray, not {type(source).__name__}: select one variable of a Dataset"
-            raise InputError(msg)
+            kind = type(source).__name__
+            raise InputError(f"a source is a path or a DataArray, not {kind}: select one variable of a Dataset")
     if len(raster.bands) > 1:
-        there = listed(raster.bands, raster.numbers)
-        msg = f"{raster.name} has {len(raster.bands)} bands ({there}): {mend}"
-        raise InputError(msg)
+        bands = listed(raster.bands, raster.numbers)
+        raise InputError(f"{raster.name} has {len(raster.bands)} bands ({bands}): {advice}")
     return raster
 
 
@@ -65,19 +71,21 @@ def open_guides(
     """Open one guide or several, each on a grid of its own; a Dataset's variables are its bands.
 
     Args:
-        guide: a path, a DataArray or a Dataset, or several of them.
-        guide_band: which bands to take: "FILE:BAND" or, where there is one guide, "BAND" or a number. FILE is one of
-            the guides as given, its file name where that is unique, or an array's name; BAND is a number from 1 or a
-            description, several with commas between ("a.tif:4,3"). Of a guide that is not named all bands are taken;
-            of one that is, the named ones, in this order.
-        guide_nodata: the value that is a hole in every guide, in the units of the stored pixels, whatever it declares.
+        guide: A path, a DataArray or a Dataset, or several of them.
+        guide_band: The bands to take: "FILE:BAND" or, if there is one guide, "BAND" or a number. FILE is a guide as
+            given, its file name if that is unique, or the name of an array. BAND is a number from 1 or a description;
+            several are separated by commas ("a.tif:4,3"). All bands are taken from a guide that is not named; from a
+            guide that is named, the given bands in this order.
+        guide_nodata: The nodata value of all guides in stored units, in place of the declared ones.
 
-    Raises InputError for what cannot be opened or is no picture of a quantity and for a band that there is not,
-    GridError for what is not georeferenced, OptionError for a `guide_band` that names no guide.
+    Raises:
+        InputError: A guide cannot be opened or holds no measured quantity, or a band does not exist.
+        GridError: A guide is not georeferenced.
+        OptionError: `guide_band` names no guide.
     """
     guides: list[OneGuide] = list(guide) if isinstance(guide, list | tuple) else [cast("OneGuide", guide)]
     if not guides:
-        raise OptionError("there is no guide: give one path or array at least")
+        raise OptionError("there is no guide: give at least one path or array")
     names = [_name_of(one) for one in guides]
     wanted: list[list[str | int]] = [[] for _ in guides]
     for spec in [guide_band] if isinstance(guide_band, str | int) else guide_band:
@@ -87,7 +95,7 @@ def open_guides(
 
 
 def open_guide(guide: OneGuide) -> Raster:
-    """Open one guide with all its bands; raises what `open_guides` does."""
+    """Open one guide with all its bands; raises the errors of `open_guides`."""
     return _open_guide(guide, None, None)
 
 
@@ -96,8 +104,7 @@ def _open_guide(guide: OneGuide, bands: Sequence[int | str] | None, nodata: floa
         case xr.Dataset():
             variables = [guide[name] for name in guide.data_vars if guide[name].ndim > 1]
             if not variables:
-                msg = "the guide Dataset holds no raster variables: give one with dims y and x"
-                raise InputError(msg)
+                raise InputError("the guide Dataset has no raster variable: give one with dimensions y and x")
             rasters = [ArrayRaster.of(_variable(variable, guide), nodata=nodata) for variable in variables]
             raster = rasters[0] if len(rasters) == 1 else ArrayRaster.stacked(rasters, _DATASET)
             return raster if bands is None else raster.taking(bands)
@@ -107,8 +114,8 @@ def _open_guide(guide: OneGuide, bands: Sequence[int | str] | None, nodata: floa
         case str() | PathLike():
             return FileRaster.open(guide, bands, nodata=nodata)
         case _:
-            msg = f"a guide is a path, a DataArray or a Dataset, not {type(guide).__name__}: give one of these"
-            raise InputError(msg)
+            kind = type(guide).__name__
+            raise InputError(f"a guide is a path, a DataArray or a Dataset, not {kind}: give one of these")
 
 
 def _name_of(guide: OneGuide) -> str:
@@ -122,29 +129,26 @@ def _name_of(guide: OneGuide) -> str:
 
 
 def _guide_and_bands(spec: str | int, names: Sequence[str]) -> tuple[int, str | int]:
-    """Return which guide is meant, and what is said of its bands; a path may hold colons itself."""
+    """Return the position of the guide in FILE:BAND, and BAND; if there is one guide, FILE may be missing."""
     text = str(spec)
-    for colon in (place for place in range(len(text) - 1, 0, -1) if text[place] == ":"):
-        called, bands = text[:colon], text[colon + 1 :]
-        found = [place for place, name in enumerate(names) if name == called] or [
-            place for place, name in enumerate(names) if goes_by(name, called)
-        ]
-        if len(found) > 1:
-            msg = (
-                f"{option('guide_band')} {text!r}: {len(found)} guides go by {called}: write the path as it was "
-                "given, each once"
+    for called, bands in split_candidates(text):
+        matches = positions_called(called, names)
+        if len(matches) > 1:
+            raise OptionError(
+                f"{option('guide_band', text)}: {len(matches)} guides are called {called}; write the whole path as it "
+                "was given, and give each guide once"
             )
-            raise OptionError(msg)
-        if found:
-            return found[0], bands
+        if matches:
+            return matches[0], bands
     if len(names) == 1:
         return 0, spec
-    msg = f"{option('guide_band')} {text!r} names none of the {len(names)} guides: write FILE:BAND, as in {names[0]}:1"
-    raise OptionError(msg)
+    raise OptionError(
+        f"{option('guide_band', text)} names none of the {len(names)} guides: write FILE:BAND, as in {names[0]}:1"
+    )
 
 
 def _variable(array: xr.DataArray, dataset: xr.Dataset) -> xr.DataArray:
-    """Return a variable with the CRS that only its Dataset names, called by its own name where it is one band."""
+    """Return a variable with the CRS of its Dataset; without a band dimension if it has one band."""
     if array.rio.crs is None and dataset.rio.crs is not None:
         array = array.rio.write_crs(dataset.rio.crs)
     return array.squeeze([dim for dim in BAND_DIMS if array.sizes.get(dim) == 1], drop=True)

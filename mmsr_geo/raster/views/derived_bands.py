@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,9 +16,11 @@ from pyproj import Geod
 from mmsr_geo.errors import OptionError
 from mmsr_geo.geometry import Halo, Window
 from mmsr_geo.raster.base import BandTags, Combine, Pixels, Raster, ReadPlan
-from mmsr_geo.raster.read.band_names import goes_by, listed, place_of
+from mmsr_geo.raster.read.band_names import listed, place_of, positions_called, split_candidates
 from mmsr_geo.raster.views.base import RasterView
-from mmsr_geo.raster.views.stack import Stacked
+from mmsr_geo.raster.views.expressions import EXAMPLE, BandExpression
+from mmsr_geo.raster.views.stack import Stacked, band_choices
+from mmsr_geo.spelling import option
 
 NORMALISED_DIFFERENCES = {
     "ndvi": ("nir", "red"),
@@ -62,12 +64,18 @@ class Derivation:
     def __post_init__(self) -> None:
         """Refuse what cannot be derived, and a role that it does not have."""
         if self.kind not in _ROLES:
-            raise OptionError(f"there is no derivation {self.kind!r}: there are {', '.join(_ROLES)}")
+            raise OptionError(
+                f"there is no derivation {self.kind!r}: there are {', '.join(_ROLES)}, and expressions, as in "
+                f"{option('derive', EXAMPLE)}"
+            )
         roles = _ROLES[self.kind]
         names = [role for role, _ in self.given]
         if wrong := [name for name in names if name not in roles or names.count(name) > 1]:
             takes = " and ".join(roles)
-            raise OptionError(f"derive {self}: {self.kind} takes {takes}, each once, not {wrong[0]}: {self._example()}")
+            raise OptionError(
+                f"{option('derive', str(self))}: {self.kind} takes {takes}, each once, not {wrong[0]}; "
+                f"{self._example()}"
+            )
 
     @classmethod
     def parse(cls, text: str) -> Derivation:
@@ -83,8 +91,8 @@ class Derivation:
             return cls(kind, ((_ROLES[kind][0], rest),))
         before, *parts = re.split(r"(?:^|,)\s*([A-Za-z]\w*)\s*=", rest)
         if before or not parts:
-            example = f": {cls(kind)._example()}"  # noqa: SLF001  (its own)
-            raise OptionError(f"derive {text!r} names bands without saying what they are{example}")
+            example = f"; {cls(kind)._example()}"  # noqa: SLF001  (its own)
+            raise OptionError(f"{option('derive', text)} does not say which band is which{example}")
         return cls(
             kind, tuple((role.lower(), band.strip()) for role, band in zip(parts[::2], parts[1::2], strict=True))
         )
@@ -93,6 +101,11 @@ class Derivation:
     def bands(self) -> tuple[str, ...]:
         """What comes of it: one band, or an aspect's two."""
         return _TERRAIN.get(self.kind, (self.kind,))
+
+    @property
+    def units(self) -> tuple[str | None, ...]:
+        """The units of the new bands; None for numbers without one."""
+        return tuple("degree" if band == "slope" else None for band in self.bands)
 
     @property
     def halo_px(self) -> int:
@@ -105,8 +118,7 @@ class Derivation:
         A number is the band's own where there is one raster, and counts through all bands where there are several.
         Raises OptionError for a band that there is not, with those there are.
         """
-        bands = Stacked(tuple(rasters)).bands
-        numbers = rasters[0].numbers if len(rasters) == 1 else tuple(range(1, len(bands) + 1))
+        bands, numbers = band_choices(rasters)
         given, found = dict(self.given), []
         for role in _ROLES[self.kind]:
             band = given.get(role, role)
@@ -118,7 +130,8 @@ class Derivation:
             if place is None:
                 there = listed(bands, numbers)
                 raise OptionError(
-                    f"derive {self}: no band of the guide is {band}: there are {there}: {self._example()}"
+                    f"{option('derive', str(self))}: no band of the guide is called {band}; there are {there}: "
+                    f"{self._example()}"
                 )
             found.append(place)
         return tuple(found)
@@ -130,7 +143,17 @@ class Derivation:
     def _example(self) -> str:
         roles = _ROLES[self.kind]
         bands = ",".join(f"{role}={number}" for role, number in zip(roles, (4, 3) if roles[1:] else (1,), strict=True))
-        return f"write --derive {self.kind}:{bands} (derive=)"
+        return f"write {option('derive', f'{self.kind}:{bands}')}"
+
+
+def parse_derivation(text: str) -> Derivation | BandExpression:
+    """Read one value of the option derive: an expression such as "evi=2.5*(nir-red)/(nir+1)", or a known derivation.
+
+    Raises:
+        OptionError: The text is neither, or an expression uses something that is not allowed.
+    """
+    name, equals, _ = text.partition("=")
+    return BandExpression.parse(text) if equals and ":" not in name else Derivation.parse(text)
 
 
 @dataclass(frozen=True)
@@ -150,7 +173,7 @@ class Derived(RasterView):
     """
 
     raster: Raster
-    derivations: tuple[Derivation, ...]
+    derivations: tuple[Derivation | BandExpression, ...]
 
     def __post_init__(self) -> None:
         """Refuse bands that there are not."""
@@ -179,7 +202,7 @@ class Derived(RasterView):
     @property
     def band_tags(self) -> tuple[BandTags, ...]:
         """What each band carries."""
-        units = ["degree" if name == "slope" else None for one in self.derivations for name in one.bands]
+        units = [unit for one in self.derivations for unit in one.units]
         names = self.bands[len(self.raster.bands) :]
         derived = (BandTags(name, unit) for name, unit in zip(names, units, strict=True))
         return (*self.raster.band_tags, *derived)
@@ -197,13 +220,15 @@ class Derived(RasterView):
         return ReadPlan(under.reads, _Derive(under.combine, self._works, window.relative_to(around)))
 
     @cached_property
-    def _works(self) -> tuple[_Difference | _Terrain, ...]:
+    def _works(self) -> tuple[_Work, ...]:
         rasters = self.raster.rasters if isinstance(self.raster, Stacked) else (self.raster,)
         tags = self.raster.band_tags
-        works: list[_Difference | _Terrain] = []
+        works: list[_Work] = []
         for one in self.derivations:
             terms = tuple(_Term(place, tags[place].scale, tags[place].offset) for place in one.places(rasters))
-            if one.kind in _TERRAIN:
+            if isinstance(one, BandExpression):
+                works.append(_Formula(one, terms))
+            elif one.kind in _TERRAIN:
                 metres = _METRES.get((tags[terms[0].band].unit or "").strip().lower(), 1.0)
                 works.append(_Terrain(one.kind, terms[0], metres, _gradient_of_steps(self.grid)))
             else:
@@ -250,9 +275,21 @@ class _Terrain:
 
 
 @dataclass(frozen=True, slots=True)
+class _Formula:
+    expression: BandExpression
+    terms: tuple[_Term, ...]
+
+    def __call__(self, pixels: Pixels) -> NDArray[np.float32]:
+        return self.expression.evaluate([term.of(pixels).astype(np.float32) for term in self.terms])[np.newaxis]
+
+
+_Work: TypeAlias = _Difference | _Terrain | _Formula
+
+
+@dataclass(frozen=True, slots=True)
 class _Derive:
     under: Combine
-    works: tuple[_Difference | _Terrain, ...]
+    works: tuple[_Work, ...]
     place: Window
     """Of the window, in what is read for it."""
 
@@ -327,14 +364,11 @@ def _gradient_of_steps(grid: GeoBox) -> tuple[float, float, float, float]:
 
 
 def _place_in_file(band: str, rasters: Sequence[Raster]) -> int | None:
-    """Return where FILE:BAND stands among all bands, or None where no one raster is called FILE or has no such band."""
-    for colon in (place for place in range(len(band) - 1, 0, -1) if band[place] == ":"):
-        called, rest = band[:colon], band[colon + 1 :]
-        found = [place for place, raster in enumerate(rasters) if raster.name == called] or [
-            place for place, raster in enumerate(rasters) if goes_by(raster.name, called)
-        ]
-        if len(found) == 1:
-            raster = rasters[found[0]]
-            place = place_of(rest, raster.bands, raster.numbers)
-            return None if place is None else sum(len(before.bands) for before in rasters[: found[0]]) + place
+    """Return the position of FILE:BAND among all bands; None if no raster, or several, are called FILE or have BAND."""
+    for called, name in split_candidates(band):
+        matches = positions_called(called, [raster.name for raster in rasters])
+        if len(matches) == 1:
+            raster = rasters[matches[0]]
+            place = place_of(name, raster.bands, raster.numbers)
+            return None if place is None else sum(len(before.bands) for before in rasters[: matches[0]]) + place
     return None

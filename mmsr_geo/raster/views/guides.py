@@ -15,6 +15,7 @@ from mmsr_geo.raster.views.warp import Warped
 
 if TYPE_CHECKING:
     from mmsr_geo.raster.views.derived_bands import Derivation
+    from mmsr_geo.raster.views.expressions import BandExpression
     from mmsr_geo.raster.views.mask import Mask
 
 
@@ -27,7 +28,7 @@ class Guides:
     """What makes holes in all of them."""
     mask_share: float = 0.5
     """A pixel is a hole where more than this share of its area is masked."""
-    derived: tuple[Derivation, ...] = ()
+    derived: tuple[Derivation | BandExpression, ...] = ()
     """What is derived of their bands, and guides beside them."""
 
     def __post_init__(self) -> None:

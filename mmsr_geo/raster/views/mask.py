@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -250,13 +251,19 @@ def _judged(raw: NDArray[Any], rule: MaskRule, nodata: float | None, name: str) 
     return rule.masked(raw, nodata, name).astype(np.float32)
 
 
-def path_and_bits(mask: str | PathLike[str]) -> tuple[str, tuple[int, ...] | None]:
-    """Split "FILE:BITS"; the bits are None where none are said, and where a file is called so as a whole."""
+def path_and_bits(mask: str | PathLike[str], *, windows: bool = os.name == "nt") -> tuple[str, tuple[int, ...] | None]:
+    """Split "FILE:BITS" into the path and the bits; None: no bits are given, or the whole text is the name of a file.
+
+    Args:
+        mask: The text, as in "qa.tif:3,4".
+        windows: Whether a single letter before a colon is a drive.
+    """
     path = fspath(mask)
-    found = re.fullmatch(r"(.+):(\d+(?:,\d+)*)", path)
-    if found is None or Path(path).exists():
+    match = re.fullmatch(r"(.+):(\d+(?:,\d+)*)", path)
+    is_drive = windows and match is not None and len(match[1]) == 1 and match[1].isalpha()
+    if match is None or is_drive or Path(path).exists():
         return path, None
-    return found[1], tuple(int(bit) for bit in found[2].split(","))
+    return match[1], tuple(int(bit) for bit in match[2].split(","))
 
 
 def _mask_band(opened: FileRaster | ArrayRaster) -> tuple[int, MaskRule | None]:

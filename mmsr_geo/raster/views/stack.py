@@ -69,3 +69,12 @@ class Stacked:
 
 def _stack(parts: Sequence[Pixels]) -> Pixels:
     return Pixels.masked(np.concatenate([part.values for part in parts]))
+
+
+def band_choices(rasters: Sequence[Raster]) -> tuple[tuple[str, ...], tuple[int, ...]]:
+    """Return the names and the numbers by which options call the bands of some rasters.
+
+    The numbers are the bands' own where there is one raster, and count through all bands where there are several.
+    """
+    bands = Stacked(tuple(rasters)).bands
+    return bands, rasters[0].numbers if len(rasters) == 1 else tuple(range(1, len(bands) + 1))

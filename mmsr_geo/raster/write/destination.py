@@ -1,9 +1,10 @@
-"""Where an output appears, whole or not at all: a file, an object, a group of a Zarr store; knows no pixel."""
+"""Places of outputs (files, objects, groups of Zarr stores) and their checks before any work; knows no pixels."""
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Sequence
@@ -18,56 +19,70 @@ from mmsr_geo.spelling import option
 
 ZARR = ".zarr"
 QA = "qa"
-"""What the flags are called in a Zarr store."""
+"""Name of the QA flags' array in a Zarr store."""
 GROUP_FILE = "zarr.json"
-"""What makes a folder, or objects that begin alike, a group; where it is, so is all that the group holds."""
+"""File whose presence makes a folder, or objects with a common prefix, a Zarr group; it is written last."""
 UNCERTAINTY = "{variable}_uncertainty"
-"""What the uncertainty is called there."""
+"""Name of the uncertainty's array in a Zarr store."""
 TAKEN = (QA, "spatial_ref", "x", "y", "band")
-"""Names in a group that its target cannot have."""
+"""Names of arrays in a group that its target cannot have."""
 OURS = "MMSR_GEO_VERSION"
-"""The attribute, or tag, that each target has."""
+"""Attribute or tag that every target of mmsr_geo has."""
 UNFINISHED = ".mmsr_geo-unfinished"
+"""Object that marks a group in an object store as incomplete."""
 _VSIS3 = "/vsis3/"
 _LONGEST_NAME = 255 - len(".") - len(".12345678.part")
-"""Bytes of an output's name that leave room, in what file systems hold, for the unfinished folder's."""
+"""Longest name of an output in bytes, so that the name of its temporary folder fits into a file system's 255."""
+WINDOWS = os.name == "nt"
+"""True on Windows, where some names are not allowed."""
+_DEVICES = {"CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$"} | {
+    f"{port}{number}" for port in ("COM", "LPT") for number in "123456789¹²³"
+}
+"""Names that Windows reserves for devices, with any extension."""
+_NOT_ON_WINDOWS = re.compile(r'[<>:"|?*\x00-\x1f]')
 
 
 @dataclass(frozen=True, slots=True)
 class ZarrGroupPath:
-    """A group of a Zarr store, or the store itself, which is one."""
+    """A group of a Zarr store, or the store itself, which is its root group."""
 
     store: Path | ObjectUrl
     group: str = ""
-    """Its name in the store; nothing: the store itself."""
+    """Name of the group in the store; empty: the store itself."""
 
     @property
     def at(self) -> Path | ObjectUrl:
-        """The folder, or what the names of its objects begin with."""
+        """The folder of the group, or the prefix of its objects."""
         return self.store / self.group if self.group else self.store
 
     @property
     def name(self) -> str:
-        """The store's name, and the group's."""
+        """Name of the store and of the group."""
         return f"{self.store.name}/{self.group}" if self.group else self.store.name
 
     def exists(self) -> bool:
-        """Whether the group is there, whole."""
+        """Return True if the group exists and is complete."""
         return (self.at / GROUP_FILE).exists()
 
     def __str__(self) -> str:
-        """Print where it is."""
+        """Return the path or URL."""
         return str(self.at)
 
 
 Address: TypeAlias = Path | ObjectUrl | ZarrGroupPath
-"""Where an output goes: a file, an object in a store, a group of a Zarr store in either."""
+"""Place of an output: a file, an object in an object store, or a group of a Zarr store in either."""
 
 
 def address_of(output: str | os.PathLike[str], folder: Path | None = None, group: str = "") -> Address:
-    """Return where an output goes, by how it is written: a path (from `folder`) or a URL; .zarr ends a store's.
+    """Return the place of an output from its path or URL; a name that ends in .zarr is a Zarr store.
 
-    group: of a Zarr store, the part that is meant. Raises OutputError for a URL that nothing here can open.
+    Args:
+        output: A path or a URL.
+        folder: The folder that a relative path starts from; None: the current folder.
+        group: The group of the Zarr store; ignored for other outputs.
+
+    Raises:
+        OutputError: No installed package opens such URLs.
     """
     text = os.fspath(output)
     at = ObjectUrl(text.rstrip("/")) if "://" in text else (folder or Path()) / text
@@ -75,7 +90,11 @@ def address_of(output: str | os.PathLike[str], folder: Path | None = None, group
 
 
 def check_output(output: str | os.PathLike[str] | ObjectUrl | ZarrGroupPath, *, overwrite: bool) -> None:
-    """Refuse, before any work is done for it, an output that exists already or cannot be (OutputError)."""
+    """Refuse an output that exists or that cannot be written, before any work is done for it.
+
+    Raises:
+        OutputError: The output exists and `overwrite` is not set, its name is not allowed, or its folder is missing.
+    """
     if isinstance(output, ZarrGroupPath):
         _check_group(output, overwrite=overwrite)
     elif isinstance(output, ObjectUrl):
@@ -86,33 +105,51 @@ def check_output(output: str | os.PathLike[str] | ObjectUrl | ZarrGroupPath, *, 
 
 
 def check_apart(outputs: Sequence[object], inputs: Sequence[object]) -> None:
-    """Refuse an output that is an input, or another output, by whatever name (OutputError), to be replaced or not.
+    """Refuse an output that is also an input or another output, under any name.
 
-    inputs: what was given; what is neither path nor URL is none that could be replaced.
+    Args:
+        outputs: Paths, URLs and other places of outputs.
+        inputs: What was given as inputs; only paths and URLs are compared.
+
+    Raises:
+        OutputError: An output would replace an input or another output.
     """
-    taken = {_real(each): f"an input, {each}" for each in inputs if isinstance(each, str | os.PathLike)}
+    taken = [(_real(path), f"an input ({path})") for path in inputs if isinstance(path, str | os.PathLike)]
     for output in outputs:
         real = _real(output)
-        if real in taken:
-            raise OutputError(f"{output} is {taken[real]}, which would be lost: give the output another name")
-        taken[real] = f"another output, {output}"
+        for other, role in taken:
+            if _is_same(real, other):
+                raise OutputError(f"{output} is also {role}, which would be lost: give the output another name")
+        taken.append((real, f"another output ({output})"))
 
 
 def disk_of(output: Address) -> Path:
-    """Return the folder that what is unfinished lies in."""
+    """Return the folder in which the temporary folder of an output is created."""
     at = output.store if isinstance(output, ZarrGroupPath) else output
     return Path(tempfile.gettempdir()) if isinstance(at, ObjectUrl) else at.parent
 
 
 def check_disk(output: Address, size: int) -> None:
-    """Refuse an output of so many bytes where its disk has no room for them (OutputError)."""
+    """Refuse an output of `size` bytes for which its disk has no space.
+
+    Raises:
+        OutputError: Less than `size` bytes are free.
+    """
     free = shutil.disk_usage(disk_of(output)).free
     if free < size:
-        raise OutputError(f"{output} needs {size / 1e9:.1f} GB to be written, {free / 1e9:.1f} GB are free: make room")
+        raise OutputError(
+            f"{output} needs {size / 1e9:.1f} GB to be written, and {free / 1e9:.1f} GB are free: make room"
+        )
 
 
 def not_written(output: Address, error: Exception) -> OutputError:
-    """Say that the disk, GDAL or Zarr failed."""
+    """Return the error for an output on which the disk, GDAL or Zarr failed."""
+    if isinstance(error, PermissionError):
+        reason = error.strerror or str(error)
+        return OutputError(
+            f"{output} cannot be written or replaced ({reason}): close the programs that have it open, or choose "
+            "another name"
+        )
     free = shutil.disk_usage(disk_of(output)).free
     reason = (str(error.__cause__ or error) or type(error).__name__).splitlines()[0]
     return OutputError(
@@ -120,69 +157,89 @@ def not_written(output: Address, error: Exception) -> OutputError:
     )
 
 
+def check_name(name: str, *, windows: bool | None = None) -> None:
+    """Refuse a name that a file or folder cannot have.
+
+    Args:
+        name: A name without folders.
+        windows: Whether the rules of Windows hold; None: if this is Windows.
+
+    Raises:
+        OutputError: The name is too long, or Windows does not allow it.
+    """
+    length = len(os.fsencode(name))
+    if length > _LONGEST_NAME:
+        raise OutputError(f"{name} is a name of {length} bytes: give one of at most {_LONGEST_NAME}")
+    if not (WINDOWS if windows is None else windows):
+        return
+    if name.partition(".")[0].rstrip(" ").upper() in _DEVICES:
+        raise OutputError(f"{name} is a name that Windows reserves for a device: give the output another name")
+    wrong = _NOT_ON_WINDOWS.search(name)
+    if wrong or name.endswith((".", " ")):
+        part = f"{wrong[0]!r} in it" if wrong else f"{name[-1]!r} at its end"
+        raise OutputError(f"{name!r} cannot be the name of a file on Windows ({part}): give the output another name")
+
+
 def _check_file(path: Path, *, overwrite: bool) -> None:
-    _check_name(path)
+    check_name(path.name)
     try:
         if path.is_dir():
             raise OutputError(f"{path} is a folder: give the name of a file in it")
         if path.exists() and not path.is_file():
-            raise OutputError(f"{path} is a pipe or a device, which no raster can replace: give the name of a file")
+            raise OutputError(f"{path} is a pipe or a device, which a raster cannot replace: give the name of a file")
         if path.exists() and not overwrite:
             raise _exists(path)
         if not path.parent.is_dir():
-            raise OutputError(f"the folder {path.parent} does not exist: make it first")
+            raise OutputError(f"the folder {path.parent} does not exist: create it first")
     except OSError as error:
-        raise OutputError(f"{path} cannot be reached ({error.strerror}): choose another place for it") from error
+        raise OutputError(f"{path} cannot be accessed ({error.strerror}): choose another folder") from error
 
 
 def _check_group(place: ZarrGroupPath, *, overwrite: bool) -> None:
     if not _has_zarr():
-        raise OutputError(f"{place} takes zarr 3 to be written: pip install 'mmsr-geo[zarr]', or write a .tif")
+        raise OutputError(
+            f"{place} cannot be written without zarr 3: install it with pip install 'mmsr-geo[zarr]', or write a .tif"
+        )
     store = place.store
     try:
         if isinstance(store, Path):
-            _check_name(store)
+            for name in (store.name, *filter(None, place.group.split("/"))):
+                check_name(name)
             if not store.parent.is_dir():
-                raise OutputError(f"the folder {store.parent} does not exist: make it first")
+                raise OutputError(f"the folder {store.parent} does not exist: create it first")
         above = _held(store) if place.group else "group"
-        there = _held(place.at)
+        present = _held(place.at)
     except OSError as error:
-        raise OutputError(f"{place} cannot be reached ({error.strerror}): choose another place for it") from error
+        raise OutputError(f"{place} cannot be accessed ({error.strerror}): choose another folder") from error
     if above not in {"nothing", "group"}:
-        raise OutputError(f"{store} is there and is no Zarr store of groups: choose another name for the store")
-    if there not in {"nothing", "target"}:
+        raise OutputError(f"{store} exists and is not a Zarr store of groups: choose another name for the store")
+    if present not in {"nothing", "target"}:
         raise OutputError(
-            f"{place} is there and is no target of mmsr_geo's, so it is not replaced: remove it, or choose another name"
+            f"{place} exists and was not written by mmsr_geo, so it is not replaced: remove it, or choose another name"
         )
-    if there == "target" and not overwrite:
+    if present == "target" and not overwrite:
         raise _exists(place)
 
 
 def _held(at: Path | ObjectUrl) -> Literal["nothing", "target", "group", "other"]:
-    """Return what is at the place of a group; what was begun and not finished is nothing."""
+    """Return what exists at the place of a group; an unfinished group counts as nothing."""
     if isinstance(at, Path):
         group = at / GROUP_FILE
-        told = group.read_bytes() if group.is_file() else None
-        if told is None:
+        text = group.read_bytes() if group.is_file() else None
+        if text is None:
             return "other" if at.exists() and not (at.is_dir() and not any(at.iterdir())) else "nothing"
     else:
-        told = (at / GROUP_FILE).read()
-        if told is None:
+        text = (at / GROUP_FILE).read()
+        if text is None:
             names = at.sizes()
             return "other" if names and UNFINISHED not in names else "nothing"
     try:
-        known = json.loads(told)
-        if known["node_type"] != "group":
+        metadata = json.loads(text)
+        if metadata["node_type"] != "group":
             return "other"
-        return "target" if OURS in known.get("attributes", {}) else "group"
+        return "target" if OURS in metadata.get("attributes", {}) else "group"
     except (ValueError, KeyError, TypeError):
         return "other"
-
-
-def _check_name(path: Path) -> None:
-    length = len(os.fsencode(path.name))
-    if length > _LONGEST_NAME:
-        raise OutputError(f"{path.name} is a name of {length} bytes: give one of {_LONGEST_NAME} at most")
 
 
 def _exists(output: Address) -> OutputError:
@@ -198,6 +255,18 @@ def _has_zarr() -> bool:
 
 def _real(path: object) -> str:
     text = os.fspath(path) if isinstance(path, str | os.PathLike) else str(path)
-    if text.startswith(_VSIS3):  # GDAL's word for it
+    if text.startswith(_VSIS3):  # GDAL's notation
         return f"s3://{text.removeprefix(_VSIS3)}"
-    return text if "://" in text else os.path.realpath(text)
+    return text if "://" in text else os.path.normcase(os.path.realpath(text))
+
+
+def _is_same(real: str, other: str) -> bool:
+    """Return True for two names of one file: equal, or equal but for case on a file system that ignores it."""
+    if real == other:
+        return True
+    if "://" in real or real.casefold() != other.casefold():
+        return False
+    try:
+        return Path(real).samefile(other)
+    except OSError:
+        return False

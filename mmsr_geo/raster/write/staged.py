@@ -1,4 +1,4 @@
-"""Outputs that appear all together or not at all, from a file or folder next to their place."""
+"""Outputs written to a temporary folder first and published all together or not at all; knows no pixels."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from secrets import token_hex
 from typing import TYPE_CHECKING, Protocol
 
 from mmsr_geo.atomic import replace, sync, write_whole
-from mmsr_geo.errors import MmsrWarning, OutputError
+from mmsr_geo.errors import MmsrWarning, OutputError, template_of
 from mmsr_geo.raster.write.destination import (
     GROUP_FILE,
     UNFINISHED,
@@ -31,26 +31,27 @@ if TYPE_CHECKING:
 
 _PLAIN_GROUP = json.dumps({"zarr_format": 3, "node_type": "group", "attributes": {}}, indent=2).encode()
 _AUX = ".aux.xml"
-_BESIDE = (_AUX, ".ovr", ".msk")
-"""Files of GDAL's beside a raster: statistics and what a GeoTIFF has no keys for, its overviews, its mask."""
+_SIDECARS = (_AUX, ".ovr", ".msk")
+"""Suffixes of the files that GDAL writes next to a raster: metadata without GeoTIFF keys, overviews, mask."""
 
 
 def temporary_folder_for(output: Address) -> Path:
-    """Return a new folder for what is unfinished: beside a file or a Zarr store, the system's own for a URL.
+    """Create a temporary folder: next to a file or a Zarr store, in the system's temporary folder for a URL.
 
-    Raises OutputError where there can be none.
+    Raises:
+        OutputError: The folder cannot be written to.
     """
     name, folder = (output.store if isinstance(output, ZarrGroupPath) else output).name, disk_of(output)
     try:
         return Path(tempfile.mkdtemp(prefix=f".{name}.", suffix=".part", dir=folder))
     except OSError as error:
-        msg = f"the folder {folder} cannot be written to ({error.strerror}): choose another for the output"
+        msg = f"the folder {folder} cannot be written to ({error.strerror}): choose another folder for the output"
         raise OutputError(msg) from error
 
 
 @contextmanager
 def scratch_folder(output: Address) -> Iterator[Path]:
-    """Make such a folder, and remove it in the end."""
+    """Create a temporary folder for an output, and remove it on leaving."""
     folder = temporary_folder_for(output)
     try:
         yield folder
@@ -59,43 +60,43 @@ def scratch_folder(output: Address) -> Iterator[Path]:
 
 
 class Publishable(Protocol):
-    """An output that is made whole before it appears."""
+    """An output that is complete before it appears under its name."""
 
     def make(self, tags: Mapping[str, str]) -> None:
-        """Make it beside its place, whole and on the disk, with what is to be said of it."""
+        """Write the complete output with its tags to its temporary folder, and wait until it is on the disk."""
 
     def publish(self, *, keep: bool) -> None:
-        """Put it in its place; keep: so that it can be taken back."""
+        """Move it to its place; keep: so that `roll_back` can undo it."""
 
     def roll_back(self) -> None:
-        """Undo `place`, also where it failed midway."""
+        """Undo `publish`, also where it failed midway."""
 
     def finalize(self) -> None:
-        """Remove what belonged to what was there before."""
+        """Remove the files that belonged to the output that was replaced."""
 
     def discard(self) -> None:
         """Remove what is unfinished."""
 
 
 class StagedOutput(ABC):
-    """An output's place, and beside it a folder for what is to appear there."""
+    """The place of an output and the temporary folder for what will appear there."""
 
     def __init__(self, output: Address) -> None:
-        """Make the folder; raises OutputError where none can be made, or the place cannot be written to."""
+        """Create the temporary folder; raises OutputError if it or the place cannot be written to."""
         self.scratch = temporary_folder_for(output)
         self._before = self.scratch / f"before{Path(output.name).suffix}"
         self._holds_the_last = False
 
     @abstractmethod
-    def publish(self, made: Path, *, keep: bool) -> None:
-        """Put what was made there; keep: so that it can be taken back. Raises OSError or OutputError."""
+    def publish(self, draft: Path, *, keep: bool) -> None:
+        """Move the draft to the place; keep: so that `roll_back` can undo it. Raises OSError or OutputError."""
 
     @abstractmethod
-    def roll_back(self, made: Path) -> None:
-        """Undo `place`, also where it failed midway: what was there before is there again, or else in `scratch`."""
+    def roll_back(self, draft: Path) -> None:
+        """Undo `publish`, also where it failed midway: the earlier output is back, or kept in `scratch`."""
 
-    def finalize(self, made: Path) -> None:  # noqa: B027  (not each has something to do)
-        """Remove what described the one that was there before, and have it all on the disk."""
+    def finalize(self, draft: Path) -> None:  # noqa: B027  (not all have something to do)
+        """Remove files that described the output that was replaced, and wait until all is on the disk."""
 
     def discard(self) -> None:
         """Remove what is unfinished."""
@@ -104,7 +105,7 @@ class StagedOutput(ABC):
 
 
 def staged_output(output: Address) -> StagedOutput:
-    """Return an output's slot."""
+    """Return the staged output for a place."""
     if isinstance(output, ObjectUrl):
         return _StagedObject(output)
     if isinstance(output, ZarrGroupPath):
@@ -117,34 +118,34 @@ class _StagedFile(StagedOutput):
         super().__init__(output)
         self._output = output
 
-    def publish(self, made: Path, *, keep: bool) -> None:
+    def publish(self, draft: Path, *, keep: bool) -> None:
         if keep and self._output.exists():
             try:
                 self._before.hardlink_to(self._output)
             except OSError:  # a file system that has no links
                 replace(self._output, self._before)
-        replace(made, self._output)
+        replace(draft, self._output)
 
-    def roll_back(self, made: Path) -> None:
+    def roll_back(self, draft: Path) -> None:
         self._holds_the_last = self._before.exists()
         if self._holds_the_last:
             replace(self._before, self._output)
             self._holds_the_last = False
-        elif not made.exists():
+        elif not draft.exists():
             self._output.unlink(missing_ok=True)
 
-    def finalize(self, made: Path) -> None:
-        """Keep what GDAL has put beside it: a CRS that a GeoTIFF has no keys for, such as a rotated pole's."""
-        beside = made.with_name(made.name + _AUX)
-        for suffix in _BESIDE:
+    def finalize(self, draft: Path) -> None:
+        """Move along the metadata that GDAL wrote next to it, such as a CRS that a GeoTIFF has no keys for."""
+        sidecar = draft.with_name(draft.name + _AUX)
+        for suffix in _SIDECARS:
             self._output.with_name(self._output.name + suffix).unlink(missing_ok=True)
-        if beside.exists():
-            replace(beside, self._output.with_name(self._output.name + _AUX))
+        if sidecar.exists():
+            replace(sidecar, self._output.with_name(self._output.name + _AUX))
         sync(self._output.parent)
 
 
 class _StagedObject(StagedOutput):
-    """An upload appears whole or not at all."""
+    """An object in an object store: an upload appears whole or not at all."""
 
     def __init__(self, output: ObjectUrl) -> None:
         output.try_to_write()  # before anything is computed for it
@@ -152,26 +153,26 @@ class _StagedObject(StagedOutput):
         self._output, self._kept = output, ObjectUrl(f"{output}.{token_hex(4)}.before")
         self._keeps = self._placed = False
 
-    def publish(self, made: Path, *, keep: bool) -> None:  # noqa: ARG002  (what is replaced is kept in any case)
+    def publish(self, draft: Path, *, keep: bool) -> None:  # noqa: ARG002  (the replaced output is kept in any case)
         if self._output.exists():
             self._output.copy_to(self._kept)
             self._keeps = True
         self._placed = True
-        self._output.upload(made)
+        self._output.upload(draft)
 
-    def roll_back(self, made: Path) -> None:  # noqa: ARG002  (a slot's)
+    def roll_back(self, draft: Path) -> None:  # noqa: ARG002  (the interface's)
         if self._keeps:
             self._kept.copy_to(self._output)
             self._kept.remove()
         elif self._placed:
             self._output.remove()
 
-    def finalize(self, made: Path) -> None:
-        beside = made.with_name(made.name + _AUX)
-        for suffix in _BESIDE:
+    def finalize(self, draft: Path) -> None:
+        sidecar = draft.with_name(draft.name + _AUX)
+        for suffix in _SIDECARS:
             at = ObjectUrl(f"{self._output}{suffix}")
-            if suffix == _AUX and beside.exists():
-                at.upload(beside)
+            if suffix == _AUX and sidecar.exists():
+                at.upload(sidecar)
             else:
                 at.remove()
         if self._keeps:
@@ -179,35 +180,35 @@ class _StagedObject(StagedOutput):
 
 
 class _StagedFolder(StagedOutput):
-    """A group that was made on the same disk takes its name at once."""
+    """A group of a Zarr store on the same disk, which is renamed at once."""
 
     def __init__(self, output: ZarrGroupPath) -> None:
         super().__init__(output)
         self._above = Path(str(output.store)) / GROUP_FILE if output.group else None
         self._at = Path(str(output.at))
 
-    def publish(self, made: Path, *, keep: bool) -> None:  # noqa: ARG002  (what is replaced is kept in any case)
+    def publish(self, draft: Path, *, keep: bool) -> None:  # noqa: ARG002  (the replaced output is kept in any case)
         if self._above is not None and not self._above.exists():
             self._above.parent.mkdir(exist_ok=True)
             write_whole(self._above, _PLAIN_GROUP)
         if self._at.exists():
             replace(self._at, self._before)
-        replace(made, self._at)
+        replace(draft, self._at)
 
-    def roll_back(self, made: Path) -> None:
+    def roll_back(self, draft: Path) -> None:
         self._holds_the_last = self._before.exists()
-        if not made.exists():
-            replace(self._at, made)
+        if not draft.exists():
+            replace(self._at, draft)
         if self._holds_the_last:
             replace(self._before, self._at)
             self._holds_the_last = False
 
-    def finalize(self, made: Path) -> None:  # noqa: ARG002  (a slot's)
+    def finalize(self, draft: Path) -> None:  # noqa: ARG002  (the interface's)
         sync(self._at.parent)
 
 
 class _StagedObjects(StagedOutput):
-    """A group's own metadata are uploaded last: until they are there nobody takes what is there for a group."""
+    """A group of a Zarr store in an object store, whose metadata are uploaded last: without them it is not a group."""
 
     def __init__(self, output: ZarrGroupPath) -> None:
         self._above = ObjectUrl(str(output.store)) / GROUP_FILE if output.group else None
@@ -216,8 +217,8 @@ class _StagedObjects(StagedOutput):
         self._at.try_to_write()  # before anything is computed for it
         super().__init__(output)
 
-    def publish(self, made: Path, *, keep: bool) -> None:  # noqa: ARG002  (two of one name there cannot be)
-        files = {path.relative_to(made).as_posix(): path for path in made.rglob("*") if path.is_file()}
+    def publish(self, draft: Path, *, keep: bool) -> None:  # noqa: ARG002  (an object store has no rename)
+        files = {path.relative_to(draft).as_posix(): path for path in draft.rglob("*") if path.is_file()}
         group = files.pop(GROUP_FILE)
         if self._above is not None and not self._above.exists():
             self._above.write(_PLAIN_GROUP)
@@ -228,12 +229,12 @@ class _StagedObjects(StagedOutput):
         self._at.upload_each(files)
         sizes = self._at.sizes()
         if short := [name for name, path in files.items() if sizes.get(name) != path.stat().st_size]:
-            raise OSError(f"{len(short)} of {len(files)} objects did not arrive whole, as {short[0]}")
+            raise OSError(f"{len(short)} of {len(files)} objects did not arrive completely, such as {short[0]}")
         (self._at / GROUP_FILE).upload(group)
         (self._at / UNFINISHED).remove()
 
-    def roll_back(self, made: Path) -> None:  # noqa: ARG002  (a slot's)
-        """Remove what has arrived; what was there before is gone, where its replacing had begun."""
+    def roll_back(self, draft: Path) -> None:  # noqa: ARG002  (the interface's)
+        """Remove the objects that have arrived; the earlier group is lost if its replacement had begun."""
         if self._begun:
             (self._at / GROUP_FILE).remove()
             self._at.remove_each(sorted(self._at.sizes()))
@@ -244,11 +245,19 @@ def finish_together(
     *,
     check: Callable[[], bool] = lambda: True,
 ) -> bool:
-    """Make outputs that belong together, each with its tags, and put all in their places, or none.
+    """Write outputs that belong together and publish all of them, or none.
 
-    All are whole before the first appears; where one cannot be put in its place, those before it are taken back, and
-    what was there before is there again. check: looks at what is made and says whether it shall appear; so does
-    this. Raises OutputError where the disk or GDAL fails.
+    All are complete before the first appears. If one cannot be published, those before it are rolled back.
+
+    Args:
+        outputs: The outputs, each with its tags.
+        check: Called when all are complete; if it returns False, nothing is published.
+
+    Returns:
+        True if the outputs were published.
+
+    Raises:
+        OutputError: The disk, GDAL or Zarr fails.
     """
     begun: list[Publishable] = []
     try:
@@ -262,14 +271,14 @@ def finish_together(
                 writer.publish(keep=len(outputs) > 1)
         except BaseException:
             for writer in reversed(begun):
-                with contextlib.suppress(OutputError):  # what went wrong first is told
+                with contextlib.suppress(OutputError):  # the first error is raised
                     writer.roll_back()
             raise
         for writer, _ in outputs:
             try:
                 writer.finalize()
             except OutputError as error:
-                warnings.warn(f"{error}; what was written is whole all the same", MmsrWarning, stacklevel=2)
+                warnings.warn(f"{template_of(error)}; the output itself is complete", MmsrWarning, stacklevel=2)
         return True
     finally:
         for writer, _ in outputs:

@@ -88,11 +88,11 @@ def test_a_derivation_is_parsed_and_printed(text: str, kind: str, given: tuple[t
     ("text", "said"),
     [
         ("evi:nir=4", "no derivation 'evi': there are ndvi, .*slope, aspect"),
-        ("ndvi:nir=4,swir=3", "ndvi takes nir and red, each once, not swir: write --derive ndvi:nir=4,red=3"),
+        ("ndvi:nir=4,swir=3", "ndvi takes nir and red, each once, not swir; write derive='ndvi:nir=4,red=3'"),
         ("ndvi:nir=4,nir=3", "each once, not nir"),
-        ("ndvi:4,3", "without saying what they are: write --derive ndvi:nir=4,red=3"),
-        ("ndvi:4,red=3", "without saying what they are"),
-        ("slope:height=1", "slope takes dem.*write --derive slope:dem=1"),
+        ("ndvi:4,3", "does not say which band is which; write derive='ndvi:nir=4,red=3'"),
+        ("ndvi:4,red=3", "does not say which band is which"),
+        ("slope:height=1", "slope takes dem.*write derive='slope:dem=1'"),
         ("", "no derivation ''"),
     ],
 )
@@ -135,7 +135,7 @@ def test_a_number_is_the_files_own_where_a_guide_was_cut_down() -> None:
 def test_a_band_that_there_is_not_is_refused_with_those_there_are(text: str) -> None:
     guide = raster(random(2), names=("red", "swir1"))
     for refuse in (lambda: derived(guide, text), lambda: Guides((guide,), derived=(Derivation.parse(text),))):
-        with pytest.raises(OptionError, match=r"there are 1 \(red\), 2 \(swir1\): write --derive") as caught:
+        with pytest.raises(OptionError, match=r"there are 1 \(red\), 2 \(swir1\): write derive=") as caught:
             refuse()
         assert "\n" not in str(caught.value)
 

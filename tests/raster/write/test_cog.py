@@ -79,7 +79,7 @@ def test_an_existing_output_is_refused_or_replaced_with_its_sidecars(
 ) -> None:
     path = tmp_path / "sharp.tif"
     path.write_text("mine")
-    with pytest.raises(OutputError, match=r"exists.*--overwrite"):
+    with pytest.raises(OutputError, match=r"exists.*overwrite=True"):
         CogWriter(path, GRID)
     assert path.read_text() == "mine"
     path.with_name("sharp.tif.aux.xml").write_text("<statistics of the old one/>")

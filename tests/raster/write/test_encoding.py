@@ -132,7 +132,7 @@ def test_what_lies_outside_is_clipped_at_both_ends_and_counted(dtype: str) -> No
 def test_clipping_is_told_with_numbers_and_a_mend() -> None:
     line = Encoding("int16", 0.1, 5.0).clipping(3, 1000)
     assert line.startswith("3 of 1000 values (0.3 %) lay outside -3271.8 to 3281.7, what int16 with scale factor 0.1 ")
-    assert "--dtype" in line
+    assert "⟨dtype⟩" in line
     assert "\n" not in line
     assert "-128 to 127, what int8 holds" in Encoding("int8").clipping(1, 7)
 
@@ -209,13 +209,13 @@ def test_the_default_stores_what_it_always_did(floats: list[float], nodata: floa
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"dtype": "complex64"}, "complex64: choose a --dtype .dtype=. of uint8"),
-        ({"dtype": "bool"}, "choose a --dtype"),
-        ({"dtype": "int64"}, "choose a --dtype"),
-        ({"dtype": "short"}, "choose a --dtype"),
-        ({"scale_factor": 0.0}, r"scale_factor=\) is 0: give"),
-        ({"scale_factor": NAN}, r"scale_factor=\) is nan"),
-        ({"add_offset": math.inf}, r"add_offset=\) is inf"),
+        ({"dtype": "complex64"}, "complex64: choose a dtype= of uint8"),
+        ({"dtype": "bool"}, "choose a dtype="),
+        ({"dtype": "int64"}, "choose a dtype="),
+        ({"dtype": "short"}, "choose a dtype="),
+        ({"scale_factor": 0.0}, r"scale_factor= is 0: give"),
+        ({"scale_factor": NAN}, r"scale_factor= is nan"),
+        ({"add_offset": math.inf}, r"add_offset= is inf"),
         ({"creation_options": (("COMPRESS", "LZW"), ("compress", "ZSTD"))}, "COMPRESS is given 2 times"),
         ({"creation_options": (("", "LZW"),)}, "no KEY=VALUE"),
         ({"creation_options": (("COMPRESS", ""),)}, "no KEY=VALUE"),

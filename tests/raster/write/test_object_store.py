@@ -106,13 +106,13 @@ def test_a_tile_is_one_upload_and_its_line_another(bucket: str, monkeypatch: pyt
         return await put(files, path, *arguments, **options)
 
     monkeypatch.setattr(s3fs.S3FileSystem, "_pipe_file", counted)
-    assert store.made() == {}
+    assert store.records() == {}
     store.put_tile(tile(0), b"abc")
     assert uploads == ["target-1/0000/0000000.tif", "manifest/target-1/0000/0000000.tif.json"]
     store.record([tile(0)])
     for index in range(1, 12):
         store.put_tile(tile(index), b"abc")
-    assert store.made() == {("target", 1, index): tile(index) for index in range(12)}
+    assert store.records() == {("target", 1, index): tile(index) for index in range(12)}
     assert store.get("none") is None
     sent = pickle.loads(pickle.dumps(store))  # noqa: S301  (as it is sent to workers)
     assert sent.get(tile(3).name) == b"abc"
@@ -128,15 +128,15 @@ def test_a_tile_without_its_line_or_cut_off_is_not_there(bucket: str) -> None:
     store.put_tile(tile(2, size=4), b"abc")
     store.put("manifest/target-1/0000/0000003.tif.json", tile(3).line.encode())
     store.put("manifest/target-1/0000/0000004.tif.json", tile(4).line.encode()[:20])
-    assert set(store.made()) == {("target", 1, 0)}
+    assert set(store.records()) == {("target", 1, 0)}
 
 
 def test_one_jobs_objects_are_not_anothers(bucket: str) -> None:
     store_at(f"{bucket}/work").put_tile(tile(0), b"abc")
     store_at(f"{bucket}/work2").put_tile(tile(1), b"abc")
-    assert set(store_at(f"{bucket}/work").made()) == {("target", 1, 0)}
+    assert set(store_at(f"{bucket}/work").records()) == {("target", 1, 0)}
     store_at(f"{bucket}/work").remove()
-    assert set(store_at(f"{bucket}/work2").made()) == {("target", 1, 1)}
+    assert set(store_at(f"{bucket}/work2").records()) == {("target", 1, 1)}
 
 
 def test_a_path_is_a_folder(tmp_path: Path) -> None:
@@ -174,7 +174,9 @@ def test_what_others_have_put_there_stays(bucket: str, folder: Path) -> None:
     theirs.write(b"a year's work")
     path = job(folder, f"{bucket}/out", f"{bucket}/work")
     for _ in range(2):
-        with pytest.raises(mmsr_geo.JobError, match=r"2024-06\.tif exists: choose another name, or pass --overwrite"):
+        with pytest.raises(
+            mmsr_geo.JobError, match=r"2024-06\.tif exists: choose another name, or pass overwrite=True"
+        ):
             mmsr_geo.batch(path)
         assert theirs.read() == b"a year's work"
     assert mmsr_geo.batch(path, overwrite=True).count("done") == 2
@@ -184,33 +186,33 @@ def test_what_others_have_put_there_stays(bucket: str, folder: Path) -> None:
 KILLED = """
 import os, signal, sys
 import mmsr_geo
-from mmsr_geo.jobs import store, work
-from mmsr_geo.raster import objects
+from mmsr_geo.jobs.tiles import tile_store
+from mmsr_geo.raster.write import object_store
 moment = sys.argv[1]
 def die():
     os.kill(os.getpid(), signal.SIGKILL)
 if moment == "between":
-    put = store.ObjectStore.put
+    put = tile_store.ObjectStore.put
     def killed(self, name, content):
         if "0000003.tif.json" in name and "2024-07" in str(self.place):
             die()
         put(self, name, content)
-    store.ObjectStore.put = killed
+    tile_store.ObjectStore.put = killed
 if moment == "cog":
-    upload = objects.Url.upload
+    upload = object_store.ObjectUrl.upload
     def killed(self, file):
         if "2024-07_qa" in str(self):
             die()
         upload(self, file)
-    objects.Url.upload = killed
+    object_store.ObjectUrl.upload = killed
 if moment == "zarr":
-    each = objects.Url.upload_each
+    each = object_store.ObjectUrl.upload_each
     def killed(self, files):
         some = dict(list(files.items())[:5])
         each(self, some if "2024-07" in str(self) else files)
         if "2024-07" in str(self):
             die()
-    objects.Url.upload_each = killed
+    object_store.ObjectUrl.upload_each = killed
 mmsr_geo.batch("job.toml")
 """
 
@@ -303,7 +305,7 @@ def test_one_output_there(bucket: str, folder: Path, name: str, here: Command) -
     if name == "sharp.zarr":
         (ObjectUrl(bucket) / name / "zarr.json").remove()
         status, _, told = here(*words, "--method", "nearest", "--overwrite")
-        assert (status, "is there and is no target of mmsr_geo's" in told) == (2, True)
+        assert (status, "exists and was not written by mmsr_geo" in told) == (2, True)
         (ObjectUrl(bucket) / name / ".mmsr_geo-unfinished").write(b"")
         assert here(*words, "--method", "nearest")[0] == 0
         assert ObjectUrl(bucket).sizes().keys() == after.keys()
@@ -448,7 +450,7 @@ def test_inputs_there_are_read_by_gdal(bucket: str, folder: Path) -> None:
 
 
 def test_an_output_that_is_an_input_is_refused_by_either_name() -> None:
-    with pytest.raises(mmsr_geo.OutputError, match=r"is an input, /vsis3/a/b\.tif, which would be lost"):
+    with pytest.raises(mmsr_geo.OutputError, match=r"is also an input \(/vsis3/a/b\.tif\), which would be lost"):
         check_apart([address_of("s3://a/b.tif")], ["/vsis3/a/b.tif", None])
 
 

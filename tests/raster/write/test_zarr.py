@@ -33,10 +33,12 @@ from mmsr_geo.geometry import Window
 from mmsr_geo.jobs.output.tasks import TileTask
 from mmsr_geo.raster.base import BandTags
 from mmsr_geo.raster.write import destination as placing
-from mmsr_geo.raster.write import zarr as sharding
+from mmsr_geo.raster.write import zarr as zarr_module
+from mmsr_geo.raster.write import zarr_arrays, zarr_overviews
 from mmsr_geo.raster.write.destination import ZarrGroupPath, address_of
 from mmsr_geo.raster.write.encoding import Encoding
-from mmsr_geo.raster.write.zarr import ZarrWriter, chunk_side, shard_side
+from mmsr_geo.raster.write.zarr import ZarrWriter
+from mmsr_geo.raster.write.zarr_arrays import SHARD_PX, Variable, chunk_side, shard_side
 from support.command import Told
 from support.rasters import SENTINEL_GUIDE, georeferenced, sentinel_crop
 
@@ -56,7 +58,7 @@ tile_size = 48
 @pytest.fixture(autouse=True)
 def _no_warnings(monkeypatch: pytest.MonkeyPatch) -> None:
     """Read without a warning: of metadata that are not consolidated, say."""
-    monkeypatch.setattr(sharding, "SHARD_PX", 48)
+    monkeypatch.setattr(zarr_arrays, "SHARD_PX", 48)
     warnings.simplefilter("error", RuntimeWarning)
 
 
@@ -156,7 +158,7 @@ def test_bands_of_scales_of_their_own_are_no_variable(tmp_path: Path) -> None:
     options: dict[str, Any] = {"variable": "target", "tile_yx": (8, 8), "bands": 2, "nodata": math.nan}
     grid = GeoBox((8, 8), Affine(10, 0, 0, 0, -10, 0), "EPSG:32618")
     place = ZarrGroupPath(tmp_path / "a.zarr")
-    with pytest.raises(mmsr_geo.OptionError, match="2 bands have scales or offsets of their own"):
+    with pytest.raises(mmsr_geo.OptionError, match="2 bands differ in scale or offset"):
         ZarrWriter(place, grid, band_tags=tags, encoding=Encoding(), flag_attrs={}, **options)
     with ZarrWriter(
         place, grid, band_tags=tags, encoding=Encoding("int16", 0.1), flag_attrs={}, **options | {"nodata": 0}
@@ -191,7 +193,7 @@ def test_a_rotated_grid_has_its_transform_alone(tmp_path: Path) -> None:
 @given(tile=st.integers(1, 1500), length=st.integers(1, 5000))
 def test_shards_are_whole_tiles_and_chunks_divide_them(tile: int, length: int) -> None:
     shard = shard_side(tile, length)
-    assert shard == length or (shard % tile == 0 and shard >= min(sharding.SHARD_PX, tile))
+    assert shard == length or (shard % tile == 0 and shard >= min(SHARD_PX, tile))
     chunk = chunk_side(shard)
     assert shard % chunk == 0
     better = [
@@ -211,7 +213,8 @@ def test_shards_are_tiles_and_each_is_written_once(source: Path, monkeypatch: py
         await put(store, key, *arguments, **options)
 
     monkeypatch.setattr(zarr.storage.LocalStore, "set", counted)
-    monkeypatch.setattr(sharding, "CHUNK_PX", 16)
+    monkeypatch.setattr(zarr_arrays, "CHUNK_PX", 16)
+    monkeypatch.setattr(zarr_overviews, "BLOCK_PX", 16)
     mmsr_geo.upsample_to_file(source, SENTINEL_GUIDE, source.parent / "a.zarr", **SMOOTH)
     for name in ("target", "qa"):
         told = json.loads((source.parent / "a.zarr" / name / "zarr.json").read_text())
@@ -232,8 +235,9 @@ def test_small_tiles_share_a_shard(source: Path) -> None:
 
 
 def test_overviews_are_means_of_what_is_valid(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sharding, "OVERVIEW_PX", 40)
-    monkeypatch.setattr(sharding, "CHUNK_PX", 16)
+    monkeypatch.setattr(zarr_overviews, "OVERVIEW_PX", 40)
+    monkeypatch.setattr(zarr_arrays, "CHUNK_PX", 16)
+    monkeypatch.setattr(zarr_overviews, "BLOCK_PX", 16)
     store = source.parent / "a.zarr"
     mmsr_geo.upsample_to_file(source, SENTINEL_GUIDE, store, **SMOOTH)
     finer = opened(store)
@@ -257,22 +261,9 @@ def test_overviews_are_means_of_what_is_valid(source: Path, monkeypatch: pytest.
         finer = coarser
 
 
-def test_overviews_of_integers_keep_off_their_nodata(tmp_path: Path) -> None:
-    encoding = Encoding("int16")
-    grid = GeoBox((2, 4), Affine(10, 0, 0, 0, -10, 0), "EPSG:32618")
-    with ZarrWriter(
-        ZarrGroupPath(tmp_path / "a.zarr"),
-        grid,
-        variable="target",
-        tile_yx=(2, 4),
-        bands=1,
-        nodata=0,
-        band_tags=[BandTags()],
-        encoding=encoding,
-        flag_attrs={},
-    ) as writer:
-        made = writer._mean(np.array([[-1, 1, 0, 7], [-1, 1, 0, 0]], np.int16))
-    assert made.tolist() == [[1, 7]]
+def test_overviews_of_integers_keep_off_their_nodata() -> None:
+    halved = zarr_overviews.averaging(0, "int16")(np.array([[-1, 1, 0, 7], [-1, 1, 0, 0]], np.int16))
+    assert halved.tolist() == [[1, 7]]
 
 
 def test_statistics_are_of_the_stored_values(source: Path) -> None:
@@ -288,10 +279,11 @@ def test_statistics_are_of_the_stored_values(source: Path) -> None:
 
 
 def test_memory_does_not_grow_with_the_raster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sharding, "SHARD_PX", 256)
-    monkeypatch.setattr(sharding, "CHUNK_PX", 128)
+    monkeypatch.setattr(zarr_arrays, "SHARD_PX", 256)
+    monkeypatch.setattr(zarr_arrays, "CHUNK_PX", 128)
+    monkeypatch.setattr(zarr_overviews, "BLOCK_PX", 128)
     peaks: list[int] = []
-    monkeypatch.setattr(sharding, "OVERVIEW_PX", 256)
+    monkeypatch.setattr(zarr_overviews, "OVERVIEW_PX", 256)
     for side in (512, 512, 1536):  # the first pays for imports
         grid = GeoBox((side, side), Affine(10, 0, 0, 0, -10, 0), "EPSG:32618")
         tracemalloc.start()
@@ -330,7 +322,7 @@ def test_what_is_there_is_replaced_only_if_asked_for_and_if_it_is_a_target(sourc
 
     write()
     first = stored(store).target.values
-    with pytest.raises(mmsr_geo.OutputError, match=r"a\.zarr exists: choose another name, or pass --overwrite"):
+    with pytest.raises(mmsr_geo.OutputError, match=r"a\.zarr exists: choose another name, or pass overwrite=True"):
         write(method="nearest")
     assert np.array_equal(stored(store).target.values, first)
     write(method="nearest", overwrite=True)
@@ -340,9 +332,9 @@ def test_what_is_there_is_replaced_only_if_asked_for_and_if_it_is_a_target(sourc
     (source.parent / "file.zarr").write_text("a year's work")
     zarr.create_group(source.parent / "group.zarr")
     for name in ("theirs.zarr", "file.zarr", "group.zarr"):
-        with pytest.raises(mmsr_geo.OutputError, match="is there and is no target of mmsr_geo's"):
+        with pytest.raises(mmsr_geo.OutputError, match="exists and was not written by mmsr_geo"):
             write(name, overwrite=True)
-    with pytest.raises(mmsr_geo.OutputError, match="none does not exist: make it first"):
+    with pytest.raises(mmsr_geo.OutputError, match="none does not exist: create it first"):
         write("none/a.zarr")
     assert (source.parent / "theirs.zarr" / "notes.txt").read_text() == "a year's work"
     assert {path.name for path in source.parent.iterdir()} == {
@@ -367,7 +359,7 @@ def test_a_failure_leaves_what_was_there(source: Path, monkeypatch: pytest.Monke
         return replace(*arguments)  # type: ignore[no-any-return]
 
     if at == "make":
-        monkeypatch.setattr(sharding, "sync", failing)
+        monkeypatch.setattr(zarr_module, "sync", failing)
     else:
         monkeypatch.setattr(Path, "replace", failing)
     with pytest.raises(mmsr_geo.OutputError, match=r"a.zarr could not be written \(.*No space left"):
@@ -401,7 +393,10 @@ def test_a_missing_library_is_told_before_any_work(source: Path, monkeypatch: py
             return found
 
         monkeypatch.setattr(placing, "version", version)
-        with pytest.raises(mmsr_geo.OutputError, match=r"takes zarr 3 to be written: pip install 'mmsr-geo\[zarr\]'"):
+        with pytest.raises(
+            mmsr_geo.OutputError,
+            match=r"cannot be written without zarr 3: install it with pip install 'mmsr-geo\[zarr\]'",
+        ):
             mmsr_geo.upsample_to_file(source, SENTINEL_GUIDE, source.parent / "a.zarr", **SMOOTH)
 
 
@@ -444,7 +439,7 @@ def test_many_pairs_are_groups_of_one_store(folder: Path) -> None:
     assert changed
     assert all(name.startswith("2024-07/") for name in changed)
     # A store cannot become a target itself, nor a target a store.
-    with pytest.raises(mmsr_geo.OutputError, match="is no target of mmsr_geo's"):
+    with pytest.raises(mmsr_geo.OutputError, match="was not written by mmsr_geo"):
         mmsr_geo.upsample_to_file(folder / "2024-06_st.tif", SENTINEL_GUIDE, store, overwrite=True, **SMOOTH)
     mmsr_geo.upsample_to_file(folder / "2024-06_st.tif", SENTINEL_GUIDE, folder / "out" / "one.zarr", **SMOOTH)
     (folder / "job.toml").write_text(JOB.replace("all.zarr", "one.zarr"))
@@ -467,13 +462,13 @@ def test_a_jobs_mistakes_about_stores_are_told_at_once(folder: Path) -> None:
         mmsr_geo.status(folder / "job.toml")
     for said in (
         "has 3 mistakes",
-        "qa: the flags lie in the Zarr store",
-        "options.creation_options: they are of GDAL's",
-        "pairs: '__x' cannot be a group's name",
+        "qa: a Zarr store contains the QA flags",
+        "options.creation_options: a Zarr store takes no options of GDAL's",
+        "pairs: '__x' is not a valid group name",
     ):
         assert said in str(caught.value)
     (folder / "job.toml").write_text('qa = "{name}.zarr"\n' + JOB.replace("all.zarr", "{name}.tif"))
-    with pytest.raises(mmsr_geo.JobError, match="qa: flags go into a Zarr store with their targets only"):
+    with pytest.raises(mmsr_geo.JobError, match="qa: QA flags need the target in the same Zarr store"):
         mmsr_geo.status(folder / "job.toml")
 
 
@@ -483,7 +478,7 @@ def test_what_others_have_put_into_the_store_stays(folder: Path) -> None:
     zarr.create_group(folder / "out" / "all.zarr")
     zarr.create_group(theirs)
     (folder / "job.toml").write_text('on_error = "skip"\n' + JOB)
-    with pytest.warns(mmsr_geo.MmsrWarning, match="2024-07 is there and is no target"):
+    with pytest.warns(mmsr_geo.MmsrWarning, match="2024-07 exists and was not written by mmsr_geo"):
         told = mmsr_geo.batch(folder / "job.toml", overwrite=True)
     assert (told.count("done"), told.count("failed")) == (2, 1)
     assert {path.name for path in theirs.iterdir()} == {"zarr.json"}
@@ -499,7 +494,7 @@ def test_a_skipped_tile_is_a_hole_that_says_so(folder: Path, monkeypatch: pytest
 
     monkeypatch.setattr(TileTask, "target", failing)
     (folder / "job.toml").write_text('on_error = "skip"\n' + JOB)
-    with pytest.warns(mmsr_geo.MmsrWarning, match="1 tiles failed"):
+    with pytest.warns(mmsr_geo.MmsrWarning, match="1 tile failed"):
         told = mmsr_geo.batch(folder / "job.toml")
     assert (told.count("done"), told.count("incomplete")) == (2, 1)
     found = opened(folder / "out" / "all.zarr", "2024-07")
@@ -512,8 +507,8 @@ def test_a_skipped_tile_is_a_hole_that_says_so(folder: Path, monkeypatch: pytest
 KILLED = """
 import os, signal, sys
 import mmsr_geo
-from mmsr_geo.raster import sharding
-sharding.SHARD_PX = 48
+from mmsr_geo.raster.write import zarr_arrays
+zarr_arrays.SHARD_PX = 48
 moment = sys.argv[1]
 def progress(entry, done, total):
     def report(stage, at, of):
@@ -521,15 +516,15 @@ def progress(entry, done, total):
             os.kill(os.getpid(), signal.SIGKILL)
     return report
 if moment != "fill":
-    from mmsr_geo.raster import placing
-    place = placing._FolderSlot.place
-    def killed(slot, made, *, keep):
-        if "2024-07" in str(slot._at):
+    from mmsr_geo.raster.write import staged
+    publish = staged._StagedFolder.publish
+    def killed(folder, draft, *, keep):
+        if "2024-07" in str(folder._at):
             if moment == "after":
-                place(slot, made, keep=keep)
+                publish(folder, draft, keep=keep)
             os.kill(os.getpid(), signal.SIGKILL)
-        place(slot, made, keep=keep)
-    placing._FolderSlot.place = killed
+        publish(folder, draft, keep=keep)
+    staged._StagedFolder.publish = killed
 mmsr_geo.batch("job.toml", progress=progress)
 """
 
@@ -583,12 +578,12 @@ def test_a_damaged_tile_is_computed_again(folder: Path, monkeypatch: pytest.Monk
 
 
 def test_what_was_not_written_as_computed_does_not_appear(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    write = sharding.Variable.write
+    write = Variable.write
 
-    def wrongly(variable: sharding.Variable, window: Window, values: NDArray[Any], *rest: Any) -> None:
+    def wrongly(variable: Variable, window: Window, values: NDArray[Any], *rest: Any) -> None:
         write(variable, window, np.where(values == values.max(), values.min(), values), *rest)
 
-    monkeypatch.setattr(sharding.Variable, "write", wrongly)
+    monkeypatch.setattr(Variable, "write", wrongly)
     with pytest.raises(mmsr_geo.OutputError, match="was not written as it was computed"):
         mmsr_geo.upsample_to_file(source, SENTINEL_GUIDE, source.parent / "a.zarr", **SMOOTH)
     assert {path.name for path in source.parent.iterdir()} == {"dem.tif"}

@@ -242,6 +242,11 @@ def unsaved_model() -> object:
     return outcome.model
 
 
+def on_windows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take the rules of Windows for names of files."""
+    monkeypatch.setattr("mmsr_geo.raster.write.destination.WINDOWS", True)
+
+
 def full(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=1000))
 

@@ -32,9 +32,9 @@ from support.refusals.inputs import (
 case(
     "a scale of 1",
     GridError,
-    "a scale of 1 refines nothing: give a whole number of 2 or more, as in ⟨scale=4⟩",
-    "The scale asked for is 1 or less.",
-    "Give a larger one.",
+    "scale 1 refines nothing: pass a whole number of 2 or more, as in ⟨scale=4⟩",
+    "The scale is 1 or less.",
+    "Pass a larger one.",
     upsampling("--scale 1", scale=1),
 )
 
@@ -42,9 +42,9 @@ case(
 case(
     "a scale beyond 64",
     GridError,
-    "a scale of 65 is beyond 64: average the guide first, or pass a smaller ⟨scale⟩",
-    "The scale is beyond 64.",
-    "Give a smaller one, or a coarser guide.",
+    "scale 65 is above 64: pass a smaller ⟨scale⟩, or first average the guide to larger pixels",
+    "The scale is above 64.",
+    "Pass a smaller one, or a coarser guide.",
     upsampling("--scale 65", scale=65),
 )
 
@@ -52,9 +52,9 @@ case(
 case(
     "no whole number as the scale",
     OptionError,
-    "a scale is a whole number or a pair (down, across) of them, as in scale=4 or scale=(2, 1), not 2.5",
+    "the scale must be a whole number or a pair (down, across) of whole numbers, as in ⟨scale=4⟩, not 2.5",
     "`scale` is a fraction or of another type.",
-    "Give whole numbers.",
+    "Pass whole numbers.",
     arrays(shown("dem.tif", scale=2.5), "the command's words are numbers or refused"),
 )
 
@@ -62,7 +62,7 @@ case(
 case(
     "no method",
     OptionError,
-    "there is no method 'lanczos': choose one of mmsr, nearest, bilinear, bicubic, guided-filter, p2p",
+    "⟨method⟩ is 'lanczos': choose one of mmsr, nearest, bilinear, bicubic, guided-filter, p2p",
     "`--method` is no name of a method.",
     "Choose one.",
     upsampling(method="lanczos"),
@@ -72,8 +72,8 @@ case(
 case(
     "no such method to evaluate",
     OptionError,
-    "there is no method 'lanczos': choose of nearest, bilinear, bicubic, guided-filter, p2p, mmsr, "
-    "mmsr-always, mmsr-adapt, mmsr-tile, published",
+    "⟨methods⟩ names 'lanczos': choose of nearest, bilinear, bicubic, guided-filter, p2p, mmsr, mmsr-always, "
+    "mmsr-adapt, mmsr-tile, published",
     "`--methods` names one that there is not.",
     "Choose one.",
     evaluating(methods="bicubic,lanczos"),
@@ -83,7 +83,7 @@ case(
 case(
     "no fit",
     OptionError,
-    "fit is one of scene, adapt, tile, published, not 'forest'",
+    "⟨fit⟩ is 'forest': choose one of scene, adapt, tile, published",
     "`fit` or `if_unhelpful` is another word.",
     "Choose one.",
     arrays(shown("dem.tif", fit="forest"), "the command offers the choices"),
@@ -113,7 +113,7 @@ case(
 case(
     "an unknown quality",
     OptionError,
-    "⟨quality⟩ must be one of fast, balanced, best, not 'superb'",
+    "⟨quality⟩ is 'superb': choose one of fast, balanced, best",
     "`quality` is an unknown name.",
     "Pass one of the three names.",
     arrays(
@@ -126,7 +126,7 @@ case(
 case(
     "a quality and params",
     OptionError,
-    "params= says how to fit, and so does quality=: pass one of them",
+    "⟨params⟩ holds the parameters of the fit: leave out ⟨quality⟩, ⟨steps⟩ and ⟨threads⟩, or leave out ⟨params⟩",
     "`quality` and `params` together.",
     "Leave one of them out.",
     arrays(
@@ -215,7 +215,7 @@ case(
 case(
     "a published fit with params",
     OptionError,
-    '⟨fit="published"⟩ has params of its own: leave out ⟨quality⟩, or all but steps and threads',
+    '⟨fit="published"⟩ has parameters of its own: leave out ⟨quality⟩ and all of ⟨params⟩ but steps and threads',
     "`--fit published` with `--quality`, or with other params than steps and threads.",
     "Leave them out.",
     upsampling("--fit published --quality best", method="mmsr", fit="published", quality="best"),
@@ -225,7 +225,7 @@ case(
 case(
     "another method's params",
     OptionError,
-    "of the params of a fit, p2p takes steps and threads alone: leave out ⟨quality⟩, or the others",
+    "the method p2p is not fitted as mmsr is: leave out ⟨quality⟩ and all of ⟨params⟩ but steps and threads",
     "`--quality`, or params of a fit, for a method that has none of them.",
     "Give steps and threads alone.",
     upsampling("--method p2p --quality fast", method="p2p", quality="fast"),
@@ -235,7 +235,7 @@ case(
 case(
     "steps of an interpolation",
     OptionError,
-    "bicubic is not fitted by steps: leave them out",
+    "the method bicubic has no steps: leave out ⟨steps⟩",
     "`--steps` for a method that has none.",
     "Leave it out.",
     upsampling("--steps 2 --threads 1", params=QUICK),
@@ -245,7 +245,7 @@ case(
 case(
     "a model of another method",
     OptionError,
-    "a model and a fit are of mmsr, not of bicubic: leave them out, or the method",
+    "⟨model⟩ belongs to mmsr, and the method is bicubic: leave out ⟨model⟩ or ⟨method⟩",
     "`--model` or `--fit` with another `--method` than mmsr.",
     "Leave one out.",
     upsampling("--model scene.mmsr", model="scene.mmsr"),
@@ -255,8 +255,7 @@ case(
 case(
     "the uncertainty of another method",
     OptionError,
-    "--method bicubic (method=) calibrates no uncertainty, mmsr with one model for the scene does: leave it out, or "
-    "⟨uncertainty⟩",
+    '⟨uncertainty⟩ needs mmsr with one model for the scene: leave it out, or leave out ⟨method="bicubic"⟩',
     "`--uncertainty` with another `--method` than mmsr.",
     "Leave one out.",
     upsampling("--uncertainty", uncertainty=True),
@@ -266,9 +265,7 @@ case(
 case(
     "the uncertainty of a model a tile",
     OptionError,
-    "--fit tile (fit=) calibrates no uncertainty, mmsr with one model for the scene does: leave it out, or "
-    "⟨uncertainty⟩"
-    "",
+    '⟨uncertainty⟩ needs mmsr with one model for the scene: leave it out, or leave out ⟨fit="tile"⟩',
     "`--uncertainty` with `--fit tile`, `adapt` or `published`.",
     "Leave one out.",
     upsampling("--fit tile --uncertainty", method="mmsr", fit="tile", uncertainty=True),
@@ -278,7 +275,7 @@ case(
 case(
     "a model for fits of tiles",
     OptionError,
-    '⟨fit="tile"⟩ begins afresh: leave out ⟨model⟩, or choose scene or adapt',
+    '⟨fit="tile"⟩ fits a new model: leave out ⟨model⟩, or pass ⟨fit="scene"⟩ or ⟨fit="adapt"⟩',
     "`--model` with a `--fit` that has no use for one.",
     "Leave one out.",
     upsampling("--model scene.mmsr --fit tile", method="mmsr", model="scene.mmsr", fit="tile"),
@@ -288,7 +285,7 @@ case(
 case(
     "a model that is to be fitted again",
     OptionError,
-    "a saved model is not fitted again: leave out ⟨model⟩, or the options of a fit, as ⟨params⟩",
+    "a saved model is not fitted again: leave out ⟨model⟩, or leave out ⟨quality⟩, ⟨steps⟩ and ⟨params⟩",
     "`--model` with `--steps`.",
     "Leave one out, or adapt the model with `--fit adapt`.",
     upsampling("--model scene.mmsr --steps 2 --threads 1", method="mmsr", model="scene.mmsr", params=QUICK),
@@ -298,7 +295,7 @@ case(
 case(
     "statistics of no model",
     OptionError,
-    "⟨keep_statistics⟩ goes with a saved model: pass ⟨model⟩ as well, or leave it out",
+    "⟨keep_statistics⟩ needs a saved model: pass ⟨model⟩, or leave out ⟨keep_statistics⟩",
     "`--keep-statistics` without `--model`.",
     "Give both or none.",
     upsampling("--keep-statistics", method="mmsr", keep_statistics=True),
@@ -338,9 +335,9 @@ case(
 case(
     "tiles of no size",
     OptionError,
-    "⟨tile_size⟩ is in target pixels and must be 1 or more, not 0",
+    "⟨tile_size⟩ is 0: give a number of 1 or more",
     "`--tile-size` is below 1.",
-    "Give a larger one.",
+    "Pass a larger one.",
     upsampling("--tile-size 0", tile_size=0),
 )
 
@@ -398,9 +395,10 @@ case(
 case(
     "a model for other bands",
     ModelFileError,
-    "the model is for 2 guide bands (red, nir), this guide has 1 (red): give a guide with the same bands, or fit anew",
+    "the model is for 2 guide bands (red, nir), this guide has 1 (red): use a guide with the same bands, or "
+    "fit a new model",
     "The model was fitted to another number of guide bands.",
-    "Give a guide like the model's.",
+    "Use a guide with the model's bands.",
     upsampling("--model scene.mmsr --guide-band 1", method="mmsr", model="scene.mmsr", guide_band=1),
 )
 
@@ -408,9 +406,9 @@ case(
 case(
     "a model for another scale",
     ModelFileError,
-    "the model is for scale 2, this pair has 3: pass ⟨scale=2⟩, or fit anew",
+    "the model is for scale 2, this pair has scale 3: pass ⟨scale=2⟩, or fit a new model",
     "The model was fitted for another scale.",
-    "Leave the scale out, or fit anew.",
+    "Leave out the scale, or fit a new model.",
     upsampling("--model scene.mmsr --scale 3", method="mmsr", model="scene.mmsr", scale=3),
 )
 
@@ -418,10 +416,10 @@ case(
 case(
     "nothing in common where it was looked for",
     PixelError,
-    "source holes.tif and guide ortho.tif hold no valid pixel in common where they were looked for: "
-    "check their nodata values and that they show the same place",
-    "Of the windows that were looked at, none holds a valid pixel of source and guide.",
-    "Declare the right nodata (`--source-nodata`, `--guide-nodata`), or give a guide without clouds there.",
+    "source holes.tif and guide ortho.tif have no valid pixel in common in any sampled window: check their nodata "
+    "values and that they show the same area",
+    "None of the sampled windows has a pixel that is valid in source and guide.",
+    "Declare the right nodata value (`--source-nodata`, `--guide-nodata`), or use a guide without clouds there.",
     fitting(source="holes.tif"),
 )
 
@@ -439,9 +437,9 @@ case(
 case(
     "nothing in common for p2p",
     PixelError,
-    "source and guide have no valid pixel in common: check that they show the same place",
-    "The same, found by `--method p2p`.",
-    "Declare the right nodata, or give a guide that shows the same place.",
+    "source and guide have no valid pixel in common: check their nodata values and that they show the same area",
+    "With `--method p2p`: where the source is valid, the guide has no data.",
+    "Declare the right nodata value, or use a guide of the same area.",
     upsampling(
         "--scale 2 --steps 2 --threads 1", source="left.tif", guide="right.tif", method="p2p", scale=2, params=QUICK
     ),
@@ -452,10 +450,10 @@ case(
     "a guide that did not help",
     UnhelpfulGuideError,
     "ortho.tif for dem.tif: the guide did not help: at reduced resolution the error is 1.20 times that of the "
-    "bicubic baseline, measured on validation blocks; give another guide, or choose ⟨if_unhelpful⟩"
-    " bicubic or warn",
+    'bicubic baseline, measured on validation blocks; use another guide, or pass ⟨if_unhelpful="bicubic"⟩ or '
+    '⟨if_unhelpful="warn"⟩',
     "`--if-unhelpful error`, and the guide did not help.",
-    "Give another guide, or have the interpolation.",
+    "Use another guide, or the bicubic baseline.",
     upsampling(
         "--model unhelpful.mmsr --if-unhelpful error", method="mmsr", model="unhelpful.mmsr", if_unhelpful="error"
     ),

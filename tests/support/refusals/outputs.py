@@ -21,6 +21,7 @@ from support.refusals.inputs import (
     NO_SPACE,
     closed_folder,
     full,
+    on_windows,
     raising,
     unwritable_drafts,
 )
@@ -144,7 +145,7 @@ case(
     "an output that exists",
     OutputError,
     "south.tif exists: choose another name, or pass ⟨overwrite=true⟩",
-    "The output is there.",
+    "The output exists.",
     "Choose another name, or overwrite it.",
     upsampling(output="south.tif"),
     stays=False,
@@ -154,8 +155,8 @@ case(
 case(
     "an output that is an input",
     OutputError,
-    "dem.tif is an input, dem.tif, which would be lost: give the output another name",
-    "An output, by whatever name, is a source, guide, mask, model or raster to be like, or another output.",
+    "dem.tif is also an input (dem.tif), which would be lost: give the output another name",
+    "An output is also an input (source, guide, mask, model or the raster of `like`), perhaps under another name.",
     "Give it another name.",
     upsampling(output="dem.tif"),
 )
@@ -174,7 +175,7 @@ case(
 case(
     "an output that is a pipe",
     OutputError,
-    "pipe.tif is a pipe or a device, which no raster can replace: give the name of a file",
+    "pipe.tif is a pipe or a device, which a raster cannot replace: give the name of a file",
     "The output is a pipe or a device.",
     "Name a file.",
     upsampling(output="pipe.tif"),
@@ -184,9 +185,9 @@ case(
 case(
     "a folder that is missing",
     OutputError,
-    "the folder none does not exist: make it first",
-    "The output's folder is missing.",
-    "Make it.",
+    "the folder none does not exist: create it first",
+    "The output's folder does not exist.",
+    "Create the folder.",
     upsampling(output="none/sharp.tif"),
 )
 
@@ -194,9 +195,9 @@ case(
 case(
     "a name too long",
     OutputError,
-    f"{LONG} is a name of 244 bytes: give one of 240 at most",
-    "The output's name is too long for an unfinished file beside it.",
-    "Give a shorter one.",
+    f"{LONG} is a name of 244 bytes: give one of at most 240",
+    "The output's name is too long for a temporary folder next to it.",
+    "Give a shorter name.",
     upsampling(output=LONG),
 )
 
@@ -204,9 +205,9 @@ case(
 case(
     "a place out of reach",
     OutputError,
-    "closed/sharp.tif cannot be reached (Permission denied): choose another place for it",
-    "The output's folder cannot be looked into.",
-    "Choose another.",
+    "closed/sharp.tif cannot be accessed (Permission denied): choose another folder",
+    "The output's folder may not be read.",
+    "Choose another folder, or change its access rights.",
     upsampling(output="closed/sharp.tif"),
     fault=closed_folder,
 )
@@ -215,19 +216,53 @@ case(
 case(
     "one file for two",
     OutputError,
-    "sharp.tif is another output, sharp.tif, which would be lost: give the output another name",
-    "`--qa` is the output.",
-    "Give another.",
+    "sharp.tif is also another output (sharp.tif), which would be lost: give the output another name",
+    "Two outputs have the same path, such as `--qa` and the target.",
+    "Give one of them another name.",
     upsampling("--qa sharp.tif", qa="sharp.tif"),
+)
+
+
+case(
+    "a name that Windows reserves",
+    OutputError,
+    "aux.tif is a name that Windows reserves for a device: give the output another name",
+    "On Windows, the output has the name of a device (CON, PRN, AUX, NUL, COM1, LPT1, ...), with any extension.",
+    "Give another name.",
+    upsampling(output="aux.tif"),
+    fault=on_windows,
+)
+
+
+case(
+    "a name that Windows does not allow",
+    OutputError,
+    "'sharp?.tif' cannot be the name of a file on Windows ('?' in it): give the output another name",
+    "On Windows, the output's name has one of the characters < > : \" \\| ? * or ends in a dot or a space.",
+    "Give another name.",
+    upsampling(output="sharp?.tif"),
+    fault=on_windows,
+)
+
+
+case(
+    "an output that is open elsewhere",
+    OutputError,
+    "sharp.tif cannot be written or replaced (Permission denied): close the programs that have it open, or choose "
+    "another name",
+    "Windows does not replace a file that another program has open; elsewhere its access rights forbid it.",
+    "Close it in QGIS or other viewers, or choose another name.",
+    upsampling(),
+    fault=raising("mmsr_geo.raster.write.staged.replace", DENIED),
 )
 
 
 case(
     "a disk without room",
     OutputError,
-    "sharp.tif needs 0.0 GB to be written, 0.0 GB are free: make room",
-    "The disk has less room than the uncompressed pixels take.",
-    "Make room.",
+    "sharp.tif needs 0.0 GB to be written, and 0.0 GB are free: make room",
+    "The disk has less free space than the uncompressed pixels need.",
+    "Delete other files, or write to another disk.",
     upsampling(),
     fault=full,
 )
@@ -236,9 +271,9 @@ case(
 case(
     "a folder closed to writing",
     OutputError,
-    "the folder . cannot be written to (Permission denied): choose another for the output",
-    "No file can be made in the output's folder.",
-    "Choose another.",
+    "the folder . cannot be written to (Permission denied): choose another folder for the output",
+    "The output's folder may not be written to.",
+    "Choose another folder, or change its access rights.",
     upsampling(),
     fault=raising("tempfile.mkdtemp", DENIED),
 )
@@ -248,8 +283,8 @@ case(
     "a draft that fails",
     OutputError,
     "sharp.tif could not be written (Write failed; 5.0 GB free): make room, or write elsewhere",
-    "GDAL cannot begin the file.",
-    "Make room, or write elsewhere.",
+    "GDAL cannot create the file.",
+    "Delete other files, or write to another disk.",
     upsampling("--like 5", like=5.0),
     fault=unwritable_drafts,
 )
@@ -260,7 +295,7 @@ case(
     OutputError,
     "sharp.tif could not be written ([Errno 28] No space left on device; 5.0 GB free): make room, or write elsewhere",
     "The disk or GDAL fails while the file is written.",
-    "Make room, or write elsewhere.",
+    "Delete other files, or write to another disk.",
     upsampling(),
     fault=raising("mmsr_geo.raster.write.cog.sync", NO_SPACE),
 )
@@ -269,9 +304,9 @@ case(
 case(
     "a Zarr store without the library",
     OutputError,
-    "sharp.zarr takes zarr 3 to be written: pip install 'mmsr-geo[zarr]', or write a .tif",
-    "The output ends in .zarr, and zarr is missing, or older than 3.",
-    "Install it, or write a file.",
+    "sharp.zarr cannot be written without zarr 3: install it with pip install 'mmsr-geo[zarr]', or write a .tif",
+    "The output ends in .zarr, and the package zarr is missing or older than version 3.",
+    "Install it, or write a GeoTIFF.",
     upsampling(output="sharp.zarr"),
     fault=raising("mmsr_geo.raster.write.destination.version", PackageNotFoundError()),
 )
@@ -280,9 +315,9 @@ case(
 case(
     "a Zarr store without a folder",
     OutputError,
-    "the folder none does not exist: make it first",
-    "The folder that the store is to lie in is missing.",
-    "Make it.",
+    "the folder none does not exist: create it first",
+    "The folder of the Zarr store does not exist.",
+    "Create the folder.",
     upsampling(output="none/sharp.zarr"),
 )
 
@@ -290,9 +325,9 @@ case(
 case(
     "a Zarr store out of reach",
     OutputError,
-    "closed/sharp.zarr cannot be reached (Permission denied): choose another place for it",
-    "The folder that the store is to lie in cannot be looked into.",
-    "Choose another.",
+    "closed/sharp.zarr cannot be accessed (Permission denied): choose another folder",
+    "The folder of the Zarr store may not be read.",
+    "Choose another folder, or change its access rights.",
     upsampling(output="closed/sharp.zarr"),
     fault=closed_folder,
 )
@@ -301,8 +336,8 @@ case(
 case(
     "a folder that ends in .zarr",
     OutputError,
-    "theirs.zarr is there and is no target of mmsr_geo's, so it is not replaced: remove it, or choose another name",
-    "Something else than a target of this package has the name: a file, a folder, a store with other groups.",
+    "theirs.zarr exists and was not written by mmsr_geo, so it is not replaced: remove it, or choose another name",
+    "The output is a file, a folder or a Zarr store that was not written by this package.",
     "Remove it, or choose another name.",
     upsampling(output="theirs.zarr"),
 )
@@ -312,7 +347,7 @@ case(
     "a Zarr store that is there",
     OutputError,
     "ours.zarr exists: choose another name, or pass ⟨overwrite=true⟩",
-    "The store is there already, a target of this package.",
+    "The Zarr store exists and is a target of this package.",
     "Choose another name, or overwrite it.",
     upsampling(output="ours.zarr"),
     stays=False,
@@ -324,7 +359,7 @@ case(
     OutputError,
     "sharp.zarr could not be written ([Errno 28] No space left on device; 5.0 GB free): make room, or write elsewhere",
     "The disk fails while the store is written.",
-    "Make room, or write elsewhere.",
+    "Delete other files, or write to another disk.",
     replace(
         upsampling(output="sharp.zarr"),
         words="upsample dem.tif ortho.tif --output sharp.zarr --method bicubic",  # no file shall be in its place before
@@ -336,8 +371,8 @@ case(
 case(
     "bands that are no one variable",
     OptionError,
-    "the source's 2 bands have scales or offsets of their own, and a variable of a Zarr store has one: pass one for "
-    "all (⟨scale_factor⟩), or write a .tif",
+    "the source's 2 bands differ in scale or offset, and a variable of a Zarr store has one scale and one offset: pass "
+    "⟨scale_factor⟩ for all bands, or write a .tif",
     "The output is a Zarr store, and the source's bands differ in their scale or offset.",
     "Rescale all alike, or write a file.",
     replace(
@@ -351,7 +386,7 @@ case(
     "an object that is there",
     OutputError,
     "memory://there/sharp.tif exists: choose another name, or pass ⟨overwrite=true⟩",
-    "The output is a URL, and an object is there.",
+    "The output is a URL, and the object exists.",
     "Choose another name, or overwrite it.",
     upsampling(output="memory://there/sharp.tif"),
     fault=lambda _: ObjectUrl("memory://there/sharp.tif").write(MINE),

@@ -217,7 +217,7 @@ case(
 case(
     "no variables",
     InputError,
-    "the guide Dataset holds no raster variables: give one with dims y and x",
+    "the guide Dataset has no raster variable: give one with dimensions y and x",
     "A guide is a Dataset without a variable on y and x.",
     "Give one that has rasters.",
     arrays(shown("dem.tif", xr.Dataset({"when": 3}))),
@@ -440,9 +440,9 @@ case(
 case(
     "no guide",
     OptionError,
-    "there is no guide: give one path or array at least",
+    "there is no guide: give at least one path or array",
     "The list of guides is empty.",
-    "Give one at least.",
+    "Give at least one.",
     arrays(shown("dem.tif", [])),
 )
 
@@ -450,7 +450,7 @@ case(
 case(
     "a band of no guide",
     OptionError,
-    "⟨guide_band⟩ 'blue.tif:1' names none of the 2 guides: write FILE:BAND, as in ortho.tif:1",
+    '⟨guide_band="blue.tif:1"⟩ names none of the 2 guides: write FILE:BAND, as in ortho.tif:1',
     "`--guide-band` names none of several guides.",
     "Write FILE:BAND.",
     upsampling("--guide-band blue.tif:1", guide=["ortho.tif", "part.tif"], guide_band="blue.tif:1"),
@@ -460,9 +460,10 @@ case(
 case(
     "a band of two guides",
     OptionError,
-    "⟨guide_band⟩ 'ortho.tif:1': 2 guides go by ortho.tif: write the path as it was given, each once",
+    '⟨guide_band="ortho.tif:1"⟩: 2 guides are called ortho.tif; write the whole path as it was given, and give each '
+    "guide once",
     "`--guide-band` names a file name that two guides have.",
-    "Write the whole path.",
+    "Write the whole path of the guide.",
     upsampling("--guide-band ortho.tif:1", guide=["./ortho.tif", "tiles/ortho.tif"], guide_band="ortho.tif:1"),
 )
 
@@ -470,9 +471,10 @@ case(
 case(
     "no derivation",
     OptionError,
-    "there is no derivation 'evi': there are ndvi, gndvi, ndre, ndwi, mndwi, ndmi, ndbi, nbr, ndsi, slope, aspect",
-    "`--derive` is none of the bands that can be derived.",
-    "Choose one.",
+    "there is no derivation 'evi': there are ndvi, gndvi, ndre, ndwi, mndwi, ndmi, ndbi, nbr, ndsi, slope, aspect, and "
+    'expressions, as in ⟨derive="evi=2.5*(nir-red)/(nir+6*red-7.5*blue+1)"⟩',
+    "`--derive` is neither a known derivation nor an expression.",
+    "Choose a derivation from the list, or write an expression.",
     upsampling("--derive evi", derive="evi"),
 )
 
@@ -480,8 +482,8 @@ case(
 case(
     "a role that a derivation has not",
     OptionError,
-    "derive ndvi:nir=2,blue=1: ndvi takes nir and red, each once, not blue: write --derive ndvi:nir=4,red=3 (derive=)",
-    "`--derive` names a role that is not the derivation's, or one twice.",
+    '⟨derive="ndvi:nir=2,blue=1"⟩: ndvi takes nir and red, each once, not blue; write ⟨derive="ndvi:nir=4,red=3"⟩',
+    "`--derive` gives a band that the derivation does not use, or the same one twice.",
     "Write it as in the example.",
     upsampling("--derive ndvi:nir=2,blue=1", derive="ndvi:nir=2,blue=1"),
 )
@@ -490,8 +492,8 @@ case(
 case(
     "bands without roles",
     OptionError,
-    "derive 'ndvi:2,1' names bands without saying what they are: write --derive ndvi:nir=4,red=3 (derive=)",
-    "`--derive` gives bands without saying what they are.",
+    '⟨derive="ndvi:2,1"⟩ does not say which band is which; write ⟨derive="ndvi:nir=4,red=3"⟩',
+    "`--derive` lists bands of a known derivation without saying which is which.",
     "Write it as in the example.",
     upsampling("--derive ndvi:2,1", derive="ndvi:2,1"),
 )
@@ -500,11 +502,95 @@ case(
 case(
     "a derivation of bands that there are not",
     OptionError,
-    "derive ndre: no band of the guide is rededge: there are 1 (red), 2 (nir): write --derive "
-    "ndre:nir=4,rededge=3 (derive=)",
+    '⟨derive="ndre"⟩: no band of the guide is called rededge; there are 1 (red), 2 (nir): write '
+    '⟨derive="ndre:nir=4,rededge=3"⟩',
     "`--derive` needs a band that the guide does not have.",
-    "Choose of those named.",
+    "Choose from the bands listed.",
     upsampling("--derive ndre", derive="ndre"),
+)
+
+
+case(
+    "an expression of bands that there are not",
+    OptionError,
+    '⟨derive="x=nir/swir"⟩: no band of the guide is called swir; there are 1 (red), 2 (nir): write a name, or b1 for '
+    "band 1",
+    "An expression in `--derive` names a band that the guide does not have, or a name that several bands have.",
+    "Choose from the bands listed, or write b1, b2, ... for a band by its number.",
+    upsampling("--derive x=nir/swir", derive="x=nir/swir"),
+)
+
+
+case(
+    "an expression that is more than a formula",
+    OptionError,
+    "⟨derive=\"x=abs(nir)\"⟩ uses 'abs(nir)', which is not allowed; use band names, numbers, + - * / **, min, max, "
+    "sqrt and log",
+    "An expression in `--derive` uses something other than band names, numbers, the operators + - * / ** and the "
+    "functions min, max, sqrt and log.",
+    "Write the formula with these.",
+    upsampling("--derive 'x=abs(nir)'", derive="x=abs(nir)"),
+)
+
+
+case(
+    "a function with the wrong number of values",
+    OptionError,
+    '⟨derive="x=min(nir)"⟩: min takes two values or more, not 1; write it as in min(a, b)',
+    "A function in an expression of `--derive` has too few or too many values.",
+    "Write it as in the example.",
+    upsampling("--derive 'x=min(nir)'", derive="x=min(nir)"),
+)
+
+
+case(
+    "no expression",
+    OptionError,
+    '⟨derive="x=nir+"⟩ is not an expression (…); write one as in ⟨derive="evi=2.5*(nir-red)/(nir+6*red-7.5*blue+1)"⟩',
+    "The expression in `--derive` has a mistake, such as a bracket that is not closed.",
+    "Correct it; the text in brackets says what is wrong.",
+    upsampling("--derive x=nir+", derive="x=nir+"),
+)
+
+
+case(
+    "an expression without a band",
+    OptionError,
+    '⟨derive="x=2*3"⟩ names no band of the guide; write it as in ⟨derive="evi=2.5*(nir-red)/(nir+6*red-7.5*blue+1)"⟩',
+    "An expression in `--derive` has numbers only.",
+    "Name a band of the guide in it.",
+    upsampling("--derive x=2*3", derive="x=2*3"),
+)
+
+
+case(
+    "an expression without a name",
+    OptionError,
+    "⟨derive=\"1x=nir\"⟩: '1x' cannot be the name of a band; use letters, digits and _, as in "
+    '⟨derive="evi=2.5*(nir-red)/(nir+6*red-7.5*blue+1)"⟩',
+    "The text before the `=` of an expression in `--derive` is not a name.",
+    "Use letters, digits and `_`, and begin with a letter.",
+    upsampling("--derive 1x=nir", derive="1x=nir"),
+)
+
+
+case(
+    "an expression of many characters",
+    OptionError,
+    f'⟨derive="x={"nir+" * 23}nir..."⟩ has an expression of 1599 characters; write 1000 at most',
+    "An expression in `--derive` is longer than 1000 characters.",
+    "Split it into several bands, or use shorter names (b1).",
+    upsampling(f"--derive x={'+'.join(['nir'] * 400)}", derive=f"x={'+'.join(['nir'] * 400)}"),
+)
+
+
+case(
+    "an expression of many terms",
+    OptionError,
+    f'⟨derive="x={"b2+" * 31}b2..."⟩ has more than 200 names, numbers and operators; split it into several bands',
+    "An expression in `--derive` has more than 200 names, numbers and operators.",
+    "Split it into several bands.",
+    upsampling(f"--derive x={'+'.join(['b2'] * 101)}", derive=f"x={'+'.join(['b2'] * 101)}"),
 )
 
 
