@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
+from fractions import Fraction
 from statistics import fmean
 from typing import Any
 
@@ -28,10 +29,30 @@ from mmsr_geo.network.samples import Sample, Statistics, guide_range
 from mmsr_geo.network.validation import ReducedResolution, RegisteredRegression, Validation, detail_amplitude
 from mmsr_geo.spelling import option
 
-AFTER_FIRST_STAGE = 3
+AFTER_FIRST_STAGE = Fraction(3)
 """Factor by which the second stage has fewer steps than the first: more of them lose what the first has learnt."""
 PUBLISHED_DECAY = 0.9998
 """Factor of the published fit's learning rate every five steps."""
+
+
+@dataclass(frozen=True, slots=True)
+class FitDesign:
+    """Parts of a fit that no option of a user changes; benchmarks/search.py compares others."""
+
+    network: Callable[[int], NetworkParams] = NetworkParams
+    """Returns the shape of the network for a number of guide channels."""
+    optimiser: Callable[..., torch.optim.Optimizer] = torch.optim.Adam
+    """Returns the optimiser; called with the groups of parameters and `lr`."""
+    after_first_stage: Fraction = AFTER_FIRST_STAGE
+    """Factor by which the second stage has fewer steps than the first."""
+
+    def second_stage_steps(self, steps: int) -> int:
+        """Return the number of steps of the second stage, after `steps` of the first."""
+        return math.ceil(steps / self.after_first_stage)
+
+
+Observer = Callable[[Validation, RegisteredRegression | None], None]
+"""Called after a validation, with the regression if one was solved."""
 
 
 def fit_samples(  # noqa: PLR0913  (what is known of a fit, all of it recorded in the model)
@@ -44,12 +65,14 @@ def fit_samples(  # noqa: PLR0913  (what is known of a fit, all of it recorded i
     device: torch.device | None = None,
     progress: Progress = no_progress,
     provenance: dict[str, Any] | None = None,
+    design: FitDesign = FitDesign(),
+    on_validation: Observer | None = None,
 ) -> FittedModel:
     """Fit one model to samples of one pair.
 
-    The network is fitted in two stages, each a one-cycle of Adam: first, where that pays, with direct supervision at
-    reduced resolution (the source is the reference there), then at the true scale, where the target's block means are
-    compared with the source. The same samples, seed, threads and kind of device give the same model.
+    The network is fitted in two stages, each a one-cycle of Adam: first, where that pays, at reduced resolution, where
+    the source is the reference; then at the true scale, where the target's block means are compared with the source.
+    The same samples, seed, threads and kind of device give the same model.
 
     Args:
         samples: Parts of the pair, all of the same size.
@@ -60,30 +83,24 @@ def fit_samples(  # noqa: PLR0913  (what is known of a fit, all of it recorded i
         device: Where the fit runs; None: the CPU.
         progress: Called with each stage's name, the steps done and the steps in all.
         provenance: JSON values that are kept in the model, such as the names of the inputs.
-
-    Returns:
-        The model: network, regression, weights of both, guide check and calibrated uncertainty.
+        design: Network, optimiser and proportion of the stages.
+        on_validation: Called with what was found at reduced resolution, once the network was validated.
 
     Raises:
         PixelError: No pixel is valid in both source and guide.
-        OptionError: A published fit of a raster that was too large to be read whole, or `first_stage=True` for a source
+        OptionError: A published fit of a raster that is too large to be read whole, or `first_stage=True` for a source
             that is too small for it.
     """
     device = device or torch.device("cpu")
     statistics = Statistics.of(samples)
-    if params.patch_px is None and len(samples) > 1:
-        height, width = samples[0].guide_valid.shape
-        raise OptionError(
-            f"the published fit uses the whole raster at every step, and this raster is too large to be read whole "
-            f"({len(samples)} parts of {height} x {width} target pixels were read): "
-            f"choose a smaller part with {option('bounds')}, or pass {option('fit', 'tile')}"
-        )
+    if params.patch_px is None:
+        _check_read_whole(samples)
     with torch_threads(params.fixed_threads), deterministic_float32(device):
         prepared = [
             PreparedSample.of(sample, statistics, scale, device, features=params.guide_features) for sample in samples
         ]
-        fit = _Fit(prepared, scale, params, progress, seed)
-        outcome = fit.run()
+        fit = _Fit(prepared, scale, params, progress, seed, design)
+        outcome = fit.run(on_validation)
     record = {
         "seed": seed,
         "params": asdict(params),
@@ -92,21 +109,22 @@ def fit_samples(  # noqa: PLR0913  (what is known of a fit, all of it recorded i
         "torch": torch.__version__,
         **outcome,
     }
-    stacking, regression = fit.validation.stacking, fit.regression
-    return FittedModel(
-        fit.network.params,
-        scale,
-        statistics,
-        _weights(fit.network),
-        guide_bands,
-        detail=fit.detail,
-        stacking=stacking,
-        regression=regression.final if regression is not None and stacking.regression else None,
-        check=fit.validation.check,
-        interval=fit.validation.interval,
+    return replace(
+        fit.model(statistics, guide_bands),
         guide_range=guide_range(samples, statistics),
         provenance=(provenance or {}) | {"fit": record},
     )
+
+
+def _check_read_whole(samples: Sequence[Sample]) -> None:
+    """Refuse a raster of which parts were read, where each step takes all of it (OptionError)."""
+    if len(samples) > 1:
+        height, width = samples[0].guide_valid.shape
+        raise OptionError(
+            f"the published fit uses the whole raster at every step, and this raster is too large to be read whole "
+            f"({len(samples)} parts of {height} x {width} target pixels were read): "
+            f"choose a smaller part with {option('bounds')}, or pass {option('fit', 'tile')}"
+        )
 
 
 def expected_pixel_steps(params: FitParams, shape_yx: tuple[int, int], scale: Scale) -> tuple[int, int]:
@@ -124,7 +142,7 @@ def expected_pixel_steps(params: FitParams, shape_yx: tuple[int, int], scale: Sc
         fine *= min(max(1, patch // factor), side) * factor
         reduced *= max(min(patch, side) // down, 1) * down
     fine, first = fine * params.batch, reduced * params.batch * steps
-    one_stage, two_stages = steps * fine, first + _second_stage_steps(steps) * fine
+    one_stage, two_stages = steps * fine, first + FitDesign().second_stage_steps(steps) * fine
     smallest = min(side // down for side, down in zip(shape_yx, (step.y, step.x), strict=True))
     if params.first_stage is False or smallest < (1 if params.first_stage else SMALLEST_VALIDATED_PX):
         return one_stage, one_stage
@@ -175,10 +193,6 @@ def _weights(network: MmsrNetwork) -> dict[str, Tensor]:
     return {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
 
 
-def _second_stage_steps(steps: int) -> int:
-    return math.ceil(steps / AFTER_FIRST_STAGE)
-
-
 _Batch = tuple[Tensor, Tensor, Tensor, Tensor]
 """One patch: guide (C, H, W), source on its grid, the reference (of the target or of its block means), and the mask of
 the reference's pixels that the loss counts."""
@@ -187,12 +201,19 @@ the reference's pixels that the loss counts."""
 class _Fit:
     """One fit while it runs: the network, the samples it learns from, and what is found at reduced resolution."""
 
-    def __init__(
-        self, samples: Sequence[PreparedSample], scale: Scale, params: FitParams, progress: Progress, seed: int
+    def __init__(  # noqa: PLR0913  (what is known of a fit)
+        self,
+        samples: Sequence[PreparedSample],
+        scale: Scale,
+        params: FitParams,
+        progress: Progress,
+        seed: int,
+        design: FitDesign = FitDesign(),
     ) -> None:
         self.samples, self.scale, self.params, self.progress, self.seed = samples, scale, params, progress, seed
+        self.design = design
         self.reduced = ReducedResolution(samples, scale)
-        self.shape = NetworkParams(len(samples[0].guide))
+        self.shape = design.network(len(samples[0].guide))
         self.validation = Validation()
         self.regression: RegisteredRegression | None = None
         self.pixel_steps = 0
@@ -208,7 +229,7 @@ class _Fit:
         network = network.to_empty(device="cpu").draw_weights(weights).to(self.samples[0].source.device)
         self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch types no memory_format here
 
-    def run(self) -> dict[str, Any]:
+    def run(self, on_validation: Observer | None = None) -> dict[str, Any]:
         """Fit; return what is recorded in the model, as JSON values."""
         record: dict[str, Any] = {"first_stage": False}
         steps = self.params.steps or STEPS
@@ -221,16 +242,34 @@ class _Fit:
             if self.reduced.can_validate:
                 predictor = self.reduced.network_predictor(self.network, self.detail)
                 self.validation = self.reduced.validate(predictor, self.regression)
+                if on_validation is not None:
+                    on_validation(self.validation, self.regression)
             kept = self.validation.network_helped or bool(self.params.first_stage)
             record |= {"first_stage": kept, "first_stage_loss": loss}
             if kept:
-                steps = _second_stage_steps(steps)
+                steps = self.design.second_stage_steps(steps)
             else:
                 self._begin()
         if not self.validation.stacking.network:
             return record | {"steps": 0, "pixel_steps": self.pixel_steps}
         loss = self._stage("fit", steps, self._true_scale_batch, sites)
         return record | {"steps": steps, "loss": loss, "pixel_steps": self.pixel_steps}
+
+    def model(self, statistics: Statistics, guide_bands: tuple[str, ...]) -> FittedModel:
+        """Return the model that was fitted."""
+        stacking, regression = self.validation.stacking, self.regression
+        return FittedModel(
+            self.network.params,
+            self.scale,
+            statistics,
+            _weights(self.network),
+            guide_bands,
+            detail=self.detail,
+            stacking=stacking,
+            regression=regression.final if regression is not None and stacking.regression else None,
+            check=self.validation.check,
+            interval=self.validation.interval,
+        )
 
     def adapt(self) -> None:
         """Take the steps of a tile, from the weights that the network has."""
@@ -256,7 +295,7 @@ class _Fit:
             {"params": decayed, "weight_decay": self.params.guide_weight_decay},
             {"params": others},
         ]
-        optimiser = torch.optim.Adam(groups, lr=self.params.lr)
+        optimiser = self.design.optimiser(groups, lr=self.params.lr)
         schedule = self._schedule(optimiser, steps)
         losses: list[Tensor] = []
         for step in range(steps):

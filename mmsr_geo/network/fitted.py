@@ -16,7 +16,7 @@ from mmsr_geo._version import __version__
 from mmsr_geo.geometry import Halo, Scale, Window
 from mmsr_geo.network.degradation import FILL_PX, bicubic, bilinear, fill_nodata
 from mmsr_geo.network.guide_check import GuideCheck
-from mmsr_geo.network.guide_features import FEATURE_SUPPORT_PX, PER_BAND, guide_features
+from mmsr_geo.network.guide_features import FEATURE_RECEPTIVE_FIELD_PX, PER_BAND, guide_features
 from mmsr_geo.network.intervals import Interval
 from mmsr_geo.network.mmsr import MmsrNetwork, NetworkParams, ReceptiveField
 from mmsr_geo.network.model_file import ModelFields, load_model, refused_if_damaged, save_model, tensors_of
@@ -93,7 +93,9 @@ class FittedModel:
     @property
     def receptive_field_target_px(self) -> Halo:
         """Receptive field of the network, in target pixels, of a source that was brought to the target grid."""
-        return receptive_field_on_target(_receptive_field(self.params), FEATURE_SUPPORT_PX if self.uses_features else 0)
+        return receptive_field_on_target(
+            _receptive_field(self.params), FEATURE_RECEPTIVE_FIELD_PX if self.uses_features else 0
+        )
 
     @property
     def uses_guide(self) -> bool:
@@ -338,7 +340,7 @@ def receptive_field_of(receptive_field: ReceptiveField, scale: Scale, *, feature
     """
 
     def along(factor: int) -> int:
-        guide = math.ceil((receptive_field.guide_px + (FEATURE_SUPPORT_PX if features else 0)) / factor)
+        guide = math.ceil((receptive_field.guide_px + (FEATURE_RECEPTIVE_FIELD_PX if features else 0)) / factor)
         source = math.ceil(receptive_field.source_target_px / factor) + receptive_field.source_px + FILL_PX
         return max(guide, source)
 

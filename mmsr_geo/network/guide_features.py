@@ -10,7 +10,7 @@ from mmsr_geo.geometry import Halo, Window
 
 LOCAL_PX = 9
 """Side of the square that a pixel is compared with, in guide pixels."""
-FEATURE_SUPPORT_PX = LOCAL_PX // 2
+FEATURE_RECEPTIVE_FIELD_PX = LOCAL_PX // 2
 """Guide pixels around a pixel that its features depend on; the gradient's one pixel lies within them."""
 PER_BAND = 3
 """Number of channels derived from one guide band."""
@@ -39,7 +39,7 @@ def guide_features(guide: Tensor, valid: Tensor) -> Tensor:
     features = guide.new_empty(PER_BAND * len(guide), *valid.shape)
     whole = Window.whole((valid.shape[0], valid.shape[1]))
     for part in whole.parts(PART_SIDE_PX):
-        read = part.padded(Halo(FEATURE_SUPPORT_PX, FEATURE_SUPPORT_PX), whole)
+        read = part.padded(Halo(FEATURE_RECEPTIVE_FIELD_PX, FEATURE_RECEPTIVE_FIELD_PX), whole)
         rows, columns = read.slices
         computed = _features(guide[:, rows, columns], valid[rows, columns])
         features[:, *part.slices] = computed[:, *part.relative_to(read).slices]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Self
 
@@ -50,14 +51,23 @@ class ReceptiveField:
     """Source pixels beyond those: the support of the bilinear interpolation to the target grid."""
 
 
+Attention = Callable[[Tensor, Tensor, int], Tensor]
+"""Attention of a query to its neighbourhood of an odd side in pixels; see `neighbourhood_attention`."""
+
+
 class MmsrNetwork(nn.Module):
     """Guide and source in, target out: two branches, mutual modulation, a head of 1 x 1 convolutions."""
 
-    def __init__(self, params: NetworkParams) -> None:
-        """Draw fresh weights from torch's global generator."""
+    def __init__(self, params: NetworkParams, attention: Attention = neighbourhood_attention) -> None:
+        """Draw fresh weights from torch's global generator.
+
+        Args:
+            params: Shape of the network.
+            attention: The attention that is computed; benchmarks/attention.py compares two forms of it.
+        """
         super().__init__()
         c = params.channels
-        self.params = params
+        self.params, self.attention = params, attention
         self.guide_branch = _branch(params.guide_bands, c, kernel=3)
         self.source_branch = _branch(1, c, kernel=1)
         self.to_guide_query = nn.Conv2d(c, c, 1)
@@ -83,8 +93,8 @@ class MmsrNetwork(nn.Module):
             source = bilinear(source, _scale_between(source, guide))
         g = self.to_guide_query(self.guide_branch(guide))
         s = self.to_source_query(self.source_branch(source))
-        source_to_guide = neighbourhood_attention(g, s, self.params.source_to_guide_px)
-        guide_to_source = neighbourhood_attention(s, g, self.params.guide_to_source_px)
+        source_to_guide = self.attention(g, s, self.params.source_to_guide_px)
+        guide_to_source = self.attention(s, g, self.params.guide_to_source_px)
         target: Tensor = self.head(self.fusion(torch.cat([source_to_guide, guide_to_source], dim=1)))
         return target
 

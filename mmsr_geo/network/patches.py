@@ -1,4 +1,4 @@
-"""Places where the patches of a fit may lie, and the part of a patch that a network sees whole; tensors only."""
+"""Places of a fit's patches, and the part of a patch that lies away from its cuts; tensors only."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ from mmsr_geo.geometry import Halo, Scale, Tile, Tiling, Window
 from mmsr_geo.network.degradation import CONSISTENCY_SUPPORT_PX, bicubic, degrade, fill_nodata, make_consistent, nearest
 from mmsr_geo.network.device import resolve_device
 from mmsr_geo.network.fitted import FittedModel, FittedPredictor, expected_receptive_field, receptive_field_of
-from mmsr_geo.network.guide_features import FEATURE_SUPPORT_PX, guide_features
+from mmsr_geo.network.guide_features import FEATURE_RECEPTIVE_FIELD_PX, guide_features
 from mmsr_geo.network.mmsr import MmsrNetwork, NetworkParams, ReceptiveField
 from mmsr_geo.network.samples import Sample, Statistics
 from mmsr_geo.network.stacking import StackingWeights
@@ -328,7 +328,7 @@ def test_the_halo_holds_the_correction_and_the_prediction_it_needs(
     support: ReceptiveField, scale: Scale, halo: Halo
 ) -> None:
     """By hand: 9 source pixels, then the farther of 8 + 4 guide pixels and 5 target + 1 + 2 source pixels."""
-    assert (CONSISTENCY_SUPPORT_PX, FEATURE_SUPPORT_PX) == (9, 4)
+    assert (CONSISTENCY_SUPPORT_PX, FEATURE_RECEPTIVE_FIELD_PX) == (9, 4)
     assert halo_of(receptive_field_of(support, scale, features=True), scale) == halo
 
 

@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
+from fractions import Fraction
+from functools import partial
 from itertools import product
 from typing import Any, cast
 
@@ -26,7 +28,7 @@ from mmsr_geo.network import fit as fitting
 from mmsr_geo.network import guide_check as checking
 from mmsr_geo.network.degradation import bicubic, degrade
 from mmsr_geo.network.device import torch_threads
-from mmsr_geo.network.fit import fit_samples
+from mmsr_geo.network.fit import FitDesign, fit_samples
 from mmsr_geo.network.fitted import FittedModel
 from mmsr_geo.network.guide_check import reduce_sample, validation_blocks
 from mmsr_geo.network.mmsr import MmsrNetwork, NetworkParams
@@ -34,6 +36,7 @@ from mmsr_geo.network.params import FitParams
 from mmsr_geo.network.patches import PatchSampler, window_means
 from mmsr_geo.network.prepared import PreparedSample
 from mmsr_geo.network.samples import Sample, Statistics
+from mmsr_geo.network.validation import RegisteredRegression, Validation
 from support.scenes import scene, with_holes
 
 TWO, THREE = Scale(2, 2), Scale(3, 3)
@@ -293,6 +296,33 @@ def test_the_first_stage_is_validated_by_its_error_over_the_bicubics() -> None:
         predictor = work.reduced.network_predictor(cast("MmsrNetwork", Saying(share)), work.detail)
         check = work.reduced.validate(predictor, None).check
         assert check.gain == pytest.approx(1 - share, abs=0.05 * share + 1e-3)
+
+
+def test_a_design_changes_network_optimiser_and_stages() -> None:
+    """The hooks of benchmarks/search.py."""
+    groups: list[int] = []
+
+    def optimiser(parameters: list[dict[str, Any]], lr: float) -> torch.optim.Optimizer:
+        groups.append(len(parameters))
+        return torch.optim.SGD(parameters, lr=lr, momentum=0.9)
+
+    design = FitDesign(partial(NetworkParams, channels=8), optimiser, Fraction(3, 2))
+    params = FitParams(steps=9, patch_px=16, threads=1, first_stage=True, ensemble=False)
+    model = fit([scene(34, 33, TWO)], TWO, params, design=design)
+    assert (model.params.channels, model.provenance["fit"]["steps"], groups) == (8, 6, [2, 2])
+    model.check_weights()
+
+
+@pytest.mark.parametrize("ensemble", [True, False])
+def test_a_validation_can_be_observed(ensemble: bool) -> None:  # noqa: FBT001  (parametrised)
+    """The hook of benchmarks/stacking_rules.py."""
+    observed: list[tuple[Validation, RegisteredRegression | None]] = []
+    params = FitParams(steps=2, patch_px=16, threads=1, ensemble=ensemble)
+    model = fit([scene(34, 33, TWO)], TWO, params, on_validation=lambda *found: observed.append(found))
+    ((validation, regression),) = observed
+    assert (validation.check, validation.interval, validation.stacking) == (model.check, model.interval, model.stacking)
+    assert len(validation.predictions[0].raw) == 2 + ensemble
+    assert (regression is not None) == ensemble
 
 
 def test_without_validation_blocks_the_check_is_unknown() -> None:
