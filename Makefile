@@ -12,18 +12,19 @@ INSTALLED_FROM := pyproject.toml constraints.txt mmsr_geo/_version.py
 export PIP_CONSTRAINT := constraints.txt
 export PIP_BUILD_CONSTRAINT := constraints.txt
 
-.PHONY: help demo test faults test-qgis notebooks notebooks-write lint wheel plugin plugin-commands qgis-pictures errors-page clean
+.PHONY: help demo test faults test-qgis notebooks notebooks-write lint wheel plugin plugin-commands qgis-pictures errors-page options clean
 
 help:
 	@echo "make demo             run the main job on the rasters of the package, into ./demo"
 	@echo "make test             run the whole test suite; ARGS='tests/raster/test_grids.py -x' runs a part of it"
-	@echo "make faults           kill a cluster's processes while a job runs, minutes"
+	@echo "make faults           kill a cluster's processes while a job runs, and measure what a tile costs; minutes"
 	@echo "make notebooks        run the notebooks, minutes; leaves them as they are"
 	@echo "make notebooks-write  run them and keep in them what they show; ARGS names one"
-	@echo "make lint             ruff, its formatter, mypy and the import contracts; changes nothing"
+	@echo "make lint             ruff, its formatter, mypy (also as on Windows) and the import contracts; changes nothing"
 	@echo "make wheel            build the wheel, into ./dist"
 	@echo "make plugin           build the QGIS plugin's zip, into qgis_plugin/dist"
 	@echo "make plugin-commands  write down for the plugin what the command offers; after each change of its options"
+	@echo "make options          write mmsr_geo/keywords.py from mmsr_geo/options.py; after each change of its fields"
 	@echo "make errors-page      write docs/errors.md from the tests' cases"
 	@echo "make qgis-pictures    make the pictures of docs/qgis.md anew"
 	@echo "make test-qgis        install QGIS once (Debian 12, as root, 1.3 GB) and test the plugin in it; ARGS as in test"
@@ -49,11 +50,13 @@ notebooks: .venv/installed-dev
 notebooks-write: .venv/installed-dev
 	@OMP_WAIT_POLICY=passive $(BIN)/python notebooks/write.py $(ARGS)
 
+# The second mypy sees the standard library as Windows has it: it refuses os.pread, signal.SIGKILL and their like.
 lint: .venv/installed-dev
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
-	@$(BIN)/lint-imports --quiet
+	@$(BIN)/mypy --platform win32 --cache-dir .mypy_cache/win32 mmsr_geo
+	@$(BIN)/lint-imports --no-logo
 
 wheel: .venv/installed
 	@rm -rf dist
@@ -66,6 +69,9 @@ plugin:
 plugin-commands: .venv/installed
 	@$(BIN)/python qgis_plugin/commands.py
 	@$(BIN)/python qgis_plugin/translations.py
+
+options: .venv/installed-dev
+	@$(BIN)/python tools/keywords.py
 
 errors-page: .venv/installed-dev
 	@$(BIN)/python tools/errors_page.py

@@ -1,6 +1,8 @@
-"""Forward and backward of the whole network with unfolded neighbourhoods and with ours: time, memory, equality.
+"""Time, memory and equality of the whole network, forward and backward, with unfolded neighbourhoods and with ours.
 
-Each form is measured in a fresh process of its own. Exits with 1 where ours is not at least 10 times faster than the
+    python benchmarks/attention.py [--size 128]        seconds; the figures are in docs/performance.md
+
+Each form of the attention is measured in a new process. Exits with 1 if ours is not at least 10 times faster than the
 naive form, takes more than a quarter of its memory, or gives another result. Linux only: it reads resident memory.
 """
 
@@ -22,10 +24,10 @@ import psutil
 import torch
 from torch import Tensor
 
-from mmsr_geo.network import mmsr
 from mmsr_geo.network.attention import naive_neighbourhood_attention, neighbourhood_attention
+from mmsr_geo.network.mmsr import Attention, MmsrNetwork, NetworkParams
 
-FORMS = {
+FORMS: dict[str, Attention] = {
     "naive": naive_neighbourhood_attention,  # unfold, einsum
     "ours": neighbourhood_attention,
 }
@@ -34,27 +36,27 @@ GUIDE_BANDS = 3
 FASTER = 10
 LEANER = 4
 TOLERANCE = 1e-4
-"""Largest difference of outputs and gradients, as a part of the largest magnitude: float32's own error is near 1e-6."""
+"""Largest difference of outputs and gradients, divided by the largest magnitude: float32's error is near 1e-6."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What one form came to."""
+    """Cost of one form of the attention."""
 
     seconds: float
-    """Median of one forward and backward."""
+    """Median time of one forward and backward pass."""
     cpu_seconds: float
-    """The same in processor time, which other work on the machine changes less."""
+    """Median processor time, which other work on the machine changes less."""
     peak_bytes: int
-    """Peak resident memory (ru_maxrss) above what was resident right before the first step."""
+    """Peak resident memory (ru_maxrss) minus the memory resident right before the first step."""
 
 
 def main() -> int:
     """Measure the forms and compare; returns the exit status."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--size", type=int, default=128, help="side of the target, in pixels (a multiple of 4)")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--size", type=int, default=128, help="side of the target in pixels, a multiple of 4")
     parser.add_argument("--threads", type=int, default=2, help="torch threads")
-    parser.add_argument("--repetitions", type=int, default=3, help="timed steps, after one to warm up")
+    parser.add_argument("--repetitions", type=int, default=3, help="number of timed steps, after one to warm up")
     parser.add_argument("--form", choices=FORMS, help=argparse.SUPPRESS)
     parser.add_argument("--into", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -72,7 +74,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         for form in FORMS:
             saved = Path(folder, form)
-            costs[form] = cost = _in_a_fresh_process(form, saved)
+            costs[form] = cost = _in_new_process(form, saved)
             results[form] = torch.load(saved, weights_only=True)
             print(
                 f"{form:9} {cost.seconds:7.2f} s, {cost.cpu_seconds:6.2f} s of processor time, "
@@ -82,19 +84,20 @@ def main() -> int:
     faster, leaner = _gain(costs["naive"], costs["ours"])
     difference = _difference(results["naive"], results["ours"])
     held = [
-        _stated(faster >= FASTER, f"ours is {faster:.1f} times faster than naive (at least {FASTER})"),
-        _stated(leaner >= LEANER, f"ours takes 1/{leaner:.1f} of naive's memory (at most 1/{LEANER})"),
-        _stated(difference <= TOLERANCE, f"output and gradients differ by {difference:.1e} (at most {TOLERANCE:.0e})"),
+        _reported(faster >= FASTER, f"ours is {faster:.1f} times faster than naive (at least {FASTER})"),
+        _reported(leaner >= LEANER, f"ours takes 1/{leaner:.1f} of naive's memory (at most 1/{LEANER})"),
+        _reported(
+            difference <= TOLERANCE, f"output and gradients differ by {difference:.1e} (at most {TOLERANCE:.0e})"
+        ),
     ]
     return 0 if all(held) else 1
 
 
 def measure(form: str, size: int, threads: int, repetitions: int, into: Path) -> Cost:
     """Run the steps with one form of attention; saves the output and both inputs' gradients `into` a file."""
-    setattr(mmsr, neighbourhood_attention.__name__, FORMS[form])
     torch.set_num_threads(threads)
     torch.manual_seed(0)
-    network = mmsr.MmsrNetwork(mmsr.NetworkParams(guide_bands=GUIDE_BANDS))
+    network = MmsrNetwork(NetworkParams(guide_bands=GUIDE_BANDS), FORMS[form])
     guide = torch.randn(1, GUIDE_BANDS, size, size, requires_grad=True)
     source = torch.randn(1, 1, size // SCALE, size // SCALE, requires_grad=True)
     before = psutil.Process().memory_info().rss
@@ -112,7 +115,7 @@ def measure(form: str, size: int, threads: int, repetitions: int, into: Path) ->
     return Cost(median(seconds[1:]), median(cpu_seconds[1:]), peak - before)
 
 
-def _in_a_fresh_process(form: str, into: Path) -> Cost:
+def _in_new_process(form: str, into: Path) -> Cost:
     command = [sys.executable, *sys.argv, "--form", form, "--into", str(into)]
     # Threads that spin while they wait for one another would measure what else the machine does.
     environment = {"OMP_WAIT_POLICY": "passive"} | os.environ
@@ -128,7 +131,7 @@ def _difference(one: list[Tensor], other: list[Tensor]) -> float:
     return max(float((a - b).abs().max() / a.abs().max()) for a, b in zip(one, other, strict=True))
 
 
-def _stated(held: bool, statement: str) -> bool:  # noqa: FBT001  (what is stated, and whether it holds)
+def _reported(held: bool, statement: str) -> bool:  # noqa: FBT001  (what is stated, and whether it holds)
     print(f"{'ok  ' if held else 'FAIL'} {statement}")
     return held
 

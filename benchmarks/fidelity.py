@@ -1,13 +1,13 @@
-"""How near the truth each method comes, over real pairs: one table, from runs that are kept and never made twice.
+"""Error of each method over real pairs: one table, from stored runs that are not repeated.
 
     python benchmarks/fidelity.py --data DIR            all of it: hours on 2 cores, resumable
     python benchmarks/fidelity.py --data DIR --core     8 pairs, one seed, the quick methods: half an hour
-    python benchmarks/fidelity.py --table               what is kept, as docs/fidelity.md
+    python benchmarks/fidelity.py --table               the table of the stored runs, as docs/fidelity.md
 
-A run is kept by pair, method, seed, the method's options and what the code comes to on a small made pair (of the
-default, what it says of its errors as well), as one line of benchmarks/results/fidelity.jsonl; where that or the
-options have changed it is made again. A run on a GPU (--device cuda) counts as the same run, and its line says on
-which: docs/performance.md compares the two.
+A run is stored as one line of benchmarks/results/fidelity.jsonl. Its key is the pair, the method, the seed, the
+method's options and the code's hash (versions.py; of the default, the hash of its uncertainty as well). It is repeated
+where the code's results or the options have changed. A run on a GPU (--device cuda) counts as the same run, and its
+line names the GPU: docs/performance.md compares the two.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from statistics import fmean, geometric_mean, stdev
 from typing import Any
 
 import torch
-from pairs import case, dataset_of
+from cases import dataset_of, read_case
 from versions import Codes, tiling
 
 from mmsr_geo.evaluation.evaluate import evaluate
@@ -59,7 +59,7 @@ QUICK = ("bicubic", "bicubic+consistency", "guided-filter", "guided-filter+consi
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One fit on one pair, and the targets that come of it."""
+    """One fit on one pair, and the methods whose targets come from it."""
 
     pair: str
     methods: tuple[str, ...]
@@ -67,13 +67,13 @@ class Job:
     threads: int
     code: str
     interval_code: str | None
-    """The hash of what is said of the errors; None where that is not looked at."""
+    """Hash of the uncertainty; None where it is not scored."""
     device: str = "cpu"
-    """Where it is run: no part of what identifies a result."""
+    """Device of the run; not part of the key."""
 
     @property
     def keys(self) -> list[dict[str, Any]]:
-        """What identifies each of its results."""
+        """Key of each result."""
         return [
             {
                 "pair": self.pair,
@@ -89,7 +89,7 @@ class Job:
 
 
 def method_of(name: str, seed: int, threads: int, device: str = "cpu") -> Method:
-    """Return a method by its name in the table; p2p-4096 is P2P with so many steps."""
+    """Return a method by its name in the table; p2p-4096 is P2P with 4096 steps."""
     base = name.removesuffix(CONSISTENT)
     if base in OTHER_QUALITIES:
         return SceneFit(FitParams.of(OTHER_QUALITIES[base], threads=threads), seed, device)
@@ -102,7 +102,7 @@ def method_of(name: str, seed: int, threads: int, device: str = "cpu") -> Method
 
 
 def options_of(name: str, seed: int, threads: int) -> dict[str, Any]:
-    """Return what identifies a method's options; of the published fit, those alone that were published."""
+    """Return the options in a method's key; of the published fit, only those that were published."""
     options = method_of(name, seed, threads).description
     if name.startswith("published"):
         return {key: options[key] for key in ("seed", "consistent", "steps", "lr", "schedule", "guide_weight_decay")}
@@ -115,8 +115,8 @@ def run(job: Job, data: Path, codes: Codes) -> list[dict[str, Any]]:
     where: dict[str, Any] = {}
     if job.device != "cpu":
         torch.backends.cudnn.allow_tf32 = False  # float32 as on the CPU; matrix products are so by default
-        where = {"device": torch.cuda.get_device_name(), "torch": torch.__version__} | codes.doubt(job.methods[0])
-    trial = case(job.pair, data).trial
+        where = {"device": torch.cuda.get_device_name(), "torch": torch.__version__} | codes.difference(job.methods[0])
+    trial = read_case(job.pair, data).trial
     methods = {name: method_of(name, job.seed, job.threads, job.device) for name in job.methods}
     tilings = {name: tiling(trial.pair, method) for name, method in methods.items()}
     evaluation = evaluate(trial, methods, tilings, device=job.device, threads=job.threads)
@@ -128,7 +128,7 @@ def run(job: Job, data: Path, codes: Codes) -> list[dict[str, Any]]:
             "seconds": round(result.fit_seconds + result.predict_seconds, 1),
             "pixel_steps": result.pixel_steps,
             "gain": result.check.gain,
-            "verdict": result.check.result,
+            "guide_check": result.check.result,
             "uncertainty": result.uncertainty.as_dict() if isinstance(result.uncertainty, UncertaintyScores) else None,
         }
         | where
@@ -139,43 +139,43 @@ def run(job: Job, data: Path, codes: Codes) -> list[dict[str, Any]]:
 def jobs_of(  # noqa: PLR0913  (what decides a run, and where it is made)
     pairs: Iterable[str], seeds: int, threads: int, *, slow: bool, device: str = "cpu", codes: Codes | None = None
 ) -> list[Job]:
-    """Return the fits to be made: first one seed of ours everywhere, then the others, then more seeds."""
-    known = codes or Codes()
+    """Return the fits to run: first one seed of ours on every pair, then the other methods, then more seeds."""
+    codes = codes or Codes()
 
     def job(pair: str, *methods: str, seed: int = 0) -> Job:
-        interval = known.of("uncertainty") if "mmsr" in methods else None
-        return Job(pair, methods, seed, threads, known.of(methods[0]), interval, device)
+        interval = codes.of("uncertainty") if "mmsr" in methods else None
+        return Job(pair, methods, seed, threads, codes.of(methods[0]), interval, device)
 
     pairs = list(pairs)
-    found = [job(pair, name) for pair in pairs for name in QUICK]
+    jobs = [job(pair, name) for pair in pairs for name in QUICK]
     ours = [[job(pair, "mmsr-always", "mmsr", seed=seed) for pair in pairs] for seed in range(seeds)]
-    found += ours[0]
+    jobs += ours[0]
     if slow:
-        found += [job(pair, name) for name in OTHER_QUALITIES for pair in pairs]
-        found += [job(pair, "p2p", "p2p+consistency") for pair in pairs if pair in FULL_P2P_ON]
-        found += [job(pair, "published", "published+consistency") for pair in pairs if pair in PUBLISHED_ON]
-    found += [job(pair, f"p2p-{SHORT_P2P}") for pair in pairs if not (slow and pair in FULL_P2P_ON)]
-    return found + [each for more in ours[1:] for each in more]
+        jobs += [job(pair, name) for name in OTHER_QUALITIES for pair in pairs]
+        jobs += [job(pair, "p2p", "p2p+consistency") for pair in pairs if pair in FULL_P2P_ON]
+        jobs += [job(pair, "published", "published+consistency") for pair in pairs if pair in PUBLISHED_ON]
+    jobs += [job(pair, f"p2p-{SHORT_P2P}") for pair in pairs if not (slow and pair in FULL_P2P_ON)]
+    return jobs + [each for more in ours[1:] for each in more]
 
 
 def kept(results: Path = RESULTS) -> list[dict[str, Any]]:
-    """Return all results that were kept."""
+    """Return the stored results."""
     return [json.loads(line) for line in results.read_text().splitlines()] if results.exists() else []
 
 
 def current(jobs: Sequence[Job], records: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return the results that come of these jobs, none of other code or options."""
+    """Return the results of these jobs, without those of other code or options."""
     keys = [key.items() for job in jobs for key in job.keys]
     return [record for record in records if any(key <= record.items() for key in keys)]
 
 
 def is_kept(job: Job, records: Sequence[dict[str, Any]]) -> bool:
-    """Whether all that comes of a job is kept."""
+    """Return whether all results of a job are stored."""
     return all(any(key.items() <= record.items() for record in records) for key in job.keys)
 
 
 def run_all(jobs: Sequence[Job], data: Path, workers: int, results: Path, codes: Codes) -> None:
-    """Run what is missing, several processes at once, and keep each result as it comes."""
+    """Run the missing jobs, several number of processes, and store each result as it comes."""
     records = kept(results)
     missing = [job for job in jobs if not is_kept(job, records)]
     results.parent.mkdir(exist_ok=True)
@@ -188,25 +188,36 @@ def run_all(jobs: Sequence[Job], data: Path, workers: int, results: Path, codes:
                 file.writelines(json.dumps(line) + "\n" for line in lines)
             minutes = (time.monotonic() - started) / 60
             for line in lines:
-                said = f"{line['pair']:18} {line['method']:26} {line['seed']}  RMSE {line['rmse']:9.4g}"
-                print(f"[{done}/{len(missing)}, {minutes:.0f} min] {said}  {line['seconds']:.0f} s", flush=True)
+                result = f"{line['pair']:18} {line['method']:26} {line['seed']}  RMSE {line['rmse']:9.4g}"
+                print(f"[{done}/{len(missing)}, {minutes:.0f} min] {result}  {line['seconds']:.0f} s", flush=True)
 
 
 def main() -> None:
-    """Run what is missing, then write the table."""
+    """Run the missing jobs, then write the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, help="the folder of the data sets; needed unless --table")
-    parser.add_argument("--core", action="store_true", help="8 pairs, one seed, neither published nor P2P in full")
-    parser.add_argument("--pairs", nargs="*", choices=(*WHOLE, *CROPS), help="these pairs only")
-    parser.add_argument("--methods", nargs="*", help="these of the table's columns only")
-    parser.add_argument("--seeds", type=int, help="of ours; 3, or 1 with --core")
+    parser.add_argument("--data", type=Path, help="folder of the data sets; required without --table")
+    parser.add_argument(
+        "--core", action="store_true", help="8 pairs, one seed, without the published fit and P2P's 32 768 steps"
+    )
+    parser.add_argument("--pairs", nargs="*", choices=(*WHOLE, *CROPS), help="pairs to run")
+    parser.add_argument("--methods", nargs="*", help="methods to run: columns of the table")
+    parser.add_argument("--seeds", type=int, help="number of seeds of mmsr; 3, or 1 with --core")
     parser.add_argument("--workers", type=int, default=2, help="processes at once")
-    parser.add_argument("--threads", type=int, default=1, help="torch threads in each: they change the fit a little")
-    parser.add_argument("--device", default="cpu", help="where fits and predictions are made: cpu or cuda")
-    parser.add_argument("--results", type=Path, default=RESULTS, help="where runs are kept; no table of another file")
-    parser.add_argument("--write-codes", type=Path, metavar="FILE", help="write what the code comes to here, and stop")
-    parser.add_argument("--codes", type=Path, metavar="FILE", help="take it from there: the same sources, elsewhere")
-    parser.add_argument("--table", action="store_true", help="write the table of what is kept and run nothing")
+    parser.add_argument(
+        "--threads", type=int, default=1, help="torch threads of each process: they change the fit slightly"
+    )
+    parser.add_argument("--device", default="cpu", help="device of fits and predictions: cpu or cuda")
+    parser.add_argument(
+        "--results",
+        type=Path,
+        default=RESULTS,
+        help="file of the stored runs; docs/fidelity.md is written from the default alone",
+    )
+    parser.add_argument("--write-codes", type=Path, metavar="FILE", help="write the code's hashes and stop")
+    parser.add_argument(
+        "--codes", type=Path, metavar="FILE", help="read the code's hashes, written elsewhere for the same sources"
+    )
+    parser.add_argument("--table", action="store_true", help="write the table of the stored runs and run nothing")
     options = parser.parse_args()
     if options.write_codes is not None:
         Codes.write(options.write_codes)
@@ -219,7 +230,7 @@ def main() -> None:
         jobs = [job for job in jobs if set(job.methods) & set(options.methods)]
     if not options.table:
         if options.data is None:
-            parser.error("give the folder of the data sets: --data DIR")
+            parser.error("pass the folder of the data sets: --data DIR")
         run_all(jobs, options.data, options.workers, options.results, codes)
     text = table(jobs, current(jobs, kept(options.results)))
     print(text)
@@ -228,7 +239,7 @@ def main() -> None:
 
 
 def table(jobs: Sequence[Job], records: Sequence[dict[str, Any]]) -> str:
-    """Return the table in Markdown: each pair, the summary, and what the guide's check said beside what was true."""
+    """Return the page in Markdown: errors by pair and summary, guide checks, uncertainty and computing time."""
     wanted = {(job.pair, name) for job in jobs for name in job.methods}
     runs: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for record in records:
@@ -239,21 +250,7 @@ def table(jobs: Sequence[Job], records: Sequence[dict[str, Any]]) -> str:
     missing = sum(not is_kept(job, records) for job in jobs)
     slow = ("p2p", "p2p+consistency", "published", "published+consistency")
     parts = [
-        "# Fidelity: the error of each method on real pairs",
-        "",
-        "`python benchmarks/fidelity.py --data DIR` writes this page. Each line of",
-        "`benchmarks/results/fidelity.jsonl` is one run. A figure is the RMSE of a method divided by the RMSE of",
-        "bicubic interpolation: smaller is better. The figures of `mmsr` are the mean ± the standard deviation over",
-        "seeds, with the number of seeds in parentheses. `mmsr` is the default. It returns the bicubic baseline",
-        "(bicubic with back-projection) where its guide check says that the guide did not help. `mmsr-always` uses",
-        "the model in any case. `mmsr-fast` and `mmsr-best` are the default with `--quality fast` and",
-        "`--quality best`. The [glossary](glossary.md) explains the terms.",
-        *(
-            []
-            if not missing
-            else ["", f"{missing} of {len(jobs)} runs are missing. Summaries are shown when all pairs are complete."]
-        ),
-        "",
+        *_introduction(missing, len(jobs)),
         "## Error and computing cost",
         "",
         "![RMSE over bicubic against pixels x steps](images/quality.png)",
@@ -281,7 +278,7 @@ def table(jobs: Sequence[Job], records: Sequence[dict[str, Any]]) -> str:
         "",
         "## Did the guide help? Checked and true gain",
         "",
-        *_verdicts(whole, runs),
+        *_guide_checks(whole, runs),
         "",
         "## Uncertainty: coverage of the 90 % margin of error",
         "",
@@ -293,6 +290,24 @@ def table(jobs: Sequence[Job], records: Sequence[dict[str, Any]]) -> str:
         "",
     ]
     return "\n".join(parts)
+
+
+def _introduction(missing: int, jobs: int) -> list[str]:
+    """Return the title and the explanation of the figures."""
+    lines = [
+        "# Fidelity: the error of each method on real pairs",
+        "",
+        "`python benchmarks/fidelity.py --data DIR` writes this page. Each line of",
+        "`benchmarks/results/fidelity.jsonl` is one run. A figure is the RMSE of a method divided by the RMSE of",
+        "bicubic interpolation: smaller is better. The figures of `mmsr` are the mean ± the standard deviation over",
+        "seeds, with the number of seeds in parentheses. `mmsr` is the default. It returns the bicubic baseline",
+        "(bicubic with back-projection) where its guide check says that the guide did not help. `mmsr-always` uses",
+        "the model in any case. `mmsr-fast` and `mmsr-best` are the default with `--quality fast` and",
+        "`--quality best`. The [glossary](glossary.md) explains the terms.",
+    ]
+    if missing:
+        lines += ["", f"{missing} of {jobs} runs are missing. Summaries are shown when all pairs are complete."]
+    return [*lines, ""]
 
 
 def _ratios(
@@ -331,7 +346,7 @@ def _summary(ratios: dict[str, float], pairs: Sequence[str]) -> str:
     return f"**{geometric_mean(geometric_mean(values) for values in by_set.values()):.3f}**"
 
 
-def _verdicts(pairs: Sequence[str], runs: dict[tuple[str, str], list[dict[str, Any]]]) -> list[str]:
+def _guide_checks(pairs: Sequence[str], runs: dict[tuple[str, str], list[dict[str, Any]]]) -> list[str]:
     lines = [
         "The gain is the part of the bicubic baseline's RMSE that is removed. The checked gain is the result of the",
         "guide check at reduced resolution. The true gain is that of the model at the true scale. Both are means over",
@@ -342,16 +357,16 @@ def _verdicts(pairs: Sequence[str], runs: dict[tuple[str, str], list[dict[str, A
         "|---|---|---|---|---|",
     ]
     for pair in pairs:
-        model, given = runs.get((pair, "mmsr-always"), []), runs.get((pair, "mmsr"), [])
-        if not (model and given and (pair, "bicubic+consistency") in runs):
+        model, default = runs.get((pair, "mmsr-always"), []), runs.get((pair, "mmsr"), [])
+        if not (model and default and (pair, "bicubic+consistency") in runs):
             continue
         smooth, base = runs[pair, "bicubic+consistency"][0]["rmse"], runs[pair, "bicubic"][0]["rmse"]
         gains = [record["gain"] for record in model]
         checked = "" if None in gains else f"{fmean(gains):+.2f}"
-        verdicts = "/".join(dict.fromkeys(result_of(gain) for gain in gains))
+        results = "/".join(dict.fromkeys(result_of(gain) for gain in gains))
         true = 1 - fmean(record["rmse"] for record in model) / smooth
-        worst = max(record["rmse"] for record in given) / base
-        lines.append(f"| {pair} | {checked} | {verdicts} | {true:+.2f} | {worst:.3f} |")
+        worst = max(record["rmse"] for record in default) / base
+        lines.append(f"| {pair} | {checked} | {results} | {true:+.2f} | {worst:.3f} |")
     return lines
 
 
@@ -367,15 +382,15 @@ def _uncertainties(pairs: Sequence[str], runs: dict[tuple[str, str], list[dict[s
     ]
     covered = []
     for pair in pairs:
-        told = [record["uncertainty"] for record in runs.get((pair, "mmsr"), []) if "uncertainty" in record]
-        if not told or (pair, "bicubic") not in runs:
+        stored = [record["uncertainty"] for record in runs.get((pair, "mmsr"), []) if "uncertainty" in record]
+        if not stored or (pair, "bicubic") not in runs:
             continue
-        known = [each for each in told if each is not None]
+        known = [scores for scores in stored if scores is not None]
         if not known:
             lines.append(f"| {pair} | not calibrated | | |")
             continue
         coverage, correlation, width = (
-            fmean(each[name] for each in known) for name in ("coverage", "rank_correlation", "mean_half_width")
+            fmean(scores[name] for scores in known) for name in ("coverage", "rank_correlation", "mean_half_width")
         )
         covered.append(coverage)
         base = runs[pair, "bicubic"][0]["rmse"]

@@ -1,10 +1,11 @@
-"""What a fit takes at its peak, bytes a value of the guide: the figure behind `BYTES_PER_SAMPLED_VALUE`.
+"""Peak memory of a fit in bytes per value of the guide: the figure behind `BYTES_PER_SAMPLED_VALUE`.
 
-python benchmarks/fit_memory.py        a few minutes; each fit in a fresh process of its own, a few steps of each stage
+python benchmarks/fit_memory.py        minutes; each fit runs in a new process, with a few steps of each stage
 """
 
 from __future__ import annotations
 
+import argparse
 import subprocess
 import sys
 
@@ -23,7 +24,7 @@ RUNS = [(2, 4), (4, 4), (8, 4), (4, 8)]
 
 
 def measure(factor: int, bands: int) -> None:
-    """Print one row: a sample of as many target pixels as a fit sees at most."""
+    """Print one row, for a sample of the largest number of target pixels that a fit reads."""
     torch.set_num_threads(1)
     scale, side = Scale(factor, factor), int(SAMPLED_TARGET_PX**0.5) // factor * factor
     guide = np.random.default_rng(0).random((bands, side, side), np.float32)
@@ -33,19 +34,22 @@ def measure(factor: int, bands: int) -> None:
     params = FitParams(steps=3, first_stage=True, threads=1)
     model = fit_samples([sample], scale, params, guide_bands=tuple(map(str, range(bands))))
     taken = peak_bytes() - at_rest
-    regressed = "with" if model.stacking.regression else "without"
-    print(f"| x{factor} | {bands} | {taken / 1e9:.2f} GB, {regressed} a regression | {taken / guide.size:.0f} |")
+    ensemble = "with" if model.stacking.regression else "without"
+    print(f"| x{factor} | {bands} | {taken / 1e9:.2f} GB, {ensemble} a regression | {taken / guide.size:.0f} |")
 
 
 def main() -> None:
     """Print the table."""
-    if len(sys.argv) > 1:
-        measure(int(sys.argv[1]), int(sys.argv[2]))
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--one", type=int, nargs=2, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.one is not None:
+        measure(*options.one)
         return
-    print(f"Of {SAMPLED_TARGET_PX / 1e6:.0f} million target pixels:\n")
-    print("| scale | guide bands | on top of the sample | bytes a value of the guide |\n|---|---|---|---|")
+    print(f"A sample of {SAMPLED_TARGET_PX / 1e6:.0f} million target pixels:\n")
+    print("| scale | guide bands | memory beyond the sample | bytes per value of the guide |\n|---|---|---|---|")
     for factor, bands in RUNS:
-        subprocess.run([sys.executable, __file__, str(factor), str(bands)], check=True)  # noqa: S603  (itself)
+        subprocess.run([sys.executable, __file__, "--one", str(factor), str(bands)], check=True)  # noqa: S603  (itself)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Optimisers that a search tries in Adam's place: each is made with the same groups and rate as Adam would be."""
+"""Optimisers that search.py compares with Adam; each is called with the same parameter groups and learning rate."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from typing import Any
 import torch
 from torch import Tensor
 
-Made = Callable[..., torch.optim.Optimizer]
+Optimiser = Callable[..., torch.optim.Optimizer]
 
 
 class Muon(torch.optim.Optimizer):
-    """Jordan et al. 2024: momentum whose matrices are made orthogonal; biases, and the first and last layers, by Adam.
+    """Muon (Jordan et al. 2024): orthogonalised momentum for matrices; Adam for biases, the first and the last layer.
 
-    A convolution is a matrix of its outputs times all else. A step is as large as Adam's: 0.2 √max(sides) of the rate
-    (Liu et al. 2025).
+    A convolution is a matrix with one row per output channel. A step is as large as Adam's: 0.2 √max(sides) of the
+    learning rate (Liu et al. 2025).
     """
 
     def __init__(self, groups: Iterable[dict[str, Any]], lr: float, momentum: float = 0.95, times: float = 1.0) -> None:
-        """Take Adam's groups; `times`: the matrices' rate over Adam's."""
+        """Take Adam's groups; `times` is the matrices' learning rate divided by Adam's."""
         super().__init__(list(groups), {"lr": lr, "weight_decay": 0.0})
         self.momentum, self.times = momentum, times
 
@@ -53,15 +53,15 @@ def _adam_step(parameter: Tensor, gradient: Tensor, state: dict[str, Any], lr: f
 
 def _orthogonal(matrix: Tensor, rounds: int = 5) -> Tensor:
     """Return the nearest orthogonal matrix, nearly: Newton and Schulz's iteration with Jordan's coefficients."""
-    made: Tensor = matrix if matrix.shape[0] <= matrix.shape[1] else matrix.T
-    made = made / (made.norm() + 1e-7)
+    result: Tensor = matrix if matrix.shape[0] <= matrix.shape[1] else matrix.T
+    result = result / (result.norm() + 1e-7)
     for _ in range(rounds):
-        square = made @ made.T
-        made = 3.4445 * made + (-4.7750 * square + 2.0315 * square @ square) @ made
-    return made if matrix.shape[0] <= matrix.shape[1] else made.T
+        square = result @ result.T
+        result = 3.4445 * result + (-4.7750 * square + 2.0315 * square @ square) @ result
+    return result if matrix.shape[0] <= matrix.shape[1] else result.T
 
 
-OPTIMISERS: dict[str, Made] = {
+OPTIMISERS: dict[str, Optimiser] = {
     "adam": torch.optim.Adam,
     "adam-0.99": partial(torch.optim.Adam, betas=(0.9, 0.99)),
     "adamw": torch.optim.AdamW,

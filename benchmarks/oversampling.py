@@ -1,7 +1,9 @@
-"""How often oversampling is suspected rightly and wrongly: real rasters as they are, made hard, and resampled.
+"""Right and wrong results of the oversampling detection: rasters as they are, difficult ones, and resampled ones.
 
-Every raster of the data folder is taken as it is, and every kind of raster is averaged by 2 to 8 and brought back to
-finer pixels by GDAL's own resampling, at a phase and angle that the detector is not told. Prints Markdown tables.
+    python benchmarks/oversampling.py --data DIR      the tables in docs/decisions/006-oversampling-detection.md
+
+Every raster of the data folder is used as it is. One raster of each kind is averaged by 2 to 8 and resampled to finer
+pixels by GDAL, at a phase and an angle that the detector does not know. Prints Markdown tables.
 """
 
 from __future__ import annotations
@@ -29,11 +31,12 @@ Values = NDArray[np.float32]
 SIDE_PX = 512
 METHODS = ("nearest", "bilinear", "cubic", "lanczos")
 FACTORS = {2.0: 2, 2.5: 2, 3.0: 3, 10 / 3: 4, 4.0: 4, 5.0: 5, 6.0: 6, 8.0: 8}
-"""What is resampled by, and what is averaged by before."""
+"""Factors of the resampling, and of the averaging before it."""
 TOO_SMALL = (1.0, 1.05, 1.1, 1.2, 1.25, 1.33, 1.4, 1.5, 1.6)
+"""Factors that are too small to be reported."""
 ANGLES = (0, 10, 30)
 NOISES = (0.001, 0.003, 0.01, 0.03, 0.1)
-"""Deviations of noise, of the raster's own."""
+"""Standard deviations of noise, in those of the raster."""
 KINDS = (
     "s2 B11",
     "s2 B04",
@@ -47,55 +50,61 @@ KINDS = (
     "autzen surface",
     "jacksboro DEM",
 )
-"""One raster of each kind: those that are resampled."""
+"""One raster of each kind, which is resampled."""
 RESAMPLED = ("l7 thermal", "autzen photo")
-"""Those of the data that are oversampled as they come."""
+"""Rasters of the data folder that are oversampled as delivered."""
 
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """A raster of the data folder: (h, w), NaN in holes, and whether it holds whole numbers."""
+    """A raster of the data folder."""
 
     name: str
     values: Values
+    """(h, w), NaN where nodata."""
     whole: bool
+    """True if the values are integers."""
 
 
 @dataclass(frozen=True, slots=True)
-class Way:
-    """How a raster is brought onto other pixels: so many times finer, turned by so many degrees."""
+class Resample:
+    """A resampling of a raster to finer pixels."""
 
     factor: float
     method: str
     angle: float
+    """Degrees."""
 
 
 def main() -> None:
     """Print the tables."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, required=True, help="the folder of the data sets")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, help="folder of the data sets")
     data = parser.parse_args().data
     layers = list(_layers(data))
     kinds = [layer for layer in layers if layer.name in KINDS]
     _native(layers)
-    _hard(kinds)
+    _difficult(kinds)
     _resampled(kinds)
     _realistic(kinds)
 
 
 def _native(layers: list[Layer]) -> None:
-    print("\n| as they are | rasters | suspected |\n|---|---|---|")
+    print("\n| rasters as they are | number | detected |\n|---|---|---|")
     for group in (False, True):
-        found = [
+        results = [
             (layer.name, oversampling(layer.values)) for layer in layers if layer.name.startswith(RESAMPLED) is group
         ]
-        told = ", ".join(f"{name} {_told(result)}" for name, result in found if result)
-        print(f"| {'resampled before' if group else 'native'} | {len(found)} | {told or 'none'} |", flush=True)
+        detected = ", ".join(f"{name} {_factors(result)}" for name, result in results if result)
+        print(
+            f"| {'resampled by the provider' if group else 'native'} | {len(results)} | {detected or 'none'} |",
+            flush=True,
+        )
 
 
-def _hard(kinds: list[Layer]) -> None:
+def _difficult(kinds: list[Layer]) -> None:
     random = np.random.default_rng(0)
-    made: dict[str, list[tuple[str, Values]]] = {
+    difficult: dict[str, list[tuple[str, Values]]] = {
         "Gaussian blur of 0.3 to 1.5 pixels": [
             (layer.name, _rounded(ndimage.gaussian_filter(layer.values, sigma), whole=layer.whole))
             for layer in kinds
@@ -116,20 +125,20 @@ def _hard(kinds: list[Layer]) -> None:
         "planes and bowls of whole numbers": list(_planes()),
     }
     for method in METHODS:
-        made[f"{method}, 1 to 1.6 times"] = [
+        difficult[f"{method}, 1 to 1.6 times"] = [
             (
                 f"{layer.name} {factor:g} {angle}",
-                _brought(layer.values, Way(factor, method, angle), random, whole=layer.whole),
+                _resample(layer.values, Resample(factor, method, angle), random, whole=layer.whole),
             )
             for layer in kinds
             for factor in TOO_SMALL
             for angle in ANGLES
         ]
-    print("\n| made hard | rasters | suspected |\n|---|---|---|")
-    for name, rasters in made.items():
-        found = [(which, oversampling(values[:SIDE_PX, :SIDE_PX])) for which, values in rasters]
-        told = [f"{which}: {_told(result)}" for which, result in found if result]
-        print(f"| {name} | {len(rasters)} | {len(told)}{': ' * bool(told)}{'; '.join(told)} |", flush=True)
+    print("\n| difficult rasters | number | detected |\n|---|---|---|")
+    for name, rasters in difficult.items():
+        results = [(which, oversampling(values[:SIDE_PX, :SIDE_PX])) for which, values in rasters]
+        detected = [f"{which}: {_factors(result)}" for which, result in results if result]
+        print(f"| {name} | {len(rasters)} | {'; '.join([str(len(detected)), *detected])} |", flush=True)
 
 
 def _resampled(kinds: list[Layer]) -> None:
@@ -139,28 +148,28 @@ def _resampled(kinds: list[Layer]) -> None:
         cells = []
         for method in METHODS:
             results = [
-                oversampling(_brought(means, Way(factor, method, angle), random, whole=layer.whole))
+                oversampling(_resample(means, Resample(factor, method, angle), random, whole=layer.whole))
                 for layer in kinds
                 for angle in ANGLES
                 if min((means := _means(layer.values, averaged)).shape) * factor >= 100
             ]
             cells.append(_cell(results, factor))
         print(f"| {factor:.3g} | {' | '.join(cells)} |", flush=True)
-    print("\nright in a direction at least + suspected with another factor, of all")
+    print("\nright in at least one direction + detected with another factor, of all")
 
 
 def _realistic(kinds: list[Layer]) -> None:
     random = np.random.default_rng(2)
-    print("\n| cubic by 10/3, turned by 10 degrees | right + other, of all |\n|---|---|")
+    print("\n| cubic by 10/3, rotated by 10 degrees | right + other, of all |\n|---|---|")
     for name in ("blurred before", "resampled again", *(f"noise of {share:g} deviations" for share in NOISES)):
         results = []
         for layer in kinds:
             means = _means(layer.values, 4)
             if name == "blurred before":
                 means = ndimage.gaussian_filter(means, 0.6)
-            fine = _brought(means, Way(10 / 3, "cubic", 10), random, whole=layer.whole)
+            fine = _resample(means, Resample(10 / 3, "cubic", 10), random, whole=layer.whole)
             if name == "resampled again":
-                fine = _brought(fine, Way(1, "cubic", 0), random, whole=layer.whole)
+                fine = _resample(fine, Resample(1, "cubic", 0), random, whole=layer.whole)
             elif name.startswith("noise"):
                 fine = fine + random.normal(0, float(name.split()[2]) * np.nanstd(fine), fine.shape).astype(np.float32)
             results.append(oversampling(fine))
@@ -172,13 +181,13 @@ def _cell(results: list[Oversampling | None], factor: float) -> str:
     right = other = 0
     for result in results:
         if result is not None:
-            found = [value for value in (result.down, result.across) if value > 1]
-            right += all(abs(value - factor) <= near for value in found)
-            other += not all(abs(value - factor) <= near for value in found)
+            factors = [value for value in (result.down, result.across) if value > 1]
+            right += all(abs(value - factor) <= near for value in factors)
+            other += not all(abs(value - factor) <= near for value in factors)
     return f"{right} + {other} of {len(results)}"
 
 
-def _told(result: Oversampling) -> str:
+def _factors(result: Oversampling) -> str:
     return f"{result.down:.2f} x {result.across:.2f}"
 
 
@@ -188,25 +197,25 @@ def _means(values: Values, factor: int) -> Values:
     return np.asarray(blocks.mean(axis=(1, 3))[: SIDE_PX // factor, : SIDE_PX // factor])
 
 
-def _brought(values: Values, way: Way, random: np.random.Generator, *, whole: bool) -> Values:
-    """Bring onto finer pixels, at a random phase."""
+def _resample(values: Values, resample: Resample, random: np.random.Generator, *, whole: bool) -> Values:
+    """Resample to finer pixels, at a random phase."""
     height, width = values.shape
-    factor = way.factor
+    factor = resample.factor
     fine = np.full((int(height * factor), int(width * factor)), np.nan, np.float32)
     shift = random.uniform(0, 1, 2)
-    turn = rasterio.Affine.translation(width / 2, height / 2) * rasterio.Affine.rotation(way.angle)
-    place = turn * rasterio.Affine.translation(shift[0] - width / 2, shift[1] - height / 2)
+    turn = rasterio.Affine.translation(width / 2, height / 2) * rasterio.Affine.rotation(resample.angle)
+    moved = turn * rasterio.Affine.translation(shift[0] - width / 2, shift[1] - height / 2)
     world = rasterio.Affine(30, 0, 5e5, 0, -30, 4e6)
     reproject(
         values.astype(np.float32),
         fine,
         src_transform=world,
-        dst_transform=world * place * rasterio.Affine.scale(1 / factor),
+        dst_transform=world * moved * rasterio.Affine.scale(1 / factor),
         src_crs="EPSG:32618",
         dst_crs="EPSG:32618",
         src_nodata=np.nan,
         dst_nodata=np.nan,
-        resampling=Resampling[way.method],
+        resampling=Resampling[resample.method],
     )
     return _rounded(fine[:SIDE_PX, :SIDE_PX], whole=whole)
 
@@ -218,8 +227,8 @@ def _rounded(values: NDArray[np.floating], *, whole: bool) -> Values:
 def _jpeg(values: Values, quality: int) -> Values:
     low, high = np.nanpercentile(values, (1, 99))
     grey = np.nan_to_num(np.clip((values - low) / (high - low) * 255, 0, 255)).astype(np.uint8)
-    Image.fromarray(grey).save(held := io.BytesIO(), "jpeg", quality=quality)
-    return np.asarray(Image.open(held)).astype(np.float32)
+    Image.fromarray(grey).save(buffer := io.BytesIO(), "jpeg", quality=quality)
+    return np.asarray(Image.open(buffer)).astype(np.float32)
 
 
 def _noise(power: float, random: np.random.Generator) -> Values:

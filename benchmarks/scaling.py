@@ -1,14 +1,14 @@
-"""How the engine scales: time and memory by an output's size and by the workers, and what a tile costs of itself.
+"""Scaling of outputs: time and memory by output size and number of workers, and the cost of a tile alone.
 
     python benchmarks/scaling.py --scratch DIR           all of it: hours on 2 cores, 15 GB in DIR, resumable
-    python benchmarks/scaling.py --scratch DIR --quick   the same in small, minutes; kept in DIR
-    python benchmarks/scaling.py --table                 what is kept, and what shall hold
+    python benchmarks/scaling.py --scratch DIR --quick   small outputs, minutes; stored in DIR
+    python benchmarks/scaling.py --table                 the table of the stored runs, and the expected limits
 
-A run beside which other work took more than QUIET cores is kept, and made again; the quietest of those alike count.
-Rasters are made by tiling the demo's Sentinel-2 pair (20 m to 10 m). Each run is a process of its own that calls
-`upsample_to_file` as a user would, with workers on this machine; runs to be compared take turns, so that what else the
-machine does meets all of them. A run is kept as one line of benchmarks/results/scaling.jsonl and not made twice. Linux
-only: it reads /proc.
+A run during which other work took more than QUIET cores is stored and repeated; of equal runs, those with the least
+other work count. Rasters are the demo's Sentinel-2 pair (20 m to 10 m), repeated. Each run is a process of its own that
+calls `upsample_to_file` as a user would, with workers on this machine. Runs that are compared take turns, so that other
+work on the machine affects all of them. A run is stored as one line of benchmarks/results/scaling.jsonl and is not
+repeated. Linux only: it reads /proc.
 """
 
 from __future__ import annotations
@@ -54,37 +54,37 @@ RESULTS = Path(__file__).parent / "results" / "scaling.jsonl"
 SCALE, MPX = 2, 2**20
 TIMES = 3
 QUIET = 0.3
-"""Cores that other work may take beside a run, for it to be one of the three."""
+"""Number of cores that other work may take during a run that counts."""
 DUMMY = "dummy"
-"""The method whose tiles are but a line of the manifest."""
+"""Method whose tiles are records without pixels."""
 LINEAR, FLAT, FASTER, DUMMY_MS = 0.15, 0.10, 1.8, 2.0
-"""What shall hold: see `judged`."""
+"""Expected limits: see `limits`."""
 _ROWS = 512
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One output to be made, or many dummy tiles."""
+    """One output, or many dummy tiles."""
 
     method: str
     size: int
-    """The output's in 2^20 pixels; of dummies, how many tiles."""
+    """Size of the output in 2^20 pixels; number of tiles, of dummies."""
     workers: int = 2
     memory_limit: str | None = None
-    """What a worker may take, and tiles are cut to; None: 512 px with a model, 1024 without."""
+    """Memory limit of a worker, from which the tile size is chosen; None: tiles of 512 px with a model, else 1024."""
     number: int = 0
-    """The same is done several times."""
+    """Number of the repetition."""
 
     @property
     def tile_size(self) -> int | None:
-        """A tile's side in target pixels; None: what the limit allows."""
+        """Side of a tile in target pixels; None: chosen from the memory limit."""
         if self.memory_limit is not None:
             return None
         return 512 if self.method == "mmsr" else 1024
 
     @property
     def guide_bands(self) -> int:
-        """What does not look at the guide is given one band of it."""
+        """Number of guide bands; one for a method that does not use the guide."""
         return 4 if self.method == "mmsr" else 1
 
 
@@ -108,48 +108,50 @@ QUICK = (
 
 @dataclass
 class Watch:
-    """A progress that looks at the processes when the tiles begin, when they are done and when the output is there."""
+    """A progress callback that measures the processes when tiles begin and end, and when the output is complete."""
 
     began: float = 0.0
+    """Time at which the stage began, in seconds."""
     cpu_s: float = 0.0
-    """Of the workers until now."""
+    """Processor time of the workers so far."""
     busy_s: float = 0.0
-    """Of the machine until now."""
-    told: dict[str, Any] = field(default_factory=dict)
+    """Time in which cores of the machine were busy so far."""
+    measured: dict[str, Any] = field(default_factory=dict)
+    """Result of the run, as JSON values."""
 
     def __call__(self, stage: str, done: int, total: int) -> None:
-        """Take note of what a stage's beginning or end tells."""
+        """Measure at the beginning and at the end of a stage."""
         if stage == "predict" and done == 0 and not self.began:
-            self.told = {"tiles": total, "load": round(os.getloadavg()[0], 2)}
+            self.measured = {"tiles": total, "load": round(os.getloadavg()[0], 2)}
             self.began, self.cpu_s, self.busy_s = time.monotonic(), _cpu_s(_workers()), _busy_s()
         elif stage == "write" and done == 0:
             took, cpu_s = time.monotonic() - self.began, _cpu_s(_workers()) - self.cpu_s
             others = _busy_s() - self.busy_s - cpu_s
             peaks = [_peak_mb(worker.pid) for worker in _workers()]
-            self.told |= {"tile_s": took, "tile_cpu_s": cpu_s, "other_cores": others / took, "worker_mb": peaks}
-            self.told["client_mb"] = _peak_mb(os.getpid())
+            self.measured |= {"tile_s": took, "tile_cpu_s": cpu_s, "other_cores": others / took, "worker_mb": peaks}
+            self.measured["client_mb"] = _peak_mb(os.getpid())
             self.began = time.monotonic()
         elif stage == "write":
-            self.told["finish_s"] = time.monotonic() - self.began
-            self.told["finish_mb"] = _peak_mb(os.getpid())
-            self.told["copy_mb"] = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+            self.measured["finish_s"] = time.monotonic() - self.began
+            self.measured["finish_mb"] = _peak_mb(os.getpid())
+            self.measured["copy_mb"] = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
 
 
 def main() -> int:
-    """Do the runs that are not kept yet and print the table; returns 1 where something does not hold."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--scratch", type=Path, help="a folder for the rasters; those made by tiling stay there")
-    parser.add_argument("--quick", action="store_true", help="small outputs, once each, kept in the scratch folder")
-    parser.add_argument("--times", type=int, help=f"how often each is done ({TIMES}; 1 of the quick ones)")
-    parser.add_argument("--only", help="of one method: mmsr, bicubic or dummy")
-    parser.add_argument("--table", action="store_true", help="print what is kept, run nothing")
+    """Run what is missing and print the table; return 1 if a limit is exceeded."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--scratch", type=Path, help="folder for the rasters; those made by tiling stay there")
+    parser.add_argument("--quick", action="store_true", help="small outputs, once each, stored in the scratch folder")
+    parser.add_argument("--times", type=int, help=f"number of repetitions ({TIMES}; 1 with --quick)")
+    parser.add_argument("--only", help="method to run: mmsr, bicubic or dummy")
+    parser.add_argument("--table", action="store_true", help="print the table of the stored runs and run nothing")
     parser.add_argument("--one", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.one is not None:
-        print(json.dumps(done(Run(**json.loads(options.one)), options.scratch)))
+        print(json.dumps(perform(Run(**json.loads(options.one)), options.scratch)))
         return 0
     if options.scratch is None and not options.table:
-        parser.error("name a folder with --scratch")
+        parser.error("pass a folder: --scratch DIR")
     kept = options.scratch / RESULTS.name if options.quick else RESULTS
     if not options.table:
         times = options.times or (1 if options.quick else TIMES)
@@ -157,15 +159,15 @@ def main() -> int:
         make(chosen, times, options.scratch, kept)
     results = read(kept)
     print(table(results))
-    claims = judged(results)
+    claims = limits(results)
     print("\n".join(f"{'ok  ' if holds else 'FAIL'} {claim}" for claim, holds in claims))
     return 0 if all(holds for _, holds in claims) else 1
 
 
 def make(runs: Sequence[Run], times: int, scratch: Path, kept: Path) -> None:
-    """Do the runs until so many quiet ones of each are kept, thrice as many in all at most, each in a fresh process.
+    """Run until `times` quiet runs of each are stored, at most three times as many in all, each in a new process.
 
-    They take turns, so that what the machine does meanwhile meets all of them.
+    They take turns, so that other work on the machine affects all of them.
     """
     scratch.mkdir(parents=True, exist_ok=True)
     for run in [replace(run, number=number) for number in range(3 * times) for run in runs]:
@@ -184,12 +186,12 @@ def make(runs: Sequence[Run], times: int, scratch: Path, kept: Path) -> None:
 
 
 def read(kept: Path) -> list[dict[str, Any]]:
-    """Return the results in a file; none where it is not there."""
+    """Return the results in a file; none if it does not exist."""
     return [json.loads(line) for line in kept.read_text("utf-8").splitlines()] if kept.exists() else []
 
 
 def inputs(run: Run, scratch: Path) -> dict[str, Path]:
-    """Return the files that a run takes: rasters made by tiling the demo's, and a model after a few steps."""
+    """Return the input files of a run: rasters made by repeating the demo's, and a model after a few steps."""
     side = round((run.size * MPX) ** 0.5)
     data = Path(str(resources.files(mmsr_geo))) / "demo_data"
     files = {"source": scratch / f"source-{side}.tif", "guide": scratch / f"guide-{side}-{run.guide_bands}.tif"}
@@ -202,13 +204,13 @@ def inputs(run: Run, scratch: Path) -> dict[str, Path]:
         if not files["model"].exists():
             params = mmsr_geo.FitParams(steps=20, patch_px=64, first_stage=False, threads=1)
             model = mmsr_geo.fit(data / "sentinel2_b11_20m.tif", data / "sentinel2_10m.tif", SCALE, params=params)
-            # So short a fit's word on the guide would be that it is no help, and the model would not be used.
+            # After so short a fit the guide check would fail, and the model would not be used.
             replace(model, check=mmsr_geo.GuideCheck()).save(files["model"])
     return files
 
 
 def _tiled(source: Path, side: int, bands: int, output: Path) -> None:
-    """Write a square raster made of a smaller one and its mirror images."""
+    """Write a square raster of a smaller one and its mirror images, repeated."""
     with rasterio.open(source) as dataset:
         once, profile = dataset.read(range(1, bands + 1)), dataset.profile
     down = np.concatenate([once, once[:, ::-1]], axis=1)
@@ -226,14 +228,14 @@ def _tiled(source: Path, side: int, bands: int, output: Path) -> None:
     draft.replace(output)
 
 
-def done(run: Run, scratch: Path) -> dict[str, Any]:
-    """Do a run here and now, and return what it came to."""
+def perform(run: Run, scratch: Path) -> dict[str, Any]:
+    """Perform a run in this process, and return its result."""
     with tempfile.TemporaryDirectory(dir=scratch, prefix="run-") as folder:
         return dummies(run, Path(folder)) if run.method == DUMMY else upsampled(run, scratch, Path(folder))
 
 
 def upsampled(run: Run, scratch: Path, folder: Path) -> dict[str, Any]:
-    """Make an output; the model, if one is used, keeps its statistics, so that there is nothing but tiles."""
+    """Write an output; a model keeps its statistics, so that only tiles are computed."""
     files, watch = inputs(run, scratch), Watch()
     method: dict[str, Any] = (
         {"model": files["model"], "keep_statistics": True} if "model" in files else {"method": run.method}
@@ -252,31 +254,31 @@ def upsampled(run: Run, scratch: Path, folder: Path) -> dict[str, Any]:
     if run.memory_limit is None:
         size = run.tile_size
         planned = mmsr_geo.plan(files["source"], files["guide"], SCALE, tile_size=size, timed=False, **method)
-        watch.told["planned_mb"] = planned.memory_bytes / 1e6
-    return watch.told
+        watch.measured["planned_mb"] = planned.memory_bytes / 1e6
+    return watch.measured
 
 
 class Dummies:
-    """Tiles that take no time, one by one the same way as others: a task, an outcome, a line of the manifest."""
+    """Tiles that take no time, each with a task, a result and a record as other tiles have."""
 
     def target(self, index: int, near: Sequence[TileRecord] = (), progress: Progress = no_progress) -> TileRecord:  # noqa: ARG002
-        """Return a tile that was not computed."""
+        """Return the record of a tile that was not computed."""
         flags = {"GUIDE_MISSING": index, "SOURCE_HOLE": 1}
         return TileRecord(
             "target", 1, index, f"{index:032x}", f"{-index:032x}", 1, valid=index, flags=flags, at=time.time()
         )
 
 
-class OfDummies(DaskExecutor[TaskKey]):
-    """A cluster's workers, given dummies instead of tiles."""
+class DummyExecutor(DaskExecutor[TaskKey]):
+    """Workers of a cluster that are given dummies instead of tiles."""
 
     def share(self, value: object, name: str) -> object:
-        """Share dummies where it is a task of tiles."""
+        """Share dummies in place of a task of tiles."""
         return super().share(Dummies() if isinstance(value, TileTask) else value, name)
 
 
 def dummies(run: Run, folder: Path) -> dict[str, Any]:
-    """Have the engine take so many dummy tiles through workers, and keep what it is told of them."""
+    """Run dummy tiles through workers, and keep their records."""
     side = math.isqrt(run.size)
     raster = folder / "any.tif"
     place = {"crs": "EPSG:32618", "transform": Affine(20, 0, 435720, 0, -20, 4174980)}
@@ -286,13 +288,13 @@ def dummies(run: Run, folder: Path) -> dict[str, Any]:
     tiling = Tiling(pair.part, (1, 1), Halo(0, 0), pair.whole)
     work = OutputSpec((pair,), BaselineMethod("bicubic", baseline("bicubic")), tiling, Output(folder / "sharp.tif"))
     watch, ended = Watch(), list[OutputJob]()
-    with connected(Cluster(workers=run.workers)) as client, OfDummies(client) as executor:
+    with connected(Cluster(workers=run.workers)) as client, DummyExecutor(client) as executor:
         output_job = OutputJob(DUMMY, work, FolderStore(folder / "tiles"), watch)
         cpu_s = time.process_time()
         engine.run_outputs(iter([lambda: output_job]), executor, ended.append, _raised)
         watch("write", 0, 1)
-    told = watch.told | {"client_cpu_s": time.process_time() - cpu_s}
-    return told if ended[0].targets(1)[len(tiling) - 1].valid == len(tiling) - 1 else {}
+    measured = watch.measured | {"client_cpu_s": time.process_time() - cpu_s}
+    return measured if ended[0].targets(1)[len(tiling) - 1].valid == len(tiling) - 1 else {}
 
 
 def _raised(output_job: OutputJob, error: Exception) -> None:  # noqa: ARG001  (there is but one)
@@ -300,7 +302,7 @@ def _raised(output_job: OutputJob, error: Exception) -> None:  # noqa: ARG001  (
 
 
 def table(results: Sequence[dict[str, Any]]) -> str:
-    """Return what was found, medians of the runs that are alike, as Markdown."""
+    """Return the table in Markdown: medians of equal runs."""
     rows = [
         "| method | 2^20 px | workers | tiles | tile stage | processor | other load | worker | client | finishing |",
         "|---|---|---|---|---|---|---|---|---|---|",
@@ -321,7 +323,7 @@ def table(results: Sequence[dict[str, Any]]) -> str:
 
 
 def grouped(results: Sequence[dict[str, Any]], times: int = TIMES) -> dict[Run, list[dict[str, Any]]]:
-    """Return the results of runs that are alike, the quietest of them, so many at most."""
+    """Return the results of equal runs, at most `times` of each, those with the least other work first."""
     found: dict[Run, list[dict[str, Any]]] = defaultdict(list)
     for result in results:
         found[replace(Run(**result["run"]), number=0)].append(result)
@@ -329,48 +331,49 @@ def grouped(results: Sequence[dict[str, Any]], times: int = TIMES) -> dict[Run, 
     return {run: sorted(found[run], key=lambda result: float(result["other_cores"]))[:times] for run in order}
 
 
-def judged(results: Sequence[dict[str, Any]]) -> list[tuple[str, bool]]:
-    """Return what is claimed of the medians, and whether it holds."""
-    found = grouped(results)
+def limits(results: Sequence[dict[str, Any]]) -> list[tuple[str, bool]]:
+    """Return the expected limits of the medians, and whether each is kept."""
+    groups = grouped(results)
     claims = []
     for method in ("mmsr", "bicubic"):
-        alike = {run: found[run] for run in found if (run.method, run.workers, run.memory_limit) == (method, 2, None)}
-        claims += _of_sizes(method, {run.size: each for run, each in alike.items()})
-    for run in found:
-        told = found[run]
+        sizes = {run: groups[run] for run in groups if (run.method, run.workers, run.memory_limit) == (method, 2, None)}
+        claims += _of_sizes(method, {run.size: alike for run, alike in sizes.items()})
+    for run, alike in groups.items():
         if run.memory_limit is not None:
-            peak, limit = max(each for one in told for each in one["worker_mb"]), bytes_of(run.memory_limit) / 1e6
+            peak, limit = max(each for one in alike for each in one["worker_mb"]), bytes_of(run.memory_limit) / 1e6
             claims.append(
-                (f"{run.method}: a worker that may take {run.memory_limit} takes {peak:.0f} MB", peak <= limit)
+                (f"{run.method}: a worker with a limit of {run.memory_limit} takes {peak:.0f} MB", peak <= limit)
             )
-        elif (alone := replace(run, workers=1)) != run and alone in found:
-            one, two = (median(each["tile_s"] for each in found[which]) for which in (alone, run))
+        elif (alone := replace(run, workers=1)) != run and alone in groups:
+            one, two = (median(each["tile_s"] for each in groups[which]) for which in (alone, run))
             claims.append((f"{run.method}: 2 workers are {one / two:.2f} times as fast as 1", one / two >= FASTER))
         elif run.method == DUMMY:
-            each_ms = median(one["tile_s"] / one["tiles"] for one in told) * 1000
-            own_ms = median(one["client_cpu_s"] / one["tiles"] for one in told) * 1000
-            said = (
-                f"{run.size} dummy tiles: {each_ms:.2f} ms each, {own_ms:.2f} ms of the client's and scheduler's time"
+            each_ms = median(one["tile_s"] / one["tiles"] for one in alike) * 1000
+            own_ms = median(one["client_cpu_s"] / one["tiles"] for one in alike) * 1000
+            statement = (
+                f"{run.size} dummy tiles: {each_ms:.2f} ms each, {own_ms:.2f} ms of them in the client and scheduler"
             )
-            claims.append((said, each_ms <= DUMMY_MS))
+            claims.append((statement, each_ms <= DUMMY_MS))
     return claims
 
 
 def _of_sizes(method: str, by_size: dict[int, list[dict[str, Any]]]) -> list[tuple[str, bool]]:
-    """Return what is claimed of outputs of several sizes."""
+    """Return the expected limits of outputs of several sizes."""
     if len(by_size) < 2:
         return []
     claims = []
     for name, what in (("tile_s", "tile stage"), ("tile_cpu_s", "processor time")):
-        rates = {size: median(one[name] for one in told) / size for size, told in by_size.items()}
+        rates = {size: median(one[name] for one in alike) / size for size, alike in by_size.items()}
         off = max(abs(rate / rates[max(rates)] - 1) for rate in rates.values())
-        told = ", ".join(f"{rate:.3g} s at {size}" for size, rate in rates.items())
-        claims.append((f"{method}: {what} a 2^20 px is {told}: within {off:.0%} of the largest's", off <= LINEAR))
+        values = ", ".join(f"{rate:.3g} s at {size}" for size, rate in rates.items())
+        claims.append(
+            (f"{method}: {what} per 2^20 px is {values}: within {off:.0%} of the largest output's", off <= LINEAR)
+        )
     for name, what in (("worker_mb", "worker"), ("client_mb", "client")):
-        peaks = {size: float(np.max([one[name] for one in told])) for size, told in by_size.items()}
+        peaks = {size: float(np.max([one[name] for one in alike])) for size, alike in by_size.items()}
         off = max(peaks.values()) / min(peaks.values()) - 1
-        told = ", ".join(f"{peak:.0f} MB at {size}" for size, peak in peaks.items())
-        claims.append((f"{method}: the peak of a {what} is {told}: {off:.0%} apart", off <= FLAT))
+        values = ", ".join(f"{peak:.0f} MB at {size}" for size, peak in peaks.items())
+        claims.append((f"{method}: the peak memory of the {what} is {values}: {off:.0%} apart", off <= FLAT))
     return claims
 
 

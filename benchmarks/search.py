@@ -1,12 +1,12 @@
-"""A search for what brings the most for the least: many ways to fit, over many pairs, kept and never made twice.
+"""Search for fit parameters: many configurations over many pairs; stored runs are not repeated.
 
-    python benchmarks/search.py --data DIR --plan schedule          the ways of one plan (see `plans`), on 2 cores
+    python benchmarks/search.py --data DIR --plan steps        the configurations of one plan (see `plans`), on 2 cores
     python benchmarks/search.py --data DIR --plan ... --device cuda --workers 14
-    python benchmarks/search.py --table                             what is kept, by way
+    python benchmarks/search.py --table                        the table of the stored runs
 
-A way is a `FitParams` with some of its values changed, and beside it changes that the package has no option for
-(`Beside`). A run is kept by pair, seed, way and what the code comes to (versions.py), as one line of
-benchmarks/results/search.jsonl. Defaults are chosen on `CHOOSING` alone; `RESERVED` is for the last word.
+A configuration is a `FitParams` with some values changed, and changes that the package has no option for (`Variant`).
+A run is stored as one line of benchmarks/results/search.jsonl. Its key is the pair, the seed, the configuration and
+the code's hash (versions.py). Defaults are chosen on `CHOOSING` alone; `RESERVED` is for the final comparison.
 """
 
 from __future__ import annotations
@@ -16,9 +16,8 @@ import json
 import math
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field, fields, replace
 from fractions import Fraction
 from functools import cache, partial
@@ -26,315 +25,311 @@ from multiprocessing import get_context
 from pathlib import Path
 from statistics import fmean, geometric_mean, stdev
 from typing import Any
-from unittest.mock import patch
 
 import numpy as np
 import torch
+from cases import Case, dataset_of, read_case
 from optimisers import OPTIMISERS
-from pairs import Case, case, dataset_of
 from versions import Codes, tiling
 
+from mmsr_geo.callbacks import no_progress
+from mmsr_geo.engine.sampling import read_samples
 from mmsr_geo.evaluation.metrics import rmse
 from mmsr_geo.methods.baseline import BaselineMethod, baseline
 from mmsr_geo.methods.scene import SceneFit
 from mmsr_geo.methods.source import Method
-from mmsr_geo.network import fit as fitting
+from mmsr_geo.network.degradation import degrade
+from mmsr_geo.network.fit import FitDesign, fit_samples
 from mmsr_geo.network.mmsr import NetworkParams
 from mmsr_geo.network.params import FitParams
+from mmsr_geo.network.registration import registration, shifted
 from mmsr_geo.pipeline.in_process import run_of, whole_target
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results" / "search.jsonl"
 
 CHOOSING = ("s2", "vhm")
-"""The data sets that defaults are chosen on: Sentinel-2 bands and canopy heights."""
+"""Data sets that defaults are chosen on: Sentinel-2 bands and canopy heights."""
 RESERVED = ("l7", "autzen", "rmnp")
-"""Landsat 7 thermal, a lidar surface, a mountains' elevation: to be looked at once, when all is chosen."""
+"""Data sets of the final comparison: Landsat 7 thermal, a lidar surface, a mountain range's elevation."""
 PAIRS = (
     *("s2-B05-x4", "s2-B8A-x2", "s2-B11-x4", "s2-B12-x8"),
     *("vhm0-x4", "vhm1-x4", "vhm2-x8", "vhm0-x8-shifted"),
 )
-"""Eight pairs of the choosing half: each scale, guides that tell nearly all and guides that lie off."""
+"""Eight pairs of CHOOSING: each scale, guides that explain nearly everything and guides that are shifted."""
 
 
 @dataclass(frozen=True, slots=True)
-class Beside:
-    """What the package has no option for; each value's default is what the package does."""
+class Variant:
+    """Changes of a fit that the package has no option for; the defaults are the package's."""
 
     after: str = "3"
-    """After a first stage so many times fewer steps follow: a fraction."""
+    """Factor by which the second stage has fewer steps than the first: a fraction."""
     channels: int = 64
+    """Number of channels of both branches of the network."""
     source_to_guide_px: int = 11
+    """Side of the source's neighbourhood, in target pixels."""
     guide_to_source_px: int = 5
+    """Side of the guide's neighbourhood, in target pixels."""
     optimiser: str = "adam"
     """One of optimisers.py."""
     prior: str = "none"
-    """What is taken from the source, and added to the target again: see `PRIORS`."""
+    """One of `PRIORS`: a prediction that is subtracted from the source, and added to the target again."""
     registered: bool = False
-    """Whether the guide is moved, by whole target pixels, to where it tells the source best."""
+    """True: the guide is moved by whole target pixels onto the source before the fit."""
 
     @property
     def changed(self) -> dict[str, Any]:
-        """Return what is not as the package has it."""
+        """Values that differ from the package's."""
         return {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) != f.default}
 
-    @contextmanager
-    def applied(self) -> Iterator[None]:
-        """Change the package's fit, in this process, while it lasts."""
-        shape = partial(
+    @property
+    def design(self) -> FitDesign:
+        """Network, optimiser and proportion of the stages."""
+        network = partial(
             NetworkParams,
             channels=self.channels,
             source_to_guide_px=self.source_to_guide_px,
             guide_to_source_px=self.guide_to_source_px,
         )
-        with ExitStack() as changes:
-            changes.enter_context(patch.object(fitting, "AFTER_FIRST_STAGE", Fraction(self.after)))
-            changes.enter_context(patch.object(fitting, "NetParams", shape))
-            changes.enter_context(patch.object(torch.optim, "Adam", OPTIMISERS[self.optimiser]))
-            yield
+        return FitDesign(network, OPTIMISERS[self.optimiser], Fraction(self.after))
 
 
 @dataclass(frozen=True, slots=True)
-class Way:
-    """One way to fit."""
+class Configuration:
+    """One configuration of a fit."""
 
     params: FitParams = field(default_factory=FitParams)
-    beside: Beside = field(default_factory=Beside)
+    variant: Variant = field(default_factory=Variant)
 
     @property
     def key(self) -> dict[str, Any]:
-        """What identifies it: what differs from the package's defaults, as JSON values."""
+        """Values that differ from the package's defaults, as JSON values."""
         ours, plain = asdict(self.params), asdict(FitParams())
         return {name: value for name, value in ours.items() if value != plain[name] and name != "threads"} | (
-            self.beside.changed
+            self.variant.changed
         )
 
     @property
     def name(self) -> str:
-        """How a table calls it."""
+        """Name in a table."""
         return ", ".join(f"{name} {value}" for name, value in self.key.items()) or "default"
 
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """A way tried on a pair with a seed."""
+    """One configuration on one pair with one seed."""
 
     pair: str
     seed: int
-    way: Way
+    configuration: Configuration
 
     def key(self, code: str) -> dict[str, Any]:
-        """What identifies its result."""
-        return {"pair": self.pair, "seed": self.seed, "way": self.way.key, "code": code}
+        """Return the values that identify the result."""
+        return {"pair": self.pair, "seed": self.seed, "way": self.configuration.key, "code": code}
 
 
-def way(**changes: Any) -> Way:  # noqa: ANN401  (values of FitParams and Beside)
-    """Return the default with some values changed, each going where it belongs."""
-    beside = {f.name for f in fields(Beside)}
-    params = {name: value for name, value in changes.items() if name not in beside}
-    return Way(FitParams(**params), Beside(**{name: value for name, value in changes.items() if name in beside}))
+def changed(**changes: Any) -> Configuration:  # noqa: ANN401  (values of FitParams and Variant)
+    """Return the default configuration with some values of `FitParams` or `Variant` changed."""
+    names = {f.name for f in fields(Variant)}
+    params = {name: value for name, value in changes.items() if name not in names}
+    variant = {name: value for name, value in changes.items() if name in names}
+    return Configuration(FitParams(**params), Variant(**variant))
 
 
-def plans() -> dict[str, list[Way]]:
-    """Return what has been searched, in the order of its worth."""
+def plans() -> dict[str, list[Configuration]]:
+    """Return the plans of the search by name, the most useful first."""
     same = 300 * 96**2
     return {
-        "steps": [way(), *(way(steps=steps) for steps in (100, 600, 1200))],
+        "steps": [changed(), *(changed(steps=steps) for steps in (100, 600, 1200))],
         "prior": [
-            *(way(prior=name, **more) for more in ({}, {"steps": 100}) for name in PRIORS),
-            way(registered=True),
-            *(way(prior=name, registered=True) for name in ("guided", "detail")),
+            *(changed(prior=name, **more) for more in ({}, {"steps": 100}) for name in PRIORS),
+            changed(registered=True),
+            *(changed(prior=name, registered=True) for name in ("guided", "detail")),
         ],
-        "rate": [way(lr=lr) for lr in (0.0005, 0.002, 0.004)],
-        "share": [way(after=after) for after in ("3/2", "6", "12")] + [way(first_stage=False)],
+        "rate": [changed(lr=lr) for lr in (0.0005, 0.002, 0.004)],
+        "share": [changed(after=after) for after in ("3/2", "6", "12")] + [changed(first_stage=False)],
         "patch": [
-            *(way(patch_px=side, steps=round(same / side**2)) for side in (48, 64, 128, 192)),
-            *(way(batch=batch, steps=300 // batch) for batch in (2, 4)),
-            way(batch=4),
+            *(changed(patch_px=side, steps=round(same / side**2)) for side in (48, 64, 128, 192)),
+            *(changed(batch=batch, steps=300 // batch) for batch in (2, 4)),
+            changed(batch=4),
         ],
         "model": [
-            *(way(channels=channels) for channels in (16, 32, 96)),
-            way(source_to_guide_px=7),
-            way(guide_features=False),
-            way(over_bicubic=True),
+            *(changed(channels=channels) for channels in (16, 32, 96)),
+            changed(source_to_guide_px=7),
+            changed(guide_features=False),
+            changed(over_bicubic=True),
         ],
-        "optimiser": [way(optimiser=name) for name in OPTIMISERS if name != "adam"],
+        "optimiser": [changed(optimiser=name) for name in OPTIMISERS if name != "adam"],
         "together": [
-            *(way(prior="guided-weighed", registered=moved) for moved in (False, True)),
-            *(way(prior="guided", first_stage=False, steps=steps) for steps in (100, 300)),
-            way(prior="guided", lr=0.0005),
-            way(lr=0.0005, steps=600),
-            way(lr=0.0005, after="6"),
-            way(guide_weight_decay=5e-3),
+            *(changed(prior="guided-weighed", registered=moved) for moved in (False, True)),
+            *(changed(prior="guided", first_stage=False, steps=steps) for steps in (100, 300)),
+            changed(prior="guided", lr=0.0005),
+            changed(lr=0.0005, steps=600),
+            changed(lr=0.0005, after="6"),
+            changed(guide_weight_decay=5e-3),
         ],
         "again": [
-            way(),
-            way(lr=0.0005),
-            way(prior="guided"),
-            way(registered=True),
-            way(prior="guided", registered=True),
-            way(steps=600),
-            way(optimiser="adamw"),
-            way(after="12"),
+            changed(),
+            changed(lr=0.0005),
+            changed(prior="guided"),
+            changed(registered=True),
+            changed(prior="guided", registered=True),
+            changed(steps=600),
+            changed(optimiser="adamw"),
+            changed(after="12"),
         ],
-        "long": [way(steps=2400)],
+        "long": [changed(steps=2400)],
     }
 
 
 PRIORS: dict[str, Callable[[Case], np.ndarray]] = {}
-"""By name: the part of a target that can be told beforehand, (H, W), from source and guide alone."""
+"""Predictions (H, W) of a target from source and guide, without a fit, by name."""
 
 
 def prior(name: str) -> Callable[[Callable[[Case], np.ndarray]], Callable[[Case], np.ndarray]]:
-    """Put a function among the priors."""
+    """Register a function in `PRIORS`."""
 
-    def put(function: Callable[[Case], np.ndarray]) -> Callable[[Case], np.ndarray]:
+    def register(function: Callable[[Case], np.ndarray]) -> Callable[[Case], np.ndarray]:
         PRIORS[name] = function
         return function
 
-    return put
+    return register
 
 
 @prior("linear")
-def linear(made: Case) -> np.ndarray:
+def linear(case: Case) -> np.ndarray:
     """Return the linear function of the guide's bands whose block means are nearest to the source."""
-    return _regressed(made, made.guide)
+    means, source = _block_means(case.guide, case), case.source
+    mask = np.isfinite(source) & np.isfinite(means).all(axis=0)
+    centre, spread = means[:, mask].mean(axis=1), means[:, mask].std(axis=1) + 1e-12
+    columns = ((means[:, mask].T - centre) / spread).astype(np.float64)
+    weights = _ridge(columns, source[mask] - source[mask].mean())
+    return _weighted(weights, (case.guide - centre[:, None, None]) / spread[:, None, None])
 
 
 @prior("detail")
-def detail(made: Case) -> np.ndarray:
-    """Return the linear function of the bands whose detail is nearest to the source's, both one level down.
+def detail(case: Case) -> np.ndarray:
+    """Return the linear function of the guide's bands whose detail is nearest to the source's at reduced resolution.
 
-    A raster's detail is what its consistent interpolation misses. Where the guide tells little of it there, the weights
-    are small; the linear function above is blind to that.
+    The detail of a raster is the error of its bicubic baseline. Where the guide explains little of the source's, the
+    weights are small; `linear` does not notice that.
     """
-    height, width = (side // factor * factor for side, factor in zip(made.source.shape, _yx(made), strict=True))
-    source = made.source[:height, :width]
-    means = np.stack([_block_means(band, made) for band in made.guide])[:, :height, :width].astype(np.float32)
-    wanted = _detail(replace(made, truth=source))
-    shown = np.stack([_detail(replace(made, truth=band)) for band in means])
-    seen = np.isfinite(wanted) & np.isfinite(shown).all(axis=0)
-    weights = _ridge(shown[:, seen].T, wanted[seen])
-    told: np.ndarray = np.tensordot(weights, made.guide - made.guide.mean(axis=(1, 2), keepdims=True), 1)
-    return told.astype(np.float32)
+    reduced = _reduced(case)
+    reference = _detail(reduced)
+    columns = np.stack([_detail(replace(reduced, truth=band)) for band in reduced.guide])
+    mask = np.isfinite(reference) & np.isfinite(columns).all(axis=0)
+    weights = _ridge(columns[:, mask].T, reference[mask])
+    return _weighted(weights, case.guide - case.guide.mean(axis=(1, 2), keepdims=True))
 
 
 @prior("guided")
-def guided(made: Case) -> np.ndarray:
+def guided(case: Case) -> np.ndarray:
     """Return the guided filter's target."""
-    return _target(made, BaselineMethod("guided-filter", baseline("guided-filter"), device="cpu"), "cpu")
+    return _target(case, BaselineMethod("guided-filter", baseline("guided-filter"), device="cpu"), "cpu")
 
 
 @prior("guided-weighed")
-def guided_weighed(made: Case) -> np.ndarray:
-    """Return the guided filter's target, times the share of its detail that was true one level down (0 to 1)."""
-    height, width = (side // factor * factor for side, factor in zip(made.source.shape, _yx(made), strict=True))
-    means = np.stack([_block_means(band, made) for band in made.guide])[:, :height, :width].astype(np.float32)
-    below = replace(made, truth=made.source[:height, :width], guide=means)
-    wanted, shown = _detail(below), _detail(replace(below, truth=guided(below)))
-    seen = np.isfinite(wanted) & np.isfinite(shown)
-    share = float((wanted * shown)[seen].sum() / max(np.square(shown[seen]).sum(), 1e-12))
-    told: np.ndarray = guided(made) * np.float32(min(max(share, 0.0), 1.0))
-    return told
+def guided_weighed(case: Case) -> np.ndarray:
+    """Return the guided filter's target, times the fraction of its detail that is right at reduced resolution."""
+    reduced = _reduced(case)
+    reference, filtered = _detail(reduced), _detail(replace(reduced, truth=guided(reduced)))
+    mask = np.isfinite(reference) & np.isfinite(filtered)
+    fraction = float((reference * filtered)[mask].sum() / max(np.square(filtered[mask]).sum(), 1e-12))
+    target: np.ndarray = guided(case) * np.float32(min(max(fraction, 0.0), 1.0))
+    return target
 
 
-def _regressed(made: Case, bands: np.ndarray) -> np.ndarray:
-    means = np.stack([_block_means(band, made) for band in bands])
-    source = made.source
-    seen = np.isfinite(source) & np.isfinite(means).all(axis=0)
-    centre, spread = means[:, seen].mean(axis=1), means[:, seen].std(axis=1) + 1e-12
-    design = ((means[:, seen].T - centre) / spread).astype(np.float64)
-    weights = _ridge(design, source[seen] - source[seen].mean())
-    shown = (bands - centre[:, None, None]) / spread[:, None, None]
-    made_of: np.ndarray = np.tensordot(weights, shown, 1).astype(np.float32)
-    return made_of
+def _reduced(case: Case) -> Case:
+    """Return the case at reduced resolution: the source as truth, the guide averaged by the scale."""
+    scale = case.scale
+    height, width = (
+        side // factor * factor for side, factor in zip(case.source.shape, (scale.y, scale.x), strict=True)
+    )
+    guide = _block_means(case.guide, case)[:, :height, :width].astype(np.float32)
+    return replace(case, truth=case.source[:height, :width], guide=guide)
 
 
-def _ridge(design: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-    """Regress on the columns; of one part in a thousand, for bands nearly alike would have weights of any size."""
-    spread = design.std(axis=0, dtype=np.float64) + 1e-12
-    columns = design / spread
-    square = columns.T @ columns + 1e-3 * len(columns) * np.eye(len(spread))
-    weights: np.ndarray = np.linalg.solve(square, columns.T @ wanted.astype(np.float64)) / spread
+def _ridge(columns: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Return the weights of a ridge regression: without one, bands nearly alike would have weights of any size."""
+    spread = columns.std(axis=0, dtype=np.float64) + 1e-12
+    scaled = columns / spread
+    square = scaled.T @ scaled + 1e-3 * len(scaled) * np.eye(len(spread))
+    weights: np.ndarray = np.linalg.solve(square, scaled.T @ values.astype(np.float64)) / spread
     return weights
 
 
-def _detail(made: Case) -> np.ndarray:
-    """Return the truth less its source's consistent bicubic interpolation."""
-    smooth = BaselineMethod("bicubic", baseline("bicubic"), consistent=True, device="cpu")
-    missed: np.ndarray = made.truth - _target(made, smooth, "cpu")
-    return missed
+def _weighted(weights: np.ndarray, bands: np.ndarray) -> np.ndarray:
+    weighted: np.ndarray = np.tensordot(weights, bands, 1).astype(np.float32)
+    return weighted
 
 
-def _yx(made: Case) -> tuple[int, int]:
-    return made.scale.y, made.scale.x
+def _detail(case: Case) -> np.ndarray:
+    """Return the truth minus the bicubic baseline of its source."""
+    bicubic = BaselineMethod("bicubic", baseline("bicubic"), consistent=True, device="cpu")
+    missing: np.ndarray = case.truth - _target(case, bicubic, "cpu")
+    return missing
 
 
-def _block_means(values: np.ndarray, made: Case) -> np.ndarray:
-    height, width = values.shape
-    blocks = values.reshape(height // made.scale.y, made.scale.y, width // made.scale.x, made.scale.x)
-    means: np.ndarray = blocks.mean(axis=(1, 3), dtype=np.float64)
+def _block_means(values: np.ndarray, case: Case) -> np.ndarray:
+    """Return the means of (..., H, W) over source pixels, float64."""
+    means: np.ndarray = degrade(torch.from_numpy(values).double(), case.scale).numpy()
     return means
 
 
-def _target(made: Case, method: Method, device: str) -> np.ndarray:
-    pair = made.trial.pair
+def _target(case: Case, method: Method, device: str) -> np.ndarray:
+    pair = case.trial.pair
     run = run_of(pair, method, method.model_for(pair), tiling(pair, method), device=device)
     return whole_target(run, pair)
 
 
-def registered(made: Case) -> Case:
-    """Move the guide by whole target pixels to where a linear function of its bands is nearest to the source.
-
-    Tried as far as one source pixel, or three target pixels, each way; the border that wraps around is left out.
-    """
-    inside = np.isfinite(made.source)
-    inside[:2], inside[-2:], inside[:, :2], inside[:, -2:] = False, False, False, False
-    wanted = made.source[inside] - made.source[inside].mean()
-
-    def missed(shift: tuple[int, int]) -> float:
-        moved = np.roll(made.guide, shift, axis=(1, 2))
-        shown = np.stack([_block_means(band, made)[inside] for band in moved], axis=1)
-        shown -= shown.mean(axis=0)
-        return float(np.square(wanted - shown @ _ridge(shown, wanted)).sum())
-
-    far_y, far_x = (max(factor, 3) for factor in _yx(made))
-    shifts = [(down, across) for down in range(-far_y, far_y + 1) for across in range(-far_x, far_x + 1)]
-    return replace(made, guide=np.roll(made.guide, min(shifts, key=missed), axis=(1, 2)))
+def registered(case: Case) -> Case:
+    """Return the case with its guide moved by whole target pixels onto the source, as the package's fit does."""
+    source, guide = torch.from_numpy(case.source), torch.from_numpy(case.guide)
+    mask = source.isfinite()
+    centre, spread = guide.mean(dim=(1, 2), keepdim=True), guide.std(dim=(1, 2), keepdim=True)
+    layer = (source.nan_to_num(), mask, (guide - centre) / spread, torch.ones(guide.shape[1:], dtype=torch.bool))
+    return replace(case, guide=shifted(guide, registration([layer], case.scale)).numpy())
 
 
 @cache
-def prepared(name: str, beside: Beside, data: Path) -> tuple[Case, float]:
-    """Return a pair less what a prior tells of it, and the RMSE of the whole pair's bicubic interpolation.
+def prepared(name: str, variant: Variant, data: Path) -> tuple[Case, float]:
+    """Return a pair minus what a prior predicts of it, and the RMSE of the whole pair's bicubic interpolation.
 
-    The errors of a target and of the target with the prior added again are the same, so the truth may go without it.
+    The errors of a target, and of the target with the prior added, are the same, so that the truth may go without it.
     """
-    whole = case(name, data)
-    smooth = rmse(_target(whole, BaselineMethod("bicubic", baseline("bicubic"), device="cpu"), "cpu"), whole.truth)
-    if beside.registered:
+    whole = read_case(name, data)
+    bicubic = BaselineMethod("bicubic", baseline("bicubic"), device="cpu")
+    bicubic_rmse = rmse(_target(whole, bicubic, "cpu"), whole.truth)
+    if variant.registered:
         whole = registered(whole)
-    told = PRIORS[beside.prior](whole) if beside.prior != "none" else 0.0
-    return replace(whole, truth=(whole.truth - told).astype(np.float32)), smooth
+    predicted = PRIORS[variant.prior](whole) if variant.prior != "none" else 0.0
+    return replace(whole, truth=(whole.truth - predicted).astype(np.float32)), bicubic_rmse
 
 
 def run(trial: Trial, data: Path, device: str, code: str) -> dict[str, Any]:
     """Fit, predict and score; called in a process of its own."""
     warnings.simplefilter("ignore")
-    torch.set_num_threads(trial.way.params.threads or 1)
-    if device != "cpu":
-        torch.backends.cudnn.allow_tf32 = False  # float32 as on the CPU
-    beside = trial.way.beside
-    made, smooth = prepared(trial.pair, Beside(prior=beside.prior, registered=beside.registered), data)
-    pair = made.trial.pair
+    params, variant = trial.configuration.params, trial.configuration.variant
+    torch.set_num_threads(params.threads or 1)
+    case, bicubic_rmse = prepared(trial.pair, Variant(prior=variant.prior, registered=variant.registered), data)
+    pair = case.trial.pair
     started = time.monotonic()
-    with beside.applied():
-        method = SceneFit(trial.way.params, trial.seed, device, "warn")
-        model = method.model_for(pair)
-        seconds = time.monotonic() - started
-        target = whole_target(run_of(pair, method, model, tiling(pair, method), device=device), pair)
+    model = fit_samples(
+        read_samples(pair, pair.part, no_progress),
+        pair.scale,
+        params,
+        guide_bands=pair.guide.bands,
+        seed=trial.seed,
+        device=torch.device(device),
+        design=variant.design,
+    )
+    seconds = time.monotonic() - started
+    method = SceneFit(params, trial.seed, device, "warn")
+    target = whole_target(run_of(pair, method, model, tiling(pair, method), device=device), pair)
     fit = model.provenance["fit"]
     return trial.key(code) | {
-        "ratio": round(rmse(target, made.truth) / smooth, 5),
+        "ratio": round(rmse(target, case.truth) / bicubic_rmse, 5),
         "gain": model.check.gain,
         "first_stage": fit["first_stage"],
         "pixel_steps": fit["pixel_steps"],
@@ -345,14 +340,14 @@ def run(trial: Trial, data: Path, device: str, code: str) -> dict[str, Any]:
 
 
 def kept(results: Path) -> list[dict[str, Any]]:
-    """Return all results that were kept."""
+    """Return the stored results."""
     return [json.loads(line) for line in results.read_text().splitlines()] if results.exists() else []
 
 
 def run_all(trials: Sequence[Trial], options: argparse.Namespace, code: str) -> None:
-    """Run what is missing, several processes at once, until the time is over; keep each result as it comes."""
-    made = {_frozen(record) for record in kept(options.results)}
-    missing = [trial for trial in trials if _frozen(trial.key(code)) not in made]
+    """Run the missing trials, several processes at once, until the time is over; store each result as it comes."""
+    stored = {_frozen(record) for record in kept(options.results)}
+    missing = [trial for trial in trials if _frozen(trial.key(code)) not in stored]
     ends = time.monotonic() + 60 * options.minutes
     began = time.monotonic()
     with ProcessPoolExecutor(options.workers, mp_context=get_context("spawn")) as executor:
@@ -364,8 +359,9 @@ def run_all(trials: Sequence[Trial], options: argparse.Namespace, code: str) -> 
             with options.results.open("a") as file:
                 file.write(json.dumps(line) + "\n")
             minutes = (time.monotonic() - began) / 60
-            said = f"{trial.pair:16} {trial.seed}  {line['ratio']:.3f}  {line['seconds']:5.1f} s  {trial.way.name}"
-            print(f"[{done}/{len(missing)}, {minutes:.1f} min] {said}", flush=True)
+            name = trial.configuration.name
+            result = f"{trial.pair:16} {trial.seed}  {line['ratio']:.3f}  {line['seconds']:5.1f} s  {name}"
+            print(f"[{done}/{len(missing)}, {minutes:.1f} min] {result}", flush=True)
             if time.monotonic() > ends:
                 executor.shutdown(wait=False, cancel_futures=True)
 
@@ -375,21 +371,20 @@ def _frozen(record: dict[str, Any]) -> str:
 
 
 def table(records: Sequence[dict[str, Any]], pairs: Sequence[str]) -> str:
-    """Return a row for each way: the ratio to bicubic by data set and over them, its spread, and the work.
+    """Return a table with one row per configuration.
 
-    Ways are compared on the pairs and seeds that the default has too; a way's own are counted.
+    Its columns are the RMSE over bicubic of each data set and their geometric mean, the change from the default on the
+    pairs and seeds that both have, the pixels x steps of a fit, and the number of pairs x seeds.
     """
-    by_way: dict[str, dict[tuple[str, int], dict[str, Any]]] = {}
+    by_configuration: dict[str, dict[tuple[str, int], dict[str, Any]]] = {}
     for record in records:
         if record["pair"] in pairs:
-            by_way.setdefault(json.dumps(record["way"]), {})[record["pair"], record["seed"]] = record
+            by_configuration.setdefault(json.dumps(record["way"]), {})[record["pair"], record["seed"]] = record
     sets = list(dict.fromkeys(dataset_of(pair) for pair in pairs))
-    lines = [
-        f"| way | {' | '.join(sets)} | over them | against the default | pixels x steps, M | pairs x seeds |",
-        "|---" * (len(sets) + 5) + "|",
-    ]
-    default = by_way.get("{}", {})
-    for name, runs in by_way.items():
+    head = ("configuration", *sets, "geometric mean", "change from the default", "pixels x steps, M", "pairs x seeds")
+    lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
+    default = by_configuration.get("{}", {})
+    for name, runs in by_configuration.items():
         shared = [key for key in runs if key in default]
         means = {
             dataset: geometric_mean([runs[key]["ratio"] for key in runs if dataset_of(key[0]) == dataset] or [math.nan])
@@ -399,36 +394,40 @@ def table(records: Sequence[dict[str, Any]], pairs: Sequence[str]) -> str:
         spread = f" ± {stdev(against) / math.sqrt(len(against)):.3f}" if len(against) > 1 and name != "{}" else ""
         change = f"{math.exp(fmean(against)) - 1:+.3f}{spread}" if against else ""
         work = fmean(run["pixel_steps"] for run in runs.values()) / 1e6
-        said = ", ".join(f"{key} {value}" for key, value in json.loads(name).items()) or "default"
+        label = ", ".join(f"{key} {value}" for key, value in json.loads(name).items()) or "default"
         cells = " | ".join(f"{means[dataset]:.3f}" for dataset in sets)
         over = geometric_mean(means.values())
-        lines.append(f"| {said} | {cells} | {over:.3f} | {change} | {work:.1f} | {len(runs)} |")
+        lines.append(f"| {label} | {cells} | {over:.3f} | {change} | {work:.1f} | {len(runs)} |")
     return "\n".join(lines)
 
 
 def main() -> None:
-    """Run what is missing of the plans that were named, then print the table of what is kept."""
+    """Run the missing trials of the plans, then print the table of the stored runs."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, help="the folder of the data sets; needed unless --table")
-    parser.add_argument("--plan", nargs="*", choices=plans(), default=list(plans()), help="these only")
-    parser.add_argument("--pairs", nargs="*", default=list(PAIRS), help="of the choosing half")
-    parser.add_argument("--seeds", type=int, nargs="*", default=[0, 1], help="of each way and pair")
+    parser.add_argument("--data", type=Path, help="folder of the data sets; required without --table")
+    parser.add_argument(
+        "--plan", nargs="*", choices=plans(), default=list(plans()), help="plans to run; all of them by default"
+    )
+    parser.add_argument("--pairs", nargs="*", default=list(PAIRS), help="pairs to run, of the data sets s2 and vhm")
+    parser.add_argument("--seeds", type=int, nargs="*", default=[0, 1], help="seeds of each configuration and pair")
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
-    parser.add_argument("--workers", type=int, default=2, help="processes at once")
-    parser.add_argument("--minutes", type=float, default=math.inf, help="begin nothing after so many")
-    parser.add_argument("--results", type=Path, default=RESULTS, help="where runs are kept")
-    parser.add_argument("--codes", type=Path, metavar="FILE", help="what the code comes to: see fidelity.py")
-    parser.add_argument("--table", action="store_true", help="print the table of what is kept and run nothing")
+    parser.add_argument("--workers", type=int, default=2, help="number of processes")
+    parser.add_argument(
+        "--minutes", type=float, default=math.inf, help="time after which no trial is started, in minutes"
+    )
+    parser.add_argument("--results", type=Path, default=RESULTS, help="file of the stored runs")
+    parser.add_argument("--codes", type=Path, metavar="FILE", help="file with the code's hashes; see fidelity.py")
+    parser.add_argument("--table", action="store_true", help="print the table of the stored runs and run nothing")
     options = parser.parse_args()
     if not options.table:
         if options.data is None:
-            parser.error("give the folder of the data sets: --data DIR")
+            parser.error("pass the folder of the data sets: --data DIR")
         reserved = [pair for pair in options.pairs if dataset_of(pair) in RESERVED]
         if reserved:
-            parser.error(f"{', '.join(reserved)}: of the half that is looked at once, when all is chosen")
+            parser.error(f"{', '.join(reserved)}: these data sets are reserved for the final comparison")
         code = (Codes() if options.codes is None else Codes.read(options.codes)).of("mmsr")
-        ways = [each for name in options.plan for each in plans()[name]]
-        trials = [Trial(pair, seed, each) for seed in options.seeds for each in ways for pair in options.pairs]
+        chosen = [each for name in options.plan for each in plans()[name]]
+        trials = [Trial(pair, seed, each) for seed in options.seeds for each in chosen for pair in options.pairs]
         run_all(trials, options, code)
     print(table(kept(options.results), options.pairs))
 

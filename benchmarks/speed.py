@@ -1,4 +1,4 @@
-"""How long the default fit and a prediction take, and what a tile takes of a GPU's memory.
+"""Time of the default fit and of a prediction, and memory of a tile on a GPU.
 
 python benchmarks/speed.py --data DIR [--device cuda]        a minute on a GPU, ten on 2 cores
 """
@@ -13,7 +13,7 @@ from statistics import median
 
 import numpy as np
 import torch
-from pairs import case
+from cases import read_case
 
 from mmsr_geo.engine.tile_upsampler import Upsampler, sample_of
 from mmsr_geo.geometry import Scale, Tile, Window
@@ -30,7 +30,7 @@ REPETITIONS = 3
 
 
 def seconds_of(work: Callable[[], object], device: str) -> float:
-    """Return how long it takes until the device has done it too."""
+    """Return the seconds until the device has finished."""
     started = time.perf_counter()
     work()
     if device != "cpu":
@@ -39,7 +39,7 @@ def seconds_of(work: Callable[[], object], device: str) -> float:
 
 
 def pixels(side: int, bands: int = GUIDE_BANDS) -> tuple[Pixels, Pixels]:
-    """Return a source and a guide of so many target pixels a side."""
+    """Return a source and a guide of this many target pixels a side."""
     rng = np.random.default_rng(0)
     coarse = side // SCALE.y
     return (
@@ -49,7 +49,7 @@ def pixels(side: int, bands: int = GUIDE_BANDS) -> tuple[Pixels, Pixels]:
 
 
 def short_model(device: str) -> FittedModel:
-    """Fit shortly to 96 x 96 target pixels: what a device does once, at first, is done then."""
+    """Return a model after a short fit to 96 x 96 target pixels; a device does its first-time work during it."""
     params = FitParams(steps=2, first_stage=False, threads=1)
     names = tuple(map(str, range(GUIDE_BANDS)))
     return fit_samples([sample_of(*pixels(96))], SCALE, params, guide_bands=names, device=torch.device(device))
@@ -57,9 +57,9 @@ def short_model(device: str) -> FittedModel:
 
 def fits(data: Path, device: str, threads: int) -> None:
     """Print a row for the default fit of each pair."""
-    print("| pair | fit | steps x pixels | a second |\n|---|---|---|---|")
+    print("| pair | fit | pixels x steps | per second |\n|---|---|---|---|")
     for name in FITTED:
-        pair = case(name, data).trial.pair
+        pair = read_case(name, data).trial.pair
         started = time.perf_counter()
         model = SceneFit(FitParams(threads=threads), 0, device, "warn").model_for(pair)
         seconds = time.perf_counter() - started
@@ -71,7 +71,7 @@ def predictions(sides: list[int], device: str, threads: int) -> None:
     """Print a row for each size of a window."""
     upsampler = Upsampler.of(short_model(device), device)
     torch.set_num_threads(threads)
-    print("| side, target px | time | Mpx/s | peak, MB | bytes a target pixel |\n|---|---|---|---|---|")
+    print("| side, target px | time | Mpx/s | peak, MB | bytes per target pixel |\n|---|---|---|---|---|")
     for side in sides:
         source, guide = pixels(side)
         whole = Window.whole(source.valid.shape)
@@ -93,12 +93,18 @@ def predictions(sides: list[int], device: str, threads: int) -> None:
 
 
 def main() -> None:
-    """Print what runs here, and both tables."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, required=True, help="the folder of the data sets")
+    """Print the device, and both tables."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, help="folder of the data sets")
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument("--threads", type=int, default=2, help="torch threads")
-    parser.add_argument("--sides", type=int, nargs="*", default=[256, 512, 1024], help="of the windows predicted")
+    parser.add_argument(
+        "--sides",
+        type=int,
+        nargs="*",
+        default=[256, 512, 1024],
+        help="sides of the predicted windows, in target pixels",
+    )
     options = parser.parse_args()
     card = "a CPU" if options.device == "cpu" else torch.cuda.get_device_name()
     print(f"{card}, torch {torch.__version__}, {options.threads} threads\n")

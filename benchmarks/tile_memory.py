@@ -1,10 +1,11 @@
-"""What a tile takes at its peak, bytes a target pixel: the figures behind `mmsr_geo.engine.tiling`.
+"""Peak memory of a tile in bytes per target pixel: the figures behind `mmsr_geo.engine.tiling`.
 
-python benchmarks/tile_memory.py        a minute; each method in a fresh process of its own
+python benchmarks/tile_memory.py        a minute; each method runs in a new process
 """
 
 from __future__ import annotations
 
+import argparse
 import resource
 import subprocess
 import sys
@@ -14,9 +15,10 @@ import numpy as np
 import torch
 
 from mmsr_geo.engine.model import Model
+from mmsr_geo.engine.sampling import FitJob
 from mmsr_geo.engine.tile_upsampler import Upsampler, sample_of
 from mmsr_geo.geometry import Scale, Tile, Window
-from mmsr_geo.methods.baseline import FitJob, baseline
+from mmsr_geo.methods.baseline import baseline
 from mmsr_geo.methods.p2p import P2P
 from mmsr_geo.network.fit import fit_samples
 from mmsr_geo.network.fitted import FittedModel
@@ -35,7 +37,7 @@ def peak_bytes() -> int:
 
 
 def pixels(side: int, bands: int) -> tuple[Pixels, Pixels]:
-    """Return a guide of so many target pixels a side, and a source that its first band tells."""
+    """Return a guide of this many target pixels a side, and a source that its first band explains."""
     guide = np.random.default_rng(0).random((bands, side, side), np.float32)
     coarse = side // SCALE.y
     source = guide[:1].reshape(1, coarse, SCALE.y, coarse, SCALE.x).mean(axis=(2, 4))
@@ -43,7 +45,7 @@ def pixels(side: int, bands: int) -> tuple[Pixels, Pixels]:
 
 
 def fitted(method: str, bands: int) -> Model:
-    """Fit shortly to 256 x 256 target pixels; all that a prediction can be mixed of takes part in mmsr's."""
+    """Return a model after a short fit to 256 x 256 target pixels; every prediction has a weight in mmsr's ensemble."""
     sample = sample_of(*pixels(256, bands))
     if method == "mmsr":
         params = FitParams(steps=2, enough_gain=0, threads=1)
@@ -68,12 +70,16 @@ def measure(method: str, side: int, bands: int) -> None:
 
 def main() -> None:
     """Print the table."""
-    if len(sys.argv) > 1:
-        measure(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--one", nargs=3, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.one is not None:
+        method, side, bands = options.one
+        measure(method, int(side), int(bands))
         return
-    print("| method | side, target px | guide bands | before | bytes a target pixel on top |\n|---|---|---|---|---|")
+    print("| method | side, target px | guide bands | before | bytes per target px beyond it |\n|---|---|---|---|---|")
     for method, side, bands in RUNS:
-        subprocess.run([sys.executable, __file__, method, str(side), str(bands)], check=True)  # noqa: S603  (itself)
+        subprocess.run([sys.executable, __file__, "--one", method, str(side), str(bands)], check=True)  # noqa: S603  (itself)
 
 
 if __name__ == "__main__":

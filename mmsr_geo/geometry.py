@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from numbers import Integral
 from typing import TYPE_CHECKING
@@ -13,52 +14,59 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 LARGEST_SCALE = 64
+"""Most target pixels per source pixel in a direction."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Scale:
-    """Target pixels per source pixel, down and across; 1 in one direction only."""
+    """Target pixels per source pixel, down and across; 1 in at most one direction."""
 
     y: int
     x: int
 
     def __post_init__(self) -> None:
-        """Refuse what is not a refinement."""
+        """Raise GridError for a scale that refines nothing or is above LARGEST_SCALE."""
         if min(self.y, self.x) < 1 or max(self.y, self.x) < 2:
-            msg = f"a scale of {self} refines nothing: give a whole number of 2 or more, as in {option('scale', 4)}"
+            msg = f"scale {self} refines nothing: pass a whole number of 2 or more, as in {option('scale', 4)}"
             raise GridError(msg)
         if max(self.y, self.x) > LARGEST_SCALE:
             msg = (
-                f"a scale of {self} is beyond {LARGEST_SCALE}: average the guide first, or pass a smaller "
-                f"{option('scale')}"
+                f"scale {self} is above {LARGEST_SCALE}: pass a smaller {option('scale')}, or first average the guide "
+                "to larger pixels"
             )
             raise GridError(msg)
 
     @classmethod
     def of(cls, scale: Scale | int | tuple[int, int]) -> Scale:
-        """Accept an int (numpy's too) for both directions, a pair (down, across), or a Scale."""
+        """Return a scale given as an int for both directions, a pair (down, across), or a Scale.
+
+        Raises:
+            GridError: The scale refines nothing, or is above LARGEST_SCALE.
+            OptionError: It is neither of the three.
+        """
         if isinstance(scale, Scale):
             return scale
         pair = scale if isinstance(scale, tuple | list) else (scale, scale)
         if len(pair) == 2 and all(isinstance(step, Integral) and not isinstance(step, bool) for step in pair):
             return cls(int(pair[0]), int(pair[1]))
         msg = (
-            f"a scale is a whole number or a pair (down, across) of them, as in scale=4 or scale=(2, 1), not {scale!r}"
+            f"the scale must be a whole number or a pair (down, across) of whole numbers, as in {option('scale', 4)}, "
+            f"not {scale!r}"
         )
         raise OptionError(msg)
 
     @property
     def area(self) -> int:
-        """Target pixels in a source pixel."""
+        """Number of target pixels in a source pixel."""
         return self.y * self.x
 
     @property
     def as_option(self) -> int | str:
-        """The value of the option `scale`: 4, or 2x1."""
+        """Value of the option `scale`: 4, or "2x1" (down x across)."""
         return self.y if self.y == self.x else f"{self.y}x{self.x}"
 
     def __str__(self) -> str:
-        """Print 4, or 2 x 1 (down x across)."""
+        """Return 4, or 2 x 1 (down x across)."""
         return str(self.y) if self.y == self.x else f"{self.y} x {self.x}"
 
 
@@ -72,7 +80,7 @@ class Halo:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """A rectangle of pixels; row and col may be negative only for what reaches beyond a raster."""
+    """A rectangle of pixels; row and col are negative only if it reaches beyond a raster."""
 
     row: int
     col: int
@@ -91,11 +99,11 @@ class Window:
 
     @property
     def slices(self) -> tuple[slice, slice]:
-        """Rows and columns, for indexing an array."""
+        """Slices of rows and columns, for indexing an array."""
         return slice(self.row, self.row + self.height), slice(self.col, self.col + self.width)
 
     def refined(self, scale: Scale) -> Window:
-        """Return the same place on the grid refined by the scale."""
+        """Return the window of the same area on the grid refined by the scale."""
         return Window(self.row * scale.y, self.col * scale.x, self.height * scale.y, self.width * scale.x)
 
     def padded(self, halo: Halo, within: Window) -> Window:
@@ -105,8 +113,8 @@ class Window:
         ).intersection(within)
 
     def parts(self, most: int) -> list[Window]:
-        """Cut it into as few parts of `most` pixels a side as it takes, all nearly of one size."""
-        height, width = (-(-length // -(-length // most)) for length in self.shape)
+        """Cut the window into as few parts as possible of at most `most` pixels a side, nearly equal in size."""
+        height, width = (math.ceil(length / math.ceil(length / most)) for length in self.shape)
         return [
             Window(row, col, height, width).intersection(self)
             for row in range(self.row, self.row + self.height, height)
@@ -114,20 +122,20 @@ class Window:
         ]
 
     def intersection(self, other: Window) -> Window:
-        """Return what both hold; of no height or width where they do not meet."""
+        """Return the intersection; its height or width is 0 if the windows do not meet."""
         row, col = max(self.row, other.row), max(self.col, other.col)
         bottom = min(self.row + self.height, other.row + other.height)
         right = min(self.col + self.width, other.col + other.width)
         return Window(row, col, max(bottom - row, 0), max(right - col, 0))
 
     def relative_to(self, other: Window) -> Window:
-        """Return the same place counted from the other's corner."""
+        """Return the window counted from the other's upper left corner."""
         return Window(self.row - other.row, self.col - other.col, self.height, self.width)
 
 
 @dataclass(frozen=True, slots=True)
 class Tile:
-    """A part of the work, in source pixels: `core` is written, `read` (with its halo) is computed."""
+    """A tile in source pixels: `core` is written, `read` (the core with its halo) is read."""
 
     index: int
     core: Window
@@ -136,21 +144,21 @@ class Tile:
 
 @dataclass(frozen=True, slots=True)
 class Tiling:
-    """A raster's tiles, row by row; a value that can be counted and printed before anything runs."""
+    """Tiles of a raster, row by row: a value that can be counted and printed before anything runs."""
 
     part: Window
-    """What is to be computed, in source pixels."""
+    """The part to compute, in source pixels."""
     tile_yx: tuple[int, int]
-    """A tile's core, in source pixels; the last row and column may be smaller."""
+    """Size of a tile's core in source pixels; the last row and column of tiles may be smaller."""
     halo: Halo
-    """In source pixels."""
+    """Source pixels that a tile reads around its core."""
     within: Window
-    """The whole raster, in source pixels: halos are cut here."""
+    """The whole raster, in source pixels: halos are cut at its border."""
 
     def __len__(self) -> int:
         """Count the tiles."""
         (down, across), (height, width) = self.part.shape, self.tile_yx
-        return -(-down // height) * -(-across // width)
+        return math.ceil(down / height) * math.ceil(across / width)
 
     def __iter__(self) -> Iterator[Tile]:
         """Yield the tiles row by row."""
@@ -166,14 +174,14 @@ class Tiling:
             row += height
 
     def tile(self, index: int) -> Tile:
-        """Return one tile."""
+        """Return the tile with this index."""
         core = self.core(index)
         return Tile(index, core, core.padded(self.halo, self.within))
 
     def core(self, index: int) -> Window:
-        """Return one tile's core."""
+        """Return the core of the tile with this index."""
         (down, across), (height, width) = self.part.shape, self.tile_yx
-        row, column = divmod(index, -(-across // width))
+        row, column = divmod(index, math.ceil(across / width))
         row, col = row * height, column * width
         return Window(self.part.row + row, self.part.col + col, min(height, down - row), min(width, across - col))
 
@@ -184,7 +192,7 @@ class Tiling:
 
     @property
     def halo_share(self) -> float:
-        """How much more is computed than written: 0.4 means 40 % on top."""
+        """Share of pixels computed in addition to those written: 0.4 means 40 % more."""
         rows, columns = self.chunks
         computed = _read(rows, self.part.row, self.halo.y, self.within.row, self.within.height) * _read(
             columns, self.part.col, self.halo.x, self.within.col, self.within.width
@@ -193,11 +201,11 @@ class Tiling:
 
 
 def _read(lengths: tuple[int, ...], start: int, halo: int, first: int, length: int) -> int:
-    """Return what tiles of these lengths read along one axis, halos cut at the border."""
+    """Return the pixels that tiles of these lengths read along one axis, halos cut at the border."""
     total = 0
-    for each in lengths:
-        total += min(start + each + halo, first + length) - max(start - halo, first)
-        start += each
+    for core in lengths:
+        total += min(start + core + halo, first + length) - max(start - halo, first)
+        start += core
     return total
 
 

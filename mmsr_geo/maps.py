@@ -1,4 +1,4 @@
-"""Maps of a pair and its target side by side, each with a scale bar and a colour bar; knows matplotlib, no rasters."""
+"""Panels of maps in one PNG, each with a scale bar and a colour bar; knows matplotlib, no rasters."""
 
 from __future__ import annotations
 
@@ -21,27 +21,27 @@ from scipy.ndimage import distance_transform_edt  # type: ignore[import-untyped]
 Values = NDArray[np.floating]
 _ELEVATION = re.compile(r"(^|[^a-z])(dem|dsm|dtm|srtm|elevation|height|altitude|surface)([^a-z]|$)", re.IGNORECASE)
 _LOWEST, _HIGHEST = 0.2, 3.0
-"""A panel's height of its width: a narrower raster is drawn smaller."""
+"""Limits of a panel's height over its width: a narrower raster is drawn smaller."""
 
 
 @dataclass(frozen=True, slots=True)
 class Map:
-    """One panel: values (h, w), or (3, h, w) to be shown as red, green and blue."""
+    """One panel: values (h, w), or (3, h, w) shown as red, green and blue."""
 
     title: str
     values: Values
     pixel_m: float
-    """Metres a pixel spans across."""
+    """Width of a pixel in metres."""
     limits: tuple[float, float] | None = None
-    """Of the colours; the 1st and 99th percentile if None."""
+    """Values at the ends of the colour bar; None: the 1st and 99th percentile."""
     colours: str = "viridis"
     unit: str = ""
     bands: tuple[str, str, str] = ("red", "green", "blue")
 
 
 def draw_maps(maps: Sequence[Map | None], path: Path, *, title: str, columns: int = 3) -> None:
-    """Write the panels as one PNG, row by row; None leaves a place empty."""
-    rows = -(-len(maps) // columns)
+    """Write panels as one PNG, row by row; None leaves a panel empty."""
+    rows = math.ceil(len(maps) / columns)
     height, width = next(panel for panel in maps if panel is not None).values.shape[-2:]
     side = 3.6
     high = (side * min(max(height / width, _LOWEST), _HIGHEST) + 0.35) * rows + 0.6
@@ -64,7 +64,7 @@ def draw_maps(maps: Sequence[Map | None], path: Path, *, title: str, columns: in
 
 
 def shared_limits(values: Values, percentiles: tuple[float, float] = (1, 99)) -> tuple[float, float]:
-    """Return colour limits: two percentiles of what is finite, never equal."""
+    """Return colour limits: two percentiles of the finite values, never equal."""
     finite = values[np.isfinite(values)]
     if not finite.size:
         return 0.0, 1.0
@@ -73,14 +73,14 @@ def shared_limits(values: Values, percentiles: tuple[float, float] = (1, 99)) ->
 
 
 def sounds_like_elevation(*names: str) -> bool:
-    """Guess from the names of a raster and its bands whether it is an elevation, to be shown lit."""
+    """Return True if the names of a raster and its bands suggest an elevation, to be shown as a hillshade."""
     return any(_ELEVATION.search(name) for name in names)
 
 
 def relief(elevation: Values, pixel_m: tuple[float, float]) -> float:
     """Return the exaggeration at which the steepest tenth of a surface's slopes reach 45 degrees.
 
-    So that seams and blocks are to be seen in flat land too; elevation and pixel_m as for `hillshade`.
+    It makes seams and blocks visible in flat areas too. Arguments are as for `hillshade`.
     """
     down, across = np.gradient(elevation.astype(np.float64), *pixel_m)
     slopes = np.hypot(down, across)
@@ -89,17 +89,23 @@ def relief(elevation: Values, pixel_m: tuple[float, float]) -> float:
 
 
 def hillshade(elevation: Values, pixel_m: tuple[float, float], exaggeration: float) -> Values:
-    """Light a surface from the north-west, 45 degrees high: (h, w) in metres → (h, w) in 0..1, NaN in holes.
+    """Return the hillshade of a surface, lit from the north-west at 45 degrees.
 
-    pixel_m: metres a pixel spans down and across.
+    Args:
+        elevation: (h, w) in metres.
+        pixel_m: Height and width of a pixel in metres.
+        exaggeration: Factor of the elevation.
+
+    Returns:
+        (h, w) in 0..1, NaN where the elevation has no data.
     """
     valid = np.isfinite(elevation)
     if not valid.any():
         return np.full(elevation.shape, np.nan)
-    # Holes are filled from beside them, so that their edges are no cliffs.
-    beside = distance_transform_edt(~valid, return_distances=False, return_indices=True)
-    # Rows go south. Not matplotlib's hillshade, which stretches what it shows: two surfaces could not be compared.
-    south, east = np.gradient(elevation[tuple(beside)].astype(np.float64) * exaggeration, *pixel_m)
+    # Nodata is filled from the nearest valid pixel, so that its edges are not cliffs.
+    neighbour = distance_transform_edt(~valid, return_distances=False, return_indices=True)
+    # Rows go south. matplotlib's hillshade stretches its result, so that two surfaces could not be compared.
+    south, east = np.gradient(elevation[tuple(neighbour)].astype(np.float64) * exaggeration, *pixel_m)
     lit = ((south + east) / 2 + math.sqrt(0.5)) / np.sqrt(1 + south**2 + east**2)
     return np.where(valid, lit.clip(0, 1), np.nan)
 
@@ -122,7 +128,7 @@ def _draw(axes: Axes, panel: Map) -> None:
 
 
 def _draw_composite(axes: Axes, panel: Map) -> None:
-    """Show three bands as one picture, and a colour bar for each: what black and full colour stand for."""
+    """Show three bands as one composite, each with a bar from black to full colour."""
     limits = [shared_limits(band, (2, 95)) for band in panel.values]
     stretched = [
         np.clip((band - low) / (high - low), 0, 1) for band, (low, high) in zip(panel.values, limits, strict=True)

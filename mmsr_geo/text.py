@@ -1,4 +1,4 @@
-"""Sizes, durations, safe text for people."""
+"""Sizes, durations and text that is safe to print."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from mmsr_geo.errors import OptionError
 
 
 def printable(text: str) -> str:
-    """Return a text in which nothing steers a terminal or breaks a line."""
-    return "".join(each if each.isprintable() else " " for each in text)
+    """Return a text without control characters and line breaks."""
+    return "".join(character if character.isprintable() else " " for character in text)
 
 
 def bytes_of(size: str | int) -> int:
-    """Return the bytes that a size says: a number, or text such as 4 GB, 512MiB or 2e9; raises OptionError."""
+    """Return the number of bytes of a size: a number, or text such as 4 GB, 512MiB or 2e9. Raises OptionError."""
     try:
         count = int(size) if isinstance(size, int) else int(parse_bytes(size))
     except ValueError:
         count = 0
     if isinstance(size, bool) or count < 1:
-        raise OptionError(f"{size!r} is no amount of memory: write it as in 4GB, 512MiB or 2e9")
+        raise OptionError(f"{size!r} is not a size in bytes: write it as 4GB, 512MiB or 2e9")
     return count
 
 
@@ -29,7 +29,10 @@ def counted(count: int, noun: str) -> str:
 
 
 def size_text(count: float) -> str:
-    """Return bytes for a person, three digits."""
+    """Return a number of bytes with three digits and a unit.
+
+    Units are powers of 1000, as people write them in `memory_limit`; dask's format_bytes prints 100 MB as 95.37 MiB.
+    """
     for unit in ("B", "kB", "MB", "GB"):
         if count < 1000:
             return f"{count:.3g} {unit}"
@@ -38,7 +41,7 @@ def size_text(count: float) -> str:
 
 
 def duration_text(seconds: float) -> str:
-    """Return a time for a person."""
+    """Return a duration rounded to one unit: an estimate, which dask's format_time prints as 600.00 s."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     if seconds < 5400:

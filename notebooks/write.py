@@ -1,4 +1,4 @@
-"""Execute the notebooks in place, for those who read them on the web; leaves out what differs from run to run.
+"""Execute the notebooks in place, for readers on the web; leaves out metadata that differ from run to run.
 
 python notebooks/write.py [NOTEBOOK ...]
 """
@@ -14,8 +14,9 @@ from nbclient import NotebookClient
 from nbformat import NotebookNode
 
 CELL_SECONDS = 900
-"""What a cell may take where other work keeps the processor busy."""
+"""Time limit of a cell, with other work on the processor."""
 LARGEST_BYTES = 1_500_000
+"""Largest size of a notebook with its outputs."""
 METADATA = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
     "language_info": {"name": "python"},
@@ -33,7 +34,7 @@ def main() -> None:
 
 
 def executed(path: Path) -> NotebookNode:
-    """Run a notebook from its first cell, in its own folder; exits where it prints a warning or grows too large."""
+    """Run a notebook in its own folder; exits if it prints a warning or grows too large."""
     notebook: NotebookNode = nbformat.read(path, as_version=4)
     client = NotebookClient(notebook, timeout=CELL_SECONDS, record_timing=False, coalesce_streams=True)
     client.execute(cwd=path.parent)
@@ -45,7 +46,7 @@ def executed(path: Path) -> NotebookNode:
                 sys.exit(f"{path}: {cell.id} writes to stderr: {output.text}")
     size = len(nbformat.writes(notebook))
     if size > LARGEST_BYTES:
-        sys.exit(f"{path}: {size / 1e6:.2f} MB, {LARGEST_BYTES / 1e6} MB are meant to be enough: fewer dots per inch")
+        sys.exit(f"{path}: {size / 1e6:.2f} MB, and the limit is {LARGEST_BYTES / 1e6} MB: use fewer dots per inch")
     return notebook
 
 

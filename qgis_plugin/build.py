@@ -1,4 +1,4 @@
-"""Builds the plugin's zip, the same bytes from the same files: what QGIS installs and its plugin repository takes."""
+"""Builds the plugin's zip, which QGIS installs; the same files give the same bytes."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 HERE = Path(__file__).parent
 PLUGIN = HERE / "mmsr_qgis"
 SUFFIXES = {".html", ".json", ".py", ".qm", ".svg", ".ts", ".txt"}
-"""What goes in, with LICENSE; what running it leaves behind (.pyc) does not."""
+"""Files of the zip, besides LICENSE; compiled modules are not among them."""
 _WRITTEN = (1980, 1, 1, 0, 0, 0)
 _READABLE = 0o100644 << 16
 
 
 def version() -> str:
-    """Return the version that metadata.txt names."""
+    """Return the version in metadata.txt."""
     metadata = configparser.ConfigParser(interpolation=None)
     metadata.read(PLUGIN / "metadata.txt", "utf-8")
     return metadata["general"]["version"]
 
 
 def build(folder: Path) -> Path:
-    """Write the zip into `folder`, which is made where it is missing, and return its path."""
+    """Write the zip into `folder`, which is created if it is missing, and return its path."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"mmsr_qgis-{version()}.zip"
     files = [file for file in PLUGIN.rglob("*") if file.suffix in SUFFIXES or file.name == "LICENSE"]

@@ -1,6 +1,7 @@
-"""Collects what the plugin shows into mmsr_qgis.ts, from which translators begin; lupdate alone would miss the options.
+"""Collects the texts that the plugin shows in mmsr_qgis.ts, the file that translators start from.
 
-What goes through `tr` is written in the modules, or stands in the command's description and in the help pages.
+lupdate alone would miss the labels and help of the dialogs: they are in tables, in the command's description and in the
+help pages, and reach `tr` as variables.
 """
 
 from __future__ import annotations
@@ -16,12 +17,13 @@ FILE = PLUGIN / "i18n" / "mmsr_qgis.ts"
 
 
 def texts() -> list[str]:
-    """Return every text that is shown, each once, in order."""
-    return list(dict.fromkeys([*_written(), *_labels(), *_described(), *_pages(), *_tables()]))
+    """Return each text that is shown, once, in a fixed order."""
+    found = [*_arguments_of_tr(), *_fields(), *_algorithms(), *_command(), *_pages(), *_flags(), *_columns()]
+    return list(dict.fromkeys(found))
 
 
 def xml() -> str:
-    """Return the texts as Qt's translation file, without translations."""
+    """Return the texts as a translation file of Qt, without translations."""
     messages = "".join(
         f"    <message>\n        <source>{escape(text)}</source>\n"
         '        <translation type="unfinished"></translation>\n    </message>\n'
@@ -33,59 +35,88 @@ def xml() -> str:
     )
 
 
-def _tree(path: Path) -> ast.Module:
-    return ast.parse(path.read_text("utf-8"))
+def _tree(name: str) -> ast.Module:
+    return ast.parse((PLUGIN / name).read_text("utf-8"))
 
 
 def _literals(nodes: Iterable[ast.AST]) -> Iterator[str]:
     yield from (node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str))
 
 
-def _written() -> Iterator[str]:
-    """Give the literals of calls of `tr`."""
-    for path in sorted(PLUGIN.rglob("*.py")):
-        for node in ast.walk(_tree(path)):
-            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "tr":
-                yield from _literals(node.args)
+def _calls(tree: ast.AST) -> Iterator[tuple[str, ast.Call]]:
+    """Yield each call of a plain name with that name."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+            yield node.func.id, node
 
 
-def _assigned(path: Path, *names: str) -> Iterator[ast.expr]:
-    """Give what is assigned to these names, in a module or its classes."""
-    for node in ast.walk(_tree(path)):
+def _assigned(tree: ast.AST, *names: str) -> Iterator[ast.expr]:
+    """Yield what is assigned to these names, in a module or its classes."""
+    for node in ast.walk(tree):
         if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) and node.targets[0].id in names:
             yield node.value
 
 
-def _labels() -> Iterator[str]:
-    """Give the labels of the options, which their kinds pass to `tr`, and the algorithms' titles and tags."""
-    for node in ast.walk(_tree(PLUGIN / "offered.py")):
-        if isinstance(node, ast.Call):
-            named = (each.value for each in node.keywords if each.arg in {"more", "bits", "text", "help"})
-            yield from _literals([*node.args[:1], *named])
-    yield from _literals(_assigned(PLUGIN / "offered.py", "_NET"))
-    yield from _literals(_assigned(PLUGIN / "algorithms.py", "TITLE", "TAGS"))
+def _arguments_of_tr() -> Iterator[str]:
+    for path in sorted(PLUGIN.rglob("*.py")):
+        for name, call in _calls(_tree(path.name)):
+            if name == "tr":
+                yield from _literals(call.args)
 
 
-def _described() -> Iterator[str]:
-    """Give the command's own words: help, and the stages."""
-    told = json.loads((PLUGIN / "commands.json").read_text("utf-8"))
-    for command in told["commands"].values():
-        yield command["help"]
-        yield from (parameter["help"] for parameter in command["parameters"] if parameter["help"])
-    yield from told["stages"].values()
+def _fields() -> Iterator[str]:
+    """Yield labels and help of the fields: the first two arguments of each kind of field."""
+    tree = _tree("dialog.py")
+    for name, call in _calls(tree):
+        if name[0].isupper():
+            yield from _literals(call.args[:2])
+    yield from _literals(_assigned(tree, "_MODEL", "_BITS"))
+
+
+def _algorithms() -> Iterator[str]:
+    yield from _literals(_assigned(_tree("algorithms.py"), "TITLE", "SUMMARY", "TAGS"))
+
+
+def _command() -> Iterator[str]:
+    """Yield the command's help for fields that have none of their own, and the names of its stages."""
+    described = json.loads((PLUGIN / "commands.json").read_text("utf-8"))
+    shown = _fields_without_help()
+    for command in described["commands"].values():
+        for parameter in command["parameters"]:
+            if parameter["name"] in shown and parameter["help"]:
+                yield parameter["help"]
+    yield from described["stages"].values()
+
+
+def _fields_without_help() -> set[str]:
+    """Return the options that have a field with a label alone."""
+    entries = [
+        (key.value, value)
+        for node in ast.walk(_tree("dialog.py"))
+        if isinstance(node, ast.Dict)
+        for key, value in zip(node.keys, node.values, strict=True)
+        if isinstance(key, ast.Constant) and isinstance(value, ast.Call)
+    ]
+    return {str(name) for name, call in entries if len(call.args) == 1}
 
 
 def _pages() -> Iterator[str]:
-    """Give the introductions of the help pages, as help.py passes them to `tr`."""
+    """Yield the introductions of the help pages, with one blank between words, as the panel shows them."""
     for path in sorted((PLUGIN / "pages").glob("*.html")):
         page = path.read_text("utf-8")
         yield " ".join(page[page.index("<body>") + len("<body>") : page.index("</body>")].split())
 
 
-def _tables() -> Iterator[str]:
-    """Give the meanings of the flags."""
-    (flags,) = _assigned(PLUGIN / "styling.py", "FLAGS")
-    yield from (meaning for meaning, _ in ast.literal_eval(flags).values())
+def _flags() -> Iterator[str]:
+    (flags,) = _assigned(_tree("styling.py"), "FLAGS")
+    yield from (label for label, _ in ast.literal_eval(flags).values())
+
+
+def _columns() -> Iterator[str]:
+    """Yield heading and meaning of the scores."""
+    for name, call in _calls(_tree("report.py")):
+        if name == "Column":
+            yield from _literals([call.args[0], call.args[3]])
 
 
 if __name__ == "__main__":

@@ -1,17 +1,14 @@
-"""The main job on real data that ships with the package: a COG, a picture and figures against the truth."""
+"""The demo: real data of the package upsampled to COGs, with pictures and scores against the reference."""
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
 import numpy as np
-import psutil
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
@@ -20,7 +17,9 @@ from mmsr_geo import api
 from mmsr_geo.cli.display import RichDisplay
 from mmsr_geo.engine.pair import Pair
 from mmsr_geo.errors import OutputError
+from mmsr_geo.evaluation.metrics import Scores
 from mmsr_geo.geometry import Scale, Window
+from mmsr_geo.machine import peak_memory
 from mmsr_geo.maps import Map, draw_maps, shared_limits
 from mmsr_geo.network.params import FitParams
 from mmsr_geo.raster.grids import resolution_m
@@ -32,7 +31,7 @@ Values = NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A truth and a guide in the package; the source is the truth's block means."""
+    """Reference and guide of the package; the source is the block means of the reference."""
 
     name: str
     title: str
@@ -41,7 +40,7 @@ class Case:
     scale: int
     unit: str
     composite: tuple[int, int, int]
-    """Guide bands shown as red, green and blue, from 0."""
+    """Guide bands shown as red, green and blue, counted from 0."""
 
 
 CASES = (
@@ -67,41 +66,35 @@ CASES = (
 
 
 @dataclass(frozen=True, slots=True)
-class Scores:
-    """How far a target is from the truth, in its units."""
-
-    rmse: float
-    mae: float
-    bias: float
-
-    @classmethod
-    def of(cls, target: Values, truth: Values) -> Scores:
-        """Compare where both are valid."""
-        error = (target.astype(np.float64) - truth)[np.isfinite(target) & np.isfinite(truth)]
-        return cls(float(np.sqrt(np.mean(error**2))), float(np.mean(np.abs(error))), float(np.mean(error)))
-
-
-@dataclass(frozen=True, slots=True)
 class Result:
-    """What one case came to; every figure is computed in this run."""
+    """Result of one case; every figure is computed in this run."""
 
     case: Case
     scores: dict[str, Scores]
     inconsistency: float
-    """The largest deviation of the target's block means from the source."""
+    """Largest difference between the block means of the target and the source."""
     deviation: float
-    """The source's standard deviation."""
+    """Standard deviation of the source."""
     seconds: float
     peak_bytes: int
     files: tuple[Path, ...]
 
 
 def run_demo(folder: Path, *, seed: int = 0, params: FitParams | None = None) -> list[Result]:
-    """Run all cases, write into `folder` and print the table; raises OutputError where it cannot be written."""
+    """Run all cases, write their files to a folder and print their scores.
+
+    Args:
+        folder: Where to write; it is made.
+        seed: Seed of all random numbers.
+        params: Parameters of the fit; None: the defaults.
+
+    Raises:
+        OutputError: The folder cannot be written to.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise OutputError(f"cannot make the folder {folder} ({error.strerror}): choose another (-o)") from error
+        raise OutputError(f"cannot create the folder {folder} ({error.strerror}): choose another with -o") from error
     console = Console()
     results = []
     for case in CASES:
@@ -117,7 +110,7 @@ def run_demo(folder: Path, *, seed: int = 0, params: FitParams | None = None) ->
 
 
 def run_case(case: Case, folder: Path, *, seed: int, params: FitParams) -> Result:
-    """Make the source from the truth, upsample it, and compare."""
+    """Compute the source from the reference, upsample it, and compare the result with the reference."""
     data = resources.files("mmsr_geo") / "demo_data"
     with resources.as_file(data / case.truth) as truth_path, resources.as_file(data / case.guide) as guide_path:
         scale = Scale.of(case.scale)
@@ -131,7 +124,7 @@ def run_case(case: Case, folder: Path, *, seed: int, params: FitParams) -> Resul
             writer.write(Window.whole(coarse.shape), coarse[np.newaxis])
             writer.finish()
         started = time.monotonic()
-        with RichDisplay() as show, _peak_memory() as peak:
+        with RichDisplay() as show, peak_memory() as peak:
             api.upsample_to_file(
                 source_path, guide_path, target_path, scale, seed=seed, params=params, overwrite=True, progress=show
             )
@@ -143,10 +136,11 @@ def run_case(case: Case, folder: Path, *, seed: int, params: FitParams) -> Resul
         } | {"mmsr": target}
         picture_path = folder / f"{case.name}.png"
         pair = Pair.of(FileRaster.open(source_path), FileRaster.open(guide_path), scale)
-        _draw(case, pair, coarse, true, targets, picture_path)
+        scores = {name: Scores.of(values, coarse, scale, true) for name, values in targets.items()}
+        _draw(case, pair, coarse, true, targets, scores, picture_path)
     return Result(
         case,
-        {name: Scores.of(values, true) for name, values in targets.items()},
+        scores,
         float(np.nanmax(np.abs(_block_means(target, scale) - coarse))),
         float(np.nanstd(coarse)),
         seconds,
@@ -162,7 +156,13 @@ def _block_means(values: Values, scale: Scale) -> NDArray[np.float64]:
 
 
 def _draw(  # noqa: PLR0913  (what a picture shows)
-    case: Case, pair: Pair, source: Values, truth: Values, targets: dict[str, Values], path: Path
+    case: Case,
+    pair: Pair,
+    source: Values,
+    truth: Values,
+    targets: dict[str, Values],
+    scores: dict[str, Scores],
+    path: Path,
 ) -> None:
     fine, coarse = (resolution_m(grid)[1] for grid in (pair.target_grid, pair.source.grid))
     guide = pair.guide.read(pair.part.refined(pair.scale)).values[list(case.composite)]
@@ -172,24 +172,23 @@ def _draw(  # noqa: PLR0913  (what a picture shows)
     error, bicubic_error = (targets[name] - truth for name in ("mmsr", "bicubic"))
     largest = float(np.nanpercentile(np.abs(bicubic_error), 99))
     around = (-largest, largest)
-    score, bicubic_score = (Scores.of(targets[name], truth).rmse for name in ("mmsr", "bicubic"))
     maps = [
         Map(f"source ({coarse:.0f} m)", source, coarse, limits, unit=case.unit),
         Map(f"guide ({red}, {green}, {blue})", guide, fine, bands=(red, green, blue)),
         Map(f"target ({fine:.0f} m, mmsr)", targets["mmsr"], fine, limits, unit=case.unit),
-        Map(f"truth ({fine:.0f} m, the original)", truth, fine, limits, unit=case.unit),
-        Map(f"error of mmsr (RMSE {score:.4g})", error, fine, around, "RdBu_r", case.unit),
-        Map(f"error of bicubic (RMSE {bicubic_score:.4g})", bicubic_error, fine, around, "RdBu_r", case.unit),
+        Map(f"reference ({fine:.0f} m, the original)", truth, fine, limits, unit=case.unit),
+        Map(f"error of mmsr (RMSE {scores['mmsr'].rmse:.4g})", error, fine, around, "RdBu_r", case.unit),
+        Map(f"error of bicubic (RMSE {scores['bicubic'].rmse:.4g})", bicubic_error, fine, around, "RdBu_r", case.unit),
     ]
     draw_maps(maps, path, title=case.title)
 
 
 def _tables(results: list[Result]) -> Iterator[Table]:
-    scores = Table("case", "method", title="Against the truth", title_justify="left", header_style="bold")
+    scores = Table("case", "method", title="Accuracy against the reference", title_justify="left", header_style="bold")
     for column in ("RMSE", "MAE", "bias", "RMSE / bicubic"):
         scores.add_column(column, justify="right")
-    run = Table("case", title="The run", title_justify="left", header_style="bold")
-    for column in ("consistency error", "of the source's deviation", "time", "peak memory"):
+    run = Table("case", title="Run", title_justify="left", header_style="bold")
+    for column in ("consistency error", "relative to the source's deviation", "time", "peak memory"):
         run.add_column(column, justify="right")
     for result in results:
         for name, of in result.scores.items():
@@ -205,22 +204,3 @@ def _tables(results: list[Result]) -> Iterator[Table]:
         )
     yield scores
     yield run
-
-
-@contextmanager
-def _peak_memory() -> Iterator[list[int]]:
-    """Watch this process's resident memory; the list's one number is its peak while inside."""
-    process, peak, ended = psutil.Process(), [0], threading.Event()
-
-    def watch() -> None:
-        while not ended.wait(0.05):
-            peak[0] = max(peak[0], process.memory_info().rss)
-
-    watcher = threading.Thread(target=watch, daemon=True)
-    watcher.start()
-    try:
-        yield peak
-    finally:
-        ended.set()
-        watcher.join()
-        peak[0] = max(peak[0], process.memory_info().rss)

@@ -1,4 +1,4 @@
-"""What the command offers, as data: its commands with their parameters, read off click; knows no command's work."""
+"""Description of the commands as data: their parameters with types, defaults, choices and help, read from click."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from mmsr_geo._version import __version__
 from mmsr_geo.cli.display import STAGES
 
 FORMAT = 1
-"""Counts up where a reader of an earlier one would go wrong."""
+"""Version of the description; it increases when a reader of an earlier version would misread it."""
 
 _TYPES = {
     "text": "text",
@@ -21,21 +21,23 @@ _TYPES = {
     "boolean": "flag",
     "choice": "choice",
 }
-"""click's names → ours; any other type is a text that the command parses, of the form that `metavar` shows."""
+"""Names of types in click and here; any other type is a text of the form that `metavar` shows."""
 
 
 def description(group: click.Group) -> dict[str, Any]:
-    """Return what `group` offers, as JSON values.
+    """Return the description of a group of commands, as JSON values.
 
-    `commands` maps each command's name to its `help` and its `parameters`, in the order of its help. A parameter has
+    `commands` maps the name of each command to its `help` and its `parameters`, in the order of the help. A parameter
+    has these keys:
 
-    - `name`: as Python and a job file call it; `flags`: as the command line does, none where it goes by its place;
-      `off_flags`: what says no to it;
-    - `type`: text, integer, number, flag or choice (then with `choices`), and `metavar`, what its value looks like;
-    - `required`; `multiple`: whether it may be given more than once, or take several values;
-    - `default`: null where it is left out, or chosen from the rasters; `help`.
+    - `name`: its name in Python and in a job file; `flags`: its names on the command line, empty for a positional
+      argument; `off_flags`: the flags that turn it off.
+    - `type`: text, integer, number, flag or choice (with `choices`); `metavar`: the form of a value.
+    - `required`; `multiple`: true if it takes several values.
+    - `default`: null if there is none, or if it is chosen from the rasters.
+    - `help`.
 
-    `stages` maps what progress events name to what a person is told.
+    `stages` maps the stages of progress events to their descriptions.
     """
     context = click.Context(group)
     named = {name: group.get_command(context, name) for name in group.list_commands(context)}
@@ -44,16 +46,16 @@ def description(group: click.Group) -> dict[str, Any]:
 
 
 def lines(described: Mapping[str, Any]) -> list[str]:
-    """Return a description as a person reads it: a command a line, its parameters below."""
-    told: list[str] = []
+    """Return a description as text: one line per command, followed by its parameters."""
+    text: list[str] = []
     for name, command in described["commands"].items():
-        told += ["", f"{name}: {command['help']}"] if told else [f"{name}: {command['help']}"]
+        text += ["", f"{name}: {command['help']}"] if text else [f"{name}: {command['help']}"]
         for parameter in command["parameters"]:
             flags = ", ".join([*parameter["flags"], *parameter["off_flags"]]) or parameter["name"]
             default = "" if parameter["default"] in (None, False) else f" [{parameter['default']}]"
             needed = " (required)" if parameter["required"] else ""
-            told.append("  " + " ".join(filter(None, [flags, parameter["metavar"]])) + default + needed)
-    return told
+            text.append("  " + " ".join(filter(None, [flags, parameter["metavar"]])) + default + needed)
+    return text
 
 
 def _command(command: click.Command) -> dict[str, Any]:
@@ -64,18 +66,18 @@ def _command(command: click.Command) -> dict[str, Any]:
 
 
 def _parameter(parameter: click.Parameter) -> dict[str, Any]:
-    told = parameter.to_info_dict()
+    known = parameter.to_info_dict()
     is_option = isinstance(parameter, click.Option)
     described = {
-        "name": told["name"],
-        "flags": told["opts"] if is_option else [],
-        "off_flags": told["secondary_opts"] if is_option else [],
+        "name": known["name"],
+        "flags": known["opts"] if is_option else [],
+        "off_flags": known["secondary_opts"] if is_option else [],
         "type": _TYPES.get(parameter.type.name, "text"),
         "metavar": parameter.metavar or _shape(parameter.type),
-        "required": told["required"],
-        "multiple": told["multiple"] or told["nargs"] != 1,
+        "required": known["required"],
+        "multiple": known["multiple"] or known["nargs"] != 1,
         "default": _default(parameter),
-        "help": told.get("help") or "",
+        "help": known.get("help") or "",
     }
     if isinstance(parameter.type, click.Choice):
         described["choices"] = list(parameter.type.choices)
@@ -91,6 +93,6 @@ def _shape(kind: click.ParamType[Any]) -> str:
 
 
 def _default(parameter: click.Parameter) -> str | int | float | bool | None:
-    """Return the default where it is a plain value: click has a marker of its own for none, and () for no values."""
+    """Return a default that is a plain value; click has a marker of its own for no default, and () for no values."""
     default = parameter.get_default(click.Context(click.Command(None)))
     return default if isinstance(default, str | int | float) else None

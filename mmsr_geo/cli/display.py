@@ -1,4 +1,4 @@
-"""How the command shows what it does: a live display, JSON lines, or nothing; knows no work."""
+"""Progress displays of the command: a live display, JSON lines, or none; knows no rasters and no methods."""
 
 from __future__ import annotations
 
@@ -32,19 +32,19 @@ from mmsr_geo.text import printable
 STAGES = {
     "sample": "reading samples",
     "registration": "registering the guide",
-    "regression": "solving the regression",
-    "first stage": "fitting one level down",
+    "regression": "fitting the ridge regression",
+    "first stage": "fitting at reduced resolution",
     "fit": "fitting",
     "fit tiles": "fitting tiles",
-    "check": "looking at the tiles that are there",
+    "check": "checking the tiles of an earlier run",
     "predict": "predicting tiles",
     "blend": "blending tiles",
-    "warp": "bringing it onto the other grid",
-    "write": "writing the COG",
+    "warp": "warping to the other grid",
+    "write": "writing the output",
     "pairs": "pairs",
     "report": "drawing the report",
 }
-"""What a person is told that a stage does."""
+"""Description of each stage."""
 _SHORT = {
     "sample": "sampling",
     "registration": "registering",
@@ -52,51 +52,53 @@ _SHORT = {
     "first stage": "first fit",
     "fit": "fit",
     "fit tiles": "tile fits",
-    "check": "looking",
+    "check": "checking",
     "predict": "tiles",
     "blend": "blending",
     "warp": "warping",
     "write": "writing",
 }
-"""The same in the line of a pair."""
+"""Short description of each stage, for the line of a pair."""
 _NUMBERS_WIDTH = 37
-"""Of a line: all but what is done and its bar, with counts of five figures."""
+"""Characters of a line without its description and its bar, with counts of five figures."""
 JSON_INTERVAL_S = 0.2
+"""Shortest time between two progress events of a stage."""
 
 Reporter = Callable[[str, int, int], None]
-"""Takes a stage, how much of it is done, and of how much."""
+"""Progress callback: takes the stage, the count that is done and the total."""
 
 
 class Display(Protocol):
-    """Where a command reports to; a context manager."""
+    """Display of a command; a context manager."""
 
     def __call__(self, stage: str, done: int, total: int) -> None:
         """Report progress."""
 
     def event(self, kind: str, /, **facts: Any) -> None:  # noqa: ANN401  (JSON values)
-        """Report anything else: started, warning, done, error."""
+        """Show an event: started, warning, done or error."""
 
     def pair(self, name: str) -> Reporter:
-        """Return where one pair of several under way reports its progress to."""
+        """Return the progress callback of one of several pairs."""
 
     def pair_ended(self, name: str, state: str, **facts: Any) -> None:  # noqa: ANN401  (JSON values)
-        """Report how it ended."""
+        """Show the state in which a pair ended."""
 
     def __enter__(self) -> Self:
-        """Begin to show."""
+        """Start the display."""
 
     def __exit__(self, *_: object) -> None:
-        """End it."""
+        """End the display."""
 
 
 class RichDisplay:
-    """A line a stage on the terminal's stderr: what, how much, how long it took, how long it will.
+    """Live display on stderr: one line per stage with its progress, the time it took and the time left.
 
-    Of several pairs each under way has one line, which says its stage; those that ended leave one above the others.
+    With several pairs, each pair that is being computed has one line with its stage. A pair that has ended leaves one
+    line above the others.
     """
 
     def __init__(self) -> None:
-        """Draw nothing yet."""
+        """Prepare the display without drawing."""
         console = Console(stderr=True)
         bar = min(30, max(6, (console.width - 56) // 2))
         self._room = max(console.width - bar - _NUMBERS_WIDTH, 16)
@@ -112,21 +114,21 @@ class RichDisplay:
         )
         self._tasks: dict[str, TaskID] = {}
         self._pairs: dict[str, tuple[TaskID, str]] = {}
-        """Those under way, with their stage, in the order in which they began."""
+        """Pairs that are being computed, with their stage, in the order of their start."""
 
     def __call__(self, stage: str, done: int, total: int) -> None:
-        """Move the stage's bar."""
+        """Update the bar of a stage."""
         if stage not in self._tasks:
             self._tasks[stage] = self._progress.add_task(_stage_text(stage), total=total)
         self._progress.update(self._tasks[stage], completed=done, total=total)
 
     def event(self, kind: str, /, **facts: Any) -> None:  # noqa: ANN401  (click's own, or JSON values)
-        """Print a warning above the bars; the command prints the rest itself."""
+        """Print a warning above the bars; the command prints other events itself."""
         if kind == "warning":
             self._progress.console.print(f"[yellow]Warning:[/] {escape(facts['message'])}")
 
     def pair(self, name: str) -> Reporter:
-        """Begin a line."""
+        """Add a line for a pair."""
         self._pairs[name] = self._progress.add_task(self._pair_text(name, ""), total=None), ""
         self._show_first()
 
@@ -142,66 +144,67 @@ class RichDisplay:
         return report
 
     def pair_ended(self, name: str, state: str, **facts: Any) -> None:  # noqa: ANN401  (JSON values)
-        """Put what came of it in its line's place."""
+        """Replace the line of a pair by its result."""
         if name in self._pairs:
             self._progress.remove_task(self._pairs.pop(name)[0])
             self._show_first()
         mark, colour = {"done": ("✓", "green"), "incomplete": ("!", "yellow")}.get(state, ("✗", "red"))
-        said = "" if state == "done" else f" {state}"
-        line = Text.assemble((mark, colour), f" {printable(name)}{said}, {facts['seconds']:.0f} s")
+        shown = "" if state == "done" else f" {state}"
+        line = Text.assemble((mark, colour), f" {printable(name)}{shown}, {facts['seconds']:.0f} s")
         if facts.get("tiles"):
             line.append(f", {facts['tiles']} tiles, scale {facts['scale']}")
-        for verdict, gain in zip(facts.get("guide_check", ()), facts.get("guide_gain", ()), strict=False):
-            line.append(f", guide {verdict}" + ("" if gain is None else f" {gain:+.2f}"))
+        for result, gain in zip(facts.get("guide_check", ()), facts.get("guide_gain", ()), strict=False):
+            line.append(f", guide: {result}" + ("" if gain is None else f" ({gain:+.2f})"))
         self._progress.console.print(line, highlight=False, soft_wrap=True)
 
     def __enter__(self) -> Self:
-        """Begin drawing."""
+        """Start drawing."""
         self._progress.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Leave the last state on the terminal."""
+        """Stop drawing; the last state stays on the terminal."""
         self._progress.stop()
 
     def _pair_text(self, name: str, stage: str) -> str:
-        """Say a pair's stage in the room there is, the middle of its name left out if need be."""
+        """Return a pair's name and stage, the name shortened in the middle to fit the line."""
         label, _, what = stage.rpartition(": ")
         band = f"{label.removeprefix('band ').replace(' of ', '/')} " if label else ""
-        said = f": {band}{_SHORT.get(what, what)}" if stage else ""
+        shown = f": {band}{_SHORT.get(what, what)}" if stage else ""
         name = printable(name)
-        if (room := max(self._room - len(said), 8)) < len(name):
+        if (room := max(self._room - len(shown), 8)) < len(name):
             name = f"{name[: room // 2]}…{name[len(name) - (room - 1) // 2 :]}"
-        return name + said
+        return name + shown
 
     def _show_first(self) -> None:
-        """Draw as many lines as the terminal has room for."""
+        """Show the lines that fit on the terminal."""
         room = max(self._progress.console.height - len(self._tasks) - 3, 1)
         for number, (task, _) in enumerate(self._pairs.values()):
             self._progress.update(task, visible=number < room)
-        more = f" ({len(self._pairs) - room} more under way)" if len(self._pairs) > room else ""
+        more = f" ({len(self._pairs) - room} more pairs are being computed)" if len(self._pairs) > room else ""
         if "pairs" in self._tasks:
             self._progress.update(self._tasks["pairs"], description=STAGES["pairs"] + more)
 
 
 def _stage_text(stage: str) -> str:
-    """Say what a stage does; what stands before a colon is of the band."""
+    """Return the description of a stage; the text before a colon names the band."""
     label, _, name = stage.rpartition(": ")
     return f"{label}: {STAGES.get(name, name)}" if label else STAGES.get(name, name)
 
 
 class JsonDisplay:
-    """One JSON object a line on stdout: `event` is started, stage, progress, warning, done or error.
+    """One JSON object per line on stdout: `event` is started, stage, progress, warning, done or error.
 
-    Of several pairs, `pair` and `pair_ended` too; the stages and the progress of each carry its name as `pair`.
+    With several pairs there are also the events `pair` and `pair_ended`, and the events of a pair have its name as
+    `pair`. Warnings and errors have their `message` and its `template`, in which options are markers (spelling.py).
     """
 
     def __init__(self) -> None:
-        """Begin with no stage."""
+        """Start without a stage."""
         self._stages = _JsonStages()
 
     def __call__(self, stage: str, done: int, total: int) -> None:
-        """Write a stage's begin at once, its progress five times a second at most, and its end."""
+        """Write the start of a stage, its progress at most five times per second, and its end."""
         self._stages(stage, done, total)
 
     def event(self, kind: str, /, **facts: Any) -> None:  # noqa: ANN401  (click's own, or JSON values)
@@ -209,7 +212,7 @@ class JsonDisplay:
         _write_event(kind, **facts)
 
     def pair(self, name: str) -> Reporter:
-        """Begin with no stage of it."""
+        """Return a callback that writes the events of one pair."""
         return _JsonStages({"pair": name})
 
     def pair_ended(self, name: str, state: str, **facts: Any) -> None:  # noqa: ANN401  (JSON values)
@@ -226,10 +229,10 @@ class JsonDisplay:
 
 @dataclass
 class _JsonStages:
-    """The stages of one work, one after another."""
+    """Stages of one task, one after the other."""
 
     facts: Mapping[str, str] = field(default_factory=dict)
-    """What each line says besides."""
+    """Further facts of each event."""
 
     def __post_init__(self) -> None:
         self._stage, self._since, self._told = "", 0.0, 0.0
@@ -251,20 +254,20 @@ def _write_event(kind: str, /, **facts: Any) -> None:  # noqa: ANN401  (JSON val
 
 
 class NoDisplay:
-    """Say nothing."""
+    """Show nothing."""
 
     def __call__(self, stage: str, done: int, total: int) -> None:
-        """Say nothing."""
+        """Show nothing."""
 
     def event(self, kind: str, /, **facts: Any) -> None:  # noqa: ANN401  (click's own, or JSON values)
-        """Say nothing."""
+        """Show nothing."""
 
     def pair(self, name: str) -> Reporter:  # noqa: ARG002  (a display)
-        """Say nothing of it."""
+        """Show nothing of a pair."""
         return self
 
     def pair_ended(self, name: str, state: str, **facts: Any) -> None:  # noqa: ANN401  (JSON values)
-        """Say nothing."""
+        """Show nothing."""
 
     def __enter__(self) -> Self:
         """Return itself."""
@@ -275,13 +278,13 @@ class NoDisplay:
 
 
 def display(kind: str) -> Display:
-    """Return the display of a --progress option: rich, json or none."""
+    """Return the display of a kind: rich, json or none."""
     kinds: dict[str, Callable[[], Display]] = {"rich": RichDisplay, "json": JsonDisplay, "none": NoDisplay}
     return kinds[kind]()
 
 
 class CommandDisplay:
-    """The display of a command: started at the beginning, an error event where it fails."""
+    """Display of a command: it starts with an event, shows warnings, and ends with an error event on failure."""
 
     def __init__(self, kind: str, command: str, **facts: str) -> None:
         """Start the display of a command."""
@@ -306,14 +309,14 @@ class CommandDisplay:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
         """Show what ended the command, and end the display."""
         if error is not None:
-            said = {"message": "stopped"} if isinstance(error, KeyboardInterrupt) else _message(error)
-            self._display.event("error", kind=type(error).__name__, **said)
+            facts = {"message": "stopped"} if isinstance(error, KeyboardInterrupt) else _message(error)
+            self._display.event("error", kind=type(error).__name__, **facts)
         self._display.__exit__(None, None, None)
         self._warnings.__exit__(None, None, None)
 
 
-def _message(said: BaseException | str) -> dict[str, str]:
-    """Return a message as the command line has it and, for programs with names of their own, as a template."""
-    if isinstance(said, MmsrError | MmsrWarning):
-        return {"message": said.at("command"), "template": said.template}
-    return {"message": str(said)}
+def _message(message: BaseException | str) -> dict[str, str]:
+    """Return a message with the command's names of options, and its template for programs with other names."""
+    if isinstance(message, MmsrError | MmsrWarning):
+        return {"message": message.at("command"), "template": message.template}
+    return {"message": str(message)}

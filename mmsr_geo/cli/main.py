@@ -16,19 +16,28 @@ import click
 from mmsr_geo._version import __version__
 from mmsr_geo.cli import options as arguments
 from mmsr_geo.cli.display import CommandDisplay
-from mmsr_geo.cli.tables import check_sentence, flags_sentence, uncertainty_sentence
 from mmsr_geo.errors import MmsrError, OptionError
+from mmsr_geo.options import (
+    CONSISTENT,
+    EVALUATED,
+    METHODS,
+    BandOptions,
+    FileOptions,
+    FitOptions,
+    MethodOptions,
+    PredictionOptions,
+    TargetOptions,
+    WorkerOptions,
+)
 
 if TYPE_CHECKING:
     from mmsr_geo.callbacks import Progress
     from mmsr_geo.jobs.job import Entry
     from mmsr_geo.jobs.journal import JournalEntry
-    from mmsr_geo.network.params import FitParams
-    from mmsr_geo.options import Quality
 
 
 class _Refusal(click.ClickException):
-    """A user's mistake: one line, exit status 2."""
+    """A mistake of the user: one line on stderr, exit status 2."""
 
     exit_code = 2
 
@@ -47,7 +56,7 @@ class _Commands(click.Group):
 @click.group("mmsr", cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="mmsr-geo")
 def cli() -> None:
-    """Make a coarse raster sharp by a finer image of the same place."""
+    """Bring a coarse raster to the resolution of a finer image of the same place."""
 
 
 @cli.command()
@@ -57,123 +66,79 @@ def cli() -> None:
     "--output",
     required=True,
     metavar="OUT.tif|OUT.zarr",
-    help="The Cloud Optimized GeoTIFF or the Zarr store to write; s3://... too.",
+    help="Cloud Optimized GeoTIFF or Zarr store to write; a path or an s3:// URL.",
 )
 @click.option(
     "--qa",
     metavar="QA.tif",
-    help="Write each pixel's flags there: 1 hole in the source, 2 guide missing, 4 guide outside what was fitted on, "
-    "8 guide unhelpful here, 16 source outside --valid-range, 32 tile failed and skipped. A Zarr store has them too.",
+    help="GeoTIFF to write the QA flags of each pixel to: 1 no data in the source, 2 gap in the guide, 4 guide values "
+    "outside the range of the fit, 8 the guide did not help here, 16 source outside the valid range, 32 tile failed. A "
+    "Zarr store always holds them.",
 )
-@click.option(
-    "--uncertainty",
-    is_flag=True,
-    help="Write half of a 90 % interval's width of each pixel too, in a further band; of mmsr with one model.",
-)
-@arguments.like
-@click.option("--dtype", default="float32", show_default=True, help="What is stored; integers are rounded.")
-@click.option("--scale-factor", type=float, help="Stored values times this ...")
-@click.option("--add-offset", type=float, help="... plus this are the target's, in SOURCE's physical units.")
-@click.option(
-    "--co",
-    "creation_options",
-    multiple=True,
-    metavar="KEY=VALUE",
-    help="A creation option of GDAL's COG driver, as in COMPRESS=ZSTD.",
-)
-@arguments.choosing
-@click.option("--save-model", metavar="FILE", help="Save the model that was fitted.")
-@arguments.fitting
-@arguments.workers
+@arguments.options(TargetOptions, FileOptions, MethodOptions, PredictionOptions)
+@click.option("--save-model", metavar="FILE", help="File to save the fitted model to.")
+@arguments.options(FitOptions, WorkerOptions)
 @arguments.output
-def upsample(  # noqa: PLR0913  (one an option)
+def upsample(
     source: str,
     guide: str | tuple[str, ...],
     output: str,
-    model: str | None,
     save_model: str | None,
-    quality: Quality,
-    steps: int | None,
-    threads: int | None,
     *,
     progress_kind: str,
-    overwrite: bool,
     **options: Any,  # noqa: ANN401  (click's own, or JSON values)
 ) -> None:
-    """Write SOURCE at the detail of GUIDE."""
+    """Write SOURCE at the resolution of GUIDE."""
     with CommandDisplay(progress_kind, "upsample", source=source, guide=_named(guide), output=output) as show:
         from mmsr_geo import api  # noqa: PLC0415  (torch and GDAL, only when asked for)
+        from mmsr_geo.cli.tables import result_lines  # noqa: PLC0415  (torch and GDAL, only when asked for)
 
         if save_model is not None:
-            _check_save_model(save_model, model, options, {"-o": output, "--qa": options["qa"]}, overwrite=overwrite)
-        outcome = api.upsample_to_file(
-            source,
-            guide,
-            output,
-            model=model,
-            params=_params(quality, steps, threads),
-            overwrite=overwrite,
-            progress=show,
-            **options,
-        )
+            _check_save_model(save_model, output, options)
+        result = api.upsample_to_file(source, guide, output, progress=show, **options)
         if save_model is not None:
-            outcome.model.save(save_model)
-        check = outcome.checks[0]
+            result.model.save(save_model)
+        check = result.checks[0]
         show.event(
             "done",
-            output=str(outcome.path),
+            output=str(result.path),
             guide_gain=check.gain,
             guide_check=check.result,
-            scale=outcome.scale,
-            tiles=outcome.tiles,
-            seconds=round(outcome.seconds, 1),
-            qa=None if outcome.qa is None else str(outcome.qa),
-            flag_shares={str(flag.name).lower(): round(share, 6) for flag, share in outcome.flag_shares.items()},
-            consistency_rmse=list(outcome.consistency_rmse) or None,
-            uncertainty=list(outcome.uncertainty) or None,
+            scale=result.scale,
+            tiles=result.tiles,
+            seconds=round(result.seconds, 1),
+            qa=None if result.qa is None else str(result.qa),
+            flag_shares={str(flag.name).lower(): round(share, 6) for flag, share in result.flag_shares.items()},
+            consistency_rmse=list(result.consistency_rmse) or None,
+            uncertainty=list(result.uncertainty) or None,
         )
     if progress_kind == "rich":
-        height, width = outcome.shape_yx
-        tiles = "1 tile" if outcome.tiles == 1 else f"{outcome.tiles} tiles"
-        click.echo(f"{output}: {width} x {height} px, scale {outcome.scale}, {tiles}, {outcome.seconds:.0f} s")
-        if options["method"] == "mmsr":
-            for number, check in enumerate(outcome.checks, start=1):
-                band = f"Band {number}: " if len(outcome.checks) > 1 else ""
-                click.echo(f"{band}{check_sentence(check)}")
-        if said := flags_sentence(outcome):
-            click.echo(said)
-        if outcome.consistency_rmse:
-            missed = ", ".join(f"{each:.4g}" for each in outcome.consistency_rmse)
-            click.echo(f"On the grid of --like its averages over the source's pixels are off by {missed} (RMSE).")
-        if said := uncertainty_sentence(outcome):
-            click.echo(said)
+        click.echo("\n".join(result_lines(output, result, guided=options["method"] == "mmsr")))
 
 
 @cli.command()
 @arguments.pair
-@arguments.band
-@click.option("-o", "--output", required=True, metavar="OUT.mmsr", help="The file to save the model in.")
-@arguments.fitting
+@arguments.options(BandOptions)
+@click.option("-o", "--output", required=True, metavar="OUT.mmsr", help="File to save the model to.")
+@arguments.options(FitOptions)
 @arguments.output
-def fit(  # noqa: PLR0913  (the same names as the command's options)
+def fit(
     source: str,
     guide: str | tuple[str, ...],
     output: str,
-    quality: Quality,
-    steps: int | None,
-    threads: int | None,
     *,
     progress_kind: str,
     overwrite: bool,
     **options: Any,  # noqa: ANN401  (click's own, or JSON values)
 ) -> None:
-    """Fit a model to SOURCE and GUIDE and save it, to be used with upsample --model."""
+    """Fit a model to SOURCE and GUIDE and save it, for upsample --model."""
     with CommandDisplay(progress_kind, "fit", source=source, guide=_named(guide), output=output) as show:
         from mmsr_geo import api  # noqa: PLC0415  (torch and GDAL, only when asked for)
+        from mmsr_geo.cli.tables import check_sentence  # noqa: PLC0415  (torch and GDAL, only when asked for)
         from mmsr_geo.raster.write.destination import check_output  # noqa: PLC0415  (torch and GDAL, only when asked for)
 
         check_output(output, overwrite=overwrite)
-        model = api.fit(source, guide, params=_params(quality, steps, threads), progress=show, **options)
+        model = api.fit(source, guide, progress=show, **options)
         model.save(output)
         check = model.check
         show.event("done", output=output, model=model.digest, guide_gain=check.gain, guide_check=check.result)
@@ -184,85 +149,77 @@ def fit(  # noqa: PLR0913  (the same names as the command's options)
 
 @cli.command()
 @arguments.pair
-@arguments.choosing
-@arguments.like
-@click.option("--qa", is_flag=True, help="Count in a file of flags.")
-@click.option("--uncertainty", is_flag=True, help="Count in the uncertainty's band.")
-@click.option("--dtype", default="float32", show_default=True, help="What would be stored.")
-@click.option("--timed/--not-timed", default=True, show_default=True, help="Time the method here, for some seconds.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
-@arguments.fitting
-def plan(  # noqa: PLR0913  (one an option)
+@arguments.options(MethodOptions, PredictionOptions, TargetOptions)
+@click.option("--qa", is_flag=True, help="Include a file of QA flags.")
+@arguments.options(FileOptions)
+@click.option(
+    "--timed/--not-timed",
+    default=True,
+    show_default=True,
+    help="Run the method here for some seconds and estimate the time.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@arguments.options(FitOptions)
+def plan(
     source: str,
     guide: str | tuple[str, ...],
-    quality: Quality,
-    steps: int | None,
-    threads: int | None,
     *,
     as_json: bool,
     **options: Any,  # noqa: ANN401  (click's own, or JSON values)
 ) -> None:
-    """Say what upsample would do and take, before anything runs: tiles, memory, disk, time."""
+    """Show the tiles, memory, disk space and time that upsample would need, before anything runs."""
     with CommandDisplay("none", "plan", source=source, guide=_named(guide)):
         from mmsr_geo import api  # noqa: PLC0415  (torch and GDAL, only when asked for)
         from mmsr_geo.cli.tables import show_plan  # noqa: PLC0415  (torch and GDAL, only when asked for)
 
-        made = api.plan(source, guide, params=_params(quality, steps, threads), **options)
+        planned = api.plan(source, guide, **options)
     if as_json:
-        click.echo(json.dumps(made.as_dict()))
+        click.echo(json.dumps(planned.as_dict()))
     else:
-        show_plan(made)
+        show_plan(planned)
 
 
 @cli.command()
 @arguments.pair
-@arguments.band
-@click.option("--truth", metavar="FILE", help="Compare with this; without it, one level down with SOURCE itself.")
+@arguments.options(BandOptions)
+@click.option(
+    "--truth",
+    metavar="FILE",
+    help="Reference at the target's resolution. Default: SOURCE itself is the reference, at reduced resolution.",
+)
 @click.option(
     "--methods",
-    help="Which, with commas: nearest, bilinear, bicubic, guided-filter, p2p (each also +consistency), mmsr, "
-    "mmsr-adapt, mmsr-tile, mmsr-always (whatever the guide is worth), published. All quick ones and mmsr if left out.",
+    help=f"Methods to compare, separated by commas: mmsr, mmsr-adapt, mmsr-tile, mmsr-always, published, "
+    f"{', '.join(METHODS)} (each of these also with {CONSISTENT}). Default: {','.join(EVALUATED)}.",
 )
-@click.option("-o", "--output", metavar="DIR", help="Write report.json and report.png there.")
+@click.option("-o", "--output", metavar="DIR", help="Folder to write report.json and report.png to.")
 @click.option(
-    "--hillshade/--no-hillshade", default=None, help="Show targets lit; where it is an elevation, if left out."
+    "--hillshade/--no-hillshade",
+    default=None,
+    help="Show targets as hillshades. Default: if the name of the source says that it is an elevation.",
 )
-@click.option(
-    "--if-unhelpful",
-    type=click.Choice(["bicubic", "warn", "error"]),
-    default="bicubic",
-    show_default=True,
-    help="What mmsr does where the guide turns out not to help, as in upsample.",
-)
-@click.option("--tile-size", type=int, help="A tile's side in target pixels; chosen from the free memory if left out.")
-@arguments.fitting
+@arguments.options(PredictionOptions, FitOptions)
 @arguments.output
-def evaluate(  # noqa: PLR0913  (one an option)
+def evaluate(  # noqa: PLR0913  (what is compared, and what is shown of it)
     source: str,
     guide: str | tuple[str, ...],
     methods: str | None,
     output: str | None,
-    quality: Quality,
-    steps: int | None,
-    threads: int | None,
     *,
     hillshade: bool | None,
     progress_kind: str,
     overwrite: bool,
     **options: Any,  # noqa: ANN401  (click's own, or JSON values)
 ) -> None:
-    """Compare methods on SOURCE and GUIDE, with a truth or one level down."""
+    """Compare methods on SOURCE and GUIDE, with a reference or at reduced resolution."""
     with CommandDisplay(progress_kind, "evaluate", source=source, guide=_named(guide)) as show:
         from mmsr_geo import api  # noqa: PLC0415  (torch and GDAL, only when asked for)
         from mmsr_geo.evaluation import report  # noqa: PLC0415  (torch and GDAL, only when asked for)
-        from mmsr_geo.methods.select import EVALUATED  # noqa: PLC0415  (torch and GDAL, only when asked for)
 
         if output is not None:
             report.report_files(Path(output), overwrite=overwrite)
         names = EVALUATED if methods is None else [name.strip() for name in methods.split(",") if name.strip()]
-        evaluation = api.evaluate(
-            source, guide, methods=names, params=_params(quality, steps, threads), progress=show, **options
-        )
+        evaluation = api.evaluate(source, guide, methods=names, progress=show, **options)
         files = []
         if output is not None:
             files = report.save_report(evaluation, Path(output), overwrite=True, hillshades=hillshade)
@@ -275,16 +232,16 @@ def evaluate(  # noqa: PLR0913  (one an option)
 
 @cli.command()
 @click.argument("job", metavar="JOB.toml")
-@click.option("--init", is_flag=True, help="Write an example there, with comments, and do nothing else.")
-@click.option("--dry-run", is_flag=True, help="Check the job and say what it will take, and do nothing else.")
-@click.option("--restart", is_flag=True, help="Do all of it again.")
-@click.option("--scheduler", metavar="ADDRESS", help="A dask scheduler that runs already, as in tcp://10.0.0.1:8786.")
+@click.option("--init", is_flag=True, help="Write an example job file with comments, and stop.")
+@click.option("--dry-run", is_flag=True, help="Check the job file, show what the job needs, and stop.")
+@click.option("--restart", is_flag=True, help="Compute all pairs again.")
+@click.option("--scheduler", metavar="ADDRESS", help="Address of a running dask scheduler, as in tcp://10.0.0.1:8786.")
 @click.option(
     "--on-error",
     type=click.Choice(["skip", "stop"]),
-    help="What a pair or a tile that fails ends: itself alone, or the job; the job file says, if left out.",
+    help="Whether the job goes on without a pair or tile that fails (skip), or stops. Default: as the job file says.",
 )
-@arguments.workers
+@arguments.options(WorkerOptions)
 @arguments.output
 def batch(  # noqa: PLR0913  (one an option)
     *,
@@ -296,17 +253,17 @@ def batch(  # noqa: PLR0913  (one an option)
     progress_kind: str,
     **how: Any,  # noqa: ANN401  (click's own)
 ) -> None:
-    """Do the pairs of JOB.toml, tile by tile; called again, it goes on from what is done."""
+    """Run the pairs of JOB.toml, tile by tile. Called again, it continues where it stopped."""
     if init:
         _write_example(Path(job))
         return
     with CommandDisplay("none" if dry_run else progress_kind, "batch", job=job) as show:
-        from mmsr_geo import api as batching  # noqa: PLC0415  (torch and GDAL, only when asked for)
-        from mmsr_geo.cli import tables as info  # noqa: PLC0415  (torch and GDAL, only when asked for)
+        from mmsr_geo import api  # noqa: PLC0415  (torch and GDAL, only when asked for)
+        from mmsr_geo.cli import tables  # noqa: PLC0415  (torch and GDAL, only when asked for)
         from mmsr_geo.jobs.log import log_path, report_page  # noqa: PLC0415  (torch and GDAL, only when asked for)
 
         if dry_run:
-            info.show_plans(batching.plan_batch(job))
+            tables.show_plans(api.plan_batch(job))
             return
         counts = {"ended": 0, "total": 0}
 
@@ -321,42 +278,42 @@ def batch(  # noqa: PLR0913  (one an option)
             show("pairs", counts["ended"], max(counts.values()))
             show.pair_ended(entry.name, line.state, seconds=line.seconds, message=line.message, **line.facts)
 
-        told = batching.batch(job, restart=restart, overwrite=overwrite, progress=pair, ended=ended, **how)
-        show.event("done", **told.as_dict(), report=str(report_page(Path(job))), log=str(log_path(Path(job))))
+        state = api.batch(job, restart=restart, overwrite=overwrite, progress=pair, on_pair_end=ended, **how)
+        show.event("done", **state.as_dict(), report=str(report_page(Path(job))), log=str(log_path(Path(job))))
     if progress_kind == "rich":
-        info.show_status(told)
-        for what in (report_page(Path(job)), log_path(Path(job))):
-            click.echo(str(what))
-    if told.count("failed") or told.count("incomplete"):
+        tables.show_status(state)
+        for file in (report_page(Path(job)), log_path(Path(job))):
+            click.echo(str(file))
+    if state.count("failed") or state.count("incomplete"):
         sys.exit(1)
 
 
 @cli.command()
 @click.argument("job", metavar="JOB.toml")
-@click.option("--all", "everything", is_flag=True, help="Each pair of many, and why each of many failed.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+@click.option("--all", "everything", is_flag=True, help="Show every pair and every failure, however many there are.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def status(*, job: str, everything: bool, as_json: bool) -> None:
-    """Say which pairs of JOB.toml are done, failed, changed since, and left, and at what rate."""
-    from mmsr_geo import api as batching  # noqa: PLC0415  (torch and GDAL, only when asked for)
-    from mmsr_geo.cli import tables as info  # noqa: PLC0415  (torch and GDAL, only when asked for)
+    """Show which pairs of JOB.toml are done, failed, changed since, or left, and how fast they are computed."""
+    from mmsr_geo import api  # noqa: PLC0415  (torch and GDAL, only when asked for)
+    from mmsr_geo.cli import tables  # noqa: PLC0415  (torch and GDAL, only when asked for)
 
-    told = batching.status(job)
+    state = api.status(job)
     if as_json:
-        click.echo(json.dumps(told.as_dict()))
+        click.echo(json.dumps(state.as_dict()))
     else:
-        info.show_status(told, everything=everything)
+        tables.show_status(state, everything=everything)
 
 
 @cli.command()
 @click.argument("job", metavar="JOB.toml")
-@click.option("--looks", type=click.IntRange(0), help="Quick looks of so many pairs at most; 200 if left out.")
+@click.option("--previews", type=click.IntRange(0), help="Largest number of pairs with preview images. Default: 200.")
 @arguments.progress
-def report(*, job: str, looks: int | None, progress_kind: str) -> None:
+def report(*, job: str, previews: int | None, progress_kind: str) -> None:
     """Write the report of JOB.toml as it stands now, as batch does in the end."""
     with CommandDisplay(progress_kind, "report", job=job) as show:
-        from mmsr_geo import api as batching  # noqa: PLC0415  (torch and GDAL, only when asked for)
+        from mmsr_geo import api  # noqa: PLC0415  (torch and GDAL, only when asked for)
 
-        path = batching.report_batch(job, looks=looks, progress=show)
+        path = api.report_batch(job, previews=previews, progress=show)
         show.event("done", report=str(path))
     if progress_kind == "rich":
         click.echo(str(path))
@@ -364,9 +321,9 @@ def report(*, job: str, looks: int | None, progress_kind: str) -> None:
 
 @cli.command()
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
-@click.option("--scale", type=arguments.Scale(), help="For a pair: the scale to show.")
+@click.option("--scale", type=arguments.Scale(), help="Scale to assume for a pair of rasters.")
 def info(files: tuple[str, ...], scale: Any) -> None:  # noqa: ANN401  (click's own, or JSON values)
-    """Say what is in rasters and saved models; for two rasters, how they would go together."""
+    """Describe rasters and saved models. For two rasters, also show how their grids fit together."""
     from mmsr_geo.cli.tables import show_files  # noqa: PLC0415  (torch and GDAL, only when asked for)
 
     show_files(files, scale)
@@ -374,26 +331,27 @@ def info(files: tuple[str, ...], scale: Any) -> None:  # noqa: ANN401  (click's 
 
 @cli.command()
 @click.option(
-    "-o", "--output", "folder", default="mmsr-geo-demo", show_default=True, metavar="DIR", help="Where to write."
+    "-o", "--output", "folder", default="mmsr-geo-demo", show_default=True, metavar="DIR", help="Folder to write to."
 )
-@click.option("--seed", type=int, default=0, show_default=True, help="Of every random choice.")
-@click.option("--threads", type=int, help="Torch threads; the cores there are, 8 at most, if left out.")
-@click.option("--steps", type=int, help="Steps of the fit: fewer are quicker and worse.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Seed of all random numbers.")
+@click.option("--threads", type=int, help="Number of torch threads. Default: the number of cores, at most 8.")
+@click.option("--steps", type=int, help="Number of steps of the fit: fewer are faster and less accurate.")
 def demo(folder: str, seed: int, threads: int | None, steps: int | None) -> None:
-    """Run the main job on real data that ships with the package, and compare it with the truth."""
+    """Upsample two real rasters that come with the package, and compare the results with the reference."""
     from mmsr_geo.cli.demo import run_demo  # noqa: PLC0415  (torch and GDAL, only when asked for)
+    from mmsr_geo.network.params import FitParams  # noqa: PLC0415  (torch and GDAL, only when asked for)
 
-    run_demo(Path(folder), seed=seed, params=_params("balanced", steps, threads))
+    run_demo(Path(folder), seed=seed, params=FitParams.of("balanced", steps=steps, threads=threads))
 
 
 @cli.command()
-@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def describe(*, as_json: bool) -> None:
-    """Say what each command takes: names, types, defaults and choices, for programs that offer them."""
+    """List the options of each command with their types, defaults and choices, for programs that offer them."""
     from mmsr_geo.cli.describe import description, lines  # noqa: PLC0415  (only when asked for)
 
-    told = description(cli)
-    click.echo(json.dumps(told, indent=2, ensure_ascii=False) if as_json else "\n".join(lines(told)))
+    described = description(cli)
+    click.echo(json.dumps(described, indent=2, ensure_ascii=False) if as_json else "\n".join(lines(described)))
 
 
 def main() -> None:
@@ -432,31 +390,22 @@ def _write_example(path: Path) -> None:
 
     check_output(path, overwrite=False)
     path.write_text(EXAMPLE, "utf-8")
-    click.echo(f"{path}: an example of a job; change it, then: mmsr-geo batch {path} --dry-run")
+    click.echo(f"{path} is an example of a job file. Edit it, then run: mmsr-geo batch {path} --dry-run")
 
 
 def _named(guide: str | tuple[str, ...]) -> str:
     return guide if isinstance(guide, str) else ", ".join(guide)
 
 
-def _params(quality: Quality, steps: int | None, threads: int | None) -> FitParams:
-    from mmsr_geo.network.params import FitParams  # noqa: PLC0415  (torch and GDAL, only when asked for)
-
-    return FitParams.of(quality, steps=steps, threads=threads)
-
-
-def _check_save_model(
-    save_model: str, model: str | None, options: dict[str, Any], others: dict[str, str | None], *, overwrite: bool
-) -> None:
+def _check_save_model(save_model: str, output: str, options: dict[str, Any]) -> None:
+    """Refuse a file for the model where none is fitted, or where another output goes (OptionError)."""
     from mmsr_geo.raster.write.destination import check_output  # noqa: PLC0415  (torch and GDAL, only when asked for)
 
-    if model is not None:
-        raise OptionError("--save-model goes with a fit: leave out --model, or copy its file")
+    if options["model"] is not None:
+        raise OptionError("--save-model needs a fit: leave out --model, or copy its file")
     if options["method"] != "mmsr" or options["fit"] == "tile":
-        raise OptionError("--save-model saves a scene's model: leave it out, or --method and --fit")
-    for name, other in others.items():
+        raise OptionError("--save-model needs one model for the scene: leave it out, or leave out --method and --fit")
+    for name, other in (("-o", output), ("--qa", options["qa"])):
         if other is not None and Path(other).absolute() == Path(save_model).absolute():
-            raise OptionError(
-                f"{save_model} cannot hold both the model and what {name} writes: give --save-model another name"
-            )
-    check_output(save_model, overwrite=overwrite)
+            raise OptionError(f"{save_model} is the file of {name} as well: give --save-model another name")
+    check_output(save_model, overwrite=options["overwrite"])

@@ -1,9 +1,9 @@
-"""What `mmsr-geo info`, `plan`, `status` and `batch` tell a person, as tables; computes nothing."""
+"""Tables and sentences that the command prints: files, plans, states of jobs, results; computes nothing."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,7 @@ from mmsr_geo.geometry import Scale
 from mmsr_geo.jobs.job import Entry
 from mmsr_geo.jobs.status import JobStatus, PairState, PairStatus
 from mmsr_geo.network.fitted import FittedModel
-from mmsr_geo.pipeline.plan import Plan
+from mmsr_geo.pipeline.plan import GPU_FLOPS, Plan
 from mmsr_geo.raster.grids import coverage, nearest_scale, refined, resolution_m, steps_across
 from mmsr_geo.raster.inspect.sensors import coarsening
 from mmsr_geo.raster.inspect.summary import RasterSummary, summary_of
@@ -28,17 +28,16 @@ from mmsr_geo.spelling import spelled
 from mmsr_geo.text import duration_text, printable, size_text
 
 if TYPE_CHECKING:
-    from mmsr_geo.jobs.job import Entry
     from mmsr_geo.jobs.output.outcome import OutputResult
     from mmsr_geo.network.guide_check import GuideCheck
 
 
 SAFETENSORS_HEAD = b"{"
-"""What stands after the eight bytes of a safetensors file's length."""
+"""First byte of the header of a safetensors file, after eight bytes with its length."""
 
 
 def show_files(files: Sequence[str], scale: int | tuple[int, int] | None) -> None:
-    """Print what is in the files; two rasters side by side, with the scale that would be chosen."""
+    """Print what files contain; for two rasters also how their grids fit together, and the scale."""
     console = Console()
     rasters = []
     for file in files:
@@ -53,17 +52,63 @@ def show_files(files: Sequence[str], scale: int | tuple[int, int] | None) -> Non
 
 
 def show_plan(plan: Plan) -> None:
-    """Print what a job would do and take."""
+    """Print the estimates for one output."""
     table = Table(show_header=False)
-    for row in plan.rows():
+    for row in plan_rows(plan):
         table.add_row(*row)
     Console().print(table)
 
 
+def plan_rows(plan: Plan) -> list[tuple[str, str]]:
+    """Return the rows of a plan's table: (name, value)."""
+    grid, scale, speed = plan.output_grid, plan.pair.scale, plan.speed
+    source, guide = plan.pair.source, plan.pair.guide
+    down, across = resolution_m(grid)
+    tile_y, tile_x = (sizes[0] * factor for sizes, factor in zip(plan.tiling.chunks, (scale.y, scale.x), strict=True))
+    bands = f", {plan.bands} bands" if plan.bands > 1 else ""
+    uncertainty = ", with uncertainty" if plan.uncertainty else ""
+    rows = [
+        ("source", f"{plan.pair.part.width} x {plan.pair.part.height} px of {source.name}{bands}"),
+        ("guide", f"{guide.name}, {_counted(len(guide.bands), 'band')}"),
+        ("target", f"{grid.shape.x} x {grid.shape.y} px of {across:.4g} x {down:.4g} m, scale {scale}{uncertainty}"),
+        ("tiles", f"{len(plan.tiling) * plan.bands} of {tile_x} x {tile_y} px"),
+        ("halo", f"{plan.halo.x} x {plan.halo.y} px around each tile, {plan.tiling.halo_share:.0%} more to compute"),
+        ("memory per worker", size_text(plan.memory_bytes)),
+        ("disk", f"{size_text(plan.disk_bytes)} at most, during the run"),
+    ]
+    if plan.fit_pixel_steps[1] and not plan.qualities:
+        rows.append(("fit", _fit_text(plan, *plan.fit_pixel_steps)))
+    if speed is not None and plan.predict_seconds is not None:
+        machine = f"{speed.device}, {_counted(speed.threads, 'thread')}"
+        rows.append((f"time on this machine ({machine})", f"predict {duration_text(plan.predict_seconds)}"))
+    rows.extend((f"fit with --quality {quality}", _fit_text(plan, *steps)) for quality, steps in plan.qualities.items())
+    if plan.gpu_hours:
+        basis = "measured here" if plan.is_timed_on_gpu else f"assuming {GPU_FLOPS / 1e12:.0f} TFLOP/s"
+        rows.append(("GPU-hours", f"{plan.gpu_hours:.2g} at most ({basis})"))
+    return rows
+
+
+def _fit_text(plan: Plan, least: int, most: int) -> str:
+    """Return the pixels times steps of fits and, if it was timed, their time on this machine."""
+    work = f"{_range_text(f'{least / 1e6:.1f}', f'{most / 1e6:.1f}')} million pixels x steps"
+    if plan.speed is None:
+        return work
+    first, last = (duration_text(steps * plan.speed.fit_s_per_px_step) for steps in (least, most))
+    return f"{_range_text(first, last)}: {work}"
+
+
+def _range_text(first: str, last: str) -> str:
+    return first if first == last else f"{first} to {last}"
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
 def show_plans(plans: Sequence[tuple[Entry, Plan]]) -> None:
-    """Print what each pair of a job will take, and all of them together."""
+    """Print the estimates for each pair of a job, and for all of them together."""
     table = Table(show_header=True, header_style="bold")
-    for name in ("pair", "target", "scale", "tiles", "memory", "disk", "time here, at most"):
+    for name in ("pair", "target", "scale", "tiles", "memory", "disk", "longest time here"):
         table.add_column(name)
     total = 0.0
     for entry, plan in plans:
@@ -80,13 +125,15 @@ def show_plans(plans: Sequence[tuple[Entry, Plan]]) -> None:
         total += plan.seconds_at_most
     console = Console()
     console.print(table)
-    console.print(f"{len(plans)} pairs, {duration_text(total)} at most on this machine, one after another.")
+    console.print(f"{len(plans)} pairs take at most {duration_text(total)} on this machine, one after the other.")
 
 
 def show_status(status: JobStatus, *, everything: bool = False) -> None:
-    """Print where a job stands: what is not done first, why pairs fail, the rate and the time left.
+    """Print the state of a job: pairs that are not done first, why pairs failed, the rate and the time left.
 
-    everything: each of many pairs and of many failures, not the first of them.
+    Args:
+        status: State of the job.
+        everything: Whether to show all pairs and all failures, however many there are.
     """
     console = Console()
     order = sorted(status.pairs, key=lambda pair: _ORDER.index(pair.state))
@@ -94,23 +141,24 @@ def show_status(status: JobStatus, *, everything: bool = False) -> None:
     shown = order if everything or len(order) <= _MOST_ROWS else _first(order, len(urgent))
     table = Table(show_header=True, header_style="bold", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     table.add_column("pair", overflow="fold")
-    for name in ("stands", "tiles", "a minute", "time", "guide"):
-        table.add_column(name, no_wrap=True, justify="right" if name in {"tiles", "a minute", "time"} else "left")
+    for name in ("state", "tiles", "tiles/min", "time", "guide"):
+        table.add_column(name, no_wrap=True, justify="right" if name in {"tiles", "tiles/min", "time"} else "left")
     for pair in shown:
         table.add_row(*_pair_row(pair))
     console.print(table)
     if len(shown) < len(order):
         rest = Counter(pair.state for pair in order[len(shown) :])
-        told = ", ".join(f"{count} {state}" for state, count in rest.items())
-        console.print(f"and {rest.total()} more: {told}; --all shows them.\n", highlight=False)
-    told_of = [pair for pair in urgent if pair.line is not None and pair.line.message]
-    for pair in told_of if everything else told_of[:_MOST_MESSAGES]:
-        said = Text(f"{printable(pair.entry.name)}: ", style="bold").append(_message(pair), style="not bold")
-        console.print(Padding(said, (0, 0, 0, 2)))
-    if not everything and len(told_of) > _MOST_MESSAGES:
-        console.print(f"  and {len(told_of) - _MOST_MESSAGES} more that failed; --all tells why.", highlight=False)
+        counts = ", ".join(f"{count} {state}" for state, count in rest.items())
+        console.print(f"and {rest.total()} more pairs: {counts}. --all shows them.\n", highlight=False)
+    explained = [pair for pair in urgent if pair.line is not None and pair.line.message]
+    for pair in explained if everything else explained[:_MOST_MESSAGES]:
+        message = Text(f"{printable(pair.entry.name)}: ", style="bold").append(_message(pair), style="not bold")
+        console.print(Padding(message, (0, 0, 0, 2)))
+    if not everything and len(explained) > _MOST_MESSAGES:
+        more = len(explained) - _MOST_MESSAGES
+        console.print(f"  and {more} more pairs that failed. --all shows why.", highlight=False)
     left = status.seconds_left
-    about = f", about {duration_text(left)} if one after another" if left else ""
+    about = f", about {duration_text(left)} left if they run one after the other" if left else ""
     console.print(f"{status.sentence}{about}.", highlight=False)
 
 
@@ -120,7 +168,7 @@ _MOST_ROWS, _MOST_MESSAGES = 30, 5
 
 
 def _first(order: Sequence[PairStatus], urgent: int) -> Sequence[PairStatus]:
-    """Of many pairs: what wants looking at, and as much of the others as fills a screen."""
+    """Return the pairs that need attention, and as many others as fit on a screen."""
     return order[: min(max(urgent, _MOST_ROWS // 2), _MOST_ROWS)]
 
 
@@ -144,9 +192,9 @@ def _pair_row(pair: PairStatus) -> list[Text]:
 
 
 def _guide_text(facts: Mapping[str, Any]) -> str:
-    """Say of each band whether the guide helped, and by how much of the interpolation's error."""
-    told = zip(facts.get("guide_check", ()), facts.get("guide_gain", ()), strict=False)
-    return ", ".join(verdict if gain is None else f"{verdict} {gain:+.2f}" for verdict, gain in told)
+    """Return the result of the guide check of each band, with the gain."""
+    checks = zip(facts.get("guide_check", ()), facts.get("guide_gain", ()), strict=False)
+    return ", ".join(result if gain is None else f"{result} ({gain:+.2f})" for result, gain in checks)
 
 
 def _message(pair: PairStatus) -> str:
@@ -176,7 +224,7 @@ def _raster_table(rasters: Sequence[RasterSummary]) -> Table:
 def _pair_text(source: RasterSummary, guide: RasterSummary, scale: int | tuple[int, int] | None) -> str:
     ours, theirs = source.raster.grid, guide.raster.grid
     down, across = steps_across(ours, theirs)
-    lines = [f"A pair: a source pixel is {across:.4g} x {down:.4g} guide pixels."]
+    lines = [f"One source pixel is {across:.4g} x {down:.4g} guide pixels."]
     share = coverage(ours, theirs)
     lines.append(f"The guide covers {share:.1%} of the source.")
     for summary, name in ((source, "source_nodata"), (guide, "guide_nodata")):
@@ -187,28 +235,29 @@ def _pair_text(source: RasterSummary, guide: RasterSummary, scale: int | tuple[i
     try:
         chosen = nearest_scale(ours, theirs) if scale is None else Scale.of(scale)
     except GridError as error:
-        return "\n".join([*lines, f"No scale: {error}"])
+        return "\n".join([*lines, f"No scale fits: {error.at('command')}"])
     target = refined(ours, chosen)
     by_y, by_x = resolution_m(target)
-    how = "would be chosen" if scale is None else "was asked for"
+    how = "is the default" if scale is None else "was requested"
     lines.append(
-        f"Scale {chosen} {how}: a target of {target.shape.x} x {target.shape.y} px of {by_x:.4g} x {by_y:.4g} m, "
+        f"Scale {chosen} {how}. It gives a target of {target.shape.x} x {target.shape.y} px of {by_x:.4g} x {by_y:.4g} "
+        f"m, "
         f"on the grid of {source.raster.path}."
     )
     return "\n".join(lines)
 
 
 def _suspicion(source: RasterSummary, guide: RasterSummary, metres: float) -> str:
-    """What an oversampled source means for the pair, and the mend."""
+    """Return what an oversampled source means for the pair, and what to do."""
     down, across = coarsening(source.raster.grid, metres)
     try:
         scale = nearest_scale(Coarsened(source.raster, down, across).grid, guide.raster.grid)
-        then = f"the scale would then be {scale}"
+        then = f"The scale is then {scale}"
     except GridError as error:
-        then = f"no scale then: {error}"
+        then = f"No scale fits then: {error.at('command')}"
     return (
-        f"The source seems to be resampled from pixels of about {metres:g} m, and a fit would take their interpolation "
-        f"for detail: --source-resolution {metres:g} averages {across} x {down} of its pixels first; {then}."
+        f"The source seems to be resampled from pixels of about {metres:g} m. A fit would treat the resampling as "
+        f"detail. Pass --source-resolution {metres:g} to average {across} x {down} of its pixels first. {then}."
     )
 
 
@@ -226,7 +275,10 @@ def _model_table(file: str, model: FittedModel) -> Table:
         ("channels", str(model.params.channels)),
         ("source", f"{statistics.source_centre:.6g} ± {statistics.source_spread:.4g}"),
         ("fitted to", f"{model.provenance.get('source', '?')} with {model.provenance.get('guide', '?')}"),
-        ("steps", f"{fit.get('steps', '?')}, {'after' if fit.get('first_stage') else 'without'} a first stage"),
+        (
+            "steps",
+            f"{fit.get('steps', '?')}, {'after' if fit.get('first_stage') else 'without'} steps at reduced resolution",
+        ),
         ("prediction", model.stacking.sentence),
         ("did the guide help?", model.check.sentence),
         ("seed, threads, device", f"{fit.get('seed', '?')}, {fit.get('threads', '?')}, {fit.get('device', '?')}"),
@@ -235,26 +287,49 @@ def _model_table(file: str, model: FittedModel) -> Table:
     return table
 
 
-def flags_sentence(outcome: OutputResult) -> str:
-    """Say how much of the target is something else than the model's word, each flag's share from 0.05 % on."""
+def result_lines(output: str, result: OutputResult, *, guided: bool) -> Iterator[str]:
+    """Yield what a person reads when an output is written.
+
+    Args:
+        output: The output's name, as it was given.
+        result: What was written.
+        guided: Whether the guide check means something: the method is mmsr.
+    """
+    height, width = result.shape_yx
+    tiles = "1 tile" if result.tiles == 1 else f"{result.tiles} tiles"
+    yield f"{output}: {width} x {height} px, scale {result.scale}, {tiles}, {result.seconds:.0f} s"
+    if guided:
+        for number, check in enumerate(result.checks, start=1):
+            band = f"Band {number}: " if len(result.checks) > 1 else ""
+            yield f"{band}{check_sentence(check)}"
+    yield from _flags_lines(result)
+    if result.consistency_rmse:
+        errors = ", ".join(f"{rmse:.4g}" for rmse in result.consistency_rmse)
+        yield f"On the grid of --like the block means differ from the source by {errors} (RMSE)."
+    yield from _uncertainty_lines(result)
+
+
+def _flags_lines(result: OutputResult) -> Iterator[str]:
+    """Yield how much of the target has QA flags, for each flag with 0.05 % or more."""
     from mmsr_geo.engine.flags import MEANINGS  # noqa: PLC0415  (torch and GDAL, only when asked for)
 
-    said = [f"{share:.1%} {MEANINGS[flag]}" for flag, share in outcome.flag_shares.items() if share >= 0.0005]
-    where = f"Flags in {outcome.qa}" if outcome.qa is not None else "Of its pixels"
-    return f"{where}: {'; '.join(said) or 'none set'}." if said or outcome.qa is not None else ""
+    parts = [f"{share:.1%} {MEANINGS[flag]}" for flag, share in result.flag_shares.items() if share >= 0.0005]
+    if parts or result.qa is not None:
+        where = "QA flags" if result.qa is None else f"QA flags in {result.qa}"
+        yield f"{where}: {'; '.join(parts) or 'none set'}."
 
 
-def uncertainty_sentence(outcome: OutputResult) -> str:
-    """Say where the uncertainty is, where some of it is known; what is not has been told."""
+def _uncertainty_lines(result: OutputResult) -> Iterator[str]:
+    """Yield where the uncertainty was written, if it is known for a band."""
     from mmsr_geo.raster.write.destination import ZarrGroupPath  # noqa: PLC0415  (torch and GDAL, only when asked for)
 
-    if "calibrated" not in outcome.uncertainty:
-        return ""
-    bands = len(outcome.uncertainty)
+    if "calibrated" not in result.uncertainty:
+        return
+    bands = len(result.uncertainty)
     where = f"band {bands + 1}" if bands == 1 else f"bands {bands + 1} to {2 * bands}"
-    if isinstance(outcome.path, ZarrGroupPath):
-        where = "a variable beside it"
-    return f"Half of a 90 % interval's width is in {where}."
+    if isinstance(result.path, ZarrGroupPath):
+        where = "a variable of its own"
+    yield f"The uncertainty (half the width of a 90 % interval) is in {where}."
 
 
 def check_sentence(check: GuideCheck) -> str:

@@ -1,4 +1,4 @@
-"""Tiles whose predictions overlap: which there are, how they are weighed, how they are put together; arrays only."""
+"""Tiles whose predictions overlap: their windows, weights and blend; arrays only."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from mmsr_geo.geometry import Halo, Scale, Tile, Tiling, Window
 
 @dataclass(frozen=True, slots=True)
 class BlendedTiling:
-    """A tiling whose tiles are predicted beyond their cores, and faded into each other there."""
+    """A tiling whose tiles are predicted beyond their cores and blended there."""
 
     tiling: Tiling
-    """The cores, and the halo that a prediction needs around what is predicted."""
+    """The tiles' cores, and the halo that a prediction reads around the predicted window."""
     overlap: Halo
     """Source pixels by which a tile is predicted beyond its core."""
     around: Halo
-    """Source pixels of blended prediction that a core's correction needs around it."""
+    """Source pixels of blended prediction that the correction to consistency needs around a core."""
     scale: Scale
 
     def __len__(self) -> int:
@@ -29,30 +29,30 @@ class BlendedTiling:
 
     @property
     def span(self) -> Window:
-        """All that is predicted."""
+        """Window of all predictions together."""
         return self.tiling.part.padded(self.overlap, self.tiling.within)
 
     def predicted(self, core: Window) -> Window:
-        """Return what is predicted of a tile."""
+        """Return the predicted window of a tile's core."""
         return core.padded(self.overlap, self.span)
 
     @property
     def predictions(self) -> Iterator[Tile]:
-        """Return the tiles to predict."""
+        """Tiles to predict, in their order."""
         return map(self.prediction, range(len(self)))
 
     @property
     def targets(self) -> Iterator[Tile]:
-        """Return the tiles to finish."""
+        """Tiles to finish, in their order."""
         return map(self.target, range(len(self)))
 
     def prediction(self, index: int) -> Tile:
-        """Return one to predict: `core` is what is predicted, `read` what that needs."""
+        """Return a tile to predict: `core` is the predicted window, `read` the input that it needs."""
         core = self.predicted(self.tiling.core(index))
         return Tile(index, core, core.padded(self.tiling.halo, self.tiling.within))
 
     def target(self, index: int) -> Tile:
-        """Return one to finish: `core` is what is written, `read` the source and the blend that it needs."""
+        """Return a tile to finish: `core` is written, `read` is the window of source and blend that it needs."""
         core = self.tiling.core(index)
         return Tile(index, core, core.padded(self.around, self.span))
 
@@ -65,9 +65,9 @@ class BlendedTiling:
         return [row * len(columns) + column for row in down for column in across]
 
     def weights(self, core: Window) -> NDArray[np.float64]:
-        """Return (H, W) of a tile's prediction: 1 inside, falling across its borders with other tiles, never 0.
+        """Return the weights of a tile's prediction, (H, W): 1 inside, falling across borders to other tiles, above 0.
 
-        Those of all tiles need not add up to 1: `blend` divides by their sum.
+        `blend` divides by the sum of all tiles' weights, which need not be 1.
         """
         predicted, part, scale = self.predicted(core), self.tiling.part, self.scale
         over = self.overlap
@@ -76,29 +76,29 @@ class BlendedTiling:
         return down[:, None] * across
 
     def blend(self, window: Window, predictions: Mapping[int, NDArray[np.float32]]) -> NDArray[np.float64]:
-        """Return the blend of a window of `span`, (H, W), from the predictions of its contributors by tile index."""
+        """Return the blend of a window of `span`, (H, W), from the predictions of its contributors, by tile index."""
         total = np.zeros(window.refined(self.scale).shape)
         weight = np.zeros_like(total)
         for index in sorted(predictions):
             core = self.tiling.core(index)
             predicted = self.predicted(core)
             shared = predicted.intersection(window)
-            here = shared.relative_to(window).refined(self.scale).slices
-            there = shared.relative_to(predicted).refined(self.scale).slices
-            share = self.weights(core)[there]
-            total[here] += share * predictions[index][there]
-            weight[here] += share
+            in_window = shared.relative_to(window).refined(self.scale).slices
+            in_tile = shared.relative_to(predicted).refined(self.scale).slices
+            tile_weight = self.weights(core)[in_tile]
+            total[in_window] += tile_weight * predictions[index][in_tile]
+            weight[in_window] += tile_weight
         return total / weight
 
 
 def _reaching(sizes: tuple[int, ...], start: int, overlap: int, at: int, length: int) -> list[int]:
     """Return the tiles along an axis whose predictions meet a window."""
-    found = []
+    reaching = []
     for index, size in enumerate(sizes):
         if start - overlap < at + length and at < start + size + overlap:
-            found.append(index)
+            reaching.append(index)
         start += size
-    return found
+    return reaching
 
 
 def _ramp(  # noqa: PLR0913  (three intervals, the overlap and a scale)
@@ -106,14 +106,14 @@ def _ramp(  # noqa: PLR0913  (three intervals, the overlap and a scale)
 ) -> NDArray[np.float64]:
     """Return the weights along an axis of a prediction: linear across a border with another tile, 1/2 at it.
 
-    The slope is the overlap's also where the raster's end cuts a prediction short: beside a last tile of a pixel or two
-    it would be nearly a step otherwise.
+    The slope follows from the overlap also if the raster's end cuts a prediction short. Otherwise it would be nearly a
+    step next to a last tile of one or two pixels.
     """
-    place = (np.arange(length * factor) + 0.5) / factor + at
+    centres = (np.arange(length * factor) + 0.5) / factor + at
     weights = np.ones(length * factor)
     if overlap and core > part:
-        weights = np.minimum(weights, 0.5 + (place - core) / (2 * overlap))
+        weights = np.minimum(weights, 0.5 + (centres - core) / (2 * overlap))
     end = core + core_length
     if overlap and end < part + part_length:
-        weights = np.minimum(weights, 0.5 + (end - place) / (2 * overlap))
+        weights = np.minimum(weights, 0.5 + (end - centres) / (2 * overlap))
     return weights

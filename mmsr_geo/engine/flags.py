@@ -1,4 +1,4 @@
-"""What is to be known of each target pixel: flags, what they mean and where they are set; knows tensors and windows."""
+"""QA flags of a target's pixels: their meanings and the rules that set them; knows tensors and windows."""
 
 from __future__ import annotations
 
@@ -18,65 +18,70 @@ from mmsr_geo.network.samples import Sample
 
 
 class Flag(IntFlag):
-    """The bits of the QA band; 0 is a pixel with nothing to say of."""
+    """Bits of the QA band; 0 is a pixel without remarks."""
 
     SOURCE_HOLE = 1
-    """The source is a hole there, and so is the target."""
+    """The source has no data there, and so the target has none."""
     GUIDE_MISSING = 2
-    """The guide is a hole there, or so near that the interpolation of the source is mixed in."""
+    """The guide has a gap there or within FEATHER_PX pixels: bicubic interpolation replaces all or part of the
+    prediction."""
     EXTRAPOLATED = 4
-    """A band of the guide lies outside what the model was fitted on."""
+    """A guide band lies outside the range that the model was fitted on."""
     UNHELPFUL = 8
-    """In that part of the raster the guide did not help, one level down; or it was left out for that reason."""
+    """The guide did not help in that part of the raster, or the bicubic baseline was used for that reason."""
     OUT_OF_RANGE = 16
-    """The source itself lies outside the valid range: no target can be both within it and average to the source."""
+    """The source itself lies outside the valid range: the target averages to it and does not keep the range."""
     FAILED = 32
-    """The tile could not be computed, and a job that skips such tiles has left a hole."""
+    """The tile failed and was skipped: the target has no data there."""
 
 
 MEANINGS = {
-    Flag.SOURCE_HOLE: "hole in the source",
-    Flag.GUIDE_MISSING: "guide missing, interpolated instead",
-    Flag.EXTRAPOLATED: "guide outside the range that the model was fitted on",
-    Flag.UNHELPFUL: "guide did not help in this part",
+    Flag.SOURCE_HOLE: "no data in the source",
+    Flag.GUIDE_MISSING: "no data in the guide, bicubic interpolation used",
+    Flag.EXTRAPOLATED: "guide outside the range the model was fitted on",
+    Flag.UNHELPFUL: "guide did not help here",
     Flag.OUT_OF_RANGE: "source outside the valid range",
-    Flag.FAILED: "tile failed and skipped",
+    Flag.FAILED: "tile failed and was skipped",
 }
 
 FLAG_ATTRS = {
-    "long_name": "what is to be known of each target pixel",
+    "long_name": "QA flags of the target",
     "flag_masks": np.array(list(Flag), np.uint8),
     "flag_meanings": " ".join(flag.name.lower() for flag in Flag if flag.name),
     "comment": "; ".join(f"{int(flag)}: {meaning}" for flag, meaning in MEANINGS.items()),
 }
-"""As the CF conventions (3.5) describe flags."""
+"""Attributes of a QA array, as the CF conventions (3.5) describe flags."""
 
-UNCERTAINTY = "half of a 90 % interval's width: nine of ten true values should lie within the target plus and minus it"
-"""What a target's uncertainty is, in the words of a file and of an array."""
+UNCERTAINTY = "half of a 90 % interval's width: 90 % of the true values are expected within target ± uncertainty"
+"""Meaning of a target's uncertainty, as files and arrays describe it."""
 
 ValidRange = tuple[float, float]
-"""The least and the largest value that the target can have, in the source's units."""
+"""Minimum and maximum of the target, in the source's units."""
 GuideRange = tuple[tuple[float, float], ...]
-"""The least and the largest value of each guide band, in the guide's units."""
+"""Minimum and maximum of each guide band, in the guide's units."""
 
 
 @dataclass(frozen=True, slots=True)
 class FlagRules:
-    """What decides the flags of any window."""
+    """Rules that decide the flags of any window."""
 
     check: GuideCheck = field(default_factory=GuideCheck)
-    """What is known of the guide, region by region."""
+    """Guide check, region by region."""
     fell_back: bool = False
-    """Whether the interpolation is given everywhere because the guide did not help."""
+    """True if the bicubic baseline replaces the prediction everywhere because the guide did not help."""
     guide_range: GuideRange | None = None
-    """What the guide's bands were where the model was fitted; None: the model cannot leave it."""
+    """Range of each guide band in the fit; None: not known, or the model uses no guide."""
     valid_range: ValidRange | None = None
 
     def flags(self, sample: Sample, core: Window, scale: Scale, guided: Tensor | None) -> Tensor:
-        """Return the flags of `core`, (H, W) uint8; core is a window in source pixels of the sample.
+        """Return the flags of a window, (H, W) uint8.
 
-        guided: (H, W) of the sample, how much of each pixel is the model's word and not the interpolation's, 0..1;
-        None where the model asks no guide.
+        Args:
+            sample: Source and guide of a larger window.
+            core: The window, in source pixels of the sample.
+            scale: Target pixels per source pixel.
+            guided: (H, W) of the sample: weight of the model's prediction in each pixel, 0..1; the rest is bicubic
+                interpolation. None if the model uses no guide.
         """
         fine = core.refined(scale).slices
         flags = torch.zeros(core.refined(scale).shape, dtype=torch.uint8, device=sample.source.device)
@@ -90,8 +95,8 @@ class FlagRules:
             if self.guide_range is not None:
                 beyond = outside(sample.guide[:, *fine], self.guide_range).any(dim=0)
                 add(Flag.EXTRAPOLATED, beyond & sample.guide_valid[fine])
-        place = Window(sample.row + core.row, sample.col + core.col, *core.shape)
-        unhelpful = np.ones(core.shape, np.bool_) if self.fell_back else unhelpful_regions(self.check, place)
+        window = Window(sample.row + core.row, sample.col + core.col, *core.shape)
+        unhelpful = np.ones(core.shape, np.bool_) if self.fell_back else unhelpful_regions(self.check, window)
         if unhelpful.any():
             add(Flag.UNHELPFUL, nearest(torch.from_numpy(unhelpful).to(flags.device), scale))
         if self.valid_range is not None:
@@ -102,7 +107,7 @@ class FlagRules:
 
 
 def outside(values: Tensor, ranges: GuideRange) -> Tensor:
-    """Return where bands (C, ...) lie outside their ranges; what is not a number lies in them."""
+    """Return a mask of the values (C, ...) outside their band's range; NaN counts as inside."""
     low, high = (
         torch.tensor(ends, dtype=values.dtype, device=values.device)[:, None, None]
         for ends in zip(*ranges, strict=True)
@@ -111,30 +116,39 @@ def outside(values: Tensor, ranges: GuideRange) -> Tensor:
 
 
 def unhelpful_regions(check: GuideCheck, window: Window) -> NDArray[np.bool_]:
-    """Return where the guide did not help, (h, w) bool of a window in source pixels of the raster.
+    """Return a mask of the pixels where the guide did not help, (h, w) bool of a window in source pixels.
 
-    Each pixel goes by the region whose middle is nearest: those of a large raster are samples of it.
+    Each pixel takes the result of the region whose centre is nearest, as the regions of a large raster are samples.
     """
-    judged = [region for region in check.regions if region.validated_px]
-    bad = np.array([result_of(region.gain) == "did not help" for region in judged], np.bool_)
+    validated = [region for region in check.regions if region.validated_px]
+    bad = np.array([result_of(region.gain) == "did not help" for region in validated], np.bool_)
     if not bad.any() or bad.all():
         return np.full(window.shape, bool(len(bad)) and bool(bad.all()))
-    middles = [
-        (region.window.row + region.window.height / 2, region.window.col + region.window.width / 2) for region in judged
+    centres = [
+        (region.window.row + region.window.height / 2, region.window.col + region.window.width / 2)
+        for region in validated
     ]
     rows, columns = np.mgrid[window.slices]
-    _, nearest_region = KDTree(middles).query(np.stack([rows + 0.5, columns + 0.5], axis=-1))
-    found: NDArray[np.bool_] = bad[nearest_region]
-    return found
+    _, nearest_region = KDTree(centres).query(np.stack([rows + 0.5, columns + 0.5], axis=-1))
+    mask: NDArray[np.bool_] = bad[nearest_region]
+    return mask
 
 
 def within_range(target: Tensor, source: Tensor, valid: Tensor, scale: Scale, valid_range: ValidRange) -> Tensor:
-    """Draw a consistent target towards its block means until it lies within the range: it stays consistent.
+    """Limit a consistent target to a range without changing its block means.
 
-    The limiter of Zhang and Shu 2010: each block's deviations from its mean are shrunk by one factor, the largest that
-    keeps all of them within the range. Blocks whose mean lies outside it are left as they are.
+    The limiter of Zhang and Shu 2010: each block's deviations from its mean are multiplied by one factor, the largest
+    that keeps all of them within the range. Blocks whose mean lies outside the range are not changed.
 
-    target: (H, W); source: (h, w), finite also in holes; valid: (h, w) bool. Returns (H, W) of the target's dtype.
+    Args:
+        target: (H, W).
+        source: (h, w), finite also where it has no data.
+        valid: (h, w) bool, True where the source has data.
+        scale: Target pixels per source pixel.
+        valid_range: Minimum and maximum of the target.
+
+    Returns:
+        (H, W) of the target's dtype.
     """
     low, high = valid_range
     height, width = source.shape

@@ -1,22 +1,25 @@
-"""What the engine asks of a method once it is fitted: how far it looks, and a prediction of any window; no work."""
+"""The protocol of a fitted method: its receptive field, its guide check and predictions of any window."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import torch
 from torch import Tensor
 
+from mmsr_geo.engine.flags import GuideRange
 from mmsr_geo.geometry import Halo, Scale
+from mmsr_geo.network.guide_check import GuideCheck
+from mmsr_geo.network.intervals import Interval
 from mmsr_geo.network.samples import Sample
 
 Predictor = Callable[[Sample], Tensor]
-"""A window's pixels in, its prediction out: (H, W) float64 on the target grid, in the source's units."""
+"""Function from a window's pixels to its prediction: (H, W) float64 on the target grid, in the source's units."""
 
 
 class Model(Protocol):
-    """A method fitted to a raster: a value that can be sent to a worker and put to work on any window there."""
+    """A method fitted to a raster: a value that can be sent to a worker and predicts any window there."""
 
     @property
     def scale(self) -> Scale:
@@ -24,15 +27,46 @@ class Model(Protocol):
 
     @property
     def receptive_field(self) -> Halo:
-        """Source pixels, beyond a target pixel's own, that its prediction depends on."""
+        """Source pixels around a target pixel's own that its prediction depends on."""
 
     @property
     def uses_guide(self) -> bool:
-        """Whether it predicts from the guide, and so has nothing to say where the guide is a hole."""
+        """True if it predicts from the guide, so that it has no prediction where the guide has no data."""
 
     @property
     def digest(self) -> str:
-        """A hash of what decides a prediction."""
+        """Hash of everything that decides a prediction."""
+
+    @property
+    def check(self) -> GuideCheck:
+        """Guide check of its fit; without regions if the fit made none."""
+
+    @property
+    def seen_range(self) -> GuideRange | None:
+        """Minimum and maximum of each guide band in the fit; None if not known."""
+
+    @property
+    def source_interval(self) -> Interval | None:
+        """Calibrated interval of its targets, in the source's units; None if not calibrated."""
+
+    @property
+    def is_calibrated(self) -> bool:
+        """True if the uncertainty of its targets is known."""
+
+    @property
+    def pixel_steps(self) -> int | None:
+        """Target pixels times steps of its fit; None if it is not fitted by steps."""
 
     def predictor(self, device: torch.device) -> Predictor:
-        """Put it to work on a device."""
+        """Return the function that predicts windows on a device."""
+
+
+class UncheckedModel:
+    """Base of models whose fit neither checks the guide nor calibrates an uncertainty."""
+
+    __slots__ = ()
+    check: ClassVar = GuideCheck()
+    seen_range: ClassVar[GuideRange | None] = None
+    source_interval: ClassVar[Interval | None] = None
+    is_calibrated: ClassVar[bool] = False
+    pixel_steps: int | None = None

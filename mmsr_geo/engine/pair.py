@@ -1,4 +1,4 @@
-"""A source and its guide, checked once: the scale, the target grid and the part wanted; reads both by window."""
+"""A source and its guides, checked once: scale, target grid and requested part; reads both by window."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from odc.geo.geobox import GeoBox
 
 from mmsr_geo.geometry import Scale, Window
+from mmsr_geo.options import OnGrid
 from mmsr_geo.raster.base import Pixels, Raster, ReadPlan
 from mmsr_geo.raster.grids import (
     bounds_window,
@@ -29,13 +30,13 @@ if TYPE_CHECKING:
     from mmsr_geo.engine.flags import ValidRange
 
 MIN_COVERAGE = 0.95
-"""Share of the source that a guide must cover unless told otherwise."""
+"""Default share of the source that a guide must cover."""
 SAMPLED_TARGET_PX = 8_000_000
-"""Target pixels that a fit holds in memory: 32 MB a guide band."""
+"""Target pixels that a fit holds in memory: 32 MB per guide band."""
 SAMPLED_WINDOWS = 25
-"""Windows that a fit sees at least, of a raster too large to be held whole."""
+"""Least number of windows that a fit samples from a raster too large to be held whole."""
 LARGEST_SAMPLE_SIDE_PX = 96
-"""Source pixels along a sampled window, where the scale leaves room: enough for a patch one level down."""
+"""Most source pixels along a sampled window: enough for a patch at reduced resolution."""
 _VISITS = (
     (0, 0),
     (2, 2),
@@ -54,20 +55,20 @@ _VISITS = (
     (1, 2),
     (3, 0),
 )
-"""Where a window is looked for in its stratum, first here, then there: the sixteen places of a Bayer matrix."""
+"""Positions of a window in its stratum (down, across), in the order tried: the sixteen cells of a Bayer matrix."""
 
 
 @dataclass(frozen=True)
 class Pair:
-    """Two rasters that fit each other."""
+    """A source and its guides on grids that fit each other."""
 
     source: Raster
     guides: Guides
     scale: Scale
     part: Window
-    """What is to be computed, in source pixels."""
+    """The requested part, in source pixels."""
     valid_range: ValidRange | None = None
-    """The least and the largest value that the target can have; None: any."""
+    """Minimum and maximum of the target, in the source's units; None: no limits."""
 
     @classmethod
     def of(  # noqa: PLR0913  (what decides how two rasters go together)
@@ -78,57 +79,67 @@ class Pair:
         *,
         bounds: tuple[float, float, float, float] | None = None,
         min_coverage: float = MIN_COVERAGE,
-        on: Literal["source", "guide"] = "source",
+        grid: OnGrid = "source",
         valid_range: ValidRange | None = None,
     ) -> Pair:
-        """Bring source and guides together: the target lies on the source's grid refined by the scale.
+        """Check source and guides against each other and return them as a pair.
 
-        bounds: (west, south, east, north) in the source's CRS, grown to whole source pixels. on: "guide" brings the
-        source onto the finest guide's grid coarsened by the scale first, so that the target lies on the guide's pixels.
-        Raises GridError where the two do not fit, GuideCoverageError where a guide covers too little of the part
-        wanted.
+        Args:
+            source: A raster of one band.
+            guides: One raster or several.
+            scale: Target pixels per source pixel; None: the whole number nearest to the ratio of the resolutions.
+            bounds: (west, south, east, north) in the source's CRS, grown to whole source pixels; None: all.
+            min_coverage: Least share of the requested part that each guide must cover, 0 to 1.
+            grid: "source": the target lies on the source's grid refined by the scale. "guide": the source is first
+                resampled onto the finest guide's grid coarsened by the scale, so that the target lies on the guide's
+                pixels.
+            valid_range: Minimum and maximum of the target, in the source's units.
+
+        Raises:
+            GridError: The two do not fit.
+            GuideCoverageError: A guide covers too little of the requested part.
         """
         part = Window.whole(source.grid.shape.yx) if bounds is None else bounds_window(source.grid, bounds)
         guides = guides if isinstance(guides, Guides) else Guides((guides,))
         for guide in guides.rasters:
             check_pair(window_grid(source.grid, part), guide.grid, min_coverage)
         chosen = nearest_scale(source.grid, guides.finest) if scale is None else Scale.of(scale)
-        if on == "guide":
-            wanted = window_grid(source.grid, part)
-            grid = coarsened(guides.finest, chosen, covering_window(guides.finest, source.grid))
-            part = covering_window(grid, wanted).intersection(Window.whole(grid.shape.yx))
-            source = Warped(source, grid)
+        if grid == "guide":
+            requested = window_grid(source.grid, part)
+            coarse = coarsened(guides.finest, chosen, covering_window(guides.finest, source.grid))
+            part = covering_window(coarse, requested).intersection(Window.whole(coarse.shape.yx))
+            source = Warped(source, coarse)
         warn_of_coarse_guide(refined(source.grid, chosen), guides.finest)
         return cls(source, guides, chosen, part, valid_range)
 
     @cached_property
     def guide(self) -> Raster:
-        """The guides on the grid of the whole target, as one raster."""
+        """All guides on the grid of the whole target, as one raster."""
         return self.guides.on(refined(self.source.grid, self.scale))
 
     @cached_property
     def target_grid(self) -> GeoBox:
-        """The part's grid, refined by the scale."""
+        """Grid of the target: the part's, refined by the scale."""
         return window_grid(refined(self.source.grid, self.scale), self.part.refined(self.scale))
 
     @property
     def whole(self) -> Window:
-        """All source pixels."""
+        """Window of all source pixels."""
         return Window.whole(self.source.grid.shape.yx)
 
     def read_plans(self, window: Window) -> tuple[ReadPlan, ReadPlan]:
-        """Return what it takes to have a window of source pixels, and the guide of the same place."""
+        """Return the read plans of a window of source pixels, and of the same window of the guide."""
         return self.source.read_plan(window), self.guide.read_plan(window.refined(self.scale))
 
     def read(self, window: Window) -> tuple[Pixels, Pixels]:
-        """Read a window of source pixels and the guide of the same place, on the target grid."""
+        """Read a window of source pixels, and the same window of the guide on the target grid."""
         return self.source.read(window), self.guide.read(window.refined(self.scale))
 
     def sample_sites(self, within: Window) -> Iterator[list[Window]]:
-        """Yield where to look for samples, in source pixels: first one window a stratum, then others.
+        """Yield rounds of windows to sample, in source pixels.
 
-        A raster that can be held whole is one window. A larger one is cut into strata, each holding one window; the
-        later rounds are for those whose first windows are holes.
+        A raster that can be held whole is one window. A larger one is cut into strata, and each round has one window
+        per stratum. Later rounds replace windows without valid pixels.
         """
         scale = self.scale
         if within.height * within.width * scale.area <= SAMPLED_TARGET_PX:
@@ -143,8 +154,8 @@ class Pair:
         for down, across in _VISITS:
             yield [
                 Window(
-                    within.row + _place(within.height, rows, row, down, height),
-                    within.col + _place(within.width, columns, column, across, width),
+                    within.row + _window_start(within.height, rows, row, down, height),
+                    within.col + _window_start(within.width, columns, column, across, width),
                     height,
                     width,
                 )
@@ -152,7 +163,7 @@ class Pair:
             ]
 
 
-def _place(length: int, strata: int, index: int, visit: int, side: int) -> int:
-    """Return where a window of `side` begins in stratum `index`: at one of four places, the last flush with its end."""
+def _window_start(length: int, strata: int, index: int, visit: int, side: int) -> int:
+    """Return the first pixel of a window in stratum `index`: one of four positions, the last flush with its end."""
     start, end = length * index // strata, length * (index + 1) // strata
     return start + (end - start - side) * visit // 3

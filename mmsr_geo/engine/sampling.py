@@ -1,20 +1,49 @@
-"""What a fit sees of a pair: windows spread over the raster, where source and guide are valid."""
+"""Input of a fit: windows spread over a pair's raster, and the facts of the fit (scale, device, seed)."""
 
 from __future__ import annotations
 
-from mmsr_geo.callbacks import Progress
+from dataclasses import dataclass
+
+import torch
+
+from mmsr_geo.callbacks import Progress, no_progress
 from mmsr_geo.engine.pair import Pair
 from mmsr_geo.engine.tile_upsampler import sample_of
 from mmsr_geo.errors import PixelError
-from mmsr_geo.geometry import Window
+from mmsr_geo.geometry import Scale, Window
 from mmsr_geo.network.samples import Sample
 
 ENOUGH_VALID = 0.25
-"""Share of a sampled window that must be valid; windows below it serve only where no better one is found."""
+"""Share of a sampled window that must be valid; windows below it are used only if no better one is found."""
+
+
+@dataclass(frozen=True, slots=True)
+class FitJob:
+    """One fit of a method to one raster."""
+
+    scale: Scale
+    shape_yx: tuple[int, int]
+    """The whole raster in source pixels; a sample's row and col count from its corner."""
+    device: torch.device
+    seed: int = 0
+    """Seed of the fit's own random generators."""
+    threads: int = 1
+    """Torch threads of the fit on a CPU."""
+    progress: Progress = no_progress
+    """Called as progress("fit", done, total)."""
 
 
 def read_samples(pair: Pair, within: Window, progress: Progress) -> list[Sample]:
-    """Read what a fit sees: windows spread over the raster where source and guide are valid."""
+    """Read the windows that a fit sees: spread over a part of the raster, where source and guide are valid.
+
+    Args:
+        pair: Source and guide.
+        within: The part, in source pixels.
+        progress: Called as progress("sample", done, total).
+
+    Raises:
+        PixelError: None of the windows holds a pixel that is valid in both.
+    """
     samples: list[Sample] = []
     reserve: list[Sample] = []
     wanted = 0
@@ -37,7 +66,7 @@ def read_samples(pair: Pair, within: Window, progress: Progress) -> list[Sample]
     samples = samples + reserve[: wanted - len(samples)]
     if not samples:
         raise PixelError(
-            f"source {pair.source.name} and guide {pair.guide.name} hold no valid pixel in common where they "
-            f"were looked for: check their nodata values and that they show the same place"
+            f"source {pair.source.name} and guide {pair.guide.name} have no valid pixel in common in any "
+            f"sampled window: check their nodata values and that they show the same area"
         )
     return samples

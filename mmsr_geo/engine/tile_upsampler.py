@@ -1,4 +1,4 @@
-"""The way of one window: predict, feather, make consistent, mask, flag. Arrays in, arrays out; no file, no graph."""
+"""The way of one window: predict, feather, make consistent, mask, flag; arrays in, arrays out; no files, no graph."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from mmsr_geo.network.degradation import (
     CONSISTENCY_SUPPORT_PX,
     FILL_PX,
     bicubic,
-    fill_holes,
+    fill_nodata,
     make_consistent,
     nearest,
 )
@@ -30,29 +30,33 @@ from mmsr_geo.network.samples import Sample
 from mmsr_geo.raster.base import Pixels
 
 _LARGEST = torch.finfo(torch.float32).max
-"""Beside values near it an interpolation swings beyond what a target can hold."""
+"""Largest value of a target: an interpolation overshoots it next to source values near it."""
 FEATHER_PX = 2
-"""Half of the target pixels over which a prediction fades into the interpolation beside a hole in the guide: as many as
-leave no edge to be seen; more cost detail (docs/decisions/007-feathering-at-guide-gaps.md)."""
+"""Half of the target pixels over which a prediction fades into bicubic interpolation next to a gap in the guide: enough
+that no edge is visible; more would cost detail (docs/decisions/007-feathering-at-guide-gaps.md)."""
 
 
 @dataclass(frozen=True, slots=True)
 class TargetTile:
-    """A tile's target and what is to be known of it."""
+    """Target of a tile, with its flags and its uncertainty."""
 
     values: NDArray[np.float32]
-    """(H, W) in the source's units, NaN where the source is a hole."""
+    """(H, W) in the source's units, NaN where the source has no data."""
     qa: NDArray[np.uint8]
     """(H, W) bits of `Flag`."""
     uncertainty: NDArray[np.float32] | None = None
-    """(H, W) half of the 90 % interval's width in the source's units, NaN in holes and where none is known; None where
-    none was asked for."""
+    """(H, W) half of the 90 % interval's width in the source's units, NaN where it is not known; None if not
+    requested."""
 
 
 def sample_of(source: Pixels, guide: Pixels, row: int = 0, col: int = 0) -> Sample:
-    """Bring a window's pixels to torch: source (1, h, w) and guide (C, H, W) with their masks.
+    """Return a window's pixels as tensors.
 
-    row, col: where the window begins in the raster, in source pixels.
+    Args:
+        source: (1, h, w) with its mask.
+        guide: (C, H, W) with its mask.
+        row: First row of the window in the raster, in source pixels.
+        col: First column of the window in the raster, in source pixels.
     """
     return Sample(
         source=torch.from_numpy(source.values[0]),
@@ -65,11 +69,11 @@ def sample_of(source: Pixels, guide: Pixels, row: int = 0, col: int = 0) -> Samp
 
 
 def halo_of(receptive_field: Halo, scale: Scale, *, consistent: bool = True) -> Halo:
-    """Return what a tile must read around itself, in source pixels.
+    """Return the source pixels that a tile must read around itself.
 
-    A prediction depends on the source and the guide as far as the model reaches, or as far as a bicubic interpolation
-    does where the guide is missing, and on where the guide is missing as far as it is feathered. A target that is made
-    consistent depends on the prediction CONSISTENCY_SUPPORT_PX around it, in addition.
+    A prediction depends on source and guide within the receptive field, or within that of bicubic interpolation where
+    the guide has a gap, and on the guide's mask within the feathered width. A target that is made consistent depends in
+    addition on the prediction CONSISTENCY_SUPPORT_PX around it.
     """
     around = CONSISTENCY_SUPPORT_PX if consistent else 0
     return Halo(
@@ -82,7 +86,7 @@ def halo_of(receptive_field: Halo, scale: Scale, *, consistent: bool = True) -> 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _TileTensors:
-    """What comes of a window, on a device."""
+    """Result of a window, on a device."""
 
     values: Tensor
     flags: Tensor
@@ -91,19 +95,19 @@ class _TileTensors:
 
 @dataclass(frozen=True, slots=True)
 class Upsampler:
-    """A model at work on a device: the function that turns a tile's pixels into its target."""
+    """A model on a device, which turns a tile's pixels into its target."""
 
     model: Model
     predictor: Predictor
     device: torch.device
     consistent: bool = True
-    """Whether the prediction is corrected so that its block means are the source."""
+    """True if the prediction is corrected so that its block means are the source."""
     quality: FlagRules = field(default_factory=FlagRules)
-    """What decides the flags, and the range that the target shall lie in."""
+    """Rules of the flags, and the valid range of the target."""
     uncertainty: bool = False
-    """Whether it is asked how far the target may be off."""
+    """True if the target's uncertainty is computed."""
     interval: Interval | None = None
-    """What that is told by, in the source's units; None: it is not known."""
+    """Calibrated interval that gives the uncertainty, in the source's units; None: not known."""
 
     @classmethod
     def of(  # noqa: PLR0913  (a model, and how it is used)
@@ -116,47 +120,52 @@ class Upsampler:
         uncertainty: bool = False,
         interval: Interval | None = None,
     ) -> Upsampler:
-        """Put the model to work on `device`: auto (a GPU where there is one), cpu, cuda or cuda:N."""
-        where = resolve_device(device)
-        return cls(model, model.predictor(where), where, consistent, quality or FlagRules(), uncertainty, interval)
+        """Return the upsampler of a model on a device: "auto" (a GPU if there is one), "cpu", "cuda" or "cuda:N"."""
+        resolved = resolve_device(device)
+        return cls(
+            model, model.predictor(resolved), resolved, consistent, quality or FlagRules(), uncertainty, interval
+        )
 
     @property
     def halo(self) -> Halo:
-        """What a tile must read around itself, in source pixels."""
+        """Source pixels that a tile must read around itself."""
         return halo_of(self.model.receptive_field, self.model.scale, consistent=self.consistent)
 
     def upsample(self, tile: Tile, source: Pixels, guide: Pixels) -> TargetTile:
         """Return the target of a tile's core.
 
-        source: (1, h, w) of tile.read; guide: (C, h * scale.y, w * scale.x) of the same place on the target grid.
-        Where the memory of the device does not hold the window it is halved, as often as it takes; the result is the
-        same, because a part of a tile is a tile.
+        If the window does not fit into the memory of the device, it is halved, again and again if need be. The result
+        is the same, because a part of a tile is a tile.
+
+        Args:
+            tile: The tile: `core` is computed from `read`.
+            source: (1, h, w) of tile.read.
+            guide: (C, h * scale.y, w * scale.x) of the same window on the target grid.
         """
         return self._by_parts(tile, sample_of(source, guide, tile.read.row, tile.read.col), self._upsample_window)
 
     def predict(self, tile: Tile, source: Pixels, guide: Pixels) -> TargetTile:
-        """Return the prediction of a tile's core before it is made consistent or masked.
+        """Return the prediction of a tile's core, neither consistent nor masked, to be blended with its neighbours'.
 
-        Where the guide is a hole it is the bicubic interpolation. What is to be blended with its neighbours comes from
-        here; `finish` makes a target of it.
+        In gaps of the guide it is bicubic interpolation. `finish` turns a blend into a target.
         """
         return self._by_parts(tile, sample_of(source, guide, tile.read.row, tile.read.col), self._predict_window)
 
-    def _by_parts(self, tile: Tile, sample: Sample, work: Callable[[Sample, Window], _TileTensors]) -> TargetTile:
-        """Put together what comes of the parts of a tile's core, each as large as the device's memory holds."""
+    def _by_parts(self, tile: Tile, sample: Sample, compute: Callable[[Sample, Window], _TileTensors]) -> TargetTile:
+        """Compute a tile's core in parts that fit into the device's memory."""
         shape = tile.core.refined(self.model.scale).shape
         uncertainty = np.full(shape, np.nan, np.float32) if self.uncertainty else None
-        tiled = TargetTile(np.empty(shape, np.float32), np.empty(shape, np.uint8), uncertainty)
-        for part, made in self._parts(tile, sample, work):
-            place = part.relative_to(tile.core).refined(self.model.scale).slices
-            tiled.values[place] = made.values.float().cpu().numpy()
-            tiled.qa[place] = made.flags.cpu().numpy()
-            if uncertainty is not None and made.uncertainty is not None:
-                uncertainty[place] = made.uncertainty.float().cpu().numpy()
-        return tiled
+        target = TargetTile(np.empty(shape, np.float32), np.empty(shape, np.uint8), uncertainty)
+        for part, tensors in self._parts(tile, sample, compute):
+            slices = part.relative_to(tile.core).refined(self.model.scale).slices
+            target.values[slices] = tensors.values.float().cpu().numpy()
+            target.qa[slices] = tensors.flags.cpu().numpy()
+            if uncertainty is not None and tensors.uncertainty is not None:
+                uncertainty[slices] = tensors.uncertainty.float().cpu().numpy()
+        return target
 
     def _parts(
-        self, tile: Tile, sample: Sample, work: Callable[[Sample, Window], _TileTensors]
+        self, tile: Tile, sample: Sample, compute: Callable[[Sample, Window], _TileTensors]
     ) -> Iterator[tuple[Window, _TileTensors]]:
         parts = [tile.core]
         while parts:
@@ -165,7 +174,7 @@ class Upsampler:
             try:
                 cut = sample.cut(read.relative_to(tile.read), self.model.scale)
                 with deterministic_float32(self.device):
-                    made = work(cut.to(self.device), part.relative_to(read))
+                    tensors = compute(cut.to(self.device), part.relative_to(read))
             except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
                 if not _is_out_of_memory(error) or part.shape == (1, 1):
                     raise
@@ -173,11 +182,11 @@ class Upsampler:
                     torch.cuda.empty_cache()
                 parts.extend(_halves(part))
                 continue
-            yield part, made
+            yield part, tensors
 
     @torch.inference_mode()
     def _upsample_window(self, sample: Sample, core: Window) -> _TileTensors:
-        """Return the target of `core`, a window in source pixels of the sample, float64, and what is known of it."""
+        """Return the float64 target of `core`, a window in source pixels of the sample, with flags and uncertainty."""
         scale, guided = self.model.scale, self._guided(sample)
         flags = self.quality.flags(sample, core, scale, guided)
         if not bool(sample.source_valid[core.slices].any()):
@@ -187,9 +196,9 @@ class Upsampler:
         target = finish(prediction, sample, scale, core, consistent=self.consistent, valid_range=limits)
         if not self.uncertainty or self.interval is None:
             return _TileTensors(target, flags)
-        # What asks no guide here is the interpolation, which stands in for a model whose guide was no help.
-        share = torch.zeros_like(prediction) if guided is None else guided
-        half = self.interval.half_width(prediction, filled_source(sample), share, scale)[core.refined(scale).slices]
+        # A model without a guide is the bicubic fallback of a model whose guide did not help.
+        weight = torch.zeros_like(prediction) if guided is None else guided
+        half = self.interval.half_width(prediction, filled_source(sample), weight, scale)[core.refined(scale).slices]
         return _TileTensors(target, flags, half.masked_fill(target.isnan(), torch.nan))
 
     @torch.inference_mode()
@@ -199,30 +208,30 @@ class Upsampler:
         return _TileTensors(self._prediction(sample, guided)[core.refined(self.model.scale).slices], flags)
 
     def _guided(self, sample: Sample) -> Tensor | None:
-        """Return (H, W) in 0..1: how much of each pixel is to be the model's word; None where it asks no guide."""
+        """Return the weight of the model's prediction, (H, W) in 0..1; None if it uses no guide."""
         return feathered(sample.guide_valid) if self.model.uses_guide else None
 
     def _prediction(self, sample: Sample, guided: Tensor | None) -> Tensor:
-        """Return (H, W) float64: the model's word, faded into the bicubic interpolation where it has none."""
+        """Return the model's prediction, (H, W) float64, faded into bicubic interpolation in gaps of the guide."""
         if guided is None or bool((guided == 1).all()):
             return self.predictor(sample)
         smooth = bicubic(filled_source(sample), self.model.scale)
         return smooth + guided * (self.predictor(sample) - smooth) if bool(guided.any()) else smooth
 
 
-def feathered(known: Tensor) -> Tensor:
-    """Return (H, W) float64 in 0..1: 0 where `known` (bool) is False, rising to 1 over 2 * FEATHER_PX pixels."""
-    if bool(known.all()):
-        return known.double()
+def feathered(valid: Tensor) -> Tensor:
+    """Return (H, W) float64 in 0..1: 0 where `valid` (bool) is False, rising to 1 over 2 * FEATHER_PX pixels."""
+    if bool(valid.all()):
+        return valid.double()
     side = 2 * FEATHER_PX + 1
-    missing = (~known).double()[None, None]
+    missing = (~valid).double()[None, None]
     kept = 1 - F.max_pool2d(missing, side, stride=1, padding=FEATHER_PX)
     weights = F.avg_pool2d(F.pad(kept, (FEATHER_PX,) * 4, mode="replicate"), side, stride=1)[0, 0]
     # A mean of ones need not be 1 to the last bit.
     return torch.where(weights > 1 - 1e-9, 1.0, weights)
 
 
-def finish(  # noqa: PLR0913  (a prediction, and all that is asked of the target)
+def finish(  # noqa: PLR0913  (a prediction, and the requirements of the target)
     prediction: Tensor,
     sample: Sample,
     scale: Scale,
@@ -231,9 +240,18 @@ def finish(  # noqa: PLR0913  (a prediction, and all that is asked of the target
     consistent: bool,
     valid_range: ValidRange | None = None,
 ) -> Tensor:
-    """Make a prediction the target of `core`: within the range, consistent if asked for, NaN in the source's holes.
+    """Turn a prediction into the target of a window: within the range, consistent, NaN where the source has no data.
 
-    prediction: (H, W) of the whole sample. Returns (H, W) float64 of the core, a window in source pixels of the sample.
+    Args:
+        prediction: (H, W) of the whole sample.
+        sample: Source and guide.
+        scale: Target pixels per source pixel.
+        core: The window, in source pixels of the sample.
+        consistent: Correct the prediction so that its block means are the source.
+        valid_range: Minimum and maximum of the target.
+
+    Returns:
+        (H, W) float64 of the window.
     """
     valid, source = sample.source_valid, filled_source(sample)
     if valid_range is not None:
@@ -251,9 +269,9 @@ def finish(  # noqa: PLR0913  (a prediction, and all that is asked of the target
 
 
 def filled_source(sample: Sample) -> Tensor:
-    """Return the sample's source, (h, w) float64, its holes filled from beside them as far as interpolations look."""
+    """Return the sample's source, (h, w) float64, with nodata filled from valid neighbours for interpolations."""
     zero = torch.zeros((), dtype=torch.float64, device=sample.source.device)
-    return fill_holes(torch.where(sample.source_valid, sample.source.double(), zero), sample.source_valid)
+    return fill_nodata(torch.where(sample.source_valid, sample.source.double(), zero), sample.source_valid)
 
 
 def _halves(window: Window) -> Iterator[Window]:
@@ -269,5 +287,5 @@ def _halves(window: Window) -> Iterator[Window]:
 
 
 def _is_out_of_memory(error: BaseException) -> bool:
-    """Tell a full memory from other runtime errors: torch's CPU allocator has no class of its own for it."""
+    """Return True for a full memory: torch's CPU allocator raises a RuntimeError without a class of its own."""
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)

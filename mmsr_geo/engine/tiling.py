@@ -1,4 +1,4 @@
-"""How much memory there is, and how large a tile fits in it; knows no pixels."""
+"""Tile sizes that fit into the memory; knows no pixels."""
 
 from __future__ import annotations
 
@@ -11,19 +11,25 @@ from mmsr_geo.network.fitted import AROUND_PX, PART_PX
 from mmsr_geo.spelling import option
 
 BASE_BYTES = 450_000_000
-"""What Python, torch, GDAL and xarray take before there is a pixel: 300 to 340 MB measured, and GDAL's cache."""
+"""Memory of Python, torch, GDAL and xarray without pixels: 300 to 340 MB measured, and GDAL's cache."""
 BYTES_PER_SAMPLED_VALUE = 50
-"""A guide's value that a fit sees: raw, normalised, three of features, and its registration in float64."""
+"""Memory of a fit per guide value: raw, normalised, three features, and the registration in float64."""
 TILE_SIDES_PX = (1024, 768, 512, 384, 256, 192, 128)
-"""Tile sizes chosen from, in target pixels: a few only, so that a little more free memory gives the same tiles."""
+"""Tile sizes to choose from, in target pixels: few, so that a little more free memory gives the same tiles."""
 LIMIT_SHARE = 0.8
-"""Of a limit on a process's memory, what is planned with: what GDAL and torch take beside varies."""
+"""Usable share of a memory limit: the rest covers what GDAL and torch take in addition."""
 MEMORY_SHARE = 4
-"""One part in so many of the free memory is meant for tiles."""
+"""Divisor of the free memory: a quarter of it is used for tiles."""
 
 
 def tile_bytes(pixels: int, guide_bands: int = 4, *, network: bool = True) -> int:
-    """Return what a tile of so many target pixels, halo counted, takes at its peak; see benchmarks/tile_memory.py."""
+    """Return the peak memory of a tile in bytes, measured with benchmarks/tile_memory.py.
+
+    Args:
+        pixels: The tile's target pixels, halo counted.
+        guide_bands: Number of guide bands.
+        network: True if the network predicts, False for other methods.
+    """
     if not network:
         return pixels * (220 + 10 * guide_bands)
     shown = min(pixels, (PART_PX + AROUND_PX) ** 2)
@@ -41,14 +47,24 @@ def tiling_for(  # noqa: PLR0913  (what decides a tile)
     at_once: int = 1,
     limit: int | None = None,
 ) -> Tiling:
-    """Cut the part into tiles, all windows in source pixels.
+    """Cut a part of a raster into tiles.
 
-    takes: the bytes that a tile of so many target pixels takes. tile_size: a tile's side in target pixels, without its
-    halo, rounded down to whole source pixels; None: chosen from `limit`, the bytes of a process, or from the free
-    memory for so many tiles `at_once`. Raises OptionError for a size below one pixel.
+    Args:
+        part: The part, in source pixels.
+        whole: The whole raster, in source pixels: halos are cut at its border.
+        scale: Target pixels per source pixel.
+        halo: Source pixels that a tile reads around itself.
+        takes: Function from a tile's target pixels, halo counted, to its bytes.
+        tile_size: Side of a tile in target pixels, without its halo, rounded down to whole source pixels; None: chosen
+            from the memory.
+        at_once: Number of tiles that share the free memory.
+        limit: Bytes that a process may take; None: the free memory decides.
+
+    Raises:
+        OptionError: The tile size is below one pixel.
     """
     if tile_size is not None and tile_size < 1:
-        raise OptionError(f"{option('tile_size')} is in target pixels and must be 1 or more, not {tile_size}")
+        raise OptionError(f"{option('tile_size')} must be at least 1 target pixel, not {tile_size}")
     if limit is not None:
         side = tile_size or _side_for(int(limit * LIMIT_SHARE) - BASE_BYTES, scale, halo, takes)
     else:

@@ -1,4 +1,4 @@
-"""How good methods are on a pair: against a truth, or one level down, where the source is the truth (Wald)."""
+"""Evaluation of methods on a pair: against a truth, or at reduced resolution (Wald's protocol)."""
 
 from __future__ import annotations
 
@@ -9,70 +9,68 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from mmsr_geo.callbacks import Progress, no_progress
+from mmsr_geo.callbacks import Progress, labelled, no_progress
 from mmsr_geo.engine.model import Model
 from mmsr_geo.evaluation.metrics import Scores, UncertaintyScores
 from mmsr_geo.evaluation.trial import Trial, Values
 from mmsr_geo.geometry import Tiling, Window
-from mmsr_geo.methods.apply import calibrates, is_calibrated
 from mmsr_geo.methods.source import Method
-from mmsr_geo.methods.tile_fit import TileFit
-from mmsr_geo.network.fitted import FittedModel
 from mmsr_geo.network.guide_check import GuideCheck
 from mmsr_geo.pipeline.in_process import run_of, whole_of
 
 
 @dataclass(frozen=True, slots=True)
 class MethodResult:
-    """What one method came to."""
+    """Result of one method."""
 
     target: Values = field(repr=False)
-    """(H, W), NaN in holes."""
+    """(H, W), NaN where it has no data."""
     scores: Scores
     fit_seconds: float
-    """The time it took to fit; what was shared with a method before it counts again."""
+    """Seconds of the fit; a fit shared with an earlier method counts again."""
     predict_seconds: float
+    """Seconds to predict all tiles."""
     pixel_steps: int | None
-    """Pixels times steps of its fit: the unit of work; None where nothing is fitted by steps."""
+    """Target pixels times steps of the fit; None if nothing is fitted by steps."""
     check: GuideCheck
-    """What its fit found out about the guide."""
+    """Guide check of the fit; without regions if it made none."""
     uncertainty: UncertaintyScores | Literal["not calibrated"] | None = None
-    """How good its uncertainty is; None of a method that tells none."""
+    """Scores of the uncertainty; None for a method without one."""
     half_width: Values | None = field(default=None, repr=False)
-    """(H, W), the uncertainty itself, NaN in holes; None where none is known."""
+    """(H, W), the uncertainty itself, NaN where the target has no data; None if it is not known."""
 
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """Methods side by side on one trial."""
+    """Results of several methods on one trial."""
 
     trial: Trial
     results: Mapping[str, MethodResult]
-    """By the method's name, in the order asked for."""
+    """Result of each method by name, in the requested order."""
     inputs: Mapping[str, Any]
-    """What was compared, as JSON values."""
+    """Names and windows of the compared rasters, as JSON values."""
     options: Mapping[str, Any]
-    """How, as JSON values."""
+    """Options of the evaluation, as JSON values."""
 
     @property
     def check(self) -> GuideCheck:
-        """What the first method that looked found out about the guide."""
+        """Guide check of the first method that made one."""
         checks = [result.check for result in self.results.values() if result.check.regions]
         return checks[0] if checks else GuideCheck()
 
     def ratio(self, method: str, to: str = "bicubic") -> float:
-        """Return a method's RMSE over another's; NaN where one of them was not tried, or the other's is 0."""
+        """Return a method's RMSE divided by another's; NaN if one of them was not evaluated, or the other's is 0."""
         if method not in self.results or to not in self.results or self.results[to].scores.rmse == 0:
             return math.nan
         return self.results[method].scores.rmse / self.results[to].scores.rmse
 
     @property
     def gain_measured(self) -> float:
-        """The share of the consistent bicubic's RMSE that mmsr took away here; NaN where one of them was not tried."""
+        """Share of the bicubic baseline's RMSE that mmsr removes here; NaN if one of them was not evaluated."""
         return 1 - self.ratio("mmsr", "bicubic+consistency")
 
     def as_dict(self) -> dict[str, Any]:
-        """Return all but the rasters, as JSON values; what is not known is None."""
+        """Return everything but the rasters as JSON values; unknown numbers are None."""
         check = self.check
         regions = [
             {"window": _corners(region.window), "gain": region.gain, "judged_px": region.validated_px}
@@ -91,7 +89,7 @@ class Evaluation:
         }
 
 
-def evaluate(  # noqa: PLR0913  (what is tried, on what, how)
+def evaluate(  # noqa: PLR0913  (methods, their trial, and how they run)
     trial: Trial,
     methods: Mapping[str, Method],
     tilings: Mapping[str, Tiling],
@@ -102,24 +100,42 @@ def evaluate(  # noqa: PLR0913  (what is tried, on what, how)
     options: Mapping[str, Any] | None = None,
     progress: Progress = no_progress,
 ) -> Evaluation:
-    """Try methods on a trial; what two of them fit alike is fitted once."""
+    """Evaluate methods on a trial; methods with the same fit share it.
+
+    Args:
+        trial: The pair and its truth.
+        methods: The methods by name.
+        tilings: The tiles of each method, by its name.
+        device: "auto" (a GPU if there is one), "cpu", "cuda" or "cuda:N".
+        threads: Torch threads on a CPU, and number of tiles fitted at the same time.
+        inputs: Names and windows of the compared rasters, to be recorded.
+        options: Options of the evaluation, to be recorded.
+        progress: Called as progress("method: stage", done, total).
+    """
     fitted: dict[str, tuple[Model, float]] = {}
     results = {}
     source = trial.source
     for name, method in methods.items():
-        report = _labelled(progress, name)
-        fits: Method = method.scene if isinstance(method, TileFit) and method.scene is not None else method
-        key = json.dumps({k: v for k, v in fits.description.items() if k not in {"consistent", "if_unhelpful"}})
+        report = labelled(progress, f"{name}: ")
+        key = json.dumps(method.fit_description)
         started = time.monotonic()
         if key not in fitted:
-            fitted[key] = fits.model_for(trial.pair, report), time.monotonic() - started
+            fitted[key] = method.model_for(trial.pair, report), time.monotonic() - started
         model, fit_seconds = fitted[key]
         started = time.monotonic()
         tiling = tilings[name]
-        uncertainty = calibrates(method)
-        calibrated = uncertainty and is_calibrated(model)
+        uncertainty = method.calibrates
+        calibrated = uncertainty and model.is_calibrated
         run = run_of(
-            trial.pair, method, model, tiling, device=device, threads=threads, progress=report, uncertainty=uncertainty
+            trial.pair,
+            method,
+            model,
+            tiling,
+            device=device,
+            threads=threads,
+            concurrent_fits=threads,
+            progress=report,
+            uncertainty=uncertainty,
         )
         target, half = whole_of(run, trial.pair)
         scale = trial.pair.scale
@@ -129,7 +145,7 @@ def evaluate(  # noqa: PLR0913  (what is tried, on what, how)
             Scores.of(target, source, scale, trial.truth, tile_px),
             fit_seconds,
             time.monotonic() - started,
-            _pixel_steps(model),
+            model.pixel_steps,
             run.check,
             UncertaintyScores.of(target, half, trial.truth)
             if calibrated
@@ -139,13 +155,6 @@ def evaluate(  # noqa: PLR0913  (what is tried, on what, how)
             half if calibrated else None,
         )
     return Evaluation(trial, results, inputs or {}, options or {})
-
-
-def _pixel_steps(model: Model) -> int | None:
-    if isinstance(model, FittedModel):
-        steps: int | None = model.provenance.get("fit", {}).get("pixel_steps")
-        return steps
-    return getattr(model, "pixel_steps", None)
 
 
 def _result_dict(result: MethodResult) -> dict[str, Any]:
@@ -161,7 +170,3 @@ def _result_dict(result: MethodResult) -> dict[str, Any]:
 
 def _corners(window: Window) -> list[int]:
     return [window.row, window.col, window.height, window.width]
-
-
-def _labelled(progress: Progress, label: str) -> Progress:
-    return lambda stage, done, total: progress(f"{label}: {stage}", done, total)

@@ -1,8 +1,8 @@
-"""How far a target is from the truth, and what is wrong with it even without one; arrays only.
+"""Scores of a target against its truth, and of artefacts without one; arrays only.
 
-Everywhere: a target and its truth are (H, W), a source is (H/s.y, W/s.x), of any real dtype; what is not finite is a
-hole, and where one of them has a hole, none of them counts; sums are in float64; a score is NaN where there is
-nothing to take it from; shapes that do not fit are a ValueError.
+In all functions a target and its truth are (H, W) and a source is (H/s.y, W/s.x), of any real dtype. Values that are
+not finite are nodata, and a pixel counts only if it is valid in all rasters. Sums are in float64. A score is NaN if
+there is nothing to compute it from. Shapes that do not fit raise ValueError.
 """
 
 from __future__ import annotations
@@ -22,44 +22,45 @@ Array = NDArray[np.floating] | NDArray[np.integer]
 Values = NDArray[np.float64]
 
 SSIM_PX = 11
-"""The side of the window of Wang et al. 2004: a Gaussian of 1.5 pixels, cut at 5."""
+"""Side of the window of Wang et al. 2004: a Gaussian of 1.5 pixels, cut at 5."""
 STRIP = 512
-"""SSIM needs 16 rasters of its own while it runs: so many rows are taken at a time."""
+"""Rows of SSIM computed at a time: it needs 16 rasters of its own."""
 SMOOTH_PX = 3
-"""How many source pixels around it the smooth raster looks at."""
+"""Source pixels around its own that the smooth raster depends on."""
 FLAT_QUARTER = 0.25
-"""A texture imprint is looked for where the source varies least: in this share of its pixels, ..."""
+"""Share of the source's pixels, those that vary least, in which a texture imprint is measured."""
 FLAT_STD = 0.25
-"""... and only where it varies by less than this share of its standard deviation."""
+"""Largest local deviation of such a pixel, as a share of the source's standard deviation."""
 FAINT = 0.1
-"""Lines with less than this share of the steps elsewhere count as having it, so that no ratio to a truth runs away."""
+"""Least step ratio of a line, which keeps ratios to a truth finite."""
 
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """What can be said of one target; what needs a truth, or tiles, is NaN where there are none."""
+    """Scores of one target; those that need a truth, or tiles, are NaN without."""
 
     rmse: float
-    """√mean((target - truth)²), in the raster's units; 0 is exact."""
+    """Root of mean((target - truth)²), in the raster's units; 0 is exact."""
     mae: float
-    """mean(|target - truth|), in the raster's units; 0 is exact."""
+    """Mean of |target - truth|, in the raster's units; 0 is exact."""
     bias: float
-    """mean(target - truth), in the raster's units; 0 is none."""
+    """Mean of target - truth, in the raster's units; 0 is none."""
     psnr: float
-    """20 log10((max - min of the truth) / RMSE), in dB; infinite where exact."""
+    """Peak signal-to-noise ratio, 20 log10((max - min of the truth) / RMSE), in dB; infinite if exact."""
     ssim: float
     """Structural similarity (Wang et al. 2004), -1 to 1; 1 is exact."""
     high_frequency_correlation: float
-    """Correlation of the details of target and truth that their block means do not tell, -1 to 1; 1 is exact."""
+    """Correlation of the details of target and truth beyond their block means, -1 to 1; 1 is exact."""
     seam_score: float
-    """How many times stronger jumps across tile borders are than across other edges of source pixels; 1 is no seam."""
+    """Ratio of jumps across tile borders to those across other edges of source pixels; 1 is no seam."""
     blockiness: float
-    """How many times stronger steps across source pixels' edges are than between all rows and columns; 1 is no blocks,
-    smooth interpolations have up to 1.35, nearest neighbour has the scale."""
+    """Ratio of steps across source pixels' edges to those between all rows and columns; 1 is no blocks, smooth
+    interpolations have up to 1.35, nearest neighbour has the scale."""
     texture_imprint: float
-    """RMS of the detail in flat parts that the truth does not have, over the source's deviation; 0 is none."""
+    """RMS of detail in flat parts that the truth does not have, over the source's standard deviation; 0 is none."""
     consistency: float
-    """max(|block mean of the target - source|) over the source's deviation; 0 is consistent (Wald et al. 1997)."""
+    """Maximum of |block mean of the target - source| over the source's standard deviation; 0 is consistent (Wald et al.
+    1997)."""
 
     @classmethod
     def of(
@@ -70,10 +71,15 @@ class Scores:
         truth: Array | None = None,
         tile_px: tuple[int, int] | None = None,
     ) -> Scores:
-        """Take all scores of a target (H, W) of a source (H/s.y, W/s.x), in the same units.
+        """Compute all scores of a target.
 
-        truth: (H, W), where it is known. tile_px: the sides (down, across) in target pixels of the tiles that the
-        target was computed by, counted from its upper left corner; None if in one piece.
+        Args:
+            target: (H, W).
+            source: (H/s.y, W/s.x), in the same units.
+            scale: Target pixels per source pixel.
+            truth: (H, W), in the same units; None if not known.
+            tile_px: Height and width in target pixels of the tiles that the target was computed in, counted from its
+                upper left corner; None if it was computed as a whole.
         """
         _check_source(target, source, scale)
         values = np.where(_refined(np.isfinite(source), scale), target, np.nan)
@@ -93,29 +99,29 @@ class Scores:
         )
 
     def as_dict(self) -> dict[str, float | None]:
-        """Return the scores by name, None for those that JSON cannot hold: NaN and infinity."""
+        """Return the scores by name, with None for NaN and infinity, which JSON cannot hold."""
         return _finite(self)
 
 
 @dataclass(frozen=True, slots=True)
 class UncertaintyScores:
-    """What can be said of a target's uncertainty, half of a 90 % interval's width, where the truth is known."""
+    """Scores of a target's uncertainty (half of a 90 % interval's width) against the truth."""
 
     coverage: float
-    """The share of truths within target ± uncertainty; 0.9 is as promised."""
+    """Share of truths within target ± uncertainty; 0.9 is intended."""
     rank_correlation: float
-    """Spearman's, of the uncertainty with |target - truth|, -1 to 1: whether it is large where the error is; 0: not."""
+    """Spearman's correlation of the uncertainty with |target - truth|, -1 to 1; 0 is none."""
     mean_half_width: float
-    """mean(uncertainty), in the raster's units; of two that cover as much the smaller tells more."""
+    """Mean of the uncertainty, in the raster's units; smaller is better at equal coverage."""
 
     @classmethod
     def of(cls, target: Array, half_width: Array, truth: Array) -> UncertaintyScores:
-        """Take all of them of a target, its uncertainty and its truth, (H, W) each, in the same units."""
+        """Compute all scores of a target, its uncertainty and its truth, (H, W) each, in the same units."""
         compared, expected = _common(target, truth)
-        known = np.isfinite(compared) & np.isfinite(half_width)
-        if not known.any():
+        valid = np.isfinite(compared) & np.isfinite(half_width)
+        if not valid.any():
             return cls(math.nan, math.nan, math.nan)
-        error, half = np.abs(compared - expected)[known], half_width[known].astype(np.float64)
+        error, half = np.abs(compared - expected)[valid], half_width[valid].astype(np.float64)
         varies = bool(np.ptp(error) and np.ptp(half))
         return cls(
             coverage=float(np.mean(error <= half)),
@@ -124,32 +130,32 @@ class UncertaintyScores:
         )
 
     def as_dict(self) -> dict[str, float | None]:
-        """Return the scores by name, None for those that JSON cannot hold."""
+        """Return the scores by name, with None for NaN and infinity, which JSON cannot hold."""
         return _finite(self)
 
 
 def rmse(target: Array, truth: Array) -> float:
-    """Return √mean((target - truth)²) over the pixels (H, W) that are valid in both, in their units."""
+    """Return the root of mean((target - truth)²) over the pixels (H, W) valid in both, in their units."""
     difference = _differences(target, truth)
     return math.sqrt(np.mean(difference**2)) if difference.size else math.nan
 
 
 def mae(target: Array, truth: Array) -> float:
-    """Return mean(|target - truth|) over the pixels (H, W) that are valid in both, in their units."""
+    """Return the mean of |target - truth| over the pixels (H, W) valid in both, in their units."""
     difference = _differences(target, truth)
     return float(np.mean(np.abs(difference))) if difference.size else math.nan
 
 
 def bias(target: Array, truth: Array) -> float:
-    """Return mean(target - truth) over the pixels (H, W) that are valid in both, in their units."""
+    """Return the mean of target - truth over the pixels (H, W) valid in both, in their units."""
     difference = _differences(target, truth)
     return float(np.mean(difference)) if difference.size else math.nan
 
 
 def psnr(target: Array, truth: Array) -> float:
-    """Return 20 log10(range / RMSE) in dB, the range being max - min of the truth (H, W) where both are valid.
+    """Return 20 log10(range / RMSE) in dB, with the range max - min of the truth (H, W) where both are valid.
 
-    Infinite for an exact target, NaN for a truth without range. Not by skimage, which divides by zero where exact.
+    It is infinite for an exact target and NaN for a truth without range. skimage divides by zero if a target is exact.
     """
     _, expected = _common(target, truth)
     span, error = _span(expected), rmse(target, truth)
@@ -161,9 +167,9 @@ def psnr(target: Array, truth: Array) -> float:
 def ssim(target: Array, truth: Array) -> float:
     """Return the mean structural similarity (Wang et al. 2004) of (H, W) rasters; 1 for an exact target.
 
-    By skimage, with Gaussian weights of 1.5 pixels and constants by the range as in `psnr`; the mean is over windows of
-    11 x 11 pixels that are valid in whole. A factor common to both changes nothing; an offset common to both does, as
-    the measure compares means by their ratio. NaN where there is no such window, or a truth without range.
+    Computed by skimage, with Gaussian weights of 1.5 pixels and constants from the range as in `psnr`. The mean is over
+    windows of 11 x 11 pixels without nodata. A factor common to both rasters changes nothing; an offset common to both
+    does, because the measure compares means by their ratio. NaN without such a window, or for a truth without range.
     """
     compared, expected = _common(target, truth)
     valid = np.isfinite(expected)
@@ -193,11 +199,11 @@ def ssim(target: Array, truth: Array) -> float:
 
 
 def high_frequency_correlation(target: Array, truth: Array, scale: Scale) -> float:
-    """Return Pearson's correlation of the details of target and truth (H, W): of what the source grid does not tell.
+    """Return Pearson's correlation of the details of target and truth (H, W), finer than the source grid.
 
-    A raster's detail is what is left of it less the smooth raster with the same block means (see `_smooth`), in source
-    pixels that are valid in whole. 1 for an exact target, near 0 for interpolations of the source, which a correlation
-    after a Gaussian high-pass is not (0.6 for bicubic at x4). NaN where one of them has no detail beyond rounding.
+    A raster's detail is the raster minus the smooth raster with the same block means (see `_smooth`), in source pixels
+    without nodata. The correlation is 1 for an exact target and near 0 for interpolations of the source; a correlation
+    after a Gaussian high-pass would be 0.6 for bicubic at scale 4. NaN if one of them has no detail beyond rounding.
     """
     compared, expected = _common(target, truth)
     _check_multiple(compared, scale)
@@ -213,31 +219,37 @@ def high_frequency_correlation(target: Array, truth: Array, scale: Scale) -> flo
 
 
 def seam_score(target: Array, scale: Scale, tile_px: tuple[int, int] | None, truth: Array | None = None) -> float:
-    """Return how much stronger jumps of a target (H, W) are across tile borders than across source pixels' edges.
+    """Return the ratio of jumps of a target (H, W) across tile borders to those across source pixels' edges.
 
-    tile_px: the sides of the tiles (down, across) in target pixels, whole multiples of the scale; borders lie at their
-    multiples. A jump is the difference across a line less the mean of the differences one line before and after, so
-    that neither a slope nor a bend is one or hides one. The score is the mean |jump| across borders over that across
-    all edges of source pixels, in the same direction: only those, so that blocks are no seams. A truth's own score
-    divides: an edge of the scene on a border is no seam. 1 is no seam; without a truth there is at most the number of
-    edges to a border. NaN where tile_px is None or no border lies inside.
+    A jump is the difference across a line minus the mean of the differences one line before and after, so that slopes
+    and bends neither count as jumps nor hide them. The score is the mean |jump| across borders over that across all
+    edges of source pixels in the same direction; other lines are left out, so that blocks do not count as seams. It is
+    divided by the truth's own score, so that an edge of the scene on a border does not count either. 1 is no seam;
+    without a truth the largest score is the number of edges per border.
+
+    Args:
+        target: (H, W).
+        scale: Target pixels per source pixel.
+        tile_px: Height and width of the tiles in target pixels, whole multiples of the scale; borders lie at their
+            multiples. None: the score is NaN, as it is if no border lies inside.
+        truth: (H, W); None if not known.
     """
     if tile_px is None:
         return math.nan
     if min(tile_px) < 1 or tile_px[0] % scale.y or tile_px[1] % scale.x:
-        msg = f"tiles of {tile_px} target pixels (down, across) are no whole source pixels at a scale of {scale}"
+        msg = f"tiles of {tile_px} target pixels (down, across) are not whole source pixels at scale {scale}"
         raise ValueError(msg)
     return _against_truth(target, scale, truth, _Lines(tile_px, (scale.y, scale.x), (1, 1)))
 
 
 def blockiness(target: Array, scale: Scale, truth: Array | None = None) -> float:
-    """Return how much stronger steps of a target (H, W) are across source pixels' edges than across all lines.
+    """Return the ratio of steps of a target (H, W) across source pixels' edges to those across all lines.
 
-    The greater of two ratios of a mean across edges to that across all rows or columns, in the same direction: of
-    |difference|, which a staircase cannot evade, and of |difference less the mean of those one source pixel before and
-    after|, which no slope can hide. A truth's own ratios divide. 1 is no blocks (a slope, noise, a photograph); smooth
-    interpolations have up to 1.35, as they are steepest at the edges; nearest neighbour has the scale (a little more in
-    a small raster), which is the most there is without a truth. NaN where no edge lies inside.
+    It is the larger of two ratios of a mean across edges to that across all rows or columns in the same direction: of
+    |difference|, which finds staircases, and of |difference minus the mean of those one source pixel before and
+    after|, which finds blocks on slopes. Both are divided by the truth's own ratios. 1 is no blocks (a slope, noise, a
+    photograph). Smooth interpolations have up to 1.35, because they are steepest at the edges. Nearest neighbour has
+    the scale (a little more in a small raster), the largest value without a truth. NaN if no edge lies inside.
     """
     edges = (scale.y, scale.x)
     ways = [_against_truth(target, scale, truth, _Lines(edges, (1, 1), lag)) for lag in ((0, 0), edges)]
@@ -245,20 +257,20 @@ def blockiness(target: Array, scale: Scale, truth: Array | None = None) -> float
 
 
 def texture_imprint(target: Array, source: Array, scale: Scale, truth: Array | None = None) -> float:
-    """Return the RMS of detail in a target (H, W) where its source (H/s.y, W/s.x) is flat, over the source's deviation.
+    """Return the RMS of detail in a target (H, W) where its source is flat, over the source's standard deviation.
 
-    Flat is a source pixel that with its eight neighbours has a standard deviation in the lowest quarter of all, and
-    below a quarter of the whole source's. Detail is what is left less the smooth raster with the same block means (see
-    `_smooth`), so that a slope is none. What the truth's detail explains of it is taken away first (by least squares,
-    at most the truth's whole): what the truth has too is no imprint, and what the target lacks neither. 0 is none;
-    twice the texture is twice the imprint. NaN where nothing is flat or the source has no deviation.
+    A source pixel is flat if the standard deviation of it and its eight neighbours is in the lowest quarter of all, and
+    below a quarter of the whole source's. Detail is the target minus the smooth raster with the same block means (see
+    `_smooth`), so that slopes do not count. Detail of the truth is first removed by least squares, with a factor of 0
+    to 1, so that neither true nor missing detail counts as an imprint. 0 is none; twice the texture is twice the
+    imprint. NaN if no part is flat or the source has no deviation.
     """
     _check_source(target, source, scale)
-    known = _with_holes(source)
+    source_values = _with_nan(source)
     compared, expected = _common(target, target if truth is None else truth)
-    spread = _std(known)
+    spread = _std(source_values)
     detail = _detail(compared, scale)
-    counted = _refined(_flat(known), scale) & np.isfinite(detail)
+    counted = _refined(_flat(source_values), scale) & np.isfinite(detail)
     if not spread > 0 or not counted.any():
         return math.nan
     drawn = detail[counted]
@@ -271,16 +283,16 @@ def texture_imprint(target: Array, source: Array, scale: Scale, truth: Array | N
 
 
 def consistency(target: Array, source: Array, scale: Scale) -> float:
-    """Return max(|block mean of the target (H, W) - source (H/s.y, W/s.x)|) over the source's standard deviation.
+    """Return the maximum of |block mean of the target (H, W) - source| over the source's standard deviation.
 
-    Block means are over valid pixels. NaN where no source pixel has one or the source has no deviation.
+    Block means are over valid pixels. NaN if no source pixel has one or the source has no deviation.
     """
     _check_source(target, source, scale)
-    known, blocks = _with_holes(source), _blocks(_with_holes(target), scale)
+    source_values, blocks = _with_nan(source), _blocks(_with_nan(target), scale)
     counts = np.isfinite(blocks).sum(axis=(1, 3))
     means = np.nansum(blocks, axis=(1, 3)) / np.maximum(counts, 1)
-    error = np.abs(means - known)[(counts > 0) & np.isfinite(known)]
-    spread = _std(known)
+    error = np.abs(means - source_values)[(counts > 0) & np.isfinite(source_values)]
+    spread = _std(source_values)
     return float(error.max()) / spread if spread > 0 and error.size else math.nan
 
 
@@ -289,27 +301,28 @@ def _finite(of: Scores | UncertaintyScores) -> dict[str, float | None]:
     return {name: score if math.isfinite(score) else None for name, score in scores.items()}
 
 
-def _with_holes(raster: Array) -> Values:
-    """Copy as float64, NaN for all that is not finite."""
+def _with_nan(raster: Array) -> Values:
+    """Return a float64 copy, with NaN for all values that are not finite."""
     values = np.array(raster, dtype=np.float64)
     values[~np.isfinite(values)] = np.nan
     return values
 
 
 def _common(target: Array, truth: Array) -> tuple[Values, Values]:
-    """Copy both as float64, NaN where either is not finite."""
+    """Return float64 copies of both, with NaN where either is not finite."""
     if target.ndim != 2 or target.shape != truth.shape or not target.size:
-        msg = f"a target and its truth are two rasters (H, W) of one shape, not {target.shape} and {truth.shape}"
+        msg = f"a target and its truth must have one shape (H, W), not {target.shape} and {truth.shape}"
         raise ValueError(msg)
-    compared, expected = _with_holes(target), _with_holes(truth)
-    hole = np.isnan(compared) | np.isnan(expected)
-    compared[hole] = expected[hole] = np.nan
+    compared, expected = _with_nan(target), _with_nan(truth)
+    nodata = np.isnan(compared) | np.isnan(expected)
+    compared[nodata] = np.nan
+    expected[nodata] = np.nan
     return compared, expected
 
 
 def _check_multiple(target: Array, scale: Scale) -> None:
     if target.ndim != 2 or not target.size or target.shape[0] % scale.y or target.shape[1] % scale.x:
-        msg = f"a target at a scale of {scale} is (H, W), whole multiples of it, not {target.shape}"
+        msg = f"a target at scale {scale} must be (H, W), whole multiples of the scale, not {target.shape}"
         raise ValueError(msg)
 
 
@@ -317,12 +330,12 @@ def _check_source(target: Array, source: Array, scale: Scale) -> None:
     _check_multiple(target, scale)
     expected = (target.shape[0] // scale.y, target.shape[1] // scale.x)
     if source.shape != expected:
-        msg = f"a target {target.shape} at a scale of {scale} has a source {expected}, not {source.shape}"
+        msg = f"a target {target.shape} at scale {scale} must have a source {expected}, not {source.shape}"
         raise ValueError(msg)
 
 
 def _differences(target: Array, truth: Array) -> Values:
-    """Return target - truth where both are valid, as a row."""
+    """Return target - truth where both are valid, as one dimension."""
     compared, expected = _common(target, truth)
     compared -= expected
     return compared[np.isfinite(compared)]
@@ -339,7 +352,7 @@ def _std(values: Values) -> float:
 
 
 def _rounding(values: Values) -> float:
-    """Return float32's spacing at the largest magnitude, or up to twice of it: what is smaller may be rounding."""
+    """Return float32's spacing at the largest magnitude, or up to twice of it: smaller differences may be rounding."""
     return float(np.finfo(np.float32).eps * np.nanmax(np.abs(values), initial=0.0))
 
 
@@ -355,29 +368,29 @@ def _refined(source: NDArray[np.bool_], scale: Scale) -> NDArray[np.bool_]:
 
 
 def _detail(values: Values, scale: Scale) -> Values:
-    """Return what the block means of (H, W) do not tell; NaN in source pixels with a hole."""
+    """Return (H, W) minus the smooth raster with the same block means; NaN in source pixels with nodata."""
     means = _blocks(values, scale).mean(axis=(1, 3))
-    known = np.isfinite(means)
-    if not known.any():
+    valid = np.isfinite(means)
+    if not valid.any():
         return np.full_like(values, np.nan)
-    centre = means[known].mean()
-    detail = _smooth(_filled(np.where(known, means - centre, 0.0), known), scale)
+    centre = means[valid].mean()
+    detail = _smooth(_filled(np.where(valid, means - centre, 0.0), valid), scale)
     detail += centre
     np.subtract(values, detail, out=detail)
-    detail[~_refined(known, scale)] = np.nan
+    detail[~_refined(valid, scale)] = np.nan
     return detail
 
 
-def _filled(source: Values, known: NDArray[np.bool_]) -> Values:
-    """Carry (h, w) into holes, ring by ring, as far as `_smooth` looks: each the mean of its neighbours; 0 beyond."""
-    if known.all():
+def _filled(source: Values, valid: NDArray[np.bool_]) -> Values:
+    """Fill nodata of (h, w) ring by ring with means of neighbours, as far as `_smooth` depends on it; 0 beyond."""
+    if valid.all():
         return source
     around = np.ones((3, 3))
     for _ in range(SMOOTH_PX):
-        counts = convolve(known.astype(np.float64), around, mode="constant")
-        ring = ~known & (counts > 0)
+        counts = convolve(valid.astype(np.float64), around, mode="constant")
+        ring = ~valid & (counts > 0)
         source[ring] = convolve(source, around, mode="constant")[ring] / counts[ring]
-        known = known | ring
+        valid = valid | ring
     return source
 
 
@@ -410,7 +423,7 @@ def _parabolas(rows: Values, step: int) -> Values:
 
 
 def _flat(source: Values) -> NDArray[np.bool_]:
-    """Return where the source varies least over 3 x 3 pixels: (h, w); never at the border or beside a hole."""
+    """Return a mask of the pixels (h, w) where the source varies least over 3 x 3 pixels, without nodata among them."""
     flat = np.zeros(source.shape, dtype=np.bool_)
     if min(source.shape) < 3:
         return flat
@@ -418,26 +431,26 @@ def _flat(source: Values) -> NDArray[np.bool_]:
     shifts = [source[row : height - 2 + row, col : width - 2 + col] for row in range(3) for col in range(3)]
     mean = sum(shifts, start=np.zeros_like(shifts[0])) / 9
     stds = np.sqrt(sum(((shift - mean) ** 2 for shift in shifts), start=np.zeros_like(mean)) / 9)
-    known = stds[np.isfinite(stds)]
-    if known.size:
-        flat[1:-1, 1:-1] = stds <= min(float(np.quantile(known, FLAT_QUARTER)), FLAT_STD * _std(source))
+    finite = stds[np.isfinite(stds)]
+    if finite.size:
+        flat[1:-1, 1:-1] = stds <= min(float(np.quantile(finite, FLAT_QUARTER)), FLAT_STD * _std(source))
     return flat
 
 
 @dataclass(frozen=True, slots=True)
 class _Lines:
-    """Which lines between rows, and between columns, to compare with which, and by what step."""
+    """Lines between rows, and between columns, that are compared, and the kind of step across them."""
 
     edges: tuple[int, int]
-    """Every so many-th line, down and across, is one where steps are looked for; ..."""
+    """Distance of the lines whose steps are measured, down and across."""
     among: tuple[int, int]
-    """... they are compared with every so many-th, themselves included. Nothing to compare where both are the same."""
+    """Distance of the lines they are compared with, themselves included; if it is the same, nothing is compared."""
     lag: tuple[int, int]
-    """A step is the difference across a line less the mean of those so many lines before and after; 0: as it is."""
+    """Number of lines before and after a line whose mean difference is subtracted from the step; 0: none is."""
 
 
 def _against_truth(target: Array, scale: Scale, truth: Array | None, lines: _Lines) -> float:
-    """Return the target's prominence, over the truth's where there is one."""
+    """Return the target's prominence, divided by the truth's if there is one."""
     compared, expected = _common(target, target if truth is None else truth)
     _check_multiple(compared, scale)
     ours = _prominence(compared, lines)
@@ -447,7 +460,7 @@ def _against_truth(target: Array, scale: Scale, truth: Array | None, lines: _Lin
 
 
 def _prominence(values: Values, lines: _Lines) -> float:
-    """Return the mean |step| across edges over that across all lines among them; 1 where there is none at all.
+    """Return the mean |step| across edges over that across all lines among them; 1 if there are no steps at all.
 
     Directions are summed before they are divided: what is observed over what an even spread would give.
     """

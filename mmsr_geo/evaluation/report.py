@@ -1,4 +1,4 @@
-"""An evaluation as a person reads it: a table, report.json and report.png; computes nothing."""
+"""Report of an evaluation: tables, report.json and report.png; computes no scores."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from rich.table import Table
 from mmsr_geo.errors import OutputError
 from mmsr_geo.evaluation.evaluate import Evaluation, MethodResult
 from mmsr_geo.evaluation.metrics import UncertaintyScores
+from mmsr_geo.evaluation.trial import ComparisonProtocol
 from mmsr_geo.maps import Map, draw_maps, hillshade, relief, shared_limits, sounds_like_elevation
 from mmsr_geo.raster.grids import resolution_m
 from mmsr_geo.raster.write.destination import check_output
@@ -37,23 +38,25 @@ ARTEFACTS = {
     "imprint": ("texture_imprint", ".2g"),
     "consistency": ("consistency", ".0e"),
 }
-"""Headings → the score and its format."""
+"""Column headings of the two tables, each with its score and number format."""
 UNCERTAINTY = {
     "coverage": ("coverage", ".3f"),
     "rank correlation": ("rank_correlation", ".2f"),
     "mean half width": ("mean_half_width", ".4g"),
 }
-"""The same, of a target's uncertainty."""
+"""Column headings of the table of uncertainties, each with its score and number format."""
+
+_PROTOCOLS: dict[ComparisonProtocol, str] = {
+    "truth": "against the truth",
+    "wald": "at reduced resolution, with the source as the truth",
+}
 
 Values = NDArray[np.float32]
 
 
 def error_table(evaluation: Evaluation) -> Table:
-    """Return the methods' errors side by side, the smallest in bold."""
-    how = (
-        "against the truth" if evaluation.trial.protocol == "truth" else "one level down, where the source is the truth"
-    )
-    table = _table(f"Errors, {how}", [*ERRORS, "/bicubic", "time"])
+    """Return the table of the methods' errors, with the smallest RMSE in bold."""
+    table = _table(f"Errors {_PROTOCOLS[evaluation.trial.protocol]}", [*ERRORS, "/bicubic", "time"])
     best = min(result.scores.rmse for result in evaluation.results.values())
     for name, result in evaluation.results.items():
         rmse, *others = _cells(result, ERRORS)
@@ -69,7 +72,7 @@ def error_table(evaluation: Evaluation) -> Table:
 
 
 def artefact_table(evaluation: Evaluation) -> Table:
-    """Return what the errors do not tell: detail that is right, and what should not be there."""
+    """Return the table of the methods' scores for detail and artefacts."""
     table = _table("Detail and artefacts", [*ARTEFACTS])
     for name, result in evaluation.results.items():
         table.add_row(name, *_cells(result, ARTEFACTS))
@@ -77,14 +80,14 @@ def artefact_table(evaluation: Evaluation) -> Table:
 
 
 def uncertainty_table(evaluation: Evaluation) -> Table:
-    """Return how good the methods' uncertainty is, as far as they tell one."""
+    """Return the table of the methods' scores for their uncertainty."""
     table = _table("Uncertainty, half of a 90 % interval's width", [*UNCERTAINTY])
     for name, result in evaluation.results.items():
-        of = result.uncertainty
-        if isinstance(of, UncertaintyScores):
-            table.add_row(name, *_formatted(of.as_dict(), UNCERTAINTY))
+        scores = result.uncertainty
+        if isinstance(scores, UncertaintyScores):
+            table.add_row(name, *_formatted(scores.as_dict(), UNCERTAINTY))
         else:
-            table.add_row(name, of or "-", "-", "-")
+            table.add_row(name, scores or "-", "-", "-")
     return table
 
 
@@ -105,71 +108,80 @@ def _formatted(scores: Mapping[str, float | None], columns: Mapping[str, tuple[s
 
 
 def print_scores(evaluation: Evaluation) -> None:
-    """Print the table, and what is known of the guide."""
+    """Print the tables and the guide check."""
     console = Console()
     console.print(error_table(evaluation))
     console.print(artefact_table(evaluation))
     if any(result.uncertainty is not None for result in evaluation.results.values()):
         console.print(uncertainty_table(evaluation))
     if any(result.check.regions for result in evaluation.results.values()) or "mmsr" in evaluation.results:
-        sentence = evaluation.check.sentence
-        where = "" if evaluation.trial.protocol == "truth" else ", another level down"
-        console.print(f"What mmsr's own check foresaw{where}: {sentence}.", highlight=False, soft_wrap=True)
+        where = "" if evaluation.trial.protocol == "truth" else " (at a still lower resolution)"
+        sentence = f"Guide check of the fit{where}: {evaluation.check.sentence}."
+        console.print(sentence, highlight=False, soft_wrap=True)
     if not math.isnan(evaluation.gain_measured):
-        ratio = 1 - evaluation.gain_measured
-        console.print(f"Here mmsr's error is {ratio:.2f} of the consistent bicubic's.", highlight=False, soft_wrap=True)
+        sentence = f"The RMSE of mmsr is {1 - evaluation.gain_measured:.2f} times that of the bicubic baseline."
+        console.print(sentence, highlight=False, soft_wrap=True)
 
 
 def save_report(evaluation: Evaluation, folder: Path, *, overwrite: bool, hillshades: bool | None = None) -> list[Path]:
-    """Write report.json and report.png into a folder, which is made where it is missing; return what was written.
+    """Write report.json and report.png into a folder, and return both paths.
 
-    hillshades: whether targets are also shown as lit surfaces; None: where the source's name or band says that it is an
-    elevation. Raises OutputError where they exist and are not to be replaced, or cannot be written.
+    Args:
+        evaluation: The evaluation.
+        folder: The folder; it is created if it is missing.
+        overwrite: Replace existing files.
+        hillshades: Show targets as hillshades as well; None: if the names of the source and its band suggest an
+            elevation.
+
+    Raises:
+        OutputError: A file exists and may not be replaced, or cannot be written.
     """
     files = report_files(folder, overwrite=overwrite)
     missing = [path for path in (folder, *folder.absolute().parents) if not path.exists()]
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".report.", dir=folder) as scratch:
-            scores, picture = made = [Path(scratch) / file.name for file in files]
+            scores, maps = (Path(scratch) / file.name for file in files)
             scores.write_text(json.dumps(evaluation.as_dict(), indent=2) + "\n")
-            draw_report(evaluation, picture, hillshades=is_elevation(evaluation) if hillshades is None else hillshades)
-            for whole, file in zip(made, files, strict=True):
-                whole.replace(file)
+            draw_report(evaluation, maps, hillshades=is_elevation(evaluation) if hillshades is None else hillshades)
+            for draft, file in zip((scores, maps), files, strict=True):
+                draft.replace(file)
     except BaseException as error:
         for path in missing:
-            with contextlib.suppress(OSError):  # not made, or in use by now
+            with contextlib.suppress(OSError):  # not created, or in use
                 path.rmdir()
         if isinstance(error, OSError):
-            raise OutputError(f"{folder} cannot be written to ({error.strerror}): choose another folder") from error
+            raise OutputError(
+                f"cannot write the report to {folder} ({error.strerror}): choose another folder"
+            ) from error
         raise
     return files
 
 
 def report_files(folder: Path, *, overwrite: bool) -> list[Path]:
-    """Return the files that a report will be, and make nothing; raises OutputError as `save_report` does."""
-    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
-    if not there.is_dir() or not os.access(there, os.W_OK):
-        reason = "cannot be written to" if there.is_dir() else "is no folder"
-        raise OutputError(f"cannot write {folder}: {there} {reason}; choose another folder (-o)")
+    """Return the paths of a report's files without writing them; raises OutputError as `save_report` does."""
+    existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not existing.is_dir() or not os.access(existing, os.W_OK):
+        reason = "is not writable" if existing.is_dir() else "is not a folder"
+        raise OutputError(f"cannot write the report to {folder}: {existing} {reason}; choose another folder")
     files = [folder / "report.json", folder / "report.png"]
-    for file in files if there == folder else ():
+    for file in files if existing == folder else ():
         check_output(file, overwrite=overwrite)
     return files
 
 
 def is_elevation(evaluation: Evaluation) -> bool:
-    """Guess from the names of the source and its band whether it is an elevation."""
+    """Return True if the names of the source and its band suggest an elevation."""
     source = evaluation.trial.pair.source
     return sounds_like_elevation(Path(source.name).stem, *source.bands)
 
 
 def draw_report(evaluation: Evaluation, path: Path, *, hillshades: bool) -> None:
-    """Draw source, guide and truth, then each method's target and error (and its hillshade), then uncertainties."""
+    """Draw maps of source, guide and truth, of each method's target, error and hillshade, and of uncertainties."""
     panels = list(_panels(evaluation, hillshades=hillshades))
     pair = evaluation.trial.pair
-    level = "against the truth" if evaluation.trial.protocol == "truth" else "one level down"
-    title = f"{Path(pair.source.name).name} guided by {Path(pair.guide.name).name}, scale {pair.scale}, {level}"
+    how = "against the truth" if evaluation.trial.protocol == "truth" else "at reduced resolution"
+    title = f"{Path(pair.source.name).name} guided by {Path(pair.guide.name).name}, scale {pair.scale}, {how}"
     draw_maps(panels, path, title=title, columns=3 if hillshades else 4)
 
 
@@ -189,11 +201,11 @@ def _panels(evaluation: Evaluation, *, hillshades: bool) -> Iterator[Map | None]
     else:
         yield Map(f"guide ({pair.guide.bands[0]})", guide[0], fine[1], colours="gray")
     if hillshades:
-        yield Map("source, lit", hillshade(source, coarse, exaggeration), coarse[1], (0, 1), "gray")
+        yield Map("source, hillshade", hillshade(source, coarse, exaggeration), coarse[1], (0, 1), "gray")
     yield Map(f"truth ({fine[1]:.3g} m)", truth, fine[1], limits, unit=unit)
     yield None
     if hillshades:
-        yield Map("truth, lit", hillshade(truth, fine, exaggeration), fine[1], (0, 1), "gray")
+        yield Map("truth, hillshade", hillshade(truth, fine, exaggeration), fine[1], (0, 1), "gray")
     errors = [result.target - truth for result in evaluation.results.values()]
     reference = evaluation.results["bicubic"].target - truth if "bicubic" in evaluation.results else errors[0]
     largest = shared_limits(np.abs(reference), (0, 99))[1]
@@ -202,8 +214,8 @@ def _panels(evaluation: Evaluation, *, hillshades: bool) -> Iterator[Map | None]
         title = f"{name}: error (RMSE {result.scores.rmse:.4g})"
         yield Map(title, error, fine[1], (-largest, largest), "RdBu_r", unit)
         if hillshades:
-            yield Map(f"{name}, lit", hillshade(result.target, fine, exaggeration), fine[1], (0, 1), "gray")
+            yield Map(f"{name}, hillshade", hillshade(result.target, fine, exaggeration), fine[1], (0, 1), "gray")
     for name, result in evaluation.results.items():
         if result.half_width is not None and isinstance(result.uncertainty, UncertaintyScores):
-            title = f"{name}: uncertainty ({result.uncertainty.coverage:.0%} within)"
+            title = f"{name}: uncertainty ({result.uncertainty.coverage:.0%} of errors within)"
             yield Map(title, result.half_width, fine[1], (0, largest), "magma", unit)

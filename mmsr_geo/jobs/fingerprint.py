@@ -1,4 +1,4 @@
-"""What decides a pair's outcome, as a hash."""
+"""Fingerprints of pairs: hashes of everything that decides their outputs."""
 
 from __future__ import annotations
 
@@ -14,31 +14,31 @@ from mmsr_geo.raster.read.files import files_of
 from mmsr_geo.raster.views.mask import path_and_bits
 
 _BESIDE = (".aux.xml", ".msk", ".ovr")
-"""Files of GDAL's beside a raster, which say what it holds: statistics and tags, its mask, its overviews."""
+"""Endings of GDAL's files next to a raster: statistics and tags, mask, overviews."""
 
 
 def key_of(entry: Entry) -> str:
-    """Return a hash of what decides a pair's outcome: its inputs' state, its options, where it goes, this version."""
-    return _hash([str(entry.output), str(entry.qa), *_made_of(entry)])
+    """Return the fingerprint of a pair: the state of its inputs, its options, its output paths and this version."""
+    return _hash([str(entry.output), str(entry.qa), *_inputs_of(entry)])
 
 
 def tiles_key_of(entry: Entry) -> str:
-    """Return a hash of what decides its tiles: the same, wherever they go."""
-    return _hash(_made_of(entry))
+    """Return the fingerprint of the tiles of a pair, which does not depend on the output paths."""
+    return _hash(_inputs_of(entry))
 
 
 def with_reference_scene(job: Job, entry: Entry, key: str) -> str:
-    """Return a pair's key, its model's origin counted in where that is another pair."""
-    leader = job.leader_of(entry)
-    return key if leader is None or leader is entry else _hash([key, tiles_key_of(leader)])
+    """Return the key of a pair combined with that of its reference scene, if that is another pair."""
+    reference = job.reference_scene_of(entry)
+    return key if reference is None or reference is entry else _hash([key, tiles_key_of(reference)])
 
 
 def work_folder(job: Job, entry: Entry) -> str:
-    """Return where a pair's tiles wait, of whatever state of its inputs."""
+    """Return the folder or URL of a pair's tiles; each state of its inputs has its own folder there."""
     return f"{job.work}/tiles/{quote(entry.name, safe='')}"
 
 
-def _made_of(entry: Entry) -> list[object]:
+def _inputs_of(entry: Entry) -> list[object]:
     files = [entry.source, *entry.guides]
     for option in ("source_mask", "guide_mask", "model", "like"):
         given = entry.options.get(option)
@@ -48,15 +48,12 @@ def _made_of(entry: Entry) -> list[object]:
     return [__version__, dict(entry.options), entry.model, states]
 
 
-def _hash(told: Sequence[object]) -> str:
-    return hashlib.sha256(json.dumps(told, sort_keys=True, default=str).encode()).hexdigest()[:16]
+def _hash(content: Sequence[object]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 
 def _state(file: str) -> Sequence[object]:
-    """Return what tells that an input is another: sizes and times of change of the local files that it is read from.
-
-    Of a URL its name alone.
-    """
+    """Return the sizes and modification times of the local files that an input is read from; of a URL its name."""
     state = _file_state(file)
     if len(state) > 1 and not file.lower().endswith(".vrt"):
         return state

@@ -1,4 +1,4 @@
-"""Many pairs over one pool: what is done is not done again, what fails is told; opens no raster itself."""
+"""A job run from its first pair to its last: what is done, what failed, what is left; opens no raster itself."""
 
 from __future__ import annotations
 
@@ -8,34 +8,35 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import quote
 
 from mmsr_geo._version import __version__
 from mmsr_geo.callbacks import Progress, no_progress
-from mmsr_geo.errors import JobError, MmsrError, OutputError
+from mmsr_geo.errors import JobError, MmsrError, OutputError, template_of
 from mmsr_geo.jobs.executors.base import Executor
 from mmsr_geo.jobs.fingerprint import key_of, tiles_key_of, with_reference_scene, work_folder
 from mmsr_geo.jobs.job import Entry, Job
 from mmsr_geo.jobs.journal import Journal, JournalEntry
-from mmsr_geo.jobs.log import Log, LoggedWarning, log_beside
+from mmsr_geo.jobs.log import Log, LoggedWarning, open_log
 from mmsr_geo.jobs.output.assemble import check_room, finish
 from mmsr_geo.jobs.output.outcome import OutputResult
-from mmsr_geo.jobs.output.output_job import OutputJob, SharedFit, TaskKey
+from mmsr_geo.jobs.output.output_job import OutputJob, TaskKey
 from mmsr_geo.jobs.output.scheduler import Begin, run_outputs
+from mmsr_geo.jobs.output.shared_fit import SharedFit
 from mmsr_geo.jobs.output.tasks import OutputSpec
 from mmsr_geo.jobs.status import JobStatus, pair_status, status_of
 from mmsr_geo.jobs.tiles.tile_store import TileStore, store_at
 from mmsr_geo.raster.write.destination import Address, ZarrGroupPath, check_output
 from mmsr_geo.raster.write.object_store import ObjectUrl
-from mmsr_geo.spelling import option
+from mmsr_geo.spelling import option, spelled
 
 Open = Callable[[Entry, bool], OutputSpec]
-"""Opens a pair's rasters; the second says whether outputs that exist may be replaced."""
+"""Function that opens the rasters of a pair; its second argument is whether existing outputs may be replaced."""
 FAILURES_KEPT = 100
-"""Of a pair's tiles that failed, how many the record tells each."""
+"""Failed tiles of a pair that the journal lists one by one."""
 
 
 def run_job(  # noqa: PLR0913  (how a job is to be run)
@@ -47,30 +48,45 @@ def run_job(  # noqa: PLR0913  (how a job is to be run)
     restart: bool = False,
     overwrite: bool = False,
     progress: Callable[[Entry, int, int], Progress] = lambda _entry, _done, _total: no_progress,
-    ended: Callable[[Entry, JournalEntry], None] = lambda _entry, _line: None,
+    on_pair_end: Callable[[Entry, JournalEntry], None] = lambda _entry, _line: None,
     afterwards: Callable[[], None] = lambda: None,
 ) -> JobStatus:
-    """Do what is not done yet, and return where the job stands then.
+    """Compute all pairs that are not done, and return the state of the job.
 
-    where: of the pool, for the log. restart: do all of it again. overwrite: replace outputs that exist though this job
-    has not made them; its own, by the paths in its record, are replaced anyway. progress: given a pair, how many came
-    before it and how many there are, returns the pair's own. ended: called with each pair that is done, incomplete or
-    failed, and the record's line of it. afterwards: called when all is done that can be, or a failure ends the job.
-    A pair that fails for a reason that a person can mend is recorded, and the others go on if the job says so. Raises
-    JobError where it does not; whatever else is raised ends the job, and what was done before stays done.
+    A pair that fails for a reason that a person can fix is recorded. The others continue if the job says
+    `on_error = "skip"`. Any other exception ends the job. What was done before stays done.
+
+    Args:
+        job: The job.
+        open_pair: Opens the rasters of a pair.
+        executor: Where the tasks run.
+        where: Place of the executor, for the log: "in this process".
+        restart: Compute all pairs again.
+        overwrite: Replace existing outputs that this job has not written. Its own outputs, by the paths in its journal,
+            are always replaced.
+        progress: Called with a pair, the number of pairs before it and the number of all; returns the pair's progress.
+        on_pair_end: Called with each pair that is done, incomplete or failed, and its line of the journal.
+        afterwards: Called when nothing is left to do, and when a failed pair ends the job.
+
+    Raises:
+        JobError: Another process runs the job, or a pair failed and the job stops at errors.
     """
-    record = Journal.beside(job.path)
-    with record.held(), log_beside(job.path) as logger:
+    journal = Journal.of(job.path)
+    with journal.held(), open_log(job.path) as logger:
         if restart:
-            record.append(JournalEntry("", "", "restart"))
+            journal.append(JournalEntry("", "", "restart"))
             for entry in job.entries:
                 store_at(work_folder(job, entry)).remove()
             store_at(f"{job.work}/models").remove()
         status = status_of(job)
         waiting = [pair.entry for pair in status.pairs if pair.state != "done"]
-        said = "all pairs anew" if restart else f"{status.count('done')} of {len(status.pairs)} pairs done already"
-        logger.info("job begun %s by mmsr_geo %s: %s", where or "here", __version__, said)
-        running = _Running(job, record, open_pair, overwrite, progress, ended, len(waiting), record.made(), logger)
+        before = (
+            "all pairs again" if restart else f"{status.count('done')} of {len(status.pairs)} pairs were done before"
+        )
+        logger.info("job started %s by mmsr_geo %s: %s", where or "here", __version__, before)
+        running = _Running(
+            job, journal, open_pair, overwrite, progress, on_pair_end, len(waiting), journal.written_outputs(), logger
+        )
         begins = [running.beginning(number, entry) for number, entry in enumerate(waiting)]
         with _logged_end(logger):
             try:
@@ -87,39 +103,39 @@ def run_job(  # noqa: PLR0913  (how a job is to be run)
 
 @contextmanager
 def _logged_end(logger: logging.Logger) -> Iterator[None]:
-    """Say how a job ended, and after how long."""
-    began, how, level = time.monotonic(), "", logging.INFO
+    """Log how a job ended, and after how long."""
+    began, reason, level = time.monotonic(), "", logging.INFO
     try:
         yield
     except BaseException as error:
-        how, level = f": {type(error).__name__} {error}".rstrip(), logging.ERROR
+        reason, level = f": {type(error).__name__} {template_of(error)}".rstrip(), logging.ERROR
         raise
     finally:
-        logger.log(level, "job ended after %.1f s%s", time.monotonic() - began, how)
+        logger.log(level, "job ended after %.1f s%s", time.monotonic() - began, reason)
 
 
 @dataclass
 class _Running:
-    """A job under way."""
+    """A job that is running."""
 
     job: Job
-    record: Journal
+    journal: Journal
     open_pair: Open
     overwrite: bool
     progress: Callable[[Entry, int, int], Progress]
-    ended: Callable[[Entry, JournalEntry], None]
+    on_pair_end: Callable[[Entry, JournalEntry], None]
     total: int
-    made: set[str]
-    """The outputs that are this job's own, by their paths in the record."""
+    written: set[str]
+    """Outputs that this job has written, by their paths in the journal."""
     logger: logging.Logger
 
     def __post_init__(self) -> None:
         self._entries: dict[OutputJob, tuple[Entry, str]] = {}
-        """Of what is under way the pair, and its key as it was before anything of it was read."""
+        """The pair of each running output, and its key before anything of it was read."""
         self._shared: dict[str, SharedFit] = {}
 
     def beginning(self, number: int, entry: Entry) -> Begin:
-        """Return what begins a pair, when there is room for its tasks."""
+        """Return the function that begins a pair, called when there is room for its tasks."""
 
         def begin() -> OutputJob | None:
             began = time.monotonic()
@@ -132,17 +148,17 @@ class _Running:
         return begin
 
     def finish(self, output_job: OutputJob) -> None:
-        """Make a course's outputs; where that is done, say so, and let its tiles go."""
+        """Write the outputs of a pair whose tiles are done, record it and remove its tiles."""
         entry, key = self._entries[output_job]
         began = time.monotonic()
         if output_job.failures and not any(
             len(output_job.targets(band)) for band in range(1, len(output_job.spec.pairs) + 1)
         ):
             first = output_job.failures[0]
-            msg = f"none of its {len(output_job.failures)} tiles could be made; tile {first.index}: {first.message}"
+            msg = f"all {len(output_job.failures)} tiles failed; tile {first.index}: {first.message}"
             raise JobError(msg)
         outcome = finish(output_job)
-        if outcome is None:
+        if outcome is None:  # damaged tiles are computed again first
             return
         stages = {"fit": output_job.fit_seconds, "tiles": output_job.tile_seconds, "write": time.monotonic() - began}
         took = time.monotonic() - output_job.began
@@ -150,30 +166,32 @@ class _Running:
         state: Literal["done", "incomplete"] = "incomplete" if outcome.failures else "done"
         message = ""
         if outcome.failures:
-            first = outcome.failures[0]
-            message = f"{len(outcome.failures)} tiles failed and are holes; tile {first.index}: {first.message}"
+            count, first = len(outcome.failures), outcome.failures[0]
+            tiles = "1 tile failed and has" if count == 1 else f"{count} tiles failed and have"
+            message = f"{tiles} no data; tile {first.index}: {first.message}"
             warnings.warn(f"{entry.name}: {message}", LoggedWarning, stacklevel=2)
-        line = JournalEntry(entry.name, key, state, took, message, facts=_facts(outcome, stages), outputs=outputs)
-        self.record.append(line)
+        facts = _facts(outcome, stages)
+        line = JournalEntry(entry.name, key, state, took, spelled(message, "job"), facts=facts, outputs=outputs)
+        self.journal.append(line)
         log = self._log(entry)
         if state == "done":
             log.info("pair done in %.1f s: %d tiles, scale %s", took, outcome.tiles, outcome.scale)
             self._remove(output_job.store)
         else:
             log.warning("pair incomplete after %.1f s: %s", took, message)
-        self.ended(entry, line)
+        self.on_pair_end(entry, line)
         del self._entries[output_job]
 
     def failed(self, output_job: OutputJob, error: Exception) -> None:
-        """Record it; raise unless the job goes on without that pair."""
+        """Record the failure of a pair; raise unless the job continues without that pair."""
         if not isinstance(error, MmsrError):
             raise error
         entry, _ = self._entries.pop(output_job)
         self._record_failure(entry, time.monotonic() - output_job.began, error)
 
     def tidy(self) -> None:
-        """Remove tiles and models that no pair uses any more, and nothing else in the folder."""
-        last = self.record.last()
+        """Remove the tiles and models that no pair needs any more, and nothing else in the work folder."""
+        last = self.journal.last()
         if all(pair_status(self.job, entry, last.get(entry.name)).state == "done" for entry in self.job.entries):
             for kept in ("tiles", "models"):
                 self._remove(store_at(f"{self.job.work}/{kept}"))
@@ -182,46 +200,47 @@ class _Running:
                     Path(self.job.work).rmdir()
 
     def _remove(self, store: TileStore) -> None:
-        """Let go of what is no longer needed; where that fails nothing is wrong with what was made."""
+        """Remove files that are no longer needed; a failure is logged and does not concern the outputs."""
         try:
             store.remove()
         except OutputError as error:
-            self.logger.warning("what is no longer needed stays: %s", error)
+            self.logger.warning("files that are no longer needed could not be removed: %s", template_of(error))
 
     def _begun(self, number: int, entry: Entry) -> OutputJob:
         _make_room(entry)
         key, tiles_key = self._key(entry), self._tiles_key(entry)
         outputs = {_in_record(path, self.job): path for path in _outputs(entry)}
-        existing = [told for told, path in outputs.items() if path.exists()]
-        foreign = [told for told in existing if told not in self.made]
-        own = tuple(told for told in outputs if told not in foreign)
-        self.record.append(JournalEntry(entry.name, key, "begun", outputs=own))
-        for told in foreign:
-            check_output(outputs[told], overwrite=self.overwrite)
-        work = self.open_pair(entry, self.overwrite or bool(existing))
-        check_room(work)
+        existing = [name for name, path in outputs.items() if path.exists()]
+        foreign = [name for name in existing if name not in self.written]
+        own = tuple(name for name in outputs if name not in foreign)
+        self.journal.append(JournalEntry(entry.name, key, "begun", outputs=own))
+        for name in foreign:
+            check_output(outputs[name], overwrite=self.overwrite)
+        spec = self.open_pair(entry, self.overwrite or bool(existing))
+        check_room(spec)
         shown = self.progress(entry, number, self.total)
         store = store_at(f"{work_folder(self.job, entry)}/{tiles_key}")
         store_at(work_folder(self.job, entry)).remove_others(tiles_key)
-        shared, log = self._shared_fit(entry, work), self._log(entry)
-        log.info("pair begun: %s", entry.source)
+        shared, log = self._shared_fit(entry, spec), self._log(entry)
+        log.info("pair started: %s", entry.source)
         output_job = OutputJob(
-            entry.name, work, store, shown, keeps=True, skips=self.job.on_error == "skip", shared_fit=shared, log=log
+            entry.name, spec, store, shown, keeps=True, skips=self.job.on_error == "skip", shared_fit=shared, log=log
         )
-        if taken := sum(len(output_job.targets(band)) for band in range(1, len(work.pairs) + 1)):
-            log.info("%d of %d tiles taken over from before", taken, len(output_job.spec.tiling) * len(work.pairs))
+        if reused := sum(len(output_job.targets(band)) for band in range(1, len(spec.pairs) + 1)):
+            log.info("%d of %d tiles reused from an earlier run", reused, len(output_job.spec.tiling) * len(spec.pairs))
         self._entries[output_job] = entry, key
         return output_job
 
     def _record_failure(self, entry: Entry, took: float, error: MmsrError) -> None:
-        line = JournalEntry(entry.name, self._key(entry), "failed", took, str(error))
-        self.record.append(line)
-        self._log(entry).error("pair failed after %.1f s: %s", took, error)
-        self.ended(entry, line)
+        reason = template_of(error)
+        line = JournalEntry(entry.name, self._key(entry), "failed", took, error.at("job"))
+        self.journal.append(line)
+        self._log(entry).error("pair failed after %.1f s: %s", took, reason)
+        self.on_pair_end(entry, line)
         if self.job.on_error == "stop":
-            msg = f"{entry.name}: {error}; mend it and call again, or go on without it ({option('on_error', 'skip')})"
+            msg = f"{entry.name}: {reason}; fix it and run the job again, or skip it ({option('on_error', 'skip')})"
             raise JobError(msg) from error
-        warnings.warn(f"{entry.name} failed: {error}", LoggedWarning, stacklevel=2)
+        warnings.warn(f"{entry.name} failed: {reason}", LoggedWarning, stacklevel=2)
 
     def _log(self, entry: Entry) -> Log:
         return logging.LoggerAdapter(self.logger, {"pair": entry.name})
@@ -232,15 +251,15 @@ class _Running:
     def _tiles_key(self, entry: Entry) -> str:
         return with_reference_scene(self.job, entry, tiles_key_of(entry))
 
-    def _shared_fit(self, entry: Entry, work: OutputSpec) -> SharedFit | None:
-        leader = self.job.leader_of(entry)
-        if leader is None:
+    def _shared_fit(self, entry: Entry, spec: OutputSpec) -> SharedFit | None:
+        reference = self.job.reference_scene_of(entry)
+        if reference is None:
             return None
-        if leader.name not in self._shared:
-            place = f"{self.job.work}/models/{quote(leader.name, safe='')}-{tiles_key_of(leader)}"
-            of = work if leader is entry else self.open_pair(leader, True)  # noqa: FBT003  (nothing is written)
-            self._shared[leader.name] = SharedFit(leader.name, of.pairs, of.method, store_at(place))
-        return self._shared[leader.name]
+        if reference.name not in self._shared:
+            folder = f"{self.job.work}/models/{quote(reference.name, safe='')}-{tiles_key_of(reference)}"
+            shared = spec if reference is entry else self.open_pair(reference, True)  # noqa: FBT003  (nothing is written)
+            self._shared[reference.name] = SharedFit(reference.name, shared.pairs, shared.method, store_at(folder))
+        return self._shared[reference.name]
 
 
 def _outputs(entry: Entry) -> tuple[Address, ...]:
@@ -248,15 +267,15 @@ def _outputs(entry: Entry) -> tuple[Address, ...]:
 
 
 def _make_room(entry: Entry) -> None:
-    """Make the outputs' folders; raises OutputError for what can hold no output."""
+    """Make the folders of the outputs; raises OutputError for places where no output can be written."""
     places = [output.store if isinstance(output, ZarrGroupPath) else output for output in _outputs(entry)]
     for folder in [place.parent for place in places if isinstance(place, Path)]:
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             msg = (
-                f"cannot make the folder {folder} ({error.strerror}): write another folder in the job file's output or "
-                "qa, or make room for it"
+                f"the folder {folder} cannot be created ({error.strerror}): choose another folder for output and qa in "
+                "the job file, or remove what is in its place"
             )
             raise OutputError(msg) from error
     for path in _outputs(entry):
@@ -264,12 +283,19 @@ def _make_room(entry: Entry) -> None:
 
 
 def _in_record(output: Address, job: Job) -> str:
-    """Return an output's path as the record has it: from the job's folder, so that it holds where that is moved."""
+    """Return an output's path as the journal has it.
+
+    Relative to the folder of the job file, so that both can be moved together; absolute on another drive of Windows.
+    """
     if isinstance(output, ZarrGroupPath):
         return f"{_in_record(output.store, job)}/{output.group}".rstrip("/")
     if isinstance(output, ObjectUrl):
         return str(output)
-    return os.path.relpath(output.parent.resolve() / output.name, job.path.absolute().parent.resolve())
+    path = output.parent.resolve() / output.name
+    try:
+        return os.path.relpath(path, job.path.absolute().parent.resolve())
+    except ValueError:
+        return str(path)
 
 
 def _facts(outcome: OutputResult, stages: Mapping[str, float]) -> dict[str, Any]:
@@ -278,7 +304,10 @@ def _facts(outcome: OutputResult, stages: Mapping[str, float]) -> dict[str, Any]
         "shape": list(outcome.shape_yx),
         "tiles": outcome.tiles,
         "tiles_failed": len(outcome.failures),
-        "failures": [asdict(failure) for failure in outcome.failures[:FAILURES_KEPT]],
+        "failures": [
+            {"band": tile.band, "index": tile.index, "message": spelled(tile.message, "job")}
+            for tile in outcome.failures[:FAILURES_KEPT]
+        ],
         "stage_seconds": {stage: round(seconds, 3) for stage, seconds in stages.items()},
         "guide_gain": [check.gain for check in outcome.checks],
         "guide_check": [check.result for check in outcome.checks],

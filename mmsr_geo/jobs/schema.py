@@ -1,116 +1,113 @@
-"""What may stand in a job file (pydantic)."""
+"""The schema of job files (pydantic): tables, keys, types and limits."""
 
 from __future__ import annotations
 
+from dataclasses import Field, fields
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeAlias
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, create_model, model_validator
+from pydantic import Field as Limits
 
-from mmsr_geo.errors import OptionError
+from mmsr_geo.errors import OptionError, template_of
+from mmsr_geo.options import UPSAMPLE, FileOptions, PairOptions, option_of
 from mmsr_geo.text import bytes_of
 
 NAME, KEY = "{name}", "{key}"
 OnError: TypeAlias = Literal["stop", "skip"]
-"""What a failure ends: the job, or the tile or pair that failed alone."""
-_Count: TypeAlias = Annotated[int, Field(ge=1)]
-_Share: TypeAlias = Annotated[float, Field(ge=0, le=1)]
+"""Effect of a failure: it ends the job, or only the pair or tile that failed."""
+_Count: TypeAlias = Annotated[int, Limits(ge=1)]
 
 EXAMPLE = """\
-# A job of mmsr_geo: `mmsr-geo batch job.toml` does it, and goes on from what is done when it is called again;
-# `mmsr-geo batch job.toml --dry-run` plans it, `mmsr-geo status job.toml` tells how far it is.
-# Paths count from this file's folder.
+# A job of mmsr_geo.
+#   mmsr-geo batch job.toml --dry-run   checks the job and estimates time, memory and disk space
+#   mmsr-geo batch job.toml             runs the job; run it again to resume
+#   mmsr-geo status job.toml            shows what is done, failed and left
+# Paths are relative to the folder of this file.
 
-# One Cloud Optimized GeoTIFF a pair; {name} is needed where there are several pairs.
-# Or one Zarr store with a group for each: "sharp.zarr". Either may be a URL: "s3://bucket/sharp/{name}.tif".
+# The output: one Cloud Optimized GeoTIFF per pair. Several pairs need {name} in it.
+# An output that ends in .zarr is a Zarr store with one group per pair. URLs such as "s3://bucket/{name}.tif" work too.
 output = "sharp/{name}.tif"
 # qa = "sharp/{name}_flags.tif"
-# on_error = "stop"            # or "skip": leave a hole for a tile that fails, go on without a pair that fails
-# work = "/scratch"            # where tiles wait, in a folder of the job's own, until their pair is done; all workers
-#                              # must see it; s3://... too; beside this file, in job.work, if left out
+# on_error = "stop"            # or "skip": continue without a pair that fails; a tile that fails has no data
+# work = "/scratch"            # folder or URL for the tiles of unfinished pairs; all workers must see it
+#                              # default: job.work, next to this file
 
-# Each pair by itself ...
+# A single pair.
 [[pairs]]
 source = "dem.tif"
 guide = "ortho.tif"            # or several: ["b4.tif", "b3.tif"]
-# name = "dem"                 # the source's file name without its ending, if left out
+# name = "dem"                 # default: the file name of the source without its extension
 
-# ... or many by a pattern: {key} is what a source and its guide have in common.
+# Many pairs: {key} is the part of the path that a source and its guide have in common.
 # [[pairs]]
 # source = "thermal/{key}_ST_B10.TIF"
 # guide = "optical/{key}_SR_B?.TIF"
 
-# The names are those of the command's options, with _ for -.
+# Options of the command, with _ instead of -.
 [options]
 scale = 4
 seed = 0
 # method = "mmsr"
-# model = "per-pair"           # or "per-place" (one fit for all dates of a place), "shared" (the first pair's), a FILE
+# model = "per-pair"           # or "per-place": one model for all dates of a place; "shared": one for the job; a FILE
 # source_resolution = "landsat-tirs"
 # guide_mask = "optical/{key}_QA_PIXEL.TIF"
 # tile_size = 512
-# uncertainty = true           # half of a 90 % interval's width of each target pixel, in a further band
+# uncertainty = true           # adds a band: half the width of a 90 % interval of each target pixel
 
-# Where it runs. Without this table: in this process, with its threads.
+# Where the job runs. Without this table it runs in the process of the command.
 # [cluster]
 # kind = "local"               # this machine; or slurm, pbs, lsf, sge, moab, oar, htcondor (dask-jobqueue), cuda
-# workers = 4                  # processes
-# memory_limit = "4 GB"        # of each
-# scheduler = "tcp://10.0.0.1:8786"   # instead of kind and workers: a dask scheduler that runs already
-# [cluster.options]            # of dask-jobqueue's cluster, by its own names
+# workers = 4                  # number of processes
+# memory_limit = "4 GB"        # per process
+# scheduler = "tcp://10.0.0.1:8786"   # a dask scheduler that is running, instead of kind and workers
+# [cluster.options]            # arguments of the dask-jobqueue cluster
 # queue = "normal"
 # walltime = "08:00:00"
 """
+"""Example of a job file."""
 
 
-def _bytes(size: Any) -> int:  # noqa: ANN401  (whatever stands in the file)
+def _bytes(size: Any) -> int:  # noqa: ANN401  (any value in the file)
     try:
         return bytes_of(size)
     except OptionError as error:
-        raise ValueError(str(error)) from None
+        raise ValueError(template_of(error)) from None
 
 
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Options(_Strict):
-    """The options of `mmsr_geo.upsample_to_file`, by the same names; `steps` and `threads` are of the fit."""
+def _table(declared: Field[Any]) -> tuple[Any, Any]:
+    """Return the type and the default of an option in a job file."""
+    known = option_of(declared)
+    kind = known.job_type or declared.type
+    if known.least is not None or known.most is not None:
+        return kind, Limits(default=declared.default, ge=known.least, le=known.most)
+    return kind, declared.default
 
-    scale: int | tuple[int, int] | None = None
-    like: float | tuple[float, float] | str | None = None
-    method: str = "mmsr"
-    fit: Literal["scene", "adapt", "tile", "published"] = "scene"
-    model: str | None = None
-    quality: Literal["fast", "balanced", "best"] = "balanced"
-    steps: _Count | None = None
-    threads: _Count | None = None
-    if_unhelpful: Literal["bicubic", "warn", "error"] = "bicubic"
-    bounds: tuple[float, float, float, float] | None = None
-    source_resolution: float | str | None = None
-    grid: Literal["source", "guide"] = "source"
-    guide_band: tuple[str | int, ...] | str | int = ()
-    derive: tuple[str, ...] | str = ()
-    source_mask: str | None = None
-    guide_mask: str | None = None
-    mask_share: _Share = 0.5
-    source_nodata: float | None = None
-    guide_nodata: float | None = None
-    valid_range: tuple[float, float] | None = None
-    uncertainty: bool = False
-    dtype: str = "float32"
-    scale_factor: float | None = None
-    add_offset: float | None = None
-    creation_options: tuple[str, ...] = ()
-    tile_size: _Count | None = None
-    device: str = "auto"
-    seed: int = 0
-    keep_statistics: bool = False
-    min_coverage: _Share = 0.95
+
+OPTION_GROUPS = (PairOptions, *UPSAMPLE, FileOptions)
+"""Groups of options that a job file takes."""
+if TYPE_CHECKING:
+    Options = Any  # made below, of options.py
+else:
+    Options = create_model(
+        "Options",
+        __base__=_Strict,
+        __doc__="The options of `mmsr_geo.upsample_to_file`, by the same names.",
+        **{
+            declared.name: _table(declared)
+            for group in OPTION_GROUPS
+            for declared in fields(group)
+            if not option_of(declared).python_only
+        },
+    )
 
 
 class PairEntry(_Strict):
-    """One pair, or the pattern of many."""
+    """One pair, or a pattern of many pairs."""
 
     source: str
     guide: str | tuple[str, ...]
@@ -121,16 +118,16 @@ class PairEntry(_Strict):
     def _key_in_both(self) -> Self:
         guides = (self.guide,) if isinstance(self.guide, str) else self.guide
         if not guides:
-            raise ValueError("guide is an empty list: name one file at least")
+            raise ValueError("guide is an empty list: give at least one file")
         if (KEY in self.source) != any(KEY in guide for guide in guides):
-            raise ValueError(f"{KEY} stands in source or in guide alone: it is what matches them, so write it in both")
+            raise ValueError(f"{KEY} is in source or in guide only: it matches the two, so write it in both")
         if self.name is not None and KEY in self.source and KEY not in self.name:
-            raise ValueError(f"name is one for all that the pattern finds: write {KEY} in it, or leave it out")
+            raise ValueError(f"all pairs of the pattern would have this name: write {KEY} in it, or remove it")
         return self
 
 
 class ClusterTable(_Strict):
-    """Where the job runs."""
+    """Where the job runs: the table `[cluster]`."""
 
     kind: Literal["local", "scheduler", "cuda", "slurm", "pbs", "lsf", "sge", "moab", "oar", "htcondor"] = "local"
     workers: _Count | None = None
@@ -141,16 +138,16 @@ class ClusterTable(_Strict):
     @model_validator(mode="after")
     def _one_cluster(self) -> Self:
         if self.kind == "scheduler" and self.scheduler is None:
-            raise ValueError('kind = "scheduler" needs its address: write scheduler = "tcp://host:8786"')
+            raise ValueError('kind = "scheduler" needs an address: add scheduler = "tcp://host:8786"')
         if self.scheduler is not None and self.kind not in {"local", "scheduler"}:
-            raise ValueError(f"a scheduler's address and kind = {self.kind!r} are two clusters: leave one of them out")
+            raise ValueError(f"scheduler and kind = {self.kind!r} name two clusters: remove one of them")
         if self.scheduler is not None and self.workers is not None:
-            raise ValueError("a scheduler that runs has its workers: leave out workers, or scheduler")
+            raise ValueError("a running scheduler has its own workers: remove workers or scheduler")
         return self
 
 
 class JobFile(_Strict):
-    """What stands in a job file."""
+    """The content of a job file."""
 
     output: str
     qa: str | None = None
@@ -163,7 +160,7 @@ class JobFile(_Strict):
     @model_validator(mode="after")
     def _some_pairs(self) -> Self:
         if not self.pairs:
-            raise ValueError("there are no pairs: write [[pairs]] with a source and a guide")
+            raise ValueError("there are no pairs: add [[pairs]] with a source and a guide")
         return self
 
     @model_validator(mode="after")
@@ -171,8 +168,8 @@ class JobFile(_Strict):
         options = self.options
         if options.uncertainty and (options.method != "mmsr" or options.fit != "scene"):
             raise ValueError(
-                "options.uncertainty is calibrated by mmsr with one model for the scene, and method and fit ask for "
-                "another: leave it out"
+                'options.uncertainty needs method = "mmsr" and fit = "scene", which calibrate it: change these, or '
+                "remove it"
             )
         return self
 
@@ -181,35 +178,35 @@ class JobFile(_Strict):
         options = self.options
         if options.model in {"per-place", "shared"} and (options.method != "mmsr" or options.fit in {"adapt", "tile"}):
             raise ValueError(
-                f"options.model = {options.model!r} shares a scene's model, and method and fit ask for none: leave it "
-                f"out"
+                f"options.model = {options.model!r} needs one model per scene, which these method and fit do not have: "
+                "remove it"
             )
         return self
 
 
 def validation_messages(error: ValidationError) -> list[str]:
-    """Return a line a place; where a value may be of several kinds, with what each of them asks."""
-    said: dict[str, tuple[list[str], Any]] = {}
-    for each in error.errors():
-        told = str(each["msg"]).removeprefix("Value error, ")
-        if each["type"] == "extra_forbidden":
-            told = "there is nothing of that name"
-        messages, _ = said.setdefault(_place(each["loc"]), ([], each["input"]))
-        messages.append(f"{told[:1].lower()}{told[1:]}")
+    """Return one message per position in the file. A value that may have several types has what each type requires."""
+    by_position: dict[str, tuple[list[str], Any]] = {}
+    for problem in error.errors():
+        text = str(problem["msg"]).removeprefix("Value error, ")
+        if problem["type"] == "extra_forbidden":
+            text = "unknown name"
+        messages, _ = by_position.setdefault(_position(problem["loc"]), ([], problem["input"]))
+        messages.append(f"{text[:1].lower()}{text[1:]}")
     lines = []
-    for place, (messages, given) in said.items():
-        shown = "" if isinstance(given, dict | list) else f", not {given!r}"
-        lines.append(f"{place or 'the file'}: {' or '.join(messages)}{shown}")
+    for position, (messages, value) in by_position.items():
+        shown = "" if isinstance(value, dict | list) else f", not {value!r}"
+        lines.append(f"{position or 'the file'}: {' or '.join(messages)}{shown}")
     return lines
 
 
-def _place(parts: tuple[int | str, ...]) -> str:
-    """Return where in the file: pairs[0].guide, options.scale; what follows names a kind of value, not a place."""
+def _position(parts: tuple[int | str, ...]) -> str:
+    """Return a position in the file, such as pairs[0].guide or options.scale; deeper parts name types."""
     depth = {"pairs": 3, "options": 2, "cluster": 2}.get(str(parts[0]), 1) if parts else 0
     return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in parts[:depth]).lstrip(".")
 
 
 def quoted(path: Path, mistakes: list[str]) -> str:
-    """Return the mistakes of a job file as one sentence."""
-    several = f"{len(mistakes)} mistakes" if len(mistakes) > 1 else "a mistake"
-    return f"{path} has {several}: {'; '.join(mistakes)}"
+    """Return one message with the mistakes of a job file."""
+    count = f"{len(mistakes)} mistakes" if len(mistakes) > 1 else "1 mistake"
+    return f"{path} has {count}: {'; '.join(mistakes)}"

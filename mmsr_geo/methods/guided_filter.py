@@ -1,4 +1,4 @@
-"""The guided filter as a method: its options, and the statistics of a raster that it works in."""
+"""The guided filter: the filter itself, and the method with its options."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ import torch
 import torch.nn.functional as F  # noqa: N812  (torch's own convention)
 from torch import Tensor
 
-from mmsr_geo.engine.model import Predictor
+from mmsr_geo.engine.model import Predictor, UncheckedModel
+from mmsr_geo.engine.sampling import FitJob
 from mmsr_geo.engine.tile_upsampler import filled_source
 from mmsr_geo.errors import OptionError
 from mmsr_geo.geometry import Halo, Scale
-from mmsr_geo.methods.baseline import FitJob
 from mmsr_geo.network.degradation import FILL_PX, bilinear, degrade_valid
 from mmsr_geo.network.samples import Sample, Statistics
 
 RADIUS_PX, EPS = 1, 0.01
-"""The window's radius in source pixels, of 1 to 12 the best on six pairs of known truth, and the ridge."""
+"""Radius of a window in source pixels (the best of 1 to 12 on six pairs with a known truth), and the ridge."""
 _BILINEAR_SUPPORT_PX = 1
-"""Source pixels that a bilinear interpolation sees beyond its own."""
+"""Source pixels around its own that bilinear interpolation depends on."""
 
 
 def guided_filter(  # noqa: PLR0913  (a window of a pair, and the two options)
@@ -37,22 +37,30 @@ def guided_filter(  # noqa: PLR0913  (a window of a pair, and the two options)
     radius_px: int = RADIUS_PX,
     eps: float = EPS,
 ) -> Tensor:
-    """Filter as He, Sun and Tang 2013 in the colour form, the coefficients found on the source grid (He and Sun 2015).
+    """Filter a source as He, Sun and Tang 2013 (colour form), with coefficients from the source grid (He and Sun 2015).
 
     In each window of (2 radius_px + 1)² source pixels the source is a linear function of the guide's bands, degraded to
-    the source grid: a ridge regression over the window's valid pixels. A pixel's coefficients are the mean of those of
-    the windows that hold it; they come to the target grid bilinearly and are applied to the guide there.
+    the source grid: a ridge regression over the window's valid pixels. A pixel's coefficients are the mean over the
+    windows that contain it. They are interpolated to the target grid bilinearly and applied to the guide.
 
-    source: (h, w), holes filled; known: (h, w) bool, what may be learnt from; guide: (C, H, W), finite also in holes;
-    guide_valid: (H, W) bool; eps: the ridge, in the guide's units squared. Returns (H, W) float64 in the source's
-    units; where the guide is a hole it means nothing.
+    Args:
+        source: (h, w), nodata filled.
+        known: (h, w) bool, True for the pixels to fit to.
+        guide: (C, H, W), finite also where it has no data.
+        guide_valid: (H, W) bool.
+        scale: Target pixels per source pixel.
+        radius_px: Radius of a window, in source pixels.
+        eps: The ridge, in the guide's units squared.
+
+    Returns:
+        (H, W) float64 in the source's units, without meaning where the guide has no data.
     """
     source, guide = source.double(), guide.double()
     guide_means, share = degrade_valid(guide, guide_valid, scale)
     slopes, offset, fitted = _regressions(source, guide_means, known & (share > 0.5), radius_px, eps)
     windows = _box_sums(fitted.double(), radius_px)
     slopes, offset = (_box_sums(values, radius_px) / windows.clamp_min(1) for values in (slopes, offset))
-    # With nothing known that far around, a constant: the source where only the guide is a hole.
+    # Without a fitted window around, a constant: the source where only the guide has no data.
     target = bilinear(torch.where(windows > 0, offset, source), scale)
     for slope, band in zip(slopes, guide, strict=True):
         target += bilinear(slope, scale) * band
@@ -60,7 +68,7 @@ def guided_filter(  # noqa: PLR0913  (a window of a pair, and the two options)
 
 
 def guided_filter_receptive_field(radius_px: int = RADIUS_PX) -> Halo:
-    """Return the source pixels that a target pixel depends on: windows of a window, or the filling of holes."""
+    """Return the source pixels that a target pixel depends on: windows of a window, or the filling of nodata."""
     reach_px = max(2 * radius_px, FILL_PX) + _BILINEAR_SUPPORT_PX
     return Halo(reach_px, reach_px)
 
@@ -68,7 +76,7 @@ def guided_filter_receptive_field(radius_px: int = RADIUS_PX) -> Halo:
 def _regressions(
     source: Tensor, guide: Tensor, known: Tensor, radius_px: int, eps: float
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Regress the source on the guide over the known pixels of the window around each pixel.
+    """Regress the source on the guide over the known pixels in the window around each pixel.
 
     source: (h, w); guide: (C, h, w), both float64 and finite; known: (h, w) bool. Returns the slopes (C, h, w) and the
     offset (h, w), 0 where a window holds no known pixel, and where it holds one (h, w).
@@ -90,7 +98,7 @@ def _regressions(
 def _box_sums(values: Tensor, radius_px: int) -> Tensor:
     """Sum (..., h, w) over the window around each pixel, 0 outside.
 
-    Each window by itself: the differences of running sums would depend on where in the raster they began.
+    Each window is summed on its own: differences of running sums would depend on where in the raster they began.
     """
     side = 2 * radius_px + 1
     fields = values.reshape(-1, 1, *values.shape[-2:])
@@ -100,34 +108,38 @@ def _box_sums(values: Tensor, radius_px: int) -> Tensor:
 
 @dataclass(frozen=True)
 class GuidedFilter:
-    """He, Sun and Tang 2013, as `mmsr_geo.methods.guided_filter.guided_filter` has it."""
+    """Guided filter (He, Sun and Tang 2013), see `guided_filter`."""
 
     radius_px: int = RADIUS_PX
-    """A window is (2 radius_px + 1)² source pixels."""
+    """Radius of a window of (2 radius_px + 1)² source pixels."""
     eps: float = EPS
-    """The ridge, in units of the bands' variance over the raster: windows that vary much less are smoothed."""
+    """Ridge, relative to the bands' variance over the raster: windows that vary much less are smoothed."""
 
     reads_samples: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        """Refuse a window of one pixel, and a ridge that leaves windows without a solution."""
+        """Raise OptionError for a window of one pixel, and for a ridge that leaves windows without a solution."""
         if self.radius_px < 1:
-            raise OptionError(f"radius_px must be 1 or more, not {self.radius_px}")
+            raise OptionError(f"the radius of the guided filter must be 1 source pixel or more, not {self.radius_px}")
         if not 0 < self.eps < math.inf:
-            raise OptionError(f"eps must be above 0, not {self.eps}")
+            raise OptionError(f"the ridge (eps) of the guided filter must be above 0, not {self.eps}")
 
     def receptive_field(self, scale: Scale) -> Halo:  # noqa: ARG002  (other methods' depends on it)
-        """Source pixels that a prediction depends on."""
+        """Return the source pixels around a target pixel's own that its prediction depends on."""
         return guided_filter_receptive_field(self.radius_px)
 
     def fit(self, samples: Sequence[Sample], job: FitJob) -> FittedGuidedFilter:
-        """Take the samples' statistics; raises PixelError where source or guide hold no valid pixel."""
+        """Compute the samples' statistics.
+
+        Raises:
+            PixelError: Source or guide have no valid pixel.
+        """
         return FittedGuidedFilter(self, job.scale, Statistics.of(samples))
 
 
 @dataclass(frozen=True, slots=True)
-class FittedGuidedFilter:
-    """A guided filter for one raster."""
+class FittedGuidedFilter(UncheckedModel):
+    """Guided filter with the statistics of one raster."""
 
     options: GuidedFilter
     scale: Scale
@@ -136,21 +148,21 @@ class FittedGuidedFilter:
 
     @property
     def receptive_field(self) -> Halo:
-        """Source pixels, beyond a target pixel's own, that its prediction depends on."""
+        """Source pixels around a target pixel's own that its prediction depends on."""
         return self.options.receptive_field(self.scale)
 
     @property
     def digest(self) -> str:
-        """A hash of what decides a prediction: options, scale and statistics."""
+        """Hash of everything that decides a prediction: options, scale and statistics."""
         return hashlib.sha256(repr(self).encode()).hexdigest()[:16]
 
     def predictor(self, device: torch.device) -> Predictor:  # noqa: ARG002  (a sample is on its device)
-        """Filter a window: (H, W) float64; where the guide is a hole what comes out means nothing."""
+        """Return the function that filters windows: (H, W) float64, without meaning where the guide has no data."""
         return partial(_predict, self)
 
 
 def _predict(model: FittedGuidedFilter, sample: Sample) -> Tensor:
-    """Filter a window in the raster's statistics: (H, W) float64 in the source's units."""
+    """Filter a normalised window: (H, W) float64 in the source's units."""
     statistics, options = model.statistics, model.options
     filtered = guided_filter(
         statistics.centred_source(filled_source(sample)),

@@ -9,19 +9,19 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from mmsr_geo.engine.model import Predictor
+from mmsr_geo.engine.model import Predictor, UncheckedModel
+from mmsr_geo.engine.sampling import FitJob
 from mmsr_geo.engine.tile_upsampler import filled_source
 from mmsr_geo.geometry import Halo, Scale
-from mmsr_geo.methods.baseline import FitJob
 from mmsr_geo.network import degradation
 from mmsr_geo.network.samples import Sample
 
 
 @dataclass(frozen=True, slots=True)
-class Interpolation:
-    """An interpolation at one scale: the model of the methods below.
+class Interpolation(UncheckedModel):
+    """Interpolation at one scale: the model of the methods below.
 
-    Holes are filled from beside them first, so that they do not eat into what is valid.
+    Nodata is first filled from valid neighbours, so that it does not spread into valid pixels.
     """
 
     way: str
@@ -30,16 +30,16 @@ class Interpolation:
 
     @property
     def receptive_field(self) -> Halo:
-        """As far as a bicubic interpolation looks, and the filling of holes with it."""
-        return REACH
+        """Source pixels of bicubic interpolation and of the filling of nodata."""
+        return RECEPTIVE_FIELD
 
     @property
     def digest(self) -> str:
-        """Its name and scale."""
+        """Name and scale of the interpolation."""
         return f"{self.way} {self.scale}"
 
     def predictor(self, device: torch.device) -> Predictor:  # noqa: ARG002  (a sample is on its device)
-        """Interpolate a window: (H, W) float64."""
+        """Return the function that interpolates windows: (H, W) float64."""
         way = WAYS[self.way]
         return lambda sample: way(filled_source(sample), self.scale)
 
@@ -49,41 +49,41 @@ WAYS: dict[str, Callable[[Tensor, Scale], Tensor]] = {
     "bilinear": degradation.bilinear,
     "bicubic": degradation.bicubic,
 }
-_REACH_PX = degradation.BICUBIC_SUPPORT_PX + degradation.FILL_PX
-REACH = Halo(_REACH_PX, _REACH_PX)
+_SUPPORT_PX = degradation.BICUBIC_SUPPORT_PX + degradation.FILL_PX
+RECEPTIVE_FIELD = Halo(_SUPPORT_PX, _SUPPORT_PX)
 
 
-class _Method:
-    """What the three have in common."""
+class _InterpolationMethod:
+    """Base of the three interpolation methods."""
 
     reads_samples: ClassVar[bool] = False
     way: ClassVar[str]
 
     def receptive_field(self, scale: Scale) -> Halo:  # noqa: ARG002  (other methods' depends on it)
-        """Source pixels that a prediction depends on."""
-        return REACH
+        """Return the source pixels around a target pixel's own that its prediction depends on."""
+        return RECEPTIVE_FIELD
 
     def fit(self, samples: Sequence[Sample], job: FitJob) -> Interpolation:  # noqa: ARG002  (there is nothing to fit)
-        """Return the interpolation at the job's scale."""
+        """Return the interpolation at the scale of the fit."""
         return Interpolation(self.way, job.scale)
 
 
 @dataclass(frozen=True)
-class Nearest(_Method):
-    """Repeat each source pixel."""
+class Nearest(_InterpolationMethod):
+    """Nearest neighbour: each source pixel is repeated."""
 
     way = "nearest"
 
 
 @dataclass(frozen=True)
-class Bilinear(_Method):
-    """Linear interpolation between the centres of source pixels."""
+class Bilinear(_InterpolationMethod):
+    """Bilinear interpolation between the centres of source pixels."""
 
     way = "bilinear"
 
 
 @dataclass(frozen=True)
-class Bicubic(_Method):
-    """Keys 1981 with a = -0.75."""
+class Bicubic(_InterpolationMethod):
+    """Bicubic interpolation (Keys 1981) with a = -0.75."""
 
     way = "bicubic"

@@ -1,4 +1,4 @@
-"""PixTransform (P2P): a perceptron on a pixel's colour and place, fitted to one raster by its block means."""
+"""PixTransform (P2P): a perceptron on a pixel's colour and position, fitted to the block means of one raster."""
 
 from __future__ import annotations
 
@@ -13,30 +13,30 @@ import torch
 import torch.nn.functional as F  # noqa: N812  (torch's own convention)
 from torch import Tensor, nn
 
-from mmsr_geo.engine.model import Predictor
+from mmsr_geo.engine.model import Predictor, UncheckedModel
+from mmsr_geo.engine.sampling import FitJob
 from mmsr_geo.errors import OptionError, PixelError
 from mmsr_geo.geometry import Halo, Scale
-from mmsr_geo.methods.baseline import FitJob
 from mmsr_geo.network.degradation import degrade
 from mmsr_geo.network.device import torch_threads
 from mmsr_geo.network.samples import Sample, Statistics
 
 HIDDEN, WIDE = 32, 2048
-"""Channels of the branches and of the head between their layers, and where the branches meet."""
+"""Channels inside the branches and the head, and where the branches meet."""
 LR = 0.001
 BATCH = 32
-"""Source pixels a step, fewer at the end of a pass over them."""
+"""Source pixels per step, fewer at the end of a pass."""
 STEPS = 32768
 POSITION_DECAY, COLOUR_DECAY, HEAD_DECAY = 1e-4, 1e-3, 1e-3
 REPORT_EVERY = 16
-"""Steps between two reports: a step takes about 7 ms at scale 4, on one thread."""
+"""Steps between two progress reports: a step takes about 7 ms at scale 4 on one thread."""
 CHUNK_PX = 4096
 """Target pixels predicted at once: their wide layer takes 32 MiB."""
 
 
 @dataclass(frozen=True)
 class P2P:
-    """De Lutio, D'Aronco, Wegner and Schindler, ICCV 2019: no learning beyond the pair, no neighbourhood."""
+    """PixTransform (De Lutio, D'Aronco, Wegner and Schindler, ICCV 2019): fitted to the pair alone, pixel by pixel."""
 
     steps: int = STEPS
     """Steps of the fit, as published."""
@@ -44,23 +44,23 @@ class P2P:
     reads_samples: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        """Refuse a fit of no steps."""
+        """Raise OptionError for a fit without steps."""
         if self.steps < 1:
             raise OptionError(f"steps must be 1 or more, not {self.steps}")
 
     def receptive_field(self, scale: Scale) -> Halo:  # noqa: ARG002  (other methods' depends on it)
-        """A pixel's own colour and place are all that a prediction depends on."""
+        """Return 0: a prediction depends on the pixel's own colour and position alone."""
         return Halo(0, 0)
 
-    @staticmethod
-    def px_a_step(scale: Scale, source_px: int) -> int:
-        """Return the target pixels that a step takes, of a raster of so many source pixels."""
+    def pixels_per_step(self, scale: Scale, source_px: int) -> int:
+        """Return the target pixels in a step of a fit to a raster of `source_px` source pixels."""
         return min(BATCH, source_px) * scale.area
 
     def fit(self, samples: Sequence[Sample], job: FitJob) -> FittedP2P:
         """Fit to block means: Adam on the L1 distance, in shuffled passes over the source pixels of all samples.
 
-        Raises PixelError where source and guide have no valid pixel in common.
+        Raises:
+            PixelError: Source and guide have no valid pixel in common.
         """
         statistics = Statistics.of(samples)
         # Generators of its own: torch's global one is shared with whatever else runs in the process.
@@ -79,18 +79,18 @@ class P2P:
                 loss.backward()
                 optimiser.step()
         job.progress("fit", self.steps, self.steps)
-        pixel_steps = self.steps * self.px_a_step(job.scale, len(blocks.source))
+        pixel_steps = self.steps * self.pixels_per_step(job.scale, len(blocks.source))
         fitted = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
         return FittedP2P(job.scale, job.shape_yx, statistics, fitted, pixel_steps)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class FittedP2P:
-    """A perceptron fitted to one raster."""
+class FittedP2P(UncheckedModel):
+    """Perceptron fitted to one raster."""
 
     scale: Scale
     shape_yx: tuple[int, int]
-    """The whole raster, in source pixels: what places are counted in."""
+    """The whole raster in source pixels, which positions refer to."""
     statistics: Statistics
     weights: dict[str, Tensor] = field(repr=False)
     pixel_steps: int = 0
@@ -100,7 +100,7 @@ class FittedP2P:
 
     @property
     def digest(self) -> str:
-        """A hash of what decides a prediction: scale, the raster's shape, statistics and weights."""
+        """Hash of everything that decides a prediction: scale, the raster's shape, statistics and weights."""
         digest = hashlib.sha256(repr((self.scale, self.shape_yx, self.statistics)).encode())
         for name in sorted(self.weights):
             digest.update(name.encode())
@@ -115,7 +115,7 @@ class FittedP2P:
         return network.to(device).requires_grad_(requires_grad=False)
 
     def predictor(self, device: torch.device) -> Predictor:
-        """Predict a window, (H, W) float64; where the guide is a hole what comes out means nothing."""
+        """Return the function that predicts windows: (H, W) float64, without meaning where the guide has no data."""
         return partial(_predict, self, self.network(device))
 
 
@@ -129,7 +129,7 @@ class _Branch(nn.Module):
 
 
 class PixelPerceptron(nn.Module):
-    """The paper's network, its 1x1 convolutions as matrix products: (..., 2 + C) of place and colour → (...)."""
+    """Network of the paper, with its 1x1 convolutions as matrix products: (..., 2 + C) position and colour → (...)."""
 
     def __init__(self, guide_bands: int) -> None:
         """Stack the layers."""
@@ -138,7 +138,7 @@ class PixelPerceptron(nn.Module):
         self.head = nn.Sequential(nn.ReLU(), nn.Linear(WIDE, HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, 1))
 
     def forward(self, pixels: Tensor) -> Tensor:
-        """Predict pixels from their place and colour, in the network's units."""
+        """Predict pixels from their position and colour, in the network's units."""
         position, colour = self.position, self.colour
         hidden = torch.cat([position.narrow(pixels[..., :2]), colour.narrow(pixels[..., 2:])], dim=-1).relu()
         # The sum of the wide layers as one product: a step is a fifth faster than with two.
@@ -147,45 +147,48 @@ class PixelPerceptron(nn.Module):
         return value
 
     def draw_weights(self, generator: torch.Generator) -> Self:
-        """Draw fresh weights as torch does for its layers (uniform in ±1 / sqrt(fan-in)), from a generator of choice.
+        """Draw random weights as torch does for its layers (uniform in ±1 / sqrt(fan-in)), with a given generator.
 
         Returns itself.
         """
         for layer in self.modules():
             if isinstance(layer, nn.Linear):
-                receptive_field = 1 / math.sqrt(layer.in_features)
-                nn.init.uniform_(layer.weight, -receptive_field, receptive_field, generator=generator)
-                nn.init.uniform_(layer.bias, -receptive_field, receptive_field, generator=generator)
+                limit = 1 / math.sqrt(layer.in_features)
+                nn.init.uniform_(layer.weight, -limit, limit, generator=generator)
+                nn.init.uniform_(layer.bias, -limit, limit, generator=generator)
         return self
 
     def decayed_groups(self) -> list[dict[str, Any]]:
-        """Return the parameters in groups of an optimiser, each with its weight decay."""
+        """Return the parameter groups of an optimiser, each with its weight decay."""
         parts = ((self.position, POSITION_DECAY), (self.colour, COLOUR_DECAY), (self.head, HEAD_DECAY))
         return [{"params": list(part.parameters()), "weight_decay": decay} for part, decay in parts]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Blocks:
-    """The source pixels to learn from, each with the target pixels that it is the mean of."""
+    """Source pixels to fit to, each with the target pixels whose mean it is."""
 
     source: Tensor
     """(n,) float32, in the network's units."""
     pixels: Tensor
-    """(n, s * s, 2 + C): place and colour of the target pixels."""
+    """(n, s * s, 2 + C): position and colour of the target pixels."""
     weights: Tensor
-    """(n, s * s): what each counts for in the mean; 0 in holes of the guide."""
+    """(n, s * s): weight of each target pixel in the mean; 0 where the guide has no data."""
 
     @classmethod
     def of(cls, samples: Sequence[Sample], statistics: Statistics, job: FitJob) -> Self:
-        """Take the valid source pixels whose guide is whole, or more than half of it where none is."""
+        """Take the valid source pixels with a complete guide; if there is none, those with more than half of it."""
         missing = [degrade((~sample.guide_valid).double(), job.scale) for sample in samples]
-        asked = [sample.source_valid & (share == 0) for sample, share in zip(samples, missing, strict=True)]
-        if not any(bool(mask.any()) for mask in asked):
-            asked = [sample.source_valid & (share < 0.5) for sample, share in zip(samples, missing, strict=True)]
-        if not any(bool(mask.any()) for mask in asked):
-            raise PixelError("source and guide have no valid pixel in common: check that they show the same place")
+        masks = [sample.source_valid & (share == 0) for sample, share in zip(samples, missing, strict=True)]
+        if not any(bool(mask.any()) for mask in masks):
+            masks = [sample.source_valid & (share < 0.5) for sample, share in zip(samples, missing, strict=True)]
+        if not any(bool(mask.any()) for mask in masks):
+            raise PixelError(
+                "source and guide have no valid pixel in common: check their nodata values and that they show the same "
+                "area"
+            )
         sources, pixels, valid = [], [], []
-        for sample, mask in zip(samples, asked, strict=True):
+        for sample, mask in zip(samples, masks, strict=True):
             sources.append(statistics.centred_source(sample.source[mask]).float())
             pixels.append(_blocks(_pixels(sample, statistics, job.scale, job.shape_yx), mask, job.scale))
             valid.append(_blocks(sample.guide_valid[..., None], mask, job.scale)[..., 0].float())
@@ -193,11 +196,11 @@ class _Blocks:
         return cls(torch.cat(sources), torch.cat(pixels), counted / counted.sum(dim=1, keepdim=True))
 
     def to(self, device: torch.device) -> Self:
-        """Bring them to a device."""
+        """Return the same blocks on a device."""
         return type(self)(self.source.to(device), self.pixels.to(device), self.weights.to(device))
 
     def loss(self, network: PixelPerceptron, batch: Tensor) -> Tensor:
-        """Return the mean distance between some source pixels, by their indexes, and the means predicted for them."""
+        """Return the mean L1 distance between a batch of source pixels, given by index, and their predicted means."""
         means = (network(self.pixels[batch]) * self.weights[batch]).sum(dim=1)
         return F.l1_loss(means, self.source[batch])
 
@@ -209,9 +212,10 @@ def _batches(count: int, generator: torch.Generator) -> Iterator[Tensor]:
 
 
 def _pixels(sample: Sample, statistics: Statistics, scale: Scale, shape_yx: tuple[int, int]) -> Tensor:
-    """Return what the perceptron is shown of each target pixel of a sample: (H, W, 2 + C) float32.
+    """Return the perceptron's input for each target pixel of a sample: (H, W, 2 + C) float32.
 
-    The place is the pixel's centre in the whole raster, -0.5 to 0.5 down and across; the colour is 0 in holes.
+    The position is the pixel's centre in the whole raster, -0.5 to 0.5 down and across; the colour is 0 where the guide
+    has no data.
     """
     colour = statistics.normalise_guide(sample.guide, sample.guide_valid)
     height, width = sample.guide_valid.shape
@@ -222,19 +226,19 @@ def _pixels(sample: Sample, statistics: Statistics, scale: Scale, shape_yx: tupl
             (sample.col, scale.x, width, shape_yx[1]),
         )
     )
-    place = torch.stack(torch.meshgrid(down, across, indexing="ij")).to(colour)
-    return torch.cat([place, colour]).permute(1, 2, 0)
+    position = torch.stack(torch.meshgrid(down, across, indexing="ij")).to(colour)
+    return torch.cat([position, colour]).permute(1, 2, 0)
 
 
-def _blocks(target: Tensor, asked: Tensor, scale: Scale) -> Tensor:
-    """Gather the target pixels of the source pixels asked for: (H, W, K) and (h, w) bool → (n, s * s, K)."""
-    height, width = asked.shape
+def _blocks(target: Tensor, mask: Tensor, scale: Scale) -> Tensor:
+    """Gather the target pixels of the masked source pixels: (H, W, K) and (h, w) bool → (n, s * s, K)."""
+    height, width = mask.shape
     blocks = target.reshape(height, scale.y, width, scale.x, -1).transpose(1, 2)
-    return blocks[asked].flatten(1, 2)
+    return blocks[mask].flatten(1, 2)
 
 
 def _predict(model: FittedP2P, network: PixelPerceptron, sample: Sample) -> Tensor:
-    """Predict a window, (H, W) float64 in the source's units, so few pixels at once that the wide layer stays small."""
+    """Predict a window, (H, W) float64 in the source's units, in chunks of CHUNK_PX pixels."""
     statistics = model.statistics
     pixels = _pixels(sample, statistics, model.scale, model.shape_yx)
     values = torch.cat([network(chunk) for chunk in pixels.flatten(0, 1).split(CHUNK_PX)])

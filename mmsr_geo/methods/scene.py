@@ -1,39 +1,47 @@
-"""Where a pair's model comes from: a scene fit, a saved model, another method; what to do if the guide is no help."""
+"""Methods with one model for the scene: a scene fit, and the use of a saved model."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
-from typing import Any
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, get_args
+
+import torch
 
 from mmsr_geo.callbacks import Progress, no_progress
 from mmsr_geo.engine.model import Model
 from mmsr_geo.engine.pair import Pair
 from mmsr_geo.engine.sampling import read_samples
 from mmsr_geo.errors import ModelFileError
-from mmsr_geo.geometry import Halo
-from mmsr_geo.methods.source import model_or_fallback, report_guide_check, uses_fallback
+from mmsr_geo.geometry import Halo, Scale, Tiling
+from mmsr_geo.methods.source import Method, report_guide_check
 from mmsr_geo.network.device import resolve_device
-from mmsr_geo.network.fit import fit_samples
+from mmsr_geo.network.fit import expected_pixel_steps, fit_samples
 from mmsr_geo.network.fitted import FittedModel, expected_receptive_field
-from mmsr_geo.network.guide_check import GuideCheck
 from mmsr_geo.network.guide_features import PER_BAND
 from mmsr_geo.network.mmsr import NetworkParams
 from mmsr_geo.network.params import FitParams
-from mmsr_geo.network.samples import Statistics
-from mmsr_geo.options import IfUnhelpful, check_seed
+from mmsr_geo.network.regression import Regression, n_predictors
+from mmsr_geo.network.samples import Sample, Statistics
+from mmsr_geo.network.stacking import StackingWeights
+from mmsr_geo.options import IfUnhelpful, Quality, check_seed
 from mmsr_geo.spelling import option
+
+_TIMED_STEPS = 4
+_TIMED_PATCH_PX = 192
 
 
 @dataclass(frozen=True, slots=True)
-class SceneFit:
-    """A scene fit still to be made."""
+class SceneFit(Method):
+    """Fit of one model to the whole scene."""
 
     params: FitParams = field(default_factory=FitParams)
     seed: int = 0
     device: str = "auto"
     if_unhelpful: IfUnhelpful = "bicubic"
     consistent: bool = True
-    """Whether targets are made to average to the source; not so only to see what the published method gives."""
+    """Correct the targets to average to the source; False only to show what the published method gives."""
 
     def __post_init__(self) -> None:
         """Refuse a seed that torch does not take (OptionError)."""
@@ -41,7 +49,7 @@ class SceneFit:
 
     @property
     def description(self) -> dict[str, Any]:
-        """The options of the fit."""
+        """Name and options of the fit, as JSON values."""
         return {
             "method": "mmsr",
             "fit": "scene",
@@ -51,8 +59,28 @@ class SceneFit:
             **asdict(self.params),
         }
 
+    @property
+    def calibrates(self) -> bool:
+        """True but for the published fit, which makes no guide check to calibrate with."""
+        return self.params.schedule != "published" or self.params.first_stage is not False
+
+    @property
+    def uncalibrated_advice(self) -> str:
+        """Reason why the model has no calibrated uncertainty, and what to do about it."""
+        if self.params.first_stage is False:
+            return f"first_stage=False leaves out the guide check; leave first_stage out of {option('params')}"
+        return super(SceneFit, self).uncalibrated_advice
+
+    @property
+    def presets(self) -> Mapping[Quality, Method]:
+        """The same fit in each quality; empty if its params are not those of a quality."""
+        presets = {quality: FitParams.of(quality, threads=self.params.threads) for quality in get_args(Quality)}
+        if self.params not in presets.values():
+            return {}
+        return {quality: replace(self, params=params) for quality, params in presets.items()}
+
     def receptive_field(self, pair: Pair) -> Halo:
-        """As far as the network will look."""
+        """Return the source pixels around a target pixel's own that the network will depend on."""
         layers = len(pair.guide.bands) * (PER_BAND if self.params.guide_features else 1)
         return expected_receptive_field(
             NetworkParams(layers), pair.scale, features=self.params.guide_features, ensemble=self.params.ensemble
@@ -61,8 +89,9 @@ class SceneFit:
     def model_for(self, pair: Pair, progress: Progress = no_progress) -> FittedModel:
         """Fit a model to the pair's part.
 
-        Raises PixelError when source and guide have no valid pixel in common, UnhelpfulGuideError where the guide did
-        not help and that is to be an error.
+        Raises:
+            PixelError: Source and guide have no valid pixel in common.
+            UnhelpfulGuideError: The guide did not help, and if_unhelpful is "error".
         """
         model = fit_samples(
             read_samples(pair, pair.part, progress),
@@ -77,31 +106,48 @@ class SceneFit:
         report_guide_check(model.check, pair, self.if_unhelpful)
         return model
 
-    def model_or_fallback(self, model: Model) -> Model:
-        """Return the model, or the bicubic interpolation where the guide did not help."""
-        return model_or_fallback(model, self.if_unhelpful)
+    def reuse(self, model: Model) -> Method:
+        """Return the method that uses a model which this one has fitted to another pair."""
+        if not isinstance(model, FittedModel):
+            return super(SceneFit, self).reuse(model)
+        return SavedModel(model, if_unhelpful=self.if_unhelpful)
 
-    def uses_fallback(self, check: GuideCheck) -> bool:
-        """Where the guide did not help and that is what shall be done."""
-        return uses_fallback(check, self.if_unhelpful)
+    def pixel_steps(self, pair: Pair, tiling: Tiling) -> tuple[int, int]:  # noqa: ARG002  (one fit for all tiles)
+        """Return the least and the most target pixels times steps of the fit: the guide check decides."""
+        sampled = next(pair.sample_sites(pair.part))[0]
+        return expected_pixel_steps(self.params, sampled.shape, pair.scale)
+
+    def timed_fit(self, sample: Sample, scale: Scale, threads: int, device: torch.device) -> tuple[Model, float]:
+        """Fit a few steps to a sample: the model, with all parts of an ensemble, and the seconds per pixel and step."""
+        params, bands = self.params, tuple(map(str, range(len(sample.guide))))
+
+        def fit(steps: int) -> FittedModel:
+            few = replace(params, steps=steps, first_stage=False, threads=threads)
+            return fit_samples([sample], scale, few, guide_bands=bands, device=device)
+
+        fit(1)
+        began = time.perf_counter()
+        model = fit(_TIMED_STEPS)
+        side = min(params.patch_px or _TIMED_PATCH_PX, *sample.guide_valid.shape)
+        patch_px = (side // scale.y * scale.y) * (side // scale.x * scale.x)
+        seconds = (time.perf_counter() - began) / (patch_px * params.batch * _TIMED_STEPS)
+        if params.ensemble:
+            regression = Regression.blank(n_predictors(len(bands)), torch.Generator())
+            model = replace(model, stacking=StackingWeights(0.0, 0.5, 0.5), regression=regression)
+        return model, seconds
 
 
 @dataclass(frozen=True, slots=True)
-class SavedModel:
-    """A model fitted before."""
+class SavedModel(Method):
+    """Use of a model that was fitted before."""
 
     model: FittedModel
     keep_statistics: bool = False
     if_unhelpful: IfUnhelpful = "bicubic"
 
     @property
-    def consistent(self) -> bool:
-        """A model's targets always average to the source."""
-        return True
-
-    @property
     def description(self) -> dict[str, Any]:
-        """Which model, and how it is used."""
+        """Digest of the model and options of its use, as JSON values."""
         return {
             "method": "mmsr",
             "model": self.model.digest,
@@ -109,15 +155,46 @@ class SavedModel:
             "if_unhelpful": self.if_unhelpful,
         }
 
+    @property
+    def samples_pixels(self) -> bool:
+        """True if the statistics are taken from the pair."""
+        return not self.keep_statistics
+
+    @property
+    def fits_pair(self) -> bool:
+        """False: the model was fitted to another pair."""
+        return False
+
+    @property
+    def calibrates(self) -> bool:
+        """True: the fit may have calibrated the model."""
+        return True
+
+    @property
+    def uncalibrated_advice(self) -> str:
+        """Reason why the model has no calibrated uncertainty, and what to do about it."""
+        return "the saved model has no calibration; fit a model again, to a larger part or at a smaller scale"
+
+    @property
+    def model_scale(self) -> Scale | None:
+        """Scale of the model."""
+        return self.model.scale
+
     def receptive_field(self, pair: Pair) -> Halo:
-        """As far as the model looks; raises ModelFileError for another number of guide bands or another scale."""
+        """Return the source pixels around a target pixel's own that the model depends on.
+
+        Raises:
+            ModelFileError: The model is for another number of guide bands or another scale.
+        """
         check_model(self.model, pair)
         return self.model.receptive_field
 
     def model_for(self, pair: Pair, progress: Progress = no_progress) -> FittedModel:
-        """Return the model, its statistics taken anew from the whole pair unless kept.
+        """Return the model, with the statistics of the whole pair unless its own are kept.
 
-        Raises ModelFileError when the model is for another number of guide bands or another scale.
+        Raises:
+            ModelFileError: The model is for another number of guide bands or another scale.
+            UnhelpfulGuideError: The guide of its fit did not help, and if_unhelpful is "error".
         """
         check_model(self.model, pair)
         report_guide_check(self.model.check, pair, self.if_unhelpful)
@@ -125,30 +202,30 @@ class SavedModel:
             return self.model
         return self.model.with_statistics(Statistics.of(read_samples(pair, pair.whole, progress)))
 
-    def model_or_fallback(self, model: Model) -> Model:
-        """Return the model, or the bicubic interpolation where its guide had not helped."""
-        return model_or_fallback(model, self.if_unhelpful)
+    def pixel_steps(self, pair: Pair, tiling: Tiling) -> tuple[int, int]:  # noqa: ARG002  (nothing is fitted)
+        """Return (0, 0): nothing is fitted."""
+        return 0, 0
 
-    def uses_fallback(self, check: GuideCheck) -> bool:
-        """Where the guide had not helped and that is what shall be done."""
-        return uses_fallback(check, self.if_unhelpful)
+    def timed_fit(self, sample: Sample, scale: Scale, threads: int, device: torch.device) -> tuple[Model, float]:  # noqa: ARG002  (nothing is fitted)
+        """Return the model itself, and 0: nothing is fitted."""
+        return self.model, 0.0
 
     def __dask_tokenize__(self) -> object:
-        """Identify the model by its content and what its fit found out: that decides what is given."""
+        """Identify the model by its digest, its guide check and its calibration, which decide the result."""
         model = self.model
         return type(self).__name__, model.digest, model.check, model.interval, self.keep_statistics, self.if_unhelpful
 
 
 def check_model(model: FittedModel, pair: Pair) -> None:
-    """Refuse a model that is for another kind of pair."""
+    """Raise ModelFileError if a model is for another number of guide bands or another scale."""
     bands = pair.guide.bands
     if len(bands) != len(model.guide_bands):
         raise ModelFileError(
             f"the model is for {len(model.guide_bands)} guide bands ({', '.join(model.guide_bands)}), "
-            f"this guide has {len(bands)} ({', '.join(bands)}): give a guide with the same bands, or fit anew"
+            f"this guide has {len(bands)} ({', '.join(bands)}): use a guide with the same bands, or fit a new model"
         )
     if model.scale != pair.scale:
         raise ModelFileError(
-            f"the model is for scale {model.scale}, this pair has {pair.scale}: pass "
-            f"{option('scale', model.scale.as_option)}, or fit anew"
+            f"the model is for scale {model.scale}, this pair has scale {pair.scale}: pass "
+            f"{option('scale', model.scale.as_option)}, or fit a new model"
         )

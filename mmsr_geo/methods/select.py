@@ -1,10 +1,8 @@
-"""Options turned into where the model comes from; refuses those that contradict each other."""
+"""The method that the options ask for; contradictions between options are refused here."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from os import PathLike
-from typing import get_args
 
 from mmsr_geo.errors import OptionError
 from mmsr_geo.methods.baseline import CONSISTENT, METHODS, BaselineMethod, baseline
@@ -14,136 +12,124 @@ from mmsr_geo.methods.tile_fit import TileFit
 from mmsr_geo.network.device import resolve_device
 from mmsr_geo.network.fitted import FittedModel
 from mmsr_geo.network.params import PUBLISHED_STEPS, FitParams
-from mmsr_geo.options import Fit, IfUnhelpful, Quality
+from mmsr_geo.options import Fit, FitOptions, IfUnhelpful, MethodOptions, PredictionOptions
 from mmsr_geo.spelling import option
 
-EVALUATED = ("nearest", "bilinear", "bicubic", "bicubic+consistency", "guided-filter", "mmsr")
-"""What is compared unless told otherwise; p2p and published take many minutes and are to be named."""
 
-
-def select_method(  # noqa: PLR0913  (the options that decide it)
-    method: str,
-    fit: Fit,
-    model: FittedModel | str | PathLike[str] | None,
-    params: FitParams | None,
-    if_unhelpful: IfUnhelpful,
-    *,
-    seed: int,
-    device: str,
-    keep_statistics: bool,
-    uncertainty: bool = False,
+def select_method(
+    choice: MethodOptions, fitting: FitOptions, prediction: PredictionOptions, *, uncertainty: bool = False
 ) -> Method:
-    """Turn the options into where the model comes from; refuses those that contradict each other."""
-    resolve_device(device)
-    _check_choices(method, fit, if_unhelpful)
-    if uncertainty and (method != "mmsr" or fit != "scene"):
-        asked = f"--fit {fit} (fit=)" if method == "mmsr" else f"--method {method} (method=)"
-        raise OptionError(
-            f"{asked} calibrates no uncertainty, mmsr with one model for the scene does: leave it out, or "
-            f"{option('uncertainty')}"
-        )
-    if keep_statistics and model is None:
-        raise OptionError(
-            f"{option('keep_statistics')} goes with a saved model: pass {option('model')} as well, or leave it out"
-        )
+    """Return the method that the options ask for.
+
+    Raises:
+        OptionError: Two options contradict each other.
+        ModelFileError: The saved model cannot be read.
+    """
+    method, fit, model = choice.method, choice.fit, choice.model
+    resolve_device(fitting.device)
     name = method.removesuffix(CONSISTENT)
+    if name not in {"mmsr", *METHODS}:
+        raise OptionError(f"{option('method')} is {method!r}: choose one of mmsr, {', '.join(METHODS)}")
+    if uncertainty and (method != "mmsr" or fit != "scene"):
+        chosen = option("fit", fit) if method == "mmsr" else option("method", method)
+        raise OptionError(
+            f"{option('uncertainty')} needs mmsr with one model for the scene: leave it out, or leave out {chosen}"
+        )
+    if choice.keep_statistics and model is None:
+        raise OptionError(
+            f"{option('keep_statistics')} needs a saved model: pass {option('model')}, or leave out "
+            f"{option('keep_statistics')}"
+        )
+    params = resolve_fit_params(fitting)
     if name != "mmsr":
-        if model is not None or fit != "scene":
-            raise OptionError(f"a model and a fit are of mmsr, not of {name}: leave them out, or the method")
-        return _other_method(name, params, consistent=name != method, seed=seed, device=device)
-    params = _published(params) if fit == "published" else params or FitParams()
-    scene = (
-        SceneFit(params, seed, device, if_unhelpful)
-        if model is None
-        else _saved(model, fit, params, if_unhelpful, keep_statistics=keep_statistics)
-    )
+        for given, value, default in (("model", model, None), ("fit", fit, "scene")):
+            if value != default:
+                raise OptionError(
+                    f"{option(given)} belongs to mmsr, and the method is {method}: leave out {option(given)} or "
+                    f"{option('method')}"
+                )
+        return _baseline_method(name, params, fitting, consistent=name != method)
+    params = _published(params) if fit == "published" else params
+    if_unhelpful = prediction.if_unhelpful
+    scene: SceneFit | SavedModel
+    if model is None:
+        scene = SceneFit(params, fitting.seed, fitting.device, if_unhelpful)
+    else:
+        _check_use(fit, params)
+        loaded = model if isinstance(model, FittedModel) else FittedModel.load(model)
+        scene = SavedModel(loaded, choice.keep_statistics, if_unhelpful)
     if fit in {"adapt", "tile"}:
-        return TileFit(params, seed, device, if_unhelpful, scene if fit == "adapt" else None)
+        start = scene if fit == "adapt" else None
+        return TileFit(params, fitting.seed, fitting.device, if_unhelpful, start)
     return scene
 
 
-def _saved(
-    model: FittedModel | str | PathLike[str],
-    fit: Fit,
-    params: FitParams,
-    if_unhelpful: IfUnhelpful,
-    *,
-    keep_statistics: bool,
-) -> SavedModel:
+def _check_use(fit: Fit, params: FitParams) -> None:
+    """Refuse options of a fit next to a saved model."""
     if fit in {"tile", "published"}:
-        raise OptionError(f"{option('fit', fit)} begins afresh: leave out {option('model')}, or choose scene or adapt")
+        raise OptionError(
+            f"{option('fit', fit)} fits a new model: leave out {option('model')}, or pass {option('fit', 'scene')} or "
+            f"{option('fit', 'adapt')}"
+        )
     if fit == "scene" and params != FitParams(threads=params.threads):
         raise OptionError(
-            f"a saved model is not fitted again: leave out {option('model')}, or the options of a fit, as "
-            f"{option('params')}"
+            f"a saved model is not fitted again: leave out {option('model')}, or leave out {option('quality')}, "
+            f"{option('steps')} and {option('params')}"
         )
-    return SavedModel(
-        model if isinstance(model, FittedModel) else FittedModel.load(model), keep_statistics, if_unhelpful
-    )
 
 
-def _check_choices(method: str, fit: str, if_unhelpful: str) -> None:
-    if method.removesuffix(CONSISTENT) not in {"mmsr", *METHODS}:
-        raise OptionError(f"there is no method {method!r}: choose one of mmsr, {', '.join(METHODS)}")
-    for name, value, choices in (("fit", fit, get_args(Fit)), ("if_unhelpful", if_unhelpful, get_args(IfUnhelpful))):
-        if value not in choices:
-            raise OptionError(f"{name} is one of {', '.join(choices)}, not {value!r}")
+def resolve_fit_params(fitting: FitOptions) -> FitParams:
+    """Return the parameters of the fit: those given as one object, or those of the quality, steps and threads."""
+    return fitting.params or FitParams.of(fitting.quality, steps=fitting.steps, threads=fitting.threads)
 
 
-def resolve_fit_params(params: FitParams | None, quality: Quality | None) -> FitParams | None:
-    """Return how to fit, said in one way or the other; raises OptionError where both are given."""
-    if quality is None:
-        return params
-    if params is not None:
-        raise OptionError("params= says how to fit, and so does quality=: pass one of them")
-    return FitParams.of(quality)
+def select_evaluated_method(name: str, fitting: FitOptions, prediction: PredictionOptions) -> Method:
+    """Return the method that a name stands for in an evaluation.
 
-
-def select_evaluated_method(
-    name: str, params: FitParams | None, if_unhelpful: IfUnhelpful, *, seed: int, device: str
-) -> Method:
-    """Turn a name in an evaluation into where the model comes from."""
+    Raises:
+        OptionError: There is no method of that name.
+    """
     base = name.removesuffix(CONSISTENT)
     fits: dict[str, tuple[Fit, IfUnhelpful]] = {
-        "mmsr": ("scene", if_unhelpful),
+        "mmsr": ("scene", prediction.if_unhelpful),
         "mmsr-always": ("scene", "warn"),
-        "mmsr-adapt": ("adapt", if_unhelpful),
-        "mmsr-tile": ("tile", if_unhelpful),
+        "mmsr-adapt": ("adapt", prediction.if_unhelpful),
+        "mmsr-tile": ("tile", prediction.if_unhelpful),
     }
     if base == "published":
-        threads = (params or FitParams()).threads
-        return SceneFit(FitParams.published(threads=threads), seed, device, "warn", consistent=base != name)
-    if base not in fits:
-        if base not in METHODS:
-            raise OptionError(f"there is no method {name!r}: choose of {', '.join([*METHODS, *fits, 'published'])}")
-        return select_method(name, "scene", None, None, if_unhelpful, seed=seed, device=device, keep_statistics=False)
-    fit, unhelpful = fits[base]
-    return select_method("mmsr", fit, None, params, unhelpful, seed=seed, device=device, keep_statistics=False)
+        params = FitParams.published(threads=resolve_fit_params(fitting).threads)
+        return SceneFit(params, fitting.seed, fitting.device, "warn", consistent=base != name)
+    if base in fits:
+        fit, if_unhelpful = fits[base]
+        return select_method(MethodOptions(fit=fit), fitting, replace(prediction, if_unhelpful=if_unhelpful))
+    if base not in METHODS:
+        names = ", ".join([*METHODS, *fits, "published"])
+        raise OptionError(f"{option('methods')} names {name!r}: choose of {names}")
+    plain = FitOptions(device=fitting.device, seed=fitting.seed)
+    return select_method(MethodOptions(method=name), plain, prediction)
 
 
-def _published(params: FitParams | None) -> FitParams:
-    """Return the published fit's params, with the steps and threads asked for."""
-    if params is None or params == FitParams(steps=params.steps, threads=params.threads):
-        params = params or FitParams()
+def _published(params: FitParams) -> FitParams:
+    """Return the parameters of the published fit, with the steps and threads that were asked for."""
+    if params == FitParams(steps=params.steps, threads=params.threads):
         return FitParams.published(params.steps or PUBLISHED_STEPS, params.threads)
     if params.schedule != "published":
         raise OptionError(
-            f"{option('fit', 'published')} has params of its own: leave out {option('quality')}, or all but "
-            "steps and threads"
+            f"{option('fit', 'published')} has parameters of its own: leave out {option('quality')} and all of "
+            f"{option('params')} but steps and threads"
         )
     return params
 
 
-def _other_method(name: str, params: FitParams | None, *, consistent: bool, seed: int, device: str) -> BaselineMethod:
-    params = params or FitParams()
+def _baseline_method(name: str, params: FitParams, fitting: FitOptions, *, consistent: bool) -> BaselineMethod:
     if params != FitParams(steps=params.steps, threads=params.threads):
         raise OptionError(
-            f"of the params of a fit, {name} takes steps and threads alone: leave out {option('quality')}, or the "
-            "others"
+            f"the method {name} is not fitted as mmsr is: leave out {option('quality')} and all of {option('params')} "
+            "but steps and threads"
         )
     method = baseline(name)
     if params.steps is not None:
         if not hasattr(method, "steps"):
-            raise OptionError(f"{name} is not fitted by steps: leave them out")
+            raise OptionError(f"the method {name} has no steps: leave out {option('steps')}")
         method = replace(method, steps=params.steps)  # type: ignore[type-var]  # methods are dataclasses
-    return BaselineMethod(name, method, consistent, seed, device, params.fixed_threads)
+    return BaselineMethod(name, method, consistent, fitting.seed, fitting.device, params.fixed_threads)

@@ -1,7 +1,8 @@
-"""A model for each tile, fitted afresh or adapted from the scene's, blended with its neighbours; no file, no graph."""
+"""A model for each tile, fitted to it or adapted from the scene's, and the blend of the tiles; no files, no graph."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
@@ -21,57 +22,41 @@ from mmsr_geo.errors import OptionError, PixelError
 from mmsr_geo.geometry import Halo, Scale, Tile, Tiling
 from mmsr_geo.methods.interpolation import Interpolation
 from mmsr_geo.methods.scene import SceneFit
-from mmsr_geo.methods.source import Method, check_of, model_or_fallback, report_guide_check, uses_fallback
+from mmsr_geo.methods.source import Method, TileFits, TilePrediction, report_guide_check
 from mmsr_geo.network.degradation import CONSISTENCY_SUPPORT_PX
 from mmsr_geo.network.device import resolve_device, torch_threads
-from mmsr_geo.network.fit import adapt_model, fit_samples, tile_seed
+from mmsr_geo.network.fit import adapt_model, expected_pixel_steps, fit_samples, tile_seed
 from mmsr_geo.network.fitted import FittedModel
 from mmsr_geo.network.guide_check import GuideCheck
 from mmsr_geo.network.params import FitParams
+from mmsr_geo.network.samples import Sample
 from mmsr_geo.options import IfUnhelpful, check_seed
 from mmsr_geo.raster.base import Pixels
 
 TILE_PX = 256
-"""A tile's side in target pixels where none is asked for: about what the published fit takes as one image."""
+"""Default side of a tile in target pixels: about the image of a published fit."""
 OVERLAP_PX = 32
-"""Target pixels by which a tile is predicted beyond its core, at least; at scale 16 and beyond, two source pixels."""
+"""Least number of target pixels by which a tile is predicted beyond its core; two source pixels from scale 16 on."""
 
 
 @dataclass(frozen=True, slots=True)
-class TilePrediction:
-    """What one tile's model says, before it is blended and made consistent."""
-
-    values: NDArray[np.float32]
-    """(H, W) of what is predicted of the tile, in the source's units."""
-    qa: NDArray[np.uint8]
-    """(H, W) what is to be known of the tile's core, as far as the prediction tells."""
-    check: GuideCheck
-    """What the tile's own fit found out about the guide; nothing where the scene's model was adapted."""
-
-
-@dataclass(frozen=True, slots=True)
-class TileFit:
-    """Fits still to be made, one a tile."""
+class TileFit(Method):
+    """Fit of one model per tile, whose predictions are blended."""
 
     params: FitParams = field(default_factory=FitParams)
     seed: int = 0
     device: str = "auto"
     if_unhelpful: IfUnhelpful = "bicubic"
     scene: Method | None = None
-    """Where the model comes from that is adapted to each tile; None: each tile's model is fitted afresh."""
+    """Method of the model that is adapted to each tile; None: each tile's model begins with random weights."""
 
     def __post_init__(self) -> None:
         """Refuse a seed that torch does not take (OptionError)."""
         check_seed(self.seed)
 
     @property
-    def consistent(self) -> bool:
-        """The blend is made consistent."""
-        return True
-
-    @property
     def description(self) -> dict[str, Any]:
-        """The options of the fits."""
+        """Name and options of the fits, as JSON values."""
         from_scene = None if self.scene is None else self.scene.description
         return {
             "method": "mmsr",
@@ -82,37 +67,71 @@ class TileFit:
             **asdict(self.params),
         }
 
+    @property
+    def fit_description(self) -> dict[str, Any]:
+        """Options that decide what `model_for` returns: those of the scene's model."""
+        return super(TileFit, self).fit_description if self.scene is None else self.scene.fit_description
+
+    @property
+    def model_scale(self) -> Scale | None:
+        """Scale of the saved model that is adapted; None if the model is fitted."""
+        return None if self.scene is None else self.scene.model_scale
+
+    @property
+    def tile_fits(self) -> TileFits:
+        """The method itself, because each tile has a fit of its own."""
+        return self
+
+    @property
+    def tile_size(self) -> int:
+        """Default side of a tile in target pixels."""
+        return TILE_PX
+
+    @property
+    def checks_tiles(self) -> bool:
+        """True if the tiles' own fits check the guide; False if the scene's fit did."""
+        return self.scene is None
+
     def receptive_field(self, pair: Pair) -> Halo:
-        """As far as the tiles' networks may look: a saved model is adapted to what its fit's own would be."""
+        """Return the source pixels around a target pixel's own that the tiles' models may depend on.
+
+        A saved model is adapted to a model with the parts that a fit of its own would have.
+        """
         fitted = SceneFit(self.params).receptive_field(pair)
         scene = fitted if self.scene is None else self.scene.receptive_field(pair)
         return Halo(max(fitted.y, scene.y), max(fitted.x, scene.x))
 
     def blended(self, pair: Pair, tiling: Tiling) -> BlendedTiling:
-        """Return how the tiles overlap."""
+        """Return the tiles with their overlaps."""
         scale = pair.scale
-        overlap = Halo(*(max(2, -(-OVERLAP_PX // factor)) for factor in (scale.y, scale.x)))
+        overlap = Halo(*(max(2, math.ceil(OVERLAP_PX / factor)) for factor in (scale.y, scale.x)))
         return BlendedTiling(tiling, overlap, Halo(CONSISTENCY_SUPPORT_PX, CONSISTENCY_SUPPORT_PX), scale)
 
     def halo(self, pair: Pair) -> Halo:
-        """Return what a tile's prediction needs around it, in source pixels."""
+        """Return the source pixels that a tile's prediction reads around it."""
         return halo_of(self.receptive_field(pair), pair.scale, consistent=False)
 
     def model_for(self, pair: Pair, progress: Progress = no_progress) -> Model:
-        """Return the scene's model, or the interpolation that stands in where a tile has nothing to fit to."""
+        """Return the scene's model, or bicubic interpolation for the tiles without a pixel to fit to."""
         if self.scene is None:
             return Interpolation("bicubic", pair.scale)
         return self.scene.model_for(pair, progress)
 
-    def model_or_fallback(self, model: Model) -> Model:
-        """Return what is adapted to the tiles, or the interpolation where the guide did not help the scene."""
-        return model_or_fallback(model, self.if_unhelpful)
+    def pixel_steps(self, pair: Pair, tiling: Tiling) -> tuple[int, int]:
+        """Return the least and the most target pixels times steps of the fits, the scene's included."""
+        if self.scene is None:
+            params, (least, most) = self.params, (0, 0)
+        else:
+            params = replace(self.params, steps=self.params.adapt_steps, first_stage=False)
+            least, most = self.scene.pixel_steps(pair, tiling)
+        tile_least, tile_most = expected_pixel_steps(params, tiling.tile_yx, pair.scale)
+        return least + tile_least * len(tiling), most + tile_most * len(tiling)
 
-    def uses_fallback(self, check: GuideCheck) -> bool:
-        """Where the guide did not help and that is what shall be done."""
-        return uses_fallback(check, self.if_unhelpful)
+    def timed_fit(self, sample: Sample, scale: Scale, threads: int, device: torch.device) -> tuple[Model, float]:
+        """Fit a few steps to a sample, as a scene's fit does."""
+        return SceneFit(self.params).timed_fit(sample, scale, threads, device)
 
-    def predict(  # noqa: PLR0913  (a tile, its pixels, and where to begin from)
+    def predict(  # noqa: PLR0913  (a tile, its pixels, and the model it begins with)
         self,
         base: Model,
         tile: Tile,
@@ -121,23 +140,42 @@ class TileFit:
         guide_bands: tuple[str, ...],
         progress: Progress = no_progress,
     ) -> TilePrediction:
-        """Fit to a tile and predict it, with one torch thread on a CPU: tiles are worked on side by side."""
+        """Fit a model to a tile, beginning with `base`, and predict the tile with it.
+
+        On a CPU it takes one torch thread, because several tiles are fitted at the same time.
+
+        Args:
+            base: The pair's model, as `model_for` gives it.
+            tile: A tile of `blended(...).predictions`.
+            source: (1, h, w) of tile.read.
+            guide: (C, h * scale.y, w * scale.x) of the same window on the target grid.
+            guide_bands: Names of the C bands.
+            progress: Called with the stages of the fit.
+        """
         with torch_threads(1):
             model = self._fitted(self.model_or_fallback(base), tile, source, guide, guide_bands, progress)
-            seen = model.seen_range if isinstance(model, FittedModel) else None
-            upsampler = Upsampler.of(model, self.device, consistent=False, quality=FlagRules(guide_range=seen))
-            made = upsampler.predict(tile, source, guide)
-        return TilePrediction(made.values, made.qa, GuideCheck() if self.scene is not None else check_of(model))
+            rules = FlagRules(guide_range=model.seen_range)
+            predicted = Upsampler.of(model, self.device, consistent=False, quality=rules).predict(tile, source, guide)
+        return TilePrediction(predicted.values, predicted.qa, model.check if self.checks_tiles else GuideCheck())
 
     def check(self, base: Model, tiles: Sequence[GuideCheck], pair: Pair) -> GuideCheck:
-        """Return what the fits together found out about the guide, and tell it where it did not help."""
-        if self.scene is not None:
-            return check_of(base)
-        together = GuideCheck(tuple(region for check in tiles for region in check.regions))
-        report_guide_check(together, pair, self.if_unhelpful)
-        return together
+        """Return the guide check of all tiles together; warns if the guide did not help.
 
-    def _fitted(  # noqa: PLR0913  (a tile, its pixels, and where to begin from)
+        Args:
+            base: The pair's model, as `model_for` gives it: its check counts if it was adapted.
+            tiles: The checks of the tiles' own fits.
+            pair: Source and guide, named in the warning.
+
+        Raises:
+            UnhelpfulGuideError: The guide did not help, and if_unhelpful is "error".
+        """
+        if not self.checks_tiles:
+            return base.check
+        check = GuideCheck(tuple(region for tile in tiles for region in tile.regions))
+        report_guide_check(check, pair, self.if_unhelpful)
+        return check
+
+    def _fitted(  # noqa: PLR0913  (a tile, its pixels, and the model it begins with)
         self,
         base: Model,
         tile: Tile,
@@ -157,45 +195,47 @@ class TileFit:
             fit = partial(fit_samples, [sample], base.scale, guide_bands=guide_bands, seed=seed, device=device)
             try:
                 return fit(params, progress=progress)
-            except OptionError:  # a first stage was asked for, and the tile holds nothing to learn from there
+            except OptionError:  # a first stage was requested, and the tile has no pixels for it
                 return fit(replace(params, first_stage=None), progress=progress)
         except PixelError:
             return base  # nothing valid in common here
 
     @property
     def one_thread(self) -> FitParams:
-        """The fits' params with the number of threads that tiles are fitted with."""
+        """Params of a tile's fit: those of the fits, with one torch thread."""
         return FitParams(**(asdict(self.params) | {"threads": 1}))
 
 
 @torch.inference_mode()
-def finish_tile(  # noqa: PLR0913  (a tile, what was predicted around it, and what is known of it)
+def blend_tile(  # noqa: PLR0913  (a tile, the predictions around it, and the rules of its flags)
     blended: BlendedTiling,
     tile: Tile,
     source: Pixels,
-    predictions: Mapping[int, TilePrediction | NDArray[np.float32]],
+    predictions: Mapping[int, NDArray[np.float32]],
     flags: NDArray[np.uint8],
-    quality: FlagRules,
+    rules: FlagRules,
 ) -> TargetTile:
     """Blend the predictions that reach into a tile and make them consistent.
 
-    tile: one of `blended.targets`; source: (1, h, w) of tile.read; predictions: of `blended.contributors(tile.read)`;
-    flags: of the tile's own prediction; quality: where it says so, the guide having been no help, the bicubic
-    interpolation is taken instead.
+    Args:
+        blended: The tiles with their overlaps.
+        tile: One of `blended.targets`.
+        source: (1, h, w) of tile.read.
+        predictions: Values of `blended.contributors(tile.read)`, by tile index.
+        flags: Flags of the tile's own prediction.
+        rules: Further flags; if they say that the fallback is used, bicubic interpolation replaces the blend.
     """
-    scale: Scale = blended.scale
-    smooth = quality.fell_back
+    scale = blended.scale
     height, width = tile.read.refined(scale).shape
-    nowhere = Pixels(np.zeros((1, height, width), np.float32), np.zeros((height, width), np.bool_))
-    sample = sample_of(source, nowhere, tile.read.row, tile.read.col)
-    if smooth:
+    no_guide = Pixels(np.zeros((1, height, width), np.float32), np.zeros((height, width), np.bool_))
+    sample = sample_of(source, no_guide, tile.read.row, tile.read.col)
+    if rules.fell_back:
         prediction = Interpolation("bicubic", scale).predictor(torch.device("cpu"))(sample)
     else:
-        near = {i: p.values if isinstance(p, TilePrediction) else p for i, p in predictions.items()}
-        prediction = torch.from_numpy(blended.blend(tile.read, near))
-    core, limits = tile.core.relative_to(tile.read), quality.valid_range
-    values = finish(prediction, sample, scale, core, consistent=True, valid_range=limits)
-    qa = quality.flags(sample, core, scale, None).numpy()
-    if not smooth:
+        prediction = torch.from_numpy(blended.blend(tile.read, predictions))
+    core = tile.core.relative_to(tile.read)
+    values = finish(prediction, sample, scale, core, consistent=True, valid_range=rules.valid_range)
+    qa = rules.flags(sample, core, scale, None).numpy()
+    if not rules.fell_back:
         qa |= flags[tile.core.relative_to(blended.predicted(tile.core)).refined(scale).slices]
     return TargetTile(values.float().numpy(), qa)

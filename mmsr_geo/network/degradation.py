@@ -1,6 +1,7 @@
-"""From target to source grid and back: D (the block mean), U (bicubic) and the solve that makes a target consistent.
+"""The degradation from target to source grid, interpolations back, and the correction that makes a target consistent.
 
-Tensors only. Everything that iterates lives on the source grid, 1 / scale.area of the target's pixels.
+D is the block mean, U the bicubic interpolation. Tensors only. Everything that iterates lives on the source grid, which
+has 1 / scale.area of the target's pixels.
 """
 
 from __future__ import annotations
@@ -14,22 +15,27 @@ from torch import Tensor
 from mmsr_geo.geometry import Scale
 
 SPECTRUM = (0.35, 1.05)
-"""Bounds of the eigenvalues of D∘U for bicubic U, at any scale from 2 on and with holes."""
+"""Bounds of the eigenvalues of D∘U for bicubic U, at any scale from 2 on and with nodata."""
 STEPS = 10
-"""Chebyshev steps: the residual falls by 4 a step, to 1e-6 of what it was."""
+"""Number of Chebyshev steps: the residual falls by a factor of 4 per step, to 1e-6 of what it was."""
 BICUBIC_SUPPORT_PX = 2
-"""Source pixels that a bicubic interpolation sees beyond its own."""
+"""Support of the bicubic interpolation, in source pixels beyond a pixel's own."""
 CONSISTENCY_SUPPORT_PX = BICUBIC_SUPPORT_PX + 7
-"""Source pixels around a window that its correction depends on: (D∘U)^-1 decays 4.5 times a pixel, so that what lies
-farther changes the target by less than 1e-5 of the correction. A tile's halo must hold them."""
+"""Source pixels around a window that its correction depends on: (D∘U)^-1 decays by 4.5 per pixel, so that pixels
+farther away change the target by less than 1e-5 of the correction. A tile's halo must hold them."""
 FILL_PX = 2
-"""Source pixels by which valid values are carried into holes: as far as a bicubic interpolation looks."""
+"""Source pixels by which valid values are carried into nodata: the support of the bicubic interpolation."""
 
 
 def degrade(target: Tensor, scale: Scale) -> Tensor:
     """Average a target onto its source grid: D.
 
-    target: (..., H, W), H and W whole multiples of the scale. Returns (..., H / scale.y, W / scale.x), same units.
+    Args:
+        target: (..., H, W), H and W whole multiples of the scale.
+        scale: Target pixels per source pixel.
+
+    Returns:
+        (..., H / scale.y, W / scale.x), in the same units.
     """
     shape = target.shape
     blocks = target.reshape(*shape[:-2], shape[-2] // scale.y, scale.y, shape[-1] // scale.x, scale.x)
@@ -39,8 +45,13 @@ def degrade(target: Tensor, scale: Scale) -> Tensor:
 def degrade_valid(target: Tensor, valid: Tensor, scale: Scale) -> tuple[Tensor, Tensor]:
     """Average the valid pixels of each block.
 
-    target: (..., H, W), finite also where invalid; valid: (H, W) bool. Returns the means (..., h, w), 0 where a block
-    holds no valid pixel, and the share of valid pixels (h, w) in 0..1.
+    Args:
+        target: (..., H, W), finite also where invalid.
+        valid: (H, W) bool.
+        scale: Target pixels per source pixel.
+
+    Returns:
+        The means (..., h, w), 0 where a block holds no valid pixel, and the fraction of valid pixels (h, w) in 0 to 1.
     """
     weights = valid.to(target.dtype)
     share = degrade(weights, scale)
@@ -48,9 +59,14 @@ def degrade_valid(target: Tensor, valid: Tensor, scale: Scale) -> tuple[Tensor, 
 
 
 def bicubic(source: Tensor, scale: Scale) -> Tensor:
-    """Interpolate a source onto its target grid: U (Keys 1981, a = -0.75), the border pixel repeated outside.
+    """Interpolate a source onto its target grid: U (Keys 1981, a = -0.75), the border pixels repeated outside.
 
-    source: (..., h, w), without holes. Returns (..., h * scale.y, w * scale.x), same dtype.
+    Args:
+        source: (..., h, w), without nodata.
+        scale: Target pixels per source pixel.
+
+    Returns:
+        (..., h * scale.y, w * scale.x), of the same dtype.
     """
     return _interpolate(source, _phase_taps(scale.y), _phase_taps(scale.x))
 
@@ -58,25 +74,38 @@ def bicubic(source: Tensor, scale: Scale) -> Tensor:
 def bilinear(source: Tensor, scale: Scale) -> Tensor:
     """Interpolate a source onto its target grid linearly, as F.interpolate(align_corners=False) does.
 
-    source: (..., h, w), without holes. Returns (..., h * scale.y, w * scale.x), same dtype. The weights are exact at
-    any distance from the corner: torch's positions are float32, 1e-4 pixels off a thousand pixels away where the scale
-    is no power of 2, and tiles would differ by as much.
+    The weights are exact at any distance from the corner. torch's positions are float32, 1e-4 pixels off a thousand
+    pixels away where the scale is not a power of 2, and tiles would differ by as much.
+
+    Args:
+        source: (..., h, w), without nodata.
+        scale: Target pixels per source pixel.
+
+    Returns:
+        (..., h * scale.y, w * scale.x), of the same dtype.
     """
     return _interpolate(source, _bilinear_taps(scale.y), _bilinear_taps(scale.x))
 
 
-def fill_holes(source: Tensor, valid: Tensor, reach_px: int = FILL_PX) -> Tensor:
-    """Carry valid values into holes, pixel by pixel, as the mean of the 3 x 3 neighbours that hold one.
+def fill_nodata(source: Tensor, valid: Tensor, distance_px: int = FILL_PX) -> Tensor:
+    """Fill nodata pixel by pixel with the mean of the 3 x 3 neighbours that hold a value.
 
-    source: (h, w); valid: (h, w) bool. Returns (h, w): the source where valid, the carried values within `reach_px` of
-    it, 0 beyond. What happens at a pixel depends on what lies within `reach_px` alone, so tiles agree.
+    The value at a pixel depends on those within `distance_px` alone, so that tiles agree.
+
+    Args:
+        source: (h, w).
+        valid: (h, w) bool.
+        distance_px: Largest distance, in source pixels, from a valid pixel that is filled.
+
+    Returns:
+        (h, w): the source where valid, filled values within `distance_px` of it, 0 beyond.
     """
     if bool(valid.all()):
         return source
     known = valid
     filled = torch.where(valid, source, torch.zeros_like(source))
     kernel = torch.ones(1, 1, 3, 3, dtype=source.dtype, device=source.device)
-    for _ in range(reach_px):
+    for _ in range(distance_px):
         weights = F.conv2d(known.to(source.dtype)[None, None], kernel, padding=1)[0, 0]
         sums = F.conv2d((filled * known)[None, None], kernel, padding=1)[0, 0]
         filled = torch.where(known, filled, sums / weights.clamp_min(1))
@@ -89,16 +118,22 @@ def make_consistent(prediction: Tensor, source: Tensor, valid: Tensor, scale: Sc
 
     Solves (D∘U) C = source - D(prediction) by a Chebyshev semi-iteration of fixed length and coefficients (Golub and
     Varga 1961), adds U(C), and last the block-constant term that takes what remains. This is iterated back-projection
-    (Irani and Peleg 1991) at a fraction of its cost. Where the source is a hole nothing is asked of the target.
+    (Irani and Peleg 1991) at a fraction of its cost. Blocks of invalid source pixels are not corrected.
 
-    prediction: (H, W); source: (h, w), finite also in holes; valid: (h, w) bool; any float dtype, the work is done in
-    float64. Returns (H, W) float64; D of it equals the source where valid, to float64 rounding.
+    Args:
+        prediction: (H, W), any float dtype; the computation is in float64.
+        source: (h, w), finite also where invalid.
+        valid: (h, w) bool.
+        scale: Target pixels per source pixel.
+
+    Returns:
+        (H, W) float64; D of it equals the source where valid, to float64 rounding.
     """
-    wanted, target = source.double(), prediction.double()
-    asked = valid.to(torch.float64)
-    residual = (wanted - degrade(target, scale)) * asked
-    target = target + bicubic(_solve(residual, asked, scale), scale)
-    remainder = (wanted - degrade(target, scale)) * asked
+    reference, target = source.double(), prediction.double()
+    mask = valid.to(torch.float64)
+    residual = (reference - degrade(target, scale)) * mask
+    target = target + bicubic(_solve(residual, mask, scale), scale)
+    remainder = (reference - degrade(target, scale)) * mask
     return target + nearest(remainder, scale)
 
 
@@ -107,28 +142,25 @@ def nearest(source: Tensor, scale: Scale) -> Tensor:
     return source.repeat_interleave(scale.y, dim=-2).repeat_interleave(scale.x, dim=-1)
 
 
-def _solve(residual: Tensor, asked: Tensor, scale: Scale) -> Tensor:
-    """Return C with (D∘U) C ≈ residual on the pixels asked for."""
+def _solve(residual: Tensor, mask: Tensor, scale: Scale) -> Tensor:
+    """Return C with (D∘U) C ≈ residual where the mask is 1."""
     middle, half = (SPECTRUM[1] + SPECTRUM[0]) / 2, (SPECTRUM[1] - SPECTRUM[0]) / 2
     step, alpha = residual, 1 / middle
     solution = alpha * step
-    left = residual - asked * _degrade_bicubic(solution, scale)
+    remaining = residual - mask * _degrade_bicubic(solution, scale)
     for index in range(1, STEPS):
         beta = (half * alpha) ** 2 / (2 if index == 1 else 4)
         alpha = 1 / (middle - beta / alpha)
-        step = left + beta * step
+        step = remaining + beta * step
         solution = solution + alpha * step
-        left = left - asked * _degrade_bicubic(alpha * step, scale)
+        remaining = remaining - mask * _degrade_bicubic(alpha * step, scale)
     return solution
 
 
 def _degrade_bicubic(field: Tensor, scale: Scale) -> Tensor:
     """D∘U without the target grid: five taps down and five across, the border pixel repeated outside."""
     taps_y, taps_x = (_degraded_taps(s).to(field) for s in (scale.y, scale.x))
-    receptive_field = BICUBIC_SUPPORT_PX
-    padded = F.pad(
-        field[None, None], (receptive_field, receptive_field, receptive_field, receptive_field), mode="replicate"
-    )
+    padded = F.pad(field[None, None], (BICUBIC_SUPPORT_PX,) * 4, mode="replicate")
     across = F.conv2d(padded, taps_x.view(1, 1, 1, -1))
     return F.conv2d(across, taps_y.view(1, 1, -1, 1))[0, 0]
 

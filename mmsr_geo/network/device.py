@@ -1,4 +1,4 @@
-"""What a GPU must be told so that it computes as a CPU does: in float32, the same again; knows torch's flags only."""
+"""Devices and torch's settings for them: deterministic float32 on a GPU, a fixed number of threads on a CPU."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ _before = (True, False)
 
 @contextmanager
 def deterministic_float32(device: torch.device) -> Iterator[None]:
-    """Let convolutions on a GPU be float32, not TF32 (3 digits), by algorithms whose sums have one order.
+    """Compute convolutions on a GPU in float32, not TF32 (3 digits), by algorithms whose sums have one order.
 
-    The flags belong to the process: they are set by the first that comes in and put back by the last that leaves.
+    The flags belong to the process: the first caller that enters sets them, the last that leaves restores them.
     """
     global _inside, _before  # noqa: PLW0603  (the process's, as the flags are)
     if device.type != "cuda":
@@ -43,10 +43,10 @@ def deterministic_float32(device: torch.device) -> Iterator[None]:
 
 @contextmanager
 def torch_threads(count: int) -> Iterator[None]:
-    """Use so many torch threads in this Python thread.
+    """Use this number of torch threads in the calling Python thread.
 
-    The number belongs to the calling thread once it has been asked for there, so other threads' numbers do not
-    matter; a dask worker sets 1 for itself and a fit would otherwise depend on where it runs.
+    The number belongs to a Python thread once it has been read there, so the numbers of other threads do not matter.
+    A dask worker sets 1 for its own; without this a fit would depend on where it runs.
     """
     before = torch.get_num_threads()
     torch.set_num_threads(count)
@@ -57,21 +57,26 @@ def torch_threads(count: int) -> Iterator[None]:
 
 
 def resolve_device(device: str) -> torch.device:
-    """Turn auto, cpu, cuda or cuda:N into a device that is there; raises OptionError when it is not."""
+    """Return the device of a name.
+
+    Args:
+        device: `auto` (a GPU if there is one), `cpu`, `cuda` or `cuda:N`.
+
+    Raises:
+        OptionError: The name is unknown, or this machine has no such device.
+    """
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         resolved = torch.device(device)
     except RuntimeError:
-        raise OptionError(
-            f"there is no device {device!r}: choose {option('device')} auto, cpu, cuda or cuda:N"
-        ) from None
+        raise OptionError(f"{option('device')} must be auto, cpu, cuda or cuda:N, not {device!r}") from None
     if resolved.type == "cuda" and (
         not torch.cuda.is_available() or (resolved.index or 0) >= torch.cuda.device_count()
     ):
-        raise OptionError(f"there is no {device} on this machine: choose {option('device')} auto or cpu")
+        raise OptionError(f"this machine has no device {device!r}: set {option('device')} to auto or cpu")
     if resolved.type not in {"cpu", "cuda"}:
         raise OptionError(
-            f"the device {device!r} is not supported: choose {option('device')} auto, cpu, cuda or cuda:N"
+            f"the device {device!r} is not supported: set {option('device')} to auto, cpu, cuda or cuda:N"
         )
     return resolved

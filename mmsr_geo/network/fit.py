@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, replace
-from functools import partial
-from itertools import count
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from fractions import Fraction
 from statistics import fmean
 from typing import Any
 
-import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812  (torch's own convention)
 from torch import Tensor
@@ -19,48 +17,42 @@ from torch import Tensor
 from mmsr_geo.callbacks import Progress, no_progress
 from mmsr_geo.errors import OptionError
 from mmsr_geo.geometry import Scale, Window
-from mmsr_geo.network.degradation import bicubic, bilinear, degrade, degrade_valid, fill_holes
+from mmsr_geo.network.degradation import degrade, degrade_valid, fill_nodata
 from mmsr_geo.network.device import deterministic_float32, torch_threads
-from mmsr_geo.network.fitted import FittedModel, add_detail, predict_in_parts, receptive_field_on_target
-from mmsr_geo.network.guide_check import (
-    SMALLEST_VALIDATED_PX,
-    GuideCheck,
-    ReducedPrediction,
-    RegionErrors,
-    bicubic_error,
-    compare,
-    guide_check_of,
-    predict_at_reduced_resolution,
-    reduce_sample,
-    reduction_step,
-)
-from mmsr_geo.network.intervals import Interval, calibrated
+from mmsr_geo.network.fitted import FittedModel, add_detail
+from mmsr_geo.network.guide_check import SMALLEST_VALIDATED_PX, reduction_step
 from mmsr_geo.network.mmsr import MmsrNetwork, NetworkParams
 from mmsr_geo.network.params import STEPS, FitParams
 from mmsr_geo.network.patches import PatchSampler, inside
-from mmsr_geo.network.prepared import PreparedSample, guide_below, levels_below, levels_here
-from mmsr_geo.network.registration import registration
-from mmsr_geo.network.regression import Regression, RegressionRows, blocks_of, fit_regression
+from mmsr_geo.network.prepared import PreparedSample
 from mmsr_geo.network.samples import Sample, Statistics, guide_range
-from mmsr_geo.network.stacking import StackingWeights, best_weights
+from mmsr_geo.network.validation import ReducedResolution, RegisteredRegression, Validation, detail_amplitude
 from mmsr_geo.spelling import option
 
-AFTER_FIRST_STAGE = 3
-"""After a first stage so many times fewer steps follow: more of them lose what it has learnt."""
-FAINTEST_DETAIL = 1e-4
-"""In the source's deviation: what a network that draws detail can draw at least."""
-SMOOTH = 0.2
-"""A source is smooth where, one level down, the interpolation's error is below this part of the source's deviation."""
-LEAST_SHARE = 0.05
-"""Of the network in a mixture: with less it is left out, and its steps with it."""
-REGRESSED_PX = 2**16
-"""Source pixels that a regression sees at most, about: of more, samples and then parts of them are left out."""
-REGRESSED_AREA = 16
-"""Where a source pixel holds more target pixels than so many, it counts for more than one."""
-FEWEST_SIDE_PX = 16
-"""Source pixels along a side below which no trend of errors over scales is read off."""
+AFTER_FIRST_STAGE = Fraction(3)
+"""Factor by which the second stage has fewer steps than the first: more of them lose what the first has learnt."""
 PUBLISHED_DECAY = 0.9998
-"""The published fit's learning rate falls by this factor every five steps."""
+"""Factor of the published fit's learning rate every five steps."""
+
+
+@dataclass(frozen=True, slots=True)
+class FitDesign:
+    """Parts of a fit that no option of a user changes; benchmarks/search.py compares others."""
+
+    network: Callable[[int], NetworkParams] = NetworkParams
+    """Returns the shape of the network for a number of guide channels."""
+    optimiser: Callable[..., torch.optim.Optimizer] = torch.optim.Adam
+    """Returns the optimiser; called with the groups of parameters and `lr`."""
+    after_first_stage: Fraction = AFTER_FIRST_STAGE
+    """Factor by which the second stage has fewer steps than the first."""
+
+    def second_stage_steps(self, steps: int) -> int:
+        """Return the number of steps of the second stage, after `steps` of the first."""
+        return math.ceil(steps / self.after_first_stage)
+
+
+Observer = Callable[[Validation, RegisteredRegression | None], None]
+"""Called after a validation, with the regression if one was solved."""
 
 
 def fit_samples(  # noqa: PLR0913  (what is known of a fit, all of it recorded in the model)
@@ -73,28 +65,42 @@ def fit_samples(  # noqa: PLR0913  (what is known of a fit, all of it recorded i
     device: torch.device | None = None,
     progress: Progress = no_progress,
     provenance: dict[str, Any] | None = None,
+    design: FitDesign = FitDesign(),
+    on_validation: Observer | None = None,
 ) -> FittedModel:
-    """Fit one network to samples of one pair, all of the same size.
+    """Fit one model to samples of one pair.
 
-    Two stages, each a one-cycle of Adam: first, where it pays, with direct supervision one level down (the source is
-    the truth there), then at the true scale, asking that the target's block means be the source. The same samples,
-    seed, threads and device kind give the same model. Raises PixelError when no pixel is valid in source and guide.
+    The network is fitted in two stages, each a one-cycle of Adam: first, where that pays, at reduced resolution, where
+    the source is the reference; then at the true scale, where the target's block means are compared with the source.
+    The same samples, seed, threads and kind of device give the same model.
+
+    Args:
+        samples: Parts of the pair, all of the same size.
+        scale: Target pixels per source pixel.
+        params: Steps, rates and stages of the fit.
+        guide_bands: Names of the guide's bands, kept in the model.
+        seed: Seed of the weights, the patches and the random features.
+        device: Where the fit runs; None: the CPU.
+        progress: Called with each stage's name, the steps done and the steps in all.
+        provenance: JSON values that are kept in the model, such as the names of the inputs.
+        design: Network, optimiser and proportion of the stages.
+        on_validation: Called with what was found at reduced resolution, once the network was validated.
+
+    Raises:
+        PixelError: No pixel is valid in both source and guide.
+        OptionError: A published fit of a raster that is too large to be read whole, or `first_stage=True` for a source
+            that is too small for it.
     """
     device = device or torch.device("cpu")
     statistics = Statistics.of(samples)
-    if params.patch_px is None and len(samples) > 1:
-        height, width = samples[0].guide_valid.shape
-        raise OptionError(
-            f"the published fit takes the whole raster at every step, and this one was too large to be read whole "
-            f"({len(samples)} parts of {height} x {width} target pixels were): "
-            f"give {option('bounds')}, or choose {option('fit', 'tile')}"
-        )
+    if params.patch_px is None:
+        _check_read_whole(samples)
     with torch_threads(params.fixed_threads), deterministic_float32(device):
-        layers = [
+        prepared = [
             PreparedSample.of(sample, statistics, scale, device, features=params.guide_features) for sample in samples
         ]
-        fit = _Fit(layers, scale, params, progress, seed)
-        outcome = fit.run()
+        fit = _Fit(prepared, scale, params, progress, seed, design)
+        outcome = fit.run(on_validation)
     record = {
         "seed": seed,
         "params": asdict(params),
@@ -103,43 +109,48 @@ def fit_samples(  # noqa: PLR0913  (what is known of a fit, all of it recorded i
         "torch": torch.__version__,
         **outcome,
     }
-    return FittedModel(
-        fit.network.params,
-        scale,
-        statistics,
-        _weights(fit.network),
-        guide_bands,
-        detail=fit.detail,
-        stacking=fit.stacking,
-        regression=fit.regressions[-1] if fit.stacking.regression else None,
-        check=fit.check,
-        interval=fit.interval,
+    return replace(
+        fit.model(statistics, guide_bands),
         guide_range=guide_range(samples, statistics),
         provenance=(provenance or {}) | {"fit": record},
     )
 
 
-def expected_pixel_steps(params: FitParams, shape_yx: tuple[int, int], scale: Scale) -> tuple[int, int]:
-    """Return the pixels times steps of a fit to a raster of so many source pixels, or to samples of it.
+def _check_read_whole(samples: Sequence[Sample]) -> None:
+    """Refuse a raster of which parts were read, where each step takes all of it (OptionError)."""
+    if len(samples) > 1:
+        height, width = samples[0].guide_valid.shape
+        raise OptionError(
+            f"the published fit uses the whole raster at every step, and this raster is too large to be read whole "
+            f"({len(samples)} parts of {height} x {width} target pixels were read): "
+            f"choose a smaller part with {option('bounds')}, or pass {option('fit', 'tile')}"
+        )
 
-    At least and at most: what is found out about the guide decides how many steps there are.
+
+def expected_pixel_steps(params: FitParams, shape_yx: tuple[int, int], scale: Scale) -> tuple[int, int]:
+    """Return the least and the largest number of pixels times steps of a fit; the guide check decides between them.
+
+    Args:
+        params: Steps, patches and stages of the fit.
+        shape_yx: Source pixels of the raster, or of one of its samples, (h, w).
+        scale: Target pixels per source pixel.
     """
     steps, ensemble = params.steps or STEPS, params.ensemble and params.first_stage is None
     patch = params.patch_px or max(side * factor for side, factor in zip(shape_yx, (scale.y, scale.x), strict=True))
-    step, fine, below = reduction_step(shape_yx, scale), 1, 1
+    step, fine, reduced = reduction_step(shape_yx, scale), 1, 1
     for side, factor, down in zip(shape_yx, (scale.y, scale.x), (step.y, step.x), strict=True):
         fine *= min(max(1, patch // factor), side) * factor
-        below *= max(min(patch, side) // down, 1) * down
-    fine, first = fine * params.batch, below * params.batch * steps
-    plain, after = steps * fine, first + -(-steps // AFTER_FIRST_STAGE) * fine
+        reduced *= max(min(patch, side) // down, 1) * down
+    fine, first = fine * params.batch, reduced * params.batch * steps
+    one_stage, two_stages = steps * fine, first + FitDesign().second_stage_steps(steps) * fine
     smallest = min(side // down for side, down in zip(shape_yx, (step.y, step.x), strict=True))
     if params.first_stage is False or smallest < (1 if params.first_stage else SMALLEST_VALIDATED_PX):
-        return plain, plain
+        return one_stage, one_stage
     if params.first_stage:
-        return after, after
-    if ensemble:  # the regression alone, or a network that adds too little to be taken on
-        return (0 if params.enough_gain < 1 else first), max(after, first + plain)
-    return min(after, first + plain), max(after, first + plain)
+        return two_stages, two_stages
+    if ensemble:  # the regression alone, or a network whose weight is too small to keep it
+        return (0 if params.enough_gain < 1 else first), max(two_stages, first + one_stage)
+    return min(two_stages, first + one_stage), max(two_stages, first + one_stage)
 
 
 def adapt_model(  # noqa: PLR0913  (a model, what it is to learn, and how)
@@ -151,19 +162,22 @@ def adapt_model(  # noqa: PLR0913  (a model, what it is to learn, and how)
     device: torch.device | None = None,
     progress: Progress = no_progress,
 ) -> FittedModel:
-    """Take a few more steps at the true scale, on samples of one tile, with the model's own statistics.
+    """Return the model after a few more steps at the true scale on samples of one tile, with the model's statistics.
 
-    Raises PixelError when no pixel is valid in source and guide.
+    A model without a network is returned as it is.
+
+    Raises:
+        PixelError: No pixel is valid in both source and guide.
     """
     if model.stacking.network == 0:
         return model
     device = device or torch.device("cpu")
     with torch_threads(params.fixed_threads), deterministic_float32(device):
-        layers = [
-            PreparedSample.of(sample, model.statistics, model.scale, device, features=model.shows_features)
+        prepared = [
+            PreparedSample.of(sample, model.statistics, model.scale, device, features=model.uses_features)
             for sample in samples
         ]
-        fit = _Fit(layers, model.scale, params, progress, seed)
+        fit = _Fit(prepared, model.scale, params, progress, seed)
         fit.network.load_state_dict(model.weights)
         fit.detail = model.detail
         fit.adapt()
@@ -180,61 +194,92 @@ def _weights(network: MmsrNetwork) -> dict[str, Tensor]:
 
 
 _Batch = tuple[Tensor, Tensor, Tensor, Tensor]
-"""One patch: guide (C, H, W), source on its grid, what is wanted of the target, and where it is asked for."""
+"""One patch: guide (C, H, W), source on its grid, the reference (of the target or of its block means), and the mask of
+the reference's pixels that the loss counts."""
 
 
 class _Fit:
-    """One fit under way: the network, what it learns from, and what is to be recorded."""
+    """One fit while it runs: the network, the samples it learns from, and what is found at reduced resolution."""
 
-    def __init__(
-        self, layers: Sequence[PreparedSample], scale: Scale, params: FitParams, progress: Progress, seed: int
+    def __init__(  # noqa: PLR0913  (what is known of a fit)
+        self,
+        samples: Sequence[PreparedSample],
+        scale: Scale,
+        params: FitParams,
+        progress: Progress,
+        seed: int,
+        design: FitDesign = FitDesign(),
     ) -> None:
-        self.layers, self.scale, self.params, self.progress, self.seed = layers, scale, params, progress, seed
-        self.step = reduction_step(layers[0].source.shape, scale)
-        self.shape = NetworkParams(len(layers[0].guide))
-        self.check, self.stacking = GuideCheck(), StackingWeights()
-        self.shift = 0, 0
-        self.regressions: tuple[Regression, ...] = ()
-        """The one that has not seen what is held out, and the one of all; none where none is wanted."""
-        self.interval: Interval | None = None
+        self.samples, self.scale, self.params, self.progress, self.seed = samples, scale, params, progress, seed
+        self.design = design
+        self.reduced = ReducedResolution(samples, scale)
+        self.shape = design.network(len(samples[0].guide))
+        self.validation = Validation()
+        self.regression: RegisteredRegression | None = None
         self.pixel_steps = 0
-        self.detail = self._detail()
+        self.detail = detail_amplitude(samples, scale, over_bicubic=params.over_bicubic)
         self._begin()
 
     def _begin(self) -> None:
-        """Draw fresh weights and begin the draws of patches, as if nothing had been before."""
+        """Draw fresh weights, and restart the generator of the patches."""
         # Generators of its own: torch's global one is shared with whatever else runs in the process.
         weights, self.patches_generator = (torch.Generator().manual_seed(self.seed) for _ in range(2))
         with torch.device("meta"):
             network = MmsrNetwork(self.shape)
-        network = network.to_empty(device="cpu").draw_weights(weights).to(self.layers[0].source.device)
+        network = network.to_empty(device="cpu").draw_weights(weights).to(self.samples[0].source.device)
         self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch types no memory_format here
 
-    def run(self) -> dict[str, Any]:
-        """Fit; return what is to be recorded, as JSON values."""
+    def run(self, on_validation: Observer | None = None) -> dict[str, Any]:
+        """Fit; return what is recorded in the model, as JSON values."""
         record: dict[str, Any] = {"first_stage": False}
         steps = self.params.steps or STEPS
-        sites = self._self_supervised_sites()  # raises where there is nothing to be learnt
-        if self.params.ensemble and self.params.first_stage is not False and self._checkable():
-            self._regress()
-            self.stacking = self._regression_alone()
-        if self.stacking.network and self._first_stage_possible():
-            first = self._stage("first stage", steps, self._supervised_batch, self._supervised_sites())
-            helped = self._checkable() and self._judge()
-            kept = helped or bool(self.params.first_stage)
-            record |= {"first_stage": kept, "first_stage_loss": first}
+        sites = self._true_scale_sites()  # raises where there is nothing to learn from
+        if self.params.ensemble and self.params.first_stage is not False and self.reduced.can_validate:
+            self.regression = self.reduced.fit_regression(self.seed, self.progress)
+            self.validation = self._regression_alone(self.regression) or self.validation
+        if self.validation.stacking.network and self._first_stage_possible():
+            loss = self._stage("first stage", steps, self._reduced_batch, self._reduced_sites())
+            if self.reduced.can_validate:
+                predictor = self.reduced.network_predictor(self.network, self.detail)
+                self.validation = self.reduced.validate(predictor, self.regression)
+                if on_validation is not None:
+                    on_validation(self.validation, self.regression)
+            kept = self.validation.network_helped or bool(self.params.first_stage)
+            record |= {"first_stage": kept, "first_stage_loss": loss}
             if kept:
-                steps = -(-steps // AFTER_FIRST_STAGE)
+                steps = self.design.second_stage_steps(steps)
             else:
                 self._begin()
-        if not self.stacking.network:
+        if not self.validation.stacking.network:
             return record | {"steps": 0, "pixel_steps": self.pixel_steps}
-        loss = self._stage("fit", steps, self._self_supervised_batch, sites)
+        loss = self._stage("fit", steps, self._true_scale_batch, sites)
         return record | {"steps": steps, "loss": loss, "pixel_steps": self.pixel_steps}
 
+    def model(self, statistics: Statistics, guide_bands: tuple[str, ...]) -> FittedModel:
+        """Return the model that was fitted."""
+        stacking, regression = self.validation.stacking, self.regression
+        return FittedModel(
+            self.network.params,
+            self.scale,
+            statistics,
+            _weights(self.network),
+            guide_bands,
+            detail=self.detail,
+            stacking=stacking,
+            regression=regression.final if regression is not None and stacking.regression else None,
+            check=self.validation.check,
+            interval=self.validation.interval,
+        )
+
     def adapt(self) -> None:
-        """Take the steps of a tile from the weights there are."""
-        self._stage("adapt", self.params.adapt_steps, self._self_supervised_batch, self._self_supervised_sites())
+        """Take the steps of a tile, from the weights that the network has."""
+        self._stage("adapt", self.params.adapt_steps, self._true_scale_batch, self._true_scale_sites())
+
+    def _regression_alone(self, regression: RegisteredRegression) -> Validation | None:
+        """Return the validation of the regression alone where its gain is enough to leave out the network."""
+        if self.params.enough_gain == 1 or self.params.first_stage:
+            return None
+        return self.reduced.validate_regression(regression, self.params.enough_gain)
 
     def _stage(
         self,
@@ -250,17 +295,17 @@ class _Fit:
             {"params": decayed, "weight_decay": self.params.guide_weight_decay},
             {"params": others},
         ]
-        optimiser = torch.optim.Adam(groups, lr=self.params.lr)
+        optimiser = self.design.optimiser(groups, lr=self.params.lr)
         schedule = self._schedule(optimiser, steps)
         losses: list[Tensor] = []
         for step in range(steps):
             self.progress(name, step, steps)
             patches = [batch(*site) for site in sites.draw(self.params.batch, self.patches_generator)]
-            guide, source, wanted, asked = (torch.stack(parts) for parts in zip(*patches, strict=True))
+            guide, source, reference, mask = (torch.stack(parts) for parts in zip(*patches, strict=True))
             target = self._predict(guide.contiguous(memory_format=torch.channels_last), source)
-            if target.shape != wanted.shape:
+            if target.shape != reference.shape:
                 target = degrade(target, self.scale)
-            loss = (F.l1_loss(target, wanted, reduction="none") * asked).sum() / asked.sum().clamp_min(1)
+            loss = (F.l1_loss(target, reference, reduction="none") * mask).sum() / mask.sum().clamp_min(1)
             optimiser.zero_grad(set_to_none=True)
             loss.backward()
             self.pixel_steps += guide[:, 0].numel()
@@ -277,221 +322,74 @@ class _Fit:
             optimiser, max_lr=self.params.lr, total_steps=steps, cycle_momentum=False
         )
 
-    def _patch_px(self) -> int:
-        """Return a patch's side in target pixels, as large as the raster at most."""
-        height, width = self.layers[0].source.shape
-        return self.params.patch_px or max(height * self.scale.y, width * self.scale.x)
-
-    def _self_supervised_sites(self) -> PatchSampler:
-        scale, patch = self.scale, self._patch_px()
-        return PatchSampler(
-            [layer.asked for layer in self.layers], (max(1, patch // scale.y), max(1, patch // scale.x))
-        )
-
-    def _self_supervised_batch(self, sample: int, at: Window) -> _Batch:
-        """At the true scale: the target's block means shall be the source."""
-        layer, (rows, columns) = self.layers[sample], at.slices
-        target_rows, target_columns = at.refined(self.scale).slices
-        source = layer.source[rows, columns]
-        asked = layer.asked[rows, columns] & self._away_from_cuts(layer, at, self.scale.y, self.scale.x)
-        return layer.guide[:, target_rows, target_columns], source, source, asked
-
-    def _supervised_sites(self) -> PatchSampler:
-        """Patches one level down are counted in source pixels, a whole multiple of the scale along each side."""
-        height, width = self.layers[0].source.shape
-        patch, scale = self._patch_px(), self.step
-        side_y, side_x = (max(min(patch, side) // s, 1) * s for side, s in ((height, scale.y), (width, scale.x)))
-        return PatchSampler([layer.asked & ~layer.validation for layer in self.layers], (side_y, side_x))
-
-    def _supervised_batch(self, sample: int, at: Window) -> _Batch:
-        """One level down: the source itself is the target, its block means are the source."""
-        layer, (rows, columns) = self.layers[sample], at.slices
-        truth, valid = layer.source[rows, columns], layer.asked[rows, columns]
-        asked = valid & ~layer.validation[rows, columns] & self._away_from_cuts(layer, at, 1, 1)
-        return layer.guide_below[:, rows, columns], self._below(truth, valid), truth, asked
-
-    def _away_from_cuts(self, layer: PreparedSample, at: Window, per_row: int, per_column: int) -> Tensor:
-        """Return (h, w) bool: where the network sees a patch as it would see the whole sample.
-
-        Beyond a cut it sees zeros, which it never does when it predicts, but at the raster's own border it does. Each
-        row and column stands for so many pixels of the grid that the network works on. All True in a patch that is
-        too small to have an inside.
-        """
-        along = [
-            inside(start, length, whole, -(-self.network.receptive_field.guide_px // pixels))
-            for start, length, whole, pixels in (
-                (at.row, at.height, layer.source.shape[0], per_row),
-                (at.col, at.width, layer.source.shape[1], per_column),
-            )
-        ]
-        both = along[0][:, None] & along[1]
-        return (both if bool(both.any()) else torch.ones_like(both)).to(layer.source.device)
-
-    def _below(self, truth: Tensor, valid: Tensor) -> Tensor:
-        means, share = degrade_valid(truth, valid, self.step)
-        return fill_holes(means, share > 0.5)
-
     def _predict(self, guide: Tensor, source: Tensor) -> Tensor:
         """(B, C, H, W) and (B, h, w) → (B, H, W)."""
         down, across = (fine // coarse for fine, coarse in zip(guide.shape[-2:], source.shape[-2:], strict=True))
         return add_detail(self.network(guide, source[:, None])[:, 0], source, Scale(down, across), self.detail)
 
-    def _detail(self) -> float | None:
-        """Return what the output is to be multiplied by on the interpolation; None: it is the whole target."""
-        height, width = self.layers[0].source.shape
-        if self.params.over_bicubic is False or min(height // self.scale.y, width // self.scale.x) < 1:
-            return None
-        squares = torch.cat([bicubic_error(layer.source, layer.asked, self.scale) for layer in self.layers])
-        size = float(squares.mean().sqrt()) if len(squares) else 0.0
-        wanted = self.params.over_bicubic or size < SMOOTH
-        return max(size, FAINTEST_DETAIL) if wanted else None
+    def _patch_px(self) -> int:
+        """Return a patch's side in target pixels, at most the raster's."""
+        height, width = self.samples[0].source.shape
+        return self.params.patch_px or max(height * self.scale.y, width * self.scale.x)
 
-    def _shape_below(self) -> tuple[int, int]:
-        height, width = self.layers[0].source.shape
-        return height // self.step.y, width // self.step.x
+    def _true_scale_sites(self) -> PatchSampler:
+        scale, patch = self.scale, self._patch_px()
+        return PatchSampler(
+            [sample.fit_mask for sample in self.samples], (max(1, patch // scale.y), max(1, patch // scale.x))
+        )
+
+    def _true_scale_batch(self, index: int, site: Window) -> _Batch:
+        """Return a patch at the true scale, where the source is the reference of the target's block means."""
+        sample, (rows, columns) = self.samples[index], site.slices
+        target_rows, target_columns = site.refined(self.scale).slices
+        source = sample.source[rows, columns]
+        mask = sample.fit_mask[rows, columns] & self._away_from_cuts(sample, site, self.scale.y, self.scale.x)
+        return sample.guide[:, target_rows, target_columns], source, source, mask
+
+    def _reduced_sites(self) -> PatchSampler:
+        """Return the patches at reduced resolution, in source pixels, a whole multiple of the reduction each side."""
+        height, width = self.samples[0].source.shape
+        patch, step = self._patch_px(), self.reduced.step
+        side_y, side_x = (max(min(patch, side) // s, 1) * s for side, s in ((height, step.y), (width, step.x)))
+        return PatchSampler([sample.fit_mask & ~sample.validation for sample in self.samples], (side_y, side_x))
+
+    def _reduced_batch(self, index: int, site: Window) -> _Batch:
+        """Return a patch at reduced resolution, where the source is the reference of the target itself."""
+        sample, (rows, columns) = self.samples[index], site.slices
+        reference, valid = sample.source[rows, columns], sample.fit_mask[rows, columns]
+        means, share = degrade_valid(reference, valid, self.reduced.step)
+        mask = valid & ~sample.validation[rows, columns] & self._away_from_cuts(sample, site, 1, 1)
+        return sample.reduced_guide[:, rows, columns], fill_nodata(means, share > 0.5), reference, mask
+
+    def _away_from_cuts(self, sample: PreparedSample, site: Window, per_row: int, per_column: int) -> Tensor:
+        """Return (h, w) bool: True where the receptive field of a patch's pixel lies within the patch.
+
+        Beyond a cut the network is shown zeros, which it is not when it predicts; at the raster's own border it is.
+        `per_row` and `per_column` are the pixels of the network's grid in each row and column. All True in a patch that
+        is too small for any such pixel.
+        """
+        along = [
+            inside(start, length, whole, math.ceil(self.network.receptive_field.guide_px / pixels))
+            for start, length, whole, pixels in (
+                (site.row, site.height, sample.source.shape[0], per_row),
+                (site.col, site.width, sample.source.shape[1], per_column),
+            )
+        ]
+        both = along[0][:, None] & along[1]
+        return (both if bool(both.any()) else torch.ones_like(both)).to(sample.source.device)
 
     def _first_stage_possible(self) -> bool:
-        """Whether it is wanted, or undecided and there are pixels enough to learn from and to judge by.
+        """Return whether the first stage is run: if it is requested, or undecided and there are enough pixels.
 
-        Raises OptionError when it is wanted and there is nothing to learn from.
+        Raises OptionError if it is requested and there is nothing to learn from.
         """
         if self.params.first_stage is False:
             return False
-        height, width = self.layers[0].source.shape
-        learnable = min(self._shape_below()) >= 1 and any(
-            bool((layer.asked & ~layer.validation).any()) for layer in self.layers
-        )
+        learnable = self.reduced.can_learn
         if self.params.first_stage and not learnable:
+            height, width = self.samples[0].source.shape
             raise OptionError(
-                f"first_stage=True finds nothing to learn from one level down: the source's {height} x {width} pixels "
-                f"are too few at scale {self.scale}, or holes; leave first_stage to be decided from the data"
+                f"first_stage=True has nothing to learn from at reduced resolution: {height} x {width} source pixels "
+                f"are too few at scale {self.scale}, or they are nodata; leave out first_stage"
             )
-        return bool(self.params.first_stage) or (learnable and self._checkable())
-
-    def _checkable(self) -> bool:
-        """Whether there are pixels enough one level down, and held-out ones among them, to tell if the guide helps."""
-        judged = any(bool((layer.asked & layer.validation).any()) for layer in self.layers)
-        return min(self._shape_below()) >= SMALLEST_VALIDATED_PX and judged
-
-    def _judge(self) -> bool:
-        """Judge the first stage on the blocks that it has not seen, and choose the mixture; say if the network helped.
-
-        What little the network would add to the mixture is not worth its steps.
-        """
-        belows = self._belows(network=True)
-        compared = self._compared(belows)
-        if self.regressions and sum(each.validated_px for each in compared) > 0:
-            products = np.sum([each.products for each in compared], axis=0)
-            bicubic_weight, network, regression = best_weights(products)
-            if network < LEAST_SHARE:
-                (bicubic_weight, regression), network = best_weights(products[::2, ::2]), 0.0
-            self.stacking = StackingWeights(bicubic_weight, network, regression, self.shift)
-        shares = self.stacking.values[: len(belows[0].raw)]
-        self.check = guide_check_of(compared, shares)
-        self.interval = self._interval(belows, shares)
-        return guide_check_of(compared, (0, 1, 0)[: len(shares)]).result == "helped"
-
-    def _regression_alone(self) -> StackingWeights:
-        """Return the regression alone where it does so well one level down that a network would add little to it."""
-        if self.params.enough_gain == 1 or self.params.first_stage:
-            return StackingWeights()
-        belows = self._belows(network=False)
-        check = guide_check_of(self._compared(belows), (0, 1))
-        if check.gain is None or check.gain < self.params.enough_gain:
-            return StackingWeights()
-        self.check = check
-        self.interval = self._interval(belows, (0, 1))
-        return StackingWeights(network=0.0, regression=1.0, shift=self.shift)
-
-    def _regress(self) -> None:
-        """Register the guide and solve both regressions."""
-        source_px = sum(layer.source.numel() for layer in self.layers)
-        left_out = -(-max(source_px, source_px * self.scale.area // REGRESSED_AREA) // REGRESSED_PX)
-        of_samples = min(left_out, len(self.layers))
-        layers, every = self.layers[::of_samples], -(-left_out // of_samples)
-        height, width = layers[0].source.shape
-        grids = ((self._shape_below(), self.step), ((height, width), self.scale))
-        total = len(layers) * sum(len(blocks_of(shape, scale, every)) for shape, scale in grids)
-        done = count()
-
-        def told(levels: Iterator[RegressionRows]) -> Iterator[RegressionRows]:
-            for level in levels:
-                self.progress("regression", next(done), total)
-                yield level
-
-        self.progress("registration", 0, 1)
-        self.shift = self._registration()
-        self.progress("registration", 1, 1)
-        below = [level for layer in layers for level in told(levels_below(layer, self.shift, self.step, every))]
-        here = (level for layer in layers for level in told(levels_here(layer, self.shift, self.scale, every)))
-        self.regressions = fit_regression(below, here, torch.Generator().manual_seed(self.seed))
-        self.progress("regression", total, total)
-
-    def _regress_below(self, layer: PreparedSample, source: Tensor, known: Tensor) -> Tensor:  # noqa: ARG002  (as all predictors)
-        guide, valid = guide_below(layer, self.shift)
-        whole = Window.whole((source.shape[0], source.shape[1])).refined(self.step).slices
-        detail = self.regressions[0].detail(guide[:, *whole], valid[whole], source, self.step)
-        return bicubic(source.double(), self.step) + detail
-
-    def _belows(self, *, network: bool) -> list[ReducedPrediction]:
-        """Return what network and regression make of each sample one level down."""
-        return [
-            predict_at_reduced_resolution(
-                [
-                    *([partial(self._predict_below, layer)] if network else []),
-                    *([partial(self._regress_below, layer)] if self.regressions else []),
-                ],
-                layer.source,
-                layer.asked,
-                layer.validation,
-                self.step,
-            )
-            for layer in self.layers
-        ]
-
-    def _compared(self, belows: Sequence[ReducedPrediction]) -> list[RegionErrors]:
-        return [
-            each
-            for layer, below in zip(self.layers, belows, strict=True)
-            for each in compare(below, self.step, layer.corner)
-        ]
-
-    def _interval(self, belows: Sequence[ReducedPrediction], shares: Sequence[float]) -> Interval | None:
-        """Calibrate where the level below is of the scale: errors of half a source pixel say little of an eighth."""
-        return calibrated(belows, shares, self._growth(), self.scale) if self.step == self.scale else None
-
-    def _growth(self) -> float:
-        """Return how much larger the interpolation's error is at the true scale than one level down.
-
-        It goes on as it went over the octave above: from a source degraded by 4 and taken as the truth degraded by 2,
-        to the source as the truth.
-        """
-        half = Scale(2, 2)
-        here = [(layer.source, layer.asked) for layer in self.layers]
-        above = [reduce_sample(source, asked, half) for source, asked in here if min(source.shape) >= FEWEST_SIDE_PX]
-        if not above:
-            return 1.0
-        squares = [torch.cat([bicubic_error(truth, asked, half) for truth, asked in level]) for level in (here, above)]
-        if not all(len(each) and bool(each.any()) for each in squares):
-            return 1.0
-        octave = math.sqrt(float(squares[0].mean() / squares[1].mean()))
-        return float(min(1.0, octave ** (math.log2(self.scale.area) / 2)))
-
-    def _registration(self) -> tuple[int, int]:
-        return registration(
-            ((layer.source, layer.asked, layer.guide[: layer.bands], layer.guide_valid) for layer in self.layers),
-            self.scale,
-        )
-
-    def _predict_below(self, layer: PreparedSample, source: Tensor, known: Tensor) -> Tensor:  # noqa: ARG002  (as all predictors)
-        def shown(part: Window) -> Tensor:
-            return layer.guide_below[None, :, *part.slices].contiguous(memory_format=torch.channels_last)
-
-        on_target = bilinear(source[None, None], self.step)
-        receptive_field_target_px = receptive_field_on_target(self.network.receptive_field)
-        return add_detail(
-            predict_in_parts(self.network, shown, on_target, receptive_field_target_px)[0, 0],
-            source,
-            self.step,
-            self.detail,
-        )
+        return bool(self.params.first_stage) or (learnable and self.reduced.can_validate)

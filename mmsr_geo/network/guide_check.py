@@ -1,4 +1,4 @@
-"""Whether the guide helped: what was made of it one level down, on blocks not seen, against the interpolation."""
+"""The guide check: errors on the validation blocks at reduced resolution, compared with the bicubic baseline."""
 
 from __future__ import annotations
 
@@ -14,98 +14,104 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mmsr_geo.geometry import Scale, Window
-from mmsr_geo.network.degradation import bicubic, degrade, degrade_valid, fill_holes, make_consistent
+from mmsr_geo.network.degradation import bicubic, degrade, degrade_valid, fill_nodata, make_consistent
 
 CheckResult = Literal["helped", "did not help", "unknown"]
 
 VALIDATION_EVERY = 7
-"""One block of source pixels in so many is held out."""
+"""One block of source pixels in this number is a validation block."""
 BLOCK_PX = 8
-"""A block's side in source pixels, to the next whole number of pixels one level down."""
+"""Side of a block in source pixels, rounded to whole pixels of the reduced source."""
 SMALLEST_VALIDATED_PX = 16
-"""Source pixels one level down, along the shorter side, below which nothing can be told."""
+"""Pixels of the reduced source, along its shorter side, below which the guide is not checked."""
 LEAST_GAIN = 0.02
-"""Share of the interpolation's error that the guide must take away one level down to be called helpful; chosen in
-docs/decisions/004-guide-check.md."""
+"""Smallest gain at which the guide counts as helpful; chosen in docs/decisions/004-guide-check.md."""
 
 
 @dataclass(frozen=True, slots=True)
 class Region:
-    """A part of the raster and how the prediction did there, on held-out pixels one level down."""
+    """Errors in a part of the raster, on the pixels of its validation blocks at reduced resolution."""
 
     window: Window
-    """Where it lies, in source pixels of the raster."""
+    """The part, in source pixels of the raster."""
     validated_px: int
-    """Source pixels that were compared."""
+    """Number of source pixels that were compared."""
     sum_squares: float
-    """The sum of the prediction's squared errors, in the source's deviation."""
+    """Sum of the prediction's squared errors, in standard deviations of the source."""
     baseline_sum_squares: float
-    """The consistent bicubic's."""
+    """Sum of the bicubic baseline's squared errors, in standard deviations of the source."""
 
     @property
     def gain(self) -> float | None:
-        """The share of the interpolation's RMSE that the guide took away here; None where nothing was compared."""
+        """1 - RMSE of the prediction / RMSE of the bicubic baseline in this part; None if nothing was compared."""
         return _gain([self])
 
 
 @dataclass(frozen=True, slots=True)
 class GuideCheck:
-    """What a fit found out about its guide, as a whole and region by region."""
+    """Result of a fit's guide check, as a whole and region by region."""
 
     regions: tuple[Region, ...] = ()
 
     @property
     def gain(self) -> float | None:
-        """1 - RMSE of the prediction over RMSE of the consistent bicubic, one level down: 0.4 means 40 % less error.
+        """1 - RMSE of the prediction / RMSE of the bicubic baseline, at reduced resolution: 0.4 means 40 % less error.
 
-        Below 0 the guide did harm; None where the source is too small to tell, or the check was left out.
+        Below 0 the guide did harm. None if the source is too small to check, or the fit skipped the check.
         """
         return _gain(self.regions)
 
     @property
     def result(self) -> CheckResult:
-        """Say whether the guide helped: `unhelpful` where the gain is below LEAST_GAIN."""
+        """Result in a word: `did not help` where the gain is below LEAST_GAIN."""
         return result_of(self.gain)
 
     @property
     def sentence(self) -> str:
-        """Say it to a person."""
+        """Result in a sentence, with the error that it rests on."""
         gain = self.gain
         if gain is None:
-            return "whether the guide helped is unknown: the source is too small to tell, or the fit left the check out"
-        judged = [region for region in self.regions if region.validated_px]
-        helped = sum(result_of(region.gain) == "helped" for region in judged)
-        regions = f" ({helped} of {len(judged)} regions helped)" if len(judged) > 1 else ""
-        than = (
-            f"one level down its error is {1 - gain:.2f} of the interpolation's, on blocks kept from the fit{regions}"
+            return (
+                "it is unknown whether the guide helped: the source is too small to check it, or the fit skipped the "
+                "guide check"
+            )
+        validated = [region for region in self.regions if region.validated_px]
+        helped = sum(result_of(region.gain) == "helped" for region in validated)
+        regions = f"; it helped in {helped} of {len(validated)} regions" if len(validated) > 1 else ""
+        error = (
+            f"at reduced resolution the error is {1 - gain:.2f} times that of the bicubic baseline, "
+            f"measured on validation blocks{regions}"
         )
-        return f"the guide helped: {than}" if self.result == "helped" else f"the guide did not help: {than}"
+        return f"the guide {self.result}: {error}"
 
     @property
     def unhelpful_share(self) -> float | None:
-        """The share of the judged regions where the guide did not help; None where none was judged."""
-        judged = [region for region in self.regions if region.validated_px]
-        if not judged:
+        """Fraction of the validated regions in which the guide did not help; None if none was validated."""
+        validated = [region for region in self.regions if region.validated_px]
+        if not validated:
             return None
-        return sum(result_of(region.gain) == "did not help" for region in judged) / len(judged)
+        return sum(result_of(region.gain) == "did not help" for region in validated) / len(validated)
 
 
 def result_of(gain: float | None) -> CheckResult:
-    """Turn a gain into a verdict."""
+    """Return the result of a guide check with this gain."""
     if gain is None or math.isnan(gain):
         return "unknown"
     return "helped" if gain >= LEAST_GAIN else "did not help"
 
 
 def validation_blocks(shape: tuple[int, ...], scale: Scale) -> Tensor:
-    """Return (h, w) bool: blocks of about 8 x 8 source pixels, one in HELD_OUT, a knight's move apart."""
+    """Return (h, w) bool: True in the validation blocks.
+
+    These are blocks of about 8 x 8 source pixels, one in VALIDATION_EVERY, a knight's move apart.
+    """
     side_y, side_x = _block(scale)
     row, column = torch.arange(shape[0]) // side_y, torch.arange(shape[1]) // side_x
     return (row[:, None] * 3 + column) % VALIDATION_EVERY == VALIDATION_EVERY // 2
 
 
 def regions_of(shape: tuple[int, ...], scale: Scale) -> list[Window]:
-    """Cut (h, w) source pixels into parts that each hold about HELD_OUT held-out blocks."""
+    """Cut (h, w) source pixels into regions that each hold about VALIDATION_EVERY validation blocks."""
     height, width = shape
     rows, columns = (
         max(1, round(side / (block * VALIDATION_EVERY))) for side, block in zip(shape, _block(scale), strict=True)
@@ -121,102 +127,140 @@ def regions_of(shape: tuple[int, ...], scale: Scale) -> list[Window]:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RegionErrors:
-    """How several predictions did in a part of the raster, one level down, where the source is the truth."""
+    """Errors of several predictions in a part of the raster, at reduced resolution."""
 
     window: Window
-    """Where it lies, in source pixels of the raster."""
+    """The part, in source pixels of the raster."""
     validated_px: int
-    """Source pixels that were compared."""
+    """Number of source pixels that were compared."""
     products: NDArray[np.float64]
-    """(n, n): the sums over them of products of two predictions' errors, in the source's deviation; the first is the
-    consistent bicubic interpolation."""
+    """(n, n): sums over the pixels of the products of two predictions' errors, in variances of the source; the first
+    prediction is the bicubic baseline."""
 
 
-def guide_check_of(compared: Iterable[RegionErrors], shares: Sequence[float]) -> GuideCheck:
-    """Return how the mixture of the predictions compared did."""
-    taken = np.array(shares)
+def guide_check_of(errors: Iterable[RegionErrors], weights: Sequence[float]) -> GuideCheck:
+    """Return the guide check of the weighted average of the predictions.
+
+    Args:
+        errors: Errors of the predictions, region by region.
+        weights: Weight of each prediction, that of the bicubic baseline first.
+    """
+    by = np.array(weights)
     return GuideCheck(
         tuple(
-            Region(each.window, each.validated_px, float(taken @ each.products @ taken), float(each.products[0, 0]))
-            for each in compared
+            Region(
+                region.window,
+                region.validated_px,
+                float(by @ region.products @ by),
+                float(region.products[0, 0]),
+            )
+            for region in errors
         )
     )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ReducedPrediction:
-    """What several predictors made of a sample one level down, where its source is the truth."""
+    """Predictions of a sample at reduced resolution, where its source is the reference."""
 
     source: Tensor
-    """(h, w): the sample's source degraded once more, holes filled."""
+    """(h, w): the sample's source averaged once more, nodata filled from neighbours."""
     raw: Tensor
-    """(n, H, W): the predictions, the bicubic interpolation's first."""
+    """(n, H, W) float64: the predictions before they are made consistent, the bicubic interpolation's first."""
     errors: Tensor
-    """(n, H, W) float64: of each made consistent, 0 where it is not judged."""
-    judged: Tensor
-    """(H, W) bool: what was asked for and the predictors have not seen."""
+    """(n, H, W) float64: errors of the predictions made consistent, 0 where they are not validated."""
+    validated: Tensor
+    """(H, W) bool: True where source and guide are valid and the predictors have not seen the source."""
 
 
 @torch.inference_mode()
 def predict_at_reduced_resolution(
-    predictors: Sequence[Callable[[Tensor, Tensor], Tensor]],
-    truth: Tensor,
-    asked: Tensor,
-    judged: Tensor,
+    predictors: Sequence[Callable[[Tensor], Tensor]],
+    reference: Tensor,
+    mask: Tensor,
+    validation: Tensor,
     scale: Scale,
 ) -> ReducedPrediction:
-    """Predict a sample one level down and compare with the source, which is the truth there.
+    """Predict a sample at reduced resolution and compare with its source, which is the reference there.
 
-    predictors: source (h, w) and where it is known in, prediction (H, W) out; each is made consistent, and the
-    interpolation goes before them. truth: (H, W), holes filled; asked: (H, W) bool, source and guide are valid; judged:
-    (H, W) bool, what the predictors have not seen.
+    Args:
+        predictors: Each turns the reduced source (h, w) into a prediction (H, W), which is then made consistent. The
+            bicubic interpolation is put before them.
+        reference: The sample's source, (H, W), nodata filled.
+        mask: (H, W) bool: True where source and guide are valid.
+        validation: (H, W) bool: True where the predictors have not seen the reference.
+        scale: Pixels of the reference per pixel of the reduced source.
     """
-    source, known = reduce_sample(truth, asked, scale)
+    source, known = reduce_sample(reference, mask, scale)
     height, width = source.shape[0] * scale.y, source.shape[1] * scale.x
-    truth, judged = truth[:height, :width], (asked & judged)[:height, :width]
-    raw = torch.stack([each.double() for each in (bicubic(source, scale), *(p(source, known) for p in predictors))])
-    errors = [(make_consistent(prediction, source, known, scale) - truth) * judged for prediction in raw]
-    return ReducedPrediction(source, raw, torch.stack(errors), judged)
+    reference, validated = reference[:height, :width], (mask & validation)[:height, :width]
+    raw = torch.stack([values.double() for values in (bicubic(source, scale), *(p(source) for p in predictors))])
+    errors = [(make_consistent(prediction, source, known, scale) - reference) * validated for prediction in raw]
+    return ReducedPrediction(source, raw, torch.stack(errors), validated)
 
 
-def compare(below: ReducedPrediction, scale: Scale, corner: tuple[int, int] = (0, 0)) -> list[RegionErrors]:
-    """Return how the predictions did, region by region; corner: the sample's place in the raster."""
-    errors, counts = below.errors.cpu(), below.judged.cpu()
-    found = []
-    for window in regions_of(tuple(counts.shape), scale):
+def compare(prediction: ReducedPrediction, scale: Scale, corner: tuple[int, int] = (0, 0)) -> list[RegionErrors]:
+    """Return the errors of the predictions, region by region.
+
+    Args:
+        prediction: Predictions of one sample.
+        scale: Pixels of the sample's source per pixel of the reduced source.
+        corner: Row and column of the sample's first source pixel in the raster.
+    """
+    errors, validated = prediction.errors.cpu(), prediction.validated.cpu()
+    regions = []
+    for window in regions_of(tuple(validated.shape), scale):
         part = errors[:, *window.slices].flatten(1)
-        place = Window(corner[0] + window.row, corner[1] + window.col, window.height, window.width)
-        found.append(RegionErrors(place, int(counts[window.slices].sum()), (part @ part.T).numpy()))
-    return found
+        in_raster = Window(corner[0] + window.row, corner[1] + window.col, window.height, window.width)
+        regions.append(RegionErrors(in_raster, int(validated[window.slices].sum()), (part @ part.T).numpy()))
+    return regions
 
 
 @torch.inference_mode()
-def bicubic_error(truth: Tensor, asked: Tensor, scale: Scale) -> Tensor:
-    """Return the squared errors of the consistent bicubic one level down, of the valid pixels in a row, float64."""
-    source, known = reduce_sample(truth, asked, scale)
+def bicubic_error(reference: Tensor, mask: Tensor, scale: Scale) -> Tensor:
+    """Return the squared errors of the bicubic baseline at reduced resolution.
+
+    Args:
+        reference: A sample's source, (H, W), nodata filled.
+        mask: (H, W) bool: the pixels that are compared.
+        scale: Pixels of the reference per pixel of the reduced source.
+
+    Returns:
+        (n,) float64: one value per pixel compared.
+    """
+    source, known = reduce_sample(reference, mask, scale)
     height, width = source.shape[0] * scale.y, source.shape[1] * scale.x
-    errors = make_consistent(bicubic(source, scale), source, known, scale) - truth[:height, :width]
-    return errors[asked[:height, :width]].square()
+    errors = make_consistent(bicubic(source, scale), source, known, scale) - reference[:height, :width]
+    return errors[mask[:height, :width]].square()
 
 
 def reduction_step(shape_yx: tuple[int, ...], scale: Scale) -> Scale:
-    """Return by how much a source of that shape is degraded to go one level down.
+    """Return the factor by which a source of this shape is averaged to reach reduced resolution.
 
-    By the scale, or where that leaves too few pixels to judge by, by 2: less is asked of a prediction there than at the
-    true scale, but it is something.
+    It is the scale; or 2, where the scale would leave fewer than SMALLEST_VALIDATED_PX pixels along a side. By 2 less
+    detail is predicted than at the true scale, but the guide can be checked.
     """
     if min(side // factor for side, factor in zip(shape_yx, (scale.y, scale.x), strict=True)) >= SMALLEST_VALIDATED_PX:
         return scale
     return Scale(min(2, scale.y), min(2, scale.x))
 
 
-def reduce_sample(truth: Tensor, asked: Tensor, scale: Scale) -> tuple[Tensor, Tensor]:
-    """Degrade a source (h, w) once more: its block means, holes filled from beside them, and which blocks are whole."""
-    height, width = (side // s * s for side, s in zip(truth.shape, (scale.y, scale.x), strict=True))
-    truth, asked = truth[:height, :width], asked[:height, :width]
-    means, _ = degrade_valid(truth, asked, scale)
-    known = degrade((~asked).float(), scale) == 0  # a mean of ones need not be 1 on a GPU
-    return fill_holes(means, known), known
+def reduce_sample(source: Tensor, mask: Tensor, scale: Scale) -> tuple[Tensor, Tensor]:
+    """Average a source (h, w) by a scale.
+
+    Args:
+        source: (h, w), finite also where the mask is False.
+        mask: (h, w) bool: the pixels that are averaged.
+        scale: Pixels of the source per pixel of the result.
+
+    Returns:
+        The block means, nodata filled from neighbours, and the blocks that are valid throughout (bool).
+    """
+    height, width = (side // s * s for side, s in zip(source.shape, (scale.y, scale.x), strict=True))
+    source, mask = source[:height, :width], mask[:height, :width]
+    means, _ = degrade_valid(source, mask, scale)
+    known = degrade((~mask).float(), scale) == 0  # a mean of ones need not be 1 on a GPU
+    return fill_nodata(means, known), known
 
 
 def _block(scale: Scale) -> tuple[int, int]:
@@ -227,6 +271,6 @@ def _gain(regions: Sequence[Region]) -> float | None:
     if not sum(region.validated_px for region in regions):
         return None
     squares = math.fsum(region.sum_squares for region in regions)
-    smooth = math.fsum(region.baseline_sum_squares for region in regions)
-    # What an interpolation gets right to the last digit no guide can better.
-    return 1 - math.sqrt(squares / smooth) if smooth > 0 else 0.0
+    baseline = math.fsum(region.baseline_sum_squares for region in regions)
+    # Where the baseline has no error at all, no guide can help.
+    return 1 - math.sqrt(squares / baseline) if baseline > 0 else 0.0

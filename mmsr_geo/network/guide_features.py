@@ -1,4 +1,4 @@
-"""What the network is shown of a guide beside its bands: local contrast and edges; tensors only."""
+"""Features of a guide that the network is shown next to its bands: local contrast and edges; tensors only."""
 
 from __future__ import annotations
 
@@ -9,33 +9,40 @@ from torch import Tensor
 from mmsr_geo.geometry import Halo, Window
 
 LOCAL_PX = 9
-"""Side of the square that a pixel is compared with."""
-FEATURE_SUPPORT_PX = LOCAL_PX // 2
-"""Guide pixels around a pixel that its features depend on; the gradient's one pixel lies within."""
+"""Side of the square that a pixel is compared with, in guide pixels."""
+FEATURE_RECEPTIVE_FIELD_PX = LOCAL_PX // 2
+"""Guide pixels around a pixel that its features depend on; the gradient's one pixel lies within them."""
 PER_BAND = 3
-"""Channels that one guide band becomes."""
+"""Number of channels derived from one guide band."""
 QUIET = 0.05
-"""Local deviation, in the band's own, below which contrast is noise and is not drawn up to full size."""
-PART_PX = 512
-"""Side of what features are made of at once."""
+"""Local standard deviation, in the band's own, that is added before dividing by it: below it contrast is noise."""
+PART_SIDE_PX = 512
+"""Side of the parts whose features are computed at once, in guide pixels."""
 EDGE = 3.0
-"""What brings a gradient's magnitude, in the band's deviation a pixel, near the bands' own size."""
+"""Factor that brings a gradient's magnitude, in the band's standard deviation per pixel, near the bands' own size."""
 
 
 def guide_features(guide: Tensor, valid: Tensor) -> Tensor:
-    """Return the bands, their local contrast and their edges, made part by part: float64 of all would be gigabytes.
+    """Return the bands, their local contrast and their edges.
 
-    guide: (C, H, W), of deviation 1, 0 in holes; valid: (H, W) bool. Returns (3 C, H, W), 0 in holes: the bands; each
-    minus its mean over the valid pixels of a 9 x 9 square, over their deviation; the magnitude of its gradient. What
-    lies outside the image counts as a hole.
+    The contrast of a pixel is its difference from the mean over the valid pixels of a 9 x 9 square, divided by their
+    standard deviation. An edge is the magnitude of the gradient. Pixels outside the image count as invalid. The
+    features are computed part by part: float64 of all of them would be gigabytes.
+
+    Args:
+        guide: (C, H, W), of standard deviation 1, 0 where invalid.
+        valid: (H, W) bool.
+
+    Returns:
+        (3 C, H, W): bands, contrasts, edges; 0 where invalid.
     """
     features = guide.new_empty(PER_BAND * len(guide), *valid.shape)
     whole = Window.whole((valid.shape[0], valid.shape[1]))
-    for part in whole.parts(PART_PX):
-        read = part.padded(Halo(FEATURE_SUPPORT_PX, FEATURE_SUPPORT_PX), whole)
+    for part in whole.parts(PART_SIDE_PX):
+        read = part.padded(Halo(FEATURE_RECEPTIVE_FIELD_PX, FEATURE_RECEPTIVE_FIELD_PX), whole)
         rows, columns = read.slices
-        made = _features(guide[:, rows, columns], valid[rows, columns])
-        features[:, *part.slices] = made[:, *part.relative_to(read).slices]
+        computed = _features(guide[:, rows, columns], valid[rows, columns])
+        features[:, *part.slices] = computed[:, *part.relative_to(read).slices]
     return features
 
 
@@ -59,7 +66,7 @@ def _square_sums(bands: Tensor) -> Tensor:
 
 
 def slope(bands: Tensor, weights: Tensor, dim: int) -> Tensor:
-    """Return half the difference of the two neighbours along a dim; 0 where one of them is missing."""
+    """Return half the difference of the two neighbours along a dimension; 0 where one of them is invalid."""
     pad = (0, 0, 1, 1) if dim == -2 else (1, 1)
     padded, known = F.pad(bands, pad), F.pad(weights, pad)
     length = bands.shape[dim]

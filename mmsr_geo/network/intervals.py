@@ -1,7 +1,8 @@
-"""How far a target may be off: half a 90 % interval's width, calibrated where the source is the truth; tensors only."""
+"""Uncertainty of a target: half the width of a 90 % interval, calibrated at reduced resolution; tensors only."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -17,54 +18,58 @@ from mmsr_geo.geometry import Scale
 from mmsr_geo.network.degradation import bicubic, bilinear
 from mmsr_geo.network.guide_check import ReducedPrediction
 
-DOUBT = 1.2
-"""What a guide's part of the width is multiplied by on the way down: what it tells of block means it tells less well of
-their parts."""
+CORRECTION_FACTOR = 1.2
+"""Factor on the width of a guided prediction from reduced resolution to the true scale: a guide explains block means
+better than their parts."""
 LEAST = 0.3
-"""Of the interpolation's width, what a guide's is at least: noise and blur that block means hide keep it from less."""
+"""Smallest width of a guided prediction, in widths of the bicubic baseline: noise and blur that block means hide keep
+the error from being smaller."""
 COVERAGE = 0.9
-"""The share of truths that shall lie within."""
+"""Fraction of true values within the interval."""
 FEWEST_PX = 100
-"""Judged pixels below which nothing is calibrated."""
+"""Number of validated pixels below which nothing is calibrated."""
 MOST_PX = 4000
-"""Judged pixels that are taken; of more, every n-th."""
+"""Number of validated pixels that are used; of more, every n-th."""
 
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """Half an interval's width as a sum: what each thing known of a pixel is multiplied by, none negative."""
+    """Coefficients of half an interval's width, none negative."""
 
     constant: float
-    """In the source's units."""
+    """Constant, in the source's units."""
     roughness: float
-    """Of the source's local range."""
+    """Coefficient of the source's local range."""
     contrast: float
-    """Of the prediction's local range."""
+    """Coefficient of the prediction's local range."""
 
-    def sum(self, known: Tensor) -> Tensor:
-        """Return (H, W): the sum of what `predictors_of` gives, (3, H, W)."""
-        return self.constant * known[0] + self.roughness * known[1] + self.contrast * known[2]
+    def sum(self, predictors: Tensor) -> Tensor:
+        """Return half the width (H, W) from the predictors (3, H, W) of `predictors_of`."""
+        return self.constant * predictors[0] + self.roughness * predictors[1] + self.contrast * predictors[2]
 
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """What half of a 90 % interval's width is made of."""
+    """Half the width of a model's 90 % interval, as a function of source and prediction."""
 
     guided: Terms
-    """Where the model has its word."""
+    """Coefficients where the model is used."""
     smooth: Terms
-    """Where the interpolation stands in for it."""
+    """Coefficients where the bicubic interpolation is used in its place."""
 
     def times(self, unit: float) -> Interval:
-        """Return it for values that are so many times as large: only the constants have a unit."""
+        """Return the interval for values `unit` times as large: only the constants have a unit."""
         guided, smooth = (replace(terms, constant=unit * terms.constant) for terms in (self.guided, self.smooth))
         return Interval(guided, smooth)
 
     def half_width(self, prediction: Tensor, source: Tensor, guided: Tensor, scale: Scale) -> Tensor:
-        """Return (H, W) float64 in the source's units.
+        """Return half the width of the interval, (H, W) float64 in the source's units.
 
-        prediction: (H, W), before it is made consistent; source: (h, w), holes filled; guided: (H, W) in 0..1, how
-        much of each pixel is the model's word and not the interpolation's.
+        Args:
+            prediction: (H, W), before it is made consistent.
+            source: (h, w), nodata filled.
+            guided: (H, W) in 0 to 1: weight of the model in each pixel, the rest being the bicubic interpolation's.
+            scale: Target pixels per source pixel.
         """
         smooth = self.smooth.sum(predictors_of(bicubic(source.double(), scale), source, scale))
         full = self.guided.sum(predictors_of(prediction, source, scale)).clamp(LEAST * smooth, smooth)
@@ -72,62 +77,74 @@ class Interval:
 
 
 def predictors_of(prediction: Tensor, source: Tensor, scale: Scale) -> Tensor:
-    """Return what is known of each pixel, (3, H, W) float64: 1, the source's range of 3 x 3, the prediction's."""
+    """Return the predictors of each pixel's error, (3, H, W) float64: 1, local range of source and of prediction."""
     rough, contrast = (_local_range(values.double()) for values in (source, prediction))
     return torch.stack([torch.ones_like(contrast), bilinear(rough, scale), contrast])
 
 
 def calibrated(
-    belows: Sequence[ReducedPrediction], shares: Sequence[float], growth: float, scale: Scale
+    predictions: Sequence[ReducedPrediction], weights: Sequence[float], growth: float, scale: Scale
 ) -> Interval | None:
-    """Return the interval that holds 90 % of the judged errors one level down, carried down to the true scale.
+    """Return the interval that holds 90 % of the validated errors at reduced resolution, carried to the true scale.
 
-    By quantile regression (Koenker and Bassett 1978) of the mixture's absolute errors, and of the interpolation's, on
-    what `predictors_of` gives. The ranges are measured again where the interval is used and so shrink with the scale by
-    themselves. The interpolation's errors shrink more than that, by `growth`, their trend over the octaves above; a
-    guide's less, and are multiplied by the DOUBT; a mixture's by what comes of both. A guide leaves LEAST of the
-    interpolation's width and never widens it (docs/decisions/014-uncertainty-interval.md).
+    Quantile regressions (Koenker and Bassett 1978) of the absolute errors of the ensemble, and of the bicubic baseline,
+    on what `predictors_of` gives. The ranges are measured again where the interval is used and so shrink with the scale
+    by themselves. The baseline's errors shrink more than that, by `growth`, their trend over the octaves above. Those
+    of guided predictions shrink less and are multiplied by CORRECTION_FACTOR; an ensemble's factor is the weighted
+    average of both. A guide leaves LEAST of the baseline's width and never widens it
+    (docs/decisions/014-uncertainty-interval.md).
 
-    shares: of the mixture, the interpolation's first. Returns None where fewer than FEWEST_PX pixels were judged.
+    Args:
+        predictions: Predictions of each sample at reduced resolution, the bicubic interpolation's first.
+        weights: Weight of each prediction in the ensemble, that of the bicubic interpolation first.
+        growth: Error of the bicubic baseline at the true scale, divided by that at reduced resolution.
+        scale: Target pixels per source pixel.
+
+    Returns:
+        The interval; None where fewer than FEWEST_PX pixels were validated.
     """
-    stacking = torch.tensor(shares, dtype=torch.float64)
-    known: list[NDArray[np.float64]] = []
-    for below in belows:
-        ensemble, off = (torch.tensordot(stacking.to(each.device), each, dims=1) for each in (below.raw, below.errors))
-        of_mixed, of_smooth = (predictors_of(each, below.source, scale) for each in (ensemble, below.raw[0]))
-        columns = torch.cat([of_mixed, of_smooth[2:], off.abs()[None], below.errors[:1].abs()])
-        known.append(columns[:, below.judged].T.cpu().numpy())
-    rows = np.concatenate(known)
+    by = torch.tensor(weights, dtype=torch.float64)
+    columns: list[NDArray[np.float64]] = []
+    for reduced in predictions:
+        ensemble, errors = (
+            torch.tensordot(by.to(layers.device), layers, dims=1) for layers in (reduced.raw, reduced.errors)
+        )
+        of_ensemble, of_bicubic = (
+            predictors_of(prediction, reduced.source, scale) for prediction in (ensemble, reduced.raw[0])
+        )
+        layers = torch.cat([of_ensemble, of_bicubic[2:], errors.abs()[None], reduced.errors[:1].abs()])
+        columns.append(layers[:, reduced.validated].T.cpu().numpy())
+    rows = np.concatenate(columns)
     if len(rows) < FEWEST_PX:
         return None
-    constant, rough, contrast, plain, off_mixed, off_smooth = rows[:: -(-len(rows) // MOST_PX)].T
-    guided = _quantile_regression(np.stack([constant, rough, contrast], axis=1), off_mixed)
-    smooth = _quantile_regression(np.stack([constant, rough, plain], axis=1), off_smooth)
-    carried = shares[0] * growth + (1 - shares[0]) * DOUBT
+    constant, rough, contrast, plain, ensemble_error, bicubic_error = rows[:: math.ceil(len(rows) / MOST_PX)].T
+    guided = _quantile_regression(np.stack([constant, rough, contrast], axis=1), ensemble_error)
+    smooth = _quantile_regression(np.stack([constant, rough, plain], axis=1), bicubic_error)
+    carried = weights[0] * growth + (1 - weights[0]) * CORRECTION_FACTOR
     return Interval(Terms(*(carried * term for term in guided)), Terms(*(growth * term for term in smooth)))
 
 
 def _local_range(values: Tensor) -> Tensor:
-    """Return the range of the 3 x 3 pixels around each, (H, W); beyond the border it is repeated."""
+    """Return the range of the 3 x 3 pixels around each pixel, (H, W); border pixels are repeated outside."""
     padded = F.pad(values[None, None], (1, 1, 1, 1), mode="replicate")
     return (F.max_pool2d(padded, 3, stride=1) + F.max_pool2d(-padded, 3, stride=1))[0, 0]
 
 
-def _quantile_regression(known: NDArray[np.float64], errors: NDArray[np.float64]) -> list[float]:
-    """Return what to multiply the columns by, none negative, for the COVERAGE quantile of the errors: (n, k) and (n,).
+def _quantile_regression(predictors: NDArray[np.float64], errors: NDArray[np.float64]) -> list[float]:
+    """Return the coefficients, none negative, of the COVERAGE quantile of the errors (n,) on the predictors (n, k).
 
-    As a linear programme: an error is the sum, plus what it lies above, less what it lies below.
+    As a linear programme: an error is the sum, plus its distance above, less its distance below.
     """
-    count, columns = known.shape
+    count, columns = predictors.shape
     # The solver's tolerances are absolute, and a DEM's errors may be a millionth of its deviation.
-    size, unit = np.abs(known).max(axis=0), errors.max() or 1.0
+    size, unit = np.abs(predictors).max(axis=0), errors.max() or 1.0
     size[size == 0] = 1
-    each = eye_array(count)
-    found = linprog(
+    identity = eye_array(count)
+    solution = linprog(
         np.concatenate([np.zeros(columns), np.full(count, COVERAGE), np.full(count, 1 - COVERAGE)]),
-        A_eq=hstack([csr_array(known / size), each, -each]),
+        A_eq=hstack([csr_array(predictors / size), identity, -identity]),
         b_eq=errors / unit,
         bounds=(0, None),
         method="highs",
     )
-    return [float(value) for value in unit * found.x[:columns] / size]
+    return [float(value) for value in unit * solution.x[:columns] / size]

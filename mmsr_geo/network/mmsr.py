@@ -1,8 +1,9 @@
-"""The MMSR network and how far it sees; knows tensors only, no raster, statistics or files."""
+"""The MMSR network and its receptive field; knows tensors only, no raster, statistics or files."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Self
 
@@ -16,15 +17,19 @@ from mmsr_geo.network.degradation import bilinear
 
 @dataclass(frozen=True, slots=True)
 class NetworkParams:
-    """The network's shape; the defaults are the paper's (Dong et al., ECCV 2022)."""
+    """Shape of the network; the defaults are the paper's (Dong et al., ECCV 2022)."""
 
     guide_bands: int
+    """Number of channels of the guide."""
     channels: int = 64
+    """Number of channels of both branches."""
     source_to_guide_px: int = 11
+    """Side of the source's neighbourhood that a guide pixel attends to, in target pixels."""
     guide_to_source_px: int = 5
+    """Side of the guide's neighbourhood that a source pixel attends to, in target pixels."""
 
     def __post_init__(self) -> None:
-        """Refuse a shape that no network can have."""
+        """Refuse a shape that no network can have (ValueError)."""
         if self.guide_bands < 1 or self.channels < 1:
             msg = f"a network needs at least one guide band and one channel, not {self.guide_bands}, {self.channels}"
             raise ValueError(msg)
@@ -36,24 +41,33 @@ class NetworkParams:
 
 @dataclass(frozen=True, slots=True)
 class ReceptiveField:
-    """How far from a target pixel an input still matters, in each direction."""
+    """Distance from a target pixel within which inputs matter, in each direction."""
 
     guide_px: int
     """Guide pixels (on the target grid)."""
     source_target_px: int
-    """Target pixels, on the source brought to the target grid."""
+    """Target pixels, of the source brought to the target grid."""
     source_px: int
-    """Source pixels, beyond those: the reach of the bilinear way to the target grid."""
+    """Source pixels beyond those: the support of the bilinear interpolation to the target grid."""
+
+
+Attention = Callable[[Tensor, Tensor, int], Tensor]
+"""Attention of a query to its neighbourhood of an odd side in pixels; see `neighbourhood_attention`."""
 
 
 class MmsrNetwork(nn.Module):
     """Guide and source in, target out: two branches, mutual modulation, a head of 1 x 1 convolutions."""
 
-    def __init__(self, params: NetworkParams) -> None:
-        """Draw fresh weights from torch's global generator."""
+    def __init__(self, params: NetworkParams, attention: Attention = neighbourhood_attention) -> None:
+        """Draw fresh weights from torch's global generator.
+
+        Args:
+            params: Shape of the network.
+            attention: The attention that is computed; benchmarks/attention.py compares two forms of it.
+        """
         super().__init__()
         c = params.channels
-        self.params = params
+        self.params, self.attention = params, attention
         self.guide_branch = _branch(params.guide_bands, c, kernel=3)
         self.source_branch = _branch(1, c, kernel=1)
         self.to_guide_query = nn.Conv2d(c, c, 1)
@@ -64,17 +78,23 @@ class MmsrNetwork(nn.Module):
     def forward(self, guide: Tensor, source: Tensor) -> Tensor:
         """Predict the target.
 
-        guide: (B, guide_bands, H, W), on the target grid. source: (B, 1, h, w), on the source grid, H and W whole
-        multiples of h and w; or (B, 1, H, W) if it was brought to the target grid before. Both normalised, without
-        holes. Returns (B, 1, H, W) in the source's normalised units. Raises ValueError for a guide that is not a
-        whole multiple of the source.
+        Args:
+            guide: (B, guide_bands, H, W), on the target grid, normalised, without nodata.
+            source: (B, 1, h, w), normalised, without nodata, H and W whole multiples of h and w; or (B, 1, H, W), if it
+                was brought to the target grid before.
+
+        Returns:
+            (B, 1, H, W) in the source's normalised units.
+
+        Raises:
+            ValueError: The guide's size is not a whole multiple of the source's.
         """
         if source.shape[-2:] != guide.shape[-2:]:
             source = bilinear(source, _scale_between(source, guide))
         g = self.to_guide_query(self.guide_branch(guide))
         s = self.to_source_query(self.source_branch(source))
-        source_to_guide = neighbourhood_attention(g, s, self.params.source_to_guide_px)
-        guide_to_source = neighbourhood_attention(s, g, self.params.guide_to_source_px)
+        source_to_guide = self.attention(g, s, self.params.source_to_guide_px)
+        guide_to_source = self.attention(s, g, self.params.guide_to_source_px)
         target: Tensor = self.head(self.fusion(torch.cat([source_to_guide, guide_to_source], dim=1)))
         return target
 
@@ -87,13 +107,13 @@ class MmsrNetwork(nn.Module):
             if isinstance(layer, nn.Conv2d):
                 nn.init.kaiming_uniform_(layer.weight, a=math.sqrt(5), generator=generator)
                 if layer.bias is not None:
-                    receptive_field = 1 / math.sqrt(layer.weight[0].numel())
-                    nn.init.uniform_(layer.bias, -receptive_field, receptive_field, generator=generator)
+                    bound = 1 / math.sqrt(layer.weight[0].numel())
+                    nn.init.uniform_(layer.bias, -bound, bound, generator=generator)
         return self
 
     @property
     def receptive_field(self) -> ReceptiveField:
-        """How far the network sees, from its layers."""
+        """Receptive field, derived from the layers."""
         guide_branch, source_branch = _receptive_field(self.guide_branch), _receptive_field(self.source_branch)
         after = _receptive_field(self.fusion) + _receptive_field(self.head)
         to_guide, to_source = self.params.source_to_guide_px // 2, self.params.guide_to_source_px // 2
@@ -127,7 +147,7 @@ class ResidualBlock(nn.Module):
 def _scale_between(source: Tensor, guide: Tensor) -> Scale:
     (height, width), (guide_height, guide_width) = source.shape[-2:], guide.shape[-2:]
     if guide_height % height or guide_width % width:
-        msg = f"a guide of {guide_height} x {guide_width} is no whole multiple of a source of {height} x {width}"
+        msg = f"a guide of {guide_height} x {guide_width} is not a whole multiple of a source of {height} x {width}"
         raise ValueError(msg)
     return Scale(guide_height // height, guide_width // width)
 
@@ -144,5 +164,5 @@ def _branch(bands: int, channels: int, kernel: int) -> nn.Sequential:
 
 
 def _receptive_field(layers: nn.Module) -> int:
-    """Return how many pixels a chain of convolutions sees beyond its own: the sum of the kernels' halves."""
+    """Return the receptive field of a chain of convolutions beyond a pixel's own: the sum of the kernels' halves."""
     return sum(int(m.kernel_size[0]) // 2 for m in layers.modules() if isinstance(m, nn.Conv2d))

@@ -1,4 +1,4 @@
-"""Where the patches of a fit may lie, and what of them a network sees as it would see the whole; tensors only."""
+"""Places of a fit's patches, and the part of a patch that lies away from its cuts; tensors only."""
 
 from __future__ import annotations
 
@@ -13,20 +13,28 @@ from mmsr_geo.geometry import Window
 
 
 class PatchSampler:
-    """Where patches may lie: at least half as valid as the best place of all samples, each as likely as the other."""
+    """The places of patches: those at least half as valid as the best one of all samples, all equally likely."""
 
-    def __init__(self, asked: Sequence[Tensor], patch_yx: tuple[int, int]) -> None:
-        """asked: (h, w) bool of each sample, all of one shape; raises PixelError where none is valid."""
-        height, width = asked[0].shape
+    def __init__(self, masks: Sequence[Tensor], patch_yx: tuple[int, int]) -> None:
+        """Find the places.
+
+        Args:
+            masks: The fit mask of each sample, (h, w) bool, all of one shape.
+            patch_yx: A patch's size in source pixels; cut to the samples' size.
+
+        Raises:
+            PixelError: No pixel is valid.
+        """
+        height, width = masks[0].shape
         self.patch_yx = min(patch_yx[0], height), min(patch_yx[1], width)
-        shares = torch.stack([window_means(mask.cpu(), self.patch_yx) for mask in asked])
+        shares = torch.stack([window_means(mask.cpu(), self.patch_yx) for mask in masks])
         if shares.max() == 0:
             raise PixelError("source and guide have no valid pixel in common: check that they show the same place")
         self.shape = shares.shape
         self.places = (shares >= shares.max() / 2).flatten().nonzero()[:, 0]
 
     def draw(self, count: int, generator: torch.Generator) -> list[tuple[int, Window]]:
-        """Return so many patches: the sample's index and the patch's place in it."""
+        """Return `count` patches: the index of the sample and the patch's window in it."""
         picks = self.places[torch.randint(len(self.places), (count,), generator=generator)]
         _, rows, columns = self.shape
         return [
@@ -36,11 +44,11 @@ class PatchSampler:
 
 
 def inside(start: int, length: int, whole: int, receptive_field: int) -> Tensor:
-    """Return (length,) bool: `reach` away from each end that is not an end of the whole."""
-    place = torch.arange(start, start + length)
-    below = (place >= start + receptive_field) | torch.tensor(start == 0)
-    above = (place < start + length - receptive_field) | torch.tensor(start + length == whole)
-    return below & above
+    """Return (length,) bool: True at least `receptive_field` away from each end that is not an end of the whole."""
+    at = torch.arange(start, start + length)
+    after_start = (at >= start + receptive_field) | torch.tensor(start == 0)
+    before_end = (at < start + length - receptive_field) | torch.tensor(start + length == whole)
+    return after_start & before_end
 
 
 def window_means(mask: Tensor, size_yx: tuple[int, int]) -> Tensor:

@@ -1,4 +1,4 @@
-"""What a fit sees: parts of a pair, with masks, and the statistics that bring them to the network's units."""
+"""Parts of a pair with their masks, and the statistics that bring them to the network's units; tensors only."""
 
 from __future__ import annotations
 
@@ -11,35 +11,35 @@ from torch import Tensor
 
 from mmsr_geo.errors import PixelError
 from mmsr_geo.geometry import Scale, Window
-from mmsr_geo.network.degradation import fill_holes
+from mmsr_geo.network.degradation import fill_nodata
 
 TAIL = 0.01
-"""Share of the values cut at each end before a mean and a deviation are taken."""
+"""Fraction of the values at each end that is cut before a mean and a standard deviation are taken."""
 FARTHEST = 1e4
-"""Spreads from the centre, beyond which the network is not shown how far a value lies."""
+"""Largest distance from the centre, in spreads, that the network is shown."""
 LARGEST_STATISTICS_SAMPLE = 4_000_000
-"""Values that a quantile is taken of at most; beyond, every n-th."""
+"""Largest number of values that quantiles are taken of; of more, every n-th."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Sample:
-    """One part of a pair, in the rasters' own units.
-
-    source: (h, w) float32; source_valid: (h, w) bool; guide: (C, h * scale.y, w * scale.x) float32;
-    guide_valid: (h * scale.y, w * scale.x) bool. Values in holes are ignored and may be NaN.
-    """
+    """One part of a pair, in the rasters' own units."""
 
     source: Tensor
+    """(h, w) float32; values of invalid pixels are ignored and may be NaN."""
     source_valid: Tensor
+    """(h, w) bool."""
     guide: Tensor
+    """(C, h * scale.y, w * scale.x) float32; values of invalid pixels are ignored and may be NaN."""
     guide_valid: Tensor
+    """(h * scale.y, w * scale.x) bool."""
     row: int = 0
-    """The first source row's place in the raster."""
+    """Row of the first source pixel in the raster."""
     col: int = 0
-    """The first source column's."""
+    """Column of the first source pixel in the raster."""
 
     def to(self, device: torch.device) -> Sample:
-        """Bring it to a device."""
+        """Return the sample on a device."""
         return Sample(
             self.source.to(device),
             self.source_valid.to(device),
@@ -50,7 +50,7 @@ class Sample:
         )
 
     def cut(self, window: Window, scale: Scale) -> Sample:
-        """Return a part of it; the window is in source pixels, counted from the sample's corner."""
+        """Return a part of the sample; the window is in source pixels, counted from the sample's corner."""
         rows, columns = window.slices
         target_rows, target_columns = window.refined(scale).slices
         return Sample(
@@ -65,7 +65,7 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Statistics:
-    """What a pair's values are centred on and divided by; global, so that every tile is treated alike."""
+    """Centre and spread of a pair's bands; global, so that every tile is treated alike."""
 
     source_centre: float
     source_spread: float
@@ -73,7 +73,7 @@ class Statistics:
     guide_spread: tuple[float, ...]
 
     def __post_init__(self) -> None:
-        """Refuse what nothing can be centred on or divided by."""
+        """Refuse values that are not finite, and spreads of 0 or less (ValueError)."""
         centres, spreads = (self.source_centre, *self.guide_centre), (self.source_spread, *self.guide_spread)
         if len(centres) != len(spreads) or not all(map(math.isfinite, (*centres, *spreads))) or min(spreads) <= 0:
             msg = f"statistics need a finite centre and a spread above 0 for each band, not {centres} and {spreads}"
@@ -81,10 +81,12 @@ class Statistics:
 
     @classmethod
     def of(cls, samples: Sequence[Sample]) -> Statistics:
-        """Take the mean and the deviation of the valid values, the outer 1 % at each end cut to the quantile.
+        """Return mean and standard deviation of the valid values, the outer 1 % at each end cut to the quantile.
 
-        Raises PixelError when no valid source pixel, or no valid guide pixel, is in the samples. A band without
-        variation gets a spread of 1, or of its own value where that is smaller.
+        A band without variation gets a spread of 1, or of its own value where that is smaller.
+
+        Raises:
+            PixelError: The samples hold no valid source pixel, or no valid guide pixel.
         """
         source = torch.cat([sample.source[sample.source_valid] for sample in samples])
         guide = torch.cat([sample.guide[:, sample.guide_valid] for sample in samples], dim=1)
@@ -97,23 +99,23 @@ class Statistics:
         return cls(source_centre, source_spread, centres, spreads)
 
     def normalise_source(self, source: Tensor, valid: Tensor) -> Tensor:
-        """(h, w) in the raster's units → (h, w) float32 in the network's, holes filled from beside them.
+        """Return a source (h, w) in the network's units, float32, nodata filled from neighbours.
 
-        What lies farther out than FARTHEST is shown there: squares of 1e30 would leave nothing finite to learn from.
+        Values are cut at FARTHEST: squares of 1e30 would leave nothing finite to learn from.
         """
         centred = torch.where(valid, self.centred_source(source), torch.zeros((), dtype=torch.float64))
-        return fill_holes(centred.clamp(-FARTHEST, FARTHEST).float(), valid)
+        return fill_nodata(centred.clamp(-FARTHEST, FARTHEST).float(), valid)
 
     def centred_source(self, source: Tensor) -> Tensor:
-        """(h, w) in the raster's units → (h, w) float64 in the network's: exact, for the consistency."""
+        """Return a source (h, w) in the network's units, float64, neither cut nor filled."""
         return (source.double() - self.source_centre) / self.source_spread
 
     def normalise_guide(self, guide: Tensor, valid: Tensor) -> Tensor:
-        """(C, H, W) in the raster's units → (C, H, W) float32 in the network's, FARTHEST out at most, 0 in holes."""
+        """Return a guide (C, H, W) in the network's units, float32, cut at FARTHEST, 0 where invalid."""
         centre = torch.tensor(self.guide_centre, device=guide.device)[:, None, None]
         spread = torch.tensor(self.guide_spread, device=guide.device)[:, None, None]
-        shown = ((guide - centre) / spread).clamp(-FARTHEST, FARTHEST)
-        return torch.where(valid, shown, torch.zeros((), device=guide.device))
+        normalised = ((guide - centre) / spread).clamp(-FARTHEST, FARTHEST)
+        return torch.where(valid, normalised, torch.zeros((), device=guide.device))
 
 
 def guide_range(samples: Sequence[Sample], statistics: Statistics) -> tuple[tuple[float, float], ...]:
@@ -126,7 +128,7 @@ def guide_range(samples: Sequence[Sample], statistics: Statistics) -> tuple[tupl
 
 
 def _centre_and_spread(values: Tensor) -> tuple[float, float]:
-    values = values[:: -(-values.numel() // LARGEST_STATISTICS_SAMPLE)].double()
+    values = values[:: math.ceil(values.numel() / LARGEST_STATISTICS_SAMPLE)].double()
     count = values.numel()
     ranks = sorted((max(1, round(TAIL * count)), min(count, round((1 - TAIL) * count) + 1)))
     low, high = (float(values.kthvalue(rank).values) for rank in ranks)

@@ -1,4 +1,4 @@
-"""What a prediction is mixed of, and the shares whose mixture errs least; knows sums of squares alone."""
+"""Stacking: the weights of an ensemble of predictions with the least squared error; knows sums of products alone."""
 
 from __future__ import annotations
 
@@ -13,59 +13,67 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True, slots=True)
 class StackingWeights:
-    """The shares of what a prediction is mixed of, 1 in sum."""
+    """Weights of a model's ensemble: a weighted average of its predictions."""
 
     bicubic: float = 0.0
-    """Of the bicubic interpolation."""
+    """Weight of the bicubic interpolation."""
     network: float = 1.0
-    """Of the network's word."""
+    """Weight of the network's prediction."""
     regression: float = 0.0
-    """Of the regression's."""
+    """Weight of the regression's prediction."""
     shift: tuple[int, int] = (0, 0)
     """Rows and columns of the target grid by which the guide is moved for the regression."""
 
     def __post_init__(self) -> None:
-        """Refuse shares that are none (ValueError)."""
+        """Refuse weights below 0, or that do not add up to 1 (ValueError)."""
         if min(self.values) < 0 or not math.isclose(sum(self.values), 1, abs_tol=1e-6):
-            msg = f"shares are 0 or more and 1 in sum, not {self.values}"
+            msg = f"weights must be 0 or more and add up to 1, not {self.values}"
             raise ValueError(msg)
 
     @property
     def values(self) -> tuple[float, float, float]:
-        """Of the interpolation, the network and the regression."""
+        """Weights of the bicubic interpolation, the network and the regression."""
         return self.bicubic, self.network, self.regression
 
     @property
     def sentence(self) -> str:
-        """Say it to a person."""
-        named = (("the network", self.network), ("a regression", self.regression), ("the interpolation", self.bicubic))
-        told = ", ".join(f"{share:.0%} {name}" for name, share in named if share)
-        moved = f", the guide moved by {self.shift[0]} rows and {self.shift[1]} columns for the regression"
-        return told + (moved if self.regression and self.shift != (0, 0) else "")
+        """Weights in words, without those of 0."""
+        named = (
+            ("network", self.network),
+            ("ridge regression", self.regression),
+            ("bicubic interpolation", self.bicubic),
+        )
+        weights = ", ".join(f"{name} {weight:.0%}" for name, weight in named if weight)
+        if not self.regression or self.shift == (0, 0):
+            return weights
+        return f"{weights}; guide moved by {self.shift[0]} rows and {self.shift[1]} columns for the regression"
 
 
 def best_weights(errors: NDArray[np.float64]) -> tuple[float, ...]:
-    """Return the shares, none negative and 1 in sum, of which the mixture's squared error is the least.
+    """Return the weights of the weighted average with the least squared error, none negative and 1 in sum.
 
-    errors: (n, n), the sums over pixels of products of any two predictions' errors; a mixture's sum of squares is
-    shares @ errors @ shares. This is stacking (Wolpert 1992) on the simplex; of so few predictions each set of those
-    that take part is tried. A sum of 0 throughout gives all to the first.
+    This is stacking (Wolpert 1992) on the simplex. With so few predictions every subset is tried. Where all errors are
+    0, the first prediction has all the weight.
+
+    Args:
+        errors: (n, n): sums over pixels of the products of two predictions' errors. A weighted average's sum of squared
+            errors is weights @ errors @ weights.
     """
     count = len(errors)
     errors = errors / (np.trace(errors) or 1.0)
     best, least = np.eye(count)[0], float(errors[0, 0])
     for size in range(1, count + 1):
         for chosen in combinations(range(count), size):
-            shares = _stationary(errors, chosen)
-            if shares is not None and (square := float(shares @ errors @ shares)) < least:
-                best, least = shares, square
+            weights = _stationary(errors, chosen)
+            if weights is not None and (square := float(weights @ errors @ weights)) < least:
+                best, least = weights, square
     return tuple(map(float, best))
 
 
 def _stationary(errors: NDArray[np.float64], chosen: Sequence[int]) -> NDArray[np.float64] | None:
-    """Return the best shares of those chosen, 1 in sum; None where one would be negative, or many are as good."""
+    """Return the best weights of the chosen predictions; None if one would be negative, or several are equally good."""
     count = len(chosen)
-    # The part's gradient is the same along each share, and the shares' sum is 1 (Lagrange).
+    # The gradient is the same along each weight, and the weights' sum is 1 (Lagrange).
     conditions = np.ones((count + 1, count + 1))
     conditions[:count, :count], conditions[count, count] = errors[np.ix_(chosen, chosen)], 0
     try:
@@ -74,6 +82,6 @@ def _stationary(errors: NDArray[np.float64], chosen: Sequence[int]) -> NDArray[n
         return None
     if not np.isfinite(raw).all() or raw.min() < 0:
         return None
-    shares = np.zeros(len(errors))
-    shares[list(chosen)] = raw / raw.sum()
-    return shares
+    weights = np.zeros(len(errors))
+    weights[list(chosen)] = raw / raw.sum()
+    return weights

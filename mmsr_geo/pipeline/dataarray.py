@@ -1,4 +1,4 @@
-"""Arrays of more than one band or date: taken apart into rasters, put together again; knows xarray, reads nothing."""
+"""Arrays of several bands or dates: split into rasters of one band, and joined again; knows xarray, reads nothing."""
 
 from __future__ import annotations
 
@@ -26,43 +26,52 @@ from mmsr_geo.raster.write.encoding import output_nodata, with_nodata
 _NODATA_ATTRS = ("_FillValue", "missing_value")
 _FACTS = {
     "guide_gain": {
-        "long_name": "share of the bicubic interpolation's error that the guide took away, one level down",
+        "long_name": "share of the bicubic baseline's error removed by the guide, at reduced resolution",
         "units": "1",
     },
     "consistency_rmse": {
-        "long_name": "root mean square of the target, averaged back onto the source's grid, minus the source",
+        "long_name": "RMSE of the target, averaged back onto the source's grid, against the source",
     },
 }
 _STALE_ATTRS = ("STATISTICS_", "valid_range", "valid_min", "valid_max", "actual_range", "dtype")
-"""Attributes that speak of the source's pixels, not of the target's."""
+"""Attributes (or their first letters) that describe the source's pixels and are not copied to the target."""
 
 
 def slices_of(
     source: str | PathLike[str] | xr.DataArray, nodata: float | None = None
 ) -> tuple[xr.DataArray, list[tuple[xr.DataArray, Raster]]]:
-    """Open a source and take it apart into rasters of one band; nodata: see `open_source`.
+    """Open a source and split it into rasters of one band.
 
-    Returns the array that the target shall look like, not loaded, and its (y, x) slices in the order of its other dims,
-    each with the raster that reads it. Raises InputError and GridError as `open_source` does.
+    Args:
+        source: A path or an array.
+        nodata: Nodata value of the source, see `open_source`.
+
+    Returns:
+        The array that is the template of the target, not loaded, and its (y, x) slices in the order of its other
+        dimensions, each with the raster that reads it.
+
+    Raises:
+        InputError: The source cannot be used.
+        GridError: Its grid cannot be used.
     """
     if isinstance(source, xr.DataArray):
         y, x = spatial_dims(source, array_name(source))
         dims = _extra_dims(source)
         indexes = product(*(range(source.sizes[dim]) for dim in dims))
-        # A selection forgets which dims were set to be the spatial ones.
+        # A selection loses the names of the spatial dimensions.
         parts = [
             source.isel(dict(zip(dims, index, strict=True))).rio.set_spatial_dims(x_dim=x, y_dim=y) for index in indexes
         ]
         if not parts:
-            raise InputError(f"{source.name or 'the source'} has no slices: one of its dims is of no length")
+            raise InputError(f"{source.name or 'the source'} is empty: one of its dimensions has length 0")
         return source, [(part, open_source(part, nodata=nodata)) for part in parts]
     if not isinstance(source, str | PathLike):
-        open_source(source)  # refuses it
+        open_source(source)  # raises InputError
     file = FileRaster.open(source)
     rasters = [FileRaster.open(source, (index,), nodata=nodata) for index in file.indexes]
     opened = rioxarray.open_rasterio(source)
     if not isinstance(opened, xr.DataArray):
-        raise InputError(f"{file.name} holds several rasters: name one of them{_example(file.path)}")
+        raise InputError(f"{file.name} contains several rasters: pass the name of one of them{_example(file.path)}")
     template = opened.sel(band=list(file.indexes))
     if len(rasters) == 1:
         template = template.squeeze("band", drop=True)
@@ -71,16 +80,17 @@ def slices_of(
 
 
 def guide_for(guide: Any, part: xr.DataArray) -> Any:  # noqa: ANN401  (what open_guide takes)
-    """Return the guide of one slice of the source: matched by coordinate in the dims it does not have for bands.
+    """Return the guide of one slice of the source, selected by the coordinates of the guide's further dimensions.
 
-    Raises InputError where the source's slice has no such coordinate, or the guide no such date.
+    Raises:
+        InputError: The slice has no such coordinate, or the guide has no such date.
     """
     if not isinstance(guide, xr.DataArray | xr.Dataset):
         return guide
     try:
         y, x = guide.rio.y_dim, guide.rio.x_dim
     except rioxarray.exceptions.RioXarrayError:
-        return guide  # what opens it says what is wrong
+        return guide  # opening it raises InputError
     for dim in [dim for dim in guide.dims if dim not in {y, x, *BAND_DIMS}]:
         size = guide.sizes[dim]
         if dim not in part.coords or dim not in guide.coords:
@@ -92,17 +102,17 @@ def guide_for(guide: Any, part: xr.DataArray) -> Any:  # noqa: ANN401  (what ope
             ):
                 return guide.rename({dim: "band"})
             raise InputError(
-                f"the guide has {size} along {dim} and the source does not say which: choose one, "
-                f"as in guide.isel({dim}=0)"
+                f"the guide has {size} slices along {dim}, and the source has no {dim} coordinate to choose one by: "
+                f"select one, as in guide.isel({dim}=0)"
             )
         value = part.coords[dim].values
-        found = np.flatnonzero(guide.coords[dim].values == value)
-        if len(found) != 1:
+        matches = np.flatnonzero(guide.coords[dim].values == value)
+        if len(matches) != 1:
             raise InputError(
-                f"the guide has {'no' if not len(found) else len(found)} {dim} {value}, the source does: "
-                f"give a guide with it, or choose one, as in guide.isel({dim}=0)"
+                f"the guide has {len(matches) or 'no'} slices at {dim} {value} of the source: use a guide with exactly "
+                f"one, or select one, as in guide.isel({dim}=0)"
             )
-        guide = guide.isel({dim: int(found[0])})
+        guide = guide.isel({dim: int(matches[0])})
     return guide
 
 
@@ -114,10 +124,14 @@ def target_array(
     *,
     source_nodata: float | None = None,
 ) -> xr.DataArray:
-    """Put the slices' targets (H, W; NaN in holes) together as the source is: dims, coordinates, attrs, name, holes.
+    """Join the targets of all slices into an array with the source's dimensions, coordinates, attributes and name.
 
-    facts: by the name of the coordinate that they become, a 0-d array a slice. source_nodata: what stood for holes in
-    the source, declared or told.
+    Args:
+        source: The template.
+        targets: (H, W) of each slice, NaN where it has no data.
+        grid: The target's grid.
+        facts: 0-d arrays of each slice, by the name of the coordinate that they become.
+        source_nodata: Nodata value of the source, declared or given.
     """
     dims = _extra_dims(source)
     y, x = source.rio.y_dim, source.rio.x_dim
@@ -158,14 +172,14 @@ def target_array(
 
 
 def with_flags(target: xr.DataArray, flags: Sequence[da.Array]) -> xr.DataArray:
-    """Give a target its slices' flags (H, W; uint8) as the coordinate `qa`, with their meanings as CF names them."""
+    """Add the slices' flags (H, W; uint8) to a target as the coordinate `qa`, with their meanings in CF attributes."""
     return target.assign_coords(qa=(*_pixelwise(target, flags), FLAG_ATTRS))
 
 
 def with_uncertainty(target: xr.DataArray, halves: Sequence[da.Array]) -> xr.DataArray:
-    """Give a target its slices' uncertainties (H, W; float32, NaN where not known) as the coordinate `uncertainty`.
+    """Add the slices' uncertainties (H, W; float32, NaN where not known) to a target as the coordinate `uncertainty`.
 
-    They have the target's units and its scale, as far as it declares such; of an offset nothing is in them.
+    They have the target's units and scale factor, if it declares them, but no offset.
     """
     attrs = {"long_name": f"uncertainty of {target.name or 'the target'}", "comment": UNCERTAINTY}
     attrs |= {key: target.attrs[key] for key in ("units", "scale_factor") if key in target.attrs}
@@ -178,7 +192,7 @@ def _example(path: str) -> str:
 
 
 def _pixelwise(target: xr.DataArray, slices: Sequence[da.Array]) -> tuple[tuple[Hashable, ...], da.Array]:
-    """Return the dims and the data of what is known of each of a target's pixels, (H, W) a slice."""
+    """Return the dimensions and the data of a pixel-wise coordinate, from (H, W) of each slice."""
     dims = _extra_dims(target)
     data = da.stack(slices).reshape(*(target.sizes[dim] for dim in dims), *slices[0].shape) if dims else slices[0]
     return (*dims, target.rio.y_dim, target.rio.x_dim), data

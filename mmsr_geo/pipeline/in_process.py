@@ -1,4 +1,4 @@
-"""One raster's work in this process: a model for all tiles, or one a tile; yields targets, writes none."""
+"""Run of one pair in this process, with one model for all tiles or one per tile; yields targets, writes no output."""
 
 from __future__ import annotations
 
@@ -13,34 +13,32 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from mmsr_geo.callbacks import Progress, no_progress
+from mmsr_geo.callbacks import Progress, cancellable, no_progress
 from mmsr_geo.engine.blending import BlendedTiling
-from mmsr_geo.engine.flags import FlagRules
 from mmsr_geo.engine.model import Model
 from mmsr_geo.engine.pair import Pair
 from mmsr_geo.engine.tile_upsampler import TargetTile
 from mmsr_geo.geometry import Tile, Tiling
 from mmsr_geo.methods.apply import upsampler_of
-from mmsr_geo.methods.source import Method, check_of
-from mmsr_geo.methods.tile_fit import TileFit, finish_tile
-from mmsr_geo.network.device import torch_threads
+from mmsr_geo.methods.source import Method, TileFits
 from mmsr_geo.network.guide_check import GuideCheck
+from mmsr_geo.pipeline.tile_tasks import finish_tile, predict_tile
 
 Values = NDArray[np.float32]
 
 
 class Run(Protocol):
-    """A raster's targets, tile by tile."""
+    """Targets of a pair, tile by tile."""
 
     @property
     def check(self) -> GuideCheck:
-        """What is known of the guide, once all targets were taken."""
+        """Guide check of the pair, complete after the last target."""
 
     def targets(self) -> Iterator[tuple[Tile, TargetTile]]:
-        """Yield each tile and the target of its core."""
+        """Yield each tile with the target of its core."""
 
 
-def run_of(  # noqa: PLR0913  (all that a run depends on)
+def run_of(  # noqa: PLR0913  (everything that a run depends on)
     pair: Pair,
     method: Method,
     model: Model,
@@ -48,40 +46,50 @@ def run_of(  # noqa: PLR0913  (all that a run depends on)
     *,
     device: str = "auto",
     threads: int = 1,
+    concurrent_fits: int = 1,
     progress: Progress = no_progress,
     scratch: Path | None = None,
     uncertainty: bool = False,
 ) -> Run:
-    """Return the run of a method whose model is there already.
+    """Return the run of a method with the pair's model.
 
-    threads: torch threads on a CPU, or tiles fitted side by side; scratch: a folder for predictions that wait for their
-    neighbours' (the system's, if None); uncertain: tell how far the targets may be off, of one model for all tiles.
+    Args:
+        pair: Source and guide.
+        method: The method that the model comes from.
+        model: The pair's model, as `fit_pair` gives it.
+        tiling: The tiles.
+        device: "auto" (a GPU if there is one), "cpu", "cuda" or "cuda:N"; models per tile have their method's.
+        threads: Torch threads of a prediction on a CPU.
+        concurrent_fits: Number of tiles fitted at the same time, of a method with a model per tile.
+        progress: Called with the stages of the run.
+        scratch: Folder for predictions that wait to be blended; None: the system's.
+        uncertainty: Compute the uncertainty of the targets, of a method with one model for all tiles.
     """
-    if isinstance(method, TileFit):
-        return _Blended(pair, method, model, tiling, threads, progress, scratch)
+    if method.tile_fits is not None:
+        return _Blended(pair, method, method.tile_fits, model, tiling, threads, concurrent_fits, progress, scratch)
     return _Tiled(pair, method, model, tiling, device, threads, progress, uncertainty)
 
 
 def whole_target(run: Run, pair: Pair) -> Values:
-    """Return all of a run's targets in one array, (H, W) of the pair's part."""
+    """Return the target of a run as one array, (H, W) of the pair's part."""
     return whole_of(run, pair)[0]
 
 
 def whole_of(run: Run, pair: Pair) -> tuple[Values, Values]:
-    """Return all of a run's targets, and their uncertainty, NaN where it is not told: (H, W) of the pair's part."""
+    """Return the target of a run and its uncertainty (NaN where not known), both (H, W) of the pair's part."""
     shape = pair.part.refined(pair.scale).shape
     target, half = np.full(shape, np.nan, np.float32), np.full(shape, np.nan, np.float32)
-    for tile, made in run.targets():
-        place = tile.core.relative_to(pair.part).refined(pair.scale).slices
-        target[place] = made.values
-        if made.uncertainty is not None:
-            half[place] = made.uncertainty
+    for tile, tile_target in run.targets():
+        slices = tile.core.relative_to(pair.part).refined(pair.scale).slices
+        target[slices] = tile_target.values
+        if tile_target.uncertainty is not None:
+            half[slices] = tile_target.uncertainty
     return target, half
 
 
 @dataclass
 class _Tiled:
-    """A model for all tiles."""
+    """Run with one model for all tiles."""
 
     pair: Pair
     method: Method
@@ -94,64 +102,69 @@ class _Tiled:
 
     @property
     def check(self) -> GuideCheck:
-        return check_of(self.model)
+        return self.model.check
 
     def targets(self) -> Iterator[tuple[Tile, TargetTile]]:
         limits = self.pair.valid_range
         upsampler = upsampler_of(self.method, self.model, self.device, limits, uncertainty=self.uncertainty)
         for tile in self.tiling:
             self.progress("predict", tile.index, len(self.tiling))
-            with torch_threads(self.threads):
-                target = upsampler.upsample(tile, *self.pair.read(tile.read))
-            yield tile, target
+            yield tile, predict_tile(upsampler, tile, *self.pair.read(tile.read), self.threads)
         self.progress("predict", len(self.tiling), len(self.tiling))
 
 
 @dataclass
 class _Blended:
-    """A model a tile, whose predictions wait on the disk for their neighbours'."""
+    """Run with a model per tile, whose predictions wait on disk to be blended."""
 
     pair: Pair
-    method: TileFit
+    method: Method
+    fits: TileFits
     model: Model
     tiling: Tiling
     threads: int
+    concurrent_fits: int
     progress: Progress
     scratch: Path | None
     check: GuideCheck = field(default_factory=GuideCheck)
 
     def targets(self) -> Iterator[tuple[Tile, TargetTile]]:
-        blended = self.method.blended(self.pair, self.tiling)
+        blended = self.fits.blended(self.pair, self.tiling)
         with tempfile.TemporaryDirectory(prefix="mmsr_geo_", dir=self.scratch) as folder:
             checks = self._predict_all(blended, Path(folder))
-            self.check = self.method.check(self.model, checks, self.pair)
+            self.check = self.fits.check(self.model, checks, self.pair)
             for tile in blended.targets:
                 self.progress("blend", tile.index, len(blended))
                 near = {i: np.load(_prediction(Path(folder), i)) for i in blended.contributors(tile.read)}
                 flags = np.load(_flags(Path(folder), tile.index))
                 source = self.pair.source.read(tile.read)
-                quality = FlagRules(self.check, self.method.uses_fallback(self.check), None, self.pair.valid_range)
-                with torch_threads(self.threads):
-                    target = finish_tile(blended, tile, source, near, flags, quality)
+                target = finish_tile(
+                    blended,
+                    tile,
+                    source,
+                    near,
+                    flags,
+                    method=self.method,
+                    check=self.check,
+                    valid_range=self.pair.valid_range,
+                    threads=self.threads,
+                )
                 yield tile, target
         self.progress("blend", len(blended), len(blended))
 
     def _predict_all(self, blended: BlendedTiling, folder: Path) -> list[GuideCheck]:
-        """Fit and predict the tiles side by side, a thread each; what ends one of them, or the wait, ends all."""
+        """Fit and predict the tiles, one thread per tile; an error in one of them, or an interrupt, cancels all."""
         stopped = Event()
-
-        def watch(stage: str, done: int, total: int) -> None:  # noqa: ARG001  (a progress)
-            if stopped.is_set():
-                raise InterruptedError
 
         def predict(tile: Tile) -> GuideCheck:
             source, guide = self.pair.read(tile.read)
-            made = self.method.predict(self.model, tile, source, guide, self.pair.guide.bands, watch)
-            np.save(_prediction(folder, tile.index), made.values)
-            np.save(_flags(folder, tile.index), made.qa)
-            return made.check
+            bands, progress = self.pair.guide.bands, cancellable(stopped)
+            prediction = self.fits.predict(self.model, tile, source, guide, bands, progress)
+            np.save(_prediction(folder, tile.index), prediction.values)
+            np.save(_flags(folder, tile.index), prediction.qa)
+            return prediction.check
 
-        with ThreadPoolExecutor(self.threads) as pool:
+        with ThreadPoolExecutor(self.concurrent_fits) as pool:
             try:
                 waiting = {pool.submit(predict, tile): tile.index for tile in blended.predictions}
                 checks: dict[int, GuideCheck] = {}

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from os import PathLike, fspath
-from typing import Any, TypeAlias, get_args
+from typing import Any, TypeAlias
 
-import numpy as np
 import xarray as xr
 from odc.geo.geobox import GeoBox
 
-from mmsr_geo.engine.pair import MIN_COVERAGE, Pair
-from mmsr_geo.errors import OptionError
-from mmsr_geo.options import Bounds, OnGrid, ScaleLike
+from mmsr_geo.engine.pair import Pair
+from mmsr_geo.options import UPSAMPLE, FileOptions, InputOptions, LikeLike, ScaleLike
 from mmsr_geo.raster.base import Raster
 from mmsr_geo.raster.grids import like_grid, refuse_seam, window_grid
 from mmsr_geo.raster.inspect.sensors import coarsening, resolution_of
@@ -24,57 +21,15 @@ from mmsr_geo.raster.read.open import OneGuide, open_guides, open_source
 from mmsr_geo.raster.views.coarsen import Coarsened
 from mmsr_geo.raster.views.derived_bands import parse_derivation
 from mmsr_geo.raster.views.guides import Guides
-from mmsr_geo.raster.views.mask import Masked, MaskLike, open_mask
-from mmsr_geo.spelling import option
+from mmsr_geo.raster.views.mask import Masked, open_mask
 
 SourceLike = str | PathLike[str] | xr.DataArray
 GuideLike: TypeAlias = "OneGuide | Sequence[OneGuide]"
-LikeLike = str | PathLike[str] | xr.DataArray | GeoBox | float | tuple[float, float]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Inputs:
-    """How the rasters are to be taken."""
-
-    bounds: Bounds | None = None
-    min_coverage: float = MIN_COVERAGE
-    source_resolution: float | str | None = None
-    grid: OnGrid = "source"
-    guide_band: Sequence[str | int] | str | int = ()
-    derive: Sequence[str] | str = ()
-    source_mask: MaskLike | None = None
-    guide_mask: MaskLike | None = None
-    mask_share: float = 0.5
-    source_nodata: float | None = None
-    guide_nodata: float | None = None
-    valid_range: tuple[float, float] | None = None
-
-    def __post_init__(self) -> None:
-        """Refuse what no raster can be taken by."""
-        if self.grid not in get_args(OnGrid):
-            raise OptionError(f"grid is source or guide, not {self.grid!r}: for another grid give like=")
-        for name in ("min_coverage", "mask_share"):
-            value = getattr(self, name)
-            if not 0 <= value <= 1:
-                raise OptionError(f"{option(name)} is a share from 0 to 1, not {value:g}")
-        for name in ("guide_band", "derive"):
-            value = getattr(self, name)
-            several = (value,) if isinstance(value, str | int | np.integer) else tuple(value)
-            object.__setattr__(self, name, tuple(each if isinstance(each, str) else int(each) for each in several))
-        for name, count, shape in (("bounds", 4, "west, south, east, north"), ("valid_range", 2, "least, largest")):
-            value = getattr(self, name)
-            if value is not None and len(value) != count:
-                raise OptionError(f"{name}= takes {count} numbers ({shape}), not {len(value)}")
-            object.__setattr__(self, name, None if value is None else tuple(map(float, value)))
-        for name in ("source_nodata", "guide_nodata", "mask_share", "min_coverage"):
-            value = getattr(self, name)
-            object.__setattr__(self, name, None if value is None else float(value))
-        if self.valid_range is not None:
-            low, high = self.valid_range
-            if math.isnan(low) or math.isnan(high) or not low < high:
-                raise OptionError(
-                    f"{option('valid_range')} is the least value and the largest, as in 0,60, not {low:g},{high:g}"
-                )
+class Inputs(InputOptions):
+    """How source and guide are read, and the pair that comes of it."""
 
     @property
     def description(self) -> dict[str, Any]:
@@ -115,13 +70,19 @@ class Inputs:
             scale,
             bounds=self.bounds,
             min_coverage=self.min_coverage,
-            on=self.grid,
+            grid=self.grid,
             valid_range=self.valid_range,
         )
         for mask in (self.source_mask, self.guide_mask):
             if mask is not None:
                 refuse_seam(window_grid(pair.source.grid, pair.part), open_mask(mask).raster.grid, "mask")
         return pair
+
+
+TARGET_GROUPS = (Inputs, *UPSAMPLE[1:])
+"""Groups of options that decide a target."""
+OUTPUT_GROUPS = (*TARGET_GROUPS, FileOptions)
+"""Groups of options that decide an output: those of the target, and how it is stored."""
 
 
 def grid_like(like: LikeLike, target_grid: GeoBox) -> GeoBox:

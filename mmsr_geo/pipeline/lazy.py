@@ -1,4 +1,4 @@
-"""The lazy result: one task fits, one a tile predicts, one a tile and raster reads; knows dask, computes nothing."""
+"""Lazy target: a graph of reading, fitting and predicting tasks; knows dask, computes nothing."""
 
 from __future__ import annotations
 
@@ -18,18 +18,16 @@ from odc.geo.geobox import GeoBox
 from rasterio.enums import Resampling
 
 from mmsr_geo.engine.blending import BlendedTiling
-from mmsr_geo.engine.flags import Flag, FlagRules, ValidRange
+from mmsr_geo.engine.flags import Flag, ValidRange
 from mmsr_geo.engine.model import Model
 from mmsr_geo.engine.pair import Pair
 from mmsr_geo.engine.tile_upsampler import TargetTile
 from mmsr_geo.geometry import Tile, Tiling, Window
-from mmsr_geo.methods.apply import samples_pixels, upsampler_of, warn_uncalibrated
-from mmsr_geo.methods.source import Method, check_of
-from mmsr_geo.methods.tile_fit import TileFit, TilePrediction, finish_tile
-from mmsr_geo.network.device import torch_threads
+from mmsr_geo.methods.apply import upsampler_of
+from mmsr_geo.methods.source import Method, TileFits, TilePrediction
 from mmsr_geo.network.guide_check import GuideCheck
+from mmsr_geo.pipeline.tile_tasks import finish_tile, fit_pair, predict_tile
 from mmsr_geo.raster.base import BandTags, Combine, Pixels, Raster, ReadPlan, StoredRaster, with_nodata_as_nan
-from mmsr_geo.raster.inspect.undeclared_nodata import warn_undeclared_nodata
 from mmsr_geo.raster.read.arrays import ArrayRaster
 from mmsr_geo.raster.views.warp import Warped
 
@@ -39,50 +37,55 @@ Layer = dict[Hashable, Any]
 
 @dataclass(frozen=True, slots=True)
 class LazyTarget:
-    """A target to be computed, and what will be known of the guide with it."""
+    """A target to be computed, with its flags, uncertainty and guide gain."""
 
     values: da.Array
-    """(H, W) float32, NaN in holes, one chunk a tile."""
+    """(H, W) float32, NaN where it has no data, one chunk per tile."""
     qa: da.Array
-    """(H, W) uint8, bits of `Flag`, in the same chunks."""
+    """(H, W) uint8 bits of `Flag`, in the same chunks."""
     guide_gain: da.Array
-    """0-d float64: see `GuideCheck.gain`; NaN where it is not known."""
+    """0-d float64, see `GuideCheck.gain`; NaN if not known."""
     uncertainty: da.Array | None = None
-    """(H, W) float32, see `TargetTile.uncertainty`, in the same chunks; None where it was not asked for."""
+    """(H, W) float32, see `TargetTile.uncertainty`, in the same chunks; None if not requested."""
 
 
 def lazy_target(
     pair: Pair, method: Method, tiling: Tiling, *, device: str = "auto", uncertainty: bool = False
 ) -> LazyTarget:
-    """Return the target of the pair's part, and its uncertainty where asked for.
+    """Return the target of a pair's part, to be computed.
 
-    Nothing is read or fitted before it is computed. The names of the tasks are tokens of the inputs' content and the
-    options, so equal calls give equal names.
+    Nothing is read or fitted before that. The names of the tasks are tokens of the inputs' content and the options, so
+    that equal calls give equal names.
+
+    Args:
+        pair: Source and guide.
+        method: The method.
+        tiling: The tiles, one chunk each.
+        device: "auto" (a GPU if there is one), "cpu", "cuda" or "cuda:N".
+        uncertainty: Add the target's uncertainty.
     """
     token = tokenize(
         pair.source, pair.guide, pair.scale, pair.part, pair.valid_range, method, tiling, device, uncertainty
     )
-    work = _Work(pair, method, device, token, uncertainty=uncertainty)
-    layer: Layer = {work.model_key: (_model, method, pair, uncertainty)}
-    if isinstance(method, TileFit):
-        check = work.add_blended_tiles(layer, method, method.blended(pair, tiling))
-    else:
-        check = work.add_tiles(layer, tiling)
-    tiles = HighLevelGraph.from_collections(work.name, layer, dependencies=work.reads.arrays)
+    tasks = _Tasks(pair, method, device, token, uncertainty=uncertainty)
+    layer: Layer = {tasks.model_key: (_model, method, pair, uncertainty)}
+    fits = method.tile_fits
+    check = tasks.add_tiles(layer, tiling) if fits is None else tasks.add_blended_tiles(layer, fits, tiling)
+    tiles = HighLevelGraph.from_collections(tasks.name, layer, dependencies=tasks.reads.arrays)
 
-    # The fit's task and the tiles' are of one layer: whatever is computed of the three, they are done once.
-    def after(name: str, tasks: Layer) -> HighLevelGraph:
-        return HighLevelGraph({**tiles.layers, name: tasks}, {**tiles.dependencies, name: {work.name}})
+    # The fit and the tiles are in one layer, so that they run once whichever of the arrays are computed.
+    def after(name: str, selections: Layer) -> HighLevelGraph:
+        return HighLevelGraph({**tiles.layers, name: selections}, {**tiles.dependencies, name: {tasks.name}})
 
-    values, qa, half, gain = (f"mmsr-{what}-{token}" for what in ("target", "qa", "uncertainty", "guide-gain"))
-    places = _places(tiling)
+    values, qa, half, gain = (f"mmsr-{name}-{token}" for name in ("target", "qa", "uncertainty", "guide-gain"))
+    indexes = _chunk_indexes(tiling)
     chunks = tuple(
         tuple(size * factor for size in sizes)
         for sizes, factor in zip(tiling.chunks, (pair.scale.y, pair.scale.x), strict=True)
     )
 
     def layer_of(name: str, part: Callable[[TargetTile], NDArray[Any]], dtype: type[np.generic]) -> da.Array:
-        graph = after(name, {(name, *at): (part, (work.name, *at)) for at in places})
+        graph = after(name, {(name, *at): (part, (tasks.name, *at)) for at in indexes})
         return da.Array(graph, name, chunks, meta=np.empty((0, 0), dtype))
 
     return LazyTarget(
@@ -94,7 +97,7 @@ def lazy_target(
 
 
 def lazy_raster(raster: Raster, window: Window, chunk_yx: tuple[int, int]) -> da.Array:
-    """Return a window of a raster, lazily: (bands, H, W) float32, NaN in holes, in chunks of at most chunk_yx."""
+    """Return a window of a raster to be read: (bands, H, W) float32, NaN for nodata, in chunks of chunk_yx."""
     token = tokenize(raster, window, chunk_yx)
     name, reads, layer = f"mmsr-raster-{token}", _Reads(f"mmsr-raster-read-{token}"), Layer()
     count = len(raster.bands)
@@ -109,20 +112,20 @@ def lazy_raster(raster: Raster, window: Window, chunk_yx: tuple[int, int]) -> da
 
 @dataclass(frozen=True, slots=True)
 class MovedTarget:
-    """A target on a grid that is not the source's refined."""
+    """A target resampled onto another grid than the source's refined by the scale."""
 
     values: da.Array
-    """(H, W) float32, NaN in holes."""
+    """(H, W) float32, NaN where it has no data."""
     qa: da.Array
-    """(H, W) uint8, bits of `Flag`, of the nearest pixel."""
+    """(H, W) uint8 bits of `Flag`, of the nearest pixel."""
     consistency_rmse: da.Array
-    """0-d float64: how far it is from the source when averaged onto its grid, in the source's units."""
+    """0-d float64: RMSE of the target, averaged back onto the source's grid, in the source's units."""
     uncertainty: da.Array | None = None
-    """(H, W) float32, NaN where it is not known; None where it was not asked for."""
+    """(H, W) float32, NaN where it is not known; None if not requested."""
 
 
 def lazy_like(target: LazyTarget, pair: Pair, tiling: Tiling, grid: GeoBox) -> MovedTarget:
-    """Bring a pair's target onto another grid, in chunks as large as its tiles."""
+    """Resample a pair's target onto another grid, in chunks as large as its tiles."""
     down, across = tiling.tile_yx
     chunk = down * pair.scale.y, across * pair.scale.x
     whole = Window.whole(grid.shape.yx)
@@ -130,22 +133,21 @@ def lazy_like(target: LazyTarget, pair: Pair, tiling: Tiling, grid: GeoBox) -> M
     moved = lazy_raster(values, whole, chunk)[0]
     flags = lazy_raster(Warped(_placed(target.qa, pair), grid, Resampling.nearest, Resampling.nearest), whole, chunk)[0]
     back = lazy_raster(Warped(values, pair.source.grid), pair.part, tiling.tile_yx)
-    missed = (back - lazy_raster(pair.source, pair.part, tiling.tile_yx)).astype(np.float64)
-    # Where the target does not reach there is nothing to say but that.
-    beyond = float(Flag.SOURCE_HOLE)
-    qa = da.where(da.isnan(flags), beyond, flags).astype(np.uint8)
+    error = (back - lazy_raster(pair.source, pair.part, tiling.tile_yx)).astype(np.float64)
+    # Pixels outside the target have no data.
+    qa = da.where(da.isnan(flags), float(Flag.SOURCE_HOLE), flags).astype(np.uint8)
     half = target.uncertainty
     spread = None if half is None else lazy_raster(Warped(_placed(half, pair), grid), whole, chunk)[0]
-    return MovedTarget(moved, qa, da.sqrt(da.nanmean(missed**2)), spread)
+    return MovedTarget(moved, qa, da.sqrt(da.nanmean(error**2)), spread)
 
 
 def _placed(values: da.Array, pair: Pair) -> ArrayRaster:
-    """Return what was computed of a pair's part as a raster of one band."""
+    """Return an array of a pair's part as a raster of one band."""
     return ArrayRaster(values[np.newaxis], pair.target_grid, ("target",), (None,), None, (BandTags(),), "the target")
 
 
-class _Work:
-    """The tasks of one target."""
+class _Tasks:
+    """Tasks of one target."""
 
     def __init__(self, pair: Pair, method: Method, device: str, token: str, *, uncertainty: bool) -> None:
         self.pair, self.method, self.device, self.token, self.uncertainty = pair, method, device, token, uncertainty
@@ -153,10 +155,10 @@ class _Work:
         self.reads = _Reads(f"mmsr-read-{token}")
 
     def add_tiles(self, layer: Layer, tiling: Tiling) -> Hashable:
-        """Add a task a tile; return the key of what is known of the guide."""
-        for tile, at in zip(tiling, _places(tiling), strict=True):
+        """Add one task per tile; return the key of the guide check."""
+        for tile, at in zip(tiling, _chunk_indexes(tiling), strict=True):
             source, guide = self.pair.read_plans(tile.read)
-            work = _TileTask(
+            task = _TileTask(
                 tile,
                 source.combine,
                 guide.combine,
@@ -165,65 +167,65 @@ class _Work:
                 self.pair.valid_range,
                 self.uncertainty,
             )
-            layer[self.name, *at] = (work, self.model_key, self.reads.add(layer, source), self.reads.add(layer, guide))
+            layer[self.name, *at] = (task, self.model_key, self.reads.add(layer, source), self.reads.add(layer, guide))
         check = f"mmsr-guide-check-{self.token}"
-        layer[check] = (check_of, self.model_key)
+        layer[check] = (_check_of_model, self.model_key)
         return check
 
-    def add_blended_tiles(self, layer: Layer, method: TileFit, blended: BlendedTiling) -> Hashable:
-        """Add two tasks a tile: fit and predict, then blend and make consistent."""
-        places = _places(blended.tiling)
+    def add_blended_tiles(self, layer: Layer, fits: TileFits, tiling: Tiling) -> Hashable:
+        """Add two tasks per tile: fit and predict, then blend and make consistent; return the key of the check."""
+        blended, indexes = fits.blended(self.pair, tiling), _chunk_indexes(tiling)
         predicted, checked = f"mmsr-predicted-{self.token}", f"mmsr-checked-{self.token}"
         bands = self.pair.guide.bands
         for tile in blended.predictions:
             source, guide = self.pair.read_plans(tile.read)
-            work = _PredictTask(tile, source.combine, guide.combine, bands, method)
+            task = _PredictTask(tile, source.combine, guide.combine, bands, fits)
             reads = self.reads.add(layer, source), self.reads.add(layer, guide)
-            layer[predicted, tile.index] = (work, self.model_key, *reads)
+            layer[predicted, tile.index] = (task, self.model_key, *reads)
             layer[checked, tile.index] = (_check_of_tile, (predicted, tile.index))
         together = f"mmsr-guide-check-{self.token}"
-        # What is known of an adapted model's guide is the scene's: a chunk waits for its neighbours alone.
-        tiles = [(checked, index) for index in range(len(blended))] if method.scene is None else []
-        layer[together] = (method.check, self.model_key, tiles, self.pair)
-        for tile, at in zip(blended.targets, places, strict=True):
-            indexes = blended.contributors(tile.read)
+        # The guide check of adapted models is the scene's: a chunk waits for its neighbours alone.
+        tiles = [(checked, index) for index in range(len(blended))] if fits.checks_tiles else []
+        layer[together] = (fits.check, self.model_key, tiles, self.pair)
+        for tile, at in zip(blended.targets, indexes, strict=True):
+            contributors = blended.contributors(tile.read)
             source = self.pair.source.read_plan(tile.read)
             layer[self.name, *at] = (
-                _FinishTask(tile, blended, tuple(indexes), source.combine, method, self.pair.valid_range),
+                _FinishTask(tile, blended, tuple(contributors), source.combine, self.method, self.pair.valid_range),
                 self.reads.add(layer, source),
-                [(predicted, index) for index in indexes],
+                [(predicted, index) for index in contributors],
                 together,
             )
         return together
 
 
-def _places(tiling: Tiling) -> list[tuple[int, int]]:
+def _chunk_indexes(tiling: Tiling) -> list[tuple[int, int]]:
     rows, columns = tiling.chunks
     return list(product(range(len(rows)), range(len(columns))))
 
 
 def _model(method: Method, pair: Pair, uncertainty: bool) -> Model:  # noqa: FBT001  (a task's)
-    warn_undeclared_nodata(pair.source, pair.guides.rasters, arrays=samples_pixels(method))
-    model = method.model_for(pair)
-    if uncertainty:
-        warn_uncalibrated(model, method, pair)
-    return model
+    return fit_pair(pair, method, uncertainty=uncertainty, check_arrays=method.samples_pixels)
 
 
-def _values(made: TargetTile) -> NDArray[np.float32]:
-    return made.values
+def _values(tile: TargetTile) -> NDArray[np.float32]:
+    return tile.values
 
 
-def _qa(made: TargetTile) -> NDArray[np.uint8]:
-    return made.qa
+def _qa(tile: TargetTile) -> NDArray[np.uint8]:
+    return tile.qa
 
 
-def _uncertainty(made: TargetTile) -> NDArray[np.float32]:
-    return np.full(made.values.shape, np.nan, np.float32) if made.uncertainty is None else made.uncertainty
+def _uncertainty(tile: TargetTile) -> NDArray[np.float32]:
+    return np.full(tile.values.shape, np.nan, np.float32) if tile.uncertainty is None else tile.uncertainty
 
 
 def _gain(check: GuideCheck) -> NDArray[np.float64]:
     return np.array(math.nan if check.gain is None else check.gain)
+
+
+def _check_of_model(model: Model) -> GuideCheck:
+    return model.check
 
 
 def _check_of_tile(prediction: TilePrediction) -> GuideCheck:
@@ -232,7 +234,7 @@ def _check_of_tile(prediction: TilePrediction) -> GuideCheck:
 
 @dataclass(frozen=True, slots=True)
 class _TileTask:
-    """Everything of a tile's work but its pixels and the model."""
+    """Prediction of a tile: everything but its pixels and the model."""
 
     tile: Tile
     source: Combine
@@ -244,44 +246,49 @@ class _TileTask:
 
     def __call__(self, model: Model, source: list[Pixels], guide: list[Pixels]) -> TargetTile:
         """Return the tile's target; one torch thread on a CPU, because dask runs as many tasks as there are cores."""
-        with torch_threads(1):
-            upsampler = upsampler_of(self.method, model, self.device, self.valid_range, uncertainty=self.uncertainty)
-            return upsampler.upsample(self.tile, self.source(source), self.guide(guide))
+        upsampler = upsampler_of(self.method, model, self.device, self.valid_range, uncertainty=self.uncertainty)
+        return predict_tile(upsampler, self.tile, self.source(source), self.guide(guide))
 
 
 @dataclass(frozen=True, slots=True)
 class _PredictTask:
-    """A tile's own fit and its prediction, but its pixels and where it begins from."""
+    """Fit and prediction of a tile: everything but its pixels and the model it begins with."""
 
     tile: Tile
     source: Combine
     guide: Combine
     guide_bands: tuple[str, ...]
-    method: TileFit
+    fits: TileFits
 
     def __call__(self, base: Model, source: list[Pixels], guide: list[Pixels]) -> TilePrediction:
-        """Fit and predict."""
-        return self.method.predict(base, self.tile, self.source(source), self.guide(guide), self.guide_bands)
+        """Return the tile's prediction."""
+        return self.fits.predict(base, self.tile, self.source(source), self.guide(guide), self.guide_bands)
 
 
 @dataclass(frozen=True, slots=True)
 class _FinishTask:
-    """A tile's blend, but its source and its neighbours' predictions."""
+    """Blend of a tile: everything but its source and the predictions around it."""
 
     tile: Tile
     blended: BlendedTiling
     contributors: tuple[int, ...]
     source: Combine
-    method: TileFit
+    method: Method
     valid_range: ValidRange | None
 
     def __call__(self, source: list[Pixels], predictions: list[TilePrediction], check: GuideCheck) -> TargetTile:
-        """Return the tile's target; one torch thread, as for any tile."""
+        """Return the tile's target; one torch thread on a CPU, as for any tile."""
         by_index = dict(zip(self.contributors, predictions, strict=True))
-        with torch_threads(1):
-            quality = FlagRules(check, self.method.uses_fallback(check), None, self.valid_range)
-            flags = by_index[self.tile.index].qa
-            return finish_tile(self.blended, self.tile, self.source(source), by_index, flags, quality)
+        return finish_tile(
+            self.blended,
+            self.tile,
+            self.source(source),
+            {index: prediction.values for index, prediction in by_index.items()},
+            by_index[self.tile.index].qa,
+            method=self.method,
+            check=check,
+            valid_range=self.valid_range,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -294,22 +301,22 @@ class _Assembled:
 
 @dataclass
 class _Reads:
-    """The reading tasks of a target: one a window and file or array, whoever asks for it."""
+    """Reading tasks of a target: one per window and file or array, shared by all tiles that need it."""
 
     name: str
     leaves: list[StoredRaster] = field(default_factory=list)
 
     @property
     def arrays(self) -> list[da.Array]:
-        """The arrays whose chunks are taken."""
+        """Dask arrays whose chunks are read."""
         return [leaf.raw for leaf in self.leaves if isinstance(leaf, ArrayRaster)]
 
     def add(self, layer: Layer, read_plan: ReadPlan) -> list[Key]:
-        """Add the tasks that read what is needed and return their keys."""
+        """Add the tasks of a read plan and return their keys."""
         return [self._add(layer, leaf, window) for leaf, window in read_plan.reads]
 
     def _add(self, layer: Layer, leaf: StoredRaster, window: Window) -> Key:
-        number = next((i for i, known in enumerate(self.leaves) if known is leaf), len(self.leaves))
+        number = next((i for i, other in enumerate(self.leaves) if other is leaf), len(self.leaves))
         if number == len(self.leaves):
             self.leaves.append(leaf)
         key = (self.name, number, window.row, window.col, window.height, window.width)
@@ -317,7 +324,7 @@ class _Reads:
             return key
         if isinstance(leaf, ArrayRaster):
             chunks = _Chunks.under(leaf.raw, window)
-            blocks = [[(leaf.raw.name, band, *place) for band in chunks.bands] for place in chunks.places]
+            blocks = [[(leaf.raw.name, band, *index) for band in chunks.bands] for index in chunks.indexes]
             layer[key] = (chunks.assembled, blocks, leaf.raw_nodata)
         else:
             layer[key] = (leaf.read, window)
@@ -326,12 +333,13 @@ class _Reads:
 
 @dataclass(frozen=True, slots=True)
 class _Chunks:
-    """The chunks of a (bands, h, w) dask array that a window needs, and where it lies in them."""
+    """Chunks of a (bands, h, w) dask array that a window needs."""
 
     bands: range
-    places: tuple[tuple[int, int], ...]
+    indexes: tuple[tuple[int, int], ...]
+    """Row and column of each chunk among the array's."""
     parts: tuple[tuple[tuple[slice, slice], tuple[slice, slice]], ...]
-    """For each place: what to take from the chunk, and where in the window it goes."""
+    """For each chunk: its slices, and the slices of the window that they fill."""
     shape: tuple[int, int]
     band_sizes: tuple[int, ...]
 
@@ -339,26 +347,26 @@ class _Chunks:
     def under(cls, array: da.Array, window: Window) -> _Chunks:
         rows, columns = window.slices
         down, across = _overlaps(array.chunks[1], rows), _overlaps(array.chunks[2], columns)
-        found = list(product(down, across))
+        overlaps = list(product(down, across))
         return cls(
             bands=range(len(array.chunks[0])),
-            places=tuple((y[0], x[0]) for y, x in found),
-            parts=tuple(((y[1], x[1]), (y[2], x[2])) for y, x in found),
+            indexes=tuple((y[0], x[0]) for y, x in overlaps),
+            parts=tuple(((y[1], x[1]), (y[2], x[2])) for y, x in overlaps),
             shape=window.shape,
             band_sizes=tuple(array.chunks[0]),
         )
 
-    def assembled(self, blocks: list[list[NDArray[Any]]], holes: tuple[float | None, ...]) -> Pixels:
-        """Put the window together; `blocks` holds, for each place, a chunk for each range of bands."""
+    def assembled(self, blocks: list[list[NDArray[Any]]], nodata: tuple[float | None, ...]) -> Pixels:
+        """Return the window's pixels; `blocks` holds, for each index, one chunk per range of bands."""
         values = np.empty((sum(self.band_sizes), *self.shape), np.float32)
         for chunks, (taken, placed) in zip(blocks, self.parts, strict=True):
             raw = np.concatenate([np.asarray(chunk)[:, *taken] for chunk in chunks])
-            values[:, *placed] = with_nodata_as_nan(raw, holes)
+            values[:, *placed] = with_nodata_as_nan(raw, nodata)
         return Pixels.masked(values)
 
 
 def _overlaps(sizes: tuple[int, ...], wanted: slice) -> Iterator[tuple[int, slice, slice]]:
-    """Yield the index of each chunk along an axis that `wanted` meets, what to take of it, and where that goes."""
+    """Yield each chunk along an axis that meets a slice: its index, its part, and the part of the slice it fills."""
     start = 0
     for index, size in enumerate(sizes):
         low, high = max(start, wanted.start), min(start + size, wanted.stop)

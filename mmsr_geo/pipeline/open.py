@@ -1,4 +1,4 @@
-"""Options and rasters to pairs and tiles."""
+"""Opened pairs of a source, and their tiles."""
 
 from __future__ import annotations
 
@@ -8,13 +8,9 @@ from functools import partial
 import xarray as xr
 
 from mmsr_geo.engine.pair import Pair
-from mmsr_geo.engine.tile_upsampler import halo_of
 from mmsr_geo.engine.tiling import tile_bytes, tiling_for
 from mmsr_geo.geometry import Tiling
-from mmsr_geo.methods.baseline import BaselineMethod
-from mmsr_geo.methods.scene import SavedModel
 from mmsr_geo.methods.source import Method
-from mmsr_geo.methods.tile_fit import TILE_PX, TileFit
 from mmsr_geo.options import ScaleLike
 from mmsr_geo.pipeline.dataarray import guide_for, slices_of
 from mmsr_geo.pipeline.inputs import GuideLike, Inputs, SourceLike
@@ -22,15 +18,23 @@ from mmsr_geo.pipeline.inputs import GuideLike, Inputs, SourceLike
 
 @dataclass(frozen=True, slots=True)
 class OpenedPairs:
-    """What is to be upsampled: one pair a slice of the source, all on one grid."""
+    """The pairs to upsample: one per slice of the source, all on one grid."""
 
     template: xr.DataArray
     pairs: tuple[Pair, ...]
 
 
 def open_pairs(source: SourceLike, guide: GuideLike, scale: ScaleLike, inputs: Inputs, method: Method) -> OpenedPairs:
-    """Open the rasters, metadata only; without a scale a saved model's own is taken, or what the resolutions tell."""
-    scale = _scale_for(scale, method)
+    """Open the rasters (metadata only) as pairs.
+
+    Args:
+        source: A path or an array.
+        guide: One guide or several.
+        scale: Target pixels per source pixel; None: a saved model's own, or the ratio of the resolutions.
+        inputs: How the rasters are read.
+        method: The method, for the scale of a saved model.
+    """
+    scale = method.model_scale if scale is None else scale
     template, slices = slices_of(source, inputs.source_nodata)
     pairs = []
     for part, raster in slices:
@@ -39,17 +43,28 @@ def open_pairs(source: SourceLike, guide: GuideLike, scale: ScaleLike, inputs: I
     return OpenedPairs(template, tuple(pairs))
 
 
-def _scale_for(scale: ScaleLike, method: Method) -> ScaleLike:
-    """Return the scale asked for, or a saved model's own."""
-    saved = method.scene if isinstance(method, TileFit) else method
-    return saved.model.scale if scale is None and isinstance(saved, SavedModel) else scale
-
-
 def choose_tiling(pair: Pair, method: Method, tile_size: int | None, at_once: int, limit: int | None = None) -> Tiling:
-    """Cut a pair's part into tiles, as large as a worker's memory limit allows; refuses a model for other pairs."""
-    if isinstance(method, TileFit):
-        halo, tile_size = method.halo(pair), tile_size or TILE_PX
-    else:
-        halo = halo_of(method.receptive_field(pair), pair.scale, consistent=method.consistent)
-    takes = partial(tile_bytes, guide_bands=len(pair.guide.bands), network=not isinstance(method, BaselineMethod))
-    return tiling_for(pair.part, pair.whole, pair.scale, halo, takes, tile_size=tile_size, at_once=at_once, limit=limit)
+    """Cut a pair's part into tiles.
+
+    Args:
+        pair: Source and guide.
+        method: The method, which decides the halo and the memory of a tile.
+        tile_size: Side of a tile in target pixels; None: the method's default, or as large as the memory allows.
+        at_once: Number of tiles that share the free memory.
+        limit: Bytes that a worker may take; None: the free memory decides.
+
+    Raises:
+        ModelFileError: A saved model is for another number of guide bands or another scale.
+        OptionError: The tile size is below one pixel.
+    """
+    takes = partial(tile_bytes, guide_bands=len(pair.guide.bands), network=method.uses_network)
+    return tiling_for(
+        pair.part,
+        pair.whole,
+        pair.scale,
+        method.halo(pair),
+        takes,
+        tile_size=method.tile_size if tile_size is None else tile_size,
+        at_once=at_once,
+        limit=limit,
+    )

@@ -1,10 +1,10 @@
-"""What a job takes, told before it runs: grids, tiles, memory, disk and time; reads metadata, times made-up pixels."""
+"""Estimates for one output before it is computed: grids, tiles, memory, disk and time; reads metadata only."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
-from typing import Any, get_args
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from odc.geo.geobox import GeoBox
@@ -12,81 +12,77 @@ from odc.geo.geobox import GeoBox
 from mmsr_geo.engine.pair import SAMPLED_TARGET_PX, Pair
 from mmsr_geo.engine.tiling import BASE_BYTES, BYTES_PER_SAMPLED_VALUE, tile_bytes
 from mmsr_geo.geometry import Halo, Tiling
-from mmsr_geo.methods.baseline import BaselineMethod
-from mmsr_geo.methods.p2p import P2P
-from mmsr_geo.methods.scene import SavedModel, SceneFit
 from mmsr_geo.methods.source import Method
-from mmsr_geo.methods.tile_fit import TileFit
-from mmsr_geo.network.fit import expected_pixel_steps
-from mmsr_geo.network.params import FitParams
 from mmsr_geo.options import Quality
 from mmsr_geo.pipeline.timing import Speed
 from mmsr_geo.raster.grids import resolution_m
-from mmsr_geo.text import duration_text, size_text
 
 GPU_FLOPS = 1e13
-"""What a GPU is assumed to sustain, where none was timed: a sixth of an H100's float32 peak."""
+"""Assumed speed of a GPU if none was timed: a sixth of an H100's float32 peak."""
 FLOPS_PER_PX = 0.53e6
-"""Of a prediction with 64 channels: its layers' arithmetic. A step of a fit takes three times as much a pixel."""
+"""Arithmetic of a prediction with 64 channels, per target pixel."""
 STEP_TO_PREDICTION = 3
+"""Arithmetic of a fit's step over that of a prediction, per target pixel."""
 _COG_EXTRA = 4 / 3
-"""Overviews add a third."""
+"""Size of a file with overviews over that of its full-resolution pixels."""
+_WAITING_BYTES = 5
+"""Bytes per target pixel of a prediction that waits to be blended: float32 values and flags."""
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A job, before it runs."""
+    """Estimates for one output before it is computed."""
 
     pair: Pair
     method: Method
     tiling: Tiling
     dtype: str = "float32"
     bands: int = 1
-    """Slices of the source: each has a fit and targets of its own."""
+    """Number of the source's bands or dates; each has a fit and a target of its own."""
     qa: bool = False
     speed: Speed | None = None
     like: GeoBox | None = None
-    """The grid that the target is brought onto in the end; None: it stays on its own."""
+    """Grid that the target is resampled onto; None: the source's grid refined by the scale."""
     uncertainty: bool = False
-    """Whether the target's uncertainty is written with it."""
+    """True if the target's uncertainty is written as well."""
 
     @property
     def output_grid(self) -> GeoBox:
-        """The grid of what is written."""
+        """Grid of the output."""
         return self.like or self.pair.target_grid
 
     @property
     def halo(self) -> Halo:
-        """What a tile reads around itself, in target pixels."""
+        """Pixels that a tile reads around itself, in target pixels."""
         halo, scale = self.tiling.halo, self.pair.scale
         return Halo(halo.y * scale.y, halo.x * scale.x)
 
     @property
     def target_px(self) -> int:
-        """Pixels of the target, all bands."""
+        """Number of the target's pixels, over all bands."""
         part = self.pair.part
         return part.height * part.width * self.pair.scale.area * self.bands
 
     @property
     def predicted_px(self) -> int:
-        """Pixels that are computed for them, halos counted."""
+        """Number of the pixels that are predicted, halos counted."""
         return round(self.target_px * (1 + self.tiling.halo_share))
 
     @property
     def fit_pixel_steps(self) -> tuple[int, int]:
-        """Pixels times steps of the fits, at least and at most: what the guide is worth decides."""
-        least, most = _pixel_steps(self.method, self.pair, self.tiling)
+        """Least and most target pixels times steps of the fits; the guide check decides between them."""
+        least, most = self.method.pixel_steps(self.pair, self.tiling)
         return least * self.bands, most * self.bands
 
     @property
     def tile_side_px(self) -> int:
-        """The longer side of a tile's core, in target pixels."""
+        """Longer side of a tile without its halo, in target pixels."""
         (height, width), scale = self.tiling.tile_yx, self.pair.scale
         return max(height * scale.y, width * scale.x)
 
     @property
     def memory_bytes(self) -> int:
-        """A worker's peak: the largest tile, or the fit's samples, on top of what the libraries take."""
+        """Peak memory of a worker: the libraries, and the largest tile or the samples of a fit."""
         height, width = (
             min(core + 2 * halo, whole) * factor
             for core, halo, whole, factor in zip(
@@ -97,28 +93,28 @@ class Plan:
                 strict=True,
             )
         )
-        network, guide_bands = not isinstance(self.method, BaselineMethod), len(self.pair.guide.bands)
+        network, guide_bands = self.method.uses_network, len(self.pair.guide.bands)
         tile = tile_bytes(height * width, guide_bands, network=network)
         sampled = min(self.target_px // self.bands, SAMPLED_TARGET_PX) if self.fit_pixel_steps[1] else 0
         return BASE_BYTES + max(tile, sampled * guide_bands * BYTES_PER_SAMPLED_VALUE)
 
     @property
     def disk_bytes(self) -> int:
-        """What is on the disk at most at one time: the draft, the finished file, what waits for blending.
+        """Upper limit of the disk space during the run: draft, output file, and predictions that wait to be blended.
 
-        The finished file is compressed, so it is smaller.
+        Compression is not counted.
         """
         values, flags = 1 + self.uncertainty, int(self.qa)
         stored = values * np.dtype(self.dtype).itemsize + flags
         files = math.prod(self.output_grid.shape.yx) * self.bands * stored * (1 + _COG_EXTRA)
-        if self.like is not None:  # the target on its own grid, float32, waits to be brought onto that
+        if self.like is not None:  # the target on its own grid, float32, is kept until it is resampled
             files += self.target_px * (4 * values + flags) * (1 + _COG_EXTRA)
-        waiting = self.predicted_px * 5 // self.bands if isinstance(self.method, TileFit) else 0
+        waiting = self.predicted_px * _WAITING_BYTES // self.bands if self.method.tile_fits is not None else 0
         return int(files) + waiting
 
     @property
     def fit_seconds(self) -> tuple[float, float] | None:
-        """The fits, at least and at most, on this machine; None where it was not timed."""
+        """Least and most seconds of the fits on this machine; None if it was not timed."""
         if self.speed is None:
             return None
         least, most = (steps * self.speed.fit_s_per_px_step for steps in self.fit_pixel_steps)
@@ -126,43 +122,39 @@ class Plan:
 
     @property
     def qualities(self) -> dict[Quality, tuple[int, int]]:
-        """Pixels times steps of the fits in each quality, at least and at most; empty where it is none of them."""
-        method = self.method
-        if not isinstance(method, SceneFit):
-            return {}
-        presets = {quality: FitParams.of(quality, threads=method.params.threads) for quality in get_args(Quality)}
-        if method.params not in presets.values():
-            return {}
-        each = {
-            quality: _pixel_steps(replace(method, params=params), self.pair, self.tiling)
-            for quality, params in presets.items()
-        }
-        return {quality: (least * self.bands, most * self.bands) for quality, (least, most) in each.items()}
+        """Least and most target pixels times steps of the fits by quality; empty if the params are none of them."""
+        steps = {quality: method.pixel_steps(self.pair, self.tiling) for quality, method in self.method.presets.items()}
+        return {quality: (least * self.bands, most * self.bands) for quality, (least, most) in steps.items()}
 
     @property
     def predict_seconds(self) -> float | None:
-        """The tiles, on this machine, one after another; without reading and writing; None where it was not timed."""
+        """Seconds to predict all tiles one after another on this machine, without I/O; None if it was not timed."""
         return None if self.speed is None else self.predicted_px * self.speed.predict_s_per_px
 
     @property
     def seconds_at_most(self) -> float:
-        """All of it, on this machine; NaN where it was not timed."""
+        """Most seconds of fits and predictions on this machine; NaN if it was not timed."""
         if self.fit_seconds is None or self.predict_seconds is None:
             return math.nan
         return self.fit_seconds[1] + self.predict_seconds
 
     @property
+    def is_timed_on_gpu(self) -> bool:
+        """True if the speed was measured on a GPU."""
+        return self.speed is not None and self.speed.device != "cpu"
+
+    @property
     def gpu_hours(self) -> float:
-        """On one GPU, at most: of the arithmetic at GPU_FLOPS, an assumption, or as timed on the GPU there is."""
-        if isinstance(self.method, BaselineMethod):
+        """Most hours on one GPU: as timed on the GPU of this machine, or computed with GPU_FLOPS, an assumption."""
+        if not self.method.uses_network:
             return 0.0
-        if self.speed is not None and self.speed.device != "cpu" and self.fit_seconds and self.predict_seconds:
-            return (self.fit_seconds[1] + self.predict_seconds) / 3600
+        if self.is_timed_on_gpu:
+            return self.seconds_at_most / 3600
         flops = FLOPS_PER_PX * (self.predicted_px + STEP_TO_PREDICTION * self.fit_pixel_steps[1])
         return flops / GPU_FLOPS / 3600
 
     def as_dict(self) -> dict[str, Any]:
-        """Return all of it as JSON values."""
+        """Return the estimates as JSON values."""
         grid, scale = self.output_grid, self.pair.scale
         rows, columns = self.tiling.chunks
         return {
@@ -191,78 +183,7 @@ class Plan:
             "disk_bytes": self.disk_bytes,
             "device": None if self.speed is None else self.speed.device,
             "threads": None if self.speed is None else self.speed.threads,
-            "fit_seconds": None if self.fit_seconds is None else [round(each, 1) for each in self.fit_seconds],
+            "fit_seconds": None if self.fit_seconds is None else [round(seconds, 1) for seconds in self.fit_seconds],
             "predict_seconds": None if self.predict_seconds is None else round(self.predict_seconds, 1),
             "gpu_hours_at_most": self.gpu_hours,
         }
-
-    def rows(self) -> list[tuple[str, str]]:
-        """Return (what, value) for a person."""
-        grid, scale = self.output_grid, self.pair.scale
-        down, across = resolution_m(grid)
-        tile_y, tile_x = (
-            sizes[0] * factor for sizes, factor in zip(self.tiling.chunks, (scale.y, scale.x), strict=True)
-        )
-        several = f", {self.bands} bands" if self.bands > 1 else ""
-        with_half = ", and its uncertainty" * self.uncertainty
-        rows = [
-            ("source", f"{self.pair.part.width} x {self.pair.part.height} px of {self.pair.source.name}{several}"),
-            ("guide", f"{self.pair.guide.name}, {len(self.pair.guide.bands)} bands"),
-            ("target", f"{grid.shape.x} x {grid.shape.y} px of {across:.4g} x {down:.4g} m, scale {scale}{with_half}"),
-            ("tiles", f"{len(self.tiling) * self.bands} of {tile_x} x {tile_y} px"),
-            ("halo", f"{self.halo.x} x {self.halo.y} px around each, {self.tiling.halo_share:.0%} more to compute"),
-            ("memory a worker", size_text(self.memory_bytes)),
-            ("disk", f"{size_text(self.disk_bytes)} at most, while it is written"),
-        ]
-        if self.fit_pixel_steps[1] and not self.qualities:
-            rows.append(("fit", self._work_text(*self.fit_pixel_steps)))
-        if self.speed is not None and self.fit_seconds is not None and self.predict_seconds is not None:
-            where = f"{self.speed.device}, {self.speed.threads} thread{'s'[: self.speed.threads > 1]}"
-            rows.append((f"time here ({where})", f"predict {duration_text(self.predict_seconds)}"))
-        rows.extend(
-            (f"fit with --quality {quality}", self._work_text(*work)) for quality, work in self.qualities.items()
-        )
-        if self.gpu_hours:
-            timed = self.speed is not None and self.speed.device != "cpu"
-            how = "as timed here" if timed else f"at {GPU_FLOPS / 1e12:.0f} TFLOP/s, assumed"
-            rows.append(("GPU-hours", f"{self.gpu_hours:.2g} at most ({how})"))
-        return rows
-
-    def _work_text(self, least: int, most: int) -> str:
-        """Say what fits of so many pixels times steps take, in them and, where it was timed, here."""
-        work = f"{_range(f'{least / 1e6:.1f}', f'{most / 1e6:.1f}')} million pixels x steps"
-        if self.speed is None:
-            return work
-        first, last = (duration_text(steps * self.speed.fit_s_per_px_step) for steps in (least, most))
-        return f"{_range(first, last)}: {work}"
-
-
-def _range(first: str, last: str) -> str:
-    return first if first == last else f"{first} to {last}"
-
-
-def _pixel_steps(method: Method, pair: Pair, tiling: Tiling) -> tuple[int, int]:
-    match method:
-        case BaselineMethod():
-            steps = method.method.steps if isinstance(method.method, P2P) else 0
-            each = P2P.px_a_step(pair.scale, pair.part.height * pair.part.width)
-            return steps * each, steps * each
-        case SavedModel():
-            return 0, 0
-        case SceneFit():
-            return expected_pixel_steps(method.params, _sampled(pair), pair.scale)
-        case TileFit():
-            shape = tiling.tile_yx
-            if method.scene is None:
-                least, most = expected_pixel_steps(method.params, shape, pair.scale)
-                return least * len(tiling), most * len(tiling)
-            least, most = _pixel_steps(method.scene, pair, tiling)
-            few = replace(method.params, steps=method.params.adapt_steps, first_stage=False)
-            fewer, more = expected_pixel_steps(few, shape, pair.scale)
-            return least + fewer * len(tiling), most + more * len(tiling)
-    raise TypeError(type(method))
-
-
-def _sampled(pair: Pair) -> tuple[int, int]:
-    """Return the shape of a sample that a fit sees, in source pixels."""
-    return next(pair.sample_sites(pair.part))[0].shape

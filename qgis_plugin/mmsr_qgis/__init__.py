@@ -1,4 +1,4 @@
-"""MMSR guided super-resolution for QGIS: a door to the `mmsr-geo` command, which it runs in a process of its own."""
+"""MMSR guided super-resolution for QGIS: runs the `mmsr-geo` command in a separate process."""
 
 from __future__ import annotations
 

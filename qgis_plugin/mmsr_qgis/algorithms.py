@@ -1,8 +1,9 @@
-"""Upsample, Evaluate and Fit: what Processing asks of an algorithm, around a run of the command."""
+"""Upsample, Evaluate and Fit: the methods that Processing calls, around a run of the command."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from html import escape
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -21,19 +22,19 @@ from qgis.PyQt.QtGui import QIcon
 from qgis.PyQt.QtWidgets import QWidget
 
 from . import interpreter, report, runner, settings
-from .help import help_file, panel_text
+from .dialog import FIELDS, message_labels
+from .files import Scratch, is_same_file
 from .interpreter import NoLibrary
-from .layers import extra_nodata, is_same_file
-from .offered import OFFERED
-from .options import Given, LayerWord, Offer, Option, OutputWord, Word, advanced, command, described
+from .layers import extra_nodata
+from .messages import Event, Messages
+from .parameters import Argument, LayerArgument, OutputArgument, Values, command, description, message_label
 from .progress import Overall
-from .scratch import Scratch
 from .styling import Place, style_flags, style_like
-from .texts import tr
+from .translation import tr
 
 _STRIP_ROWS = 512
-"""A tile's side in the files of flags: each is read once."""
-GUIDE_GAIN, GUIDE_VERDICT = "GUIDE_GAIN", "GUIDE_VERDICT"
+"""Rows of a tile in the QA file, so that each tile is read once."""
+GUIDE_GAIN, GUIDE_CHECK = "GUIDE_GAIN", "GUIDE_CHECK"
 
 
 class CommandAlgorithm(QgsProcessingAlgorithm):
@@ -41,20 +42,21 @@ class CommandAlgorithm(QgsProcessingAlgorithm):
 
     COMMAND: ClassVar[str]
     TITLE: ClassVar[str]
+    SUMMARY: ClassVar[str]
     TAGS: ClassVar[str]
 
     def __init__(self) -> None:
-        """Nothing is given yet."""
+        """Create the algorithm without values."""
         super().__init__()
-        self._words: list[Word] = []
+        self._arguments: list[Argument] = []
         self._parts = 1
 
     def createInstance(self) -> CommandAlgorithm:  # noqa: N802  (QGIS's name)
-        """Return another of the kind."""
+        """Return a new object of the same class."""
         return type(self)()
 
     def name(self) -> str:
-        """Return what comes after the colon of the algorithm's id."""
+        """Return the part of the algorithm's id after the colon."""
         return self.COMMAND
 
     def displayName(self) -> str:  # noqa: N802  (QGIS's name)
@@ -63,18 +65,24 @@ class CommandAlgorithm(QgsProcessingAlgorithm):
 
     def shortDescription(self) -> str:  # noqa: N802  (QGIS's name)
         """Return the tooltip in the toolbox."""
-        return tr(command(self.COMMAND).help)
+        return tr(self.SUMMARY)
 
     def shortHelpString(self) -> str:  # noqa: N802  (QGIS's name)
-        """Return the panel's help."""
-        return panel_text(self.COMMAND)
+        """Return the panel next to the parameters: the introduction of the help page, then each parameter's help."""
+        page = _help_file(self.COMMAND).read_text("utf-8")
+        introduction = page[page.index("<body>") + len("<body>") : page.index("</body>")]
+        parameters = "".join(
+            f"<p><b>{escape(each.description())}</b><br>{escape(each.help())}</p>"
+            for each in self.parameterDefinitions()
+        )
+        return f"{tr(' '.join(introduction.split()))}<h3>{tr('Parameters')}</h3>{parameters}"
 
     def helpUrl(self) -> str:  # noqa: N802  (QGIS's name)
-        """Return the page behind the Help button."""
-        return str(QUrl.fromLocalFile(str(help_file(self.COMMAND))).toString())
+        """Return the address of the page that the Help button opens."""
+        return str(QUrl.fromLocalFile(str(_help_file(self.COMMAND))).toString())
 
     def tags(self) -> list[str]:
-        """Return words that the toolbox finds it by."""
+        """Return the words by which the toolbox finds the algorithm."""
         return tr(self.TAGS).split(",")
 
     def icon(self) -> QIcon:
@@ -83,19 +91,19 @@ class CommandAlgorithm(QgsProcessingAlgorithm):
 
     def initAlgorithm(self, _configuration: Mapping[str, Any] | None = None) -> None:  # noqa: N802  (QGIS's name)
         """Add the parameters and the outputs."""
-        for option, offer in self._offered():
-            for parameter in offer.parameters(option):
-                parameter.setHelp(tr(offer.told(option)))
-                self.addParameter(parameter if offer.basic else advanced(parameter))
-        self.addOutput(QgsProcessingOutputNumber(GUIDE_GAIN, tr("What the guide was worth, one level down")))
-        self.addOutput(QgsProcessingOutputString(GUIDE_VERDICT, tr("Whether the guide helped")))
+        options = command(self.COMMAND).options
+        for name, field in FIELDS[self.COMMAND].items():
+            for parameter in field.parameters(options[name]):
+                self.addParameter(parameter)
+        self.addOutput(QgsProcessingOutputNumber(GUIDE_GAIN, tr("Guide gain (1 - RMSE / bicubic baseline's RMSE)")))
+        self.addOutput(QgsProcessingOutputString(GUIDE_CHECK, tr("Guide check (helped, did not help or unknown)")))
 
     def createCustomParametersWidget(self, parent: QWidget | None) -> QWidget | None:  # noqa: N802  (QGIS's name)
-        """Return the library's dialog in place of the algorithm's own where there is no library; else None."""
+        """Return the set-up dialog if the library is missing; None for the algorithm's own dialog."""
         try:
-            interpreter.checked(settings.chosen_interpreter().path)
+            interpreter.require_library(settings.chosen_interpreter().path)
         except NoLibrary:
-            from .environment_dialog import EnvironmentDialog  # noqa: PLC0415  (windows, only when needed)
+            from .environment_dialog import EnvironmentDialog  # noqa: PLC0415  (windows, only when they are opened)
 
             return EnvironmentDialog(parent, then=self.id())
         return None
@@ -103,125 +111,128 @@ class CommandAlgorithm(QgsProcessingAlgorithm):
     def prepareAlgorithm(  # noqa: N802  (QGIS's name)
         self, parameters: Mapping[str, Any], context: QgsProcessingContext, _feedback: QgsProcessingFeedback
     ) -> bool:
-        """Read what is given, in QGIS's main thread, where the layers live."""
-        given = Given(self, parameters, context)
+        """Read the values in the main thread of QGIS, which the layers belong to."""
+        values = Values(self, parameters, context)
         options = command(self.COMMAND).options
-        said = {name: offer.words(options[name], given) for name, offer in OFFERED[self.COMMAND].items()}
-        places = [word for name, words in said.items() if not options[name].flags for word in words]
-        flagged = [word for name, words in said.items() if options[name].flags for word in words]
-        self._words = [*places, *flagged, "--overwrite", "--progress", "json"]
-        self.prepare_more(given)
+        of = {name: field.arguments(options[name], values) for name, field in FIELDS[self.COMMAND].items()}
+        positional = [argument for name, arguments in of.items() if not options[name].flags for argument in arguments]
+        flagged = [argument for name, arguments in of.items() if options[name].flags for argument in arguments]
+        self._arguments = [*positional, *flagged, "--overwrite", "--progress", "json"]
+        self.prepare_more(values)
         return True
 
-    def prepare_more(self, given: Given) -> None:
-        """Read what an algorithm of its own needs beside the words."""
+    def prepare_more(self, values: Values) -> None:
+        """Read what a subclass needs besides the arguments."""
 
     def processAlgorithm(  # noqa: N802  (QGIS's name)
         self, parameters: Mapping[str, Any], context: QgsProcessingContext, feedback: QgsProcessingFeedback
     ) -> dict[str, Any]:
         """Run the command."""
         python = self._python(feedback)
-        given = Given(self, parameters, context)
-        outputs = {word.key: given.output(word.key) for word in self._words if isinstance(word, OutputWord)}
+        values = Values(self, parameters, context)
+        outputs = {each.key: values.output(each.key) for each in self._arguments if isinstance(each, OutputArgument)}
         self._refuse_inputs(outputs)
+        messages = Messages(message_labels(self.COMMAND, values), tr)
         with Scratch() as folder:
-            words = [self.COMMAND, *self._written(outputs, folder, feedback)]
-            feedback.pushCommandInfo(runner.typed(["mmsr-geo", *words]))
-            told = _Told(feedback, Overall(self._parts))
-            whole = [str(python), "-m", "mmsr_geo", *words]
+            arguments = [self.COMMAND, *self._with_files(outputs, folder, feedback)]
+            feedback.pushCommandInfo(runner.command_line(["mmsr-geo", *arguments]))
             try:
-                done = runner.run(whole, told, feedback.isCanceled, [Path(path) for path in outputs.values()])
+                done = runner.run(
+                    [str(python), "-m", "mmsr_geo", *arguments],
+                    _Log(feedback, Overall(self._parts), messages),
+                    feedback.isCanceled,
+                    [Path(path) for path in outputs.values()],
+                    messages,
+                )
             except runner.CommandStopped:
-                feedback.pushInfo(tr("Stopped: no unfinished file is left."))
+                feedback.pushInfo(tr("Stopped. No unfinished file is left."))
                 return {}
             except runner.CommandError as error:
                 raise QgsProcessingException(str(error)) from error
-        gain, verdict = done.get("guide_gain"), done.get("guide_verdict")
-        results = {**outputs, GUIDE_GAIN: gain, GUIDE_VERDICT: verdict}
+        results = {**outputs, GUIDE_GAIN: done.get("guide_gain"), GUIDE_CHECK: done.get("guide_check")}
         self.finish(done, results, context, feedback)
         return results
 
     def finish(
         self,
-        done: runner.Event,
-        results: dict[str, Any],  # noqa: ARG002  (what an algorithm of its own adds to)
-        context: QgsProcessingContext,  # noqa: ARG002  (what loads the results)
+        done: Event,
+        results: dict[str, Any],  # noqa: ARG002  (a subclass adds to them)
+        context: QgsProcessingContext,  # noqa: ARG002  (a subclass styles the layers that it loads)
         feedback: QgsProcessingFeedback,
     ) -> None:
-        """Say what came of it."""
-        feedback.pushInfo(_verdict(done))
-
-    def _offered(self) -> list[tuple[Option, Offer]]:
-        options = command(self.COMMAND).options
-        return [(options[name], offer) for name, offer in OFFERED[self.COMMAND].items()]
+        """Log the results."""
+        feedback.pushInfo(_guide_check(done))
 
     def _python(self, feedback: QgsProcessingFeedback) -> Path:
         try:
             path = settings.chosen_interpreter().path
-            found = interpreter.checked(path)
+            info = interpreter.require_library(path)
         except NoLibrary as error:
-            mend = tr("set it up under Plugins > MMSR guided super-resolution, or name a Python that has it in {}")
-            raise QgsProcessingException(f"{error}: {mend.format(interpreter.VARIABLE)}") from error
-        if found.version != described()["version"]:
+            todo = tr("set it up under Plugins > MMSR guided super-resolution, or set {} to a Python that has it")
+            raise QgsProcessingException(f"{error}: {todo.format(interpreter.VARIABLE)}") from error
+        if info.version != description()["version"]:
             feedback.pushWarning(
-                tr("mmsr_geo is of version {}, this plugin was made for {}: an option may differ").format(
-                    found.version, described()["version"]
+                tr("mmsr_geo has version {}, and this plugin was made for {}: some options may differ").format(
+                    info.version, description()["version"]
                 )
             )
         return path
 
     def _refuse_inputs(self, outputs: Mapping[str, str]) -> None:
-        """Raise QgsProcessingException where an output is an input: the command, given a copy, cannot tell."""
-        origins = [word.layer.origin for word in self._words if isinstance(word, LayerWord)]
+        """Raise QgsProcessingException if an output is an input; the command may get a copy and cannot notice."""
+        origins = [each.layer.origin for each in self._arguments if isinstance(each, LayerArgument)]
         for key, path in outputs.items():
             if any(is_same_file(path, origin) for origin in origins):
-                label = self.parameterDefinition(key).description()
-                raise QgsProcessingException(tr("{}: {} is an input too; name another file").format(label, path))
+                label = message_label(self.parameterDefinition(key).description())
+                raise QgsProcessingException(
+                    tr("{}: {} is an input of this run; choose another file").format(label, path)
+                )
 
-    def _written(self, outputs: Mapping[str, str], folder: Path, feedback: QgsProcessingFeedback) -> list[str]:
-        """Return the words with files in place of layers and outputs."""
+    def _with_files(self, outputs: Mapping[str, str], folder: Path, feedback: QgsProcessingFeedback) -> list[str]:
+        """Return the arguments with files in place of layers and outputs."""
         files: dict[int, str] = {}
-        words = []
-        for word in self._words:
-            if isinstance(word, LayerWord):
-                key = id(word.layer)
+        arguments = []
+        for each in self._arguments:
+            if isinstance(each, LayerArgument):
+                key = id(each.layer)
                 if key not in files:
-                    files[key] = word.layer.written(folder, feedback)
-                words.append(files[key] + word.after)
-            elif isinstance(word, OutputWord):
-                words.append(outputs[word.key])
+                    files[key] = each.layer.as_file(folder, feedback)
+                arguments.append(files[key] + each.suffix)
+            elif isinstance(each, OutputArgument):
+                arguments.append(outputs[each.key])
             else:
-                words.append(word)
-        return words
+                arguments.append(each)
+        return arguments
 
 
 class Upsample(CommandAlgorithm):
-    """A source at a guide's detail."""
+    """Sharpens a source with a guide."""
 
     COMMAND = "upsample"
     TITLE = "Upsample raster"
+    SUMMARY = "Sharpen a coarse raster with a finer raster of the same place."
     TAGS = "sharpen,super-resolution,downscale,pansharpen,resample,resolution,thermal,DEM,guide,MMSR"
 
-    def prepare_more(self, given: Given) -> None:
-        """Remember how the source is drawn, and what its layer calls no data."""
-        source = given.layer("SOURCE")
+    def prepare_more(self, values: Values) -> None:
+        """Keep the style of the source, and pass its additional no data value."""
+        source = values.layer("SOURCE")
         self._place = Place(source.id())
         self._like_source = style_like(source, self._place)
-        if not given.has("SOURCE_NODATA"):
-            value = extra_nodata(source, 1)
-            if value is not None:
-                self._words += ["--source-nodata", f"{value:.17g}"]
+        if not values.has("SOURCE_NODATA"):
+            nodata = extra_nodata(source, 1)
+            if nodata is not None:
+                self._arguments += ["--source-nodata", f"{nodata:.17g}"]
 
     def finish(
         self,
-        done: runner.Event,
+        done: Event,
         results: dict[str, Any],
         context: QgsProcessingContext,
         feedback: QgsProcessingFeedback,
     ) -> None:
-        """Have the results drawn as the source is, with a legend for the flags, and say what came of it."""
+        """Log the results, and style the layers: the target like the source, the QA flags with a legend."""
         feedback.pushInfo(
-            tr("Scale {scale}, tiles: {tiles}, {seconds:.0f} s").format(
+            tr("Scale: {scale}; tiles: {tiles}; time: {seconds:.0f} s").format(
                 scale=done["scale"], tiles=done["tiles"], seconds=done["seconds"]
             )
         )
@@ -237,30 +248,31 @@ class Upsample(CommandAlgorithm):
 
 
 class Evaluate(CommandAlgorithm):
-    """Methods side by side."""
+    """Compares methods."""
 
     COMMAND = "evaluate"
     TITLE = "Evaluate upsampling"
+    SUMMARY = "Compare upsampling methods on two rasters, with a reference raster or at reduced resolution."
     TAGS = "compare,methods,error,RMSE,accuracy,Wald,super-resolution,MMSR"
     HTML = "HTML"
 
     def initAlgorithm(self, configuration: Mapping[str, Any] | None = None) -> None:  # noqa: N802  (QGIS's name)
         """Add a page for the results viewer."""
         super().initAlgorithm(configuration)
-        self.addOutput(QgsProcessingOutputHtml(self.HTML, tr("Table of scores, with maps")))
+        self.addOutput(QgsProcessingOutputHtml(self.HTML, tr("Scores and maps")))
 
-    def prepare_more(self, given: Given) -> None:
-        """Count the methods, for the progress."""
-        self._parts = len(given.choices("METHODS")) if given.has("METHODS") else report.QUICK_METHODS
+    def prepare_more(self, values: Values) -> None:
+        """Count the methods for the progress bar."""
+        self._parts = len(values.choices("METHODS")) if values.has("METHODS") else report.QUICK_METHODS
 
     def finish(
         self,
-        done: runner.Event,
+        done: Event,
         results: dict[str, Any],
         context: QgsProcessingContext,
         feedback: QgsProcessingFeedback,
     ) -> None:
-        """Say the scores, and write them to a page."""
+        """Log the scores and write the page."""
         if hasattr(feedback, "pushFormattedMessage"):  # from QGIS 3.36 on
             feedback.pushFormattedMessage(report.table(done), report.text(done))
         else:
@@ -272,54 +284,60 @@ class Evaluate(CommandAlgorithm):
 
 
 class Fit(CommandAlgorithm):
-    """A net to be used again."""
+    """Fits a model and saves it."""
 
     COMMAND = "fit"
-    TITLE = "Fit (save a net)"
-    TAGS = "train,net,model,super-resolution,MMSR"
+    TITLE = "Fit and save a model"
+    SUMMARY = "Fit a model to two rasters and save it for other dates or a larger area."
+    TAGS = "train,model,neural network,super-resolution,MMSR"
 
 
-class _Told:
-    """Puts what the command says into the algorithm's log and progress bar."""
+class _Log:
+    """Shows the command's events in the algorithm's log and progress bar."""
 
-    def __init__(self, feedback: QgsProcessingFeedback, overall: Overall) -> None:
-        """Nothing is said yet."""
-        self._feedback, self._overall = feedback, overall
+    def __init__(self, feedback: QgsProcessingFeedback, overall: Overall, messages: Messages) -> None:
+        self._feedback, self._overall, self._messages = feedback, overall, messages
 
-    def __call__(self, event: runner.Event) -> None:
+    def __call__(self, event: Event) -> None:
         """Show one event."""
         kind = event["event"]
         if kind == "stage":
             label, _, name = event["stage"].rpartition(": ")
-            said = tr(described()["stages"].get(name, name))
-            self._feedback.setProgressText(f"{label}: {said}" if label else said)
+            text = tr(description()["stages"].get(name, name))
+            self._feedback.setProgressText(f"{label}: {text}" if label else text)
         elif kind == "progress":
             share = self._overall.share(event["stage"], event["done"], event["total"])
             self._feedback.setProgress(100 * share)
         elif kind == "warning":
-            self._feedback.pushWarning(event["message"])
-        elif kind == "line" and not event["text"].startswith("Error: "):  # that is the error event, said twice
+            self._feedback.pushWarning(self._messages.text(event))
+        elif kind == "line" and not event["text"].startswith("Error: "):  # the error event has the same message
             self._feedback.pushConsoleInfo(event["text"])
 
 
-def _verdict(done: runner.Event) -> str:
-    """Say whether the guide helped."""
+def _help_file(command: str) -> Path:
+    return Path(__file__).parent / "pages" / f"{command}.html"
+
+
+def _guide_check(done: Event) -> str:
+    """Return the result of the guide check in words."""
     gain = done.get("guide_gain")
     if gain is None:
-        return tr("Whether the guide helped is unknown: the source is too small to tell, or nothing was fitted")
-    helped = tr("The guide helped") if done["guide_verdict"] == "helped" else tr("The guide did not help")
-    return tr("{}: one level down the error is {:.2f} of the interpolation's").format(helped, 1 - gain)
+        return tr("Guide check: unknown. The source is too small for it, or no model was fitted.")
+    result = tr("The guide helped") if done["guide_check"] == "helped" else tr("The guide did not help")
+    return tr("{}: at reduced resolution, the error is {:.2f} times that of the bicubic baseline.").format(
+        result, 1 - gain
+    )
 
 
 def _values(path: str) -> list[int]:
-    """Return the values that a file of flags, which are bytes, holds in its first band.
+    """Return the values in the first band of a QA file of bytes.
 
-    By strips: GDAL would write a histogram, once it is asked for one, into a file beside the flags.
+    The band is read in strips. GDAL's own histogram would be saved in a file next to it.
     """
     dataset = gdal.Open(path)
     band = dataset.GetRasterBand(1)
     found: set[int] = set()
     for row in range(0, band.YSize, _STRIP_ROWS):
         strip = band.ReadRaster(0, row, band.XSize, min(_STRIP_ROWS, band.YSize - row), buf_type=gdal.GDT_Byte)
-        found.update(bytes(strip).translate(None, bytes(found)))  # what is new in it
+        found.update(bytes(strip).translate(None, bytes(found)))  # only the new values
     return sorted(found)

@@ -1,4 +1,4 @@
-"""Makes the virtual environment that the command runs in: venv, the download's size, pip; knows no windows."""
+"""The plugin's virtual environment: venv, the size of the download, pip; opens no windows."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from . import runner
+from .files import Scratch
 from .interpreter import environment_python
-from .scratch import Scratch
-from .texts import tr
+from .translation import tr
 
-Tell = Callable[[str], None]
+Log = Callable[[str], None]
 Progress = Callable[[float], None]
 Cancelled = Callable[[], bool]
 
 UNPACKED = 4.2
-"""How much larger an environment is than its download; measured with torch's CPU wheel."""
+"""Size of an environment divided by that of its download; measured with torch's CPU wheel."""
 RAW_PROGRESS = (24, 1)
-"""The first pip that tells its progress to programs."""
+"""The first version of pip that reports its progress to other programs."""
 
 _SIZES = """
 import json, os, pip, ssl, sys, urllib.parse, urllib.request
@@ -58,7 +58,7 @@ _PROGRESS = re.compile(r"Progress (?P<done>\d+) of (?P<total>\d+)")
 
 
 class SetUpError(Exception):
-    """The environment cannot be made; the message is one sentence with the mend."""
+    """The environment cannot be created; the exception's text says why and what to do, in one sentence."""
 
 
 @dataclass(frozen=True)
@@ -68,85 +68,90 @@ class Package:
     name: str
     version: str
     size_bytes: int | None
-    """Of its file; None: the index does not say."""
+    """Size of its file; None if the index does not give it."""
 
 
 @dataclass(frozen=True)
 class Download:
-    """What pip would install."""
+    """All packages that pip would install."""
 
     packages: tuple[Package, ...]
     pip_version: tuple[int, ...] = (0,)
 
     @property
     def size_bytes(self) -> int:
-        """All files together, as far as their sizes are known."""
+        """Sum of the known sizes."""
         return sum(package.size_bytes or 0 for package in self.packages)
 
     def sentence(self, folder: Path) -> str:
-        """Say it to a person, with the room that it takes."""
+        """Return the number of packages, their size and the free space in a sentence."""
         unknown = sum(package.size_bytes is None for package in self.packages)
         least = tr("at least ") if unknown else ""
-        there = next(path for path in (folder, *folder.parents) if path.exists())
-        return tr("{} packages, {}{} to download; about {} on the disk, where {} are free.").format(
+        existing = next(path for path in (folder, *folder.parents) if path.exists())
+        return tr("{} packages, {}{} to download. They need about {} on the disk, and {} are free.").format(
             len(self.packages),
             least,
             size_text(self.size_bytes),
             size_text(self.size_bytes * UNPACKED),
-            size_text(shutil.disk_usage(there).free),
+            size_text(shutil.disk_usage(existing).free),
         )
 
 
-def wanted(package: str, index: str) -> list[str]:
-    """Return what pip is asked for: a file's path, or names and versions with blanks between; and from where."""
+def pip_arguments(package: str, index: str) -> list[str]:
+    """Return pip's arguments for what to install.
+
+    Args:
+        package: a file, or names and versions with blanks between them.
+        index: the address of a package index; empty for pip's default.
+    """
     named = [package] if Path(package).is_file() else package.split()
     return [*named, *(["--index-url", index] if index else [])]
 
 
-def make(folder: Path, base: Path, tell: Tell, cancelled: Cancelled) -> None:
-    """Make an empty virtual environment in place of what is there."""
+def create(folder: Path, base: Path, log: Log, cancelled: Cancelled) -> None:
+    """Create an empty virtual environment; an existing one in the same folder is replaced."""
     folder.parent.mkdir(parents=True, exist_ok=True)
-    tell(tr("Making a virtual environment in {} with {}").format(folder, base))
-    _run([str(base), "-m", "venv", "--clear", str(folder)], tell, cancelled)
+    log(tr("Creating a virtual environment in {} with {}").format(folder, base))
+    _run([str(base), "-m", "venv", "--clear", str(folder)], log, cancelled)
 
 
-def download_of(folder: Path, what: Sequence[str], tell: Tell, cancelled: Cancelled) -> Download:
-    """Ask pip what it would install, and the index how large that is; nothing of it is installed."""
+def look_up(folder: Path, packages: Sequence[str], log: Log, cancelled: Cancelled) -> Download:
+    """Return the packages that pip would install and their sizes; installs nothing."""
     python = str(environment_python(folder))
     with Scratch() as scratch:
         report = scratch / "report.json"
-        ask = ["install", "--dry-run", "--quiet", "--report", str(report), *what]
-        tell(tr("Asking what is needed"))
-        _run([python, "-m", "pip", *_QUIETLY, *ask], tell, cancelled)
-        said = _run([python, "-c", _SIZES, str(report)], lambda _: None, cancelled)
-    told = json.loads(said[-1])
-    version = tuple(int(part) for part in re.findall(r"\d+", told["pip"])[:2])
-    return Download(tuple(Package(*each) for each in told["packages"]), version)
+        arguments = ["install", "--dry-run", "--quiet", "--report", str(report), *packages]
+        log(tr("Looking up the packages to install"))
+        _run([python, "-m", "pip", *_QUIETLY, *arguments], log, cancelled)
+        lines = _run([python, "-c", _SIZES, str(report)], lambda _: None, cancelled)
+    found = json.loads(lines[-1])
+    version = tuple(int(part) for part in re.findall(r"\d+", found["pip"])[:2])
+    return Download(tuple(Package(*each) for each in found["packages"]), version)
 
 
-def install(  # noqa: PLR0913  (what is installed, and who is told)
-    folder: Path, what: Sequence[str], download: Download, tell: Tell, progress: Progress, cancelled: Cancelled
+def install(  # noqa: PLR0913  (what is installed, and who listens)
+    folder: Path, packages: Sequence[str], download: Download, log: Log, progress: Progress, cancelled: Cancelled
 ) -> None:
-    """Install it, telling pip's lines and how much of the download is there."""
+    """Install packages into an environment; pip's lines go to `log`, the finished share to `progress`."""
     raw = ["--progress-bar", "raw"] if download.pip_version >= RAW_PROGRESS else []
     meter = _Meter(download, progress)
 
     def line(text: str) -> None:
-        if meter.takes(text):
-            tell(text)
+        if meter.consume(text):
+            log(text)
 
-    words = [str(environment_python(folder)), "-m", "pip", *_QUIETLY, "install", *raw, *what]
-    _run(words, line, cancelled)
+    arguments = [str(environment_python(folder)), "-m", "pip", *_QUIETLY, "install", *raw, *packages]
+    _run(arguments, line, cancelled)
     progress(1.0)
 
 
 def remove(folder: Path) -> None:
-    """Remove an environment that is not whole."""
+    """Remove an environment."""
     shutil.rmtree(folder, ignore_errors=True)
 
 
 def size_text(size_bytes: float) -> str:
-    """Return a size as a person reads it."""
+    """Return a size in GB or MB."""
     return f"{size_bytes / 1e9:.1f} GB" if size_bytes >= 1e9 else f"{size_bytes / 1e6:.0f} MB"
 
 
@@ -154,25 +159,25 @@ _QUIETLY = ["--disable-pip-version-check", "--no-input", "--retries", "2", "--ti
 
 
 class _Meter:
-    """Turns pip's lines into how much of a download is there."""
+    """Converts pip's lines to the finished share of a download."""
 
     def __init__(self, download: Download, progress: Progress) -> None:
         self._sizes = {_normal(each.name): each.size_bytes or 0 for each in download.packages}
         self._total = max(1, download.size_bytes)
         self._progress = progress
-        self._whole, self._current = 0, 0
+        self._finished, self._current = 0, 0
 
-    def takes(self, text: str) -> bool:
-        """Take a line in; return whether a person wants to read it."""
-        told = _PROGRESS.search(text)
-        if told:
-            self._progress((self._whole + min(int(told["done"]), self._current)) / self._total)
+    def consume(self, text: str) -> bool:
+        """Read a line; return whether it belongs into the log."""
+        progress = _PROGRESS.search(text)
+        if progress:
+            self._progress((self._finished + min(int(progress["done"]), self._current)) / self._total)
             return False
         fetched = _FETCHED.search(text)
         if fetched:
-            self._whole += self._current
+            self._finished += self._current
             self._current = self._sizes.pop(_normal(fetched["file"].split("-")[0]), 0)  # each counts once
-            self._progress(self._whole / self._total)
+            self._progress(self._finished / self._total)
         return True
 
 
@@ -180,36 +185,38 @@ def _normal(name: str) -> str:
     return re.sub(r"[-_.]+", "_", name).lower()
 
 
-def _run(words: Sequence[str], tell: Tell, cancelled: Cancelled) -> list[str]:
-    """Run a program to its end and return its lines; raises SetUpError where it fails, CommandStopped on a cancel."""
+def _run(arguments: Sequence[str], log: Log, cancelled: Cancelled) -> list[str]:
+    """Run a program to its end and return its lines; raise SetUpError if it fails, CommandStopped on a cancel."""
     try:
-        status, told = runner.heard(words, cancelled, lambda event: tell(runner.line_of(event)))
+        status, events = runner.output_of(arguments, cancelled, lambda event: log(runner.line_text(event)))
     except OSError as error:
-        raise SetUpError(tr("{} cannot be started ({})").format(words[0], error.strerror or error)) from error
-    said = [runner.line_of(event) for event in told]
+        raise SetUpError(tr("{} cannot be started ({})").format(arguments[0], error.strerror or error)) from error
+    lines = [runner.line_text(event) for event in events]
     if status:
-        raise SetUpError(_reason(said))
-    return said
+        raise SetUpError(_reason(lines))
+    return lines
 
 
-def _reason(said: Sequence[str]) -> str:
-    """Say why a program failed, and what to do."""
-    text = "\n".join(said)
+def _reason(lines: Sequence[str]) -> str:
+    """Return why a program failed, and what to do."""
+    text = "\n".join(lines)
     if _UNTRUSTED.search(text):
-        return tr("The package index's certificate is not trusted here: set PIP_CERT, or name another index")
+        return tr("The certificate of the package index is not trusted: set PIP_CERT, or enter another index")
     if _UNREACHABLE.search(text):
         return tr(
-            "The package index cannot be reached: check the network and its proxy, name another index, or use a Python "
+            "The package index cannot be reached: check the network and proxy, enter another index, or use a Python "
             "that has mmsr_geo"
         )
     missing = re.search(r"No matching distribution found for (?P<what>\S.*)", text)
     if missing:
         return tr(
-            "The package index has no {} for this Python and system: name another version, index or wheel"
+            "The package index has no {} for this Python and system: enter another version, another index or a wheel"
         ).format(missing["what"])
     if "No space left on device" in text:
-        return tr("The disk is full: make room and try again")
+        return tr("The disk is full: free some space and try again")
     if "ensurepip" in text:
-        return tr("This Python cannot make environments: install its venv (on Debian the package python3-venv)")
-    errors = [line for line in said if line.startswith("ERROR")] or list(said[-1:]) or [tr("it said nothing")]
-    return tr("That failed: {}").format(errors[-1])
+        return tr(
+            "This Python cannot create environments: install its venv module (the package python3-venv on Debian)"
+        )
+    errors = [line for line in lines if line.startswith("ERROR")] or list(lines[-1:]) or [tr("it printed nothing")]
+    return tr("The environment could not be created: {}").format(errors[-1])

@@ -1,4 +1,4 @@
-"""Which Python runs the command, and whether it can."""
+"""The Python that runs the command: which one, and whether it has the library."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from . import runner
-from .texts import tr
+from .translation import tr
 
 VARIABLE = "MMSR_GEO_PYTHON"
+"""Environment variable that names a Python with mmsr_geo."""
 OLDEST = (3, 11)
-"""What mmsr_geo needs."""
+"""The oldest Python that mmsr_geo runs on."""
 TIMEOUT_S = 60
 
 _PROBE = """
@@ -25,17 +26,17 @@ except importlib.metadata.PackageNotFoundError:
     version = None
 print(json.dumps({"event": "python", "python": list(sys.version_info[:3]), "version": version}))
 """
-_USE = "import mmsr_geo.api"
-"""Loads torch and GDAL: what a broken installation fails at."""
+_IMPORT = "import mmsr_geo.api"
+"""Loads torch and GDAL, which a broken installation cannot load."""
 
 
 class NoLibrary(Exception):
-    """There is no Python with mmsr_geo; the message is one sentence that says what is wrong."""
+    """No Python with mmsr_geo was found; the exception's text is one sentence that says what is wrong."""
 
 
 @dataclass(frozen=True)
 class Interpreter:
-    """A Python, and who named it."""
+    """A Python, and what named it."""
 
     path: Path
     origin: str
@@ -43,54 +44,62 @@ class Interpreter:
 
 
 @dataclass(frozen=True)
-class Found:
-    """What a Python says of itself."""
+class PythonInfo:
+    """Versions of a Python and of the library in it."""
 
     python: tuple[int, ...]
     version: str | None
-    """mmsr_geo's; None: it is not there."""
+    """Version of mmsr_geo; None if it is not installed."""
 
 
 def environment_python(folder: Path) -> Path:
-    """Return the Python of a virtual environment, whether it is there or not."""
+    """Return the path of the Python in a virtual environment, which may not exist."""
     return folder / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
 
 
-def chosen(setting: str, environ: Mapping[str, str], environment: Path) -> Interpreter:
-    """Return the Python to use: the setting's, else the variable's, else the environment's that the plugin makes.
+def choose(setting: str, environ: Mapping[str, str], environment: Path) -> Interpreter:
+    """Return the Python to use: that of the setting, else of the variable, else of the plugin's environment.
 
-    Raises NoLibrary where none is named and no environment is made, or where the one that is named is not there.
+    Args:
+        setting: the path in the options of Processing; may be empty.
+        environ: the environment variables.
+        environment: the folder of the plugin's virtual environment.
+
+    Raises:
+        NoLibrary: nothing names a Python and there is no environment, or the file that is named does not exist.
     """
     for named, origin in ((setting.strip(), "setting"), (environ.get(VARIABLE, "").strip(), "variable")):
         if named:
             path = Path(named).expanduser()
             if not path.is_file():
                 where = tr("The Python in the options of Processing") if origin == "setting" else VARIABLE
-                raise NoLibrary(tr("{} names {}, and there is no such file").format(where, path))
+                raise NoLibrary(tr("{} is set to {}, and this file does not exist").format(where, path))
             return Interpreter(path, origin)
     path = environment_python(environment)
     if not path.is_file():
-        raise NoLibrary(tr("mmsr_geo, the library that does the work, is not set up yet"))
+        raise NoLibrary(tr("The mmsr_geo library is not set up yet"))
     return Interpreter(path, "environment")
 
 
 def never() -> bool:
-    """Cancel nothing."""
+    """Return False: nothing cancels."""
     return False
 
 
-def asked(path: Path, cancelled: Callable[[], bool] = never) -> Found:
-    """Ask a Python what it is, which takes a fifth of a second.
+def inspect(path: Path, cancelled: Callable[[], bool] = never) -> PythonInfo:
+    """Return the versions of a Python and of its library; takes about a fifth of a second.
 
-    Raises NoLibrary where it is none, runner.CommandStopped on a cancel.
+    Raises:
+        NoLibrary: the file is not a Python.
+        runner.CommandStopped: the user cancelled.
     """
     if is_qgis(path):
-        raise NoLibrary(tr("{} is QGIS itself, not a Python: name a python.exe").format(path))
-    until = time.monotonic() + TIMEOUT_S
+        raise NoLibrary(tr("{} is QGIS itself and not a Python: choose a python.exe").format(path))
+    deadline = time.monotonic() + TIMEOUT_S
     try:
-        _, said = runner.heard([str(path), "-c", _PROBE], lambda: cancelled() or time.monotonic() > until)
-        (told,) = (event for event in said if event["event"] == "python")
-        return Found(tuple(told["python"]), told["version"])
+        _, events = runner.output_of([str(path), "-c", _PROBE], lambda: cancelled() or time.monotonic() > deadline)
+        (info,) = (event for event in events if event["event"] == "python")
+        return PythonInfo(tuple(info["python"]), info["version"])
     except OSError as error:
         raise NoLibrary(tr("{} cannot be started ({})").format(path, error.strerror or error)) from error
     except runner.CommandStopped as error:
@@ -98,44 +107,51 @@ def asked(path: Path, cancelled: Callable[[], bool] = never) -> Found:
             raise
         raise NoLibrary(tr("{} did not answer within {} s").format(path, TIMEOUT_S)) from error
     except (ValueError, KeyError, TypeError) as error:
-        raise NoLibrary(tr("{} does not answer as a Python does").format(path)) from error
+        raise NoLibrary(tr("{} does not answer like a Python").format(path)) from error
 
 
-def checked(path: Path, cancelled: Callable[[], bool] = never) -> Found:
-    """Ask a Python whether it has the library; raises NoLibrary, saying what is missing."""
-    found = asked(path, cancelled)
-    if found.python < OLDEST:
-        raise NoLibrary(
-            tr("{} is Python {}, and mmsr_geo needs {} or later").format(path, _dotted(found.python), _dotted(OLDEST))
-        )
-    if found.version is None:
-        raise NoLibrary(tr("{} (Python {}) has no mmsr_geo").format(path, _dotted(found.python)))
-    return found
+def require_library(path: Path, cancelled: Callable[[], bool] = never) -> PythonInfo:
+    """Return the versions of a Python that has the library.
 
-
-def tested(path: Path, cancelled: Callable[[], bool]) -> Found:
-    """Ask a Python whether the library works there, torch and GDAL with it: seconds, on a slow disk a minute.
-
-    Raises NoLibrary, and runner.CommandStopped on a cancel.
+    Raises:
+        NoLibrary: the library is not installed there, or the Python is too old for it.
+        runner.CommandStopped: the user cancelled.
     """
-    found = checked(path, cancelled)
-    status, said = runner.heard([str(path), "-c", _USE], cancelled)
+    info = inspect(path, cancelled)
+    if info.python < OLDEST:
+        raise NoLibrary(
+            tr("{} is Python {}, and mmsr_geo needs {} or later").format(path, _dotted(info.python), _dotted(OLDEST))
+        )
+    if info.version is None:
+        raise NoLibrary(tr("{} (Python {}) does not have mmsr_geo").format(path, _dotted(info.python)))
+    return info
+
+
+def load_library(path: Path, cancelled: Callable[[], bool]) -> PythonInfo:
+    """Load the library in a Python, with torch and GDAL, and return the versions; takes seconds to a minute.
+
+    Raises:
+        NoLibrary: the library is missing or cannot be loaded.
+        runner.CommandStopped: the user cancelled.
+    """
+    info = require_library(path, cancelled)
+    status, events = runner.output_of([str(path), "-c", _IMPORT], cancelled)
     if status:
-        last = runner.line_of(said[-1]) if said else f"status {status}"
-        raise NoLibrary(tr("mmsr_geo {} of {} cannot be loaded: {}").format(found.version, path, last))
-    return found
+        last = runner.line_text(events[-1]) if events else f"status {status}"
+        raise NoLibrary(tr("mmsr_geo {} in {} cannot be loaded: {}").format(info.version, path, last))
+    return info
 
 
 def is_qgis(path: Path) -> bool:
-    """Whether a program is QGIS: on Windows and macOS that is what `sys.executable` is there, and it opens a window."""
+    """Return whether a program is QGIS, as `sys.executable` is on Windows and macOS; it would open a window."""
     return "qgis" in path.stem.lower() and "python" not in path.stem.lower()
 
 
 def base_pythons() -> Iterator[Path]:
-    """Give what may be a Python to make an environment of, the likeliest first; most are not there.
+    """Yield paths where a Python may be that can create an environment, the most likely first.
 
-    QGIS's own: `sys.executable` where that is a Python (Linux). On Windows it is qgis-bin.exe, and the Python lies in
-    `sys.exec_prefix`, as the documentation of that says; on macOS in its bin folder. Then those on the PATH.
+    QGIS's own Python comes first. On Linux it is `sys.executable`. On Windows that is qgis-bin.exe, and Python is in
+    `sys.exec_prefix`; on macOS it is in the bin folder there. The folders of PATH follow.
     """
     running, prefix = Path(sys.executable or ""), Path(sys.exec_prefix)
     if running.stem.lower().startswith("python"):
@@ -151,23 +167,28 @@ def base_pythons() -> Iterator[Path]:
 
 
 def base_python(cancelled: Callable[[], bool] = never) -> Path:
-    """Return a Python that an environment can be made of; raises NoLibrary where there is none."""
+    """Return a Python that can create an environment.
+
+    Raises:
+        NoLibrary: there is none that is new enough.
+        runner.CommandStopped: the user cancelled.
+    """
     seen: dict[Path, str] = {}
     for path in base_pythons():
         if path in seen or not path.is_file():
             continue
         try:
-            found = asked(path, cancelled)
+            info = inspect(path, cancelled)
         except NoLibrary as error:
             seen[path] = str(error)
             continue
-        if found.python >= OLDEST:
+        if info.python >= OLDEST:
             return path
-        seen[path] = tr("{} is Python {}").format(path, _dotted(found.python))
-    looked = "; ".join(seen.values()) or tr("none was found")
+        seen[path] = tr("{} is Python {}").format(path, _dotted(info.python))
+    found = "; ".join(seen.values()) or tr("no Python was found")
     raise NoLibrary(
-        tr("mmsr_geo needs Python {} or later ({}): install one, or name a Python that has mmsr_geo").format(
-            _dotted(OLDEST), looked
+        tr("mmsr_geo needs Python {} or later ({}): install one, or choose a Python that has mmsr_geo").format(
+            _dotted(OLDEST), found
         )
     )
 

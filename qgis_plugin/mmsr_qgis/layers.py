@@ -1,4 +1,4 @@
-"""A raster layer as something that another program can read; knows no algorithm and no command."""
+"""Raster layers of QGIS as files that another program can read."""
 
 from __future__ import annotations
 
@@ -19,39 +19,39 @@ from qgis.core import (
     QgsRectangle,
 )
 
-from .scratch import Scratch
-from .texts import tr
+from .files import Scratch, free_path
+from .translation import tr
 
 _STRIP_ROWS = 256
 _FOR_QGIS_ONLY = {"openOptions", "authcfg", "credentialOptions"}
-"""Parts of a layer's source that say how QGIS opens it, which another program would not know."""
+"""Parts of a layer's source that only QGIS understands."""
 
 
 @dataclass(frozen=True)
 class OnDisk:
-    """A layer that another program can open as it is."""
+    """A layer whose file another program can open."""
 
     path: str
     origin: str
-    """The file that its values come from, "" where that is none; it is the same for the other kinds."""
+    """The file that its values come from; empty if there is none. The other classes have it too."""
 
-    def written(self, _folder: Path, _feedback: QgsProcessingFeedback) -> str:
-        """Return its path."""
+    def as_file(self, _folder: Path, _feedback: QgsProcessingFeedback) -> str:
+        """Return the file's path."""
         return self.path
 
 
 @dataclass(frozen=True)
-class Placed:
-    """A file whose CRS is the layer's, given to it in QGIS, and not its own."""
+class AssignedCrs:
+    """A layer whose CRS was assigned in QGIS and differs from that of its file."""
 
     path: str
     origin: str
     crs: QgsCoordinateReferenceSystem
     name: str
 
-    def written(self, folder: Path, _feedback: QgsProcessingFeedback) -> str:
-        """Write a VRT that says so, and return its path."""
-        path = _free(folder, self.name, ".vrt")
+    def as_file(self, folder: Path, _feedback: QgsProcessingFeedback) -> str:
+        """Write a VRT with the layer's CRS and return its path."""
+        path = free_path(folder, self.name, ".vrt")
         if gdal.Translate(str(path), self.path, format="VRT", outputSRS=self.crs.toWkt()) is None:
             raise QgsProcessingException(tr("{} cannot be opened: check the file").format(self.path))
         return str(path)
@@ -59,50 +59,51 @@ class Placed:
 
 @dataclass(frozen=True)
 class InMemory:
-    """A layer whose values only QGIS can give: of a database or a service, or in memory."""
+    """A layer whose values only QGIS can read: from a database, a service or memory."""
 
     provider: QgsRasterDataProvider
-    """A clone, which another thread may read."""
+    """A clone, which may be read in another thread."""
     origin: str
     crs: QgsCoordinateReferenceSystem
     name: str
 
-    def written(self, folder: Path, feedback: QgsProcessingFeedback) -> str:
-        """Write its values to a GeoTIFF, as they are, and return its path."""
-        feedback.pushInfo(tr("{} is no file of its own: its values are written to one first").format(self.name))
-        path = _free(folder, self.name, ".tif")
+    def as_file(self, folder: Path, feedback: QgsProcessingFeedback) -> str:
+        """Write the unchanged values to a GeoTIFF and return its path."""
+        feedback.pushInfo(tr("{} is not a file: its values are written to a temporary file first").format(self.name))
+        path = free_path(folder, self.name, ".tif")
         _copy(self.provider, self.crs, path, feedback.isCanceled)
         return str(path)
 
 
 @dataclass(frozen=True)
 class Edited:
-    """A layer that is being edited: what was changed is only in its own provider, which only its own thread may ask."""
+    """A layer in edit mode: its unsaved values are in its provider, which only the layer's own thread may read."""
 
     folder: Scratch
-    """Goes with this."""
+    """Removed with this object."""
     path: Path
     origin: str
     name: str
 
     @classmethod
     def of(cls, layer: QgsRasterLayer) -> Edited:
-        """Write its values to a GeoTIFF, as they are shown."""
+        """Write the values to a GeoTIFF, with all unsaved edits."""
         folder = Scratch()
-        path = _free(folder.path, layer.name(), ".tif")
+        path = free_path(folder.path, layer.name(), ".tif")
         _copy(layer.dataProvider(), layer.crs(), path, lambda: False)
         return cls(folder, path, _origin(layer), layer.name())
 
-    def written(self, _folder: Path, feedback: QgsProcessingFeedback) -> str:
-        """Return the path."""
-        feedback.pushInfo(tr("{} is being edited: it is taken as it is now").format(self.name))
+    def as_file(self, _folder: Path, feedback: QgsProcessingFeedback) -> str:
+        """Return the path of the GeoTIFF."""
+        feedback.pushInfo(tr("{} is in edit mode: its values with the unsaved edits are used").format(self.name))
         return str(self.path)
 
 
-def readable(layer: QgsRasterLayer) -> OnDisk | Placed | InMemory | Edited:
-    """Decide how another program gets a layer's values; called in the layer's own thread.
+def readable(layer: QgsRasterLayer) -> OnDisk | AssignedCrs | InMemory | Edited:
+    """Return how another program can read a layer's values; call it in the layer's own thread.
 
-    Raises QgsProcessingException for a picture of a map service, which has no values.
+    Raises:
+        QgsProcessingException: the layer is a picture from a map service, which has no values.
     """
     provider, source = layer.dataProvider(), layer.source()
     if provider.isEditable():
@@ -110,27 +111,19 @@ def readable(layer: QgsRasterLayer) -> OnDisk | Placed | InMemory | Edited:
     if provider.name() == "gdal" and not source.startswith("/vsimem/") and not _FOR_QGIS_ONLY & set(_parts(layer)):
         path = str(Path(source).absolute()) if Path(source).exists() else source
         if layer.crs().isValid() and layer.crs() != provider.crs():
-            return Placed(path, _origin(layer), layer.crs(), layer.name())
+            return AssignedCrs(path, _origin(layer), layer.crs(), layer.name())
         return OnDisk(path, _origin(layer))
     if not provider.capabilities() & QgsRasterInterface.Capability.Size or not provider.xSize():
         raise QgsProcessingException(
-            tr("{} is the picture of a map service, without values: export it as a GeoTIFF first").format(layer.name())
+            tr("{} is a picture from a map service, without values: export it as a GeoTIFF first").format(layer.name())
         )
     return InMemory(provider.clone(), _origin(layer), layer.crs(), layer.name())
 
 
-def is_same_file(one: str, other: str) -> bool:
-    """Whether two paths lead to one file, by links too; False where there is none."""
-    try:
-        return Path(one).samefile(other)
-    except OSError:
-        return False
-
-
 def extra_nodata(layer: QgsRasterLayer, band: int) -> float | None:
-    """Return the value that the layer's properties in QGIS call no data, beside the file's own; None: none, or several.
+    """Return the additional no data value of the layer's properties; None if there is none, or several.
 
-    In stored values: QGIS itself applies a band's scale and offset before it compares.
+    The value is a stored one. QGIS compares it with values to which the band's scale and offset are applied.
     """
     provider = layer.dataProvider()
     ranges = provider.userNoDataValues(band)
@@ -142,30 +135,30 @@ def extra_nodata(layer: QgsRasterLayer, band: int) -> float | None:
 
 
 def _parts(layer: QgsRasterLayer) -> Mapping[str, Any]:
-    """Return what a layer's source is made of; nothing where its provider does not tell."""
+    """Return the parts of a layer's source; empty for providers that cannot split it."""
     parts: Mapping[str, Any] = QgsProviderRegistry.instance().decodeUri(layer.dataProvider().name(), layer.source())
     return parts
 
 
 def _origin(layer: QgsRasterLayer) -> str:
-    """Return the file that a layer's values come from; "" where that is none."""
+    """Return the file that a layer's values come from; empty if there is none."""
     return str(_parts(layer).get("path") or "")
 
 
 def _copy(
     provider: QgsRasterDataProvider, crs: QgsCoordinateReferenceSystem, path: Path, cancelled: Callable[[], bool]
 ) -> None:
-    """Write all that a provider holds to a GeoTIFF, by strips, in the thread that may ask it."""
+    """Write all values of a provider to a GeoTIFF, in strips; call it in the thread that may read the provider."""
     width, height, box = provider.xSize(), provider.ySize(), provider.extent()
     step_x, step_y = box.width() / width, box.height() / height
     bands = range(1, provider.bandCount() + 1)
     options = ["COMPRESS=DEFLATE", "TILED=YES", "BIGTIFF=IF_SAFER"]
-    # QGIS numbers its data types as GDAL does.
+    # The numbers of the data types are the same in QGIS and GDAL.
     made = gdal.GetDriverByName("GTiff").Create(
         str(path), width, height, len(bands), int(provider.dataType(1)), options
     )
     if made is None:
-        raise QgsProcessingException(tr("{} cannot be written: is the disk full?").format(path))
+        raise QgsProcessingException(tr("{} cannot be written: check the free space on the disk").format(path))
     made.SetGeoTransform((box.xMinimum(), step_x, 0, box.yMaximum(), 0, -step_y))
     made.SetProjection(crs.toWkt())
     for band in bands:
@@ -187,10 +180,3 @@ def _copy(
             made.GetRasterBand(band).WriteRaster(
                 0, row, width, rows, bytes(block.data()), buf_type=int(block.dataType())
             )
-
-
-def _free(folder: Path, name: str, suffix: str) -> Path:
-    """Return a path in `folder` that is free and whose name tells the layer."""
-    stem = "".join(each if each.isalnum() or each in "-_" else "_" for each in name) or "layer"
-    numbered = (folder / f"{stem}{number or ''}{suffix}" for number in range(1000))
-    return next(path for path in numbered if not path.exists())

@@ -1,37 +1,37 @@
-"""The plugin: the provider in the toolbox, and the library's dialog in the menu."""
+"""The plugin: the provider in the toolbox, and the dialog that sets up the library in the menu."""
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from qgis.core import QgsApplication, QgsSettings
+from qgis.core import QgsApplication
 from qgis.gui import QgisInterface
-from qgis.PyQt.QtCore import QCoreApplication, QLocale, QTranslator
 from qgis.PyQt.QtGui import QIcon
 from qgis.PyQt.QtWidgets import QAction
 
+from . import translation
 from .provider import ICON, MmsrProvider
-from .texts import tr
-
-TRANSLATIONS = Path(__file__).parent / "i18n"
+from .translation import tr
 
 
 class MmsrPlugin:
-    """What QGIS loads."""
+    """The object that QGIS loads."""
 
     def __init__(self, iface: QgisInterface) -> None:
-        """Load the translation, if there is one. iface is None in qgis_process, which asks for the provider only."""
+        """Load the translation, if there is one.
+
+        Args:
+            iface: the main window's interface; None in qgis_process, which only loads the provider.
+        """
         self._iface = iface
         self._provider = MmsrProvider()
         self._action: QAction | None = None
-        self._translator = _translator()
+        self._translator = translation.install()
 
     def initProcessing(self) -> None:  # noqa: N802  (QGIS's name)
-        """Add the provider; all that qgis_process asks for."""
+        """Add the provider; qgis_process calls nothing else."""
         QgsApplication.processingRegistry().addProvider(self._provider)
 
     def initGui(self) -> None:  # noqa: N802  (QGIS's name)
-        """Add the provider, and the library's dialog to the menu."""
+        """Add the provider, and the set-up dialog to the menu."""
         self.initProcessing()
         self._action = QAction(QIcon(str(ICON)), tr("Set up the library…"), self._iface.mainWindow())
         self._action.setObjectName("mmsrSetUp")
@@ -39,25 +39,14 @@ class MmsrPlugin:
         self._iface.addPluginToMenu(self._provider.name(), self._action)
 
     def unload(self) -> None:
-        """Remove both."""
+        """Remove the provider, the menu entry and the translation."""
         if self._action is not None:
             self._iface.removePluginMenu(self._provider.name(), self._action)
             self._action.deleteLater()
         QgsApplication.processingRegistry().removeProvider(self._provider)
-        if self._translator is not None:
-            QCoreApplication.removeTranslator(self._translator)
+        translation.uninstall(self._translator)
 
     def _set_up(self) -> None:
-        from .environment_dialog import EnvironmentDialog  # noqa: PLC0415  (windows, only when asked for)
+        from .environment_dialog import EnvironmentDialog  # noqa: PLC0415  (windows, only when they are opened)
 
         EnvironmentDialog(self._iface.mainWindow()).exec()
-
-
-def _translator() -> QTranslator | None:
-    """Install the translation into QGIS's language; None where there is none."""
-    locale = QLocale(str(QgsSettings().value("locale/userLocale", QLocale().name())))
-    translator = QTranslator()
-    if not translator.load(locale, "mmsr_qgis", "_", str(TRANSLATIONS)):
-        return None
-    QCoreApplication.installTranslator(translator)
-    return translator

@@ -1,4 +1,4 @@
-"""How far a command has come, of all that it will do; knows no QGIS."""
+"""The finished share of a command's work; needs no QGIS."""
 
 from __future__ import annotations
 
@@ -17,22 +17,26 @@ ENDS: Mapping[str, float] = {
     "warp": 0.96,
     "write": 1.0,
 }
-"""Where each stage ends, by what they take on two cores: half a minute to fit at each level, then the tiles."""
+"""Share of the work that is finished when each stage ends, measured on two cores."""
 
 _PART = re.compile(r"(?P<number>\d+) of (?P<count>\d+): ")
 
 
 class Overall:
-    """Turns stages with their progress into one share, which never falls."""
+    """Converts stages and their progress to one finished share, which never decreases."""
 
     def __init__(self, parts: int = 1) -> None:
-        """Begin. parts: how many times the stages come, each time under another label: an evaluation's methods."""
+        """Start at 0.
+
+        Args:
+            parts: number of times that all stages run, each time with another label, as in an evaluation of n methods.
+        """
         self._parts = max(1, parts)
         self._labels: list[str] = []
         self._share = 0.0
 
     def share(self, stage: str, done: int, total: int) -> float:
-        """Return how much is done, 0..1."""
+        """Return the finished share of all parts, 0 to 1."""
         label, _, name = stage.rpartition(": ")
         begin = max((end for end in ENDS.values() if end < ENDS.get(name, 0)), default=0.0)
         within = begin + (ENDS.get(name, begin) - begin) * (done / total if total else 0.0)

@@ -9,7 +9,7 @@ from qgis.PyQt.QtGui import QIcon
 
 from . import settings
 from .algorithms import Evaluate, Fit, Upsample
-from .texts import tr
+from .translation import tr
 
 ICON = Path(__file__).parent / "icon.svg"
 
@@ -18,7 +18,7 @@ class MmsrProvider(QgsProcessingProvider):
     """MMSR guided super-resolution."""
 
     def id(self) -> str:
-        """Return what comes before the colon of an algorithm's id."""
+        """Return the part of an algorithm's id before the colon."""
         return "mmsr"
 
     def name(self) -> str:
@@ -34,13 +34,13 @@ class MmsrProvider(QgsProcessingProvider):
         return QIcon(str(ICON))
 
     def load(self) -> bool:
-        """Add the settings and the algorithms."""
+        """Register the settings and the algorithms."""
         settings.register(self.name(), self.icon())
         self.refreshAlgorithms()
         return True
 
     def unload(self) -> None:
-        """Remove the settings."""
+        """Unregister the settings."""
         settings.unregister()
 
     def loadAlgorithms(self) -> None:  # noqa: N802  (QGIS's name)
@@ -49,9 +49,9 @@ class MmsrProvider(QgsProcessingProvider):
             self.addAlgorithm(algorithm)
 
     def supportedOutputRasterLayerExtensions(self) -> list[str]:  # noqa: N802  (QGIS's name)
-        """Return the endings of what the command writes."""
+        """Return the file name endings of the rasters that the command writes."""
         return ["tif"]
 
     def defaultRasterFileExtension(self) -> str:  # noqa: N802  (QGIS's name)
-        """Return the first of them."""
+        """Return the ending of temporary rasters."""
         return "tif"

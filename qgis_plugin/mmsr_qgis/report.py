@@ -1,61 +1,106 @@
-"""An evaluation's scores as a table: for the log, and as a page for the results viewer; knows no QGIS but its texts."""
+"""The scores of an evaluation as a table for the log and as a page for the results viewer."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from html import escape
 from typing import Any
 
-from .texts import tr
+from .translation import tr
 
-COLUMNS: Mapping[str, tuple[str, str]] = {
-    "RMSE": ("rmse", ".4g"),
-    "MAE": ("mae", ".4g"),
-    "bias": ("bias", "+.2g"),
-    "PSNR": ("psnr", ".2f"),
-    "SSIM": ("ssim", ".3f"),
-    "detail": ("high_frequency_correlation", ".2f"),
-    "seams": ("seam_score", ".2f"),
-    "blocks": ("blockiness", ".2f"),
-    "imprint": ("texture_imprint", ".2g"),
-    "consistency": ("consistency", ".0e"),
-}
-"""Heading → the score and its format, as the command's own table has them."""
-UNCERTAINTY: Mapping[str, tuple[str, str]] = {
-    "coverage": ("coverage", ".3f"),
-    "half width": ("mean_half_width", ".4g"),
-}
-"""The same of how good a method's uncertainty is; shown where one tells it."""
+
+@dataclass(frozen=True)
+class Column:
+    """A score in the table."""
+
+    heading: str
+    key: str
+    """Name of the score in the command's report."""
+    form: str
+    meaning: str
+    """Explanation below the table."""
+
+
+COLUMNS = (
+    Column("RMSE", "rmse", ".4g", "root mean square error, in the units of the source"),
+    Column("MAE", "mae", ".4g", "mean absolute error, in the units of the source"),
+    Column("bias", "bias", "+.2g", "mean error, in the units of the source"),
+    Column("PSNR", "psnr", ".2f", "peak signal-to-noise ratio in dB; larger is better"),
+    Column("SSIM", "ssim", ".3f", "structural similarity; 1 is best"),
+    Column(
+        "detail",
+        "high_frequency_correlation",
+        ".2f",
+        "correlation with the reference of what the source cannot resolve; 1 is best, and interpolation has about 0",
+    ),
+    Column("seams", "seam_score", ".2f", "steps at tile borders divided by steps elsewhere; 1 means no seams"),
+    Column(
+        "blocks",
+        "blockiness",
+        ".2f",
+        "steps at the edges of source pixels divided by steps elsewhere; 1 means no blocks",
+    ),
+    Column("imprint", "texture_imprint", ".2g", "texture of the guide where the source is flat; 0 means none"),
+    Column(
+        "consistency",
+        "consistency",
+        ".0e",
+        "largest difference between the averaged target and the source, divided by the source's standard deviation; "
+        "0 is best",
+    ),
+)
+UNCERTAINTY = (
+    Column(
+        "coverage",
+        "coverage",
+        ".3f",
+        "share of reference values within the target plus or minus its uncertainty; 0.9 is nominal",
+    ),
+    Column(
+        "half width",
+        "mean_half_width",
+        ".4g",
+        "mean uncertainty, in the units of the source; smaller is better at equal coverage",
+    ),
+)
+"""Scores of the uncertainty, shown if a method has them."""
 QUICK_METHODS = 6
-"""How many are compared where none are named; a test holds it equal to the command's."""
+"""Number of methods that are compared if none is selected; a test compares it with the command."""
 
 
 def rows(scores: Mapping[str, Any]) -> list[list[str]]:
-    """Return a heading and a line a method."""
+    """Return a heading and one row per method."""
     bicubic = scores["methods"].get("bicubic", {}).get("rmse")
-    uncertain = UNCERTAINTY if any(isinstance(of["uncertainty"], Mapping) for of in scores["methods"].values()) else {}
-    table = [[tr("method"), *COLUMNS, *uncertain, tr("of bicubic"), tr("seconds")]]
+    uncertainty = _uncertainty_columns(scores)
+    columns = (*COLUMNS, *uncertainty)
+    table = [[tr("method"), *(tr(column.heading) for column in columns), tr("/ bicubic"), tr("seconds")]]
     for name, of in scores["methods"].items():
         ratio = f"{of['rmse'] / bicubic:.3f}" if bicubic else "-"
-        told = of["uncertainty"] if isinstance(of["uncertainty"], Mapping) else {}
-        cells = [*_cells(of, COLUMNS), *_cells(told, uncertain)]
+        calibrated = of["uncertainty"] if isinstance(of["uncertainty"], Mapping) else {}
+        cells = [*_cells(of, COLUMNS), *_cells(calibrated, uncertainty)]
         table.append([name, *cells, ratio, f"{of['fit_seconds'] + of['predict_seconds']:.1f}"])
     return table
 
 
-def _cells(of: Mapping[str, Any], columns: Mapping[str, tuple[str, str]]) -> list[str]:
-    return ["-" if of.get(key) is None else format(of[key], form) for key, form in columns.values()]
+def _uncertainty_columns(scores: Mapping[str, Any]) -> tuple[Column, ...]:
+    known = any(isinstance(of["uncertainty"], Mapping) for of in scores["methods"].values())
+    return UNCERTAINTY if known else ()
+
+
+def _cells(of: Mapping[str, Any], columns: tuple[Column, ...]) -> list[str]:
+    return ["-" if of.get(column.key) is None else format(of[column.key], column.form) for column in columns]
 
 
 def text(scores: Mapping[str, Any]) -> str:
-    """Return the table as lines of text, in columns."""
+    """Return the table as lines of text with aligned columns."""
     table = rows(scores)
     widths = [max(map(len, column)) for column in zip(*table)]
     return "\n".join("  ".join(cell.rjust(width) for cell, width in zip(row, widths)) for row in table)
 
 
 def table(scores: Mapping[str, Any]) -> str:
-    """Return the table as HTML."""
+    """Return the table as HTML, with the best method in bold."""
     heading, *lines = rows(scores)
     best = min(scores["methods"], key=lambda name: scores["methods"][name]["rmse"])
     head = "".join(f"<th>{escape(cell)}</th>" for cell in heading)
@@ -69,13 +114,22 @@ def table(scores: Mapping[str, Any]) -> str:
 
 
 def page(scores: Mapping[str, Any]) -> str:
-    """Return the table and the command's maps as a page."""
-    how = (
-        tr("Against the truth")
+    """Return a page with the table, the meaning of its columns, and the command's maps."""
+    title = (
+        tr("Scores against the reference raster")
         if scores["protocol"] == "truth"
-        else tr("One level down, where the source itself is the truth")
+        else tr("Scores at reduced resolution (Wald's protocol), with the source as the reference")
     )
     return (
         f"<!DOCTYPE html><html><head><meta charset='utf-8'><title>{tr('Evaluate upsampling')}</title></head><body>"
-        f"<h2>{escape(how)}</h2>{table(scores)}<p><img src='report.png' style='max-width:100%'></p></body></html>\n"
+        f"<h2>{escape(title)}</h2>{table(scores)}{_legend(scores)}"
+        "<p><img src='report.png' style='max-width:100%'></p></body></html>\n"
     )
+
+
+def _legend(scores: Mapping[str, Any]) -> str:
+    columns = (*COLUMNS, *_uncertainty_columns(scores))
+    meanings = {tr(column.heading): tr(column.meaning) for column in columns}
+    meanings[tr("/ bicubic")] = tr("RMSE divided by that of bicubic interpolation; below 1 is better")
+    items = "".join(f"<li><b>{escape(name)}</b>: {escape(meaning)}</li>" for name, meaning in meanings.items())
+    return f"<ul>{items}</ul>"

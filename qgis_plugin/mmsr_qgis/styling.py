@@ -1,4 +1,4 @@
-"""How results look and where they lie in the layer tree; runs in QGIS's main thread, once they are loaded."""
+"""Style of the results and their place in the layer tree; runs in the main thread of QGIS, after loading."""
 
 from __future__ import annotations
 
@@ -21,27 +21,30 @@ from qgis.PyQt.QtCore import QTimer
 from qgis.PyQt.QtGui import QColor
 from qgis.PyQt.QtXml import QDomDocument
 
-from .texts import tr
+from .translation import tr
 
 FLAGS = {
-    1: ("hole in the source", "#4d4d4d"),
-    2: ("guide missing, interpolated instead", "#2c7fb8"),
-    4: ("guide outside the range that the net was fitted on", "#c994c7"),
-    8: ("guide did not help in this part", "#fdae61"),
+    1: ("no data in the source", "#4d4d4d"),
+    2: ("gap in the guide", "#2c7fb8"),
+    4: ("guide outside the fitted range", "#c994c7"),
+    8: ("guide did not help", "#fdae61"),
     16: ("source outside the valid range", "#d7191c"),
-    32: ("tile failed and skipped", "#000000"),
+    32: ("tile failed", "#000000"),
 }
-"""Bit of the flags' file → what it means, in the command's words (a test holds them equal), and its colour."""
+"""QA flag → its label in the legend, short because several can be joined, and its colour.
+
+A test compares the flags with the command's.
+"""
 
 _waiting: set[QgsProcessingLayerPostProcessorInterface] = set()
-"""QGIS holds a post-processor by a bare pointer, so that somebody else has to keep it alive until it has run."""
+"""References that keep post-processors alive until they have run; QGIS does not keep any."""
 
 
 class Styled(QgsProcessingLayerPostProcessorInterface):
-    """Does something to a result once it is loaded."""
+    """Calls a function on a result after it is loaded."""
 
     def __init__(self, style: Callable[[QgsRasterLayer, QgsProject], None]) -> None:
-        """Wait for the layer."""
+        """Keep the function until the layer is loaded."""
         super().__init__()
         self._style = style
         _waiting.add(self)
@@ -49,7 +52,7 @@ class Styled(QgsProcessingLayerPostProcessorInterface):
     def postProcessLayer(  # noqa: N802  (QGIS's name)
         self, layer: QgsMapLayer, context: QgsProcessingContext, _feedback: QgsProcessingFeedback
     ) -> None:
-        """Style it."""
+        """Call the function."""
         if isinstance(layer, QgsRasterLayer):
             self._style(layer, context.project() or QgsProject.instance())
         QTimer.singleShot(0, lambda: _waiting.discard(self))
@@ -57,27 +60,27 @@ class Styled(QgsProcessingLayerPostProcessorInterface):
 
 @dataclass
 class Place:
-    """Where the results of one run go in the layer tree: the target right above its source, the flags above both."""
+    """Place of one run's results in the layer tree: the target just above its source, the QA flags above both."""
 
     source_id: str
     target_id: str = ""
-    """Once it is loaded; the order in which results are loaded is QGIS's."""
+    """Set when the target is loaded; QGIS decides the order of loading."""
 
 
 def style_of(layer: QgsRasterLayer) -> QDomDocument:
-    """Return how a layer is drawn: its renderer with the range, its opacity and the like."""
+    """Return a layer's style: renderer with its range, opacity and so on."""
     style = QDomDocument("qgis")
     layer.exportNamedStyle(style, QgsReadWriteContext(), QgsMapLayer.StyleCategory.Symbology)
     return style
 
 
 def style_like(source: QgsRasterLayer, place: Place) -> Styled:
-    """Return what draws a target as its source is drawn now, and puts it in its place; called in the main thread."""
-    drawn, bands = style_of(source), source.renderer().usesBands() if source.renderer() else []
+    """Return a post-processor that gives a target its source's present style and its place; call in the main thread."""
+    source_style, bands = style_of(source), source.renderer().usesBands() if source.renderer() else []
 
     def style(layer: QgsRasterLayer, project: QgsProject) -> None:
         if max(bands, default=1) <= layer.bandCount():
-            layer.importNamedStyle(drawn, QgsMapLayer.StyleCategory.Symbology)
+            layer.importNamedStyle(source_style, QgsMapLayer.StyleCategory.Symbology)
             layer.triggerRepaint()
             layer.emitStyleChanged()
         place.target_id = layer.id()
@@ -87,7 +90,7 @@ def style_like(source: QgsRasterLayer, place: Place) -> Styled:
 
 
 def style_flags(values: list[int], place: Place) -> Styled:
-    """Return what draws flags with a legend of the values that there are, and puts them in their place."""
+    """Return a post-processor that gives QA flags a legend of the values in them, and their place."""
 
     def style(layer: QgsRasterLayer, project: QgsProject) -> None:
         layer.setRenderer(flags_renderer(layer.dataProvider(), values))
@@ -99,7 +102,7 @@ def style_flags(values: list[int], place: Place) -> Styled:
 
 
 def flags_renderer(provider: QgsRasterInterface, values: list[int]) -> QgsPalettedRasterRenderer:
-    """Return a renderer of flags: a class a value, transparent where there is nothing to say."""
+    """Return a renderer with one class per value; pixels without a flag are transparent."""
     classes = [
         QgsPalettedRasterRenderer.Class(value, flags_colour(value), flags_label(value)) for value in sorted(values)
     ]
@@ -107,14 +110,14 @@ def flags_renderer(provider: QgsRasterInterface, values: list[int]) -> QgsPalett
 
 
 def flags_label(value: int) -> str:
-    """Say what a value of the flags' file means."""
-    said = [tr(meaning) for bit, (meaning, _) in FLAGS.items() if value & bit]
-    return "; ".join(said) or tr("nothing to be said")
+    """Return the label of a value of the QA file."""
+    labels = [tr(label) for flag, (label, _) in FLAGS.items() if value & flag]
+    return "; ".join(labels) or tr("no flag")
 
 
 def flags_colour(value: int) -> QColor:
-    """Return a value's colour: its flags' mean; transparent where none is set."""
-    colours = [QColor(colour) for bit, (_, colour) in FLAGS.items() if value & bit]
+    """Return a value's colour: the mean of its flags' colours, or transparent without a flag."""
+    colours = [QColor(colour) for flag, (_, colour) in FLAGS.items() if value & flag]
     if not colours:
         return QColor(0, 0, 0, 0)
     red, green, blue = (
@@ -124,10 +127,10 @@ def flags_colour(value: int) -> QColor:
 
 
 def _place_above(layer: QgsRasterLayer, other_id: str, project: QgsProject) -> None:
-    """Move a layer right above another in the tree, unless the user has named a group for results."""
+    """Move a layer just above another in the tree, unless the user has set a group for results."""
     if not ProcessingConfig.getSetting(ProcessingConfig.RESULTS_GROUP_NAME):
         layer_id = layer.id()
-        # QGIS before 3.36 puts the layer into the tree only after this.
+        # QGIS before 3.36 adds the layer to the tree only after this.
         if project.layerTreeRoot().findLayer(layer_id) is None:
             QTimer.singleShot(0, lambda: _move_above(layer_id, other_id, project))
         else:

@@ -1,4 +1,4 @@
-"""What these tests share: rasters of the package, the plugin loaded, and a Python with mmsr_geo."""
+"""Fixtures: rasters of the package, the loaded plugin, and a Python with mmsr_geo."""
 
 from __future__ import annotations
 
@@ -25,39 +25,41 @@ PLUGIN = ROOT / "qgis_plugin" / "mmsr_qgis"
 DATA = ROOT / "mmsr_geo" / "demo_data"
 TRUTH, GUIDE = DATA / "sentinel2_b11_20m.tif", DATA / "sentinel2_10m.tif"
 LIBRARY = ROOT / ".venv" / "bin" / "python"
+DEADLINE_S = 800
+"""Limit for what must happen at all, also on a busy machine; below the timeout of pytest.ini."""
 QUICK = {"STEPS": 6, "THREADS": 1, "SCALE": "4"}
 
 UTM = QgsCoordinateReferenceSystem("EPSG:32618").toWkt()
 
 gdal.UseExceptions()
-gdal.SetConfigOption("GDAL_PAM_ENABLED", "NO")  # no statistics beside the rasters that are looked at
+gdal.SetConfigOption("GDAL_PAM_ENABLED", "NO")  # no files with statistics next to the rasters that are read
 
 
 @pytest.fixture(scope="session", autouse=True)
 def _quiet_processes() -> None:
-    """What these tests start computes on one thread, for two cores are shared, and in no environment of make's."""
-    for name in ("PIP_CONSTRAINT", "PIP_BUILD_CONSTRAINT"):  # make's, for the project's own environments
+    """Let processes compute on one thread, because two cores are shared, and without the variables of make."""
+    for name in ("PIP_CONSTRAINT", "PIP_BUILD_CONSTRAINT"):  # set by make for the project's own environments
         os.environ.pop(name, None)
     os.environ.update({"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive", "MMSR_GEO_PYTHON": str(LIBRARY)})
 
 
 @pytest.fixture(scope="session")
 def provider(qgis_processing: None) -> Iterator[Any]:
-    """The plugin's provider, loaded as qgis_process loads it."""
+    """Return the plugin's provider, loaded as qgis_process loads it."""
     from mmsr_qgis import classFactory
     from processing.core.ProcessingConfig import ProcessingConfig
 
     plugin = classFactory(None)
     plugin.initProcessing()
     for name, value in (("MMSR_PYTHON", ""), ("MMSR_PACKAGE", "mmsr-geo==0.1.0"), ("MMSR_INDEX", "")):
-        ProcessingConfig.setSettingValue(name, value)  # whatever an earlier run that was stopped has left
+        ProcessingConfig.setSettingValue(name, value)  # an earlier run may have left other values
     yield QgsApplication.processingRegistry().providerById("mmsr")
     plugin.unload()
 
 
 @pytest.fixture
 def source(tmp_path: Path) -> Path:
-    """A source of 24 x 20 pixels of 80 m: block means of the package's Sentinel-2 band."""
+    """Return a source of 24 x 20 pixels of 80 m: block means of the package's Sentinel-2 band."""
     return coarse(tmp_path / "source.tif", 80, 80, 96, 80)
 
 
@@ -86,7 +88,7 @@ def fine(path: Path) -> Path:
 
 @dataclass
 class Ran:
-    """What came of an algorithm."""
+    """Result of an algorithm."""
 
     ok: bool
     results: dict[str, Any]
@@ -95,7 +97,7 @@ class Ran:
 
 
 class Feedback(QgsProcessingFeedback):
-    """A feedback that keeps the errors, and may cancel once it is told of a stage."""
+    """A feedback that keeps the errors and can cancel when a stage begins."""
 
     def __init__(self, cancel_at: str | None = None) -> None:
         super().__init__(False)
@@ -138,7 +140,7 @@ def run(provider: Any, qgis_new_project: None) -> Iterator[Runner]:
     context.setProject(QgsProject.instance())
     runner = Runner(context)
     yield runner
-    del runner.context  # its layers go before QGIS does
+    del runner.context  # its layers must be deleted before QGIS ends
 
 
 def pixels(path: Path | str, band: int = 1) -> Any:
@@ -154,15 +156,22 @@ def layer(path: Path | str, name: str = "layer") -> QgsRasterLayer:
     return made
 
 
+def stage_text(name: str) -> str:
+    """Return what the log shows when a stage begins."""
+    from mmsr_qgis.parameters import description
+
+    return str(description()["stages"][name])
+
+
 def command(*words: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    """Run the command itself."""
+    """Run the command without QGIS."""
     return subprocess.run(
         [str(LIBRARY), "-m", "mmsr_geo", *map(str, words)],
         check=False,
         capture_output=True,
         text=True,
         cwd=cwd,
-        timeout=280,
+        timeout=DEADLINE_S,
     )
 
 
@@ -178,7 +187,7 @@ def make(path: Path, values: Any, pixel_m: float = 80, **options: Any) -> Path:
 
 
 def children() -> list[int]:
-    """Return this process's children that live."""
+    """Return the living child processes."""
     found = []
     for task in Path("/proc/self/task").iterdir():
         found += [int(pid) for pid in (task / "children").read_text().split()]

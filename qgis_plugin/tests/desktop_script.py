@@ -1,4 +1,4 @@
-"""What a person does in QGIS's window, step by step; `qgis --code` runs it there for test_desktop.py.
+"""The steps of a person in the main window of QGIS; `qgis --code` runs this file for test_desktop.py.
 
 The task is a JSON file that MMSR_TEST_TASK names: source, guide, output, qa, parameters, pictures (a folder) and facts
 (a file, written at the end).
@@ -31,31 +31,31 @@ TASK: dict[str, Any] = json.loads(Path(os.environ["MMSR_TEST_TASK"]).read_text("
 
 
 def wait(seconds: float) -> None:
-    """Let the window live for a while."""
+    """Run the event loop for a time."""
     loop = QEventLoop()
     QTimer.singleShot(int(1000 * seconds), loop.quit)
     loop.exec()
 
 
 def until(signal: Any) -> list[Any]:
-    """Wait for a signal and return what it gave; raises TimeoutError."""
-    loop, told = QEventLoop(), []
-    signal.connect(lambda *given: (told.extend([given]), loop.quit()))
+    """Wait for a signal and return its arguments; raise TimeoutError."""
+    loop, received = QEventLoop(), []
+    signal.connect(lambda *given: (received.extend([given]), loop.quit()))
     QTimer.singleShot(TASK["limit_ms"], loop.quit)
     loop.exec()
-    if not told:
+    if not received:
         raise TimeoutError(str(signal))
-    return list(told[0])
+    return list(received[0])
 
 
 def picture(widget: QWidget, name: str) -> None:
-    """Grab what a person sees of a widget."""
+    """Save a picture of a widget."""
     wait(0.5)
     widget.grab().save(str(Path(TASK["pictures"]) / f"{name}.png"))
 
 
 def coloured(layer: QgsRasterLayer) -> None:
-    """Draw a layer in colours between two values."""
+    """Style a layer with colours between two values."""
     renderer = QgsSingleBandPseudoColorRenderer(layer.dataProvider(), 1)
     renderer.setClassificationMin(600)
     renderer.setClassificationMax(3000)
@@ -65,7 +65,7 @@ def coloured(layer: QgsRasterLayer) -> None:
 
 
 def first_run() -> dict[str, Any]:
-    """Without the library: what opens in place of the algorithm's dialog."""
+    """Open the algorithm without the library, and return the status of the dialog that opens instead."""
     kept = os.environ.pop("MMSR_GEO_PYTHON")
     seen = {}
 
@@ -86,7 +86,7 @@ def first_run() -> dict[str, Any]:
 
 
 def toolbox() -> list[str]:
-    """Open the toolbox at the plugin's group, and return what is in it."""
+    """Open the plugin's group in the toolbox and return its algorithms."""
     dock = iface.mainWindow().findChild(QDockWidget, "ProcessingToolbox")
     dock.setUserVisible(True)
     dock.resize(330, dock.height())
@@ -102,7 +102,7 @@ def toolbox() -> list[str]:
 
 
 def upsample(source: QgsRasterLayer, guide: QgsRasterLayer) -> dict[str, Any]:
-    """Pick the two layers, press Run, and wait for the result."""
+    """Select the two layers, press Run and wait for the result."""
     given = {
         "SOURCE": source.id(),
         "GUIDE": guide.id(),
@@ -124,7 +124,7 @@ def upsample(source: QgsRasterLayer, guide: QgsRasterLayer) -> dict[str, Any]:
 
 
 def batch(source: QgsRasterLayer, guide: QgsRasterLayer) -> dict[str, Any]:
-    """Two rows of the batch dialog, each a run of its own."""
+    """Run two rows of the batch dialog, and return which of the results were loaded."""
     from processing.gui.BatchAlgorithmDialog import BatchAlgorithmDialog
 
     algorithm = QgsApplication.processingRegistry().createAlgorithmById("mmsr:upsample")
@@ -144,17 +144,15 @@ def batch(source: QgsRasterLayer, guide: QgsRasterLayer) -> dict[str, Any]:
     run = next(button for button in dialog.findChildren(QPushButton) if button.text().replace("&", "") == "Run")
     QTimer.singleShot(0, run.click)
     loaded: set[str] = set()
-    for _ in range(100):
+    while not {str(output) for output in outputs} <= loaded:  # main() ends this at the limit
         wait(0.5)
         loaded = {layer.source() for layer in QgsProject.instance().mapLayers().values()}
-        if {str(output) for output in outputs} <= loaded:
-            break
     dialog.close()
     return {output.name: str(output) in loaded for output in outputs}
 
 
 def both_maps(source: QgsRasterLayer) -> None:
-    """A second map beside the first: the source there, the result here."""
+    """Show the source in a second map next to the first, which shows the target."""
     project = QgsProject.instance()
     theme = QgsMapThemeCollection.MapThemeRecord()
     theme.setLayerRecords([QgsMapThemeCollection.MapThemeLayerRecord(source)])
@@ -173,11 +171,13 @@ def both_maps(source: QgsRasterLayer) -> None:
         each.setDestinationCrs(project.crs())
         each.setExtent(box)
         each.refresh()
-    wait(3)
+    wait(1)
+    while canvas.isDrawing() or iface.mapCanvas().isDrawing():  # main() ends this at the limit
+        wait(0.5)
 
 
 def work() -> dict[str, Any]:
-    """Do it all, and return what was seen."""
+    """Do all steps and return the facts."""
     window = iface.mainWindow()
     window.showNormal()
     window.resize(1480, 860)
@@ -208,20 +208,20 @@ def work() -> dict[str, Any]:
 
 
 def leave(facts: dict[str, Any]) -> None:
-    """Write the facts, and end QGIS at once: no dialog of its own shall wait for a person."""
+    """Write the facts and end QGIS at once, before one of its dialogs waits for a person."""
     Path(TASK["facts"]).write_text(json.dumps(facts, indent=1), "utf-8")
     os._exit("error" in facts)
 
 
 def fail(*_error: object) -> None:
-    """Say what went wrong, with a picture of the screen."""
+    """Write the error, with a picture of the screen."""
     QgsApplication.primaryScreen().grabWindow(0).save(str(Path(TASK["pictures"]) / "error.png"))
     leave({"error": traceback.format_exc() if sys.exc_info()[0] else "".join(traceback.format_exception(*_error))})
 
 
 def main() -> None:
-    """Work, and leave."""
-    sys.excepthook = fail  # QGIS's own opens a dialog
+    """Do all steps and end QGIS, at the limit at the latest."""
+    sys.excepthook = fail  # that of QGIS opens a dialog
     QTimer.singleShot(TASK["limit_ms"], lambda: fail(TimeoutError, TimeoutError("too long"), None))
     leave(work())
 

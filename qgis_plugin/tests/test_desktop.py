@@ -1,6 +1,6 @@
-"""A whole desktop: QGIS's window on a screen of its own, with the plugin from its zip, used as a person uses it.
+"""The desktop: the main window of QGIS on a virtual screen, with the plugin from its zip, used like by a person.
 
-The pictures in docs/ are made here: `make qgis-pictures` runs this with a longer fit and has them written there.
+`make qgis-pictures` runs this module with a longer fit and writes the pictures of docs/.
 """
 
 from __future__ import annotations
@@ -15,21 +15,20 @@ from zipfile import ZipFile
 
 import numpy as np
 import pytest
-from conftest import LIBRARY, coarse, fine, pixels
+from conftest import DEADLINE_S, LIBRARY, coarse, fine, pixels
 from osgeo import gdal
 from test_zip import built_zip
 
 SCRIPT = Path(__file__).parent / "desktop_script.py"
 PICTURES = os.environ.get("MMSR_QGIS_PICTURES")
-"""Where the pictures are kept; not set: they are looked at by these tests only, of a short fit."""
+"""Folder for the pictures; if it is not set, they show a short fit and only these tests read them."""
 SHOWN = ("qgis_set_up", "qgis_dialog", "qgis_result")
-"""What docs/qgis.md shows."""
-LIMIT_S = 800 if PICTURES else 240
+"""Pictures of docs/qgis.md."""
 
 
 @pytest.fixture(scope="module")
 def desk(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], Path]:
-    """Run QGIS once; return what was seen, and the folder with the pictures."""
+    """Run QGIS once; return the facts that it wrote, and the folder with the pictures."""
     folder = tmp_path_factory.mktemp("desk")
     with ZipFile(built_zip(folder)) as held:
         held.extractall(folder / "plugins")
@@ -44,7 +43,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], Path
     (folder / "task.json").write_text(
         json.dumps(
             {name: str(path) for name, path in task.items()}
-            | {"parameters": {"SCALE": "4", "THREADS": 1, **fit}, "limit_ms": 1000 * (LIMIT_S - 30)}
+            | {"parameters": {"SCALE": "4", "THREADS": 1, **fit}, "limit_ms": 1000 * (DEADLINE_S - 60)}
         )
     )
     environment = {name: value for name, value in os.environ.items() if name != "QT_QPA_PLATFORM"} | {
@@ -62,7 +61,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], Path
     screen = ["xvfb-run", "--auto-servernum", "--server-args", "-screen 0 1600x950x24"]
     done = subprocess.run(
         [*screen, "qgis", "--noversioncheck", "--nologo", "--code", str(SCRIPT)],
-        check=False, capture_output=True, text=True, env=environment, timeout=LIMIT_S,
+        check=False, capture_output=True, text=True, env=environment, timeout=DEADLINE_S,
     )  # fmt: skip
     facts = json.loads(files["facts"].read_text()) if files["facts"].exists() else {"error": done.stderr}
     assert "error" not in facts, facts["error"]
@@ -75,17 +74,17 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], Path
 def test_the_toolbox_has_the_three_algorithms(desk: tuple[dict[str, Any], Path]) -> None:
     facts, _ = desk
     assert facts["plugin"]
-    assert facts["toolbox"] == ["Evaluate upsampling", "Fit (save a net)", "Upsample raster"]
+    assert facts["toolbox"] == ["Evaluate upsampling", "Fit and save a model", "Upsample raster"]
 
 
-def test_without_the_library_its_dialog_opens_instead(desk: tuple[dict[str, Any], Path]) -> None:
+def test_without_the_library_the_set_up_dialog_opens(desk: tuple[dict[str, Any], Path]) -> None:
     assert "is not set up yet" in desk[0]["first_run"]["status"]
 
 
-def test_two_layers_in_one_sharp_layer_out(desk: tuple[dict[str, Any], Path]) -> None:
+def test_two_layers_give_one_sharp_layer(desk: tuple[dict[str, Any], Path]) -> None:
     facts, _ = desk
     assert facts["upsample"]["ok"]
-    assert facts["tree"] == ["Flags of each target pixel (QA)", "Target", "source, 80 m", "guide, 10 m"]
+    assert facts["tree"] == ["QA flags", "Target", "source, 80 m", "guide, 10 m"]
     assert facts["renderer"] == ["QgsSingleBandPseudoColorRenderer"] * 2
     assert facts["range"] == [[600, 3000]] * 2
     sharp = pixels(facts["output"])
@@ -108,7 +107,7 @@ def test_the_pictures_show_something(desk: tuple[dict[str, Any], Path], name: st
 
 
 def test_the_map_shows_the_target_in_the_sources_colours(desk: tuple[dict[str, Any], Path]) -> None:
-    """The middle of the window is the map: its colours are viridis's, the source's renderer's."""
+    """The map is in the middle of the window, in the colours of viridis, as the source."""
     picture = gdal.Open(str(desk[1] / "qgis_result.png")).ReadAsArray()[:3].astype(int)
     _, height, width = picture.shape
     middle = picture[:, height // 3 : 2 * height // 3, int(width * 0.3) : int(width * 0.5)]

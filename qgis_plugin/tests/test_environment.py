@@ -1,4 +1,4 @@
-"""The environment's dialog: what pip would download, installing, failing, stopping, and a Python set by hand."""
+"""The set-up dialog: the size of the download, installing, failing, stopping, and another Python."""
 
 from __future__ import annotations
 
@@ -13,16 +13,18 @@ from typing import Any
 from zipfile import ZipFile
 
 import pytest
-from conftest import GUIDE, LIBRARY, ROOT, Runner, children
+from conftest import DEADLINE_S, GUIDE, LIBRARY, ROOT, Runner, children
 from processing.core.ProcessingConfig import ProcessingConfig
 from qgis.PyQt.QtCore import QEventLoop, QTimer
 
+HANGS_S = 600
+"""How long a program sleeps that must be ended."""
 PYTHON, PACKAGE, INDEX = "MMSR_PYTHON", "MMSR_PACKAGE", "MMSR_INDEX"
 
 
 @pytest.fixture
 def _no_library(provider: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
-    """A first run: nothing is set, and the plugin's own folder is empty."""
+    """A first run: no setting has a value, and the plugin's folder is empty."""
     from mmsr_qgis import settings
 
     monkeypatch.delenv("MMSR_GEO_PYTHON", raising=False)
@@ -43,24 +45,24 @@ def dialog(_no_library: None) -> Iterator[Any]:
     made.done(0)
 
 
-def until(true: Callable[[], bool], seconds: float = 280) -> None:
-    """Let the window live until something is so."""
+def until(true: Callable[[], bool], seconds: float = DEADLINE_S) -> None:
+    """Run the event loop until a condition is true."""
     end = time.monotonic() + seconds
     while not true():
-        assert time.monotonic() < end, "it took too long"
+        assert time.monotonic() < end, "the deadline has passed"
         loop = QEventLoop()
         QTimer.singleShot(50, loop.quit)
         loop.exec()
 
 
 def pressed(dialog: Any, button: Any) -> None:
-    """Press a button and wait for what it starts."""
+    """Press a button and wait for the end of its work."""
     button.click()
     until(dialog.start.isEnabled)
 
 
 def wheel_of(folder: Path, name: str, needs: str = "") -> Path:
-    """Make a small wheel that pip takes for a package."""
+    """Make a small wheel that pip accepts."""
     path = folder / f"{name.replace('-', '_')}-0.1.0-py3-none-any.whl"
     info = f"{name.replace('-', '_')}-0.1.0.dist-info"
     needed = f"Requires-Dist: {needs}\n" if needs else ""
@@ -95,10 +97,10 @@ def index(tmp_path: Path) -> Iterator[str]:
     server.shutdown()
 
 
-def test_it_says_what_is_missing(dialog: Any) -> None:
-    assert "mmsr_geo, the library that does the work, is not set up yet" in dialog.status.text()
+def test_it_shows_what_is_missing(dialog: Any) -> None:
+    assert "The mmsr_geo library is not set up yet" in dialog.status.text()
     assert dialog.package.text() == "mmsr-geo==0.1.0"
-    assert dialog.start.text() == "Make an environment…"
+    assert dialog.start.text() == "Create an environment…"
 
 
 def test_the_size_is_shown_before_the_download_and_then_it_is_installed(
@@ -110,7 +112,7 @@ def test_the_size_is_shown_before_the_download_and_then_it_is_installed(
     dialog.index.setText(index)
     pressed(dialog, dialog.start)
     size = sum(path.stat().st_size for path in (tmp_path / "index").rglob("*.whl"))
-    assert dialog.size_label.text().startswith(f"2 packages, {size / 1e6:.0f} MB to download; about ")
+    assert dialog.size_label.text().startswith(f"2 packages, {size / 1e6:.0f} MB to download. They need about ")
     assert dialog.start.text() == f"Download and install ({size / 1e6:.0f} MB)"
     folder = tmp_path / "settings" / "environment"
     assert not list(folder.rglob("a_part"))
@@ -123,7 +125,7 @@ def test_the_size_is_shown_before_the_download_and_then_it_is_installed(
     assert shares[-1] == 100
     assert ProcessingConfig.getSetting(PYTHON) == str(folder / "bin" / "python")
     assert ProcessingConfig.getSetting(INDEX) == index
-    # Made anew, the old one stays until the new one works.
+    # The next environment has another folder: the old one stays until the new one works.
     assert dialog._folder == tmp_path / "settings" / "environment_2"
 
 
@@ -155,9 +157,9 @@ def test_offline_is_explained_and_leaves_nothing(dialog: Any, tmp_path: Path, mo
     monkeypatch.setenv("PIP_FIND_LINKS", "")
     dialog.index.setText("http://127.0.0.1:9/simple")
     pressed(dialog, dialog.start)
-    assert "The package index cannot be reached: check the network and its proxy" in dialog.status.text()
+    assert "The package index cannot be reached: check the network and proxy" in dialog.status.text()
     assert not (tmp_path / "settings" / "environment").exists()
-    assert dialog.start.text() == "Make an environment…"
+    assert dialog.start.text() == "Create an environment…"
 
 
 def test_a_version_that_the_index_does_not_have_is_explained(
@@ -177,7 +179,7 @@ def test_stopping_leaves_nothing(dialog: Any, tmp_path: Path) -> None:
     began = time.monotonic()
     dialog.stop.click()
     until(dialog.start.isEnabled)
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < DEADLINE_S
     assert dialog.status.text() == "<b>Stopped.</b>"
     assert not (tmp_path / "settings" / "environment").exists()
     assert children() == []
@@ -186,55 +188,55 @@ def test_stopping_leaves_nothing(dialog: Any, tmp_path: Path) -> None:
 def test_a_python_set_by_hand_is_tested_with_one_click(dialog: Any) -> None:
     dialog.python.setFilePath(str(LIBRARY))
     pressed(dialog, dialog.test)
-    assert dialog.status.text() == f"mmsr_geo 0.1.0 is ready, in {LIBRARY}."
+    assert dialog.status.text() == f"mmsr_geo 0.1.0 is ready in {LIBRARY}."
     assert ProcessingConfig.getSetting(PYTHON) == str(LIBRARY)
 
 
 @pytest.mark.parametrize(
-    ("python", "said"),
+    ("python", "part"),
     [
         ("/nowhere/python", "There is no file /nowhere/python"),
-        ("/usr/bin/python3", "has no mmsr_geo"),
-        ("/bin/true", "does not answer as a Python does"),
+        ("/usr/bin/python3", "does not have mmsr_geo"),
+        ("/bin/true", "does not answer like a Python"),
         (str(GUIDE), "cannot be started"),
     ],
 )
-def test_a_python_that_will_not_do_is_said_and_not_set(dialog: Any, python: str, said: str) -> None:
+def test_a_python_without_the_library_is_refused_and_not_set(dialog: Any, python: str, part: str) -> None:
     dialog.python.setFilePath(python)
     pressed(dialog, dialog.test)
-    assert said in dialog.status.text()
+    assert part in dialog.status.text()
     assert ProcessingConfig.getSetting(PYTHON) != python
 
 
-# Closing while something is done
+# Closing during work
 
 
 def script(path: Path, text: str) -> Path:
-    """Write what is started as a Python is."""
+    """Write a program that is started in place of a Python."""
     path.write_text(f"#!/bin/sh\n{text}\n")
     path.chmod(0o755)
     return path
 
 
-@pytest.mark.parametrize("hangs", ["asked", "tested"])
+@pytest.mark.parametrize("hangs", ["inspected", "tested"])
 def test_closing_ends_a_test_that_hangs(dialog: Any, tmp_path: Path, hangs: str) -> None:
     answer = """echo '{"event": "python", "python": [3, 12, 0], "version": "0.1.0"}'"""
     began = tmp_path / "began"
     asking = f'case "$2" in *importlib*) {answer if hangs == "tested" else ""}; exit;; esac; ' * (hangs == "tested")
-    python = script(tmp_path / "python", f"{asking}touch '{began}'; exec sleep 20")
+    python = script(tmp_path / "python", f"{asking}touch '{began}'; exec sleep {HANGS_S}")
     dialog.python.setFilePath(str(python))
     dialog.test.click()
     until(began.exists)
     closing = time.monotonic()
     dialog.done(0)
-    assert time.monotonic() - closing < 3
+    assert time.monotonic() - closing < HANGS_S / 2
     until(lambda: not dialog._work.isRunning())
     assert ProcessingConfig.getSetting(PYTHON) != str(python)
     assert children() == []
 
 
 def two_environments(dialog: Any) -> tuple[Path, Path]:
-    """Make an environment that is set, and one that the dialog has made and not yet set."""
+    """Make an environment in use, and one that the dialog has created and not yet set."""
     from mmsr_qgis import interpreter, settings
 
     for folder in settings.environment_folders():
@@ -243,16 +245,16 @@ def two_environments(dialog: Any) -> tuple[Path, Path]:
         script(python, "exit 1")
     old, new = settings.environment_folders()
     settings.store(PYTHON, str(interpreter.environment_python(old)))
-    dialog._folder, dialog._is_half_made = new, True
+    dialog._folder, dialog._is_unfinished = new, True
     return old, new
 
 
-def test_closing_while_a_success_is_on_its_way_keeps_what_was_there(dialog: Any) -> None:
-    """The thread has ended, and what it gave waits for the window, which is closed before."""
+def test_closing_before_a_success_arrives_keeps_the_old_environment(dialog: Any) -> None:
+    """The thread has ended, and its result waits for the dialog, which is closed before."""
     from mmsr_qgis import interpreter
 
     old, new = two_environments(dialog)
-    dialog._do(lambda _: interpreter.environment_python(new), dialog._use_made)
+    dialog._do(lambda _: interpreter.environment_python(new), dialog._use_created)
     dialog._work.wait()
     dialog.done(0)
     ended: list[bool] = []
@@ -263,7 +265,7 @@ def test_closing_while_a_success_is_on_its_way_keeps_what_was_there(dialog: Any)
     assert ProcessingConfig.getSetting(PYTHON) == str(interpreter.environment_python(old))
 
 
-def test_the_old_environment_goes_once_the_new_one_is_set(dialog: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_old_environment_is_removed_once_the_new_one_is_set(dialog: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     from mmsr_qgis import environment, interpreter
 
     old, new = two_environments(dialog)
@@ -274,7 +276,7 @@ def test_the_old_environment_goes_once_the_new_one_is_set(dialog: Any, monkeypat
         own(folder)
 
     monkeypatch.setattr(environment, "remove", remove)
-    dialog._use_made(interpreter.environment_python(new))
+    dialog._use_created(interpreter.environment_python(new))
     assert set_then == [str(interpreter.environment_python(new))]
     assert new.exists()
     assert not old.exists()
@@ -282,10 +284,8 @@ def test_the_old_environment_goes_once_the_new_one_is_set(dialog: Any, monkeypat
 
 
 @pytest.mark.usefixtures("_no_library")
-def test_the_algorithm_is_opened_with_what_it_was_to_be_opened_with(
-    provider: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """As `processing.execAlgorithmDialog` does, which gives the parameters to whatever dialog the algorithm has."""
+def test_the_algorithm_opens_afterwards_with_its_parameters(provider: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As with `processing.execAlgorithmDialog`, which passes the parameters to any dialog of an algorithm."""
     import processing
 
     instead = provider.algorithm("upsample").create().createCustomParametersWidget(None)
@@ -299,7 +299,7 @@ def test_the_algorithm_is_opened_with_what_it_was_to_be_opened_with(
 
 
 @pytest.mark.usefixtures("_no_library")
-def test_the_algorithms_dialog_gives_way_to_this_one_only_where_the_library_is_missing(
+def test_this_dialog_replaces_the_algorithms_only_without_the_library(
     provider: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     instead = provider.algorithm("upsample").create().createCustomParametersWidget(None)
@@ -312,8 +312,8 @@ def test_the_algorithms_dialog_gives_way_to_this_one_only_where_the_library_is_m
 # Which Python
 
 
-def test_the_setting_goes_before_the_variable_before_the_environment(tmp_path: Path) -> None:
-    from mmsr_qgis.interpreter import NoLibrary, chosen, environment_python
+def test_the_setting_precedes_the_variable_and_that_the_environment(tmp_path: Path) -> None:
+    from mmsr_qgis.interpreter import NoLibrary, choose, environment_python
 
     for name in ("a", "b"):
         (tmp_path / name).touch()
@@ -322,16 +322,16 @@ def test_the_setting_goes_before_the_variable_before_the_environment(tmp_path: P
     own.parent.mkdir(parents=True)
     own.touch()
     variable = {"MMSR_GEO_PYTHON": str(tmp_path / "b")}
-    assert chosen(str(tmp_path / "a"), variable, environment).path == tmp_path / "a"
-    assert chosen(" ", variable, environment).path == tmp_path / "b"
-    assert chosen("", {}, environment).path == own
+    assert choose(str(tmp_path / "a"), variable, environment).path == tmp_path / "a"
+    assert choose(" ", variable, environment).path == tmp_path / "b"
+    assert choose("", {}, environment).path == own
     with pytest.raises(NoLibrary, match="not set up yet"):
-        chosen("", {}, tmp_path / "other")
+        choose("", {}, tmp_path / "other")
 
 
 @pytest.mark.usefixtures("_no_library")
-def test_without_a_setting_the_environment_that_is_there_is_taken() -> None:
-    """Made anew, it lies in the second place; then the setting may be emptied."""
+def test_without_a_setting_the_existing_environment_is_used() -> None:
+    """A second environment has the second folder; the setting may be emptied after that."""
     from mmsr_qgis import interpreter, settings
 
     _, second = settings.environment_folders()
@@ -343,33 +343,33 @@ def test_without_a_setting_the_environment_that_is_there_is_taken() -> None:
     assert settings.new_environment_folder() == settings.environment_folders()[0]
 
 
-def test_on_windows_qgis_itself_is_not_taken_for_a_python(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """There `sys.executable` is qgis-bin.exe: run as a Python it would open a second QGIS."""
+def test_on_windows_qgis_itself_is_not_used_as_a_python(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """There `sys.executable` is qgis-bin.exe, which would open a second QGIS."""
     from mmsr_qgis import interpreter
 
     qgis, home = tmp_path / "bin" / "qgis-ltr-bin.exe", tmp_path / "apps" / "Python312"
     for path in (qgis, home / "python.exe"):
         path.parent.mkdir(parents=True)
         path.touch()
-    asked: list[Path] = []
+    inspected: list[Path] = []
 
-    def answer(path: Path, _cancelled: object) -> interpreter.Found:
-        asked.append(path)
-        return interpreter.Found((3, 12, 4), None)
+    def inspect(path: Path, _cancelled: object) -> interpreter.PythonInfo:
+        inspected.append(path)
+        return interpreter.PythonInfo((3, 12, 4), None)
 
     monkeypatch.setattr(sys, "platform", "win32")
     monkeypatch.setattr(sys, "executable", str(qgis))
     monkeypatch.setattr(sys, "exec_prefix", str(home))
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
-    monkeypatch.setattr(interpreter, "asked", answer)
+    monkeypatch.setattr(interpreter, "inspect", inspect)
     assert interpreter.base_python() == home / "python.exe"
-    assert asked == [home / "python.exe"]
+    assert inspected == [home / "python.exe"]
     assert interpreter.is_qgis(qgis)
     assert not interpreter.is_qgis(home / "python.exe")
     assert interpreter.environment_python(tmp_path) == tmp_path / "Scripts" / "python.exe"
 
 
-def test_a_python_that_is_too_old_is_passed_over(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_python_that_is_too_old_is_skipped(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     from mmsr_qgis import interpreter
 
     names = ["python3", "python3.12"]
@@ -377,7 +377,7 @@ def test_a_python_that_is_too_old_is_passed_over(monkeypatch: pytest.MonkeyPatch
         (tmp_path / name).touch()
     versions = {"python3": (3, 9, 5), "python3.12": (3, 12, 0)}
     monkeypatch.setattr(interpreter, "base_pythons", lambda: iter(tmp_path / name for name in names))
-    monkeypatch.setattr(interpreter, "asked", lambda path, _: interpreter.Found(versions[path.name], None))
+    monkeypatch.setattr(interpreter, "inspect", lambda path, _: interpreter.PythonInfo(versions[path.name], None))
     assert interpreter.base_python() == tmp_path / "python3.12"
     versions["python3.12"] = (3, 10, 0)
     with pytest.raises(interpreter.NoLibrary, match=r"needs Python 3\.11 or later .*python3 is Python 3\.9\.5"):
@@ -396,5 +396,5 @@ def test_pips_lines_become_a_share_of_the_download() -> None:
         "  Downloading large_one-2-cp311-none-any.whl (900 B)",
         "Progress 450 of 900",
     ]
-    assert [meter.takes(line) for line in lines] == [True, True, True, True, False]
+    assert [meter.consume(line) for line in lines] == [True, True, True, True, False]
     assert shares == [0.0, 0.1, 0.55]

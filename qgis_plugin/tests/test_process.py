@@ -1,9 +1,10 @@
-"""`qgis_process run` with the plugin as a user has it, from its zip: exit status, output, mistakes, time."""
+"""`qgis_process run` with the plugin from its zip: exit status, output, mistakes, processor time."""
 
 from __future__ import annotations
 
 import json
 import os
+import resource
 import signal
 import subprocess
 import time
@@ -13,11 +14,12 @@ from zipfile import ZipFile
 
 import numpy as np
 import pytest
-from conftest import GUIDE, LIBRARY, coarse, command, pixels
+from conftest import DEADLINE_S, GUIDE, LIBRARY, coarse, command, pixels, stage_text
 from test_zip import built_zip
 
 QUICK = ["SCALE=4", "STEPS=6", "THREADS=1"]
-LARGEST_DIFFERENCE_S = 3.0
+LARGEST_RATIO = 2
+"""Processor time in QGIS over that of its parts, run alone; a plugin that waits actively would exceed it."""
 Process = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
@@ -46,7 +48,7 @@ def process(environment: dict[str, str]) -> Process:
     def run(*words: object, **more: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             ["qgis_process", *map(str, words)],
-            check=False, capture_output=True, text=True, env=environment | more, timeout=200,
+            check=False, capture_output=True, text=True, env=environment | more, timeout=DEADLINE_S,
         )  # fmt: skip
 
     return run
@@ -54,8 +56,9 @@ def process(environment: dict[str, str]) -> Process:
 
 def test_the_algorithms_are_listed(process: Process) -> None:
     listed = process("list").stdout
-    for line in ("mmsr:upsample\tUpsample raster", "mmsr:evaluate\tEvaluate upsampling", "mmsr:fit\tFit (save a net)"):
-        assert line in listed
+    titles = {"upsample": "Upsample raster", "evaluate": "Evaluate upsampling", "fit": "Fit and save a model"}
+    for name, title in titles.items():
+        assert f"mmsr:{name}\t{title}" in listed
 
 
 def test_it_ends_with_0_and_the_commands_own_output(process: Process, source: Path, tmp_path: Path) -> None:
@@ -65,8 +68,8 @@ def test_it_ends_with_0_and_the_commands_own_output(process: Process, source: Pa
     )
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["results"] == {
+        "GUIDE_CHECK": "unknown",
         "GUIDE_GAIN": None,
-        "GUIDE_VERDICT": "unknown",
         "OUTPUT": str(by_qgis),
     }
     hand = command(
@@ -83,15 +86,15 @@ def test_it_ends_with_0_and_the_commands_own_output(process: Process, source: Pa
 
 
 @pytest.mark.parametrize(
-    ("given", "said"),
+    ("given", "part"),
     [
         (["SCALE=1"], "refines nothing"),
         (["GUIDE=none.tif"], "Could not load source layer for GUIDE: none.tif not found"),
-        (["NET=none.mmsr"], "there is no net at none.mmsr"),
+        (["MODEL=none.mmsr"], "none.mmsr"),
     ],
 )
-def test_a_mistake_is_one_line(process: Process, source: Path, tmp_path: Path, given: list[str], said: str) -> None:
-    """QGIS itself says that line up to three times, with and without ERROR before it."""
+def test_a_mistake_is_one_line(process: Process, source: Path, tmp_path: Path, given: list[str], part: str) -> None:
+    """QGIS prints that line up to three times, with and without ERROR before it."""
     words = [f"SOURCE={source}", f"OUTPUT={tmp_path / 'o.tif'}", *given]
     words += [] if given[0].startswith("GUIDE") else [f"GUIDE={GUIDE}"]
     done = process("run", "mmsr:upsample", "--", *words)
@@ -99,28 +102,28 @@ def test_a_mistake_is_one_line(process: Process, source: Path, tmp_path: Path, g
     lines = {line.replace("ERROR:", "").strip() for line in done.stderr.splitlines()}
     lines -= {"", "An error was encountered while checking parameter values"}
     assert len(lines) == 1
-    assert said in lines.pop()
+    assert part in lines.pop()
     assert "Traceback" not in done.stdout + done.stderr
-    left = {path.name for path in tmp_path.iterdir()} - {"source.tif.aux.xml"}  # QGIS's own, of any raster it loads
+    left = {path.name for path in tmp_path.iterdir()} - {"source.tif.aux.xml"}  # QGIS writes it for any raster
     assert left == {"source.tif"}
 
 
 @pytest.mark.parametrize(
-    ("python", "said"),
+    ("python", "start"),
     [
-        ("", "mmsr_geo, the library that does the work, is not set up yet: set it up under Plugins"),
-        ("/nowhere/python", "MMSR_GEO_PYTHON names /nowhere/python, and there is no such file"),
-        ("/usr/bin/python3", "/usr/bin/python3 (Python 3.11.2) has no mmsr_geo"),
-        ("/bin/true", "/bin/true does not answer as a Python does"),
+        ("", "The mmsr_geo library is not set up yet: set it up under Plugins"),
+        ("/nowhere/python", "MMSR_GEO_PYTHON is set to /nowhere/python, and this file does not exist"),
+        ("/usr/bin/python3", "/usr/bin/python3 (Python 3.11.2) does not have mmsr_geo"),
+        ("/bin/true", "/bin/true does not answer like a Python"),
     ],
 )
-def test_a_missing_library_is_one_line(process: Process, source: Path, tmp_path: Path, python: str, said: str) -> None:
+def test_a_missing_library_is_one_line(process: Process, source: Path, tmp_path: Path, python: str, start: str) -> None:
     words = [f"SOURCE={source}", f"GUIDE={GUIDE}", f"OUTPUT={tmp_path / 'o.tif'}"]
     done = process("run", "mmsr:upsample", "--", *words, MMSR_GEO_PYTHON=python)
     assert done.returncode == 1
     lines = {line.replace("ERROR:", "").strip() for line in done.stderr.splitlines()} - {""}
     assert len(lines) == 1
-    assert lines.pop().startswith(said)
+    assert lines.pop().startswith(start)
 
 
 def _running(marker: str) -> Iterator[int]:
@@ -147,44 +150,42 @@ def test_ending_qgis_ends_the_command_and_leaves_nothing(
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment, start_new_session=True,
     )  # fmt: skip
     assert running.stdout is not None
-    said = b""
-    while b"fitting" not in said:
+    printed = b""
+    while stage_text("fit").encode() not in printed:
         byte = running.stdout.read(1)
-        assert byte, said.decode()
-        said += byte
-    time.sleep(1)
+        assert byte, printed.decode()
+        printed += byte
     assert len(list(_running(str(output)))) >= 2
     running.send_signal(how)
     try:
-        running.wait(10)
+        running.wait(DEADLINE_S)
     finally:
         running.kill()
-    until = time.monotonic() + 5
-    while list(_running(str(output))) and time.monotonic() < until:
+    deadline = time.monotonic() + DEADLINE_S
+    while list(_running(str(output))) and time.monotonic() < deadline:
         time.sleep(0.1)
     assert list(_running(str(output))) == []
     assert list(folder.iterdir()) == []
 
 
-def test_it_takes_hardly_longer_than_the_command(process: Process, tmp_path: Path) -> None:
-    """The quickest of two each: other work on the machine makes runs slower, never quicker."""
+def test_it_takes_hardly_more_processor_time_than_the_command(process: Process, tmp_path: Path) -> None:
+    """Processor time, because a busy machine delays a process but adds little work to it; the smallest of two each."""
     source = coarse(tmp_path / "demo.tif", 0, 0, 256, 256)
 
     def seconds(run: Callable[[], subprocess.CompletedProcess[str]]) -> float:
-        took = []
-        for _ in range(2):
-            began = time.monotonic()
-            assert run().returncode == 0
-            took.append(time.monotonic() - began)
-        return min(took)
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        assert run().returncode == 0
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
 
-    words = [f"SOURCE={source}", f"GUIDE={GUIDE}", f"OUTPUT={tmp_path / 'q.tif'}", *QUICK]
+    parameters = [f"SOURCE={source}", f"GUIDE={GUIDE}", f"OUTPUT={tmp_path / 'q.tif'}", *QUICK]
     options = ["--scale", "4", "--steps", "6", "--threads", "1", "--progress", "none", "--overwrite"]
-    start = seconds(lambda: process("help", "mmsr:upsample"))
-    by_hand = seconds(lambda: command("upsample", source, GUIDE, "-o", tmp_path / "c.tif", *options))
-    by_qgis = seconds(lambda: process("run", "mmsr:upsample", "--", *words))
-    more = by_qgis - start - by_hand
-    print(
-        f"qgis_process starts in {start:.1f} s, the command takes {by_hand:.1f} s, both {by_qgis:.1f} s: {more:+.1f} s"
+    runs = (
+        lambda: process("help", "mmsr:upsample"),
+        lambda: command("upsample", source, GUIDE, "-o", tmp_path / "c.tif", *options),
+        lambda: process("run", "mmsr:upsample", "--", *parameters),
     )
-    assert more < LARGEST_DIFFERENCE_S
+    start, by_hand, by_qgis = map(min, zip(*([seconds(run) for run in runs] for _ in range(2)), strict=True))
+    print(f"processor time: qgis_process help {start:.1f} s, the command {by_hand:.1f} s, in QGIS {by_qgis:.1f} s")
+    assert by_qgis > by_hand / LARGEST_RATIO  # the command's time is part of it
+    assert by_qgis < LARGEST_RATIO * (start + by_hand)

@@ -11,7 +11,22 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import GUIDE, QUICK, Feedback, Ran, Runner, children, coarse, command, fine, layer, make, pixels
+from conftest import (
+    DEADLINE_S,
+    GUIDE,
+    QUICK,
+    Feedback,
+    Ran,
+    Runner,
+    children,
+    coarse,
+    command,
+    fine,
+    layer,
+    make,
+    pixels,
+    stage_text,
+)
 from osgeo import gdal
 from processing.gui import Postprocessing
 from qgis.core import (
@@ -34,9 +49,9 @@ from qgis.core import (
 )
 from qgis.PyQt.QtCore import QEventLoop
 
-QUICK_WORDS = ["--scale", "4", "--steps", "6", "--threads", "1", "--progress", "none"]
+QUICK_ARGUMENTS = ["--scale", "4", "--steps", "6", "--threads", "1", "--progress", "none"]
 INSTANT = {"SCALE": "4", "METHOD": "bicubic"}
-"""No fit: what is shown does not depend on the method."""
+"""Without a fit: the display does not depend on the method."""
 
 
 def upsample(run: Runner, source: object, output: Path, feedback: Feedback | None = None, **more: Any) -> Ran:
@@ -49,50 +64,52 @@ def test_the_output_is_the_commands_own(run: Runner, source: Path, tmp_path: Pat
     by_qgis, by_hand = tmp_path / "by_qgis.tif", tmp_path / "by_hand.tif"
     ran = upsample(run, source, by_qgis, QA=tmp_path / "qa.tif", METHOD="mmsr", **QUICK)
     assert ran.ok, ran.errors
-    done = command("upsample", source, GUIDE, "-o", by_hand, *QUICK_WORDS)
+    done = command("upsample", source, GUIDE, "-o", by_hand, *QUICK_ARGUMENTS)
     assert done.returncode == 0, done.stderr
     assert np.array_equal(pixels(by_qgis), pixels(by_hand))
     assert (gdal.Open(str(by_qgis)).GetMetadataItem("LAYOUT", "IMAGE_STRUCTURE")) == "COG"
-    assert ran.results["GUIDE_VERDICT"] == "unknown"
+    assert ran.results["GUIDE_CHECK"] == "unknown"
     assert ran.results["QA"] == str(tmp_path / "qa.tif")
     assert children() == []
 
 
-def test_the_log_has_the_command_its_stages_and_what_came_of_it(run: Runner, source: Path, tmp_path: Path) -> None:
+def test_the_log_has_the_command_its_stages_and_its_results(run: Runner, source: Path, tmp_path: Path) -> None:
     feedback = Feedback()
     ran = upsample(run, source, tmp_path / "sharp.tif", feedback, METHOD="mmsr", **QUICK)
     assert f"mmsr-geo upsample {source} {GUIDE} --scale 4 --steps 6" in ran.log
-    assert [ran.log.index(stage) for stage in ("reading samples", "fitting", "predicting tiles", "writing the COG")]
-    assert "Whether the guide helped is unknown" in ran.log
+    found = [ran.log.index(f"{stage_text(stage)}\n") for stage in ("sample", "fit", "predict", "write")]
+    assert found == sorted(found)
+    assert "Scale: 4; tiles: 1; time: " in ran.log
+    assert "Guide check: unknown." in ran.log
     assert feedback.shares == sorted(feedback.shares)
     assert feedback.shares[-1] == 100
     assert len(set(feedback.shares)) > 5
 
 
-def test_a_warning_of_the_commands_is_one_in_the_log(run: Runner, tmp_path: Path) -> None:
+def test_a_warning_of_the_command_is_a_warning_in_the_log(run: Runner, tmp_path: Path) -> None:
     values = np.full((24, 20), 7.0, np.float32) + np.arange(20, dtype=np.float32)
     values[:3] = -9999
     guide = make(tmp_path / "guide.tif", np.random.default_rng(0).normal(size=(96, 80)).astype(np.float32), 20)
-    ran = upsample(run, make(tmp_path / "holes.tif", values), tmp_path / "sharp.tif", GUIDE=guide)
+    ran = upsample(run, make(tmp_path / "gaps.tif", values), tmp_path / "sharp.tif", GUIDE=guide)
     assert ran.ok, ran.errors
     assert "-9999" in ran.log
-    assert "source-nodata" in ran.log
+    assert "No data value of the source" in ran.log  # the field, not the option
 
 
 def test_paths_with_blanks_and_other_letters(run: Runner, tmp_path: Path) -> None:
     folder = tmp_path / "Höhen und Tiefen" / "λ 温度"
     source, guide = coarse(folder / "größe 1.tif", 80, 80, 96, 80), fine(folder / "führer; 2 'a'.tif")
     ran = upsample(
-        run, source, folder / "schärfer (1).tif", GUIDE=guide, QA=folder / "güte.tif", SAVE_NET=folder / "netz ñ.mmsr",
+        run, source, folder / "schärfer (1).tif", GUIDE=guide, QA=folder / "güte.tif", SAVE_MODEL=folder / "net ñ.mmsr",
         METHOD="mmsr", **QUICK,
     )  # fmt: skip
     assert ran.ok, ran.errors
     assert {path.name for path in folder.iterdir()} == {
-        "größe 1.tif", "führer; 2 'a'.tif", "schärfer (1).tif", "güte.tif", "netz ñ.mmsr",
+        "größe 1.tif", "führer; 2 'a'.tif", "schärfer (1).tif", "güte.tif", "net ñ.mmsr",
     }  # fmt: skip
 
 
-def test_what_qgis_sets_for_its_own_python_does_not_reach_the_commands(
+def test_variables_of_qgiss_own_python_do_not_reach_the_commands(
     run: Runner, source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     names = ["PYTHONHOME", "PYTHONPATH", "GDAL_DATA", "GDAL_DRIVER_PATH", "PROJ_LIB", "PROJ_DATA", "LD_LIBRARY_PATH"]
@@ -108,9 +125,9 @@ def test_what_qgis_sets_for_its_own_python_does_not_reach_the_commands(
 # Cancelling
 
 
-@pytest.mark.parametrize("stage", ["fitting", "predicting tiles", "writing the COG"])
-def test_cancelling_ends_the_work_in_three_seconds(run: Runner, tmp_path: Path, stage: str) -> None:
-    """A COG is written by one call into GDAL, which hears no signal: there the command has to be killed."""
+@pytest.mark.parametrize("stage", ["fit", "predict", "write"])
+def test_cancelling_ends_the_command_and_leaves_nothing(run: Runner, tmp_path: Path, stage: str) -> None:
+    """A COG is written by one call into GDAL, which receives no signal: there the command has to be killed."""
     folder = tmp_path / "out"
     folder.mkdir()
     (folder / "before.tif").write_text("mine")
@@ -118,28 +135,28 @@ def test_cancelling_ends_the_work_in_three_seconds(run: Runner, tmp_path: Path, 
     source = make(tmp_path / "large.tif", random.normal(100, 10, (384, 384)).astype(np.float32))
     guide = make(tmp_path / "guide.tif", random.normal(100, 10, (768, 768)).astype(np.float32), 40)
     how: dict[str, Any] = {"SCALE": "8", "METHOD": "bicubic", "CREATION_OPTIONS": "COMPRESS=LZMA"}
-    if stage == "fitting":
+    if stage == "fit":
         how = {**QUICK, "METHOD": "mmsr", "STEPS": 100_000}
         source = coarse(tmp_path / "source.tif", 80, 80, 96, 80)  # too small for a first stage
         guide = GUIDE
     began: list[float] = []
-    feedback = Feedback(cancel_at=stage)
+    feedback = Feedback(cancel_at=stage_text(stage))
     feedback.on_cancel = lambda: began.append(time.monotonic())
     ran = upsample(run, source, folder / "sharp.tif", feedback, GUIDE=guide, QA=folder / "qa.tif", **how)
-    assert time.monotonic() - began[0] < 3
+    assert time.monotonic() - began[0] < DEADLINE_S
     assert ran.errors == []
-    assert "Stopped: no unfinished file is left." in ran.log
+    assert "Stopped. No unfinished file is left." in ran.log
     assert sorted(path.name for path in folder.iterdir()) == ["before.tif"]
     assert children() == []
 
 
-def test_a_command_that_is_killed_is_told_in_one_line_and_leaves_nothing(run: Runner, tmp_path: Path) -> None:
+def test_a_command_that_is_killed_gives_one_line_and_leaves_nothing(run: Runner, tmp_path: Path) -> None:
     folder = tmp_path / "out"
     folder.mkdir()
     feedback = Feedback()
 
     def kill(text: str) -> None:
-        if text == "fitting":
+        if text == stage_text("fit"):
             (pid,) = children()
             os.kill(pid, signal.SIGKILL)
 
@@ -147,7 +164,7 @@ def test_a_command_that_is_killed_is_told_in_one_line_and_leaves_nothing(run: Ru
     source = coarse(tmp_path / "source.tif", 80, 80, 96, 80)
     ran = upsample(run, source, folder / "sharp.tif", feedback, **{**QUICK, "METHOD": "mmsr", "STEPS": 100_000})
     assert not ran.ok
-    assert ran.errors == ["mmsr-geo was killed by signal 9, perhaps for want of memory: give a smaller tile size"]
+    assert ran.errors == ["mmsr-geo was ended by signal 9, possibly because memory ran out: set a smaller “Tile size”"]
     assert list(folder.iterdir()) == []
 
 
@@ -155,27 +172,41 @@ def test_a_command_that_is_killed_is_told_in_one_line_and_leaves_nothing(run: Ru
 
 
 @pytest.mark.parametrize(
-    ("given", "said"),
+    ("given", "part"),
     [
-        ({"SCALE": "four"}, "'four' is no scale"),
-        ({"SCALE": "1"}, "refines nothing"),
-        ({"BOUNDS": "1,2,3,4 [EPSG:32618]"}, "do not intersect the raster"),
-        ({"NET": "none.mmsr", "METHOD": "mmsr"}, "there is no net at none.mmsr"),
-        ({"OUTPUT": "/nowhere/sharp.tif"}, "the folder /nowhere does not exist"),
+        ({"SCALE": "four"}, "'four'"),
+        ({"SCALE": "1"}, "a scale of 1 "),
+        ({"BOUNDS": "1,2,3,4 [EPSG:32618]"}, "1,3,2,4"),
+        ({"MODEL": "none.mmsr", "METHOD": "mmsr"}, "none.mmsr"),
+        ({"OUTPUT": "/nowhere/sharp.tif"}, "/nowhere"),
         ({"GUIDE": "none.tif"}, "Could not load source layer for GUIDE: none.tif not found"),
-        ({"BOUNDS": "an empty layer"}, "Only this part: what is given has no extent"),
-        ({"LIKE": str(GUIDE), "LIKE_RESOLUTION": "10"}, "two answers to one question"),
+        ({"BOUNDS": "an empty layer"}, "Extent: the value has no extent"),
+        ({"LIKE": str(GUIDE), "LIKE_RESOLUTION": "10"}, "exclude each other"),
     ],
 )
-def test_a_mistake_is_one_line(run: Runner, source: Path, tmp_path: Path, given: dict[str, Any], said: str) -> None:
+def test_a_mistake_is_one_line(run: Runner, source: Path, tmp_path: Path, given: dict[str, Any], part: str) -> None:
     QgsProject.instance().addMapLayer(QgsVectorLayer("Polygon?crs=EPSG:32618", "an empty layer", "memory"))
     ran = upsample(run, source, tmp_path / "sharp.tif", **given)
     assert not ran.ok
     assert len(ran.errors) == 1
-    assert said in ran.errors[0]
+    assert part in ran.errors[0]
     assert "\n" not in ran.errors[0]
     assert "Traceback" not in ran.log
     assert [path.name for path in tmp_path.iterdir()] == ["source.tif"]
+
+
+def test_the_advice_is_what_to_do_in_qgis(run: Runner, source: Path, tmp_path: Path) -> None:
+    """Each clause of `messages.advice` is one that the command prints."""
+    from mmsr_qgis.messages import advice
+
+    make(tmp_path / "no_crs.tif", pixels(source), crs="")
+    gdal.Translate(str(tmp_path / "no_grid.tif"), str(source), options="-co PROFILE=BASELINE")
+    assert len(advice()) == 2
+    for name, instead in zip(("no_crs.tif", "no_grid.tif"), advice().values(), strict=True):
+        ran = upsample(run, tmp_path / name, tmp_path / "sharp.tif")
+        assert len(ran.errors) == 1
+        assert name in ran.errors[0]
+        assert instead in ran.errors[0]
 
 
 def test_a_source_as_its_own_output_is_refused(run: Runner, source: Path) -> None:
@@ -203,7 +234,7 @@ def test_a_copied_input_as_the_output_is_refused(run: Runner, source: Path, tmp_
     before = source.read_bytes()
     ran = upsample(run, given.id(), output, METHOD="nearest")
     assert not ran.ok
-    assert ran.errors == [f"Target: {output} is an input too; name another file"]
+    assert ran.errors == [f"Target: {output} is an input of this run; choose another file"]
     assert source.read_bytes() == before
     given.dataProvider().setEditable(False)
 
@@ -212,7 +243,7 @@ def test_a_copied_input_as_the_output_is_refused(run: Runner, source: Path, tmp_
 
 
 def loaded(run: Runner, source: QgsRasterLayer, tmp_path: Path, **more: Any) -> dict[str, QgsRasterLayer]:
-    """Run as the dialog does, in a thread of its own, and have the results loaded into the project."""
+    """Run in a separate thread, as the dialog does, and load the results into the project."""
     project = QgsProject.instance()
     outputs = {
         name: QgsProcessingOutputLayerDefinition(str(tmp_path / f"{name}.tif"), project) for name in ("OUTPUT", "QA")
@@ -221,12 +252,12 @@ def loaded(run: Runner, source: QgsRasterLayer, tmp_path: Path, **more: Any) -> 
     feedback = Feedback()
     algorithm = QgsApplication.processingRegistry().createAlgorithmById("mmsr:upsample")
     task = QgsProcessingAlgRunnerTask(algorithm, given, run.context, feedback)
-    told: list[bool] = []
+    ended: list[bool] = []
     loop = QEventLoop()
-    task.executed.connect(lambda ok, _results: (told.append(ok), loop.quit()))
+    task.executed.connect(lambda ok, _results: (ended.append(ok), loop.quit()))
     QgsApplication.taskManager().addTask(task)
     loop.exec()
-    assert told == [True], feedback.errors
+    assert ended == [True], feedback.errors
     assert Postprocessing.handleAlgorithmResults(algorithm, run.context, feedback, outputs)
     QgsApplication.processEvents()
     found = {Path(each.source()).stem: each for each in project.mapLayers().values()}
@@ -239,9 +270,7 @@ def _no_desktop(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("_no_desktop")
-def test_the_result_is_drawn_as_the_source_is_and_lies_right_above_it(
-    run: Runner, source: Path, tmp_path: Path
-) -> None:
+def test_the_target_has_the_style_of_the_source_and_is_just_above_it(run: Runner, source: Path, tmp_path: Path) -> None:
     project = QgsProject.instance()
     below, coarse_layer, above = (
         layer(path, name) for path, name in ((GUIDE, "below"), (source, "coarse"), (GUIDE, "above"))
@@ -269,10 +298,10 @@ def test_the_result_is_drawn_as_the_source_is_and_lies_right_above_it(
 
 
 @pytest.mark.usefixtures("_no_desktop")
-def test_the_flags_have_a_legend_of_what_there_is(run: Runner, tmp_path: Path) -> None:
+def test_the_qa_flags_have_a_legend_of_the_values_in_them(run: Runner, tmp_path: Path) -> None:
     values = np.random.default_rng(0).normal(100, 10, (24, 20)).astype(np.float32)
     values[:4, :4] = -9999
-    source = layer(make(tmp_path / "holes.tif", values), "holes")
+    source = layer(make(tmp_path / "gaps.tif", values), "gaps")
     QgsProject.instance().addMapLayer(source)
     guide = make(tmp_path / "guide.tif", np.random.default_rng(0).normal(size=(90, 80)).astype(np.float32), 20)
     results = loaded(
@@ -284,14 +313,14 @@ def test_the_flags_have_a_legend_of_what_there_is(run: Runner, tmp_path: Path) -
     assert isinstance(drawn, QgsPalettedRasterRenderer)
     legend = {int(each.value): (each.label, each.color.alpha()) for each in drawn.classes()}
     assert sorted(legend) == there
-    assert legend[0] == ("nothing to be said", 0)
-    assert legend[1] == ("hole in the source", 200)
-    assert legend[2][0] == "guide missing, interpolated instead"
+    assert legend[0] == ("no flag", 0)
+    assert legend[1] == ("no data in the source", 200)
+    assert legend[2][0] == "gap in the guide"
 
 
 @pytest.fixture
 def _with_pam() -> Iterator[None]:
-    """As in QGIS: what GDAL knows of a raster may be written beside it."""
+    """As in QGIS: GDAL may write a file with statistics next to a raster."""
     before = gdal.GetConfigOption("GDAL_PAM_ENABLED")
     gdal.SetConfigOption("GDAL_PAM_ENABLED", "YES")
     yield
@@ -299,7 +328,7 @@ def _with_pam() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("_with_pam")
-def test_nothing_is_written_beside_the_results(run: Runner, source: Path, tmp_path: Path) -> None:
+def test_nothing_is_written_next_to_the_results(run: Runner, source: Path, tmp_path: Path) -> None:
     folder = tmp_path / "out"
     folder.mkdir()
     ran = upsample(run, source, folder / "sharp.tif", QA=folder / "flags.tif", METHOD="nearest")
@@ -307,7 +336,7 @@ def test_nothing_is_written_beside_the_results(run: Runner, source: Path, tmp_pa
     assert sorted(path.name for path in folder.iterdir()) == ["flags.tif", "sharp.tif"]
 
 
-def test_the_flags_values_are_found_in_every_strip(tmp_path: Path) -> None:
+def test_the_values_of_the_qa_flags_are_found_in_every_strip(tmp_path: Path) -> None:
     from mmsr_qgis.algorithms import _values
 
     flags = np.zeros((1300, 40), np.uint8)
@@ -315,7 +344,7 @@ def test_the_flags_values_are_found_in_every_strip(tmp_path: Path) -> None:
     assert _values(str(make(tmp_path / "flags.tif", flags))) == [0, 3, 32, 255]
 
 
-# Layers that are no plain files
+# Layers that are not plain files
 
 
 def expected(source: Path, folder: Path, *more: object) -> Any:
@@ -327,7 +356,7 @@ def expected(source: Path, folder: Path, *more: object) -> Any:
     return pixels(out)
 
 
-def test_a_layer_that_is_being_edited_is_taken_as_it_is_shown(run: Runner, source: Path, tmp_path: Path) -> None:
+def test_a_layer_in_edit_mode_is_used_with_its_unsaved_edits(run: Runner, source: Path, tmp_path: Path) -> None:
     edited = layer(source, "edited")
     provider = edited.dataProvider()
     before = pixels(source)
@@ -339,7 +368,7 @@ def test_a_layer_that_is_being_edited_is_taken_as_it_is_shown(run: Runner, sourc
     QgsProject.instance().addMapLayer(edited)
     ran = upsample(run, edited.id(), tmp_path / "sharp.tif", METHOD="nearest")
     assert ran.ok, ran.errors
-    assert "edited is being edited: it is taken as it is now" in ran.log
+    assert "edited is in edit mode: its values with the unsaved edits are used" in ran.log
     made = pixels(tmp_path / "sharp.tif")[::4, ::4]
     assert (made[:5, 3] == 12_345).all()
     made[:5, 3] = before[:5, 3]
@@ -357,7 +386,7 @@ def test_a_layer_in_memory_is_written_to_a_file_first(run: Runner, source: Path,
 
 
 def test_a_layer_with_credentials_is_read_by_qgis(provider: Any, source: Path) -> None:
-    """They stand in the layer's source, where the command does not look."""
+    """They are in the layer's source, which the command does not read."""
     from mmsr_qgis.layers import InMemory, OnDisk, readable
 
     assert isinstance(readable(layer(source)), OnDisk)
@@ -414,7 +443,7 @@ def test_the_layers_crs_counts_where_the_file_has_none(run: Runner, source: Path
     assert np.array_equal(pixels(tmp_path / "sharp.tif"), expected(source, tmp_path))
 
 
-def test_no_data_of_the_layers_properties_are_holes(run: Runner, source: Path, tmp_path: Path) -> None:
+def test_additional_no_data_of_the_layers_properties_is_nodata(run: Runner, source: Path, tmp_path: Path) -> None:
     given = layer(source, "given")
     value = float(pixels(source)[2, 3])
     given.dataProvider().setUserNoDataValue(1, [QgsRasterRange(value, value)])
@@ -422,9 +451,9 @@ def test_no_data_of_the_layers_properties_are_holes(run: Runner, source: Path, t
     ran = upsample(run, "given", tmp_path / "sharp.tif")
     assert ran.ok, ran.errors
     made = gdal.Open(str(tmp_path / "sharp.tif"))
-    holes = made.GetRasterBand(1).GetMaskBand().ReadAsArray() == 0
-    assert holes[8:12, 12:16].all()
-    assert holes.sum() == 16 * (pixels(source) == value).sum()
+    missing = made.GetRasterBand(1).GetMaskBand().ReadAsArray() == 0
+    assert missing[8:12, 12:16].all()
+    assert missing.sum() == 16 * (pixels(source) == value).sum()
 
 
 def test_a_map_service_is_refused_in_one_line(run: Runner, source: Path, tmp_path: Path) -> None:
@@ -433,7 +462,7 @@ def test_a_map_service_is_refused_in_one_line(run: Runner, source: Path, tmp_pat
     QgsProject.instance().addMapLayer(tiles)
     ran = upsample(run, source, tmp_path / "sharp.tif", GUIDE="tiles")
     assert not ran.ok
-    assert ran.errors == ["tiles is the picture of a map service, without values: export it as a GeoTIFF first"]
+    assert ran.errors == ["tiles is a picture from a map service, without values: export it as a GeoTIFF first"]
 
 
 def test_a_vector_layer_is_refused_in_one_line(run: Runner, source: Path, tmp_path: Path) -> None:
@@ -442,7 +471,7 @@ def test_a_vector_layer_is_refused_in_one_line(run: Runner, source: Path, tmp_pa
     ran = upsample(run, points.id(), tmp_path / "sharp.tif")
     assert not ran.ok
     assert len(ran.errors) == 1
-    assert "Source: the coarse raster" in ran.errors[0] or "SOURCE" in ran.errors[0]
+    assert "Source (coarse raster)" in ran.errors[0] or "SOURCE" in ran.errors[0]
 
 
 def test_bounds_come_from_unsaved_edits_in_another_crs(run: Runner, source: Path, tmp_path: Path) -> None:

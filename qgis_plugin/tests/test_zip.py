@@ -1,4 +1,4 @@
-"""The zip, as QGIS installs it and its plugin repository takes it."""
+"""The zip that QGIS installs and the plugin repository accepts."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from zipfile import ZipFile
 
 import pytest
 from build import build
-from conftest import LIBRARY, PLUGIN, ROOT
+from conftest import PLUGIN, ROOT
 
 FORBIDDEN = {"torch", "rasterio", "numpy", "mmsr_geo", "PyQt5", "PyQt6", "PySide2", "PySide6"}
 LARGEST_BYTES = 25_000_000
@@ -39,7 +39,7 @@ def imported(tree: ast.AST) -> Iterator[str]:
 def test_building_twice_gives_the_same_bytes(tmp_path: Path) -> None:
     first = built_zip(tmp_path / "first").read_bytes()
     for path in PLUGIN.rglob("*"):
-        path.touch()  # another checkout's times
+        path.touch()  # as in another checkout
     assert built_zip(tmp_path / "second").read_bytes() == first
 
 
@@ -61,7 +61,7 @@ def test_the_zip_is_one_folder_of_texts_with_the_licence(tmp_path: Path) -> None
     assert {name for name in tracked if "__pycache__" not in name} == set(names)
 
 
-def test_the_metadata_are_what_the_repository_asks_for() -> None:
+def test_the_metadata_are_what_the_repository_requires() -> None:
     parser = configparser.ConfigParser(interpolation=None)
     parser.read(PLUGIN / "metadata.txt", "utf-8")
     general = parser["general"]
@@ -142,11 +142,3 @@ def test_every_name_of_qt_is_one_of_qt6_too() -> None:
     qt6 = subprocess.run([sys.executable, "-c", QT6, *map(str, sources())], check=False, capture_output=True, text=True)
     assert qt6.returncode == 0, qt6.stderr
     assert qt6.stdout.strip() == "[]"
-
-
-def test_the_flags_are_described_in_the_commands_words() -> None:
-    from mmsr_qgis.styling import FLAGS
-
-    script = "from mmsr_geo.quality import MEANINGS; print({int(flag): text for flag, text in MEANINGS.items()})"
-    told = subprocess.run([str(LIBRARY), "-c", script], check=True, capture_output=True, text=True).stdout
-    assert {bit: meaning for bit, (meaning, _) in FLAGS.items()} == ast.literal_eval(told)

@@ -46,14 +46,18 @@ from support.hostile.run import (
 
 @pytest.fixture
 def at() -> Iterator[Path]:
-    """A folder that another user can reach, which pytest's own are not."""
+    """A folder, in which file systems may be mounted."""
     folder = Path(tempfile.mkdtemp(prefix="hostile-"))
-    folder.chmod(0o777)
     yield folder
     for part in folder.iterdir():
         if part.is_mount():
             subprocess.run(["umount", str(part)], check=True)  # noqa: S607
     shutil.rmtree(folder)
+
+
+def quick_if_stepped(_quality: str, *, steps: int | None = None, threads: int | None = None) -> mmsr_geo.FitParams:
+    """Return a fit that tests can wait for, where a case asks for steps."""
+    return QUICK if steps else mmsr_geo.FitParams(threads=threads)
 
 
 @pytest.fixture
@@ -66,7 +70,7 @@ def command(
     handler = logging.StreamHandler(sys.stderr)
     handler.setLevel(logging.WARNING)
     logging.getLogger().addHandler(handler)
-    monkeypatch.setattr(cli, "_params", lambda _quality, steps, _threads: None if steps is None else QUICK)
+    monkeypatch.setattr(mmsr_geo.FitParams, "of", quick_if_stepped)
     monkeypatch.setenv("OMP_WAIT_POLICY", "passive")
     monkeypatch.chdir(at)
 

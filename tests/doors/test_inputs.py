@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 import warnings
 from collections.abc import Callable
@@ -10,7 +9,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import click
 import numpy as np
 import pytest
 import rasterio
@@ -21,8 +19,6 @@ from odc.geo.geobox import GeoBox
 from rasterio.enums import Resampling
 
 import mmsr_geo
-from mmsr_geo.accessor import MmsrAccessor
-from mmsr_geo.cli import main as cli
 from mmsr_geo.geometry import Window
 from mmsr_geo.network.guide_check import Region
 from mmsr_geo.raster.grids import coarsened
@@ -85,37 +81,6 @@ def on_grid(values: NDArray[Any], grid: GeoBox, path: Path, **profile: Any) -> P
     ) as dataset:
         dataset.write(stacked)
     return path
-
-
-def keywords(function: Callable[..., Any]) -> dict[str, Any]:
-    return {name: each.default for name, each in inspect.signature(function).parameters.items() if name != "self"}
-
-
-def test_every_door_has_the_same_names_and_defaults() -> None:
-    function, method = keywords(mmsr_geo.upsample), keywords(MmsrAccessor.upsample)
-    assert {name: value for name, value in function.items() if name != "source"} == method
-    file = keywords(mmsr_geo.upsample_to_file)
-    shared = {name for name in function if name != "qa"}
-    assert {name: file[name] for name in shared} == {name: function[name] for name in shared}
-    doors: dict[str, Callable[..., Any]] = {
-        "upsample": mmsr_geo.upsample_to_file,
-        "fit": mmsr_geo.fit,
-        "evaluate": mmsr_geo.evaluate,
-    }
-    for command, door in doors.items():
-        context = click.Context(cli.cli.commands[command])
-        options = {each.name: each for each in context.command.params}
-        for name, default in keywords(door).items():
-            if name in {"params", "progress", "methods"}:  # --steps and --threads, --progress, a list in one word
-                continue
-            assert name in options, f"{command} has no --{name}"
-            option = options[name]
-            if name == "quality":  # None: as params says, which no command takes
-                assert (default, option.default) == (None, "balanced")
-                continue
-            if isinstance(option, click.Option) and not option.required:
-                found = option.get_default(context)
-                assert found == default or (option.value_is_missing(found) and not default), name
 
 
 def test_guides_on_grids_of_their_own_are_one_guide(here: Command, source: Path, tmp_path: Path) -> None:

@@ -26,7 +26,6 @@ from mmsr_geo.jobs.output.outcome import OutputResult
 from mmsr_geo.jobs.output.tasks import TileTask
 from mmsr_geo.jobs.tiles.tile_file import TilePixels
 from mmsr_geo.jobs.tiles.tile_store import TileRecord
-from mmsr_geo.methods.apply import calibrates
 from mmsr_geo.methods.scene import SceneFit
 from mmsr_geo.network.guide_check import Region
 from mmsr_geo.raster.write import cog as writing
@@ -145,7 +144,7 @@ def test_where_the_guide_is_left_out_it_is_that_of_the_interpolation(
 def test_where_it_is_not_calibrated_it_is_a_hole_and_told(source: xr.DataArray, model: mmsr_geo.FittedModel) -> None:
     unknown = replace(model, interval=None)
     made = lazy(source, unknown)
-    with pytest.warns(mmsr_geo.MmsrWarning, match=r"the uncertainty is not calibrated \(the saved model knows none\)"):
+    with pytest.warns(mmsr_geo.MmsrWarning, match="is not calibrated .* the saved model has no calibration"):
         computed = made.compute(scheduler="synchronous")
     assert np.isnan(computed.uncertainty.values).all()
     assert made.data.name != lazy(source, model).data.name
@@ -155,8 +154,8 @@ def test_where_it_is_not_calibrated_it_is_a_hole_and_told(source: xr.DataArray, 
 @pytest.mark.parametrize(
     ("params", "why"),
     [
-        ({}, r"too little of the source is there to judge one level down\) and a hole everywhere: give a larger part"),
-        ({"first_stage": False}, r"first_stage=False leaves its check one level down out\).*leave that out of params="),
+        ({}, "and its band is all nodata: the source has too few valid pixels to validate .*; choose a larger part"),
+        ({"first_stage": False}, "first_stage=False leaves out the guide check; leave first_stage out of "),
     ],
     ids=["small", "unchecked"],
 )
@@ -595,7 +594,7 @@ def test_an_evaluation_says_how_well_it_holds(
     assert told["mmsr"]["uncertainty"]["mean_half_width"] == pytest.approx(half.mean(), rel=1e-3)
     assert told["mmsr"]["uncertainty"]["rank_correlation"] > 0.1
     assert (told["bicubic"]["uncertainty"], told["mmsr-tile"]["uncertainty"]) == (None, None)
-    assert not calibrates(SceneFit(mmsr_geo.FitParams.published()))
+    assert not SceneFit(mmsr_geo.FitParams.published()).calibrates
     print_scores(evaluation)
     printed = capsys.readouterr().out
     assert "half of a 90 % interval's width" in printed
@@ -619,7 +618,7 @@ def test_an_evaluation_without_a_calibration_says_so(capsys: pytest.CaptureFixtu
     print_scores(evaluation)
     printed = capsys.readouterr().out
     assert "not calibrated" in printed
-    assert max(len(line) for line in printed.splitlines() if "check foresaw" not in line) <= 80
+    assert max(len(line) for line in printed.splitlines() if "Guide check" not in line) <= 80
     plain = mmsr_geo.evaluate(source, sentinel_guide(), 2, methods=["bicubic", "nearest"], **options)
     print_scores(plain)
     assert "interval's width" not in capsys.readouterr().out

@@ -17,10 +17,10 @@ from mmsr_geo.engine.model import Predictor
 from mmsr_geo.engine.tile_upsampler import Upsampler, halo_of, sample_of
 from mmsr_geo.errors import OptionError
 from mmsr_geo.geometry import Halo, Scale, Tile, Tiling, Window
-from mmsr_geo.network.degradation import CONSISTENCY_SUPPORT_PX, bicubic, degrade, fill_holes, make_consistent, nearest
+from mmsr_geo.network.degradation import CONSISTENCY_SUPPORT_PX, bicubic, degrade, fill_nodata, make_consistent, nearest
 from mmsr_geo.network.device import resolve_device
 from mmsr_geo.network.fitted import FittedModel, FittedPredictor, expected_receptive_field, receptive_field_of
-from mmsr_geo.network.guide_features import FEATURE_SUPPORT_PX, guide_features
+from mmsr_geo.network.guide_features import FEATURE_RECEPTIVE_FIELD_PX, guide_features
 from mmsr_geo.network.mmsr import MmsrNetwork, NetworkParams, ReceptiveField
 from mmsr_geo.network.samples import Sample, Statistics
 from mmsr_geo.network.stacking import StackingWeights
@@ -171,9 +171,9 @@ def test_where_the_guide_is_missing_everywhere_the_target_is_the_consistent_bicu
     result = upsampled(replace(upsampler, predictor=watched), sample)
     assert watched.done == []
     valid, centre = sample.source_valid, float(clean.source.double().mean())
-    filled = fill_holes(torch.where(valid, sample.source.double() - centre, torch.zeros(()).double()), valid)
+    filled = fill_nodata(torch.where(valid, sample.source.double() - centre, torch.zeros(()).double()), valid)
     # Beyond reach holes are filled with zero, the centre of the statistics: the same place for both.
-    near = fill_holes(valid.double(), valid) > 0
+    near = fill_nodata(valid.double(), valid) > 0
     assert bool(near.all())
     wanted = (make_consistent(bicubic(filled, SCALE), filled, valid, SCALE) + centre).masked_fill(
         ~nearest(valid, SCALE), torch.nan
@@ -328,7 +328,7 @@ def test_the_halo_holds_the_correction_and_the_prediction_it_needs(
     support: ReceptiveField, scale: Scale, halo: Halo
 ) -> None:
     """By hand: 9 source pixels, then the farther of 8 + 4 guide pixels and 5 target + 1 + 2 source pixels."""
-    assert (CONSISTENCY_SUPPORT_PX, FEATURE_SUPPORT_PX) == (9, 4)
+    assert (CONSISTENCY_SUPPORT_PX, FEATURE_RECEPTIVE_FIELD_PX) == (9, 4)
     assert halo_of(receptive_field_of(support, scale, features=True), scale) == halo
 
 
@@ -381,13 +381,13 @@ def test_a_device_is_taken_by_name_or_the_best_there_is(monkeypatch: pytest.Monk
 @pytest.mark.parametrize(
     ("name", "count", "said"),
     [
-        ("cuda", 0, r"there is no cuda on this machine: choose --device \(device=\) auto or cpu"),
-        ("cuda:0", 0, "there is no cuda:0 on this machine"),
-        ("cuda:2", 2, "there is no cuda:2 on this machine"),
-        ("gpu", 1, r"there is no device 'gpu': choose --device \(device=\) auto, cpu, cuda or cuda:N"),
-        ("", 1, "there is no device ''"),
-        ("cuda:x", 1, "there is no device 'cuda:x'"),
-        ("meta", 1, r"the device 'meta' is not supported: choose --device \(device=\) auto, cpu, cuda or cuda:N"),
+        ("cuda", 0, "this machine has no device 'cuda': set device= to auto or cpu"),
+        ("cuda:0", 0, "this machine has no device 'cuda:0'"),
+        ("cuda:2", 2, "this machine has no device 'cuda:2'"),
+        ("gpu", 1, "device= must be auto, cpu, cuda or cuda:N, not 'gpu'"),
+        ("", 1, "cuda:N, not ''"),
+        ("cuda:x", 1, "cuda:N, not 'cuda:x'"),
+        ("meta", 1, "the device 'meta' is not supported: set device= to auto, cpu, cuda or cuda:N"),
         ("xpu", 1, "the device 'xpu' is not supported"),
     ],
 )

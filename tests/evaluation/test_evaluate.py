@@ -24,8 +24,8 @@ from mmsr_geo.evaluation.metrics import Scores
 from mmsr_geo.evaluation.report import draw_report, error_table, is_elevation, print_scores, save_report
 from mmsr_geo.geometry import Scale, Window
 from mmsr_geo.maps import hillshade, relief, shared_limits
-from mmsr_geo.methods.select import EVALUATED
 from mmsr_geo.network.params import FitParams
+from mmsr_geo.options import EVALUATED
 from mmsr_geo.raster.read.open import open_guide, open_source
 from support.rasters import (
     SENTINEL_GUIDE,
@@ -317,16 +317,19 @@ def test_bounds_choose_what_is_compared(source: xr.DataArray) -> None:
 
 
 def test_what_cannot_be_evaluated_is_refused(small: xr.DataArray, truth: xr.DataArray) -> None:
-    with pytest.raises(mmsr_geo.PixelError, match=r"has 16 x 20 pixels: one level down, at scale 4, fewer than 8"):
+    with pytest.raises(
+        mmsr_geo.PixelError,
+        match=r"has 20 x 16 pixels, which leave fewer than 8 along a side at reduced resolution \(scale 4\)",
+    ):
         evaluated(small)
     with pytest.raises(mmsr_geo.OptionError, match=r"there is no method 'lanczos': choose of nearest, .*published"):
         evaluated(small, truth=truth, methods=("bicubic", "lanczos"))
     with pytest.raises(
-        mmsr_geo.OptionError, match=r"no methods to evaluate: name some with --methods \(methods=\), such as nearest,"
+        mmsr_geo.OptionError, match=r"no methods to evaluate: name some with methods=, such as nearest,"
     ):
         evaluated(small, truth=truth, methods=())
     elsewhere = georeferenced(truth.values, truth.rio.transform() * Affine.translation(5000, 0))
-    with pytest.raises(mmsr_geo.PixelError, match="the truth holds no valid pixel there"):
+    with pytest.raises(mmsr_geo.PixelError, match="the truth has no valid pixel in the compared part"):
         evaluated(small, truth=elsewhere)
     with pytest.raises(mmsr_geo.PixelError, match="no valid pixel"):
         evaluated(small.where(small < 0), scale=2)
@@ -347,19 +350,19 @@ def test_the_tables_hold_every_method_and_fit_80_columns(
 ) -> None:
     print_scores(against_truth)
     printed = capsys.readouterr().out
-    assert "Errors, against the truth" in printed
-    assert "another level down" not in printed
+    assert "Errors against the truth" in printed
+    assert "still lower resolution" not in printed
     print_scores(wald)
     printed = capsys.readouterr().out
-    assert "foresaw, another level down: whether the guide helped" in printed
-    assert max(len(line) for line in printed.splitlines() if "check foresaw" not in line) <= 80
+    assert "Guide check of the fit (at a still lower resolution): whether the guide helped" in printed
+    assert max(len(line) for line in printed.splitlines() if "Guide check" not in line) <= 80
     for name, result in wald.results.items():
         assert name in printed
         assert f"{result.scores.rmse:.4g}" in printed
     assert f"{wald.ratio('mmsr'):.3f}" in printed
-    assert "one level down, where the source is the truth" in printed
+    assert "at reduced resolution, with the source as the truth" in printed
     assert "is unknown" in printed
-    assert f"{1 - wald.gain_measured:.2f} of the consistent bicubic's" in printed
+    assert f"{1 - wald.gain_measured:.2f} times that of the bicubic baseline" in printed
     cells = {column.header: list(column.cells) for column in error_table(wald).columns}
     bold = [cell for cell in cells["RMSE"] if str(cell).startswith("[bold]")]
     best = min(result.scores.rmse for result in wald.results.values())
@@ -443,9 +446,9 @@ def test_an_elevation_is_shown_lit_too(small: xr.DataArray, tmp_path: Path, monk
     def shown(name: str, **options: Any) -> list[str]:
         evaluation = evaluated(tmp_path / name, scale=2, methods=("nearest", "bicubic"))
         save_report(evaluation, tmp_path / "report", overwrite=True, **options)
-        return [title for title in titles.pop() if title.endswith(", lit")]
+        return [title for title in titles.pop() if title.endswith(", hillshade")]
 
-    every = ["source, lit", "truth, lit", "nearest, lit", "bicubic, lit"]
+    every = ["source, hillshade", "truth, hillshade", "nearest, hillshade", "bicubic, hillshade"]
     assert shown("dem.tif") == every
     assert shown("dem.tif", hillshades=False) == []
     assert shown("thermal.tif") == []

@@ -59,12 +59,12 @@ def test_what_is_no_whole_number_is_refused_as_a_scale_and_named(wrong: Any) -> 
 
 @pytest.mark.parametrize("wrong", [1, 0, -4, (1, 1), (0, 4), (4, 0), (-2, 3)])
 def test_a_scale_that_refines_nothing_is_refused(wrong: Any) -> None:
-    with pytest.raises(GridError, match="refines nothing: give a whole number of 2 or more"):
+    with pytest.raises(GridError, match="refines nothing: pass a whole number of 2 or more"):
         Scale.of(wrong)
 
 
 def test_a_scale_beyond_the_largest_is_refused_with_the_number() -> None:
-    with pytest.raises(GridError, match=f"65 is beyond {LARGEST_SCALE}"):
+    with pytest.raises(GridError, match=f"65 is above {LARGEST_SCALE}"):
         Scale.of(LARGEST_SCALE + 1)
     with pytest.raises(GridError, match="2 x 65"):
         Scale(2, 65)

@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import rasterio
+from rasterio.windows import Window
 from rich.console import Console
 
 import mmsr_geo
@@ -24,12 +25,14 @@ from mmsr_geo.cli import display as progress
 from mmsr_geo.cli.tables import show_status
 from mmsr_geo.jobs.job import Entry
 from mmsr_geo.jobs.journal import JournalEntry
-from mmsr_geo.jobs.log import NO_PAIR, log_beside
+from mmsr_geo.jobs.log import NO_PAIR, open_log
 from mmsr_geo.jobs.status import JobStatus, PairState, PairStatus, _tiles_a_second
 from mmsr_geo.jobs.tiles.tile_store import TileRecord
 from support.command import Told
-from support.dates_job import DATES, JOB, SMOOTH, job, with_bad_tiles
+from support.dates_job import DATES, JOB, SMOOTH, folder, job, with_bad_tiles
 from support.rasters import sentinel_crop
+
+__all__ = ["folder"]
 
 Command = Callable[..., Told]
 
@@ -50,14 +53,17 @@ def happened(folder: Path) -> list[str]:
 # The log.
 
 
-def test_the_log_has_a_line_a_happening_and_is_appended_to(folder: Path, here: Command) -> None:
+def test_the_log_has_one_line_per_event_and_is_appended_to(folder: Path, here: Command) -> None:
     (folder / "thermal" / f"{DATES[1]}.tif").write_bytes(b"no raster")
     job(folder, SMOOTH.replace("[[pairs]]", 'on_error = "skip"\n[[pairs]]'))
     assert here("batch", "job.toml", "--progress", "none")[0] == 1
     first, second, third = DATES
     said = happened(folder)
-    assert said[0] == f"INFO - job begun in this process by mmsr_geo {mmsr_geo.__version__}: 0 of 3 pairs done already"
-    assert f"INFO {first} pair begun: {folder / 'thermal' / first}.tif" in said
+    assert (
+        said[0]
+        == f"INFO - job started in this process by mmsr_geo {mmsr_geo.__version__}: 0 of 3 pairs were done before"
+    )
+    assert f"INFO {first} pair started: {folder / 'thermal' / first}.tif" in said
     assert f"INFO {first} fit done in 0 s" in said
     assert f"INFO {first} pair done in 0 s: 6 tiles, scale 4" in said
     assert f"INFO {third} pair done in 0 s: 6 tiles, scale 4" in said
@@ -69,10 +75,10 @@ def test_the_log_has_a_line_a_happening_and_is_appended_to(folder: Path, here: C
     assert here("batch", "job.toml", "--progress", "none")[0] == 1
     again = happened(folder)
     assert again[: len(said)] == said
-    assert again[len(said)].endswith(": 2 of 3 pairs done already")
+    assert again[len(said)].endswith(": 2 of 3 pairs were done before")
 
 
-def test_the_log_tells_which_tiles_were_skipped_and_which_taken_over(folder: Path, here: Command) -> None:
+def test_the_log_names_tiles_that_were_skipped_or_reused(folder: Path, here: Command) -> None:
     with_bad_tiles(folder, DATES[0])
     job(folder)
     status, _, told = here("batch", "job.toml", "--progress", "none", "--on-error", "skip")
@@ -82,15 +88,15 @@ def test_the_log_tells_which_tiles_were_skipped_and_which_taken_over(folder: Pat
     assert all(line.startswith(f"WARNING {DATES[0]} tile ") for line in skipped)
     assert all("cannot be read" in line for line in skipped)
     (incomplete,) = [line for line in happened(folder) if "pair incomplete" in line]
-    assert f"{len(skipped)} tiles failed and are holes" in incomplete
+    assert f"{len(skipped)} tiles failed and have no data" in incomplete
     before = len(happened(folder))
     assert here("batch", "job.toml", "--progress", "none")[0] == 2  # the job file does not say skip
     said = happened(folder)[before:]
-    assert f"INFO {DATES[0]} {12 - len(skipped)} of 12 tiles taken over from before" in said
+    assert f"INFO {DATES[0]} {12 - len(skipped)} of 12 tiles reused from an earlier run" in said
     assert said[-1].startswith("ERROR - job ended after 0 s: JobError ")
 
 
-def test_warnings_and_fits_with_their_verdict_are_logged(folder: Path) -> None:
+def test_warnings_and_guide_checks_are_logged(folder: Path) -> None:
     source = sentinel_crop(0, 0, 64, 64, 4).source
     source[:8] = -9999
     source.rio.to_raster(folder / "thermal" / f"{DATES[0]}.tif")
@@ -100,7 +106,7 @@ def test_warnings_and_fits_with_their_verdict_are_logged(folder: Path) -> None:
     said = happened(folder)
     assert any(line.startswith("WARNING - ") and "-9999" in line for line in said)
     (fit,) = [line for line in said if "fit done in" in line]
-    assert re.search(r"fit done in 0 s: the guide (helped|did not help): one level down", fit)
+    assert re.search(r"fit done in 0 s: the guide (helped|did not help): at reduced resolution", fit)
 
 
 def test_a_kill_leaves_the_lines(folder: Path) -> None:
@@ -116,9 +122,33 @@ def test_a_kill_leaves_the_lines(folder: Path) -> None:
                 process.send_signal(signal.SIGKILL)
                 break
     assert process.returncode == -signal.SIGKILL
-    assert [line[-1].split(" ")[1] for line in logged(folder)] == ["begun", "begun:"]
+    assert [line[-1].split(" ")[1] for line in logged(folder)] == ["started", "started:"]
     assert mmsr_geo.batch(job(folder, SMOOTH)).count("done") == 3
     assert happened(folder)[-1] == "INFO - job ended after 0 s"
+
+
+def test_messages_of_a_job_name_options_as_its_file_does(
+    folder: Path, here: Command, caplog: pytest.LogCaptureFixture
+) -> None:
+    guide = folder / "optical" / f"{DATES[0]}.tif"
+    with rasterio.open(guide) as dataset:
+        upper, profile = dataset.read(window=Window(0, 0, 72, 40)), dataset.profile | {"width": 72, "height": 40}
+    guide.unlink()
+    with rasterio.open(guide, "w", **profile | {"driver": "GTiff"}) as dataset:
+        dataset.write(upper)
+    path = job(folder)
+    _, _, printed = here("batch", "job.toml", "--progress", "none")
+    assert re.search(r"pass --min-coverage 0\.\d+", printed)
+    logged = [line for line in happened(folder) if "ERROR" in line]
+    assert len(logged) == 2
+    assert all(re.search(r"pass min_coverage = 0\.\d+", line) for line in logged)
+    assert 'skip it (on_error = "skip")' in logged[1]
+    assert all("min_coverage = 0." in record.getMessage() for record in caplog.records)
+    (entry,) = [pair.line for pair in mmsr_geo.status(path).pairs if pair.line is not None]
+    assert "pass min_coverage = 0." in entry.message
+    assert "min_coverage = 0." in (folder / "job.report" / "report.html").read_text()
+    with pytest.raises(mmsr_geo.JobError, match=r"pass min_coverage=0\..* skip it \(on_error='skip'\)"):
+        mmsr_geo.batch(path)
 
 
 def test_the_log_is_pythons_too_as_its_user_has_it(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -135,7 +165,7 @@ def test_what_stands_in_names_and_messages_makes_no_second_line(
 ) -> None:
     # pytest would collect what is logged, and xdist could not send it.
     monkeypatch.setattr(logging.getLogger("mmsr_geo.jobs"), "propagate", False)
-    with log_beside(tmp_path / "job.toml") as logger:
+    with open_log(tmp_path / "job.toml") as logger:
         logging.LoggerAdapter(logger, {"pair": "a\tb\nc\x1b[31m"}).error("one\r\ntwo \udcff %d", 3)
         logger.info("plain")
     assert [line[1:] for line in logged(tmp_path)] == [["a b c [31m", "one  two   3"], [NO_PAIR, "plain"]]
@@ -228,10 +258,10 @@ def test_a_status_of_many_pairs_shows_first_what_is_not_done(
     rows = [line.split()[2] for line in lines if line.startswith(" LC08") and line.split()[1] == "[red]"]
     assert rows == ["failed"] * 8 + ["begun"] * 2 + ["waiting"] * 5
     assert any("16/64 30 2 min left" in " ".join(line.split()) for line in lines)
-    assert "and 185 more: 65 waiting, 120 done; --all shows them." in lines
-    assert "  and 3 more that failed; --all tells why." in lines
+    assert "and 185 more pairs: 65 waiting, 120 done. --all shows them." in lines
+    assert "  and 3 more pairs that failed. --all shows why." in lines
     # 48 tiles of each of two at 0.5 a second, 78 pairs of a minute.
-    assert lines[-1] == "120 done, 8 failed, 80 left, about 81 min if one after another."
+    assert lines[-1] == "120 done, 8 failed, 80 left, about 81 min left if they run one after the other."
     assert status.as_dict()["seconds_left"] == 2 * 96 + 78 * 60
     show_status(status, everything=True)
     assert capsys.readouterr().out.count(" LC08_014032") == 200 + 8
@@ -319,7 +349,7 @@ def test_each_pair_under_way_has_its_line(monkeypatch: pytest.MonkeyPatch) -> No
     out = shown._progress.console.file
     assert isinstance(out, io.StringIO)
     assert [line.strip() for line in out.getvalue().splitlines()] == [
-        f"✓ {long}, 12 s, 64 tiles, scale 4, guide helped +0.23",
+        f"✓ {long}, 12 s, 64 tiles, scale 4, guide: helped (+0.23)",
         "✗ 3 failed, 0 s",
     ]
 
@@ -330,7 +360,7 @@ def test_more_pairs_than_a_terminal_has_lines_are_counted(monkeypatch: pytest.Mo
     for number in range(20):
         shown.pair(f"p{number}")("fit", 1, 10)
     assert len(lines()) == 5
-    assert "pairs (16 more under way)" in lines()[0]
+    assert "pairs (16 more pairs are being computed)" in lines()[0]
     for number in range(16):
         shown.pair_ended(f"p{number}", "done", seconds=1.0)
     assert [line.split(":")[0].split()[-1] for line in lines()[1:]] == ["p16", "p17", "p18", "p19"]

@@ -1,4 +1,4 @@
-"""A job's report: what it says, whatever the pairs are called and whatever has become of them, and its quick looks."""
+"""A job's report: what it says, whatever the pairs are called and whatever has become of them, and its previews."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ import pytest
 import rasterio
 
 import mmsr_geo
+from mmsr_geo.engine.flags import MEANINGS
 from mmsr_geo.geometry import Window
 from mmsr_geo.jobs import report as reporting
 from mmsr_geo.jobs.journal import Journal, JournalEntry
-from mmsr_geo.jobs.report import _telling_part
+from mmsr_geo.jobs.report import _detail_window
 from mmsr_geo.maps import draw_maps
 from mmsr_geo.raster.inspect.preview import preview_of, preview_on
 from support.command import Told
@@ -63,10 +64,10 @@ def page(folder: Path) -> Page:
     return Page(folder / "job.report" / "report.html")
 
 
-def looks(folder: Path) -> dict[str, int]:
-    """The quick looks, each a PNG, and when they were drawn."""
+def previews(folder: Path) -> dict[str, int]:
+    """The previews, each a PNG, and when they were drawn."""
     found = {}
-    for path in (folder / "job.report" / "looks").iterdir():
+    for path in (folder / "job.report" / "previews").iterdir():
         assert path.read_bytes().startswith(b"\x89PNG")
         found[path.name] = path.stat().st_mtime_ns
     return found
@@ -91,9 +92,14 @@ def test_a_job_leaves_a_report_of_what_is_done_and_what_failed(folder: Path, her
     assert set(done["flag_shares"]) == {flag.name.lower() for flag in mmsr_geo.Flag if flag.name}
     assert set(done["stage_seconds"]) == {"fit", "tiles", "write"}
     assert done["qa"] == str(folder / "out" / f"{DATES[2]}_qa.tif")
-    assert sorted(looks(folder)) == sorted(Path(pair["picture"]).name for pair in (incomplete, done))
+    assert sorted(previews(folder)) == sorted(Path(pair["picture"]).name for pair in (incomplete, done))
     shown = page(folder)
-    for said in (failed["message"], incomplete["failed_tiles"][-1]["message"], "tile failed and skipped", "1 failed"):
+    for said in (
+        failed["message"],
+        incomplete["failed_tiles"][-1]["message"],
+        MEANINGS[mmsr_geo.Flag.FAILED],
+        "1 failed",
+    ):
         assert said in " ".join(shown.text.split())
     assert len(shown.images) == 2
     assert all(image.startswith("data:image/png;base64,") for image in shown.images)
@@ -120,14 +126,14 @@ def test_names_and_messages_are_text(folder: Path, here: Command) -> None:
     assert here("batch", "job.toml", "--progress", "none")[0] == 1
     shown = page(folder)
     assert {tag for tag, _ in shown.tags}.isdisjoint({"script", "iframe", "object", "link"})
-    assert shown.text.count(HOSTILE) == 3  # its name, its output's, and below its quick look
+    assert shown.text.count(HOSTILE) == 3  # its name, its output's, and below its preview
     assert "<b>.tif cannot be opened" in shown.text
     assert not any(name.startswith("on") for _, attributes in shown.tags for name in attributes)
     (image,) = shown.images
     assert image.startswith("data:")
     assert [pair["name"] for pair in told(folder)["pairs"]] == [HOSTILE, "b"]
-    (look,) = looks(folder)
-    assert look.startswith("_img_src_x_onerror_alert_1_")
+    (preview,) = previews(folder)
+    assert preview.startswith("_img_src_x_onerror_alert_1_")
     status, text, _ = here("status", "job.toml")
     assert (status, HOSTILE[:10] in text) == (0, True)
 
@@ -142,11 +148,11 @@ def test_what_has_become_of_one_pair_does_not_break_the_report(folder: Path, her
     assert (status, said) == (0, "job.report/report.html\n")
     one, two, three = told(folder)["pairs"]
     assert (one["state"], one["picture"]) == ("done", None)
-    assert one["note"].startswith("no quick look: ")
+    assert one["note"].startswith("no preview: ")
     assert (two["state"], two["picture"], two["note"]) == ("waiting", None, "")
     assert three["picture"] is not None
     # A line that something else has written.
-    record = Journal.beside(path)
+    record = Journal.of(path)
     line = record.last()[third]
     facts = {"tiles": "many", "shape": [1], "flag_shares": {"failed": float("nan")}}
     record.append(JournalEntry(third, line.key, "done", float("inf"), facts=facts))
@@ -161,30 +167,30 @@ def test_before_anything_was_done_there_is_a_report(folder: Path) -> None:
     path = mmsr_geo.report_batch(job(folder))
     assert path == folder / "job.report" / "report.html"
     assert [pair["state"] for pair in told(folder)["pairs"]] == ["waiting"] * 3
-    assert not looks(folder)
+    assert not previews(folder)
 
 
-def test_quick_looks_are_taken_over_until_an_output_changes(folder: Path) -> None:
+def test_previews_are_kept_until_an_output_changes(folder: Path) -> None:
     path = job(folder)
     mmsr_geo.batch(path)
-    before = looks(folder)
+    before = previews(folder)
     assert len(before) == 3
-    mine = folder / "job.report" / "looks" / "mine.png"
+    mine = folder / "job.report" / "previews" / "mine.png"
     mine.write_bytes(b"\x89PNG")
     mmsr_geo.report_batch(path)
-    assert looks(folder).items() >= before.items()
+    assert previews(folder).items() >= before.items()
     sentinel_crop(30, 30, 16, 18, 4).source.rio.to_raster(folder / "thermal" / f"{DATES[1]}.tif")
     mmsr_geo.batch(path)
-    after = looks(folder)
+    after = previews(folder)
     assert mine.name in after
     assert len(after) == 4
     assert len(after.items() & before.items()) == 2
-    mmsr_geo.report_batch(path, looks=1)
-    assert len(looks(folder)) == 2
+    mmsr_geo.report_batch(path, previews=1)
+    assert len(previews(folder)) == 2
     assert [pair["picture"] is None for pair in told(folder)["pairs"]] == [False, True, True]
 
 
-def test_of_many_quick_looks_the_last_are_shown_from_their_files(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_of_many_previews_the_last_are_shown_from_their_files(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reporting, "EMBEDDED_BYTES", 0)
     mmsr_geo.batch(job(folder, SMOOTH.replace("[[pairs]]", '[[pairs]]\nname = "{key} ?#%"')))
     images = page(folder).images
@@ -203,7 +209,7 @@ def test_a_report_that_cannot_be_written_is_told_and_the_job_is_done(folder: Pat
 def test_json_has_null_where_there_is_no_number(folder: Path) -> None:
     path = job(folder, SMOOTH + "like = 25.0\n")
     mmsr_geo.batch(path)
-    record = Journal.beside(path)
+    record = Journal.of(path)
     line = record.last()[DATES[0]]
     record.append(
         JournalEntry(line.name, line.key, "done", 1.0, facts=dict(line.facts) | {"consistency_rmse": [float("nan")]})
@@ -214,10 +220,10 @@ def test_json_has_null_where_there_is_no_number(folder: Path) -> None:
     assert second["consistency_rmse"][0] > 0
 
 
-# Quick looks.
+# Previews.
 
 
-def test_a_look_is_in_units_with_holes_and_of_a_part(tmp_path: Path) -> None:
+def test_a_preview_is_in_units_with_nodata_and_of_a_window(tmp_path: Path) -> None:
     stored = np.arange(60 * 40, dtype=np.int16).reshape(60, 40)
     stored[:6] = -1
     with rasterio.open(SENTINEL_TRUTH) as like:
@@ -226,11 +232,11 @@ def test_a_look_is_in_units_with_holes_and_of_a_part(tmp_path: Path) -> None:
     with rasterio.open(path, "w", width=40, height=60, count=1, dtype="int16", nodata=-1, **profile) as dataset:
         dataset.write(stored, 1)
         dataset.scales, dataset.offsets, dataset.units = (0.1,), (200.0,), ("K",)
-    look = preview_of(str(path), 20)
-    assert (look.values.shape, look.shape_yx, look.unit) == ((20, 13), (60, 40), "K")
-    assert np.isnan(look.values[:2]).all()
-    assert np.isfinite(look.values[2:]).all()
-    assert 200 < look.values[2:].min() < look.values[2:].max() <= 200 + 0.1 * stored.max()
+    preview = preview_of(str(path), 20)
+    assert (preview.values.shape, preview.shape_yx, preview.unit) == ((20, 13), (60, 40), "K")
+    assert np.isnan(preview.values[:2]).all()
+    assert np.isfinite(preview.values[2:]).all()
+    assert 200 < preview.values[2:].min() < preview.values[2:].max() <= 200 + 0.1 * stored.max()
     part = preview_of(str(path), 100, Window(20, 10, 8, 8))
     assert part.values == pytest.approx(200 + 0.1 * stored[20:28, 10:18])
     assert preview_on(str(path), part.grid) == pytest.approx(part.values)
@@ -242,13 +248,13 @@ def test_a_look_is_in_units_with_holes_and_of_a_part(tmp_path: Path) -> None:
 
 
 def test_what_lies_beyond_a_source_without_nodata_is_a_hole(tmp_path: Path) -> None:
-    look = preview_of(str(SENTINEL_TRUTH), 32, Window(0, 0, 32, 32))
+    preview = preview_of(str(SENTINEL_TRUTH), 32, Window(0, 0, 32, 32))
     with rasterio.open(SENTINEL_TRUTH) as dataset:
         values, profile = dataset.read(1), dataset.profile
     profile.pop("nodata", None)
     with rasterio.open(tmp_path / "bare.tif", "w", **profile | {"driver": "GTiff"}) as dataset:
         dataset.write(values, 1)
-    shown = preview_on(str(tmp_path / "bare.tif"), look.grid.translate_pix(-16, 0))
+    shown = preview_on(str(tmp_path / "bare.tif"), preview.grid.translate_pix(-16, 0))
     assert np.isnan(shown[:, :16]).all()
     assert shown[:, 16:] == pytest.approx(values[:32, :16])
 
@@ -262,14 +268,14 @@ def test_the_part_shown_is_where_there_is_something_to_see(tmp_path: Path) -> No
     path = tmp_path / "a.tif"
     with rasterio.open(path, "w", width=900, height=1200, count=1, dtype="float32", **profile) as dataset:
         dataset.write(values, 1)
-    part = _telling_part(preview_of(str(path), 480))
+    part = _detail_window(preview_of(str(path), 480))
     seen = values[part.slices]
     assert seen.shape == (160, 160)
     assert np.count_nonzero(seen) > 0.5 * seen.size
 
 
 @pytest.mark.parametrize("name", ["dem", "thermal"])
-def test_an_elevation_is_shown_lit(folder: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+def test_an_elevation_is_shown_as_hillshade(folder: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     titles: list[str] = []
 
     def drawn(maps: Any, path: Path, **more: Any) -> None:
@@ -281,5 +287,5 @@ def test_an_elevation_is_shown_lit(folder: Path, monkeypatch: pytest.MonkeyPatch
     (folder / "thermal" / f"{DATES[0]}.tif").rename(folder / f"{name}.tif")
     (folder / "ortho.tif").symlink_to(SENTINEL_GUIDE)
     mmsr_geo.batch(job(folder, SMOOTH.replace("thermal/{key}", name).replace("optical/{key}", "ortho")))
-    assert titles == ["source", "target"] + (["source, lit", "target, lit"] if name == "dem" else [])
+    assert titles == ["source", "target"] + (["source, hillshade", "target, hillshade"] if name == "dem" else [])
     assert told(folder)["pairs"][0]["note"] == ""

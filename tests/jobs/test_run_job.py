@@ -57,11 +57,9 @@ def values(path: Path) -> np.ndarray:
 def test_the_options_are_those_of_upsample() -> None:
     given = inspect.signature(mmsr_geo.upsample_to_file).parameters
     elsewhere = {"source", "guide", "output", "qa", "params", "overwrite", "progress", "workers", "memory_limit"}
-    assert set(Options.model_fields) - {"steps", "threads"} == set(given) - elsewhere
+    assert set(Options.model_fields) == set(given) - elsewhere
     for name, field in Options.model_fields.items():
-        if name in given and name != "quality":
-            assert field.default == given[name].default, name
-    assert (given["quality"].default, Options.model_fields["quality"].default) == (None, "balanced")  # None: params'
+        assert field.default == given[name].default, name
 
 
 def test_the_example_is_a_job(folder: Path, here: Command) -> None:
@@ -93,7 +91,7 @@ def test_sources_and_guides_are_matched_by_their_key(folder: Path) -> None:
     assert first.output == folder / "out" / "2024-06.tif"
 
 
-def test_all_mistakes_are_told_at_once_each_with_its_place(folder: Path, here: Command) -> None:
+def test_all_mistakes_are_reported_at_once_each_with_its_position(folder: Path, here: Command) -> None:
     text = 'output = "out.tif"\nwho = 1\n[[pairs]]\nsource = "a.tif"\n[options]\n'
     text += 'scales = 4\nmask_share = 2\nfit = "quick"\n'
     with pytest.raises(mmsr_geo.JobError) as caught:
@@ -119,23 +117,29 @@ def test_all_mistakes_are_told_at_once_each_with_its_place(folder: Path, here: C
     [
         (
             'output = "o.tif"\n[[pairs]]\nsource = "no.tif"\nguide = "none_*.tif"\n',
-            "pairs[0].source: there is no no.tif",
+            "pairs[0].source: there is no file no.tif",
         ),
         (
             'output = "o.tif"\n[[pairs]]\nsource = "no.tif"\nguide = "none_*.tif"\n',
-            "pairs[0].guide: there is no none_*",
+            "pairs[0].guide: there is no file none_*",
         ),
         ('output = "o.tif"\n[[pairs]]\nsource = "x/{key}.tif"\nguide = "a_{key}.tif"\n', "no file matches x/{key}.tif"),
         ('output = "o.tif"\n[[pairs]]\nsource = "x/{key}.tif"\nguide = "a.tif"\n', "write it in both"),
-        (MANY.replace("{name}", "one"), "3 pairs would be written to out/one.tif: put {name} in it"),
-        (MANY + '[[pairs]]\nname = "2024-06"\nsource = "job.toml"\nguide = "job.toml"\n', "1 names stand for several"),
-        (MANY + "[options\n", "is no TOML"),
-        (MANY.replace("out/{name}", "o/{name}").replace("[[", 'qa = "o/{name}.tif"\n[[', 1), "qa: it is the output's"),
-        (MANY + SMOOTH + "uncertainty = true\n", "options.uncertainty is calibrated by mmsr with one model"),
-        (MANY + '[options]\nfit = "tile"\nuncertainty = true\n', "method and fit ask for another: leave it out"),
+        (MANY.replace("{name}", "one"), "all 3 pairs would be written to out/one.tif: add {name} to it"),
+        (
+            MANY + '[[pairs]]\nname = "2024-06"\nsource = "job.toml"\nguide = "job.toml"\n',
+            "several pairs have the same name (2024-06)",
+        ),
+        (MANY + "[options\n", "is not valid TOML"),
+        (
+            MANY.replace("out/{name}", "o/{name}").replace("[[", 'qa = "o/{name}.tif"\n[[', 1),
+            "qa: o/{name}.tif is the output: choose another file",
+        ),
+        (MANY + SMOOTH + "uncertainty = true\n", 'options.uncertainty needs method = "mmsr" and fit = "scene"'),
+        (MANY + '[options]\nfit = "tile"\nuncertainty = true\n', "which calibrate it: change these, or remove it"),
     ],
 )
-def test_each_mistake_has_its_mend(folder: Path, text: str, said: str) -> None:
+def test_each_mistake_says_what_to_do(folder: Path, text: str, said: str) -> None:
     with pytest.raises(mmsr_geo.JobError) as caught:
         Job.read(job(folder, text))
     assert said in str(caught.value)
@@ -401,7 +405,7 @@ def test_a_folder_that_cannot_be_made_is_the_pairs_failure(folder: Path, here: C
     assert standing.count("failed") == 3
     line = standing.pairs[0].line
     assert line is not None
-    assert line.message.startswith(f"cannot make the folder {folder / 'taken'} (File exists): ")
+    assert line.message.startswith(f"the folder {folder / 'taken'} cannot be created (File exists): ")
     job(folder, (folder / "job.toml").read_text().replace("skip", "stop"))
     status, _, told = here("batch", "job.toml", "--progress", "none")
     assert (status, told.count("\n")) == (2, 1)
@@ -416,16 +420,16 @@ def test_missing_files_of_options_are_told_with_the_others(folder: Path) -> None
         Job.read(job(folder, text))
     said = str(caught.value)
     assert "has 7 mistakes: " in said
-    assert said.count("guide: there is no gone/") == 3
+    assert said.count("guide: there is no file gone/") == 3
     for month in (7, 8):
-        assert f"options.guide_mask: there is no optical/2024-0{month}_qa.tif" in said
-    assert said.count("options.model: there is no none.mmsr") == 1
-    assert said.count("options.like: there is no grid.tif") == 1
+        assert f"options.guide_mask: there is no file optical/2024-0{month}_qa.tif" in said
+    assert said.count("options.model: there is no file none.mmsr") == 1
+    assert said.count("options.like: there is no file grid.tif") == 1
     assert "source_mask" not in said
 
 
 def test_a_record_survives_a_line_that_was_cut_off(tmp_path: Path) -> None:
-    record = Journal.beside(tmp_path / "job.toml")
+    record = Journal.of(tmp_path / "job.toml")
     assert not record.last()
     record.append(JournalEntry("a", "1", "done", 2.5, facts={"tiles": 3}))
     whole = record.path.read_bytes()
@@ -480,3 +484,28 @@ def test_a_killed_job_goes_on_from_what_is_done(folder: Path) -> None:
     for month in (6, 7, 8):
         name = f"2024-0{month}.tif"
         assert (values(folder / "again" / name) == values(folder / "out" / name)).all()
+
+
+# As on Windows.
+
+
+def test_names_that_differ_by_case_are_refused_where_files_do_not(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pairs = "".join(f'[[pairs]]\nname = "{name}"\nsource = "job.toml"\nguide = "job.toml"\n' for name in ("a", "A"))
+    path = job(folder, 'output = "{name}.tif"\n' + pairs)
+    assert [entry.name for entry in Job.read(path).entries] == ["a", "A"]
+    monkeypatch.setattr("os.path.normcase", str.lower)
+    with pytest.raises(mmsr_geo.JobError, match=r"several pairs have the same name \(a\)"):
+        Job.read(path)
+
+
+def test_a_job_writes_to_another_drive(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def across_drives(*_: object) -> str:
+        raise ValueError("path is on mount 'D:', start on mount 'C:'")
+
+    monkeypatch.setattr("os.path.relpath", across_drives)
+    path = job(folder, MANY + SMOOTH)
+    for _ in range(2):  # its own are replaced, though their paths are absolute
+        assert mmsr_geo.batch(path, restart=True).count("done") == 3
+    assert str(folder / "out" / "2024-06.tif") in Journal.of(path).written_outputs()

@@ -15,15 +15,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mmsr_geo.engine.model import Model
+from mmsr_geo.engine.sampling import FitJob
 from mmsr_geo.engine.tile_upsampler import Upsampler, filled_source
 from mmsr_geo.errors import OptionError, PixelError
 from mmsr_geo.geometry import Halo, Scale, Tile, Tiling, Window
 from mmsr_geo.methods import p2p
-from mmsr_geo.methods.baseline import METHODS, Baseline, FitJob, baseline
+from mmsr_geo.methods.baseline import METHODS, Baseline, baseline
 from mmsr_geo.methods.guided_filter import FittedGuidedFilter, GuidedFilter
 from mmsr_geo.methods.interpolation import Bicubic, Bilinear, Nearest
 from mmsr_geo.methods.p2p import P2P, FittedP2P, PixelPerceptron
-from mmsr_geo.network.degradation import bicubic, bilinear, degrade, fill_holes, make_consistent, nearest
+from mmsr_geo.network.degradation import bicubic, bilinear, degrade, fill_nodata, make_consistent, nearest
 from mmsr_geo.network.samples import Sample, Statistics
 from mmsr_geo.raster.base import Pixels
 from support.scenes import patches, scene, with_holes
@@ -207,7 +208,7 @@ def test_an_interpolation_goes_up_to_holes_with_what_is_beside_them(
 ) -> None:
     sample = with_holes(scene(12, 11, SCALE, seed=2), source=0.3)
     zero = torch.zeros((), dtype=torch.float64)
-    filled = fill_holes(torch.where(sample.source_valid, sample.source.double(), zero), sample.source_valid)
+    filled = fill_nodata(torch.where(sample.source_valid, sample.source.double(), zero), sample.source_valid)
     wanted = way(filled, SCALE).masked_fill(~nearest(sample.source_valid, SCALE), torch.nan)
     np.testing.assert_array_equal(upsampled(method.fit([], job_of(sample, SCALE)), sample), wanted.float().numpy())
 

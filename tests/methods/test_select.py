@@ -46,7 +46,7 @@ def test_tiles_are_the_untiled_and_a_file_is_the_lazy_result(source: xr.DataArra
     with rasterio.open(output) as dataset:
         np.testing.assert_allclose(dataset.read(1), tiled, rtol=0, atol=1e-6 * deviation)
         assert dataset.tags()["MMSR_GEO_METHOD"] == name
-    with pytest.raises(mmsr_geo.OptionError, match="made without a scene's model: there is none to save"):
+    with pytest.raises(mmsr_geo.OptionError, match="computed without a model of the scene, so there is none to save"):
         _ = outcome.model
 
 
@@ -115,9 +115,7 @@ def test_the_published_fit_of_a_raster_that_is_not_held_whole_is_refused(
     monkeypatch.setattr(pair_module, "SAMPLED_TARGET_PX", 16 * 12 * 12)
     monkeypatch.setattr(pair_module, "SAMPLED_WINDOWS", 4)
     lazy = source.mmsr.upsample(sentinel_guide(), 4, fit="published", params=mmsr_geo.FitParams(steps=1, threads=1))
-    with pytest.raises(
-        mmsr_geo.OptionError, match=r"takes the whole raster .*: give --bounds \(bounds=\), or choose --fit tile"
-    ):
+    with pytest.raises(mmsr_geo.OptionError, match=r"uses the whole raster .* with bounds=, or pass fit='tile'"):
         lazy.compute()
 
 
@@ -143,8 +141,8 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"fit": "published", "model": NET}, r"fit='published'\) begins afresh"),
     ({"model": NET, "params": STEPS}, "a saved model is not fitted again"),
     ({"fit": "published", "params": PATCH}, r"\(fit='published'\) has params of its own: leave out --quality"),
-    ({"device": "abacus"}, "there is no device"),
-    ({"tile_size": 0}, r"tile_size=\) is in target pixels and must be 1 or more"),
+    ({"device": "abacus"}, "device= must be auto"),
+    ({"tile_size": 0}, "tile_size= is 0: give a number of 1 or more"),
 ]
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
@@ -27,7 +26,8 @@ from mmsr_geo.evaluation.metrics import seam_score
 from mmsr_geo.geometry import Halo, Scale, Tile, Tiling, Window
 from mmsr_geo.methods import tile_fit as tilewise
 from mmsr_geo.methods.interpolation import Interpolation
-from mmsr_geo.methods.tile_fit import TileFit, TilePrediction, finish_tile
+from mmsr_geo.methods.source import TilePrediction
+from mmsr_geo.methods.tile_fit import TileFit, blend_tile
 from mmsr_geo.network import guide_check as checking
 from mmsr_geo.network.device import torch_threads
 from mmsr_geo.network.fit import tile_seed
@@ -205,9 +205,9 @@ def predictions_of(pair: Pair, method: TileFit, blended: BlendedTiling) -> dict[
 def put_together(pair: Pair, blended: BlendedTiling, predictions: dict[int, TilePrediction]) -> Values:
     target = np.empty(pair.target_grid.shape.yx, np.float32)
     for tile in blended.targets:
-        near = {index: predictions[index] for index in blended.contributors(tile.read)}
+        near = {index: predictions[index].values for index in blended.contributors(tile.read)}
         source, flags = pair.source.read(tile.read), predictions[tile.index].qa
-        made = finish_tile(blended, tile, source, near, flags, FlagRules())
+        made = blend_tile(blended, tile, source, near, flags, FlagRules())
         target[tile.core.refined(pair.scale).slices] = made.values
     return target
 
@@ -358,7 +358,7 @@ def test_a_job_says_how_many_tiles_are_fitted_and_has_no_model_to_save(tmp_path:
     assert told["blend"] == [(done, 4) for done in range(5)]
     assert list(told) == ["fit tiles", "blend", "write"]
     assert (outcome.tiles, outcome.checks) == (4, (GuideCheck(),))
-    with pytest.raises(mmsr_geo.OptionError, match="made without a scene's model"):
+    with pytest.raises(mmsr_geo.OptionError, match="computed without a model of the scene"):
         _ = outcome.model
 
 
@@ -375,8 +375,8 @@ def test_stopping_leaves_nothing_and_does_not_wait_for_the_tiles(
         if call[:2] == (stage, done):
             raise Stopped
 
-    steps = 100_000 if done == 0 else 1
-    before, started = threading.active_count(), time.monotonic()
+    steps = 10_000_000 if done == 0 else 1  # days, unless they are stopped
+    before = threading.active_count()
     with pytest.raises(Stopped):
         mmsr_geo.upsample_to_file(
             crop().source,
@@ -388,7 +388,6 @@ def test_stopping_leaves_nothing_and_does_not_wait_for_the_tiles(
             params=replace(PARAMS, steps=steps, threads=threads),
             progress=stop,
         )
-    assert time.monotonic() - started < 20
     assert threading.active_count() == before
     assert list(tmp_path.iterdir()) == []
 

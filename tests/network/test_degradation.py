@@ -25,7 +25,7 @@ from mmsr_geo.network.degradation import (
     bilinear,
     degrade,
     degrade_valid,
-    fill_holes,
+    fill_nodata,
     make_consistent,
     nearest,
 )
@@ -323,25 +323,25 @@ def looped_fill(source: Tensor, valid: Tensor, receptive_field: int) -> Tensor:
 def test_holes_are_filled_ring_by_ring(height: int, width: int, share: float, receptive_field: int, seed: int) -> None:
     source, valid = normal(height, width, seed=seed), some((height, width), share, seed)
     holed = source.masked_fill(~valid, torch.nan)
-    filled = fill_holes(holed, valid, receptive_field)
+    filled = fill_nodata(holed, valid, receptive_field)
     torch.testing.assert_close(filled, looped_fill(source, valid, receptive_field), rtol=0, atol=1e-6)
     assert torch.equal(filled[valid], source[valid])
 
 
 def test_a_filled_hole_depends_on_what_lies_within_reach_alone() -> None:
     source, valid = normal(20, 20), some((20, 20), 0.2)
-    filled = fill_holes(source, valid)
+    filled = fill_nodata(source, valid)
     for row, col in product(range(6, 14), range(6, 14)):
         rows, columns = slice(row - FILL_PX, row + FILL_PX + 1), slice(col - FILL_PX, col + FILL_PX + 1)
-        alone = fill_holes(source[rows, columns], valid[rows, columns])
+        alone = fill_nodata(source[rows, columns], valid[rows, columns])
         assert float(alone[FILL_PX, FILL_PX]) == pytest.approx(float(filled[row, col]), abs=1e-12)
 
 
 def test_holes_out_of_reach_are_zero() -> None:
     valid = torch.zeros(9, 9, dtype=torch.bool)
     valid[0, 0] = True
-    filled = fill_holes(torch.full((9, 9), 7.0), valid)
+    filled = fill_nodata(torch.full((9, 9), 7.0), valid)
     expected = torch.zeros(9, 9)
     expected[: FILL_PX + 1, : FILL_PX + 1] = 7
     torch.testing.assert_close(filled, expected)
-    assert not bool(fill_holes(torch.full((3, 3), torch.nan), torch.zeros(3, 3, dtype=torch.bool)).any())
+    assert not bool(fill_nodata(torch.full((3, 3), torch.nan), torch.zeros(3, 3, dtype=torch.bool)).any())

@@ -10,8 +10,10 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
+from fractions import Fraction
+from functools import partial
 from itertools import product
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
@@ -26,7 +28,7 @@ from mmsr_geo.network import fit as fitting
 from mmsr_geo.network import guide_check as checking
 from mmsr_geo.network.degradation import bicubic, degrade
 from mmsr_geo.network.device import torch_threads
-from mmsr_geo.network.fit import fit_samples
+from mmsr_geo.network.fit import FitDesign, fit_samples
 from mmsr_geo.network.fitted import FittedModel
 from mmsr_geo.network.guide_check import reduce_sample, validation_blocks
 from mmsr_geo.network.mmsr import MmsrNetwork, NetworkParams
@@ -34,6 +36,7 @@ from mmsr_geo.network.params import FitParams
 from mmsr_geo.network.patches import PatchSampler, window_means
 from mmsr_geo.network.prepared import PreparedSample
 from mmsr_geo.network.samples import Sample, Statistics
+from mmsr_geo.network.validation import RegisteredRegression, Validation
 from support.scenes import scene, with_holes
 
 TWO, THREE = Scale(2, 2), Scale(3, 3)
@@ -236,9 +239,9 @@ def a_fit(sample: Sample, scale: Scale, params: FitParams = SHORT) -> fitting._F
 def test_the_first_stage_asks_for_no_held_out_pixel_and_no_hole() -> None:
     sample = with_holes(scene(40, 40, TWO), source=0.1, guide=0.3)
     work = a_fit(sample, TWO)
-    layer = work.layers[0]
-    for _, window in work._supervised_sites().draw(20, torch.Generator().manual_seed(0)):
-        guide, source, wanted, asked = work._supervised_batch(0, window)
+    layer = work.samples[0]
+    for _, window in work._reduced_sites().draw(20, torch.Generator().manual_seed(0)):
+        guide, source, wanted, asked = work._reduced_batch(0, window)
         rows, columns = window.slices
         assert source.shape[0] * 2 == guide.shape[1] == wanted.shape[0] == window.height
         assert not bool((asked & layer.validation[rows, columns]).any())
@@ -259,7 +262,7 @@ def test_the_second_stage_asks_where_most_of_the_guide_is_valid_and_the_patchs_c
     sample = with_holes(scene(20, 20, scale), source=0.2, guide=0.3)
     work = a_fit(sample, scale)
     receptive_field, fine = work.network.receptive_field.guide_px, at.refined(scale)
-    guide, source, wanted, asked = work._self_supervised_batch(0, at)
+    guide, source, wanted, asked = work._true_scale_batch(0, at)
     assert guide.shape == (work.network.params.guide_bands, *fine.shape)
     assert torch.equal(source, wanted)
     held, blind = torch.zeros(at.shape, dtype=torch.bool), torch.zeros(at.shape, dtype=torch.bool)
@@ -272,12 +275,12 @@ def test_the_second_stage_asks_where_most_of_the_guide_is_valid_and_the_patchs_c
     assert torch.equal(asked, wanted_here)
 
 
-def test_the_first_stage_is_judged_by_its_error_over_the_bicubics(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_first_stage_is_validated_by_its_error_over_the_bicubics() -> None:
     """A network that says the bicubic scores 1, one that says the truth scores 0, half way between scores a half."""
     sample = with_holes(scene(64, 66, TWO), source=0.02)
     work = a_fit(sample, TWO, replace(SHORT, over_bicubic=False))
-    layer, truth = work.layers[0], work.layers[0].source[None, None]
-    smooth = bicubic(reduce_sample(layer.source, layer.asked, TWO)[0][None, None], TWO)
+    layer, truth = work.samples[0], work.samples[0].source[None, None]
+    smooth = bicubic(reduce_sample(layer.source, layer.fit_mask, TWO)[0][None, None], TWO)
 
     class Saying:
         receptive_field = work.network.receptive_field
@@ -290,15 +293,43 @@ def test_the_first_stage_is_judged_by_its_error_over_the_bicubics(monkeypatch: p
             return self.share * smooth + (1 - self.share) * truth
 
     for share in (1.0, 0.5, 0.0):
-        monkeypatch.setattr(work, "network", Saying(share))
-        work._judge()
-        assert work.check.gain == pytest.approx(1 - share, abs=0.05 * share + 1e-3)
+        predictor = work.reduced.network_predictor(cast("MmsrNetwork", Saying(share)), work.detail)
+        check = work.reduced.validate(predictor, None).check
+        assert check.gain == pytest.approx(1 - share, abs=0.05 * share + 1e-3)
 
 
-def test_where_nothing_is_held_out_there_is_no_judgement() -> None:
-    judged = a_fit(scene(8, 8, TWO), TWO)
-    assert judged._judge() is False
-    assert judged.check.gain is None
+def test_a_design_changes_network_optimiser_and_stages() -> None:
+    """The hooks of benchmarks/search.py."""
+    groups: list[int] = []
+
+    def optimiser(parameters: list[dict[str, Any]], lr: float) -> torch.optim.Optimizer:
+        groups.append(len(parameters))
+        return torch.optim.SGD(parameters, lr=lr, momentum=0.9)
+
+    design = FitDesign(partial(NetworkParams, channels=8), optimiser, Fraction(3, 2))
+    params = FitParams(steps=9, patch_px=16, threads=1, first_stage=True, ensemble=False)
+    model = fit([scene(34, 33, TWO)], TWO, params, design=design)
+    assert (model.params.channels, model.provenance["fit"]["steps"], groups) == (8, 6, [2, 2])
+    model.check_weights()
+
+
+@pytest.mark.parametrize("ensemble", [True, False])
+def test_a_validation_can_be_observed(ensemble: bool) -> None:  # noqa: FBT001  (parametrised)
+    """The hook of benchmarks/stacking_rules.py."""
+    observed: list[tuple[Validation, RegisteredRegression | None]] = []
+    params = FitParams(steps=2, patch_px=16, threads=1, ensemble=ensemble)
+    model = fit([scene(34, 33, TWO)], TWO, params, on_validation=lambda *found: observed.append(found))
+    ((validation, regression),) = observed
+    assert (validation.check, validation.interval, validation.stacking) == (model.check, model.interval, model.stacking)
+    assert len(validation.predictions[0].raw) == 2 + ensemble
+    assert (regression is not None) == ensemble
+
+
+def test_without_validation_blocks_the_check_is_unknown() -> None:
+    work = a_fit(scene(8, 8, TWO), TWO)
+    assert not work.reduced.can_validate
+    validation = work.reduced.validate(work.reduced.network_predictor(work.network, work.detail), None)
+    assert (validation.check.gain, validation.network_helped) == (None, False)
 
 
 @pytest.mark.parametrize("scale", [TWO, Scale(4, 4), Scale(1, 3)])
@@ -311,7 +342,7 @@ def test_a_tiny_source_can_be_fitted(scale: Scale, shape: tuple[int, int]) -> No
 
 
 def test_a_first_stage_forced_on_a_source_too_small_for_it_is_refused() -> None:
-    with pytest.raises(OptionError, match=r"first_stage=True .* 1 x 5 pixels are too few at scale 4"):
+    with pytest.raises(OptionError, match=r"first_stage=True .* 1 x 5 source pixels are too few at scale 4"):
         fit([scene(1, 5, Scale(4, 4))], Scale(4, 4), replace(SHORT, first_stage=True))
     model = fit([scene(3, 5, TWO)], TWO, replace(SHORT, steps=3, first_stage=True))
     assert model.provenance["fit"]["first_stage"] is True
@@ -408,10 +439,10 @@ def test_what_the_callback_raises_ends_the_fit_at_once(last_stage: str) -> None:
         ({"steps": 0}, "steps must be 1 or more, not 0"),
         ({"patch_px": 7}, "patch_px must be 8 or more, not 7"),
         ({"batch": 0}, "batch must be 1 or more, not 0"),
-        ({"lr": 0.0}, "lr must lie between 0 and 1, not 0.0"),
-        ({"lr": 1.0}, "lr must lie between"),
-        ({"lr": math.nan}, "lr must lie between 0 and 1, not nan"),
-        ({"threads": 0}, "threads must be 1 or more, and 1024 at most, not 0"),
+        ({"lr": 0.0}, "lr must be between 0 and 1, not 0.0"),
+        ({"lr": 1.0}, "lr must be between"),
+        ({"lr": math.nan}, "lr must be between 0 and 1, not nan"),
+        ({"threads": 0}, "threads must be between 1 and 1024, not 0"),
         ({"guide_weight_decay": -1.0}, "guide_weight_decay must be 0 or more, not -1.0"),
     ],
 )

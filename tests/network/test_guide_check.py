@@ -31,7 +31,7 @@ from mmsr_geo.methods import tile_fit as tilewise
 from mmsr_geo.network import guide_check as checking
 from mmsr_geo.network.degradation import bicubic, make_consistent
 from mmsr_geo.network.fit import fit_samples
-from mmsr_geo.network.fitted import FORMAT, FittedModel
+from mmsr_geo.network.fitted import FittedModel
 from mmsr_geo.network.guide_check import (
     GuideCheck,
     Region,
@@ -104,9 +104,8 @@ def test_gains_are_exactly_those_of_made_predictions(height: int, width: int, ho
     wanted = cut + share * (smooth - cut)
     judged = validation_blocks(truth.shape, TWO)
 
-    def predict(shown: Tensor, where: Tensor) -> Tensor:
-        assert torch.equal(shown, source)
-        assert torch.equal(where, known)
+    def predict(reduced: Tensor) -> Tensor:
+        assert torch.equal(reduced, source)
         return wanted
 
     compared_here = compare(
@@ -153,7 +152,7 @@ def test_what_is_not_judged_does_not_count() -> None:
 
 
 @pytest.mark.parametrize(
-    ("gain", "verdict"),
+    ("gain", "result"),
     [
         (0.5, "helped"),
         (checking.LEAST_GAIN, "helped"),
@@ -164,19 +163,20 @@ def test_what_is_not_judged_does_not_count() -> None:
         (math.nan, "unknown"),
     ],
 )
-def test_a_verdict_is_a_matter_of_the_gain(gain: float | None, verdict: str) -> None:
-    assert result_of(gain) == verdict
+def test_the_result_depends_on_the_gain(gain: float | None, result: str) -> None:
+    assert result_of(gain) == result
 
 
 def test_a_check_says_it_in_a_sentence() -> None:
     assert HELPED.gain == 0.5
     assert HELPED.sentence == (
-        "the guide helped: one level down its error is 0.50 of the interpolation's, on blocks kept from the fit"
+        "the guide helped: at reduced resolution the error is 0.50 times that of the bicubic baseline, "
+        "measured on validation blocks"
     )
     both = GuideCheck(HELPED.regions + UNHELPFUL.regions + (Region(Window(0, 0, 4, 4), 0, 0.0, 0.0),))
     assert both.gain == pytest.approx(1 - math.sqrt(5 / 5))
-    assert both.sentence.startswith("the guide did not help: one level down its error is 1.00 of")
-    assert both.sentence.endswith("(1 of 2 regions helped)")
+    assert both.sentence.startswith("the guide did not help: at reduced resolution the error is 1.00 times that of")
+    assert both.sentence.endswith("; it helped in 1 of 2 regions")
     assert both.unhelpful_share == 0.5
     nothing = GuideCheck()
     assert (nothing.gain, nothing.result, nothing.unhelpful_share) == (None, "unknown", None)
@@ -215,7 +215,9 @@ def test_the_regions_of_several_samples_lie_where_the_samples_do() -> None:
     samples = [replace(scene(34, 36, TWO, seed=seed), row=row, col=50) for seed, row in enumerate((4, 90))]
     check = fit_samples(samples, TWO, SHORT, guide_bands=("a", "b")).check
     assert [region.window for region in check.regions] == [Window(4, 50, 34, 36), Window(90, 50, 34, 36)]
-    model, smooth = (sum(getattr(region, name) for region in check.regions) for name in ("squares", "smooth_squares"))
+    model, smooth = (
+        sum(getattr(region, name) for region in check.regions) for name in ("sum_squares", "baseline_sum_squares")
+    )
     assert check.gain == pytest.approx(1 - math.sqrt(model / smooth))
 
 
@@ -258,10 +260,9 @@ def test_a_guide_of_noise_did_not_help() -> None:
 
 
 @pytest.mark.parametrize("check", [HELPED, GuideCheck(HELPED.regions + UNHELPFUL.regions), GuideCheck()])
-def test_a_check_is_kept_in_the_nets_file(tmp_path: Path, check: GuideCheck) -> None:
+def test_a_check_is_kept_in_the_models_file(tmp_path: Path, check: GuideCheck) -> None:
     model = replace(made_model(shown=True), check=check)
     model.save(tmp_path / "model.mmsr")
-    assert FORMAT == 5
     assert mmsr_geo.load(tmp_path / "model.mmsr").check == check
 
 
@@ -309,7 +310,7 @@ def test_a_guide_that_helped_is_used_and_nothing_is_said() -> None:
 def test_where_the_guide_did_not_help_the_consistent_bicubic_is_given(tile_size: int | None) -> None:
     source, guide = short_pair()
     options: dict[str, Any] = {"tile_size": tile_size}
-    with pytest.warns(mmsr_geo.GuideWarning, match="did not help.*the consistent bicubic interpolation is given"):
+    with pytest.warns(mmsr_geo.GuideWarning, match="did not help.*the bicubic baseline is used instead"):
         given = mmsr_geo.upsample(source, guide, 2, params=SHORT, **options).compute()
     expected = smooth_target(source, guide, **options)
     if tile_size is None:
@@ -320,7 +321,7 @@ def test_where_the_guide_did_not_help_the_consistent_bicubic_is_given(tile_size:
 
 def test_to_a_file_too(tmp_path: Path) -> None:
     source, guide = short_pair()
-    with pytest.warns(mmsr_geo.GuideWarning, match="the consistent bicubic interpolation is given"):
+    with pytest.warns(mmsr_geo.GuideWarning, match="the bicubic baseline is used instead"):
         outcome = mmsr_geo.upsample_to_file(source, guide, tmp_path / "sharp.tif", 2, params=SHORT)
     check = outcome.checks[0]
     assert (len(outcome.checks), check.result) == (1, "did not help")
@@ -369,7 +370,7 @@ def test_each_band_has_a_word_of_its_own(tmp_path: Path) -> None:
 
 def test_with_warn_the_model_is_used_all_the_same() -> None:
     source, guide = short_pair()
-    with pytest.warns(mmsr_geo.GuideWarning, match="did not help.*it is used all the same"):
+    with pytest.warns(mmsr_geo.GuideWarning, match="did not help.*the guide is used anyway"):
         given = mmsr_geo.upsample(source, guide, 2, params=SHORT, if_unhelpful="warn").compute()
     with pytest.warns(mmsr_geo.GuideWarning):
         model = mmsr_geo.fit(source, guide, 2, params=SHORT)
@@ -382,7 +383,7 @@ def test_with_warn_the_model_is_used_all_the_same() -> None:
 def test_with_error_computing_fails_and_no_file_is_written(tmp_path: Path) -> None:
     source, guide = short_pair()
     lazy = mmsr_geo.upsample(source, guide, 2, params=SHORT, if_unhelpful="error")
-    with pytest.raises(mmsr_geo.UnhelpfulGuideError, match=r"did not help.*another guide, or choose --if-unhelpful"):
+    with pytest.raises(mmsr_geo.UnhelpfulGuideError, match=r"did not help.*another guide, or pass if_unhelpful="):
         lazy.compute()
     with pytest.raises(mmsr_geo.PixelError, match="did not help"):
         mmsr_geo.upsample_to_file(source, guide, tmp_path / "sharp.tif", 2, params=SHORT, if_unhelpful="error")
@@ -393,10 +394,10 @@ def test_a_saved_nets_word_is_heard_too(tmp_path: Path) -> None:
     source, guide = made_pair(shown=False)
     path = tmp_path / "model.mmsr"
     made_model(shown=False).save(path)
-    with pytest.warns(mmsr_geo.GuideWarning, match="the consistent bicubic interpolation is given"):
+    with pytest.warns(mmsr_geo.GuideWarning, match="the bicubic baseline is used instead"):
         given = mmsr_geo.upsample(source, guide, model=path).compute()
     assert np.array_equal(given, smooth_target(source, guide))
-    with pytest.warns(mmsr_geo.GuideWarning, match="used all the same"):
+    with pytest.warns(mmsr_geo.GuideWarning, match="used anyway"):
         used = mmsr_geo.upsample(source, guide, model=path, if_unhelpful="warn").compute()
     assert not np.array_equal(used, given)
     lazy = mmsr_geo.upsample(source, guide, model=path, if_unhelpful="error")
@@ -441,7 +442,7 @@ def test_the_gain_is_a_lazy_coordinate_that_costs_no_second_fit(fits: list[int])
 def test_a_gain_asked_for_alone_predicts_no_tile(monkeypatch: pytest.MonkeyPatch, fits: list[int]) -> None:
     source, guide = short_pair()
     sharp = mmsr_geo.upsample(source, guide, 2, params=SHORT, tile_size=32)
-    monkeypatch.setattr("mmsr_geo.pipeline.lazy.upsampler_of", None)
+    monkeypatch.setattr("mmsr_geo.pipeline.lazy.predict_tile", None)
     with pytest.warns(mmsr_geo.GuideWarning):
         assert math.isfinite(float(sharp.guide_gain.compute()))
     assert fits == [0]

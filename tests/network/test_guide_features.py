@@ -13,7 +13,7 @@ from torch import Tensor
 
 from mmsr_geo.geometry import Halo, Window
 from mmsr_geo.network import guide_features as features_module
-from mmsr_geo.network.guide_features import EDGE, FEATURE_SUPPORT_PX, LOCAL_PX, PER_BAND, QUIET, guide_features
+from mmsr_geo.network.guide_features import EDGE, FEATURE_RECEPTIVE_FIELD_PX, LOCAL_PX, PER_BAND, QUIET, guide_features
 
 
 def band(height: int, width: int, share: float, seed: int, bands: int = 1) -> tuple[Tensor, Tensor]:
@@ -74,7 +74,11 @@ def test_a_feature_depends_on_the_pixels_within_its_support_and_no_other() -> No
     moved[0, 10, 11] += 1
     differs = (guide_features(values, valid) - guide_features(moved, valid)).abs().amax(dim=0) > 1e-9
     near = torch.zeros_like(differs)
-    near[Window(10, 11, 1, 1).padded(Halo(FEATURE_SUPPORT_PX, FEATURE_SUPPORT_PX), Window(0, 0, 21, 22)).slices] = True
+    near[
+        Window(10, 11, 1, 1)
+        .padded(Halo(FEATURE_RECEPTIVE_FIELD_PX, FEATURE_RECEPTIVE_FIELD_PX), Window(0, 0, 21, 22))
+        .slices
+    ] = True
     assert torch.equal(differs, near)
 
 
@@ -84,7 +88,7 @@ def test_the_features_of_a_window_with_its_halo_are_the_wholes_in_float32(centre
     values, valid = band(60, 50, 0.9, 2, bands=2)
     values = ((values / 10 + centre) * valid).float()
     core, whole = Window(22, 17, 9, 12), Window(0, 0, 60, 50)
-    read = core.padded(Halo(FEATURE_SUPPORT_PX, FEATURE_SUPPORT_PX), whole)
+    read = core.padded(Halo(FEATURE_RECEPTIVE_FIELD_PX, FEATURE_RECEPTIVE_FIELD_PX), whole)
     rows, columns = read.slices
     part = guide_features(values[:, rows, columns], valid[rows, columns])
     rows, columns = core.relative_to(read).slices
@@ -121,5 +125,5 @@ def test_features_made_part_by_part_are_those_of_the_whole(seed: int, side: int)
     values, valid = band(31, 23, 0.8, seed, bands=2)
     whole = guide_features(values, valid)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(features_module, "PART_PX", side)
+        patch.setattr(features_module, "PART_SIDE_PX", side)
         torch.testing.assert_close(guide_features(values, valid), whole, rtol=0, atol=1e-9)

@@ -9,7 +9,16 @@ from torch import Tensor
 
 from mmsr_geo.geometry import Scale
 from mmsr_geo.network.guide_check import ReducedPrediction, predict_at_reduced_resolution
-from mmsr_geo.network.intervals import DOUBT, FEWEST_PX, LEAST, MOST_PX, Interval, Terms, calibrated, predictors_of
+from mmsr_geo.network.intervals import (
+    CORRECTION_FACTOR,
+    FEWEST_PX,
+    LEAST,
+    MOST_PX,
+    Interval,
+    Terms,
+    calibrated,
+    predictors_of,
+)
 
 TWO = Scale(2, 2)
 
@@ -32,7 +41,7 @@ def test_a_constant_is_the_quantile_of_the_errors() -> None:
     interval = calibrated([below], (0, 1), 0.5, TWO)
     assert interval is not None
     wanted = np.quantile(below.errors[1].abs().numpy(), 0.9)
-    assert interval.guided.constant == pytest.approx(DOUBT * wanted, rel=1e-3)
+    assert interval.guided.constant == pytest.approx(CORRECTION_FACTOR * wanted, rel=1e-3)
     assert interval.smooth.constant == pytest.approx(0.5 * 2 * wanted, rel=1e-3)  # carried down by the growth
 
 
@@ -53,7 +62,9 @@ def test_mixtures_are_judged_as_mixtures() -> None:
     whole = calibrated([below], (0, 1), 1, TWO)
     assert half is not None
     assert whole is not None
-    assert half.guided.constant / (0.5 + 0.5 * DOUBT) == pytest.approx(1.5 * whole.guided.constant / DOUBT, rel=1e-6)
+    assert half.guided.constant / (0.5 + 0.5 * CORRECTION_FACTOR) == pytest.approx(
+        1.5 * whole.guided.constant / CORRECTION_FACTOR, rel=1e-6
+    )
 
 
 def test_errors_that_grow_with_the_predictions_contrast_are_told_by_it() -> None:
@@ -64,22 +75,22 @@ def test_errors_that_grow_with_the_predictions_contrast_are_told_by_it() -> None
     contrast = predictors_of(restless, torch.zeros(40, 40), TWO)[2]
     below = noisy(height, width, contrast)
     below = ReducedPrediction(
-        below.source, torch.stack([torch.zeros_like(restless), restless]), below.errors, below.judged
+        below.source, torch.stack([torch.zeros_like(restless), restless]), below.errors, below.validated
     )
     interval = calibrated([below], (0, 1), 1, TWO)
     assert interval is not None
     half = interval.guided.sum(predictors_of(restless, below.source, TWO))
-    within = below.errors[1].abs() <= half / DOUBT
+    within = below.errors[1].abs() <= half / CORRECTION_FACTOR
     assert float(within[:, 41:].double().mean()) == pytest.approx(0.9, abs=0.01)
     assert float(half[:, :38].max()) < 0.05 * float(half[:, 41:].mean())
-    assert interval.guided.contrast == pytest.approx(1.645 * DOUBT, abs=0.12)  # the normal distribution's
+    assert interval.guided.contrast == pytest.approx(1.645 * CORRECTION_FACTOR, abs=0.12)  # the normal distribution's
 
 
 def test_of_many_pixels_some_are_taken_and_of_few_nothing_is_said() -> None:
     side = int(MOST_PX**0.5) * 2
     interval = calibrated([noisy(side, side, 1.0)], (0, 1), 1, TWO)
     assert interval is not None
-    assert interval.guided.constant == pytest.approx(1.645 * DOUBT, abs=0.1)
+    assert interval.guided.constant == pytest.approx(1.645 * CORRECTION_FACTOR, abs=0.1)
     few = noisy(10, 10, 1.0)
     judged = torch.ones(10, 10).bool()
     judged[0, 0] = False
@@ -138,7 +149,7 @@ def test_predictions_one_level_down_are_judged_where_asked() -> None:
     judged = torch.zeros(8, 8).bool()
     judged[2:6, 2:6] = True
     below = predict_at_reduced_resolution([lambda *_: truth + 1], truth, asked, judged, TWO)
-    assert torch.equal(below.judged, judged)
+    assert torch.equal(below.validated, judged)
     assert float(below.errors[:, ~judged].abs().max()) == 0
     assert float(below.errors[1].abs().max()) < 1e-5  # made consistent, the constant is gone
     assert float(below.errors[0].abs().max()) > 0.1

@@ -1,4 +1,4 @@
-"""The network is the paper's, layer by layer, and sees as far as it says and no farther."""
+"""The network is the paper's, layer by layer, and its receptive field is what it says."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch.nn.functional as F  # noqa: N812  (torch's own convention)
 from torch import Tensor, nn
 
 from mmsr_geo.geometry import Halo, Scale, Window
-from mmsr_geo.network import MmsrNetwork, NetworkParams, mmsr
+from mmsr_geo.network import MmsrNetwork, NetworkParams
 from mmsr_geo.network.attention import naive_neighbourhood_attention
 from mmsr_geo.network.mmsr import ReceptiveField, ResidualBlock
 
@@ -98,18 +98,19 @@ def test_it_computes_what_the_paper_writes(bands: int, scale: Scale) -> None:
     torch.testing.assert_close(target, by_hand(model, guide, source), rtol=0, atol=1e-10)
 
 
-def test_a_model_of_the_naive_attention_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    model = seeded(NetworkParams(4))
+def test_a_network_with_the_naive_attention_is_the_same() -> None:
+    ours, naive = seeded(NetworkParams(4)), MmsrNetwork(NetworkParams(4), naive_neighbourhood_attention).double()
+    naive.load_state_dict(ours.state_dict())
     guide, source = normal(1, 4, 18, 21), normal(1, 1, 6, 7, seed=1)
-    windowed = model(guide, source)
-    gradients = torch.autograd.grad(windowed.square().sum(), list(model.parameters()))
-    monkeypatch.setattr(mmsr, "neighbourhood_attention", naive_neighbourhood_attention)
-    naive = model(guide, source)
-    torch.testing.assert_close(windowed, naive, rtol=0, atol=1e-10)
-    for ours, theirs in zip(
-        gradients, torch.autograd.grad(naive.square().sum(), list(model.parameters())), strict=True
-    ):
-        torch.testing.assert_close(ours, theirs, rtol=1e-9, atol=1e-9)
+    outputs = [network(guide, source) for network in (ours, naive)]
+    assert not torch.equal(*outputs)
+    torch.testing.assert_close(*outputs, rtol=0, atol=1e-10)
+    gradients = [
+        torch.autograd.grad(output.square().sum(), list(network.parameters()))
+        for output, network in zip(outputs, (ours, naive), strict=True)
+    ]
+    for one, other in zip(*gradients, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-9)
 
 
 @pytest.mark.parametrize("scale", [Scale(2, 2), Scale(3, 3), Scale(7, 5), Scale(1, 4), Scale(6, 1)])
@@ -211,9 +212,9 @@ def test_a_source_pixel_changes_what_its_bilinear_way_and_the_support_reach(scal
     assert columns <= stated(width, scale.x, col)
 
 
-def halo_px(support: ReceptiveField, factor: int) -> int:
-    """Return source pixels that hold the guide's and the source's share of the support."""
-    return max(-(-support.guide_px // factor), -(-support.source_target_px // factor) + support.source_px)
+def halo_px(field: ReceptiveField, factor: int) -> int:
+    """Return source pixels that hold the guide's and the source's receptive field."""
+    return max(-(-field.guide_px // factor), -(-field.source_target_px // factor) + field.source_px)
 
 
 @pytest.mark.parametrize("scale", [Scale(2, 2), Scale(3, 3), Scale(5, 2), Scale(1, 8)])
@@ -261,5 +262,5 @@ def test_a_shape_that_no_network_can_have_is_refused(wrong: dict[str, int]) -> N
 
 
 def test_a_guide_that_is_no_whole_multiple_of_the_source_is_refused_with_both_sizes() -> None:
-    with pytest.raises(ValueError, match="guide of 8 x 9 is no whole multiple of a source of 4 x 4"):
+    with pytest.raises(ValueError, match="guide of 8 x 9 is not a whole multiple of a source of 4 x 4"):
         seeded(NetworkParams(1, channels=4))(normal(1, 1, 8, 9), normal(1, 1, 4, 4))

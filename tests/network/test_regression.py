@@ -17,8 +17,8 @@ from torch import Tensor
 
 from mmsr_geo.errors import ModelFileError
 from mmsr_geo.geometry import Scale
-from mmsr_geo.network import fit as fitting
 from mmsr_geo.network import regression as module
+from mmsr_geo.network import validation
 from mmsr_geo.network.degradation import bicubic, degrade, make_consistent
 from mmsr_geo.network.fit import fit_samples
 from mmsr_geo.network.fitted import FittedModel
@@ -128,7 +128,7 @@ def test_parts_know_what_the_whole_knows(every: int, monkeypatch: pytest.MonkeyP
     guide = statistics.normalise_guide(sample.guide, sample.guide_valid)
     source = statistics.normalise_source(sample.source, sample.source_valid)
     whole = pixel_predictors(guide, sample.guide_valid, source, ODD)
-    monkeypatch.setattr(module, "SIDE_PX", 24)
+    monkeypatch.setattr(module, "BLOCK_SIDE_PX", 24)
     seen = torch.zeros(31, 26)
     for part, known in pixel_predictors_by_block(guide, sample.guide_valid, source, ODD, every):
         seen[part.slices] += 1
@@ -137,33 +137,33 @@ def test_parts_know_what_the_whole_knows(every: int, monkeypatch: pytest.MonkeyP
     assert float(seen.mean()) == pytest.approx(1 / every, abs=0.06 * (every - 1))
 
 
-def drawn_levels(scale: Scale, seed: int = 0) -> list[RegressionRows]:
-    """Return one level of each kind, of numbers that are drawn."""
+def drawn_blocks(scale: Scale, seed: int = 0) -> list[RegressionRows]:
+    """Return one block of rows of each scale, of random numbers."""
     generator = torch.Generator().manual_seed(seed)
     count = n_predictors(1)
 
-    def level(height: int, width: int, block: Scale | None, rows: float) -> RegressionRows:
+    def block_of(height: int, width: int, block: Scale | None, rows: float) -> RegressionRows:
         down, across = (1, 1) if block is None else (block.y, block.x)
-        known = torch.randn(count, height * down, width * across, generator=generator, dtype=torch.float64)
-        wanted = torch.randn(height, width, generator=generator, dtype=torch.float64)
-        seen, held_out = (torch.rand(height, width, generator=generator) < share for share in (0.8, 0.2))
-        return RegressionRows(known, wanted, seen, held_out, block, rows)
+        predictors = torch.randn(count, height * down, width * across, generator=generator, dtype=torch.float64)
+        detail = torch.randn(height, width, generator=generator, dtype=torch.float64)
+        mask, validation = (torch.rand(height, width, generator=generator) < share for share in (0.8, 0.2))
+        return RegressionRows(predictors, detail, mask, validation, block, rows)
 
-    return [level(9, 14, None, 1.0), level(5, 6, scale, 10.0)]
+    return [block_of(9, 14, None, 1.0), block_of(5, 6, scale, 10.0)]
 
 
-def slow_coefficients(blank: Regression, levels: list[RegressionRows], *, held_out: bool) -> NDArray[np.float64]:
+def slow_coefficients(blank: Regression, blocks: list[RegressionRows], *, validation: bool) -> NDArray[np.float64]:
     """Write every row down and solve them by least squares, the ridge as further rows."""
     rows, wanted = [], []
-    for level in levels:
-        at = ((level.known.flatten(1) - blank.centre) / blank.spread).clamp(-FARTHEST, FARTHEST)
+    for block in blocks:
+        at = ((block.predictors.flatten(1) - blank.centre) / blank.spread).clamp(-FARTHEST, FARTHEST)
         features = torch.cat([torch.ones_like(at[:1]), at, torch.cos(blank.waves @ at + blank.phases)])
-        features = features.view(-1, *level.known.shape[1:])
-        if level.block is not None:
-            features = degrade(features, level.block)
-        where = level.seen if held_out else level.seen & ~level.validation
-        rows.append(math.sqrt(level.rows) * features[:, where].T.numpy())
-        wanted.append(math.sqrt(level.rows) * level.wanted[where].numpy())
+        features = features.view(-1, *block.predictors.shape[1:])
+        if block.block is not None:
+            features = degrade(features, block.block)
+        where = block.mask if validation else block.mask & ~block.validation
+        rows.append(math.sqrt(block.rows) * features[:, where].T.numpy())
+        wanted.append(math.sqrt(block.rows) * block.detail[where].numpy())
     size = rows[0].shape[1]
     rows.append(math.sqrt(RIDGE) * np.eye(size))
     wanted.append(np.zeros(size))
@@ -171,34 +171,34 @@ def slow_coefficients(blank: Regression, levels: list[RegressionRows], *, held_o
     return found
 
 
-@pytest.mark.parametrize("part", [8, module.PART_PX])
+@pytest.mark.parametrize("part", [8, module.COLUMNS_AT_ONCE])
 def test_the_solution_is_the_one_of_all_rows_written_down(part: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "PART_PX", part)
-    levels = drawn_levels(ODD)
-    judged, whole = fit_regression(levels[:1], levels[1:], torch.Generator().manual_seed(3))
-    for found, held_out in ((judged, False), (whole, True)):
-        wanted = slow_coefficients(found, levels, held_out=held_out)
+    monkeypatch.setattr(module, "COLUMNS_AT_ONCE", part)
+    blocks = drawn_blocks(ODD)
+    validated, final = fit_regression(blocks[:1], blocks[1:], torch.Generator().manual_seed(3))
+    for found, with_validation in ((validated, False), (final, True)):
+        wanted = slow_coefficients(found, blocks, validation=with_validation)
         np.testing.assert_allclose(found.coefficients.numpy(), wanted, atol=1e-9)
-    assert float((judged.coefficients - whole.coefficients).abs().max()) > 1e-3
-    shown_values = levels[0].known[:, levels[0].seen]
-    np.testing.assert_allclose(judged.centre[:, 0].numpy(), shown_values.mean(dim=1).numpy())
+    assert float((validated.coefficients - final.coefficients).abs().max()) > 1e-3
+    shown_values = blocks[0].predictors[:, blocks[0].mask]
+    np.testing.assert_allclose(validated.centre[:, 0].numpy(), shown_values.mean(dim=1).numpy())
 
 
-def test_what_is_held_out_decides_nothing_of_the_judged_regression() -> None:
-    levels = drawn_levels(ODD)
-    others = [replace(level, wanted=torch.where(level.validation, 9.0, level.wanted)) for level in levels]
-    (judged, whole), (again, other) = (
-        fit_regression(each[:1], each[1:], torch.Generator().manual_seed(3)) for each in (levels, others)
+def test_validation_blocks_decide_nothing_of_the_validated_regression() -> None:
+    blocks = drawn_blocks(ODD)
+    others = [replace(block, detail=torch.where(block.validation, 9.0, block.detail)) for block in blocks]
+    (validated, final), (again, other) = (
+        fit_regression(each[:1], each[1:], torch.Generator().manual_seed(3)) for each in (blocks, others)
     )
-    assert torch.equal(judged.coefficients, again.coefficients)
-    assert not torch.equal(whole.coefficients, other.coefficients)
+    assert torch.equal(validated.coefficients, again.coefficients)
+    assert not torch.equal(final.coefficients, other.coefficients)
 
 
 def test_where_nothing_is_seen_there_is_no_detail() -> None:
-    levels = [replace(level, seen=torch.zeros_like(level.seen)) for level in drawn_levels(ODD)]
-    for found in fit_regression(levels[:1], levels[1:], torch.Generator()):
+    blocks = [replace(block, mask=torch.zeros_like(block.mask)) for block in drawn_blocks(ODD)]
+    for found in fit_regression(blocks[:1], blocks[1:], torch.Generator()):
         found.check(1)
-        assert not found(levels[0].known).any()
+        assert not found(blocks[0].predictors).any()
 
 
 def test_single_precision_is_enough_for_the_waves() -> None:
@@ -228,19 +228,21 @@ def test_detail_that_the_guide_tells_is_found_again() -> None:
 @pytest.mark.parametrize("samples", [1, 2, 9])
 @pytest.mark.parametrize("most", [500, 1000])
 def test_of_many_pixels_a_regression_sees_some(samples: int, most: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of samples some, and of those parts; at both levels."""
-    scale, seen = Scale(2, 2), {"below": 0, "here": 0}
+    """Of samples some, and of those parts; at both scales."""
+    scale, seen = Scale(2, 2), {"reduced": 0, "true scale": 0}
 
     def counted(
-        below: list[RegressionRows], here: Iterable[RegressionRows], generator: torch.Generator
+        reduced: list[RegressionRows], true_scale: Iterable[RegressionRows], generator: torch.Generator
     ) -> tuple[Regression, Regression]:
-        held = list(here)
-        seen["below"], seen["here"] = (sum(level.wanted.numel() for level in levels) for levels in (below, held))
-        return fit_regression(below, held, generator)
+        held = list(true_scale)
+        seen["reduced"], seen["true scale"] = (
+            sum(rows.detail.numel() for rows in blocks) for blocks in (reduced, held)
+        )
+        return fit_regression(reduced, held, generator)
 
-    monkeypatch.setattr(fitting, "fit_regression", counted)
-    monkeypatch.setattr(fitting, "REGRESSED_PX", most)
-    monkeypatch.setattr(module, "SIDE_PX", 16)
+    monkeypatch.setattr(validation, "fit_regression", counted)
+    monkeypatch.setattr(validation, "MOST_REGRESSION_PX", most)
+    monkeypatch.setattr(module, "BLOCK_SIDE_PX", 16)
     parts = [scene(36, 36, scale, seed=seed) for seed in range(samples)]
     fit_samples(parts, scale, FitParams(steps=1, patch_px=16, threads=1), guide_bands=("red", "nir"))
     for count in seen.values():
@@ -257,7 +259,7 @@ def test_parts_of_a_window_are_predicted_as_the_whole(fitted: FittedModel, monke
         statistics=Statistics.of([sample]),
     )
     whole = model.predictor(CPU)(sample)
-    monkeypatch.setattr(module, "SIDE_PX", 25)
+    monkeypatch.setattr(module, "BLOCK_SIDE_PX", 25)
     parts = model.predictor(CPU)(sample)
     np.testing.assert_allclose(parts.numpy(), whole.numpy(), atol=5e-6 * model.statistics.source_spread)
 
@@ -288,7 +290,7 @@ def without(name: str) -> Damage:
         (set_to("phases", lambda tensor: tensor / 0), "the regression's phases holds values that are not finite"),
         (set_to("spread", torch.zeros_like), "the regression's spread holds values that are not above 0"),
         (without("waves"), "missing 1 required positional argument: 'waves'"),
-        (without(""), "30% of its predictions are a regression's, and it has none"),
+        (without(""), "the weight of its regression is 30%, and the regression is missing"),
     ],
 )
 def test_a_damaged_regression_is_refused(damage: Damage, said: str, tmp_path: Path, fitted: FittedModel) -> None:

@@ -65,7 +65,7 @@ def test_shares_of_known_errors() -> None:
 
 @pytest.mark.parametrize("shares", [(0.5, 0.6, 0.0), (-0.1, 1.1, 0.0), (float("nan"), 1.0, 0.0)])
 def test_what_is_no_share_is_refused(shares: tuple[float, float, float]) -> None:
-    with pytest.raises(ValueError, match="shares are 0 or more and 1 in sum"):
+    with pytest.raises(ValueError, match="weights must be 0 or more and add up to 1"):
         StackingWeights(*shares)
 
 
@@ -178,7 +178,7 @@ def test_where_the_moved_guide_is_a_hole_the_regression_has_no_detail(fitted: Fi
 
 
 def test_a_share_of_a_regression_asks_for_one(fitted: FittedModel) -> None:
-    with pytest.raises(ValueError, match="30% of its predictions are a regression's, and it has none"):
+    with pytest.raises(ValueError, match="the weight of its regression is 30%, and the regression is missing"):
         replace(fitted, stacking=StackingWeights(0.2, 0.5, 0.3))
 
 

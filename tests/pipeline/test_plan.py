@@ -14,8 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import mmsr_geo
+from mmsr_geo.cli.tables import plan_rows
+from mmsr_geo.engine.sampling import FitJob
 from mmsr_geo.geometry import Halo, Scale, Tiling, Window
-from mmsr_geo.methods.baseline import FitJob
 from mmsr_geo.methods.p2p import P2P
 from mmsr_geo.network.device import resolve_device
 from mmsr_geo.network.fit import expected_pixel_steps, fit_samples
@@ -74,7 +75,7 @@ def test_a_fit_that_decides_by_its_check_lies_between() -> None:
 def test_p2p_takes_the_steps_that_were_told() -> None:
     by = Scale(3, 3)
     fitted = P2P(5).fit([scene(24, 24, by)], FitJob(by, (24, 24), resolve_device("cpu")))
-    assert fitted.pixel_steps == 5 * P2P.px_a_step(by, 24 * 24)
+    assert fitted.pixel_steps == 5 * P2P().pixels_per_step(by, 24 * 24)
 
 
 @pytest.fixture
@@ -102,14 +103,14 @@ def test_a_plan_reads_no_pixel_and_knows_the_job(source: Path, monkeypatch: pyte
     assert plan.fit_seconds is None
     assert plan.predict_seconds is None
     assert plan.gpu_hours > 0
-    rows = dict(plan.rows())
+    rows = dict(plan_rows(plan))
     assert rows["target"] == "164 x 200 px of 20.01 x 20.01 m, scale 4"
-    assert not any(name.startswith("time here") for name in rows)
+    assert not any(name.startswith("time on this machine") for name in rows)
     with_half = mmsr_geo.plan(source, SENTINEL_GUIDE, 4, tile_size=64, timed=False, uncertainty=True)
     without = mmsr_geo.plan(source, SENTINEL_GUIDE, 4, tile_size=64, timed=False)
     assert (with_half.as_dict()["uncertainty"], told["uncertainty"]) == (True, False)
     assert with_half.disk_bytes == pytest.approx(2 * without.disk_bytes, abs=1)
-    assert dict(with_half.rows())["target"].endswith("scale 4, and its uncertainty")
+    assert dict(plan_rows(with_half))["target"].endswith("scale 4, with uncertainty")
 
 
 @pytest.mark.parametrize(
@@ -131,7 +132,7 @@ def test_every_method_is_timed(source: Path, options: dict[str, Any], *, fits: b
     assert plan.fit_seconds is not None
     assert plan.predict_seconds is not None
     assert (plan.fit_seconds[1] > 0) == fits
-    assert 0 < plan.predict_seconds < 300
+    assert plan.predict_seconds > 0
     assert plan.memory_bytes > 450_000_000
 
 

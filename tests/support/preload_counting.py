@@ -19,7 +19,7 @@ _target = getattr(TileTask.target, "__wrapped__", TileTask.target)
 def _counted(task: TileTask, index: int, *arguments: Any, **options: Any) -> TileRecord:
     store = task.store
     assert isinstance(store, FolderStore)
-    verified = ("target", task.band, index) in store.made()
+    verified = ("target", task.band, index) in store.records()
     handle = os.open(_LOG, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     os.write(handle, f"{index} {os.getpid()} {'again' if verified else 'new'}\n".encode())
     os.close(handle)

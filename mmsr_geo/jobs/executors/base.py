@@ -1,4 +1,4 @@
-"""Where tasks run: one after another in this process, or some side by side in its threads; knows no task."""
+"""The protocol of executors, which run the tasks of a job; knows no task."""
 
 from __future__ import annotations
 
@@ -16,22 +16,23 @@ Key = TypeVar("Key")
 
 @dataclass(frozen=True, slots=True)
 class Task(Generic[Key]):
-    """A task: a method of a value that many tasks share, and its arguments."""
+    """A task: a method of a value that many tasks share, and the arguments of the call."""
 
     key: Key
-    """What the caller knows it by."""
+    """Identity of the task for the caller."""
     stage: str
-    """What kind of work it is: dask's dashboard shows it."""
+    """Stage of the work, shown in dask's dashboard."""
     shared: object
-    """As `Executor.share` returned it."""
+    """The shared value, as `Executor.share` returned it."""
     method: str
+    """Name of the method of the shared value."""
     arguments: tuple[Any, ...] = ()
     progress: Progress = no_progress
 
 
 @dataclass(frozen=True, slots=True)
 class TaskResult(Generic[Key]):
-    """A task that came to its end."""
+    """A task that has ended, with its result or its error."""
 
     task: Task[Key]
     result: Any = None
@@ -40,28 +41,28 @@ class TaskResult(Generic[Key]):
 
 
 class Executor(Protocol[Key]):
-    """Where tasks run; a context manager that ends what runs when it is left."""
+    """A place where tasks run: a context manager that ends running tasks when it is left."""
 
     @property
     def slots(self) -> int:
-        """How many tasks it runs at once, about."""
+        """Approximate number of tasks that run at once."""
 
     @property
     def room(self) -> int:
-        """How many more it takes now: a million tiles are not for its queue."""
+        """Number of tasks that it accepts now, so that its queue stays short."""
 
     @property
     def is_busy(self) -> bool:
-        """Whether tasks are with it."""
+        """True if tasks have been submitted and have not ended."""
 
     def share(self, value: object, name: str) -> object:
-        """Make a value known to the tasks that will name it."""
+        """Make a value available to tasks, and return what tasks name it by."""
 
     def submit(self, tasks: Sequence[Task[Key]]) -> None:
-        """Take tasks on."""
+        """Accept tasks."""
 
     def ended(self) -> list[TaskResult[Key]]:
-        """Wait until at least one of the tasks taken on has ended."""
+        """Wait until at least one task has ended, and return those that have."""
 
     def __enter__(self) -> Self:
         """Begin."""
@@ -69,12 +70,12 @@ class Executor(Protocol[Key]):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """End what runs."""
+        """End running tasks."""
 
 
 def run_task(value: object, method: str, arguments: Sequence[Any], progress: Progress) -> tuple[Any, list[Warning]]:
-    """Do a task here; return what came of it and what it warned of."""
+    """Run a task in this process, and return its result and its warnings."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", MmsrWarning)
         result = getattr(value, method)(*arguments, progress=progress)
-    return result, [each.message for each in caught if isinstance(each.message, MmsrWarning)]
+    return result, [warning.message for warning in caught if isinstance(warning.message, MmsrWarning)]

@@ -1,77 +1,61 @@
-"""Where a job runs, as a value, and the executor that is opened for it."""
+"""The cluster that a job runs on, as a value; starts nothing."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
 import torch
 
 from mmsr_geo.errors import OptionError
-from mmsr_geo.jobs.executors.base import Executor
-from mmsr_geo.jobs.executors.local import SerialExecutor, ThreadExecutor
-from mmsr_geo.jobs.output.output_job import TaskKey
+from mmsr_geo.spelling import option
 
 ClusterKind = Literal["local", "scheduler", "cuda", "slurm", "pbs", "lsf", "sge", "moab", "oar", "htcondor"]
-"""This machine, a scheduler that runs already, dask-cuda's, or one of dask-jobqueue's."""
+"""Kind of a cluster: this machine, a running scheduler, dask-cuda, or a batch system of dask-jobqueue."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """Where a job runs, as a job file and the command say it."""
+    """The cluster of a job, as the job file and the command describe it."""
 
     kind: ClusterKind = "local"
     workers: int | None = None
-    """Processes; None: this one alone, or one a GPU where there are several."""
+    """Number of processes; None: this process, or one process per GPU if there are several."""
     scheduler: str | None = None
-    """The address of one that runs: tcp://host:port."""
+    """Address of a running scheduler: tcp://host:port."""
     memory_limit: int | None = None
-    """Bytes a worker."""
+    """Memory limit of each worker in bytes."""
     options: Mapping[str, Any] = field(default_factory=dict)
-    """Of dask-jobqueue's or dask-cuda's cluster, by its own names."""
+    """Arguments of the cluster class of dask-jobqueue or dask-cuda."""
 
     def __post_init__(self) -> None:
-        """Refuse what contradicts itself (OptionError)."""
+        """Refuse contradictions (OptionError)."""
         if self.kind not in get_args(ClusterKind):
-            raise OptionError(
-                f"there is no kind of cluster {self.kind!r}: choose of {', '.join(get_args(ClusterKind))}"
-            )
+            raise OptionError(f"kind is {self.kind!r}: choose one of {', '.join(get_args(ClusterKind))}")
         if self.kind == "scheduler" and self.scheduler is None:
-            raise OptionError('a cluster of kind scheduler needs an address: write scheduler = "tcp://host:8786"')
+            raise OptionError('kind = "scheduler" needs an address: add scheduler = "tcp://host:8786"')
         if self.scheduler is not None and self.kind not in {"local", "scheduler"}:
-            raise OptionError(f"a scheduler's address and kind = {self.kind!r} are two clusters: leave one of them out")
+            raise OptionError(f"{option('scheduler')} and kind = {self.kind!r} name two clusters: remove one of them")
         if self.scheduler is not None and self.workers is not None:
-            raise OptionError("a scheduler that runs has its workers: leave out workers, or the address")
+            raise OptionError(
+                f"a running scheduler has its own workers: remove {option('workers')} or {option('scheduler')}"
+            )
         if self.workers is not None and self.workers < 1:
-            raise OptionError(f"workers is the number of processes, 1 or more, not {self.workers}")
+            raise OptionError(f"{option('workers')} is {self.workers}: give a number of processes, 1 or more")
 
     @property
     def place(self) -> str:
-        """Say to a person where that is."""
+        """Description for a person, such as "in 4 processes of this machine"."""
         if self.is_this_process:
             return "in this process"
         if self.scheduler is not None:
             return f"on the workers of {self.scheduler}"
-        processes = "a process a GPU" if self.workers is None else f"{self.workers} processes"
+        processes = "one process per GPU" if self.workers is None else f"{self.workers} processes"
         return f"in {processes} of this machine" if self.kind in {"local", "cuda"} else f"on {self.kind}, {processes}"
 
     @property
     def is_this_process(self) -> bool:
-        """Whether no other process is needed."""
+        """True if the job needs no other process."""
         alone = self.workers is None and torch.cuda.device_count() < 2
         return self.kind == "local" and self.scheduler is None and alone
-
-
-@contextmanager
-def open_executor(cluster: Cluster, side_by_side: int | None = None) -> Iterator[Executor[TaskKey]]:
-    """Start where a job runs, or find it; side_by_side: tasks at once in this process, None: one after another."""
-    if cluster.is_this_process:
-        with SerialExecutor[TaskKey]() if side_by_side is None else ThreadExecutor[TaskKey](side_by_side) as executor:
-            yield executor
-        return
-    from mmsr_geo.jobs.executors.dask import DaskExecutor, connected  # noqa: PLC0415  (distributed, only when asked for)
-
-    with connected(cluster) as client, DaskExecutor[TaskKey](client) as executor:
-        yield executor

@@ -1,13 +1,11 @@
-"""Tasks on a dask cluster: one started here or one that runs already; knows distributed, no task."""
+"""The executor on a dask cluster, which is started here or running already; knows distributed, no task."""
 
 from __future__ import annotations
 
 import logging
-import os
 import pickle
 import queue
 import secrets
-import signal
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -17,6 +15,7 @@ from types import TracebackType
 from typing import Any, Generic, Self
 
 import dask
+import psutil
 import torch
 from distributed import Client, Future, LocalCluster, Nanny, SpecCluster, get_worker
 from distributed.scheduler import KilledWorker, Scheduler
@@ -37,19 +36,18 @@ _JOBQUEUE = {
     "oar": "OARCluster",
     "htcondor": "HTCondorCluster",
 }
-TASKS_A_SLOT, MOST_A_SLOT = 4, 128
-"""Tasks that are with the scheduler for each thread of a worker: few at first, as many in the end as it takes that none
-waits for this process."""
+TASKS_PER_SLOT, MOST_PER_SLOT = 4, 128
+"""Tasks at the scheduler per worker thread: the number at first, and the most that it grows to if tasks are short."""
 _EVENTS = "mmsr-geo"
-_TOLD_EVERY_S = 0.3
+_REPORT_EVERY_S = 0.3
 _CONNECT_S = 20
 _WAIT_FOR_WORKERS_S = 15
 _LOOK_EVERY_S = 1.0
 _GATHER_S = 0.05
-"""How long to wait for more tasks to end once one has: taken one by one, each costs twice the time."""
+"""Seconds to wait for more tasks after one has ended: taken one by one, each costs twice the time."""
 _WORKER_ENVIRONMENT = {
     "OMP_WAIT_POLICY": "passive",  # threads that spin while they wait take the cores from other workers
-    "GDAL_CACHEMAX": "64",  # MB; 5 % of the memory, each, unless it is said
+    "GDAL_CACHEMAX": "64",  # MB; the default is 5 % of the memory per process
     # A network's layers are blocks of 80 MB, freed and taken all the time: given back to the system and faulted in
     # again, they take twice the time of the arithmetic. In the arena of a thread there is no room for such blocks.
     "MALLOC_ARENA_MAX": "1",
@@ -57,10 +55,10 @@ _WORKER_ENVIRONMENT = {
     "MALLOC_TRIM_THRESHOLD_": str(2**40),
     "THP_MEM_ALLOC_ENABLE": "1",  # torch's: large blocks in large pages
 }
-"""Set before a worker's process is started: libraries read them when they are loaded."""
+"""Environment of worker processes, which libraries read when they are loaded."""
 _SETTINGS = {
     "distributed.worker.memory.terminate": 0.98,
-    # What a worker has freed is still its own, and its results are a line each: there is nothing to wait or spill for.
+    # Memory that a worker has freed still counts as its own, and results are small: pausing or spilling gains nothing.
     "distributed.worker.memory.pause": False,
     "distributed.worker.memory.spill": False,
     "distributed.worker.memory.target": False,
@@ -69,12 +67,16 @@ _SETTINGS = {
 
 
 class OtherVersionError(JobError):
-    """A worker has another version of this package than the client."""
+    """Error of a worker with another version of this package than the client."""
 
 
 @contextmanager
 def connected(cluster: Cluster) -> Iterator[Client]:
-    """Start or find the cluster; what was started ends with it. Raises JobError where it cannot be had."""
+    """Start a cluster or connect to a running one; a started one is closed at the end.
+
+    Raises:
+        JobError: The scheduler does not answer, a library is missing, or it refuses the options.
+    """
     with ExitStack() as stack:
         stack.enter_context(dask.config.set(_SETTINGS))
         stack.enter_context(_quiet())
@@ -85,7 +87,7 @@ def connected(cluster: Cluster) -> Iterator[Client]:
         yield stack.enter_context(Client(started))
 
 
-def _started(cluster: Cluster) -> Any:  # noqa: ANN401  (one of many classes)
+def _started(cluster: Cluster) -> Any:  # noqa: ANN401  (one of several classes)
     if cluster.kind == "local":
         return _local(cluster)
     if cluster.kind == "cuda":
@@ -125,82 +127,82 @@ def _local(cluster: Cluster) -> SpecCluster:
 
 
 class DaskExecutor(Generic[Key]):
-    """A cluster's workers; a few tasks for each are with its scheduler at any time."""
+    """Executor on the workers of a dask cluster; a few tasks per worker are at the scheduler at any time."""
 
     def __init__(self, client: Client) -> None:
-        """Take a client that is connected; refuse workers of another version (JobError)."""
+        """Use a connected client; workers with another version are refused (JobError)."""
         self.client = client
         self._token = secrets.token_hex(4)
         self._count = 0
         self._running: dict[str, tuple[Future[Any], Task[Key]]] = {}
-        self._news: queue.Queue[tuple[str, Any]] = queue.Queue()
+        self._events: queue.Queue[tuple[str, Any]] = queue.Queue()
         self._slots, self._looked, self._gpus = 1, 0.0, False
-        self._a_slot = TASKS_A_SLOT
+        self._per_slot = TASKS_PER_SLOT
         self._since: float | None = None
-        """Since when there has been no worker."""
+        """Time since which there has been no worker."""
         self._address = getattr(client.scheduler, "address", "")
-        with self._its_scheduler():
+        with self._scheduler_errors():
             self._look()
             _check_versions(client)
-            client.subscribe_topic(_EVENTS, lambda event: self._news.put(("told", event[1])))
+            client.subscribe_topic(_EVENTS, lambda event: self._events.put(("progress", event[1])))
 
     @property
     def slots(self) -> int:
-        """The threads of all workers."""
+        """Number of threads of all workers."""
         return self._slots
 
     @property
     def room(self) -> int:
-        """How many tasks more may be with the scheduler; none while it has half of its share: few cost as one call."""
-        share = self._a_slot * self._slots
+        """Number of tasks that the scheduler takes; 0 while it has over half of its share, as each call costs time."""
+        share = self._per_slot * self._slots
         return share - len(self._running) if 2 * len(self._running) <= share else 0
 
     @property
     def is_busy(self) -> bool:
-        """Whether tasks are with the scheduler."""
+        """True if tasks are at the scheduler."""
         return bool(self._running)
 
     def share(self, value: object, name: str) -> object:
-        """Make it a task's outcome: a worker that needs it fetches it once, and where it is lost it is made again."""
-        with self._its_scheduler():
+        """Make a value the result of a task: each worker fetches it once, and dask restores it if it is lost."""
+        with self._scheduler_errors():
             return self.client.submit(_itself, value, key=f"share-{name}-{self._token}-{self._next()}", pure=False)
 
     def submit(self, tasks: Sequence[Task[Key]]) -> None:
-        """Hand tasks to the scheduler, those of a stage together."""
-        with self._its_scheduler():
+        """Send tasks to the scheduler, the tasks of one stage together."""
+        with self._scheduler_errors():
             self._submit(tasks)
 
     def _submit(self, tasks: Sequence[Task[Key]]) -> None:
         by_stage: dict[str, list[Task[Key]]] = {}
-        for call in tasks:
-            by_stage.setdefault(call.stage, []).append(call)
+        for task in tasks:
+            by_stage.setdefault(task.stage, []).append(task)
         for stage, of_stage in by_stage.items():
             keys = [f"{stage}-{self._token}-{self._next()}" for _ in of_stage]
             futures = self.client.map(
                 _do,
-                [call.shared for call in of_stage],
-                [call.method for call in of_stage],
-                [call.arguments for call in of_stage],
-                [call.progress is not no_progress for call in of_stage],
+                [task.shared for task in of_stage],
+                [task.method for task in of_stage],
+                [task.arguments for task in of_stage],
+                [task.progress is not no_progress for task in of_stage],
                 keys,
                 version=__version__,
                 key=keys,
                 pure=False,
                 resources={"GPU": 1} if self._gpus and stage != "blend" else None,
             )
-            for key, future, call in zip(keys, futures, of_stage, strict=True):
-                self._running[key] = future, call
-                future.add_done_callback(lambda done: self._news.put(("ended", done.key)))
+            for key, future, task in zip(keys, futures, of_stage, strict=True):
+                self._running[key] = future, task
+                future.add_done_callback(lambda done: self._events.put(("ended", done.key)))
 
     def ended(self) -> list[TaskResult[Key]]:
-        """Wait for the first; raises JobError where the scheduler has gone."""
+        """Wait for the first task to end; raises JobError if the scheduler is gone."""
         while True:
             if time.monotonic() - self._looked > _LOOK_EVERY_S:
                 self._look()
-            keys = self._heard()
+            keys = self._wait()
             if keys:
-                if 2 * len(keys) >= self._a_slot * self._slots:  # so quick are they that more have to be there
-                    self._a_slot = min(2 * self._a_slot, MOST_A_SLOT)
+                if 2 * len(keys) >= self._per_slot * self._slots:  # tasks are so short that workers would wait
+                    self._per_slot = min(2 * self._per_slot, MOST_PER_SLOT)
                 return self._results(keys)
 
     def __enter__(self) -> Self:
@@ -210,8 +212,8 @@ class DaskExecutor(Generic[Key]):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Take back what has not begun."""
-        with suppress(Exception):  # a scheduler that has gone has nothing to take back
+        """Cancel tasks that have not started."""
+        with suppress(Exception):  # a scheduler that is gone has no tasks to cancel
             self.client.unsubscribe_topic(_EVENTS)
             self.client.cancel([future for future, _ in self._running.values()], force=True)
 
@@ -219,18 +221,19 @@ class DaskExecutor(Generic[Key]):
         self._count += 1
         return self._count
 
-    def _heard(self) -> list[str]:
-        """Wait a moment for news; return the keys of what has ended and pass on what was told."""
+    def _wait(self) -> list[str]:
+        """Wait a moment for events; pass on progress, and return the keys of tasks that have ended."""
         keys: list[str] = []
         with suppress(queue.Empty):
-            kind, what = self._news.get(timeout=_LOOK_EVERY_S)
+            kind, content = self._events.get(timeout=_LOOK_EVERY_S)
             until = time.monotonic() + _GATHER_S
             while True:
-                if kind == "ended" and what in self._running:
-                    keys.append(what)
-                elif kind == "told" and what["key"] in self._running:
-                    self._running[what["key"]][1].progress(what["stage"], what["done"], what["total"])
-                kind, what = self._news.get(timeout=max(until - time.monotonic(), 0))
+                if kind == "ended" and content in self._running:
+                    keys.append(content)
+                elif kind == "progress" and content["key"] in self._running:
+                    task = self._running[content["key"]][1]
+                    task.progress(content["stage"], content["done"], content["total"])
+                kind, content = self._events.get(timeout=max(until - time.monotonic(), 0))
         return keys
 
     def _results(self, keys: Sequence[str]) -> list[TaskResult[Key]]:
@@ -238,27 +241,27 @@ class DaskExecutor(Generic[Key]):
         if any(future.status in {"cancelled", "lost"} for future, _ in taken):
             raise self._gone()
         finished = [future for future, _ in taken if future.status == "finished"]
-        with self._its_scheduler():
+        with self._scheduler_errors():
             results = dict(zip(finished, self.client.gather(finished), strict=True))
-        found = []
-        for future, call in taken:
+        ended: list[TaskResult[Key]] = []
+        for future, task in taken:
             if future in results:
-                result, told, failed = results[future]
-                if isinstance(failed, OtherVersionError):  # of the worker's, not of the task's
-                    raise failed
-                found.append(TaskResult(call, result, failed, tuple(told)))
+                result, warned, error = results[future]
+                if isinstance(error, OtherVersionError):  # an error of the worker, not of the task
+                    raise error
+                ended.append(TaskResult(task, result, error, tuple(warned)))
                 continue
             reason = future.exception()
             if isinstance(reason, KilledWorker):
                 reason = JobError(
-                    f"{reason.allowed_failures + 1} workers died of one task ({call.stage}): give them more memory, "
+                    f"a task ({task.stage}) killed {reason.allowed_failures + 1} workers: give them more memory, "
                     f"or pass a smaller {option('tile_size')}"
                 )
-            found.append(TaskResult(call, error=reason))
-        return found
+            ended.append(TaskResult(task, error=reason))
+        return ended
 
     def _look(self) -> None:
-        """Count the workers, and see that the scheduler is there."""
+        """Count the workers, and check that the scheduler is running."""
         self._looked = time.monotonic()
         if self.client.status not in {"running", "connecting"}:
             raise self._gone()
@@ -271,12 +274,12 @@ class DaskExecutor(Generic[Key]):
             self._since = self._looked
         elif self._looked - self._since > _WAIT_FOR_WORKERS_S:
             self._since = float("inf")
-            msg = f"no worker is connected to {self._address}: the job waits until one is"
+            msg = f"no worker is connected to {self._address}, the job waits: start dask worker {self._address}"
             warnings.warn(msg, MmsrWarning, stacklevel=2)
 
     @contextmanager
-    def _its_scheduler(self) -> Iterator[None]:
-        """Raise JobError for whatever distributed makes of a scheduler that goes meanwhile: it has no one class."""
+    def _scheduler_errors(self) -> Iterator[None]:
+        """Raise JobError for the errors of distributed, of several classes, when the scheduler disappears."""
         try:
             yield
         except MmsrError:
@@ -288,14 +291,13 @@ class DaskExecutor(Generic[Key]):
 
     def _gone(self) -> JobError:
         return JobError(
-            f"the scheduler {self._address} has gone: start it, or another, and call again: it goes on from what is "
-            "done"
+            f"the scheduler {self._address} is gone: start one and run the job again; it continues from what is done"
         )
 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep dask's tracebacks from the terminal: what it logs of a lost scheduler or worker, an error of ours says."""
+    """Keep dask's tracebacks from the terminal: errors of this package report a lost scheduler or worker."""
     names = [name for name in logging.root.manager.loggerDict if name.partition(".")[0] == "distributed"]
     before = {logger: logger.level for logger in map(logging.getLogger, names)}
     for logger in before:
@@ -320,31 +322,32 @@ def _do(  # noqa: PLR0913  (mapped over)
     *,
     version: str,
 ) -> Any:  # noqa: ANN401
-    """Return what came of a task, what it warned of, and what it failed with: dask loses an error it cannot pickle."""
-    if version != __version__:  # of a worker that has come since the client looked
-        return None, [], OtherVersionError(_others_have(1, get_worker().address, __version__, version))
+    """Return a task's result, its warnings and its error: dask loses a raised error that cannot be pickled."""
+    if version != __version__:  # of a worker that came after the client had checked
+        return None, [], OtherVersionError(_version_message(1, get_worker().address, __version__, version))
     try:
-        return *run_task(value, method, arguments, _teller(key) if reports else no_progress), None
-    except Exception as error:  # noqa: BLE001  (the engine tells them apart)
+        return *run_task(value, method, arguments, _reporter(key) if reports else no_progress), None
+    except Exception as error:  # noqa: BLE001  (the caller distinguishes errors)
+        # No file is read: dask sends results from worker to client as pickles, and loses an error that cannot be one.
         try:
             pickle.loads(pickle.dumps(error))  # noqa: S301  (our own)
-        except Exception:  # noqa: BLE001  (whatever keeps it from being sent)
+        except Exception:  # noqa: BLE001  (whatever keeps it from being pickled)
             error = RuntimeError(f"{type(error).__name__}: {error}"[:1000])
         return None, [], error
 
 
-def _teller(key: str) -> Progress:
-    """Return a progress that tells the client, a few times a second."""
+def _reporter(key: str) -> Progress:
+    """Return a progress callback that reports to the client a few times per second."""
     worker, last = get_worker(), ("", 0.0)
 
-    def tell(stage: str, done: int, total: int) -> None:
+    def report(stage: str, done: int, total: int) -> None:
         nonlocal last
         now = time.monotonic()
-        if stage != last[0] or done >= total or now - last[1] > _TOLD_EVERY_S:
+        if stage != last[0] or done >= total or now - last[1] > _REPORT_EVERY_S:
             last = stage, now
             worker.log_event(_EVENTS, {"key": key, "stage": stage, "done": done, "total": total})
 
-    return tell
+    return report
 
 
 def _client_of(address: str) -> Client:
@@ -352,51 +355,56 @@ def _client_of(address: str) -> Client:
         return Client(address, timeout=_CONNECT_S)
     except (OSError, ValueError, TimeoutError) as error:
         reason = " ".join(str(error).split()) or type(error).__name__
-        msg = f"no scheduler answers at {address} ({reason}): start one (dask scheduler), or mend the address"
+        msg = (
+            f"no scheduler answers at {address} ({reason}): start one with dask scheduler, or correct "
+            f"{option('scheduler')}"
+        )
         raise JobError(msg) from error
 
 
 def _check_versions(client: Client) -> None:
-    told = client.run(_version, on_error="return")
-    there = {worker: version for worker, version in told.items() if not isinstance(version, OSError)}  # or it has gone
-    others = {worker: version for worker, version in there.items() if version != __version__}
+    answers = client.run(_version, on_error="return")
+    versions = {worker: version for worker, version in answers.items() if not isinstance(version, OSError)}
+    others = {worker: version for worker, version in versions.items() if version != __version__}
     if others:
         worker, version = next(iter(others.items()))
-        has = version if isinstance(version, str) else "not installed"
-        raise OtherVersionError(_others_have(len(others), worker, has, __version__))
+        theirs = version if isinstance(version, str) else "not installed"
+        raise OtherVersionError(_version_message(len(others), worker, theirs, __version__))
 
 
-def _others_have(count: int, worker: str, has: str, here: str) -> str:
-    return f"{count} workers, as {worker}, have mmsr_geo {has} where this process has {here}: install the same there"
+def _version_message(count: int, worker: str, theirs: str, ours: str) -> str:
+    workers = f"worker {worker} has" if count == 1 else f"{count} workers, such as {worker}, have"
+    return f"{workers} mmsr_geo {theirs} and this process has {ours}: install the same version on the workers"
 
 
 def _version() -> str:
-    return str(import_module("mmsr_geo").__version__)
+    return str(import_module("mmsr_geo._version").__version__)
 
 
 def _of_library(module: str, name: str, package: str, **options: Any) -> Any:  # noqa: ANN401  (its own)
     try:
-        made: Callable[..., Any] = getattr(import_module(module), name)
+        cluster_class: Callable[..., Any] = getattr(import_module(module), name)
     except ImportError as error:
-        raise JobError(f"this kind of cluster needs {package} ({error}): pip install {package}") from error
+        raise JobError(
+            f"this kind of cluster needs {package} ({error}): install it with pip install {package}"
+        ) from error
     try:
-        return made(**options)
+        return cluster_class(**options)
     except (TypeError, ValueError) as error:
-        raise JobError(f"{name} does not take these options ({error}): mend cluster.options") from error
+        raise JobError(f"{name} does not take these options ({error}): correct the table [cluster.options]") from error
 
 
 @contextmanager
-def _ended_at_once(cluster: Any) -> Iterator[Any]:  # noqa: ANN401  (one of many classes)
-    """Close a cluster; where an exception ends it, its workers' processes are killed first, whatever they do."""
+def _ended_at_once(cluster: Any) -> Iterator[Any]:  # noqa: ANN401  (one of several classes)
+    """Close a cluster at the end; after an exception, kill the processes of its workers first."""
     try:
         yield cluster
     except BaseException:
         for nanny in getattr(cluster, "workers", {}).values():
-            process = getattr(nanny, "process", None)
-            pid = getattr(process, "pid", None)
+            pid = getattr(getattr(nanny, "process", None), "pid", None)
             if pid is not None:
-                with suppress(OSError):
-                    os.kill(pid, signal.SIGKILL)
+                with suppress(psutil.Error):
+                    psutil.Process(pid).kill()
         raise
     finally:
         with suppress(Exception):

@@ -10,44 +10,45 @@ from threading import Event
 from types import TracebackType
 from typing import Any, Generic, Self
 
+from mmsr_geo.callbacks import cancellable
 from mmsr_geo.jobs.executors.base import Key, Task, TaskResult
 
 SIGNALS_S = 0.5
-"""How long a thread's end is waited for at a time: a signal that comes right before a wait is only seen after it."""
+"""Seconds of one wait for a thread: a signal that arrives just before a wait is handled after it."""
 
 
 @dataclass
 class SerialExecutor(Generic[Key]):
-    """This process: tasks one after another, each begun when its outcome is waited for, so that Ctrl-C ends it."""
+    """Executor that runs tasks one after another in this process, each when its result is waited for."""
 
     waiting: deque[Task[Key]] = field(default_factory=deque)
     slots: int = 1
 
     @property
     def room(self) -> int:
-        """One at a time."""
+        """One, if no task is waiting."""
         return self.slots - len(self.waiting)
 
     @property
     def is_busy(self) -> bool:
-        """Whether one waits."""
+        """True if a task is waiting."""
         return bool(self.waiting)
 
-    def share(self, value: object, name: str) -> object:  # noqa: ARG002  (a cluster's)
-        """Return it."""
+    def share(self, value: object, name: str) -> object:  # noqa: ARG002  (for clusters)
+        """Return the value itself."""
         return value
 
     def submit(self, tasks: Sequence[Task[Key]]) -> None:
-        """Have them wait."""
+        """Add tasks to the queue."""
         self.waiting.extend(tasks)
 
     def ended(self) -> list[TaskResult[Key]]:
-        """Do the next."""
+        """Run the next task."""
         task = self.waiting.popleft()
         try:
             # Warnings go where this process's go, at once.
             result = getattr(task.shared, task.method)(*task.arguments, progress=task.progress)
-        except Exception as error:  # noqa: BLE001  (the engine tells a task's errors apart)
+        except Exception as error:  # noqa: BLE001  (the caller distinguishes errors)
             return [TaskResult(task, error=error)]
         return [TaskResult(task, result)]
 
@@ -58,15 +59,15 @@ class SerialExecutor(Generic[Key]):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Forget what waits."""
+        """Discard waiting tasks."""
         self.waiting.clear()
 
 
 class ThreadExecutor(Generic[Key]):
-    """Threads of this process, for tasks of one torch thread each; what ends the wait, Ctrl-C too, ends all of them."""
+    """Executor that runs tasks in threads of this process, each with one torch thread; Ctrl-C ends all of them."""
 
     def __init__(self, slots: int) -> None:
-        """Start no thread yet."""
+        """Set the number of threads; they are started by the first tasks."""
         self.slots = slots
         self._executor = ThreadPoolExecutor(slots)
         self._running: dict[Future[Any], Task[Key]] = {}
@@ -74,36 +75,36 @@ class ThreadExecutor(Generic[Key]):
 
     @property
     def room(self) -> int:
-        """As many as there are threads: those that wait would be begun after a Ctrl-C."""
+        """Number of idle threads: waiting tasks would be started after a Ctrl-C."""
         return self.slots - len(self._running)
 
     @property
     def is_busy(self) -> bool:
-        """Whether a thread has one."""
+        """True if a thread runs a task."""
         return bool(self._running)
 
-    def share(self, value: object, name: str) -> object:  # noqa: ARG002  (a cluster's)
-        """Return it: threads share all there is."""
+    def share(self, value: object, name: str) -> object:  # noqa: ARG002  (for clusters)
+        """Return the value itself."""
         return value
 
     def submit(self, tasks: Sequence[Task[Key]]) -> None:
-        """Begin them."""
+        """Start tasks."""
         for task in tasks:
             work: Callable[..., Any] = getattr(task.shared, task.method)
-            self._running[self._executor.submit(work, *task.arguments, progress=self._watch)] = task
+            self._running[self._executor.submit(work, *task.arguments, progress=cancellable(self._stopped))] = task
 
     def ended(self) -> list[TaskResult[Key]]:
-        """Wait for the first."""
+        """Wait for the first task to end."""
         done: set[Future[Any]] = set()
         while self._running and not done:
             done, _ = wait(self._running, timeout=SIGNALS_S, return_when=FIRST_COMPLETED)
-        found = []
+        results = []
         for future in done:
             task, error = self._running.pop(future), future.exception()
             if error is not None and not isinstance(error, Exception):
                 raise error
-            found.append(TaskResult(task, None if error else future.result(), error))
-        return found
+            results.append(TaskResult(task, None if error else future.result(), error))
+        return results
 
     def __enter__(self) -> Self:
         """Return itself."""
@@ -112,10 +113,6 @@ class ThreadExecutor(Generic[Key]):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Have fits stop at their next step."""
+        """Stop fits at their next step."""
         self._stopped.set()
         self._executor.shutdown(cancel_futures=True)
-
-    def _watch(self, stage: str, done: int, total: int) -> None:  # noqa: ARG002  (a progress)
-        if self._stopped.is_set():
-            raise InterruptedError

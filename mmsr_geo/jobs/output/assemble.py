@@ -1,4 +1,4 @@
-"""An output made of its tiles and verified against them; knows the writers and the store, computes nothing."""
+"""An output assembled from its tiles and verified against them; knows writers and store, computes nothing."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from mmsr_geo.raster.write.staged import scratch_folder
 
 
 def check_room(spec: OutputSpec) -> None:
-    """Refuse, before anything is computed, outputs that exist, cannot be written or have no room (OutputError)."""
+    """Refuse outputs that exist, cannot be written or have no space, before anything is computed (OutputError)."""
     with ExitStack() as stack:
         if isinstance(spec.output.path, ZarrGroupPath):
             stack.enter_context(open_group(spec, spec.output.path))
@@ -27,16 +27,18 @@ def check_room(spec: OutputSpec) -> None:
 
 
 def finish(output_job: OutputJob) -> OutputResult | None:
-    """Make the outputs of a course's tiles: they appear, all or none, when they are whole.
+    """Write the files of an output from its tiles. All of them appear when they are complete, or none.
 
-    Returns None, and has written nothing, where tiles' files turn out damaged: those are to be computed again.
-    Raises OutputError where the disk, GDAL or Zarr fails.
+    Returns None, and writes nothing, if tile files are damaged: these tiles are put back into the queue.
+
+    Raises:
+        OutputError: The disk, GDAL or Zarr fails.
     """
     output = output_job.spec.output
     output_job.progress("write", 0, 1)
     with scratch_folder(output.path) as scratch:
-        made = assemble_group if isinstance(output.path, ZarrGroupPath) else assemble_cogs
-        finished = made(output_job, scratch)
+        assemble = assemble_group if isinstance(output.path, ZarrGroupPath) else assemble_cogs
+        finished = assemble(output_job, scratch)
     if finished is None:
         return None
     output_job.progress("write", 1, 1)

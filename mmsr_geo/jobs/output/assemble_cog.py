@@ -28,31 +28,31 @@ from mmsr_geo.raster.write.staged import finish_together
 
 
 def assemble_cogs(output_job: OutputJob, scratch: Path) -> Finished | None:
-    """Make COGs; None where tiles are to be computed again."""
+    """Write the COGs of an output; None if tiles must be computed again."""
     spec = output_job.spec
     with ExitStack() as stack:
         if spec.output.like is not None:
-            moved = {band: stack.enter_context(CogWriter(**options)) for band, options in cog_options(spec).items()}
-            half = _LaterBands(moved[VALUES], len(spec.pairs)) if spec.output.uncertainty else None
-            missed = regrid(moved[VALUES], moved.get(FLAGS), half, mosaics(output_job, scratch), output_job)
-            finish_together(with_tags(output_job, moved, missed))
-            return Finished(moved[VALUES].clipping, missed)
-        made = {band: stack.enter_context(CogOfTiles(**options)) for band, options in cog_options(spec).items()}
-        for band, file in made.items():
+            warped = {band: stack.enter_context(CogWriter(**options)) for band, options in cog_options(spec).items()}
+            uncertainty = _LaterBands(warped[VALUES], len(spec.pairs)) if spec.output.uncertainty else None
+            missed = regrid(warped[VALUES], warped.get(FLAGS), uncertainty, mosaics(output_job, scratch), output_job)
+            finish_together(with_tags(output_job, warped, missed))
+            return Finished(warped[VALUES].clipping, missed)
+        files = {band: stack.enter_context(CogOfTiles(**options)) for band, options in cog_options(spec).items()}
+        for band, file in files.items():
             file.pieces = tile_pieces(output_job, scratch, band)
             if band == VALUES and spec.output.uncertainty:
                 file.pieces = [*file.pieces, *tile_pieces(output_job, scratch, UNCERTAINTY)]
 
-        def hold_the_tiles() -> bool:
+        def matches_tiles() -> bool:
             with ExitStack() as opened:
-                reads = {band: _reading(opened, file.made) for band, file in made.items()}
+                reads = {band: _reading(opened, file.made) for band, file in files.items()}
                 if spec.output.uncertainty:
                     reads[UNCERTAINTY] = _later_bands(reads[VALUES], len(spec.pairs))
                 return verify_tiles(output_job, reads)
 
         return (
             Finished(clipping_message(output_job))
-            if finish_together(with_tags(output_job, made, ()), check=hold_the_tiles)
+            if finish_together(with_tags(output_job, files, ()), check=matches_tiles)
             else None
         )
 
@@ -60,9 +60,9 @@ def assemble_cogs(output_job: OutputJob, scratch: Path) -> Finished | None:
 def _reading(stack: ExitStack, file: Path) -> ReadBand:
     dataset = stack.enter_context(rasterio.open(file))
 
-    def read(band: int, place: Window) -> NDArray[Any]:
+    def read(band: int, window: Window) -> NDArray[Any]:
         pixels: NDArray[Any] = dataset.read(
-            band, window=RasterioWindow(place.col, place.row, place.width, place.height)
+            band, window=RasterioWindow(window.col, window.row, window.width, window.height)
         )
         return pixels
 
@@ -70,14 +70,14 @@ def _reading(stack: ExitStack, file: Path) -> ReadBand:
 
 
 def _later_bands(read: ReadBand, after: int) -> ReadBand:
-    """Return what reads a file's bands after so many as if they were its first."""
-    return lambda band, place: read(after + band, place)
+    """Return a function that reads the bands after the first `after` as if they were the first ones."""
+    return lambda band, window: read(after + band, window)
 
 
 def cog_options(spec: OutputSpec) -> dict[int, dict[str, Any]]:
-    """Return what the files are made with, by the band of the tiles' files that each takes.
+    """Return the arguments of the COG writers, by the band of the tile files that each file is assembled from.
 
-    The target's takes their uncertainty as well, in bands after its own.
+    The uncertainty is in the file of the target, in bands after its own.
     """
     output, pairs = spec.output, spec.pairs
     common = {"grid": output.like or pairs[0].target_grid, "overwrite": output.overwrite}
@@ -88,20 +88,20 @@ def cog_options(spec: OutputSpec) -> dict[int, dict[str, Any]]:
     target = {"path": output.path, "nodata": spec.nodata, "encoding": output.encoding, **common}
     files = {VALUES: {**target, "bands": len(tags), "band_tags": tags}}
     if output.qa is not None:
-        told = [BandTags(name) for name in _names_of("qa", pairs)]
+        flag_tags = [BandTags(name) for name in _names_of("qa", pairs)]
         flags = {"path": output.qa, "nodata": None, "encoding": output.encoding.for_flags(), **common}
-        files[FLAGS] = {**flags, "bands": len(told), "band_tags": told}
+        files[FLAGS] = {**flags, "bands": len(flag_tags), "band_tags": flag_tags}
     return files
 
 
-def _names_of(what: str, pairs: Sequence[Pair]) -> list[str]:
-    """Return what the bands are called that tell something of each pair's target."""
-    return [f"{what} of {'; '.join(pair.source.bands)}" for pair in pairs] if len(pairs) > 1 else [what]
+def _names_of(kind: str, pairs: Sequence[Pair]) -> list[str]:
+    """Return the names of bands that describe the target of each pair: QA flags or uncertainty."""
+    return [f"{kind} of {'; '.join(pair.source.bands)}" for pair in pairs] if len(pairs) > 1 else [kind]
 
 
 @dataclass(frozen=True, slots=True)
 class _LaterBands:
-    """The bands of a file after so many, to be written as if they were its first."""
+    """The bands of a file after the first `after`, written as if they were the first ones."""
 
     file: CogWriter
     after: int

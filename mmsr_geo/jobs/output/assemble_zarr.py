@@ -1,4 +1,4 @@
-"""A group of a Zarr store, filled from an output's tiles."""
+"""Groups of Zarr stores assembled from an output's tiles."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 def assemble_group(output_job: OutputJob, scratch: Path) -> Finished | None:
-    """Make a group of a Zarr store; None where tiles are to be computed again."""
+    """Write the group of an output in a Zarr store; None if tiles must be computed again."""
     spec = output_job.spec
     with open_group(spec, spec.output.path) as group:
         if spec.output.like is not None:
@@ -37,20 +37,20 @@ def assemble_group(output_job: OutputJob, scratch: Path) -> Finished | None:
         if not _fill(group, output_job):
             return None
 
-        def hold_the_tiles() -> bool:
+        def matches_tiles() -> bool:
             reads: dict[int, ReadBand] = {VALUES: group.values.read, FLAGS: group.flags.read}
             if group.uncertainty is not None:
                 reads[UNCERTAINTY] = group.uncertainty.read
             return verify_tiles(output_job, reads)
 
         whole = finish_together(
-            [(group, output_tags(output_job, ()) | uncertainty_tags(output_job))], check=hold_the_tiles
+            [(group, output_tags(output_job, ()) | uncertainty_tags(output_job))], check=matches_tiles
         )
         return Finished(clipping_message(output_job)) if whole else None
 
 
 def open_group(spec: OutputSpec, place: Address) -> ZarrWriter:
-    """Return the writer of the group that an output goes into."""
+    """Return the writer of an output's group."""
     from mmsr_geo.raster.write.zarr import ZarrWriter  # noqa: PLC0415  (zarr, only when asked for)
 
     if not isinstance(place, ZarrGroupPath):
@@ -58,7 +58,7 @@ def open_group(spec: OutputSpec, place: Address) -> ZarrWriter:
     output, first = spec.output, spec.pairs[0]
     height, width = spec.tiling.tile_yx
     tile_yx = (height * first.scale.y, width * first.scale.x) if output.like is None else (WINDOW_PX, WINDOW_PX)
-    said = {"long_name": f"uncertainty of {output.variable}", "comment": UNCERTAINTY_MEANING}
+    uncertainty_attrs = {"long_name": f"uncertainty of {output.variable}", "comment": UNCERTAINTY_MEANING}
     return ZarrWriter(
         place,
         output.like or first.target_grid,
@@ -69,39 +69,39 @@ def open_group(spec: OutputSpec, place: Address) -> ZarrWriter:
         band_tags=[tags for pair in spec.pairs for tags in pair.source.band_tags],
         encoding=output.encoding,
         flag_attrs={**FLAG_ATTRS, "flag_masks": [int(flag) for flag in Flag]},
-        uncertainty_attrs=said if output.uncertainty else None,
+        uncertainty_attrs=uncertainty_attrs if output.uncertainty else None,
         overwrite=output.overwrite,
     )
 
 
 def _fill(group: ZarrWriter, output_job: OutputJob) -> bool:
-    """Write a course's tiles, shard by shard; False where files of some turn out damaged: those are asked for again."""
+    """Write the tiles shard by shard; False if tile files are damaged, which puts these tiles back into the queue."""
     spec, (height, width) = output_job.spec, group.shard_yx
     shards: dict[tuple[int, int], list[int]] = defaultdict(list)
     for index in range(len(spec.tiling)):
-        place = spec.place(index)
-        shards[place.row // height, place.col // width].append(index)
+        window = spec.target_window(index)
+        shards[window.row // height, window.col // width].append(index)
     whole = Window.whole(spec.pairs[0].target_grid.shape.yx)
     for band in range(1, len(spec.pairs) + 1):
-        made = output_job.targets(band)
+        tiles = output_job.targets(band)
         for done, ((row, col), indexes) in enumerate(shards.items()):
             output_job.progress("write", done, len(shards))
             shard = Window(row * height, col * width, height, width).intersection(whole)
             values = np.full(shard.shape, spec.nodata, spec.output.encoding.dtype)
             flags = np.full(shard.shape, int(Flag.FAILED), np.uint8)
-            half = values.copy() if group.uncertainty is not None else None
+            uncertainty = values.copy() if group.uncertainty is not None else None
             for index in indexes:
-                if (tile := made.get(index)) is None:
-                    continue  # skipped: a hole
+                if (tile := tiles.get(index)) is None:
+                    continue  # skipped: no data
                 if (pixels := tile_pixels(output_job, tile)) is None:
                     recompute_tile(output_job, band, tile)
                     continue
-                part = spec.place(index).relative_to(shard).slices
+                part = spec.target_window(index).relative_to(shard).slices
                 values[part], flags[part] = pixels.values, pixels.qa
-                if half is not None:
-                    half[part] = pixels.uncertainty
+                if uncertainty is not None:
+                    uncertainty[part] = pixels.uncertainty
             group.values.write(shard, values[np.newaxis], (band,))
             group.flags.write(shard, flags[np.newaxis], (band,))
-            if group.uncertainty is not None and half is not None:
-                group.uncertainty.write(shard, half[np.newaxis], (band,))
+            if group.uncertainty is not None and uncertainty is not None:
+                group.uncertainty.write(shard, uncertainty[np.newaxis], (band,))
     return output_job.is_complete

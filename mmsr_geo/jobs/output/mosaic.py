@@ -19,42 +19,46 @@ from mmsr_geo.raster.write.vrt import Piece
 
 @dataclass(frozen=True, slots=True)
 class _Pieces:
-    """Where a band's tile files lie, row by row, a hole for each that was skipped; made while they are gone through."""
+    """The tile files of a band, row by row, created while they are iterated; a skipped tile is a file without data."""
 
     output_job: OutputJob
     scratch: Path
     band: int
-    """The output's, from 1."""
-    of_file: int
-    """Which of the tile files' bands is taken."""
+    """Band of the output, from 1."""
+    file_band: int
+    """Band of the tile files."""
 
     def __iter__(self) -> Iterator[Piece]:
-        spec, made = self.output_job.spec, self.output_job.targets(self.band)
+        spec, tiles = self.output_job.spec, self.output_job.targets(self.band)
         for index in range(len(spec.tiling)):
-            place, tile = spec.place(index), made.get(index)
-            path = _hole(spec, place, self.scratch) if tile is None else self.output_job.store.near(tile, self.scratch)
-            yield Piece(path, self.of_file, place)
+            window, tile = spec.target_window(index), tiles.get(index)
+            path = (
+                _no_data(spec, window, self.scratch)
+                if tile is None
+                else self.output_job.store.local_file(tile, self.scratch)
+            )
+            yield Piece(path, self.file_band, window)
 
 
-def tile_pieces(output_job: OutputJob, scratch: Path, of_file: int) -> list[_Pieces]:
-    """Return the tiles of each band as pieces; of_file: which of the tile files' bands is taken."""
-    return [_Pieces(output_job, scratch, band, of_file) for band in range(1, len(output_job.spec.pairs) + 1)]
+def tile_pieces(output_job: OutputJob, scratch: Path, file_band: int) -> list[_Pieces]:
+    """Return the tiles of each band as pieces of a mosaic; file_band: band of the tile files."""
+    return [_Pieces(output_job, scratch, band, file_band) for band in range(1, len(output_job.spec.pairs) + 1)]
 
 
-def _hole(spec: OutputSpec, place: Window, scratch: Path) -> Path:
-    path = scratch / f"hole-{place.height}-{place.width}.tif"
+def _no_data(spec: OutputSpec, window: Window, scratch: Path) -> Path:
+    path = scratch / f"no-data-{window.height}-{window.width}.tif"
     if not path.exists():
-        values = np.full(place.shape, spec.tile_nodata, spec.tile_storage.dtype)
-        flags = np.full(place.shape, int(Flag.FAILED), np.uint8)
+        values = np.full(window.shape, spec.tile_nodata, spec.tile_storage.dtype)
+        flags = np.full(window.shape, int(Flag.FAILED), np.uint8)
         path.write_bytes(TilePixels(values, flags, values if spec.output.uncertainty else None).encoded())
     return path
 
 
 def mosaics(output_job: OutputJob, scratch: Path) -> dict[int, Path]:
-    """Put the tiles together as they were computed, in files that go with `scratch`."""
+    """Assemble the tiles as they were computed, in files in the folder `scratch`, by the bands of the tile files."""
     spec = output_job.spec
     grid, bands = spec.pairs[0].target_grid, len(spec.pairs)
-    made = {}
+    files = {}
     for band, name in ((VALUES, "target"), (FLAGS, "flags"), (UNCERTAINTY, "uncertainty")):
         if band == UNCERTAINTY and not spec.output.uncertainty:
             continue
@@ -62,5 +66,5 @@ def mosaics(output_job: OutputJob, scratch: Path) -> dict[int, Path]:
         with CogOfTiles(scratch / f"{name}.tif", grid, bands=bands, nodata=nodata) as file:
             file.pieces = tile_pieces(output_job, scratch, band)
             file.finish()
-        made[band] = scratch / f"{name}.tif"
-    return made
+        files[band] = scratch / f"{name}.tif"
+    return files

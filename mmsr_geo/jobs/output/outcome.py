@@ -1,4 +1,4 @@
-"""What an output came to: the result, and the tags that are written into it."""
+"""The result of an output, and the tags that are written into its files."""
 
 from __future__ import annotations
 
@@ -18,48 +18,49 @@ from mmsr_geo.engine.model import Model
 from mmsr_geo.errors import OptionError
 from mmsr_geo.jobs.output.output_job import Failure, OutputJob
 from mmsr_geo.jobs.tiles.tile_file import VALUES
-from mmsr_geo.methods.apply import is_calibrated
-from mmsr_geo.methods.baseline import CONSISTENT, BaselineMethod
 from mmsr_geo.network.fitted import FittedModel
 from mmsr_geo.network.guide_check import GuideCheck
 from mmsr_geo.raster.write.cog import CogFile
 from mmsr_geo.raster.write.destination import Address
+from mmsr_geo.spelling import option
 
 
 @dataclass(frozen=True, slots=True)
 class OutputResult:
-    """What was made."""
+    """A finished output."""
 
     path: Address
     models: tuple[Model, ...]
-    """One for each band, as it was fitted."""
+    """Model of each band."""
     checks: tuple[GuideCheck, ...]
-    """What is known of the guide, for each band."""
+    """Guide check of each band."""
     scale: str
     shape_yx: tuple[int, int]
     tiles: int
     seconds: float
     qa: Address | None = None
     flag_shares: Mapping[Flag, float] = field(default_factory=dict)
-    """How much of the target's pixels has each flag, 0..1; of all bands, before any other grid."""
+    """Share of the target's pixels with each QA flag, 0 to 1, over all bands and before `like`."""
     consistency_rmse: tuple[float, ...] = ()
-    """Of each band brought onto another grid (`like`): how far it is from the source when averaged back."""
+    """Root mean square error of each band warped to `like`, averaged to the source's pixels, against the source."""
     failures: tuple[Failure, ...] = ()
-    """Tiles that were skipped; they are holes."""
+    """Tiles that were skipped; they have no data."""
     uncertainty: tuple[str, ...] = ()
-    """Of each band, whether its uncertainty is `calibrated`, or `not calibrated` and a hole; nothing where it was not
-    asked for."""
+    """`calibrated` or `not calibrated` (all nodata) for each band; empty if the uncertainty was not requested."""
 
     @property
     def model(self) -> FittedModel:
-        """The first band's model; raises OptionError where it was made without one."""
+        """The saved form of the first band's model. Raises OptionError if the method has no such model."""
         if not isinstance(self.models[0], FittedModel):
-            raise OptionError(f"{self.path} was made without a scene's model: there is none to save")
+            raise OptionError(
+                f"{self.path} was computed without a model of the scene, so there is none to save: use "
+                f"{option('method', 'mmsr')} with {option('fit', 'scene')}"
+            )
         return self.models[0]
 
 
 def output_result(output_job: OutputJob, missed: tuple[float, ...]) -> OutputResult:
-    """Return what a finished output came to; missed: the RMSE of each band after regridding."""
+    """Return the result of a finished output; missed: RMSE of each band after regridding."""
     spec = output_job.spec
     first, bands = spec.pairs[0], range(1, len(spec.pairs) + 1)
     counts = dict.fromkeys(Flag, 0)
@@ -67,7 +68,7 @@ def output_result(output_job: OutputJob, missed: tuple[float, ...]) -> OutputRes
         for flag, count in output_job.targets(band).flag_counts.items():
             counts[flag] += count
     for failure in output_job.failures:
-        counts[Flag.FAILED] += math.prod(spec.place(failure.index).shape)
+        counts[Flag.FAILED] += math.prod(spec.target_window(failure.index).shape)
     pixels = math.prod(first.target_grid.shape.yx) * len(bands)
     return OutputResult(
         spec.output.path,
@@ -88,24 +89,21 @@ def output_result(output_job: OutputJob, missed: tuple[float, ...]) -> OutputRes
 def with_tags(
     output_job: OutputJob, files: Mapping[int, CogFile], missed: Sequence[float]
 ) -> list[tuple[CogFile, Mapping[str, str]]]:
-    """Return the files with what is said in each."""
+    """Return the files, each with its tags."""
     tags, bands = output_tags(output_job, missed), len(output_job.spec.pairs)
-    told = uncertainty_tags(output_job)
-    if told:
-        told["MMSR_GEO_UNCERTAINTY_BANDS"] = ",".join(str(bands + number) for number in range(1, bands + 1))
+    uncertainty = uncertainty_tags(output_job)
+    if uncertainty:
+        uncertainty["MMSR_GEO_UNCERTAINTY_BANDS"] = ",".join(str(bands + number) for number in range(1, bands + 1))
     meanings = {f"MMSR_GEO_QA_{int(flag)}": meaning for flag, meaning in MEANINGS.items()}
-    return [(file, tags | (told if band == VALUES else meanings)) for band, file in files.items()]
+    return [(file, tags | (uncertainty if band == VALUES else meanings)) for band, file in files.items()]
 
 
 def output_tags(output_job: OutputJob, missed: Sequence[float]) -> dict[str, str]:
-    """Say in the file how it came to be."""
+    """Return the tags that describe how the output was computed."""
     spec, checks = output_job.spec, output_job.checks
     first, method = spec.pairs[0], spec.method
     options = {"scale": str(first.scale), "part": asdict(first.part), **spec.inputs, **method.description}
-    name = str(options["method"])
-    if isinstance(method, BaselineMethod) and method.consistent:
-        name += CONSISTENT
-    used = ["bicubic+consistency" if method.uses_fallback(check) else name for check in checks]
+    used = ["bicubic+consistency" if method.uses_fallback(check) else method.title for check in checks]
     gains = ["unknown" if check.gain is None else f"{check.gain:.4f}" for check in checks]
     skipped = [f"{failure.band}:{failure.index}" for failure in output_job.failures]
     return {
@@ -118,21 +116,21 @@ def output_tags(output_job: OutputJob, missed: Sequence[float]) -> dict[str, str
         "MMSR_GEO_GUIDE_GAIN": ",".join(gains),
         "MMSR_GEO_GUIDE_CHECK": ",".join(check.result for check in checks),
         "MMSR_GEO_OPTIONS": json.dumps(options, default=_plain),
-        **({"MMSR_GEO_CONSISTENCY_RMSE": ",".join(f"{each:.6g}" for each in missed)} if missed else {}),
+        **({"MMSR_GEO_CONSISTENCY_RMSE": ",".join(f"{rmse:.6g}" for rmse in missed)} if missed else {}),
         **({"MMSR_GEO_FAILED_TILES": ",".join(skipped)} if skipped else {}),
     }
 
 
 def uncertainty_tags(output_job: OutputJob) -> dict[str, str]:
-    """Say what a target's uncertainty is and whether it is known, of each band; nothing where it was not asked for."""
-    told = ",".join(_calibrations(output_job))
-    return {"MMSR_GEO_UNCERTAINTY": told, "MMSR_GEO_UNCERTAINTY_MEANING": UNCERTAINTY_MEANING} if told else {}
+    """Return the tags of the uncertainty of each band; none if it was not requested."""
+    states = ",".join(_calibrations(output_job))
+    return {"MMSR_GEO_UNCERTAINTY": states, "MMSR_GEO_UNCERTAINTY_MEANING": UNCERTAINTY_MEANING} if states else {}
 
 
 def _calibrations(output_job: OutputJob) -> tuple[str, ...]:
     if not output_job.spec.output.uncertainty:
         return ()
-    return tuple("calibrated" if is_calibrated(model) else "not calibrated" for model in output_job.models)
+    return tuple("calibrated" if model.is_calibrated else "not calibrated" for model in output_job.models)
 
 
 def _plain(value: object) -> Any:  # noqa: ANN401  (JSON values)

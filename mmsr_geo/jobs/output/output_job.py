@@ -1,50 +1,35 @@
-"""One output's way from fit to last tile: which tasks can be done now, what came of them; runs none itself."""
+"""One output from its fit to its last tile: which tasks can run now, and what their results change; runs none."""
 
 from __future__ import annotations
 
-import json
 import time
 import warnings
 from collections import Counter
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from functools import partial
 from typing import Literal
 
-from mmsr_geo.callbacks import Progress, no_progress
+from mmsr_geo.callbacks import Progress, labelled, no_progress
 from mmsr_geo.engine.model import Model
-from mmsr_geo.engine.pair import Pair
-from mmsr_geo.errors import ChangedInputError, JobError, MmsrError, MmsrWarning, OutputError
+from mmsr_geo.errors import ChangedInputError, MmsrError, MmsrWarning, OutputError, template_of
 from mmsr_geo.jobs.executors.base import Executor, Task, TaskResult
 from mmsr_geo.jobs.log import NO_LOG, Log
-from mmsr_geo.jobs.output.tasks import (
-    FitTask,
-    OutputSpec,
-    TileTask,
-    at_tile_size,
-    check_of_tiles,
-    keep_model,
-    kept_model,
-)
-from mmsr_geo.jobs.tiles.tile_file import DamagedTileError, TilePixels
+from mmsr_geo.jobs.output.resume import resume_plan, take_over_tiles
+from mmsr_geo.jobs.output.shared_fit import SharedFit
+from mmsr_geo.jobs.output.tasks import FitTask, OutputSpec, TileTask, check_of_tiles, keep_model, kept_model
 from mmsr_geo.jobs.tiles.tile_index import TileIndex, TileQueue
-from mmsr_geo.jobs.tiles.tile_store import FolderStore, Stage, TileRecord, TileStore
-from mmsr_geo.machine import cores
-from mmsr_geo.methods.apply import reuse_model
-from mmsr_geo.methods.source import Method, check_of
-from mmsr_geo.methods.tile_fit import TileFit
+from mmsr_geo.jobs.tiles.tile_store import Stage, TileRecord, TileStore
+from mmsr_geo.methods.source import Method
 from mmsr_geo.network.guide_check import GuideCheck
 
-PLAN = "plan.json"
-_CHECKED_TOGETHER, _CHECKED_AT_ONCE = 64, 4
-"""Tiles of an earlier process that are looked at between two reports, and side by side."""
+FitStage = Literal["fit", "shared fit"]
+"""Stage of a band's model: fitted for this output alone, or for all outputs that share it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A tile that was skipped, and why."""
+    """A tile that was skipped, and the reason."""
 
     band: int
     index: int
@@ -53,103 +38,81 @@ class Failure:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TaskKey:
-    """Which task of which output."""
+    """Identity of a task: its output, band, stage and tile."""
 
     output_job: OutputJob
     band: int
-    stage: Stage | Literal["fit", "shared fit"]
+    stage: Stage | FitStage
     index: int = 0
 
 
 @dataclass
 class _Band:
-    """A band of the output: its model, then its tiles."""
+    """One band of the output: its model and the state of its tiles."""
 
     number: int
     model: Model | None = None
     method: Method | None = None
-    """What the model is used by, where it is another output's."""
+    """Method that uses the model, if the model is shared."""
     check: GuideCheck = field(default_factory=GuideCheck)
     fitting: bool = False
-    fit_began: float = 0.0
+    fit_start: float = 0.0
     task: object = None
-    """What its tiles' tasks share, in the pool's terms."""
+    """Value that the tasks of its tiles share, as the executor returned it."""
     waiting: dict[Stage, TileQueue] = field(default_factory=dict)
     running: Counter[Stage] = field(default_factory=Counter)
-    made: dict[Stage, TileIndex] = field(default_factory=dict)
+    tiles: dict[Stage, TileIndex] = field(default_factory=dict)
+    """Tiles that are done."""
     failed: dict[int, str] = field(default_factory=dict)
-
-
-@dataclass(eq=False)
-class SharedFit:
-    """A model that several outputs have in common: fitted to one of them, kept beside the job."""
-
-    name: str
-    """Of the output that it is fitted to."""
-    pairs: tuple[Pair, ...]
-    method: Method
-    store: TileStore
-    models: dict[int, Model] = field(default_factory=dict)
-    fitting: set[int] = field(default_factory=set)
-    failed: dict[int, Exception] = field(default_factory=dict)
-    """Why a band's fit failed: it is not tried again by each of them."""
-
-    def model(self, band: int) -> Model | None:
-        """Return the model of a band, or None where it is still to be fitted."""
-        if band not in self.models and (model := kept_model(self.store, band)) is not None:
-            self.models[band] = model
-        return self.models.get(band)
-
-    def set_model(self, band: int, model: Model) -> None:
-        """Keep a model that was fitted."""
-        keep_model(self.store, band, model)
-        self.models[band] = model
+    """Reasons why tiles were skipped, by their numbers."""
 
 
 @dataclass(eq=False)
 class OutputJob:
-    """One output's work under way."""
+    """One output that is being computed."""
 
     name: str
     spec: OutputSpec
     store: TileStore
     progress: Progress = no_progress
     keeps: bool = False
-    """Whether the store outlives this process: what a later one needs to go on is kept in it."""
+    """True if the store outlives this process, so that models and the plan are kept in it for a later run."""
     skips: bool = False
-    """Whether a tile that fails is left out."""
+    """True if tiles that fail are skipped."""
     shared_fit: SharedFit | None = None
-    """Where its model comes from, if not from a fit of its own."""
+    """Models shared with other outputs; None: it has its own."""
     log: Log = NO_LOG
     computed: int = 0
-    """Tiles that were computed here, not taken over."""
+    """Number of tiles that this process has computed."""
     fit_seconds: float = 0.0
-    """What its fits took, each from its call to its outcome."""
+    """Duration of its fits, from submission to result."""
 
     def __post_init__(self) -> None:
-        """Take over what an earlier process has left."""
+        """Take over the tiles of an earlier run."""
         self.began = time.monotonic()
-        self._given = self.spec.method
+        self._own_method = self.spec.method
         self._bands = [_Band(number) for number in range(1, len(self.spec.pairs) + 1)]
-        goes_on = self.keeps and self._resume()
-        tiles = len(self.spec.tiling)
+        resumed = resume_plan(self.spec, self.store, self.name) if self.keeps else None
+        self.spec = resumed or self.spec
+        count = len(self.spec.tiling)
         for band in self._bands:
-            band.made = {stage: TileIndex(stage, band.number, tiles) for stage in self._stages}
-        if goes_on:
-            self._take_over()
+            band.tiles = {stage: TileIndex(stage, band.number, count) for stage in self._stages}
+        if resumed is not None:
+            indexes = {(stage, band.number): index for band in self._bands for stage, index in band.tiles.items()}
+            take_over_tiles(self.store, indexes, self.name, self.progress)
         for band in self._bands:
-            band.waiting = {stage: TileQueue(tiles, made) for stage, made in band.made.items()}
+            band.waiting = {stage: TileQueue(count, index) for stage, index in band.tiles.items()}
             if "prediction" in band.waiting and not band.waiting["target"]:
-                band.waiting["prediction"].clear()  # they may have gone since
+                band.waiting["prediction"].clear()  # predictions of targets that are done are not needed
 
     @property
     def models(self) -> list[Model]:
-        """Each band's."""
+        """The models of the bands that have one."""
         return [band.model for band in self._bands if band.model is not None]
 
     @property
     def checks(self) -> list[GuideCheck]:
-        """What is known of the guide, for each band."""
+        """The guide check of each band."""
         return [band.check for band in self._bands]
 
     @property
@@ -163,34 +126,34 @@ class OutputJob:
 
     @property
     def tile_seconds(self) -> float:
-        """What its tiles took, added up over the workers and earlier processes."""
-        return sum(made.total("seconds") for band in self._bands for made in band.made.values())
+        """Duration of its tiles, summed over workers and earlier runs."""
+        return sum(index.total("seconds") for band in self._bands for index in band.tiles.values())
 
     @property
     def is_complete(self) -> bool:
-        """Whether no task is left."""
+        """True if no task is left."""
         return not self.is_running and all(
             band.model is not None and not any(band.waiting.values()) for band in self._bands
         )
 
     @property
     def is_running(self) -> bool:
-        """Whether a task of it is under way."""
+        """True if one of its tasks is running."""
         return any(band.fitting or band.running.total() for band in self._bands)
 
     def targets(self, band: int) -> TileIndex:
-        """Return a band's finished tiles by index."""
-        return self._bands[band - 1].made["target"]
+        """Return the finished tiles of a band by their numbers."""
+        return self._bands[band - 1].tiles["target"]
 
     def tasks(self, executor: Executor[TaskKey], most: int) -> list[Task[TaskKey]]:
-        """Return tasks that can be done now, so many at most; they count as running from here on."""
-        found: list[Task[TaskKey]] = []
+        """Return tasks that can run now, at most `most`; they count as running from then on."""
+        tasks: list[Task[TaskKey]] = []
         for band in self._bands:
-            if len(found) >= most:
+            if len(tasks) >= most:
                 break
             if band.model is None:
                 if not band.fitting:
-                    found += self._begin(band, executor)
+                    tasks += self._begin(band, executor)
                 if band.model is None:
                     continue
             stage = self._stage(band)
@@ -201,250 +164,180 @@ class OutputJob:
                 spec = self.spec if band.method is None else replace(self.spec, method=band.method)
                 band.task = executor.share(TileTask(spec, band.number, band.model, self.store, band.check), name)
             waiting = band.waiting[stage]
-            while waiting and len(found) < most:
-                found.append(self._tile_call(band, stage, waiting.take()))
-        return found
+            while waiting and len(tasks) < most:
+                tasks.append(self._tile_task(band, stage, waiting.take()))
+        return tasks
 
     def on_task_done(self, ended: TaskResult[TaskKey]) -> TileRecord | None:
-        """Take what came of a task, and return the tile if it was one; raises what the whole output failed of."""
+        """Handle a task that has ended. Returns the record of its tile, if it has computed one.
+
+        Raises the error that fails the whole output.
+        """
         key = ended.task.key
-        stage, index, band = key.stage, key.index, self._bands[key.band - 1]
+        stage, number, band = key.stage, key.index, self._bands[key.band - 1]
         for warning in ended.warnings:
             warnings.warn(warning, MmsrWarning if not isinstance(warning, MmsrWarning) else type(warning), stacklevel=2)
         if stage == "fit" or stage == "shared fit":  # noqa: PLR1714  (mypy tells the stages apart so)
-            band.fitting = False
-            took = time.monotonic() - band.fit_began
-            self.fit_seconds += took
-            if stage == "shared fit":
-                self._settle_shared(ended)
-            if ended.error is not None:
-                raise ended.error
-            if stage == "fit":
-                self._fitted(band, ended.result)
-                self._log_fit(band, f"fit done in {took:.1f} s")
+            self._on_fit_done(band, stage, ended)
             return None
         band.running[stage] -= 1
-        made: TileRecord | None = ended.result
+        record: TileRecord | None = ended.result
         if ended.error is not None:
-            self._failed(band, index, ended.error)
-        elif made is not None:
-            band.made[stage][index] = made
+            self._on_tile_failed(band, number, ended.error)
+        elif record is not None:
+            band.tiles[stage][number] = record
             self.computed += 1
         self._report(band, stage)
         if stage == "prediction" and not band.waiting["prediction"] and not band.running["prediction"]:
-            self._predicted(band)
-        return made
+            self._on_all_predicted(band)
+        return record
 
     def on_late_task(self, ended: TaskResult[TaskKey]) -> TileRecord | None:
-        """Take what came of a task once this output has failed: others may need a fit, a later process the tile."""
-        if ended.task.key.stage == "shared fit":
-            with suppress(OutputError):  # it cannot be kept: another output's course fits it again
-                self._settle_shared(ended)
+        """Handle a task that ended after this output failed: other outputs may need the fit, a later run the tile."""
+        if ended.task.key.stage == "shared fit" and self.shared_fit is not None:
+            with suppress(OutputError):  # if it cannot be kept, another output fits it again
+                self.shared_fit.end(ended.task.key.band, ended.result, ended.error)
         return ended.result if isinstance(ended.result, TileRecord) else None
 
-    def _settle_shared(self, ended: TaskResult[TaskKey]) -> None:
-        band, shared = ended.task.key.band, self.shared_fit
-        if shared is None:
-            return
-        shared.fitting.discard(band)
-        if ended.error is None:
-            shared.set_model(band, ended.result)
-        else:
-            shared.failed[band] = ended.error
-
     def recompute_tile(self, band: int, index: int) -> None:
-        """Have a tile computed again: its file turned out damaged."""
-        of = self._bands[band - 1]
-        del of.made["target"][index]
-        of.waiting["target"].add(index)
+        """Put a tile whose file is damaged back into the queue."""
+        state = self._bands[band - 1]
+        del state.tiles["target"][index]
+        state.waiting["target"].add(index)
 
     @property
     def _stages(self) -> tuple[Stage, ...]:
-        return ("prediction", "target") if isinstance(self.spec.method, TileFit) else ("target",)
+        return ("target",) if self.spec.method.tile_fits is None else ("prediction", "target")
 
     def _stage(self, band: _Band) -> Stage | None:
-        """Return the stage whose tiles can be done now: what is to be blended waits for all predictions."""
+        """Return the stage whose tiles can run now: blending waits for all predictions."""
         if band.waiting.get("prediction"):
             return "prediction"
         return "target" if band.waiting["target"] and not band.running["prediction"] else None
 
     def _begin(self, band: _Band, executor: Executor[TaskKey]) -> list[Task[TaskKey]]:
-        """Take over a band's model, or return the call that fits it."""
-        if self.keeps and (model := kept_model(self.store, band.number)) is not None:
-            if self.shared_fit is not None and self.shared_fit.name != self.name:
-                self._use_shared_model(band, self.shared_fit.model(band.number) or model)
-            self._set_model(band, model)
-            self._log_fit(band, "fit taken over from before")
-            return []
+        """Use a model that exists, or return the task that fits it."""
         number, method = band.number, self.spec.method
-        stage: Literal["fit", "shared fit"] = "fit"
+        shared = self.shared_fit
+        if self.keeps and (model := kept_model(self.store, number)) is not None:
+            if shared is not None and shared.name != self.name:
+                self._use_shared_model(band, shared.model(number) or model)
+            self._set_model(band, model)
+            self._log_fit(band, "model reused from an earlier run")
+            return []
+        stage: FitStage = "fit"
         pair = self.spec.pairs[number - 1]
-        if (shared := self.shared_fit) is not None:
-            self._check_bands(shared)
+        if shared is not None:
+            shared.check_bands(self.name, len(self._bands))
             model = shared.model(number)
             if model is None:
-                if number in shared.failed:
-                    raise shared.failed[number]
-                if number in shared.fitting:
+                if not shared.begin(number):
                     return []
-                shared.fitting.add(number)
                 pair, method, stage = shared.pairs[number - 1], shared.method, "shared fit"
             elif shared.name == self.name:
-                self._fitted(band, model)
-                self._log_fit(band, "fit shared with others done")
+                self._keep_model(band, model)
+                self._log_fit(band, "shared model is fitted")
                 return []
             else:
                 method = self._use_shared_model(band, model)
-        band.fitting, band.fit_began = True, time.monotonic()
-        asked = FitTask(pair, method, looked_at_guides=number > 1, uncertainty=self.spec.output.uncertainty)
-        task = executor.share(asked, f"{self.name}-{number}-fit")
+        band.fitting, band.fit_start = True, time.monotonic()
+        fit = FitTask(pair, method, looked_at_guides=number > 1, uncertainty=self.spec.output.uncertainty)
+        task = executor.share(fit, f"{self.name}-{number}-fit")
         return [Task(TaskKey(self, number, stage), "fit", task, "fit", progress=self._labelled(band))]
 
+    def _on_fit_done(self, band: _Band, stage: FitStage, ended: TaskResult[TaskKey]) -> None:
+        band.fitting = False
+        seconds = time.monotonic() - band.fit_start
+        self.fit_seconds += seconds
+        if stage == "shared fit" and self.shared_fit is not None:
+            self.shared_fit.end(band.number, ended.result, ended.error)
+        if ended.error is not None:
+            raise ended.error
+        if stage == "fit":
+            self._keep_model(band, ended.result)
+            self._log_fit(band, f"fit done in {seconds:.1f} s")
+
     def _use_shared_model(self, band: _Band, model: Model) -> Method:
-        """Have a band predicted with another output's model, as what is recorded of this one says."""
-        band.method = reuse_model(model, self._given)
+        """Predict a band with the model of another output; the output's tags describe that method."""
+        band.method = self._own_method.reuse(model)
         if band.number == 1:
             self.spec = replace(self.spec, method=band.method)
         return band.method
 
-    def _check_bands(self, shared: SharedFit) -> None:
-        here, there = len(self._bands), len(shared.pairs)
-        if here != there:
-            raise JobError(
-                f"{self.name} has {here} bands and {shared.name}, whose model it is to share, {there}: give it a model "
-                f"of "
-                'its own (model = "per-pair"), or a job'
-            )
-
-    def _fitted(self, band: _Band, model: Model) -> None:
+    def _keep_model(self, band: _Band, model: Model) -> None:
         if self.keeps:
             keep_model(self.store, band.number, model)
         self._set_model(band, model)
 
     def _set_model(self, band: _Band, model: Model) -> None:
-        band.model, band.check = model, check_of(model)
+        band.model, band.check = model, model.check
         for stage in self._stages:
             if band.waiting[stage]:
                 self._report(band, stage)
                 break
         if "prediction" in band.waiting and not band.waiting["prediction"]:
-            self._predicted(band)
+            self._on_all_predicted(band)
 
-    def _predicted(self, band: _Band) -> None:
-        """Take together what the tiles' fits found out, and leave out the targets that need a prediction there is not.
+    def _on_all_predicted(self, band: _Band) -> None:
+        """Combine the guide checks of the tiles, and skip targets whose predictions are missing.
 
-        From here on the tiles' tasks are others: they know what is known of the guide.
+        The tasks that follow share another value, which has the combined guide check.
         """
-        method, pair = self.spec.method, self.spec.pairs[band.number - 1]
-        if not isinstance(method, TileFit) or band.model is None:
+        fits, pair = self.spec.method.tile_fits, self.spec.pairs[band.number - 1]
+        if fits is None or band.model is None:
             return
-        band.check = method.check(band.model, check_of_tiles(list(band.made["prediction"].values())), pair)
+        band.check = fits.check(band.model, check_of_tiles(list(band.tiles["prediction"].values())), pair)
         band.task = None
         self._report(band, "target")
-        lost = set(band.failed)
-        for index in list(band.waiting["target"]) if lost else []:
-            if missing := lost.intersection(self._near(band, index)):
-                band.waiting["target"].leave(index)
-                self._skip(band, index, f"tile {min(missing)} beside it failed")
+        failed = set(band.failed)
+        for number in list(band.waiting["target"]) if failed else []:
+            if missing := failed.intersection(self._contributors(band, number)):
+                band.waiting["target"].leave(number)
+                self._skip(band, number, f"the adjacent tile {min(missing)} failed")
 
-    def _near(self, band: _Band, index: int) -> Sequence[int]:
-        method = self.spec.method
-        if not isinstance(method, TileFit):
+    def _contributors(self, band: _Band, number: int) -> Sequence[int]:
+        """Return the tiles whose predictions are blended into a tile."""
+        fits = self.spec.method.tile_fits
+        if fits is None:
             return ()
-        blended = method.blended(self.spec.pairs[band.number - 1], self.spec.tiling)
-        return blended.contributors(blended.target(index).read)
+        blended = fits.blended(self.spec.pairs[band.number - 1], self.spec.tiling)
+        return blended.contributors(blended.target(number).read)
 
-    def _tile_call(self, band: _Band, stage: Stage, index: int) -> Task[TaskKey]:
-        near = tuple(band.made["prediction"][each] for each in self._near(band, index)) if stage == "target" else ()
-        arguments = (index, near) if near else (index,)
-        method = "predict" if stage == "prediction" else "target"
+    def _tile_task(self, band: _Band, stage: Stage, number: int) -> Task[TaskKey]:
+        key = TaskKey(self, band.number, stage, number)
         band.running[stage] += 1
-        said = {"prediction": "fit-tile", "target": "predict" if not near else "blend"}[stage]
-        return Task(TaskKey(self, band.number, stage, index), said, band.task, method, arguments)
+        if stage == "prediction":
+            return Task(key, "fit-tile", band.task, "predict", (number,))
+        contributors = self._contributors(band, number)
+        if not contributors:
+            return Task(key, "predict", band.task, "target", (number,))
+        predictions = tuple(band.tiles["prediction"][contributor] for contributor in contributors)
+        return Task(key, "blend", band.task, "target", (number, predictions))
 
-    def _failed(self, band: _Band, index: int, error: Exception) -> None:
+    def _on_tile_failed(self, band: _Band, number: int, error: Exception) -> None:
         if not self.skips or isinstance(error, OutputError | ChangedInputError):
-            raise error  # what is wrong with one tile only may be skipped
-        reason = str(error) or type(error).__name__
-        self._skip(band, index, reason if isinstance(error, MmsrError) else f"{type(error).__name__}: {reason}")
+            raise error  # these concern more than one tile
+        reason = template_of(error)
+        if not isinstance(error, MmsrError):
+            reason = f"{type(error).__name__}: {reason}" if reason else type(error).__name__
+        self._skip(band, number, reason)
 
-    def _skip(self, band: _Band, index: int, reason: str) -> None:
-        if index not in band.failed:
-            band.failed[index] = reason
-            self.log.warning("%stile %d failed and is skipped: %s", self._label(band), index, reason)
+    def _skip(self, band: _Band, number: int, reason: str) -> None:
+        if number not in band.failed:
+            band.failed[number] = reason
+            self.log.warning("%stile %d failed and is skipped: %s", self._label(band), number, reason)
 
-    def _log_fit(self, band: _Band, said: str) -> None:
-        verdict = f": {band.check.sentence}" if band.check.regions else ""
-        self.log.info("%s%s%s", self._label(band), said, verdict)
+    def _log_fit(self, band: _Band, event: str) -> None:
+        check = f": {band.check.sentence}" if band.check.regions else ""
+        self.log.info("%s%s%s", self._label(band), event, check)
 
     def _report(self, band: _Band, stage: Stage) -> None:
-        blends = isinstance(self.spec.method, TileFit)
-        said = "fit tiles" if stage == "prediction" else "blend" if blends else "predict"
-        done = len(band.made[stage]) + len(band.failed)
-        self._labelled(band)(said, min(done, len(self.spec.tiling)), len(self.spec.tiling))
+        target_stage = "predict" if self.spec.method.tile_fits is None else "blend"
+        done, total = len(band.tiles[stage]) + len(band.failed), len(self.spec.tiling)
+        self._labelled(band)("fit tiles" if stage == "prediction" else target_stage, min(done, total), total)
 
     def _labelled(self, band: _Band) -> Progress:
-        label = self._label(band)
-        if not label:
-            return self.progress
-        return lambda stage, done, total: self.progress(label + stage, done, total)
+        return labelled(self.progress, self._label(band))
 
     def _label(self, band: _Band) -> str:
         return f"band {band.number} of {len(self._bands)}: " if len(self._bands) > 1 else ""
-
-    @property
-    def _plan(self) -> bytes:
-        tiling = self.spec.tiling
-        return json.dumps({"tile_yx": tiling.tile_yx, "tiles": len(tiling) * len(self.spec.pairs)}).encode()
-
-    def _resume(self) -> bool:
-        """Whether an earlier process has begun; its tile size is taken over."""
-        plan = self.store.get(PLAN)
-        if plan is not None:
-            try:
-                down, across = json.loads(plan)["tile_yx"]
-            except (ValueError, KeyError, TypeError):
-                said = f"{self.name}: the plan of its tiles is damaged: all are computed again"
-                warnings.warn(said, MmsrWarning, stacklevel=2)
-                self.store.remove()
-            else:
-                self.spec = at_tile_size(self.spec, (down, across))
-                return True
-        self.store.put(PLAN, self._plan)
-        return False
-
-    def _take_over(self) -> None:
-        """Take in the tiles that are there; each is looked at where the store is no object store."""
-        for made in self.store.lines():
-            self._bands[made.band - 1].made[made.stage][made.index] = made
-        if not isinstance(self.store, FolderStore):
-            return
-        done, total = 0, sum(len(ledger) for band in self._bands for ledger in band.made.values())
-        with ThreadPoolExecutor(min(cores(), _CHECKED_AT_ONCE)) as threads:
-            for ledger in (ledger for band in self._bands for ledger in band.made.values()):
-                there = list(ledger)
-                for start in range(0, len(there), _CHECKED_TOGETHER):
-                    self.progress("check", done, total)
-                    some = [ledger[index] for index in there[start : start + _CHECKED_TOGETHER]]
-                    for made, whole in zip(some, threads.map(partial(is_whole, self.store), some), strict=True):
-                        if not whole:
-                            self._discard_damaged(ledger, made)
-                    done += len(some)
-        if total:
-            self.progress("check", total, total)
-
-    def _discard_damaged(self, ledger: TileIndex, made: TileRecord) -> None:
-        """Have a tile computed again whose file is not what was kept."""
-        del ledger[made.index]
-        if self.store.holds(made):
-            said = f"{self.name}: the file of tile {made.index} is damaged ({made.name}): it is computed again"
-            warnings.warn(said, MmsrWarning, stacklevel=2)
-
-
-def is_whole(store: TileStore, made: TileRecord) -> bool:
-    """Whether a tile's file holds the pixels that were kept."""
-    try:
-        content = store.get(made.name)
-        return content is not None and TilePixels.decoded(content).digests == made.digests
-    except (DamagedTileError, OutputError):
-        return False

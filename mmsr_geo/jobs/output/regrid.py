@@ -1,4 +1,4 @@
-"""A target brought onto another grid, window by window."""
+"""A target warped to another grid, window by window."""
 
 from __future__ import annotations
 
@@ -20,20 +20,21 @@ from mmsr_geo.raster.read.files import FileRaster
 from mmsr_geo.raster.views.warp import Warped
 
 WINDOW_PX = 1024
+"""Side of a window in pixels."""
 
 
 class _TakesValues(Protocol):
-    """What windows of a target on another grid are written to."""
+    """Writer of windows of the target."""
 
     def store(self, window: Window, values: NDArray[np.float32], bands: Sequence[int] | None = None) -> None:
         """Write raw values."""
 
 
 class _TakesFlags(Protocol):
-    """What windows of its flags are written to."""
+    """Writer of windows of the QA flags."""
 
     def write(self, window: Window, values: NDArray[Any], bands: Sequence[int] | None = None) -> None:
-        """Write them as they are."""
+        """Write stored values."""
 
 
 def regrid(
@@ -43,36 +44,44 @@ def regrid(
     drafts: Mapping[int, Path],
     output_job: OutputJob,
 ) -> tuple[float, ...]:
-    """Warp the drafts once more, and return how far each band of the target then is from its source."""
+    """Warp a target to the grid of `like`, and return the RMSE of each band against its source.
+
+    Args:
+        values: Writer of the target.
+        flags: Writer of the QA flags, or None.
+        uncertainty: Writer of the uncertainty, or None.
+        drafts: Files with all tiles, by the bands of the tile files.
+        output_job: The output.
+    """
     spec = output_job.spec
     grid = spec.output.like or spec.pairs[0].target_grid
     windows = list(_windows(Window.whole(grid.shape.yx), WINDOW_PX))
     missed = []
     for number, pair in enumerate(spec.pairs, start=1):
         target = Warped(FileRaster.open(drafts[VALUES], [number]), grid)
-        drawn = FileRaster.open(drafts[FLAGS], [number])
-        half = Warped(FileRaster.open(drafts[UNCERTAINTY], [number]), grid) if uncertainty is not None else None
+        draft_flags = FileRaster.open(drafts[FLAGS], [number])
+        widths = Warped(FileRaster.open(drafts[UNCERTAINTY], [number]), grid) if uncertainty is not None else None
         for done, window in enumerate(windows):
             output_job.progress("warp", done, len(windows))
             values.store(window, target.read(window).values, bands=(number,))
             if flags is not None:
-                there = Warped(drawn, grid, Resampling.nearest, Resampling.nearest).read(window).values
-                beyond = float(Flag.SOURCE_HOLE)
-                flags.write(window, np.nan_to_num(there, nan=beyond).astype(np.uint8), bands=(number,))
-            if uncertainty is not None and half is not None:
-                uncertainty.store(window, half.read(window).values, bands=(number,))
+                bits = Warped(draft_flags, grid, Resampling.nearest, Resampling.nearest).read(window).values
+                outside = float(Flag.SOURCE_HOLE)
+                flags.write(window, np.nan_to_num(bits, nan=outside).astype(np.uint8), bands=(number,))
+            if uncertainty is not None and widths is not None:
+                uncertainty.store(window, widths.read(window).values, bands=(number,))
         output_job.progress("warp", len(windows), len(windows))
         missed.append(_missed(Warped(target, pair.source.grid), pair))
     return tuple(missed)
 
 
 def _missed(back: Warped, pair: Pair) -> float:
-    """Return the root mean square of a target on the source's grid minus the source, where both are."""
+    """Return the root mean square of a target on the source's grid minus the source, where both are valid."""
     total, count = 0.0, 0
     for window in _windows(pair.part, max(1, WINDOW_PX // max(pair.scale.y, pair.scale.x))):
         differences = back.read(window).values[0].astype(np.float64) - pair.source.read(window).values[0]
-        known = differences[np.isfinite(differences)]
-        total, count = total + float((known**2).sum()), count + known.size
+        valid = differences[np.isfinite(differences)]
+        total, count = total + float((valid**2).sum()), count + valid.size
     return math.sqrt(total / count) if count else math.nan
 
 

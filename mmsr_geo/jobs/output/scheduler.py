@@ -1,4 +1,4 @@
-"""Many outputs' tasks in one pool: each is begun when there is room, finished when its last tile is there."""
+"""The tasks of many outputs on one executor: outputs begin when there is room and finish after their last tile."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from mmsr_geo.jobs.output.output_job import OutputJob, TaskKey
 from mmsr_geo.jobs.tiles.tile_store import TileRecord
 
 Begin = Callable[[], OutputJob | None]
-"""Opens an output's rasters; None where there is nothing to do for it after all."""
+"""Function that opens the rasters of an output; None if it has nothing to do."""
 
 
 def run_outputs(
@@ -19,16 +19,18 @@ def run_outputs(
     finish: Callable[[OutputJob], None],
     failed: Callable[[OutputJob, Exception], None],
 ) -> None:
-    """Do all of them.
+    """Run outputs until all are finished or have failed.
 
-    begins: opened one after another, when the tasks of those before leave room. finish: called with each course whose
-    tiles are all there; it may ask for some `again`. failed: called with a course that cannot go on and why; what it
-    raises ends all.
+    Args:
+        begins: Called one after another, when the tasks of earlier outputs leave room.
+        executor: Where the tasks run.
+        finish: Called with each output whose tiles are done; it may put damaged tiles back into the queue.
+        failed: Called with an output that cannot continue, and its error. What it raises ends the run.
     """
     under_way: list[OutputJob] = []
     more = True
     while more or under_way:
-        _finish(under_way, finish, failed)  # before another pair is opened, which may end all
+        _finish(under_way, finish, failed)  # before another pair is opened, which may end the run
         _fill(executor, under_way, failed)
         while more and executor.room > 0 and not any(output_job.is_complete for output_job in under_way):
             begin = next(begins, None)
@@ -36,7 +38,7 @@ def run_outputs(
             if begin is not None and (output_job := begin()) is not None:
                 under_way.append(output_job)
                 _fill(executor, under_way, failed)
-        # Tasks of a course that has failed still fill the pool: room for others comes as they end.
+        # Tasks of an output that has failed still occupy the executor: it has room for others when they end.
         if any(output_job.is_running for output_job in under_way) or (executor.is_busy and executor.room <= 0):
             _take(executor.ended(), under_way, failed)
 
@@ -47,7 +49,7 @@ def _finish(
     for output_job in [output_job for output_job in under_way if output_job.is_complete]:
         try:
             finish(output_job)
-        except Exception as error:  # noqa: BLE001  (the caller tells them apart)
+        except Exception as error:  # noqa: BLE001  (the caller distinguishes errors)
             under_way.remove(output_job)
             failed(output_job, error)
             continue
@@ -63,7 +65,7 @@ def _fill(
             return
         try:
             tasks = output_job.tasks(executor, executor.room)
-        except Exception as error:  # noqa: BLE001  (the caller tells them apart)
+        except Exception as error:  # noqa: BLE001  (the caller distinguishes errors)
             under_way.remove(output_job)
             failed(output_job, error)
             continue
@@ -73,26 +75,26 @@ def _fill(
 def _take(
     ended: list[TaskResult[TaskKey]], under_way: list[OutputJob], failed: Callable[[OutputJob, Exception], None]
 ) -> None:
-    """Hand what has ended to its courses, and have their tiles recorded together."""
-    made: dict[OutputJob, list[TileRecord]] = defaultdict(list)
+    """Pass ended tasks to their outputs, and record the tiles of each output together."""
+    records: dict[OutputJob, list[TileRecord]] = defaultdict(list)
     broken: dict[OutputJob, Exception] = {}
-    for each in ended:
-        output_job = each.task.key.output_job
+    for result in ended:
+        output_job = result.task.key.output_job
         if output_job not in under_way or output_job in broken:
-            if (tile := output_job.on_late_task(each)) is not None:
-                made[output_job].append(tile)
+            if (record := output_job.on_late_task(result)) is not None:
+                records[output_job].append(record)
             continue
         try:
-            tile = output_job.on_task_done(each)
-        except Exception as error:  # noqa: BLE001  (the caller tells them apart)
+            record = output_job.on_task_done(result)
+        except Exception as error:  # noqa: BLE001  (the caller distinguishes errors)
             broken[output_job] = error
             continue
-        if tile is not None:
-            made[output_job].append(tile)
-    for output_job, tiles in made.items():
+        if record is not None:
+            records[output_job].append(record)
+    for output_job, tiles in records.items():
         try:
             output_job.store.record(tiles)
-        except Exception as error:  # noqa: BLE001  (the caller tells them apart)
+        except Exception as error:  # noqa: BLE001  (the caller distinguishes errors)
             if output_job in under_way:
                 broken.setdefault(output_job, error)
     for output_job, reason in broken.items():

@@ -1,14 +1,11 @@
-"""What one output takes, as values, and its tasks as pure functions: a fit, a tile; knows no pool and no order."""
+"""One output as a value, and its tasks as functions: a fit, a prediction, a target; knows no executor and no order."""
 
 from __future__ import annotations
 
-import pickle
-import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,7 +13,7 @@ from odc.geo.geobox import GeoBox
 
 from mmsr_geo.callbacks import Progress, no_progress
 from mmsr_geo.engine.blending import BlendedTiling
-from mmsr_geo.engine.flags import Flag, FlagRules
+from mmsr_geo.engine.flags import Flag
 from mmsr_geo.engine.model import Model
 from mmsr_geo.engine.pair import Pair
 from mmsr_geo.engine.tile_upsampler import Upsampler
@@ -24,145 +21,157 @@ from mmsr_geo.errors import ModelFileError, OutputError
 from mmsr_geo.geometry import Tiling, Window
 from mmsr_geo.jobs.tiles.tile_file import DamagedTileError, TilePixels
 from mmsr_geo.jobs.tiles.tile_store import Stage, TileRecord, TileStore
-from mmsr_geo.methods.apply import upsampler_of, warn_uncalibrated
-from mmsr_geo.methods.source import Method
-from mmsr_geo.methods.tile_fit import TileFit, finish_tile
-from mmsr_geo.network.device import torch_threads
-from mmsr_geo.network.fitted import FittedModel
+from mmsr_geo.methods.apply import upsampler_of
+from mmsr_geo.methods.source import Method, TileFits
+from mmsr_geo.methods.stored import model_from_bytes, model_to_bytes
 from mmsr_geo.network.guide_check import GuideCheck, Region
-from mmsr_geo.raster.inspect.undeclared_nodata import warn_undeclared_nodata
+from mmsr_geo.pipeline.tile_tasks import finish_tile, fit_pair, predict_tile
 from mmsr_geo.raster.write.destination import Address
 from mmsr_geo.raster.write.encoding import Encoding
 
-MODEL_FILE, OTHER_MODEL_FILE = "model-{band}.mmsr", "other-model-{band}.pickle"
+MODEL_FILE = "model-{band}.mmsr"
+"""Name of a band's model in the store."""
 
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """What is written."""
+    """Files or the store of an output, and their encoding."""
 
     path: Address
     qa: Address | None = None
-    """Where the flags go; None: nowhere, or into the Zarr store with the target."""
+    """File of the QA flags; None: none, or the Zarr store of the target."""
     encoding: Encoding = field(default_factory=Encoding)
     like: GeoBox | None = None
-    """The grid that the target is brought onto in the end; None: it stays on its own."""
+    """Grid that the target is warped to at the end; None: it stays on its own grid."""
     overwrite: bool = False
     variable: str = "target"
-    """The target's name in a Zarr store."""
+    """Name of the target in a Zarr store."""
     uncertainty: bool = False
-    """Whether the target's uncertainty is written with it."""
+    """True if the uncertainty of the target is written with it."""
 
 
 @dataclass(frozen=True, slots=True)
 class OutputSpec:
-    """One output, before it is made."""
+    """One output before it is computed: rasters, method, tiles and files."""
 
     pairs: tuple[Pair, ...]
-    """One a band, all on one grid."""
+    """One pair per band, all on one grid."""
     method: Method
     tiling: Tiling
     output: Output
     device: str = "auto"
     threads: int = 1
-    """Torch threads of a tile's task on a CPU; a fit has its own number, wherever it runs."""
+    """Torch threads of a tile's task on a CPU; a fit has its own number."""
     inputs: Mapping[str, Any] = field(default_factory=dict)
-    """How the rasters were taken, as JSON values, to be recorded."""
+    """Options of the inputs as JSON values, for the tags."""
 
     @property
     def tile_storage(self) -> Encoding:
-        """How tiles are kept: as the output has them, or as they are computed where they are warped once more."""
+        """Encoding of tile files: that of the output, or float32 if the target is warped at the end."""
         return self.output.encoding if self.output.like is None else Encoding()
 
     @property
     def nodata(self) -> float:
-        """What holes are stored as."""
+        """Stored value of nodata in the output."""
         return self.output.encoding.nodata(self.pairs[0].source.nodata)
 
     @property
     def tile_nodata(self) -> float:
-        """What holes are in the tiles' files."""
+        """Stored value of nodata in tile files."""
         return self.tile_storage.nodata(self.pairs[0].source.nodata if self.output.like is None else None)
 
-    def place(self, index: int) -> Window:
-        """Return where a tile's core lies in the target, in its pixels."""
+    def target_window(self, index: int) -> Window:
+        """Return the window of a tile's core in the target, in target pixels."""
         first = self.pairs[0]
         return self.tiling.core(index).relative_to(first.part).refined(first.scale)
 
 
 @dataclass(frozen=True)
 class FitTask:
-    """The fit of one band, or the fetching of what was fitted before."""
+    """Task that fits the model of one band, or gets the model that was fitted before."""
 
     pair: Pair
     method: Method
     looked_at_guides: bool = False
-    """Whether an earlier band's task has looked for undeclared nodata in them."""
+    """True if the task of an earlier band has looked for undeclared nodata in the guides."""
     uncertainty: bool = False
-    """Whether it is asked how far the targets may be off."""
+    """True if the uncertainty of the target is requested."""
 
     def fit(self, progress: Progress = no_progress) -> Model:
-        """Return the model; warns of what looks like undeclared nodata, and where it does not know what is asked."""
-        warn_undeclared_nodata(self.pair.source, () if self.looked_at_guides else self.pair.guides.rasters)
-        model = self.method.model_for(self.pair, progress)
-        if self.uncertainty:
-            warn_uncalibrated(model, self.method, self.pair)
-        return model
+        """Return the model; warns about undeclared nodata, and about an uncertainty that is not calibrated."""
+        return fit_pair(
+            self.pair, self.method, progress, uncertainty=self.uncertainty, check_guides=not self.looked_at_guides
+        )
 
 
 @dataclass(frozen=True)
 class TileTask:
-    """All tiles of one band: what they have in common, and each as a function of its index."""
+    """Tasks of all tiles of one band: what they share, and each as a function of the tile's number."""
 
     spec: OutputSpec
     band: int
-    """From 1."""
+    """Number of the band, from 1."""
     model: Model
     store: TileStore
     check: GuideCheck
-    """What is known of the guide; of tiles with fits of their own, once all are made."""
+    """Guide check of the model; of models per tile, the checks of all tiles together."""
 
     def predict(self, index: int, progress: Progress = no_progress) -> TileRecord:
-        """Fit to a tile and keep what its model says of it, to be blended."""
-        method, began = self._tile_fit, time.monotonic()
+        """Fit a model to a tile, and keep its prediction to be blended later."""
+        began = time.monotonic()
         tile = self._blended.prediction(index)
         source, guide = self._pair.read(tile.read)
-        made = method.predict(self.model, tile, source, guide, self._pair.guide.bands, progress)
-        qa = np.zeros(made.values.shape, np.uint8)
-        qa[: made.qa.shape[0], : made.qa.shape[1]] = made.qa
-        return self._kept("prediction", index, TilePixels(made.values, qa), began, regions=_numbers(made.check))
+        prediction = self._tile_fits.predict(self.model, tile, source, guide, self._pair.guide.bands, progress)
+        qa = np.zeros(prediction.values.shape, np.uint8)
+        qa[: prediction.qa.shape[0], : prediction.qa.shape[1]] = prediction.qa
+        return self._kept(
+            "prediction", index, TilePixels(prediction.values, qa), began, regions=_numbers(prediction.check)
+        )
 
     def target(self, index: int, near: Sequence[TileRecord] = (), progress: Progress = no_progress) -> TileRecord:  # noqa: ARG002  (as all tasks)
-        """Compute a tile's target and keep it; near: the predictions that reach into it, where tiles are blended."""
+        """Compute the target of a tile and keep it.
+
+        Args:
+            index: Number of the tile.
+            near: Records of the predictions that are blended into it; none without models per tile.
+            progress: Not called.
+        """
         began, pair = time.monotonic(), self._pair
-        if isinstance(self.spec.method, TileFit):
-            tile = self._blended.target(index)
-            predictions = {each.index: self._prediction(each) for each in near}
-            quality = FlagRules(self.check, self.spec.method.uses_fallback(self.check), None, pair.valid_range)
-            shape = self._blended.predicted(self.spec.tiling.core(index)).refined(pair.scale).shape
-            flags = predictions[index].qa[: shape[0], : shape[1]]
-            values = {number: each.values for number, each in predictions.items()}
-            with torch_threads(self.spec.threads):
-                made = finish_tile(self._blended, tile, pair.source.read(tile.read), values, flags, quality)
-        else:
+        if self.spec.method.tile_fits is None:
             tile = self.spec.tiling.tile(index)
-            with torch_threads(self.spec.threads):
-                made = self._upsampler.upsample(tile, *pair.read(tile.read))
+            target = predict_tile(self._upsampler, tile, *pair.read(tile.read), self.spec.threads)
+        else:
+            tile = self._blended.target(index)
+            predictions = {record.index: self._prediction(record) for record in near}
+            shape = self._blended.predicted(self.spec.tiling.core(index)).refined(pair.scale).shape
+            target = finish_tile(
+                self._blended,
+                tile,
+                pair.source.read(tile.read),
+                {number: prediction.values for number, prediction in predictions.items()},
+                predictions[index].qa[: shape[0], : shape[1]],
+                method=self.spec.method,
+                check=self.check,
+                valid_range=pair.valid_range,
+                threads=self.spec.threads,
+            )
         encoding, tags = self.spec.tile_storage, pair.source.band_tags[0]
-        stored, clipped = encoding.encode(made.values, self.spec.tile_nodata, tags)
-        half, half_clipped = None, 0
-        if made.uncertainty is not None:
-            half, half_clipped = encoding.encode(made.uncertainty, self.spec.tile_nodata, tags.of_uncertainty())
-        counts = {str(flag.name): int(np.count_nonzero(made.qa & flag)) for flag in Flag}
-        valid = int(np.count_nonzero(~np.isnan(made.values)))
+        stored, clipped = encoding.encode(target.values, self.spec.tile_nodata, tags)
+        uncertainty, uncertainty_clipped = None, 0
+        if target.uncertainty is not None:
+            uncertainty, uncertainty_clipped = encoding.encode(
+                target.uncertainty, self.spec.tile_nodata, tags.of_uncertainty()
+            )
+        counts = {str(flag.name): int(np.count_nonzero(target.qa & flag)) for flag in Flag}
+        valid = int(np.count_nonzero(~np.isnan(target.values)))
         return self._kept(
             "target",
             index,
-            TilePixels(stored, made.qa, half),
+            TilePixels(stored, target.qa, uncertainty),
             began,
             valid=valid,
             clipped=clipped,
-            uncertainty_clipped=half_clipped,
+            uncertainty_clipped=uncertainty_clipped,
             flags={name: count for name, count in counts.items() if count},
         )
 
@@ -176,70 +185,54 @@ class TileTask:
         return upsampler_of(spec.method, self.model, spec.device, limits, uncertainty=spec.output.uncertainty)
 
     @property
-    def _tile_fit(self) -> TileFit:
-        if not isinstance(self.spec.method, TileFit):
+    def _tile_fits(self) -> TileFits:
+        if self.spec.method.tile_fits is None:
             raise TypeError(type(self.spec.method))
-        return self.spec.method
+        return self.spec.method.tile_fits
 
     @cached_property
     def _blended(self) -> BlendedTiling:
-        return self._tile_fit.blended(self._pair, self.spec.tiling)
+        return self._tile_fits.blended(self._pair, self.spec.tiling)
 
-    def _prediction(self, made: TileRecord) -> TilePixels:
+    def _prediction(self, record: TileRecord) -> TilePixels:
         try:
-            return TilePixels.decoded(self.store.get(made.name) or b"")
+            return TilePixels.decoded(self.store.get(record.name) or b"")
         except DamagedTileError as error:
             raise OutputError(
-                f"the file of a prediction is damaged ({made.name}): call again, it is made anew"
+                f"the file of a prediction is damaged ({record.name}): run the job again, and it is computed again"
             ) from error
 
     def _kept(self, stage: Stage, index: int, pixels: TilePixels, began: float, **facts: Any) -> TileRecord:  # noqa: ANN401  (of a tile)
         content = pixels.encoded()
-        values, qa, *half = pixels.digests
-        took, now = round(time.monotonic() - began, 3), round(time.time(), 3)
-        facts |= {"uncertainty_digest": "".join(half), "seconds": took, "at": now}
-        made = TileRecord(stage, self.band, index, values, qa, len(content), **facts)
-        self.store.put_tile(made, content)
-        return made
+        values, qa, *uncertainty = pixels.digests
+        seconds, now = round(time.monotonic() - began, 3), round(time.time(), 3)
+        facts |= {"uncertainty_digest": "".join(uncertainty), "seconds": seconds, "at": now}
+        record = TileRecord(stage, self.band, index, values, qa, len(content), **facts)
+        self.store.put_tile(record, content)
+        return record
 
 
 def keep_model(store: TileStore, band: int, model: Model) -> None:
-    """Keep a fitted model beside the tiles: a model as it is saved anywhere, another method's pickled."""
-    if not isinstance(model, FittedModel):
-        store.put(OTHER_MODEL_FILE.format(band=band), pickle.dumps(model))
-        return
-    with tempfile.TemporaryDirectory(prefix="mmsr_geo_") as folder:
-        path = Path(folder) / "model.mmsr"
-        model.save(path)
-        store.put(MODEL_FILE.format(band=band), path.read_bytes())
+    """Keep a fitted model next to the tiles."""
+    store.put(MODEL_FILE.format(band=band), model_to_bytes(model))
 
 
 def kept_model(store: TileStore, band: int) -> Model | None:
-    """Return the model that was kept; None where there is none, or what is there is damaged."""
-    if (content := store.get(MODEL_FILE.format(band=band))) is not None:
-        with tempfile.TemporaryDirectory(prefix="mmsr_geo_") as folder:
-            path = Path(folder) / "model.mmsr"
-            path.write_bytes(content)
-            try:
-                return FittedModel.load(path)
-            except ModelFileError:
-                return None
-    content = store.get(OTHER_MODEL_FILE.format(band=band))
+    """Return the model that was kept; None if there is none or it is damaged. Nothing in the file can run code."""
+    content = store.get(MODEL_FILE.format(band=band))
     try:
-        # A file of this job's own in its own folder, as its tiles are.
-        model: Model | None = None if content is None else pickle.loads(content)  # noqa: S301
-    except (pickle.UnpicklingError, EOFError, AttributeError, ImportError, IndexError):
+        return None if content is None else model_from_bytes(content)
+    except ModelFileError:
         return None
-    return model
 
 
-def check_of_tiles(made: Sequence[TileRecord]) -> list[GuideCheck]:
-    """Return what the tiles' own fits found out about the guide, in their order."""
-    return [GuideCheck(tuple(_region(each) for each in one.regions)) for one in sorted(made, key=lambda m: m.index)]
+def check_of_tiles(records: Sequence[TileRecord]) -> list[GuideCheck]:
+    """Return the guide checks of the tiles' own fits, in the order of the tiles."""
+    return [GuideCheck(tuple(map(_region, record.regions))) for record in sorted(records, key=lambda r: r.index)]
 
 
 def at_tile_size(spec: OutputSpec, tile_yx: tuple[int, int]) -> OutputSpec:
-    """Return the same work in tiles of that size, source pixels."""
+    """Return the same output with tiles of another size, (height, width) in source pixels."""
     return replace(spec, tiling=replace(spec.tiling, tile_yx=tile_yx))
 
 
@@ -255,5 +248,5 @@ def _sides(window: Window) -> tuple[int, int, int, int]:
 
 
 def _region(numbers: Sequence[float]) -> Region:
-    row, col, height, width, judged, model, smooth = numbers
-    return Region(Window(int(row), int(col), int(height), int(width)), int(judged), model, smooth)
+    row, col, height, width, validated_px, model, baseline = numbers
+    return Region(Window(int(row), int(col), int(height), int(width)), int(validated_px), model, baseline)

@@ -1,4 +1,4 @@
-"""A tile as a file: values, flags and uncertainty, as they will be stored, in a GeoTIFF; knows GDAL, no store."""
+"""Tile files: values, QA flags and uncertainty as they will be stored, in a GeoTIFF; knows GDAL, no store."""
 
 from __future__ import annotations
 
@@ -14,37 +14,37 @@ from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.io import MemoryFile
 
 VALUES, FLAGS, UNCERTAINTY = 1, 2, 3
-"""The bands of a tile's file; it has the last where that was asked for."""
+"""Bands of a tile file; it has the last one only if the uncertainty was requested."""
 _BLOCK_PX = 256
 
 
 class DamagedTileError(Exception):
-    """A tile's file that does not hold what was written."""
+    """A tile file without the pixels that were written."""
 
 
 @dataclass(frozen=True, slots=True)
 class TilePixels:
-    """What is kept of a tile."""
+    """Pixels of a tile file."""
 
     values: NDArray[Any]
-    """(H, W) of the dtype that will be stored, holes as nodata."""
+    """(H, W) in the stored dtype, with nodata values."""
     qa: NDArray[np.uint8]
     """(H, W) bits of `Flag`."""
     uncertainty: NDArray[Any] | None = None
-    """(H, W) of the values' dtype, as they will be stored; None where it was not asked for."""
+    """(H, W) in the dtype of the values; None if it was not requested."""
 
     @property
     def digests(self) -> tuple[str, ...]:
-        """Hashes of the bands, in their order."""
+        """Hash of each band."""
         return tuple(digest_of(band) for band in (self.values, self.qa, self.uncertainty) if band is not None)
 
     def encoded(self) -> bytes:
-        """Return the file: bands of the values' dtype, because a virtual raster takes them by number."""
+        """Return the content of the file; all bands have the dtype of the values, as virtual rasters need it."""
         height, width = self.values.shape
         tiled = min(height, width) >= _BLOCK_PX
         blocks = {"tiled": True, "blockxsize": _BLOCK_PX, "blockysize": _BLOCK_PX} if tiled else {}
         with warnings.catch_warnings(), MemoryFile() as file:
-            warnings.simplefilter("ignore", NotGeoreferencedWarning)  # its place is known by its number
+            warnings.simplefilter("ignore", NotGeoreferencedWarning)  # its position follows from its number
             with file.open(
                 driver="GTiff",
                 dtype=self.values.dtype,
@@ -65,11 +65,11 @@ class TilePixels:
 
     @classmethod
     def decoded(cls, content: bytes) -> TilePixels:
-        """Read a file's content; raises DamagedTileError for what is none."""
+        """Return the pixels of a file's content; raises DamagedTileError."""
         try:
             with warnings.catch_warnings(), MemoryFile(content) as file:
                 warnings.simplefilter("ignore", NotGeoreferencedWarning)
-                with file.open() as dataset:
+                with file.open(driver="GTiff") as dataset:  # a virtual raster could name other files
                     uncertainty = dataset.read(UNCERTAINTY) if dataset.count >= UNCERTAINTY else None
                     return cls(dataset.read(VALUES), dataset.read(FLAGS).astype(np.uint8), uncertainty)
         except (RasterioError, CPLE_BaseError, IndexError, ValueError) as error:
@@ -77,7 +77,7 @@ class TilePixels:
 
 
 def digest_of(pixels: NDArray[Any]) -> str:
-    """Return a hash of pixels, their dtype and their shape."""
+    """Return a hash of pixels with their dtype and shape."""
     digest = hashlib.sha256(repr((pixels.dtype.str, pixels.shape)).encode())
     digest.update(np.ascontiguousarray(pixels).data)
     return digest.hexdigest()[:32]

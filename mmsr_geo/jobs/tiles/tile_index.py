@@ -1,4 +1,4 @@
-"""What is known of a band's tiles, in a hundred bytes each: which are there, which are still to be done; no file."""
+"""Tables of tiles, in a hundred bytes each: those that are done and those that are waiting; knows no file."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _COUNTS, _TIMES = ("size", "valid", "clipped", "uncertainty_clipped"), ("seconds
 _DIGESTS = ("digest", "qa_digest", "uncertainty_digest")
 _ROW = np.dtype(
     [
-        ("there", "?"),
+        ("done", "?"),
         *((name, "S32") for name in _DIGESTS),
         *((name, "u8") for name in _COUNTS),
         *((name, "f8") for name in _TIMES),
@@ -25,21 +25,21 @@ _ROW = np.dtype(
 
 
 class TileIndex(MutableMapping[int, TileRecord]):
-    """The tiles of a band and stage that are there, by index; a value is made when it is looked up.
+    """The finished tiles of a band and stage, by their numbers; records are created when they are looked up.
 
-    As objects in a dict a million of them take a gigabyte.
+    In a dict, a million records take a gigabyte.
     """
 
     def __init__(self, stage: Stage, band: int, count: int) -> None:
-        """Begin with none of `count` tiles."""
+        """Create an empty index for tiles with numbers below `count`."""
         self._stage, self._band = stage, band
         self._rows = np.zeros(count, _ROW)
         self._regions: dict[int, tuple[tuple[float, ...], ...]] = {}
-        """Of tiles with fits of their own alone."""
-        self._there = 0
+        """Guide checks of tiles with models of their own."""
+        self._done = 0
 
     def __getitem__(self, index: int) -> TileRecord:
-        """Return a tile; KeyError where it is not there."""
+        """Return the record of a tile; raises KeyError if it is not done."""
         row = self._row(index)
         counts = {name: int(count) for name, count in zip(_FLAGS, row["flags"], strict=True) if count}
         return TileRecord(
@@ -53,41 +53,46 @@ class TileIndex(MutableMapping[int, TileRecord]):
         )
 
     def __setitem__(self, index: int, made: TileRecord) -> None:
-        """Take a tile in; of one that is there already, the latest counts."""
-        self._there += not self._rows[index]["there"]
+        """Enter a tile; it replaces an earlier record of the same number."""
+        self._done += not self._rows[index]["done"]
         flags = made.flags or {}
-        told = (getattr(made, name) for name in (*_DIGESTS, *_COUNTS, *_TIMES))
-        self._rows[index] = (True, *told, [flags.get(name, 0) for name in _FLAGS])
+        columns = (getattr(made, name) for name in (*_DIGESTS, *_COUNTS, *_TIMES))
+        self._rows[index] = (True, *columns, [flags.get(name, 0) for name in _FLAGS])
         self._regions.pop(index, None)
         if made.regions:
             self._regions[index] = made.regions
 
     def __delitem__(self, index: int) -> None:
-        """Forget a tile; KeyError where it is not there."""
-        self._row(index)["there"] = False
+        """Remove a tile; raises KeyError if it is not done."""
+        self._row(index)["done"] = False
         self._regions.pop(index, None)
-        self._there -= 1
+        self._done -= 1
 
     def __iter__(self) -> Iterator[int]:
-        """Yield the indexes of those that are there, in order."""
-        return (index for index, there in enumerate(self._rows["there"]) if there)
+        """Yield the numbers of finished tiles in order."""
+        return (index for index, done in enumerate(self._rows["done"]) if done)
 
     def __len__(self) -> int:
-        """Count those that are there."""
-        return self._there
+        """Return the number of finished tiles."""
+        return self._done
 
     def __contains__(self, index: object) -> bool:
-        """Whether a tile is there."""
-        return isinstance(index, int) and 0 <= index < len(self._rows) and bool(self._rows[index]["there"])
+        """Return True if a tile is done."""
+        return isinstance(index, int) and 0 <= index < len(self._rows) and bool(self._rows[index]["done"])
+
+    @property
+    def capacity(self) -> int:
+        """Upper limit of the numbers, exclusive."""
+        return len(self._rows)
 
     def total(self, what: Literal["valid", "clipped", "uncertainty_clipped", "seconds"]) -> float:
-        """Add up what is known of those that are there."""
-        return self._rows[what][self._rows["there"]].sum().item()  # type: ignore[no-any-return]
+        """Return the sum of a field over all finished tiles."""
+        return self._rows[what][self._rows["done"]].sum().item()  # type: ignore[no-any-return]
 
     @property
     def flag_counts(self) -> dict[Flag, int]:
-        """How many pixels of those that are there have each flag."""
-        counts = self._rows["flags"][self._rows["there"]].sum(axis=0, dtype=np.int64)
+        """Number of pixels with each flag, over all finished tiles."""
+        counts = self._rows["flags"][self._rows["done"]].sum(axis=0, dtype=np.int64)
         return {flag: int(count) for flag, count in zip(Flag, counts, strict=True)}
 
     def _row(self, index: int) -> np.void:
@@ -98,40 +103,40 @@ class TileIndex(MutableMapping[int, TileRecord]):
 
 
 class TileQueue:
-    """The tiles that are still to be begun, the first first: a byte each."""
+    """The numbers of waiting tiles, the lowest first, in a byte each."""
 
     def __init__(self, count: int, done: TileIndex) -> None:
-        """Begin with those of `count` that are not done."""
+        """Fill the queue with the numbers below `count` that are not done."""
         self._waits = bytearray(index not in done for index in range(count))
         self._count = self._waits.count(1)
         self._first = 0
-        """None waits before this one."""
+        """No lower number is waiting."""
 
     def __len__(self) -> int:
-        """Count them."""
+        """Return the number of waiting tiles."""
         return self._count
 
     def __iter__(self) -> Iterator[int]:
-        """Yield their indexes."""
+        """Yield the numbers of waiting tiles in order."""
         return (index for index, waits in enumerate(self._waits) if waits)
 
     def take(self) -> int:
-        """Return the first, which waits no longer; there must be one."""
+        """Remove the lowest number from the queue and return it; the queue must not be empty."""
         self._first = self._waits.index(1, self._first)
         self.leave(self._first)
         return self._first
 
     def add(self, index: int) -> None:
-        """Have a tile wait that does not."""
+        """Put a tile back into the queue."""
         self._count += not self._waits[index]
         self._waits[index] = 1
         self._first = min(self._first, index)
 
     def leave(self, index: int) -> None:
-        """Have a tile wait no longer."""
+        """Remove a tile from the queue."""
         self._count -= self._waits[index]
         self._waits[index] = 0
 
     def clear(self) -> None:
-        """Have none wait."""
+        """Empty the queue."""
         self._waits, self._count = bytearray(len(self._waits)), 0

@@ -1,194 +1,184 @@
-"""Where finished tiles wait: one file a tile, whole or not there, with its hash in a manifest; knows no pixel."""
+"""Stores of finished tiles: one file per tile, complete or missing, with its hash in a manifest; knows no pixel."""
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
-import secrets
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal, Protocol, get_args
 
+from mmsr_geo.atomic import write_whole
 from mmsr_geo.errors import OutputError
+from mmsr_geo.jobs.journal import append_lines
 from mmsr_geo.raster.write.object_store import ObjectUrl
 from mmsr_geo.spelling import option
 
 Stage = Literal["prediction", "target"]
-"""A tile of a model of its own is predicted first, and blended with its neighbours' predictions then."""
-_A_FOLDER = 1000
-"""Tiles in a folder."""
+"""Stage of a tile. A tile with a model of its own is predicted first, then blended with adjacent predictions."""
+_TILES_PER_FOLDER = 1000
+"""Number of tiles in a folder."""
 _LINE = "manifest/{name}.json"
-"""Where an object store has a tile's line of the manifest."""
+"""Name of the object with a tile's line of the manifest."""
 
 
 @dataclass(frozen=True, slots=True)
 class TileRecord:
-    """A tile that is there, and what is to be known of it: a line of the manifest."""
+    """A finished tile and its facts: a line of the manifest."""
 
     stage: Stage
     band: int
-    """The output's, from 1."""
+    """Band of the output, from 1."""
     index: int
     digest: str
-    """Of its values."""
+    """Hash of the values."""
     qa_digest: str
-    """Of its flags."""
+    """Hash of the QA flags."""
     size: int
-    """Of its file, in bytes."""
+    """Size of the file in bytes."""
     valid: int = 0
+    """Number of valid pixels."""
     clipped: int = 0
-    """How many of the valid values lay beyond what is stored."""
+    """Number of valid values beyond the range of the stored dtype."""
     flags: Mapping[str, int] | None = None
-    """How many pixels have each flag."""
+    """Number of pixels with each QA flag."""
     regions: tuple[tuple[float, ...], ...] = ()
-    """What a tile's own fit found out about the guide, a region each: row, col, height, width, pixels, squares."""
+    """Regions of its own fit's guide check: row, col, height, width, pixels and two sums of squares each."""
     seconds: float = 0.0
+    """Duration of its computation."""
     at: float = 0.0
-    """When it was made, in seconds since 1970."""
+    """Time of its computation, in seconds since 1970."""
     uncertainty_digest: str = ""
-    """Of its uncertainty; nothing where that was not asked for."""
+    """Hash of the uncertainty; empty if it was not requested."""
     uncertainty_clipped: int = 0
+    """Number of uncertainties beyond the range of the stored dtype."""
 
     @property
     def digests(self) -> tuple[str, ...]:
-        """Those of its file's bands, in their order."""
+        """Hash of each band of its file."""
         return tuple(filter(None, (self.digest, self.qa_digest, self.uncertainty_digest)))
 
     @property
     def name(self) -> str:
-        """Its file's place in the store."""
-        return f"{self.stage}-{self.band}/{self.index // _A_FOLDER:04d}/{self.index:07d}.tif"
+        """Name of its file in the store."""
+        return f"{self.stage}-{self.band}/{self.index // _TILES_PER_FOLDER:04d}/{self.index:07d}.tif"
 
     @property
     def line(self) -> str:
-        """What the manifest says of it."""
+        """Its line of the manifest."""
         return json.dumps(asdict(self), separators=(",", ":"))
 
     @classmethod
     def of_line(cls, line: str) -> TileRecord | None:
-        """Read a line; None for one that a crash has cut off."""
+        """Return the record of a line; None for a line that a crash has cut off, or that is not of this version."""
         try:
-            told = json.loads(line)
-            return cls(**told | {"regions": tuple(tuple(each) for each in told["regions"])})
+            fields = json.loads(line)
+            record = cls(**fields | {"regions": tuple(map(tuple, fields["regions"]))})
         except (json.JSONDecodeError, TypeError, KeyError):
             return None
+        numbers = (record.band, record.index, record.size)
+        return record if record.stage in get_args(Stage) and all(isinstance(n, int) for n in numbers) else None
 
 
 class TileStore(Protocol):
-    """A folder of tiles and what else a job keeps, wherever it is; a value that is sent to workers."""
+    """Place where a job keeps tiles, models and its plan: a value that is sent to workers."""
 
     def put(self, name: str, content: bytes) -> None:
-        """Keep a file: it is whole or not there. Raises OutputError where there is no room or no right."""
+        """Write a file completely or not at all. Raises OutputError if there is no space or no permission."""
 
     def get(self, name: str) -> bytes | None:
-        """Return a file's content; None where there is none."""
+        """Return the content of a file; None if it does not exist."""
 
-    def put_tile(self, made: TileRecord, content: bytes) -> None:
-        """Keep a tile's file; called by workers, many at once."""
+    def put_tile(self, record: TileRecord, content: bytes) -> None:
+        """Write the file of a tile; called by many workers at once."""
 
-    def record(self, made: Sequence[TileRecord]) -> None:
-        """Say in the manifest that these tiles are there; called by one process alone."""
+    def record(self, records: Sequence[TileRecord]) -> None:
+        """Add tiles to the manifest; called by one process only."""
 
     def lines(self) -> Iterator[TileRecord]:
-        """Yield what the manifest says, line by line: of a tile the last holds."""
+        """Yield the lines of the manifest; the last line of a tile is valid."""
 
-    def holds(self, made: TileRecord) -> bool:
-        """Whether a tile's file is there and as large as the manifest says."""
+    def holds(self, record: TileRecord) -> bool:
+        """Return True if the file of a tile exists and has the size in the manifest."""
 
-    def made(self) -> dict[tuple[Stage, int, int], TileRecord]:
-        """Return the tiles of the manifest whose files are there and as large as it says, by stage, band and index."""
+    def records(self) -> dict[tuple[Stage, int, int], TileRecord]:
+        """Return the tiles whose files exist and have the size in the manifest, by stage, band and number."""
 
-    def near(self, made: TileRecord, folder: Path) -> Path:
-        """Return a local file of a tile; one that has to be fetched for it comes to lie in `folder`."""
+    def local_file(self, record: TileRecord, folder: Path) -> Path:
+        """Return a local file of a tile; a tile of an object store is downloaded into `folder`."""
 
     def remove(self) -> None:
-        """Remove all of it."""
+        """Remove the store."""
 
     def remove_others(self, kept: str) -> None:
-        """Remove all but a folder in it: tiles that no job will take any more."""
+        """Remove all folders of the store but one: tiles of other inputs or options."""
 
 
 @dataclass(frozen=True, slots=True)
 class FolderStore:
-    """A folder of a file system that all workers see."""
+    """Store in a folder that all workers see."""
 
     folder: Path
 
     def put(self, name: str, content: bytes) -> None:
-        """Write it under another name, have it on the disk, give it its name."""
+        """Write a file under a temporary name, wait until it is on the disk, and rename it."""
         path = self.folder / name
-        draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            with draft.open("wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            draft.replace(path)
-        except BaseException as error:
-            with contextlib.suppress(OSError):
-                draft.unlink(missing_ok=True)
-            if isinstance(error, OSError):
-                raise self._refused(error) from error
-            raise
+            write_whole(path, content)
+        except OSError as error:
+            raise self._refused(error) from error
 
     def get(self, name: str) -> bytes | None:
-        """Read it."""
+        """Read a file."""
         try:
             return (self.folder / name).read_bytes()
         except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as error:
             raise OutputError(
-                f"{self.folder / name} could not be read ({error.strerror or error}): mend the disk or its rights and "
-                f"call again, or call with {option('restart', value=True)}"
+                f"{self.folder / name} cannot be read ({error.strerror or error}): fix the disk or the permissions and "
+                f"run the job again, or pass {option('restart', value=True)}"
             ) from error
 
-    def put_tile(self, made: TileRecord, content: bytes) -> None:
-        """Write its file; the manifest is `record`'s."""
-        self.put(made.name, content)
+    def put_tile(self, record: TileRecord, content: bytes) -> None:
+        """Write the file of a tile, not its line of the manifest."""
+        self.put(record.name, content)
 
-    def record(self, made: Sequence[TileRecord]) -> None:
-        """Append to the manifest and have it on the disk."""
-        if not made:
+    def record(self, records: Sequence[TileRecord]) -> None:
+        """Append lines to the manifest and wait until they are on the disk."""
+        if not records:
             return
-        text = "".join(f"{each.line}\n" for each in made)
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            with self._manifest.open("a+b") as file:
-                if (end := file.tell()) and os.pread(file.fileno(), 1, end - 1) != b"\n":
-                    text = f"\n{text}"  # after a line that a crash has cut off
-                file.write(text.encode())
-                file.flush()
-                os.fsync(file.fileno())
+            append_lines(self._manifest, "".join(f"{tile.line}\n" for tile in records))
         except OSError as error:
             raise self._refused(error) from error
 
     def lines(self) -> Iterator[TileRecord]:
-        """Read the manifest."""
+        """Yield the lines of the manifest file."""
         if not self._manifest.exists():
             return
         with self._manifest.open(encoding="utf-8", errors="replace") as lines:
             yield from filter(None, map(TileRecord.of_line, lines))
 
-    def holds(self, made: TileRecord) -> bool:
-        """Look at its file's size."""
+    def holds(self, record: TileRecord) -> bool:
+        """Compare the size of the file."""
         try:
-            return (self.folder / made.name).stat().st_size == made.size
+            return (self.folder / record.name).stat().st_size == record.size
         except OSError:
             return False
 
-    def made(self) -> dict[tuple[Stage, int, int], TileRecord]:
-        """Read the manifest, and look at each file's size."""
-        found = {(made.stage, made.band, made.index): made for made in self.lines()}
-        return {key: made for key, made in found.items() if self.holds(made)}
+    def records(self) -> dict[tuple[Stage, int, int], TileRecord]:
+        """Read the manifest and compare the sizes of all files."""
+        records = {(record.stage, record.band, record.index): record for record in self.lines()}
+        return {key: record for key, record in records.items() if self.holds(record)}
 
-    def near(self, made: TileRecord, folder: Path) -> Path:  # noqa: ARG002  (another store's)
-        """Return the file itself."""
-        return self.folder / made.name
+    def local_file(self, record: TileRecord, folder: Path) -> Path:  # noqa: ARG002  (for object stores)
+        """Return the file in the store."""
+        return self.folder / record.name
 
     def remove(self) -> None:
         """Remove the folder."""
@@ -206,71 +196,71 @@ class FolderStore:
 
     def _refused(self, error: OSError) -> OutputError:
         return OutputError(
-            f"tiles could not be written to {self.folder} ({error.strerror or error}): make room there, or mend the "
-            "folder's rights, and call again"
+            f"tiles cannot be written to {self.folder} ({error.strerror or error}): free disk space or fix the "
+            "permissions, then run again"
         )
 
 
 @dataclass(frozen=True, slots=True)
 class ObjectStore:
-    """A place in an object store: an upload is whole or not there; a tile is one, and its manifest's line another."""
+    """Store in an object store, where uploads are complete or missing; a tile and its line are two objects."""
 
     place: ObjectUrl
 
     def put(self, name: str, content: bytes) -> None:
-        """Upload it."""
+        """Upload a file."""
         (self.place / name).write(content)
 
     def get(self, name: str) -> bytes | None:
-        """Fetch it."""
+        """Download a file."""
         return (self.place / name).read()
 
-    def put_tile(self, made: TileRecord, content: bytes) -> None:
-        """Upload the tile, then its line: where the line is, the tile is."""
-        self.put(made.name, content)
-        self.put(_LINE.format(name=made.name), made.line.encode())
+    def put_tile(self, record: TileRecord, content: bytes) -> None:
+        """Upload the tile, then its line: if the line exists, so does the tile."""
+        self.put(record.name, content)
+        self.put(_LINE.format(name=record.name), record.line.encode())
 
-    def record(self, made: Sequence[TileRecord]) -> None:
-        """Nothing: each tile's line was uploaded with it."""
+    def record(self, records: Sequence[TileRecord]) -> None:
+        """Do nothing: the line of each tile was uploaded with it."""
 
     def lines(self) -> Iterator[TileRecord]:
-        """Fetch those of tiles that are there."""
-        return iter(self.made().values())
+        """Download the lines of all tiles that exist."""
+        return iter(self.records().values())
 
-    def holds(self, made: TileRecord) -> bool:  # noqa: ARG002  (where its line is, it is)
-        """Say yes: `lines` are of those alone."""
+    def holds(self, record: TileRecord) -> bool:  # noqa: ARG002  (its line exists)
+        """Return True: `lines` has only tiles that exist."""
         return True
 
-    def made(self) -> dict[tuple[Stage, int, int], TileRecord]:
-        """List all, and fetch the lines, many at once."""
+    def records(self) -> dict[tuple[Stage, int, int], TileRecord]:
+        """List all objects and download the lines, many at once."""
         sizes = self.place.sizes()
         lines = self.place.read_each([name for name in sizes if name.startswith(_LINE.partition("{")[0])])
-        found = {}
+        records = {}
         for line in lines.values():
-            made = TileRecord.of_line(line.decode(errors="replace"))
-            if made is not None and sizes.get(made.name) == made.size:
-                found[made.stage, made.band, made.index] = made
-        return found
+            record = TileRecord.of_line(line.decode(errors="replace"))
+            if record is not None and sizes.get(record.name) == record.size:
+                records[record.stage, record.band, record.index] = record
+        return records
 
-    def near(self, made: TileRecord, folder: Path) -> Path:
-        """Fetch it into the folder, once."""
-        path = folder / made.name
+    def local_file(self, record: TileRecord, folder: Path) -> Path:
+        """Download the tile into the folder, once."""
+        path = folder / record.name
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(self.get(made.name) or b"")
+            path.write_bytes(self.get(record.name) or b"")
         return path
 
     def remove(self) -> None:
-        """Remove all objects; the lines first: without its line a tile is not there."""
+        """Remove all objects, the lines first: a tile without a line does not exist."""
         names = sorted(self.place.sizes(), key=lambda name: (not name.startswith(_LINE.partition("{")[0]), name))
         self.place.remove_each(names)
 
     def remove_others(self, kept: str) -> None:
-        """Remove the objects that are not under that name."""
+        """Remove the objects of all other folders."""
         self.place.remove_each([name for name in self.place.sizes() if not name.startswith(f"{kept}/")])
 
 
 def store_at(place: str | Path) -> TileStore:
-    """Return the store at a folder or a URL; raises OutputError for a URL that nothing here can open."""
+    """Return the store at a folder or a URL; raises OutputError for a URL that cannot be opened."""
     text = os.fspath(place)
     return ObjectStore(ObjectUrl(text)) if "://" in text else FolderStore(Path(text))

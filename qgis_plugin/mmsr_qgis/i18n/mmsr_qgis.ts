@@ -4,7 +4,7 @@
 <context>
     <name>mmsr_qgis</name>
     <message>
-        <source>Whether the guide helped is unknown: the source is too small to tell, or nothing was fitted</source>
+        <source>Guide check: unknown. The source is too small for it, or no model was fitted.</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
@@ -16,55 +16,59 @@
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>{}: one level down the error is {:.2f} of the interpolation's</source>
+        <source>{}: at reduced resolution, the error is {:.2f} times that of the bicubic baseline.</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>What the guide was worth, one level down</source>
+        <source>Parameters</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>Whether the guide helped</source>
+        <source>Guide gain (1 - RMSE / bicubic baseline's RMSE)</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>set it up under Plugins &gt; MMSR guided super-resolution, or name a Python that has it in {}</source>
+        <source>Guide check (helped, did not help or unknown)</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>Table of scores, with maps</source>
+        <source>set it up under Plugins &gt; MMSR guided super-resolution, or set {} to a Python that has it</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>Scale {scale}, tiles: {tiles}, {seconds:.0f} s</source>
+        <source>Scores and maps</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>Stopped: no unfinished file is left.</source>
+        <source>Scale: {scale}; tiles: {tiles}; time: {seconds:.0f} s</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>mmsr_geo is of version {}, this plugin was made for {}: an option may differ</source>
+        <source>Stopped. No unfinished file is left.</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>{}: {} is an input too; name another file</source>
+        <source>mmsr_geo has version {}, and this plugin was made for {}: some options may differ</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>The package index's certificate is not trusted here: set PIP_CERT, or name another index</source>
+        <source>{}: {} is an input of this run; choose another file</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>The package index cannot be reached: check the network and its proxy, name another index, or use a Python that has mmsr_geo</source>
+        <source>The certificate of the package index is not trusted: set PIP_CERT, or enter another index</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>The disk is full: make room and try again</source>
+        <source>The package index cannot be reached: check the network and proxy, enter another index, or use a Python that has mmsr_geo</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>This Python cannot make environments: install its venv (on Debian the package python3-venv)</source>
+        <source>The disk is full: free some space and try again</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>This Python cannot create environments: install its venv module (the package python3-venv on Debian)</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
@@ -72,27 +76,27 @@
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>Asking what is needed</source>
+        <source>Looking up the packages to install</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>it said nothing</source>
+        <source>it printed nothing</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>That failed: {}</source>
+        <source>The environment could not be created: {}</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>{} packages, {}{} to download; about {} on the disk, where {} are free.</source>
+        <source>{} packages, {}{} to download. They need about {} on the disk, and {} are free.</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>Making a virtual environment in {} with {}</source>
+        <source>Creating a virtual environment in {} with {}</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>The package index has no {} for this Python and system: name another version, index or wheel</source>
+        <source>The package index has no {} for this Python and system: enter another version, another index or a wheel</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
@@ -104,15 +108,15 @@
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>pip's own</source>
+        <source>pip's default</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>The size is shown before anything is downloaded.</source>
+        <source>The size is shown before the download starts.</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>Make an environment…</source>
+        <source>Create an environment…</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
@@ -124,11 +128,11 @@
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>Make a Python environment of the plugin's own</source>
+        <source>Create a Python environment for the plugin</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>What to install</source>
+        <source>Package</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
@@ -136,7 +140,7 @@
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>Where</source>
+        <source>Folder</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
@@ -148,7 +152,7 @@
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>Testing it</source>
+        <source>Testing the environment</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
@@ -156,7 +160,7 @@
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>mmsr_geo {} is ready, in {}.</source>
+        <source>mmsr_geo {} is ready in {}.</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
@@ -168,23 +172,19 @@
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>&lt;b&gt;{}.&lt;/b&gt; The work is done outside of QGIS, in a Python that has the mmsr_geo library.</source>
+        <source>&lt;b&gt;{}.&lt;/b&gt; The plugin runs the mmsr_geo library in a Python outside QGIS.</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>There is no file {}: name the program, as in /usr/bin/python3</source>
+        <source>There is no file {}: choose a Python, such as /usr/bin/python3</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>Parameters</source>
+        <source>no Python was found</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>none was found</source>
-        <translation type="unfinished"></translation>
-    </message>
-    <message>
-        <source>mmsr_geo, the library that does the work, is not set up yet</source>
+        <source>The mmsr_geo library is not set up yet</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
@@ -192,7 +192,7 @@
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>mmsr_geo needs Python {} or later ({}): install one, or name a Python that has mmsr_geo</source>
+        <source>mmsr_geo needs Python {} or later ({}): install one, or choose a Python that has mmsr_geo</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
@@ -200,7 +200,7 @@
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>{} is QGIS itself, not a Python: name a python.exe</source>
+        <source>{} is QGIS itself and not a Python: choose a python.exe</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
@@ -208,11 +208,11 @@
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>{} (Python {}) has no mmsr_geo</source>
+        <source>{} (Python {}) does not have mmsr_geo</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>mmsr_geo {} of {} cannot be loaded: {}</source>
+        <source>mmsr_geo {} in {} cannot be loaded: {}</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
@@ -220,27 +220,27 @@
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>{} does not answer as a Python does</source>
+        <source>{} does not answer like a Python</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>{} names {}, and there is no such file</source>
+        <source>{} is set to {}, and this file does not exist</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>{} is no file of its own: its values are written to one first</source>
+        <source>{} is not a file: its values are written to a temporary file first</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>{} is being edited: it is taken as it is now</source>
+        <source>{} is in edit mode: its values with the unsaved edits are used</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>{} is the picture of a map service, without values: export it as a GeoTIFF first</source>
+        <source>{} is a picture from a map service, without values: export it as a GeoTIFF first</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>{} cannot be written: is the disk full?</source>
+        <source>{} cannot be written: check the free space on the disk</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
@@ -252,15 +252,47 @@
         <translation type="unfinished"></translation>
     </message>
     <message>
+        <source>assign its CRS under Layer properties &gt; Source &gt; Assigned Coordinate Reference System</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>georeference it with Layer &gt; Georeferencer</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>mmsr-geo was ended by signal {}, possibly because memory ran out: set a smaller {}</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>mmsr-geo ended with status {}: {}</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>“{}: {}”</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>no</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>“{}”</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>Separate several entries with semicolons.</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
         <source>{}: {} cannot be opened as a raster; choose a raster layer or file</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>{}: what is given has no extent in the source's CRS; choose another part</source>
+        <source>{}: the value has no extent in the source's CRS; choose another extent</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>{} and {} are two answers to one question: leave one empty</source>
+        <source>“{}” and “{}” exclude each other: leave one of them empty</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
@@ -272,19 +304,23 @@
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>Against the truth</source>
+        <source>RMSE divided by that of bicubic interpolation; below 1 is better</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>One level down, where the source itself is the truth</source>
+        <source>Scores against the reference raster</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>Scores at reduced resolution (Wald's protocol), with the source as the reference</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>/ bicubic</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
         <source>method</source>
-        <translation type="unfinished"></translation>
-    </message>
-    <message>
-        <source>of bicubic</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
@@ -296,123 +332,127 @@
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>mmsr-geo ended with status {}: {}</source>
+        <source>Python with mmsr_geo (if empty: the plugin's environment)</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>mmsr-geo was killed by signal {}, perhaps for want of memory: give a smaller tile size</source>
+        <source>Package to install (name and version, or a wheel)</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>Python that has mmsr_geo (the plugin's environment, if empty)</source>
+        <source>Package index (if empty: pip's default)</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>What to install: a name and version, or a wheel</source>
+        <source>no flag</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>Package index to install from (pip's own, if empty)</source>
+        <source>Source (coarse raster)</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>nothing to be said</source>
+        <source>Raster to sharpen, for example a thermal band, an elevation model or canopy height.</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>Source: the coarse raster</source>
+        <source>Guide (finer raster of the same place)</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>Guide: a finer raster of the same place</source>
+        <source>Raster with smaller pixels, for example an optical image. It may have another CRS, resolution and extent.</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>More guides</source>
+        <source>Scale (target pixels per source pixel)</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>Scale: target pixels per source pixel (chosen from the two, if empty)</source>
+        <source>An integer such as 4, or 2x3 for 2 down and 3 across. If empty, it is the integer nearest to the ratio of the two resolutions, or the scale of the saved model.</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>Only this part</source>
+        <source>Extent</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>What the source resolves, if delivered finer: metres or a sensor</source>
+        <source>Area to compute, in any CRS; it is extended to whole source pixels. If empty, the whole source is computed.</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>Whose pixels the target lies on</source>
+        <source>Native resolution of the source</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>Bands of the guide (all, if none)</source>
+        <source>Pixel size at which the source was measured, if the provider resampled it to smaller pixels. It is a number of metres or a sensor: landsat-tirs, landsat-etm-thermal, landsat-tm-thermal, ecostress, modis, viirs-i5, viirs, sentinel-3-slstr or aster-tir.</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>Bands of more guides, as in b.tif:4,3; c.tif:1</source>
+        <source>Grid alignment</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>Bands to derive of the guide's, as in ndvi:nir=4,red=3; slope:dem=1</source>
+        <source>Guide bands</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>Mask of the source</source>
+        <source>Bands to use. If none is ticked, all are used.</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>Bits that count in the mask of the source</source>
+        <source>Derived guide bands</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>Mask of clouds in the guide</source>
+        <source>Source mask</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>Bits that count in the mask of clouds</source>
+        <source>Guide mask</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>Share of a pixel that makes it a hole, if masked</source>
+        <source>Maximum masked share (0 to 1)</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>Value that is a hole in the source</source>
+        <source>No data value of the source</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>Value that is a hole in the guides</source>
+        <source>Stored value that means no data, instead of the value that the file declares. If not set, the additional no data value of the layer's properties is used.</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>Least and largest value that the target can have</source>
+        <source>No data value of the guides</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>Share of the source that the guide must cover</source>
+        <source>Valid range</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>Quality: more work for less error</source>
+        <source>Minimum guide coverage (0 to 1)</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>Steps of the fit (as measured, if not set)</source>
+        <source>Quality</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>Threads on a CPU (the cores there are, if not set)</source>
+        <source>Fitting steps</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>Device: auto, cpu, cuda or cuda:N</source>
+        <source>CPU threads</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>Seed of every random choice</source>
+        <source>Device</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>Random seed</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
@@ -420,59 +460,59 @@
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>How to fit</source>
+        <source>Fitting strategy</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>Where the guide turns out not to help</source>
+        <source>If the guide does not help</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>Use a saved net</source>
+        <source>Use a saved model</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>Use the saved net's statistics, not this pair's</source>
+        <source>Keep the statistics of the saved model</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>A tile's side in target pixels (chosen from the free memory, if not set)</source>
+        <source>Tile size</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>Bring the target onto the grid of this raster</source>
+        <source>Output grid (raster to match)</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>... or onto pixels of this size, in the source's units</source>
+        <source>Raster to whose grid the target is warped in the end. The target then no longer averages to the source exactly.</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>Write the uncertainty, half of a 90 % interval's width, in a further band</source>
+        <source>Add uncertainty bands</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>Data type of the target</source>
+        <source>Output data type</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>Stored values times this ...</source>
+        <source>Output scale factor</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>... plus this are the target's</source>
+        <source>Output offset</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>Creation options of the COG, as in COMPRESS=ZSTD; LEVEL=9</source>
+        <source>Creation options</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>Processes that share the tiles (one, if not set)</source>
+        <source>Worker processes</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>Memory of each process, as in 4GB</source>
+        <source>Memory per process</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
@@ -480,35 +520,43 @@
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>The Cloud Optimized GeoTIFF to write.</source>
+        <source>Cloud Optimized GeoTIFF to write.</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>Flags of each target pixel (QA)</source>
+        <source>QA flags</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>Save the net</source>
+        <source>Raster that marks pixels with no data, with a gap in the guide, or where the guide did not help. The legend of the layer names each flag.</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>Band of the source</source>
+        <source>Save the model</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>Truth to compare with (one level down with the source itself, if none)</source>
+        <source>Source band</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>Methods (all quick ones and mmsr, if none)</source>
+        <source>Truth (reference raster)</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>Show targets lit (where it is an elevation, if not set)</source>
+        <source>Raster of the source's quantity at the resolution of the target. If empty, source and guide are averaged by the scale, and the source itself is the reference (Wald's protocol).</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>What mmsr does where the guide turns out not to help</source>
+        <source>Methods to compare</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>If none is ticked: nearest, bilinear, bicubic, bicubic+consistency, guided-filter and mmsr. p2p and published take many minutes.</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>Hillshade in the maps</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
@@ -516,11 +564,55 @@
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>Net</source>
+        <source>Folder for report.html, report.json and report.png.</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>MMSR nets (*.mmsr)</source>
+        <source>Model</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>File to write, for “Use a saved model” in “Upsample raster”.</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>Additional guides</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>Rasters whose bands are used together with those of the guide, each on its own grid.</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>Bands of additional guides</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>File name and band numbers or names, such as b.tif:4,3; c.tif:1. All bands of other files are used.</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>Bits of the source mask</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>Bits of the guide mask</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>Output resolution</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>Pixel size to which the target is warped in the end, in units of the source's CRS: 25, or 25x20 for 25 down and 20 across.</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>MMSR models (*.mmsr)</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>Bits that mark a pixel, counted from 0, such as 3,4. If empty, every value except 0 marks it.</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
@@ -528,7 +620,15 @@
         <translation type="unfinished"></translation>
     </message>
     <message>
+        <source>Sharpen a coarse raster with a finer raster of the same place.</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
         <source>sharpen,super-resolution,downscale,pansharpen,resample,resolution,thermal,DEM,guide,MMSR</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>Compare upsampling methods on two rasters, with a reference raster or at reduced resolution.</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
@@ -536,195 +636,131 @@
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>Fit (save a net)</source>
+        <source>Fit and save a model</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>train,net,model,super-resolution,MMSR</source>
+        <source>Fit a model to two rasters and save it for other dates or a larger area.</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>Write SOURCE at the detail of GUIDE.</source>
+        <source>train,model,neural network,super-resolution,MMSR</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>Target pixels per source pixel; chosen from the two grids if left out.</source>
+        <source>Smallest part of the source, from 0 to 1, that the guide must cover. Lower it to accept a guide that covers less: the target is the bicubic baseline where there is no guide.</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>Only this part, in the source's CRS.</source>
+        <source>Grid that the target is aligned with. With guide, the source is first warped to the grid of the guide, coarsened by the scale.</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>Share of the source that the guide must cover.</source>
+        <source>Bands to compute from the guide and to use as well: an index or terrain band such as ndvi:nir=4,red=3 or slope:dem=1, or NAME=EXPRESSION such as evi=2.5*(nir-red)/(nir+6*red-7.5*blue+1).</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>What SOURCE resolves where it is delivered finer: metres, or landsat-tirs, landsat-etm-thermal, landsat-tm-thermal, ecostress, modis, viirs, viirs-i5, sentinel-3-slstr, aster-tir. Its pixels are averaged first.</source>
+        <source>Mask of the source: pixels with a value other than 0, or with one of the given bits, are treated as nodata. Landsat QA_PIXEL and Sentinel-2 SCL files are recognised by name.</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>Whose pixels the target lies on; guide warps SOURCE first.</source>
+        <source>Mask of the guide, as for the source, for example of clouds. Where it masks the guide, the target is the bicubic baseline.</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>Bands to take, numbers or descriptions, as in a.tif:4,3; all if left out.</source>
+        <source>Part of a pixel's area, from 0 to 1, above which a masked pixel is treated as nodata. It matters where a mask has smaller pixels than the raster.</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>Bands computed of the guide's, as in ndvi:nir=4,red=3 or slope:dem=1: ndvi, gndvi, ndre, ndwi, mndwi, ndmi, ndbi, nbr, ndsi, slope, aspect.</source>
+        <source>Nodata value of all guides, as stored. It replaces the values that the guides declare.</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>A mask of SOURCE: not zero, or a bit set, is a hole.</source>
+        <source>Smallest and largest value that the target can have, in stored units of the source. Values beyond are set to the limit.</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>A mask of clouds in the guide; QA_PIXEL and SCL are known by name.</source>
+        <source>Also compute half the width of a 90 % interval for each target pixel, in the units of the source. It needs mmsr with one model for the scene.</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>A pixel is a hole where more than this share of it is masked.</source>
+        <source>Data type of the output. Integers are rounded.</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>The stored value that is a hole in SOURCE.</source>
+        <source>Scale factor of the stored values: value = stored x scale factor + offset. Default: that of the source.</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>The stored value that is a hole in every GUIDE.</source>
+        <source>Offset of the stored values: value = stored x scale factor + offset. Default: that of the source.</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>The least and the largest value that a target can have, as SOURCE stores them: 0,60.</source>
+        <source>Creation options of GDAL's COG driver, such as COMPRESS=ZSTD.</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>The Cloud Optimized GeoTIFF or the Zarr store to write; s3://... too.</source>
+        <source>Method: mmsr, nearest, bilinear, bicubic, guided-filter or p2p. Add +consistency to any but mmsr to correct the target so that its block means are the source, as those of mmsr are.</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>Write each pixel's flags there: 1 hole in the source, 2 guide missing, 4 guide outside what was fitted on, 8 guide unhelpful here, 16 source outside --valid-range, 32 tile failed and skipped. A Zarr store has them too.</source>
+        <source>How mmsr is fitted: scene (one model for all tiles), adapt (that model takes more steps on each tile), tile (a model for each tile) or published (the fit of the paper, on the whole raster).</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>Write half of a 90 % interval's width of each pixel too, in a further band; of mmsr with one net.</source>
+        <source>Saved model to use instead of fitting one. It must have the same scale and the same guide bands.</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>Bring the target onto the grid of this raster, or onto pixels of R units of SOURCE's CRS, in the end.</source>
+        <source>Use the statistics of the saved model instead of those of this pair. Default: they are computed anew, as another date needs.</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>What is stored; integers are rounded.</source>
+        <source>What to do if the guide check says that the guide did not help: bicubic (return the bicubic baseline), warn (use the model and warn) or error.</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>... plus this are the target's, in SOURCE's physical units.</source>
+        <source>Side of a tile in target pixels. Default: chosen to fit in memory; the result does not depend on it, unless each tile has a model of its own.</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>A creation option of GDAL's COG driver, as in COMPRESS=ZSTD.</source>
+        <source>File to save the fitted model to.</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>mmsr, nearest, bilinear, bicubic, guided-filter or p2p; +consistency after another's name makes its result average to the source, as mmsr's does.</source>
+        <source>Quality of the fit: better quality takes more steps. The fidelity page of the documentation has the figures.</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>One net for all tiles; that net adapted to each tile; a net for each tile; the original's whole-raster fit.</source>
+        <source>Number of steps of the fit. Default: the number that belongs to the quality.</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>What to do where the guide turns out not to help: give the interpolation, warn only, or stop.</source>
+        <source>Number of torch threads on a CPU. Default: the number of cores, at most 8; another number changes the last digits of the result.</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>Use a saved net instead of a scene fit.</source>
+        <source>Device for the computation: auto (a GPU if there is one), cpu, cuda or cuda:N.</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>Use the saved net's statistics, not this pair's.</source>
+        <source>Seed of all random numbers. Equal seeds give equal results on the same kind of device.</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>A tile's side in target pixels; chosen from the free memory if left out.</source>
+        <source>Number of processes of this machine that share the tiles. Default: this process alone.</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>Save the net that was fitted.</source>
+        <source>Memory limit of each process, such as 4GB. Tiles are chosen to fit.</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>How much work for how little error; docs/fidelity.md has the figures.</source>
+        <source>Band of the source, counted from 1. Required if the source has several bands.</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>Steps of the fit; as many as the method was measured with, if left out.</source>
-        <translation type="unfinished"></translation>
-    </message>
-    <message>
-        <source>Torch threads on a CPU; the cores there are, 8 at most, if left out.</source>
-        <translation type="unfinished"></translation>
-    </message>
-    <message>
-        <source>auto, cpu, cuda or cuda:N.</source>
-        <translation type="unfinished"></translation>
-    </message>
-    <message>
-        <source>Of every random choice.</source>
-        <translation type="unfinished"></translation>
-    </message>
-    <message>
-        <source>Share the tiles among so many processes of this machine.</source>
-        <translation type="unfinished"></translation>
-    </message>
-    <message>
-        <source>Of each process, as in 4GB; tiles are made to fit.</source>
-        <translation type="unfinished"></translation>
-    </message>
-    <message>
-        <source>Replace an output that exists.</source>
-        <translation type="unfinished"></translation>
-    </message>
-    <message>
-        <source>A live display, JSON lines on stdout, or nothing.</source>
-        <translation type="unfinished"></translation>
-    </message>
-    <message>
-        <source>Compare methods on SOURCE and GUIDE, with a truth or one level down.</source>
-        <translation type="unfinished"></translation>
-    </message>
-    <message>
-        <source>The band of SOURCE, from 1, if it has several.</source>
-        <translation type="unfinished"></translation>
-    </message>
-    <message>
-        <source>Compare with this; without it, one level down with SOURCE itself.</source>
-        <translation type="unfinished"></translation>
-    </message>
-    <message>
-        <source>Which, with commas: nearest, bilinear, bicubic, guided-filter, p2p (each also +consistency), mmsr, mmsr-adapt, mmsr-tile, mmsr-always (whatever the guide is worth), published. All quick ones and mmsr if left out.</source>
-        <translation type="unfinished"></translation>
-    </message>
-    <message>
-        <source>Write report.json and report.png there.</source>
-        <translation type="unfinished"></translation>
-    </message>
-    <message>
-        <source>Show targets lit; where it is an elevation, if left out.</source>
-        <translation type="unfinished"></translation>
-    </message>
-    <message>
-        <source>What mmsr does where the guide turns out not to help, as in upsample.</source>
-        <translation type="unfinished"></translation>
-    </message>
-    <message>
-        <source>Fit a net to SOURCE and GUIDE and save it, to be used with upsample --net.</source>
-        <translation type="unfinished"></translation>
-    </message>
-    <message>
-        <source>The file to save the net in.</source>
+        <source>Show targets as hillshades. Default: if the name of the source says that it is an elevation.</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
@@ -736,11 +772,11 @@
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>solving the regression</source>
+        <source>fitting the ridge regression</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>fitting one level down</source>
+        <source>fitting at reduced resolution</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
@@ -752,7 +788,7 @@
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>looking at the tiles that are there</source>
+        <source>checking the tiles of an earlier run</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
@@ -764,11 +800,11 @@
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>bringing it onto the other grid</source>
+        <source>warping to the other grid</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>writing the COG</source>
+        <source>writing the output</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
@@ -780,31 +816,31 @@
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>&lt;p&gt;Compares methods on your own rasters: interpolations, the guided filter, PixTransform (p2p), MMSR as published and the one used here. With a &lt;b&gt;truth&lt;/b&gt; (a raster of the source's quantity at the guide's resolution) they are scored against it. Without one, source and guide are degraded once more by the scale, and the source itself is the truth.&lt;/p&gt; &lt;p&gt;The scores stand in the log, and with maps of the results and their errors in the results viewer and in the report's folder (report.html, report.json, report.png). RMSE, MAE and bias are in the source's units; &lt;i&gt;of bicubic&lt;/i&gt; is the RMSE divided by that of the bicubic interpolation: below 1 is better.&lt;/p&gt; &lt;p&gt;p2p and published take many minutes, so they are compared only where they are ticked.&lt;/p&gt;</source>
+        <source>&lt;p&gt;Compares upsampling methods on your rasters: interpolation, the guided filter, PixTransform (p2p), MMSR as published, and MMSR as this plugin uses it. If you have a &lt;b&gt;truth&lt;/b&gt; (a raster of the source's quantity at the resolution of the guide), the methods are compared with it. Without a truth they are compared at reduced resolution (Wald's protocol): source and guide are averaged by the scale, so that the source itself is the reference.&lt;/p&gt; &lt;p&gt;The log shows the scores. The results viewer has a page with the scores and maps of the results and their errors. Its files are in the folder of the report: report.html, report.json and report.png.&lt;/p&gt; &lt;p&gt;RMSE, MAE and bias are in the units of the source. &lt;i&gt;/ bicubic&lt;/i&gt; is the RMSE divided by that of bicubic interpolation: below 1 is better. The page explains the other columns.&lt;/p&gt; &lt;p&gt;p2p and published take many minutes, so they run only if you tick them.&lt;/p&gt;</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>&lt;p&gt;Fits a net to a source and a guide and saves it. &lt;b&gt;Upsample raster&lt;/b&gt; takes it under Advanced (&lt;i&gt;Use a saved net&lt;/i&gt;) for other dates or a larger area, and then needs no fit of its own.&lt;/p&gt; &lt;p&gt;The file holds the net's weights, its statistics and how it came to be. Opening one runs no code.&lt;/p&gt;</source>
+        <source>&lt;p&gt;Fits a model to a source and a guide and saves it. &lt;b&gt;Upsample raster&lt;/b&gt; reads it under Advanced (&lt;i&gt;Use a saved model&lt;/i&gt;) for other dates or a larger area, and then fits no model.&lt;/p&gt; &lt;p&gt;The file contains the network's weights, its statistics and how it was fitted. Reading the file runs no code.&lt;/p&gt;</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>&lt;p&gt;Makes a coarse raster (the &lt;b&gt;source&lt;/b&gt;: a thermal band, a DEM, canopy height) sharp by a finer image of the same place (the &lt;b&gt;guide&lt;/b&gt;). The two may have other CRSs, resolutions and extents. No training data is needed: a small network is fitted to this very pair (MMSR, Dong et al., ECCV 2022).&lt;/p&gt; &lt;p&gt;The result (the &lt;b&gt;target&lt;/b&gt;) lies on the source's grid, refined by the scale. Averaged back to the source's pixels it is the source; its holes stay holes. Where the guide is missing, or turns out not to help, the result is an interpolation, and the log says so. The flags (QA) tell it pixel by pixel.&lt;/p&gt; &lt;p&gt;A fit takes one or two minutes on two cores; then come the tiles, some seconds a million target pixels. You can cancel at any time: nothing unfinished is left.&lt;/p&gt; &lt;p&gt;Start with the two layers and leave all else as it is. If the guide is shifted against the source, register them first. Clouds in the guide are seen where a mask is given.&lt;/p&gt;</source>
+        <source>&lt;p&gt;Sharpens a coarse raster with a finer raster of the same place. The coarse raster is the &lt;b&gt;source&lt;/b&gt;: a thermal band, an elevation model, canopy height. The finer raster is the &lt;b&gt;guide&lt;/b&gt;: usually an optical image. The two may have different CRSs, resolutions and extents. No training data is needed: the algorithm fits a small neural network to the two rasters (MMSR, Dong et al., ECCV 2022).&lt;/p&gt; &lt;p&gt;The result is the &lt;b&gt;target&lt;/b&gt;. Its grid is that of the source, divided by the scale. With the method mmsr, and with each method whose name ends in +consistency, the average of the target over a source pixel equals the value of the source there. Pixels with no data in the source have no data in the target. Where the guide has a gap or does not help, the target is a bicubic interpolation, and the log reports it. The QA flags mark these pixels.&lt;/p&gt; &lt;p&gt;Fitting takes one or two minutes on two cores. The prediction then takes some seconds per million target pixels. You can cancel at any time: no unfinished file is left.&lt;/p&gt; &lt;p&gt;Select the two layers and keep all other values for a first run. To try one part of the raster, set &lt;i&gt;Extent&lt;/i&gt;. If the guide is shifted against the source, register it first. If there are clouds in the guide, set &lt;i&gt;Guide mask&lt;/i&gt;.&lt;/p&gt;</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>hole in the source</source>
+        <source>no data in the source</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>guide missing, interpolated instead</source>
+        <source>gap in the guide</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>guide outside the range that the net was fitted on</source>
+        <source>guide outside the fitted range</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>guide did not help in this part</source>
+        <source>guide did not help</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
@@ -812,7 +848,103 @@
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>tile failed and skipped</source>
+        <source>tile failed</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>RMSE</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>root mean square error, in the units of the source</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>MAE</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>mean absolute error, in the units of the source</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>bias</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>mean error, in the units of the source</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>PSNR</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>peak signal-to-noise ratio in dB; larger is better</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>SSIM</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>structural similarity; 1 is best</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>detail</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>correlation with the reference of what the source cannot resolve; 1 is best, and interpolation has about 0</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>seams</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>steps at tile borders divided by steps elsewhere; 1 means no seams</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>blocks</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>steps at the edges of source pixels divided by steps elsewhere; 1 means no blocks</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>imprint</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>texture of the guide where the source is flat; 0 means none</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>consistency</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>largest difference between the averaged target and the source, divided by the source's standard deviation; 0 is best</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>coverage</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>share of reference values within the target plus or minus its uncertainty; 0.9 is nominal</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>half width</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>mean uncertainty, in the units of the source; smaller is better at equal coverage</source>
         <translation type="unfinished"></translation>
     </message>
 </context>

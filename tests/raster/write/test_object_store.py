@@ -106,13 +106,13 @@ def test_a_tile_is_one_upload_and_its_line_another(bucket: str, monkeypatch: pyt
         return await put(files, path, *arguments, **options)
 
     monkeypatch.setattr(s3fs.S3FileSystem, "_pipe_file", counted)
-    assert store.made() == {}
+    assert store.records() == {}
     store.put_tile(tile(0), b"abc")
     assert uploads == ["target-1/0000/0000000.tif", "manifest/target-1/0000/0000000.tif.json"]
     store.record([tile(0)])
     for index in range(1, 12):
         store.put_tile(tile(index), b"abc")
-    assert store.made() == {("target", 1, index): tile(index) for index in range(12)}
+    assert store.records() == {("target", 1, index): tile(index) for index in range(12)}
     assert store.get("none") is None
     sent = pickle.loads(pickle.dumps(store))  # noqa: S301  (as it is sent to workers)
     assert sent.get(tile(3).name) == b"abc"
@@ -128,15 +128,15 @@ def test_a_tile_without_its_line_or_cut_off_is_not_there(bucket: str) -> None:
     store.put_tile(tile(2, size=4), b"abc")
     store.put("manifest/target-1/0000/0000003.tif.json", tile(3).line.encode())
     store.put("manifest/target-1/0000/0000004.tif.json", tile(4).line.encode()[:20])
-    assert set(store.made()) == {("target", 1, 0)}
+    assert set(store.records()) == {("target", 1, 0)}
 
 
 def test_one_jobs_objects_are_not_anothers(bucket: str) -> None:
     store_at(f"{bucket}/work").put_tile(tile(0), b"abc")
     store_at(f"{bucket}/work2").put_tile(tile(1), b"abc")
-    assert set(store_at(f"{bucket}/work").made()) == {("target", 1, 0)}
+    assert set(store_at(f"{bucket}/work").records()) == {("target", 1, 0)}
     store_at(f"{bucket}/work").remove()
-    assert set(store_at(f"{bucket}/work2").made()) == {("target", 1, 1)}
+    assert set(store_at(f"{bucket}/work2").records()) == {("target", 1, 1)}
 
 
 def test_a_path_is_a_folder(tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ from support.hostile.cases import (
     Refusal,
     Target,
     Values,
+    close,
     guide_array,
     refused,
     result,
@@ -130,35 +131,36 @@ def a_part_of_a_lazy_array_of_1e10_pixels(_: Path) -> Job:
 @refused("closed to this user")
 def a_source_of_another_user(at: Path) -> Job:
     source = write_source(at)
-    source.chmod(0o600)
+    close(source)
     words = r"source\.tif cannot be opened.*[Pp]ermission denied"
-    return Job(source, write_guide(at), Refusal(InputError, words), as_other_user=True)
+    return Job(source, write_guide(at), Refusal(InputError, words), as_common_user=True)
 
 
 @refused("closed to this user")
 def a_guide_in_a_closed_folder(at: Path) -> Job:
     (at / "closed").mkdir()
     guide = write_guide(at / "closed")
-    (at / "closed").chmod(0o700)
+    close(at / "closed")
     words = r"guide\.tif cannot be opened.*[Pp]ermission denied"
-    return Job(write_source(at), guide, Refusal(InputError, words), as_other_user=True)
+    return Job(write_source(at), guide, Refusal(InputError, words), as_common_user=True)
 
 
 @refused("closed to this user")
 def a_folder_closed_to_writing(at: Path) -> Job:
-    (at / "closed").mkdir(mode=0o755)
+    (at / "closed").mkdir()
+    close(at / "closed", 0o755)
     words = "cannot be written to.*Permission denied.*choose another"
     return Job(
-        write_source(at), write_guide(at), Refusal(OutputError, words), output="closed/sharp.tif", as_other_user=True
+        write_source(at), write_guide(at), Refusal(OutputError, words), output="closed/sharp.tif", as_common_user=True
     )
 
 
 @refused("closed to this user")
 def a_folder_that_cannot_be_looked_into(at: Path) -> Job:
     (at / "closed").mkdir()
-    (at / "closed").chmod(0o700)
+    close(at / "closed")
     refusal = Refusal(OutputError, "closed.*choose another|closed.*create it first")
-    return Job(write_source(at), write_guide(at), refusal, output="closed/sharp.tif", as_other_user=True)
+    return Job(write_source(at), write_guide(at), refusal, output="closed/sharp.tif", as_common_user=True)
 
 
 @refused("output in the way")

@@ -201,7 +201,9 @@ def write_jobs() -> None:
 def write_models() -> None:
     """Save a model for two guide bands and scale 2, one whose guide did not help, and files that hold none."""
     save_file({"weights": np.zeros(3, np.float32)}, "other.mmsr")
-    save_file({"weights": np.zeros(3, np.float32)}, "damaged.mmsr", metadata={"mmsr_geo": json.dumps({"format": 99})})
+    for name, file_format in (("damaged", 6), ("old", 5)):
+        description = {"mmsr_geo": json.dumps({"format": file_format})}
+        save_file({"weights": np.zeros(3, np.float32)}, f"{name}.mmsr", metadata=description)
     Path("text.mmsr").write_text("Dear colleague, please find the model attached.\n")
     model = mmsr_geo.fit("dem.tif", "ortho.tif", 2, params=QUICK)
     replace(model, check=mmsr_geo.GuideCheck()).save("scene.mmsr")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-import errno
+import sys
 from functools import partial
+
+from filelock import Timeout
 
 import mmsr_geo
 from mmsr_geo.errors import (
@@ -28,9 +30,10 @@ from support.refusals.inputs import (
 case(
     "no model to save",
     OptionError,
-    "made.tif was made without a scene's model: there is none to save",
-    "The model of an outcome is asked for that has none.",
-    "Fit a scene's model.",
+    'made.tif was computed without a model of the scene, so there is none to save: use ⟨method="mmsr"⟩ with '
+    '⟨fit="scene"⟩',
+    "`outcome.model` is used, and the method has no model of the scene.",
+    "Use mmsr with one model for the scene.",
     arrays(unsaved_model, "the command tells before"),
 )
 
@@ -38,19 +41,19 @@ case(
 case(
     "no job",
     JobError,
-    "none.toml cannot be read (No such file or directory): name a job file; mmsr-geo batch --init writes an example",
-    "There is no job file of that name, or it is no text.",
-    "Mend the path, or have an example written.",
+    "none.toml cannot be read (No such file or directory): give a job file; mmsr-geo batch --init writes an example",
+    "There is no job file of that name, or it is not text.",
+    "Correct the path, or write an example with `--init`.",
     batching("none.toml"),
 )
 
 
 case(
-    "a job that is no TOML",
+    "a job that is not TOML",
     JobError,
-    "text.toml is no TOML (…): mmsr-geo batch --init writes an example",
-    "The job file is not TOML.",
-    "Mend the line that is named.",
+    "text.toml is not valid TOML (…): fix that line; mmsr-geo batch --init writes an example",
+    "The job file is not valid TOML.",
+    "Fix the line in the message.",
     batching("text.toml"),
 )
 
@@ -59,9 +62,9 @@ case(
     "a job with wrong values",
     JobError,
     "wrong.toml has 2 mistakes: options.seed: input should be a valid integer, unable to parse string as "
-    "an integer, not 'x'; options.sharpness: there is nothing of that name, not 3",
-    "Names or values in the job file are wrong; all of them are told at once.",
-    "Mend each where it stands.",
+    "an integer, not 'x'; options.sharpness: unknown name, not 3",
+    "Names or values in the job file are wrong. All mistakes are reported at once.",
+    "Fix each at its position.",
     batching("wrong.toml"),
 )
 
@@ -69,10 +72,10 @@ case(
 case(
     "a job without its files",
     JobError,
-    "missing.toml has 2 mistakes: pairs[0].source: there is no gone.tif; output: 2 pairs would be "
-    "written to a.tif: put {name} in it",
-    "Files of the job are missing, or two pairs would be one.",
-    "Mend each where it stands.",
+    "missing.toml has 2 mistakes: pairs[0].source: there is no file gone.tif; output: all 2 pairs would be written to "
+    "a.tif: add {name} to it",
+    "Files of the job are missing, or several pairs have one output.",
+    "Fix each at its position.",
     batching("missing.toml"),
 )
 
@@ -81,9 +84,9 @@ case(
     "a job whose pair fails",
     JobError,
     "waves: …/waves.tif holds complex numbers: give its amplitude or another real "
-    'quantity; mend it and call again, or go on without it (⟨on_error="skip"⟩)',
-    "A pair is refused, and the job does not say that the others go on.",
-    "Mend what the pair's own message says. What was done stays done.",
+    'quantity; fix it and run the job again, or skip it (⟨on_error="skip"⟩)',
+    "A pair fails, and the job stops at errors.",
+    "Fix what the message of the pair says. What was done stays done.",
     batching("failing.toml"),
     job="failing",
 )
@@ -92,10 +95,10 @@ case(
 case(
     "a job whose outputs have no folder",
     JobError,
-    "dem: cannot make the folder …/qa.tif (File exists): write another folder in the job file's output or qa, or make "
-    'room for it; mend it and call again, or go on without it (⟨on_error="skip"⟩)',
-    "A folder of a pair's outputs cannot be made: a file is in its place, or the one above is closed to writing.",
-    "Write another folder in the job file, or move the file away.",
+    "dem: the folder …/qa.tif cannot be created (File exists): choose another folder for output and qa in the job "
+    'file, or remove what is in its place; fix it and run the job again, or skip it (⟨on_error="skip"⟩)',
+    "The folder of an output cannot be created: a file has its name, or the folder above cannot be written.",
+    "Choose another folder in the job file, or move the file.",
     batching("blocked.toml"),
     job="blocked",
 )
@@ -104,19 +107,20 @@ case(
 case(
     "a job for a cluster whose library is missing",
     JobError,
-    "this kind of cluster needs dask-jobqueue (No module named 'dask_jobqueue'): pip install dask-jobqueue",
-    "`kind` in a job file's `[cluster]` needs dask-jobqueue or dask-cuda.",
+    "this kind of cluster needs dask-jobqueue (…): install it with pip install dask-jobqueue",
+    "`kind` in `[cluster]` of the job file needs dask-jobqueue or dask-cuda.",
     "Install it.",
     batching("slurm.toml"),
+    fault=lambda monkeypatch: monkeypatch.setitem(sys.modules, "dask_jobqueue", None),
 )
 
 
 case(
     "a job whose record cannot be written",
     JobError,
-    "held.record.jsonl cannot be written to (Is a directory): put the job file into a folder that can be",
-    "The record beside the job file is closed to writing.",
-    "Put the job file elsewhere.",
+    "held.record.jsonl cannot be written (Is a directory): put the job file into a folder where you may write",
+    "The journal next to the job file cannot be written.",
+    "Put the job file into a folder where you may write.",
     batching("held.toml"),
 )
 
@@ -124,11 +128,11 @@ case(
 case(
     "a job under way",
     JobError,
-    "another process does this job already (failing.record.jsonl is held): wait for it, or stop it",
-    "The same job runs already.",
-    "Wait, or stop it.",
+    "another process runs this job (.failing.lock is locked): wait until it ends, or stop it",
+    "The same job is already running.",
+    "Wait until it ends, or stop it.",
     batching("failing.toml"),
-    fault=raising("fcntl.flock", BlockingIOError(errno.EAGAIN, "held")),
+    fault=raising("filelock.BaseFileLock.acquire", Timeout(".failing.lock")),
     job="failing",
 )
 
@@ -136,9 +140,9 @@ case(
 case(
     "two clusters",
     OptionError,
-    "a scheduler that runs has its workers: leave out workers, or the address",
-    "`--scheduler` and `--workers` are given.",
-    "Leave one of them out.",
+    "a running scheduler has its own workers: remove ⟨workers⟩ or ⟨scheduler⟩",
+    "A scheduler and a number of workers are given.",
+    "Remove one of them.",
     Doors(
         partial(mmsr_geo.batch, "failing.toml", scheduler="tcp://127.0.0.1:1", workers=2),
         "batch failing.toml --scheduler tcp://127.0.0.1:1 --workers 2",
@@ -149,8 +153,8 @@ case(
 case(
     "no workers",
     OptionError,
-    "workers is the number of processes, 1 or more, not 0",
-    "`workers=` is no number of processes.",
+    "⟨workers⟩ is 0: give a number of 1 or more",
+    "The number of workers is less than 1.",
     "Give 1 or more.",
     arrays(
         lambda: mmsr_geo.upsample_to_file("dem.tif", "ortho.tif", "sharp.tif", method="bicubic", workers=0),
@@ -162,24 +166,23 @@ case(
 case(
     "too little memory",
     OptionError,
-    "a process may take 100 MB (memory_limit), and this work takes … in tiles of … px: allow more, pass a smaller "
-    "⟨tile_size⟩, a part (⟨bounds⟩), fewer guide bands (⟨guide_band⟩) or a saved "
-    "model (⟨model⟩)",
-    "What a process takes at its peak, as `plan` reckons it, is more than `--memory-limit`.",
-    "Allow more, or take smaller tiles, a part, fewer bands or a saved model.",
+    "⟨memory_limit⟩ is 100 MB per process, and tiles of … px need …: raise it, or pass a smaller ⟨tile_size⟩, a part "
+    "(⟨bounds⟩), fewer guide bands (⟨guide_band⟩) or a saved model (⟨model⟩)",
+    "A process needs more memory than the limit, as `mmsr-geo plan` estimates it.",
+    "Raise the limit, or use smaller tiles, a part of the source, fewer bands or a saved model.",
     upsampling("--memory-limit 100MB", memory_limit="100MB"),
 )
 
 
 case(
-    "a report that has no place",
+    "a report that cannot be written",
     OutputError,
-    "the report cannot be written to failing.report (Permission denied): make room there, or mend the folder's rights, "
-    "and call mmsr-geo report",
-    "The folder of a job's report is full or closed, or a file is in its place. At a job's end it is a warning.",
-    "Mend the folder, and have the report written.",
+    "the report cannot be written to failing.report (Permission denied): free disk space or fix the permissions of the "
+    "folder, then run mmsr-geo report",
+    "The folder of the report cannot be written, or a file has its name. At the end of a job this is a warning.",
+    "Fix the folder, then write the report with `mmsr-geo report`.",
     Doors(partial(mmsr_geo.report_batch, "failing.toml"), "report failing.toml"),
-    fault=raising("mmsr_geo.jobs.report._replace", DENIED),
+    fault=raising("mmsr_geo.jobs.report.write_whole", DENIED),
     job="failing",
 )
 
@@ -187,21 +190,20 @@ case(
 case(
     "a disk too full for tiles",
     OutputError,
-    "tiles could not be written to … (No space left on device): make room there, or mend the folder's rights, and "
-    "call again",
-    "The disk or its rights fail where finished tiles wait for the others.",
-    "Make room or mend the rights; a job goes on from what is done.",
+    "tiles cannot be written to … (No space left on device): free disk space or fix the permissions, then run again",
+    "The disk with the finished tiles is full, or its permissions do not allow writing.",
+    "Free disk space or fix the permissions. A job continues from what is done.",
     upsampling(),
     fault=raising("os.fsync", NO_SPACE),
 )
 
 
 case(
-    "a file of flags beside a Zarr store",
+    "a file of flags next to a Zarr store",
     OptionError,
-    "sharp.zarr is a Zarr store, and the flags lie in it with the target, as qa: leave out ⟨qa⟩",
-    "`--qa` with an output that ends in .zarr.",
-    "Leave it out.",
+    "sharp.zarr is a Zarr store, which contains the QA flags as the variable qa: remove ⟨qa⟩",
+    "A file of QA flags is given, and the output is a Zarr store.",
+    "Remove it.",
     upsampling("--qa qa2.tif", output="sharp.zarr", qa="qa2.tif"),
 )
 
@@ -209,10 +211,10 @@ case(
 case(
     "a Zarr store of flags alone",
     OptionError,
-    "qa2.zarr is a Zarr store, and flags go into one with their target only: give ⟨qa⟩ a .tif, or the output a "
-    "name that ends in .zarr",
-    "`--qa` ends in .zarr, and the output does not.",
-    "Name a file, or have both in one store.",
+    "qa2.zarr is a Zarr store, and QA flags need the target in the same one: give ⟨qa⟩ a name that ends in .tif, or "
+    "⟨output⟩ one that ends in .zarr",
+    "The file of the QA flags ends in .zarr, and the output does not.",
+    "Give a file, or one store for both.",
     upsampling("--qa qa2.zarr", qa="qa2.zarr"),
 )
 
@@ -220,8 +222,8 @@ case(
 case(
     "creation options for a Zarr store",
     OptionError,
-    "sharp.zarr is a Zarr store, and creation options are of GDAL's COG driver: leave out ⟨creation_options⟩",
-    "`--co` with an output that ends in .zarr.",
-    "Leave them out.",
+    "sharp.zarr is a Zarr store, which takes no options of GDAL's COG driver: remove ⟨creation_options⟩",
+    "Creation options are given, and the output is a Zarr store.",
+    "Remove them.",
     upsampling("--co COMPRESS=ZSTD", output="sharp.zarr", creation_options=["COMPRESS=ZSTD"]),
 )

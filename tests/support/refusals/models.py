@@ -32,9 +32,9 @@ from support.refusals.inputs import (
 case(
     "a scale of 1",
     GridError,
-    "a scale of 1 refines nothing: give a whole number of 2 or more, as in ⟨scale=4⟩",
-    "The scale asked for is 1 or less.",
-    "Give a larger one.",
+    "scale 1 refines nothing: pass a whole number of 2 or more, as in ⟨scale=4⟩",
+    "The scale is 1 or less.",
+    "Pass a larger one.",
     upsampling("--scale 1", scale=1),
 )
 
@@ -42,9 +42,9 @@ case(
 case(
     "a scale beyond 64",
     GridError,
-    "a scale of 65 is beyond 64: average the guide first, or pass a smaller ⟨scale⟩",
-    "The scale is beyond 64.",
-    "Give a smaller one, or a coarser guide.",
+    "scale 65 is above 64: pass a smaller ⟨scale⟩, or first average the guide to larger pixels",
+    "The scale is above 64.",
+    "Pass a smaller one, or a coarser guide.",
     upsampling("--scale 65", scale=65),
 )
 
@@ -52,9 +52,9 @@ case(
 case(
     "no whole number as the scale",
     OptionError,
-    "a scale is a whole number or a pair (down, across) of them, as in scale=4 or scale=(2, 1), not 2.5",
+    "the scale must be a whole number or a pair (down, across) of whole numbers, as in ⟨scale=4⟩, not 2.5",
     "`scale` is a fraction or of another type.",
-    "Give whole numbers.",
+    "Pass whole numbers.",
     arrays(shown("dem.tif", scale=2.5), "the command's words are numbers or refused"),
 )
 
@@ -62,7 +62,7 @@ case(
 case(
     "no method",
     OptionError,
-    "there is no method 'lanczos': choose one of mmsr, nearest, bilinear, bicubic, guided-filter, p2p",
+    "⟨method⟩ is 'lanczos': choose one of mmsr, nearest, bilinear, bicubic, guided-filter, p2p",
     "`--method` is no name of a method.",
     "Choose one.",
     upsampling(method="lanczos"),
@@ -72,8 +72,8 @@ case(
 case(
     "no such method to evaluate",
     OptionError,
-    "there is no method 'lanczos': choose of nearest, bilinear, bicubic, guided-filter, p2p, mmsr, "
-    "mmsr-always, mmsr-adapt, mmsr-tile, published",
+    "⟨methods⟩ names 'lanczos': choose of nearest, bilinear, bicubic, guided-filter, p2p, mmsr, mmsr-always, "
+    "mmsr-adapt, mmsr-tile, published",
     "`--methods` names one that there is not.",
     "Choose one.",
     evaluating(methods="bicubic,lanczos"),
@@ -83,7 +83,7 @@ case(
 case(
     "no fit",
     OptionError,
-    "fit is one of scene, adapt, tile, published, not 'forest'",
+    "⟨fit⟩ is 'forest': choose one of scene, adapt, tile, published",
     "`fit` or `if_unhelpful` is another word.",
     "Choose one.",
     arrays(shown("dem.tif", fit="forest"), "the command offers the choices"),
@@ -94,8 +94,8 @@ case(
     "a fit of no steps",
     OptionError,
     "steps must be 1 or more, not 0",
-    "`--steps` or another number of a fit is too small.",
-    "Give a larger one.",
+    "`--steps`, or another number of a fit, is too small.",
+    "Pass a larger number.",
     Doors(lambda: mmsr_geo.FitParams(steps=0), "upsample dem.tif ortho.tif -o sharp.tif --steps 0"),
 )
 
@@ -103,19 +103,19 @@ case(
 case(
     "no threads",
     OptionError,
-    "threads must be 1 or more, and 1024 at most, not 0",
+    "threads must be between 1 and 1024, not 0",
     "`--threads` is below 1, or so large that the process would end.",
-    "Give 1 or more; the processor's cores are enough.",
+    "Pass a number from 1 to 1024; the number of cores is enough.",
     Doors(lambda: mmsr_geo.FitParams(threads=0), "fit dem.tif ortho.tif -o new.mmsr --threads 0"),
 )
 
 
 case(
-    "no quality",
+    "an unknown quality",
     OptionError,
-    "quality is one of fast, balanced, best, not 'superb'",
-    "`quality` is another word.",
-    "Choose one.",
+    "⟨quality⟩ is 'superb': choose one of fast, balanced, best",
+    "`quality` is an unknown name.",
+    "Pass one of the three names.",
     arrays(
         lambda: mmsr_geo.fit("dem.tif", "ortho.tif", quality="superb"),  # type: ignore[arg-type]
         "the command offers the choices",
@@ -126,7 +126,7 @@ case(
 case(
     "a quality and params",
     OptionError,
-    "params= says how to fit, and so does quality=: pass one of them",
+    "⟨params⟩ holds the parameters of the fit: leave out ⟨quality⟩, ⟨steps⟩ and ⟨threads⟩, or leave out ⟨params⟩",
     "`quality` and `params` together.",
     "Leave one of them out.",
     arrays(
@@ -136,11 +136,11 @@ case(
 
 
 case(
-    "no schedule",
+    "an unknown schedule",
     OptionError,
-    "schedule is one-cycle or published, not 'slow'",
-    "`schedule` is another word.",
-    "Choose one.",
+    "schedule must be one-cycle or published, not 'slow'",
+    "`schedule` is an unknown name.",
+    "Pass one of the two names.",
     arrays(
         lambda: mmsr_geo.FitParams(schedule="slow"),  # type: ignore[arg-type]
         "no option of the command",
@@ -149,42 +149,42 @@ case(
 
 
 case(
-    "no learning rate",
+    "a learning rate out of range",
     OptionError,
-    "lr must lie between 0 and 1, not 2",
+    "lr must be between 0 and 1, not 2",
     "`lr` is not between 0 and 1.",
-    "Give one that is.",
+    "Pass a number between 0 and 1.",
     arrays(lambda: mmsr_geo.FitParams(lr=2), "no option of the command"),
 )
 
 
 case(
-    "no gain that is enough",
+    "a gain out of range",
     OptionError,
-    "enough_gain must lie between 0 and 1, not 2",
-    "`enough_gain` is no share.",
-    "Give one from 0 to 1.",
+    "enough_gain must be between 0 and 1, not 2",
+    "`enough_gain` is not between 0 and 1.",
+    "Pass a number from 0 to 1.",
     arrays(lambda: mmsr_geo.FitParams(enough_gain=2), "no option of the command"),
 )
 
 
 case(
-    "no weight decay",
+    "a weight decay out of range",
     OptionError,
     "guide_weight_decay must be 0 or more, not -1",
-    "`guide_weight_decay` is below 0 or no number.",
-    "Give 0 or more.",
+    "`guide_weight_decay` is below 0 or not a number.",
+    "Pass 0 or more.",
     arrays(lambda: mmsr_geo.FitParams(guide_weight_decay=-1), "no option of the command"),
 )
 
 
 case(
-    "nothing to learn from one level down",
+    "nothing to learn from at reduced resolution",
     OptionError,
-    "first_stage=True finds nothing to learn from one level down: the source's 1 x 1 pixels are too few "
-    "at scale 2, or holes; leave first_stage to be decided from the data",
-    "`first_stage=True` for a source too small.",
-    "Leave it out.",
+    "first_stage=True has nothing to learn from at reduced resolution: 1 x 1 source pixels are too few "
+    "at scale 2, or they are nodata; leave out first_stage",
+    "`first_stage=True` for a source that is too small, or has too few valid pixels.",
+    "Leave it out: the fit then decides by itself.",
     arrays(
         lambda: mmsr_geo.fit(
             "dem.tif",
@@ -201,10 +201,10 @@ case(
 case(
     "a published fit of a large raster",
     OptionError,
-    "the published fit takes the whole raster at every step, and this one was too large to be read whole "
-    '(4 parts of 12 x 12 target pixels were): give ⟨bounds⟩, or choose ⟨fit="tile"⟩',
-    "`--fit published` for a raster beyond 8 million target pixels.",
-    "Give a part, or another fit.",
+    "the published fit uses the whole raster at every step, and this raster is too large to be read whole "
+    '(4 parts of 12 x 12 target pixels were read): choose a smaller part with ⟨bounds⟩, or pass ⟨fit="tile"⟩',
+    "`--fit published` for a raster of more than 8 million target pixels.",
+    "Choose a part with `--bounds`, or another fit.",
     upsampling(
         "--fit published --scale 2 --steps 2 --threads 1", method="mmsr", fit="published", scale=2, params=QUICK
     ),
@@ -215,7 +215,7 @@ case(
 case(
     "a published fit with params",
     OptionError,
-    '⟨fit="published"⟩ has params of its own: leave out ⟨quality⟩, or all but steps and threads',
+    '⟨fit="published"⟩ has parameters of its own: leave out ⟨quality⟩ and all of ⟨params⟩ but steps and threads',
     "`--fit published` with `--quality`, or with other params than steps and threads.",
     "Leave them out.",
     upsampling("--fit published --quality best", method="mmsr", fit="published", quality="best"),
@@ -225,7 +225,7 @@ case(
 case(
     "another method's params",
     OptionError,
-    "of the params of a fit, p2p takes steps and threads alone: leave out ⟨quality⟩, or the others",
+    "the method p2p is not fitted as mmsr is: leave out ⟨quality⟩ and all of ⟨params⟩ but steps and threads",
     "`--quality`, or params of a fit, for a method that has none of them.",
     "Give steps and threads alone.",
     upsampling("--method p2p --quality fast", method="p2p", quality="fast"),
@@ -235,7 +235,7 @@ case(
 case(
     "steps of an interpolation",
     OptionError,
-    "bicubic is not fitted by steps: leave them out",
+    "the method bicubic has no steps: leave out ⟨steps⟩",
     "`--steps` for a method that has none.",
     "Leave it out.",
     upsampling("--steps 2 --threads 1", params=QUICK),
@@ -245,7 +245,7 @@ case(
 case(
     "a model of another method",
     OptionError,
-    "a model and a fit are of mmsr, not of bicubic: leave them out, or the method",
+    "⟨model⟩ belongs to mmsr, and the method is bicubic: leave out ⟨model⟩ or ⟨method⟩",
     "`--model` or `--fit` with another `--method` than mmsr.",
     "Leave one out.",
     upsampling("--model scene.mmsr", model="scene.mmsr"),
@@ -255,8 +255,7 @@ case(
 case(
     "the uncertainty of another method",
     OptionError,
-    "--method bicubic (method=) calibrates no uncertainty, mmsr with one model for the scene does: leave it out, or "
-    "⟨uncertainty⟩",
+    '⟨uncertainty⟩ needs mmsr with one model for the scene: leave it out, or leave out ⟨method="bicubic"⟩',
     "`--uncertainty` with another `--method` than mmsr.",
     "Leave one out.",
     upsampling("--uncertainty", uncertainty=True),
@@ -266,9 +265,7 @@ case(
 case(
     "the uncertainty of a model a tile",
     OptionError,
-    "--fit tile (fit=) calibrates no uncertainty, mmsr with one model for the scene does: leave it out, or "
-    "⟨uncertainty⟩"
-    "",
+    '⟨uncertainty⟩ needs mmsr with one model for the scene: leave it out, or leave out ⟨fit="tile"⟩',
     "`--uncertainty` with `--fit tile`, `adapt` or `published`.",
     "Leave one out.",
     upsampling("--fit tile --uncertainty", method="mmsr", fit="tile", uncertainty=True),
@@ -278,7 +275,7 @@ case(
 case(
     "a model for fits of tiles",
     OptionError,
-    '⟨fit="tile"⟩ begins afresh: leave out ⟨model⟩, or choose scene or adapt',
+    '⟨fit="tile"⟩ fits a new model: leave out ⟨model⟩, or pass ⟨fit="scene"⟩ or ⟨fit="adapt"⟩',
     "`--model` with a `--fit` that has no use for one.",
     "Leave one out.",
     upsampling("--model scene.mmsr --fit tile", method="mmsr", model="scene.mmsr", fit="tile"),
@@ -288,7 +285,7 @@ case(
 case(
     "a model that is to be fitted again",
     OptionError,
-    "a saved model is not fitted again: leave out ⟨model⟩, or the options of a fit, as ⟨params⟩",
+    "a saved model is not fitted again: leave out ⟨model⟩, or leave out ⟨quality⟩, ⟨steps⟩ and ⟨params⟩",
     "`--model` with `--steps`.",
     "Leave one out, or adapt the model with `--fit adapt`.",
     upsampling("--model scene.mmsr --steps 2 --threads 1", method="mmsr", model="scene.mmsr", params=QUICK),
@@ -298,7 +295,7 @@ case(
 case(
     "statistics of no model",
     OptionError,
-    "⟨keep_statistics⟩ goes with a saved model: pass ⟨model⟩ as well, or leave it out",
+    "⟨keep_statistics⟩ needs a saved model: pass ⟨model⟩, or leave out ⟨keep_statistics⟩",
     "`--keep-statistics` without `--model`.",
     "Give both or none.",
     upsampling("--keep-statistics", method="mmsr", keep_statistics=True),
@@ -306,21 +303,21 @@ case(
 
 
 case(
-    "no device",
+    "an unknown device",
     OptionError,
-    "there is no device 'gpu': choose ⟨device⟩ auto, cpu, cuda or cuda:N",
-    "`--device` is no name of a device.",
-    "Choose one.",
+    "⟨device⟩ must be auto, cpu, cuda or cuda:N, not 'gpu'",
+    "`--device` is an unknown name.",
+    "Pass one of the names listed.",
     upsampling("--device gpu", device="gpu"),
 )
 
 
 case(
-    "a device that is not there",
+    "a missing device",
     OptionError,
-    "there is no cuda:99 on this machine: choose ⟨device⟩ auto or cpu",
-    "This machine has no such GPU.",
-    "Choose another.",
+    "this machine has no device 'cuda:99': set ⟨device⟩ to auto or cpu",
+    "The machine has no such GPU.",
+    "Pass another device.",
     upsampling("--device cuda:99", device="cuda:99"),
 )
 
@@ -328,9 +325,9 @@ case(
 case(
     "a device of another kind",
     OptionError,
-    "the device 'xpu' is not supported: choose ⟨device⟩ auto, cpu, cuda or cuda:N",
-    "torch knows the device, and it was never tried.",
-    "Choose another.",
+    "the device 'xpu' is not supported: set ⟨device⟩ to auto, cpu, cuda or cuda:N",
+    "The device is known to torch, but mmsr_geo is not tested on it.",
+    "Pass another device.",
     upsampling("--device xpu", device="xpu"),
 )
 
@@ -338,19 +335,19 @@ case(
 case(
     "tiles of no size",
     OptionError,
-    "⟨tile_size⟩ is in target pixels and must be 1 or more, not 0",
+    "⟨tile_size⟩ is 0: give a number of 1 or more",
     "`--tile-size` is below 1.",
-    "Give a larger one.",
+    "Pass a larger one.",
     upsampling("--tile-size 0", tile_size=0),
 )
 
 
 case(
-    "no model",
+    "a missing model",
     ModelFileError,
-    "there is no model at none.mmsr: make one with mmsr-geo fit SOURCE GUIDE -o none.mmsr",
-    "There is no file at `--model`.",
-    "Mend the path, or fit one.",
+    "there is no model at none.mmsr: fit one with mmsr-geo fit SOURCE GUIDE -o none.mmsr",
+    "The file of `--model` does not exist.",
+    "Correct the path, or fit a model.",
     loading("none.mmsr"),
 )
 
@@ -358,9 +355,9 @@ case(
 case(
     "a model that is a text",
     ModelFileError,
-    "text.mmsr holds no model or is damaged (…): make it again with mmsr-geo fit",
-    "The file is none of safetensors, or cut short.",
-    "Fit one again.",
+    "text.mmsr is not a saved model, or it is damaged (…): fit a new one with mmsr-geo fit",
+    "The file is not in the safetensors format, or it is truncated.",
+    "Fit a model again.",
     loading("text.mmsr"),
 )
 
@@ -368,9 +365,9 @@ case(
 case(
     "a model of something else",
     ModelFileError,
-    "other.mmsr is a safetensors file, but not of mmsr_geo: give one from mmsr-geo fit",
-    "The file is one of safetensors, and no model of this package.",
-    "Give another.",
+    "other.mmsr is a safetensors file, but not a model of mmsr_geo: pass a file that mmsr-geo fit wrote",
+    "The file is in the safetensors format, but another program wrote it.",
+    "Pass a model of mmsr_geo.",
     loading("other.mmsr"),
 )
 
@@ -378,19 +375,30 @@ case(
 case(
     "a damaged model",
     ModelFileError,
-    "damaged.mmsr is damaged or from another version (format 99, this version reads 6): make it again",
-    "The model does not hold together, or another version wrote it.",
-    "Fit one again.",
+    "damaged.mmsr is damaged ('statistics' is missing): fit the model again with mmsr-geo fit",
+    "The contents of the model contradict each other, or a part is missing.",
+    "Fit the model again.",
     loading("damaged.mmsr"),
+)
+
+
+case(
+    "a model of another format",
+    ModelFileError,
+    "old.mmsr has format 5, and this version of mmsr_geo reads format 6: fit the model again with mmsr-geo fit",
+    "Another version of mmsr_geo wrote the model.",
+    "Fit the model again.",
+    loading("old.mmsr"),
 )
 
 
 case(
     "a model for other bands",
     ModelFileError,
-    "the model is for 2 guide bands (red, nir), this guide has 1 (red): give a guide with the same bands, or fit anew",
+    "the model is for 2 guide bands (red, nir), this guide has 1 (red): use a guide with the same bands, or "
+    "fit a new model",
     "The model was fitted to another number of guide bands.",
-    "Give a guide like the model's.",
+    "Use a guide with the model's bands.",
     upsampling("--model scene.mmsr --guide-band 1", method="mmsr", model="scene.mmsr", guide_band=1),
 )
 
@@ -398,9 +406,9 @@ case(
 case(
     "a model for another scale",
     ModelFileError,
-    "the model is for scale 2, this pair has 3: pass ⟨scale=2⟩, or fit anew",
+    "the model is for scale 2, this pair has scale 3: pass ⟨scale=2⟩, or fit a new model",
     "The model was fitted for another scale.",
-    "Leave the scale out, or fit anew.",
+    "Leave out the scale, or fit a new model.",
     upsampling("--model scene.mmsr --scale 3", method="mmsr", model="scene.mmsr", scale=3),
 )
 
@@ -408,10 +416,10 @@ case(
 case(
     "nothing in common where it was looked for",
     PixelError,
-    "source holes.tif and guide ortho.tif hold no valid pixel in common where they were looked for: "
-    "check their nodata values and that they show the same place",
-    "Of the windows that were looked at, none holds a valid pixel of source and guide.",
-    "Declare the right nodata (`--source-nodata`, `--guide-nodata`), or give a guide without clouds there.",
+    "source holes.tif and guide ortho.tif have no valid pixel in common in any sampled window: check their nodata "
+    "values and that they show the same area",
+    "None of the sampled windows has a pixel that is valid in source and guide.",
+    "Declare the right nodata value (`--source-nodata`, `--guide-nodata`), or use a guide without clouds there.",
     fitting(source="holes.tif"),
 )
 
@@ -420,7 +428,7 @@ case(
     "nothing in common",
     PixelError,
     "source and guide have no valid pixel in common: check that they show the same place",
-    "Where the source is valid, the guide is a hole, and the other way round.",
+    "The guide is nodata wherever the source is valid.",
     "Declare the right nodata, or give a guide that shows the same place.",
     fitting("--scale 2", source="left.tif", guide="right.tif", scale=2),
 )
@@ -429,9 +437,9 @@ case(
 case(
     "nothing in common for p2p",
     PixelError,
-    "source and guide have no valid pixel in common: check that they show the same place",
-    "The same, found by `--method p2p`.",
-    "Declare the right nodata, or give a guide that shows the same place.",
+    "source and guide have no valid pixel in common: check their nodata values and that they show the same area",
+    "With `--method p2p`: where the source is valid, the guide has no data.",
+    "Declare the right nodata value, or use a guide of the same area.",
     upsampling(
         "--scale 2 --steps 2 --threads 1", source="left.tif", guide="right.tif", method="p2p", scale=2, params=QUICK
     ),
@@ -441,11 +449,11 @@ case(
 case(
     "a guide that did not help",
     UnhelpfulGuideError,
-    "ortho.tif for dem.tif: the guide did not help: one level down its error is 1.20 of the "
-    "interpolation's, on blocks kept from the fit; give another guide, or choose ⟨if_unhelpful⟩"
-    " bicubic or warn",
+    "ortho.tif for dem.tif: the guide did not help: at reduced resolution the error is 1.20 times that of the "
+    'bicubic baseline, measured on validation blocks; use another guide, or pass ⟨if_unhelpful="bicubic"⟩ or '
+    '⟨if_unhelpful="warn"⟩',
     "`--if-unhelpful error`, and the guide did not help.",
-    "Give another guide, or have the interpolation.",
+    "Use another guide, or the bicubic baseline.",
     upsampling(
         "--model unhelpful.mmsr --if-unhelpful error", method="mmsr", model="unhelpful.mmsr", if_unhelpful="error"
     ),
@@ -455,9 +463,9 @@ case(
 case(
     "a model that exists",
     OutputError,
-    "scene.mmsr exists: choose another name, or pass overwrite=True",
-    "`model.save(..., overwrite=False)`, and the file is there.",
-    "Choose another name, or overwrite it.",
+    "scene.mmsr exists: choose another name, or pass ⟨overwrite=true⟩",
+    "`model.save(..., overwrite=False)`, and the file exists.",
+    "Choose another name, or overwrite the file.",
     arrays(lambda: mmsr_geo.load("scene.mmsr").save("scene.mmsr", overwrite=False), "the command looks before the fit"),
 )
 
@@ -465,26 +473,27 @@ case(
 case(
     "a model's folder closed to writing",
     OutputError,
-    "cannot write new.mmsr: Permission denied; check that its folder is there and can be written to",
-    "No file can be made where a model shall be saved.",
-    "Choose another place.",
+    "cannot write new.mmsr: Permission denied; check that its folder exists, may be written to and has space left",
+    "The folder of the saved model is missing or closed to writing.",
+    "Choose another folder.",
     Doors(
         lambda: mmsr_geo.fit("dem.tif", "ortho.tif", 2, params=QUICK).save("new.mmsr"),
         "fit dem.tif ortho.tif -o new.mmsr --scale 2 --steps 2 --threads 1",
     ),
-    fault=raising("tempfile.mkstemp", DENIED),
+    fault=raising("mmsr_geo.network.model_file.write_whole", DENIED),
 )
 
 
 case(
     "a disk that fills up with a model",
     OutputError,
-    "cannot write new.mmsr: [Errno 28] No space left on device; check the space and the rights there",
-    "The disk fails while a model is saved.",
-    "Make room.",
+    "cannot write new.mmsr: No space left on device; check that its folder exists, may be written to and has "
+    "space left",
+    "The disk fails, or is full, while a model is saved.",
+    "Free some space.",
     Doors(
         lambda: mmsr_geo.fit("dem.tif", "ortho.tif", 2, params=QUICK).save("new.mmsr"),
         "fit dem.tif ortho.tif -o new.mmsr --scale 2 --steps 2 --threads 1",
     ),
-    fault=raising("mmsr_geo.network.fitted.save_file", NO_SPACE),
+    fault=raising("mmsr_geo.network.model_file.write_whole", NO_SPACE),
 )

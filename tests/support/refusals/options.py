@@ -34,9 +34,9 @@ from support.refusals.inputs import (
 case(
     "several rasters in a file",
     InputError,
-    "pages.tif holds several rasters: name one of them, as in GTIFF_DIR:1:pages.tif",
-    "A source's file holds several rasters, such as the pages of a TIFF.",
-    "Name one of them, as the message does.",
+    "pages.tif contains several rasters: pass the name of one of them, as in GTIFF_DIR:1:pages.tif",
+    "A source's file contains several rasters, such as the pages of a TIFF.",
+    "Pass the name of one of them, as in the message.",
     upsampling(source="pages.tif"),
 )
 
@@ -44,9 +44,9 @@ case(
 case(
     "no slices",
     InputError,
-    "the source has no slices: one of its dims is of no length",
-    "An array is of no length along another dim.",
-    "Mend the selection that made it.",
+    "the source is empty: one of its dimensions has length 0",
+    "An array has length 0 along a dimension such as time.",
+    "Fix the selection that it comes from.",
     arrays(shown(lambda: array().expand_dims(time=2).isel(time=slice(0, 0)))),
 )
 
@@ -54,9 +54,10 @@ case(
 case(
     "a guide with dates of its own",
     InputError,
-    "the guide has 2 along time and the source does not say which: choose one, as in guide.isel(time=0)",
-    "A guide has a dim that the source has no coordinate for.",
-    "Choose one.",
+    "the guide has 2 slices along time, and the source has no time coordinate to choose one by: select one, as in "
+    "guide.isel(time=0)",
+    "A guide has a dimension that the source has no coordinate for.",
+    "Select one slice of the guide.",
     arrays(shown(array, lambda: array(texture()).rename(band="time").assign_coords(time=[1, 2]))),
 )
 
@@ -64,9 +65,10 @@ case(
 case(
     "a date that the guide has not",
     InputError,
-    "the guide has no time 2024, the source does: give a guide with it, or choose one, as in guide.isel(time=0)",
-    "A slice of the source has a coordinate that the guide does not have once.",
-    "Give a guide that has it, or choose one.",
+    "the guide has no slices at time 2024 of the source: use a guide with exactly one, or select one, as in "
+    "guide.isel(time=0)",
+    "A slice of the source has a coordinate that the guide has not exactly once.",
+    "Use a guide that has it, or select one of its slices.",
     arrays(
         shown(
             lambda: array().expand_dims(time=[2024]),
@@ -79,7 +81,7 @@ case(
 case(
     "a share beyond 1",
     OptionError,
-    "⟨min_coverage⟩ is a share from 0 to 1, not 95",
+    "⟨min_coverage⟩ is 95: give a number from 0 to 1",
     "`--min-coverage` or `--mask-share` lies outside of 0 to 1; 95 % are 0.95.",
     "Give a share.",
     upsampling("--min-coverage 95", min_coverage=95),
@@ -89,7 +91,7 @@ case(
 case(
     "no grid",
     OptionError,
-    "grid is source or guide, not 'both': for another grid give like=",
+    "⟨grid⟩ is 'both': choose one of source, guide",
     "`grid` is another word.",
     "Choose one.",
     arrays(shown("dem.tif", grid="both"), "the command offers the choices"),
@@ -99,7 +101,7 @@ case(
 case(
     "an empty range",
     OptionError,
-    "⟨valid_range⟩ is the least value and the largest, as in 0,60, not 60,0",
+    "⟨valid_range⟩ is 60,0: give the smallest value and then the largest, as in ⟨valid_range=[0, 60]⟩",
     "The two ends of the range are exchanged, equal, or no numbers.",
     "Exchange them.",
     upsampling("--valid-range 60,0", valid_range=(60, 0)),
@@ -119,7 +121,7 @@ case(
 case(
     "no method to evaluate",
     OptionError,
-    "no methods to evaluate: name some with ⟨methods⟩, such as "
+    "⟨methods⟩ is empty: name methods to compare, such as "
     "nearest,bilinear,bicubic,bicubic+consistency,guided-filter,mmsr",
     "`--methods` names none.",
     "Name some.",
@@ -130,7 +132,7 @@ case(
 case(
     "a seed beyond 64 bits",
     OptionError,
-    "a seed is a whole number of 64 bits, as in ⟨seed=1⟩, not 18446744073709551616",
+    "⟨seed⟩ is 18446744073709551616: give a whole number of 64 bits, as in ⟨seed=1⟩",
     "`--seed` is larger than torch takes.",
     "Give a smaller one.",
     upsampling(f"--seed {2**64}", seed=2**64),
@@ -140,7 +142,7 @@ case(
 case(
     "a model to save that is given",
     OptionError,
-    "--save-model goes with a fit: leave out --model, or copy its file",
+    "--save-model needs a fit: leave out --model, or copy its file",
     "`--save-model` with `--model`.",
     "Leave one out.",
     Doors(
@@ -154,7 +156,7 @@ case(
 case(
     "a model to save of another method",
     OptionError,
-    "--save-model saves a scene's model: leave it out, or --method and --fit",
+    "--save-model needs one model for the scene: leave it out, or leave out --method and --fit",
     "`--save-model` with another `--method`, or `--fit tile`.",
     "Leave one out.",
     Doors(
@@ -168,7 +170,7 @@ case(
 case(
     "a model in the target's place",
     OptionError,
-    "sharp.tif cannot hold both the model and what -o writes: give --save-model another name",
+    "sharp.tif is the file of -o as well: give --save-model another name",
     "`--save-model` is the output, or `--qa`.",
     "Give another name.",
     Doors(
@@ -182,7 +184,7 @@ case(
 case(
     "no amount of memory",
     OptionError,
-    "'much' is no amount of memory: write it as in 4GB, 512MiB or 2e9",
+    "'much' is not a size in bytes: write it as 4GB, 512MiB or 2e9",
     "`--memory-limit` is no size.",
     "Write a number with a unit.",
     upsampling("--memory-limit much", memory_limit="much"),
@@ -192,7 +194,7 @@ case(
 case(
     "a job's errors to be ignored",
     OptionError,
-    "there is no on_error 'ignore': choose of stop, skip",
+    "⟨on_error⟩ is 'ignore': choose one of stop, skip",
     "`on_error=` is a word that says nothing.",
     "`skip` to go on without what failed, `stop` to end there.",
     arrays(lambda: mmsr_geo.batch("failing.toml", on_error="ignore"), "the command names its choices"),  # type: ignore[arg-type]
@@ -202,10 +204,10 @@ case(
 case(
     "too small to be evaluated",
     PixelError,
-    "dem.tif has 32 x 36 pixels: one level down, at scale 8, fewer than 8 are left along a side; give a "
-    "larger part, a smaller scale or a truth",
-    "Without a truth methods are compared one level down, where the source must be 8 pixels at least along a side.",
-    "Give a larger part, a smaller `--scale`, or a `--truth`.",
+    "dem.tif has 36 x 32 pixels, which leave fewer than 8 along a side at reduced resolution (scale 8): choose a "
+    "larger part (⟨bounds⟩), a smaller ⟨scale⟩ or a ⟨truth⟩",
+    "Without a truth, methods are compared at reduced resolution, which must leave 8 source pixels along a side.",
+    "Choose a larger part, a smaller `--scale`, or a `--truth`.",
     evaluating("--scale 8", scale=8),
 )
 
@@ -213,9 +215,9 @@ case(
 case(
     "no truth",
     PixelError,
-    "dem.tif: the truth holds no valid pixel there; check its nodata value and place",
-    "The truth holds nothing where it is compared.",
-    "Mend its nodata or its place.",
+    "dem.tif: the truth has no valid pixel in the compared part: check its nodata value and its georeference",
+    "The truth has no data where it is compared.",
+    "Fix its nodata value or its georeference.",
     evaluating("--scale 2 --truth far.tif", scale=2, truth="far.tif"),
 )
 
@@ -223,9 +225,9 @@ case(
 case(
     "a report in a file",
     OutputError,
-    "cannot write dem.tif: dem.tif is no folder; choose another folder (-o)",
-    "The folder of a report lies in a file, or is closed to writing.",
-    "Choose another.",
+    "cannot write the report to dem.tif: dem.tif is not a folder; choose another folder",
+    "The folder of a report is a file, lies in a file, or is not writable.",
+    "Choose another folder.",
     Doors(
         lambda: save_report(
             mmsr_geo.evaluate("dem.tif", "ortho.tif", 2, methods=["bicubic"]), Path("dem.tif"), overwrite=False
@@ -238,9 +240,9 @@ case(
 case(
     "a report on a full disk",
     OutputError,
-    "report cannot be written to (No space left on device): choose another folder",
+    "cannot write the report to report (No space left on device): choose another folder",
     "The disk fails while a report is written.",
-    "Choose another.",
+    "Choose another folder.",
     Doors(
         lambda: save_report(
             mmsr_geo.evaluate("dem.tif", "ortho.tif", 2, methods=["bicubic"]), Path("report"), overwrite=False
@@ -254,7 +256,7 @@ case(
 case(
     "a demo in a file",
     OutputError,
-    "cannot make the folder dem.tif/demo (Not a directory): choose another (-o)",
+    "cannot create the folder dem.tif/demo (Not a directory): choose another with -o",
     "The folder of the demo cannot be made.",
     "Choose another.",
     Doors(lambda: run_demo(Path("dem.tif/demo")), "demo -o dem.tif/demo"),
@@ -264,7 +266,7 @@ case(
 case(
     "no number as the scale",
     click.UsageError,
-    "Invalid value for '--scale': 'four' is no scale: give a whole number such as 4, or 2x1 (down x across)",
+    "Invalid value for '--scale': 'four' is not a scale: give a whole number such as 4, or 2x1 (down x across)",
     "`--scale` is no whole number, nor two with an x between.",
     "Write it as in the message.",
     wording("--scale four"),
@@ -274,8 +276,7 @@ case(
 case(
     "no four numbers as the bounds",
     click.UsageError,
-    "Invalid value for '--bounds': '1,2,3' is not W,S,E,N: give four numbers in the source's CRS, as in "
-    "3.1,50.2,3.4,50.5",
+    "Invalid value for '--bounds': '1,2,3' is not W,S,E,N: give 4 numbers, as in 3.1,50.2,3.4,50.5",
     "`--bounds` are not four numbers with commas between.",
     "Write them as in the message.",
     wording("--bounds 1,2,3"),
@@ -285,7 +286,7 @@ case(
 case(
     "no two numbers as the range",
     click.UsageError,
-    "Invalid value for '--valid-range': '60' is not MIN,MAX: give two numbers, as in 0,60",
+    "Invalid value for '--valid-range': '60' is not MIN,MAX: give 2 numbers, as in 0,60",
     "`--valid-range` is not two numbers with a comma between.",
     "Write them as in the message.",
     wording("--valid-range 60"),

@@ -31,10 +31,10 @@ case(
 case(
     "a guide that did not help is left out",
     GuideWarning,
-    "ortho.tif for dem.tif: the guide did not help: one level down its error is 1.20 of the "
-    "interpolation's, on blocks kept from the fit; the consistent bicubic interpolation is given",
-    "One level down, on blocks kept from the fit, the model was no better than the interpolation.",
-    "Give another guide. The target is the consistent bicubic, and says so in its tags.",
+    "ortho.tif for dem.tif: the guide did not help: at reduced resolution the error is 1.20 times that of the "
+    "bicubic baseline, measured on validation blocks; the bicubic baseline is used instead",
+    "At reduced resolution, on validation blocks, the model was not better than the bicubic baseline.",
+    "Use another guide. The target is the bicubic baseline; its tags record this.",
     upsampling("--model unhelpful.mmsr", method="mmsr", model="unhelpful.mmsr"),
 )
 
@@ -42,10 +42,10 @@ case(
 case(
     "a guide that did not help is used",
     GuideWarning,
-    "ortho.tif for dem.tif: the guide did not help: one level down its error is 1.20 of the "
-    "interpolation's, on blocks kept from the fit; it is used all the same",
-    "The same, with `--if-unhelpful warn`.",
-    "Look at the target with care, or leave the option out.",
+    "ortho.tif for dem.tif: the guide did not help: at reduced resolution the error is 1.20 times that of the "
+    "bicubic baseline, measured on validation blocks; the guide is used anyway",
+    "The guide did not help, and `--if-unhelpful warn` is given.",
+    "Check the target with care, or leave out the option.",
     upsampling(
         "--model unhelpful.mmsr --if-unhelpful warn", method="mmsr", model="unhelpful.mmsr", if_unhelpful="warn"
     ),
@@ -67,10 +67,10 @@ case(
 case(
     "an uncertainty that the fit could not calibrate",
     MmsrWarning,
-    "dem.tif: the uncertainty is not calibrated (too little of the source is there to judge one level down) and a hole "
-    "everywhere: give a larger part, or a smaller scale",
-    "One level down the source has fewer than 16 x 16 pixels, or hardly any that the fit has not seen.",
-    "Give a larger part, or a smaller scale. The target is as it would be without `--uncertainty`.",
+    "dem.tif: the uncertainty is not calibrated and its band is all nodata: the source has too few valid pixels to "
+    "validate the fit at reduced resolution; choose a larger part (⟨bounds⟩) or a smaller ⟨scale⟩",
+    "At reduced resolution the source has fewer than 16 x 16 pixels, or too few validation blocks.",
+    "Choose a larger part or a smaller scale. The target itself does not depend on `--uncertainty`.",
     upsampling(
         "--scale 2 --bounds 435730,4176300,436330,4176900 --uncertainty --steps 2 --threads 1",
         method="mmsr",
@@ -85,10 +85,10 @@ case(
 case(
     "a saved model that knows no uncertainty",
     MmsrWarning,
-    "dem.tif: the uncertainty is not calibrated (the saved model knows none) and a hole everywhere: fit anew, to a "
-    "larger part or at a smaller scale",
+    "dem.tif: the uncertainty is not calibrated and its band is all nodata: the saved model has no calibration; fit a "
+    "model again, to a larger part or at a smaller scale",
     "`--uncertainty` with a model whose fit could not calibrate it.",
-    "Fit anew. The target is as it would be without `--uncertainty`.",
+    "Fit a model again. The target itself does not depend on `--uncertainty`.",
     upsampling("--model uncalibrated.mmsr --uncertainty", method="mmsr", model="uncalibrated.mmsr", uncertainty=True),
 )
 
@@ -96,10 +96,10 @@ case(
 case(
     "an uncertainty that the fit was told not to calibrate",
     MmsrWarning,
-    "dem.tif: the uncertainty is not calibrated (first_stage=False leaves its check one level down out) and a hole "
-    "everywhere: leave that out of params=",
+    "dem.tif: the uncertainty is not calibrated and its band is all nodata: first_stage=False leaves out the guide "
+    "check; leave first_stage out of ⟨params⟩",
     "`FitParams(first_stage=False)` with `uncertainty=True`.",
-    "Leave it out of the params. The target is as it would be without `uncertainty`.",
+    "Leave first_stage out of the params. The target itself does not depend on `uncertainty`.",
     arrays(
         lambda: mmsr_geo.upsample_to_file(
             "dem.tif", "ortho.tif", "sharp.tif", 2, uncertainty=True, params=replace(QUICK, first_stage=False)

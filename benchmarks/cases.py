@@ -1,4 +1,4 @@
-"""The pairs that benchmarks run on, from the data folder: a truth and its guide on one grid, the source by block means.
+"""Pairs that benchmarks run on, from the data folder: truth and guide on one grid, the source as block means.
 
 A name is a data set, a scale and at most one change: `s2-B11-x4`, `vhm0-x8-shifted` (the guide moved to where its edges
 match), `autzen-x4-crop` (the 256 x 256 pixels that the published fit can be run on).
@@ -26,28 +26,30 @@ Layers = tuple[np.ndarray, np.ndarray]
 
 CROP_PX = 256
 CROPS = {"s2": (64, 80), "l7": (22, 22), "autzen": (384, 384)}
-"""Where a crop begins, in pixels of the truth."""
+"""First row and column of a crop, in pixels of the truth."""
 GUIDE_SHIFT = (2, 1)
-"""Rows and columns that the canopy heights' guide lies off: at this shift the gradients of both match best."""
+"""Shift of the canopy heights' guide in rows and columns: there the gradients of both match best."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Case:
-    """truth (H, W) with NaN in holes and guide (C, H, W) on the target grid."""
+    """One pair with its truth."""
 
     name: str
     scale: Scale
     truth: np.ndarray
+    """(H, W), NaN where nodata."""
     guide: np.ndarray
+    """(C, H, W), on the truth's grid."""
 
     @property
     def dataset(self) -> str:
-        """The data set it is of."""
+        """Name of the data set."""
         return dataset_of(self.name)
 
     @property
     def source(self) -> np.ndarray:
-        """Return the truth's block means (h, w), NaN where a block holds a hole."""
+        """Block means of the truth, (h, w), NaN where a block has nodata."""
         height, width = self.truth.shape
         blocks = self.truth.reshape(height // self.scale.y, self.scale.y, width // self.scale.x, self.scale.x)
         means: np.ndarray = blocks.mean(axis=(1, 3), dtype=np.float64).astype(np.float32)
@@ -55,25 +57,25 @@ class Case:
 
     @property
     def trial(self) -> Trial:
-        """What `mmsr_geo.evaluation.evaluate` tries methods on; the place on Earth is made up."""
+        """Trial for `mmsr_geo.evaluation.evaluate`; the position on Earth is invented."""
         height, width = self.truth.shape
         source = self.source
         grid = GeoBox((height, width), rasterio.Affine(10.0, 0.0, 5e5, 0.0, -10.0, 4e6), "EPSG:32618")
-        below = ArrayRaster.in_memory(source[None], grid.zoom_to(source.shape), bands=("source",), name=self.name)
+        coarse = ArrayRaster.in_memory(source[None], grid.zoom_to(source.shape), bands=("source",), name=self.name)
         names = tuple(f"band {number}" for number in range(1, len(self.guide) + 1))
-        beside = ArrayRaster.in_memory(self.guide, grid, bands=names, name=f"guide of {self.name}")
-        pair = Pair(below, Guides((beside,)), self.scale, Window.whole(source.shape))
+        fine = ArrayRaster.in_memory(self.guide, grid, bands=names, name=f"guide of {self.name}")
+        pair = Pair(coarse, Guides((fine,)), self.scale, Window.whole(source.shape))
         return Trial(pair, self.truth, "truth")
 
 
 def dataset_of(name: str) -> str:
-    """Return the data set that a pair of this name is of."""
+    """Return the data set of a pair's name."""
     first = name.partition("-")[0]
     return "vhm" if first.startswith("vhm") else first
 
 
-def case(name: str, data: Path) -> Case:
-    """Read the pair of a name such as s2-B11-x4, l7-x4, vhm0-x8-shifted, autzen-x4-crop or rmnp-x2."""
+def read_case(name: str, data: Path) -> Case:
+    """Read a pair by its name, such as s2-B11-x4, l7-x4, vhm0-x8-shifted, autzen-x4-crop or rmnp-x2."""
     words = name.split("-")
     factor = next(int(word[1:]) for word in words if word.startswith("x"))
     truth, guide = _READERS[dataset_of(name)](data, words)

@@ -1,0 +1,98 @@
+"""The benchmarks' scripts: each answers --help, README has each, and those that look into a fit run in a small form."""
+
+from __future__ import annotations
+
+import importlib
+import re
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from mmsr_geo.network.params import FitParams
+
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+SHARED = {"cases", "optimisers", "versions"}
+"""Modules that are no scripts."""
+SCRIPTS = sorted(path.stem for path in BENCHMARKS.glob("*.py") if path.stem not in SHARED)
+HELP = """
+import contextlib, io, runpy, sys
+for script in sys.argv[1:]:
+    sys.argv = [script, "--help"]
+    sys.path[0] = script.rpartition("/")[0]
+    shown = io.StringIO()
+    try:
+        with contextlib.redirect_stdout(shown):
+            runpy.run_path(script, run_name="__main__")
+    except SystemExit as ended:
+        print(script, ended.code, "usage:" in shown.getvalue())
+    else:
+        print(script, "ran")
+"""
+SHORT = FitParams(steps=3, patch_px=24, threads=1)
+
+
+@pytest.fixture
+def module(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """Import a script, whose pairs are the invented one."""
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    script, versions = (importlib.import_module(name) for name in (request.param, "versions"))
+    monkeypatch.setattr(script, "read_case", lambda *_: versions.invented_case(0.5))
+    return script
+
+
+def test_each_script_answers_help() -> None:
+    """In one process of its own: each import of torch takes seconds."""
+    paths = [str(BENCHMARKS / f"{name}.py") for name in SCRIPTS]
+    ran = subprocess.run([sys.executable, "-c", HELP, *paths], capture_output=True, text=True, check=False)
+    assert ran.stdout.splitlines() == [f"{path} 0 True" for path in paths], ran.stderr
+
+
+def test_the_readme_has_a_row_for_each_script_and_each_result() -> None:
+    text = (BENCHMARKS / "README.md").read_text()
+    assert sorted(re.findall(r"^\| `(\w+)\.py` \|", text, re.MULTILINE)) == SCRIPTS
+    results = sorted(path.name for path in (BENCHMARKS / "results").iterdir())
+    assert sorted(re.findall(r"^\| `results/([\w.]+)` \|", text, re.MULTILINE)) == results
+
+
+@pytest.mark.parametrize("module", ["stacking_rules"], indirect=True)
+def test_stacking_rules_come_from_a_fits_own_predictions(module: ModuleType) -> None:
+    ratios, (coverage, _) = module.rows_of("invented", 0, Path(), SHORT)
+    assert len(ratios) == 5 + len(module.PENALTIES)
+    assert float(ratios[-1]) == min(map(float, ratios))  # the best possible weights
+    assert 0 <= float(coverage) <= 1
+
+
+@pytest.mark.parametrize("module", ["search"], indirect=True)
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"optimiser": "muon", "after": "3/2"}, {"channels": 8, "prior": "detail", "registered": True}],
+)
+def test_a_configuration_of_the_search_is_fitted(module: ModuleType, changes: dict[str, Any]) -> None:
+    module.prepared.cache_clear()
+    configuration = module.changed(steps=3, patch_px=24, threads=1, first_stage=True, **changes)
+    result = module.run(module.Trial("invented", 0, configuration), Path(), "cpu", "code")
+    assert result["way"] == {"steps": 3, "patch_px": 24, "first_stage": True} | changes
+    assert 0 < result["ratio"] < 5
+    assert result["first_stage"] is True
+
+
+@pytest.mark.parametrize("module", ["search"], indirect=True)
+def test_every_plan_of_the_search_is_a_configuration_of_today(module: ModuleType) -> None:
+    designs = [configuration.variant.design for plan in module.plans().values() for configuration in plan]
+    assert len(designs) > 40
+    assert {design.network(4).guide_bands for design in designs} == {4}
+
+
+@pytest.mark.parametrize("module", ["search"], indirect=True)
+def test_a_shifted_guide_is_moved_back(module: ModuleType) -> None:
+    case = importlib.import_module("versions").invented_case(0.0)
+    moved = module.replace(case, guide=np.roll(case.guide, (2, -1), axis=(1, 2)))
+    found = module.registered(moved)
+    assert np.array_equal(found.guide[:, 4:-4, 4:-4], case.guide[:, 4:-4, 4:-4])
+    assert torch.from_numpy(found.guide).isfinite().all()
