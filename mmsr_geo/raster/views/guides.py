@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from odc.geo.geobox import GeoBox
 
 from mmsr_geo.raster.base import Raster
 from mmsr_geo.raster.grids import resolution_m
+from mmsr_geo.raster.views.derived_bands import Derivation, Derived
+from mmsr_geo.raster.views.expressions import BandExpression
+from mmsr_geo.raster.views.mask import Mask, Masked
 from mmsr_geo.raster.views.stack import Stacked
 from mmsr_geo.raster.views.warp import Warped
-
-if TYPE_CHECKING:
-    from mmsr_geo.raster.views.derived_bands import Derivation
-    from mmsr_geo.raster.views.expressions import BandExpression
-    from mmsr_geo.raster.views.mask import Mask
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +40,6 @@ class Guides:
 
     def on(self, grid: GeoBox) -> Raster:
         """Return all guides on a grid as one raster, with their derived bands, and nodata where they are masked."""
-        # Imported only when used: most jobs have neither masks nor derived bands.
-        from mmsr_geo.raster.views.derived_bands import Derived  # noqa: PLC0415
-        from mmsr_geo.raster.views.mask import Masked  # noqa: PLC0415
-
         placed = tuple(Warped(raster, grid) for raster in self.rasters)
         guide: Raster = placed[0] if len(placed) == 1 else Stacked(placed)
         if self.derived:

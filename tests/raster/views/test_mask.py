@@ -301,9 +301,9 @@ def test_a_masked_raster_is_one_more_raster(tmp_path: Path) -> None:
         assert (masked.bands, masked.name, masked.grid) == (("1", "2"), "raster", GRID)
         read_plan = masked.read_plan(window)
         assert [leaf for leaf, _ in read_plan.reads] == [masked.raster, mask.raster]
-        make = pickle.loads(pickle.dumps(read_plan.combine))  # noqa: S301
+        make = pickle.loads(pickle.dumps(read_plan.combine))  # noqa: S301  (our own bytes)
         assert len(pickle.dumps(read_plan.combine)) < 5_000
-        got = make([pickle.loads(pickle.dumps(leaf)).read(part) for leaf, part in read_plan.reads])  # noqa: S301
+        got = make([pickle.loads(pickle.dumps(leaf)).read(part) for leaf, part in read_plan.reads])  # noqa: S301  (our own bytes)
         assert np.array_equal(got.values, masked.read(window).values, equal_nan=True)
         assert (got.valid == ~marks[window.slices]).all()
     for kind in (path, lazy):

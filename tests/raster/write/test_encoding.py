@@ -465,7 +465,7 @@ def test_neither_appears_where_the_second_fails(
     monkeypatch: pytest.MonkeyPatch,
     error: BaseException,
     step: str,
-    links: bool,  # noqa: FBT001
+    links: bool,  # noqa: FBT001  (parametrised)
     before: dict[str, str],
 ) -> None:
     for name, text in before.items():

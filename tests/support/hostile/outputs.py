@@ -235,7 +235,7 @@ def _small_disk(at: Path, size: str) -> Path:
     folder = at / "disk"
     folder.mkdir()
     done = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", f"size={size}", "none", str(folder)],  # noqa: S607
+        ["mount", "-t", "tmpfs", "-o", f"size={size}", "none", str(folder)],  # noqa: S607  (mount is where the system has it)
         check=False,
         capture_output=True,
         text=True,
