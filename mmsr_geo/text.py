@@ -23,6 +23,11 @@ def bytes_of(size: str | int) -> int:
     return count
 
 
+def counted(count: int, noun: str) -> str:
+    """Return a number with its noun: 1 band, 2 bands."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
 def size_text(count: float) -> str:
     """Return a number of bytes with three digits and a unit.
 

@@ -22,7 +22,7 @@ from mmsr_geo.pipeline.plan import GPU_FLOPS, Plan
 from mmsr_geo.raster.grids import coverage, nearest_scale, refined, resolution_m, steps_across
 from mmsr_geo.raster.inspect.sensors import coarsening
 from mmsr_geo.raster.inspect.summary import RasterSummary, summary_of
-from mmsr_geo.raster.inspect.undeclared_nodata import nodata_sentence
+from mmsr_geo.raster.inspect.undeclared_nodata import nodata_message
 from mmsr_geo.raster.views.coarsen import Coarsened
 from mmsr_geo.spelling import spelled
 from mmsr_geo.text import duration_text, printable, size_text
@@ -227,10 +227,9 @@ def _pair_text(source: RasterSummary, guide: RasterSummary, scale: int | tuple[i
     lines = [f"One source pixel is {across:.4g} x {down:.4g} guide pixels."]
     share = coverage(ours, theirs)
     lines.append(f"The guide covers {share:.1%} of the source.")
-    for summary, option in ((source, "source_nodata"), (guide, "guide_nodata")):
+    for summary, name in ((source, "source_nodata"), (guide, "guide_nodata")):
         if summary.suspicion is not None:
-            sentence = nodata_sentence(summary.raster.path, summary.suspicion, option)
-            lines.append(f"{spelled(sentence, 'command')}.")
+            lines.append(f"{spelled(nodata_message(summary.raster.path, summary.suspicion, name), 'command')}.")
     if source.suspected_m is not None:
         lines.append(_suspicion(source, guide, source.suspected_m))
     try:

@@ -325,7 +325,7 @@ class _Reads:
         if isinstance(leaf, ArrayRaster):
             chunks = _Chunks.under(leaf.raw, window)
             blocks = [[(leaf.raw.name, band, *index) for band in chunks.bands] for index in chunks.indexes]
-            layer[key] = (chunks.assembled, blocks, leaf.holes)
+            layer[key] = (chunks.assembled, blocks, leaf.raw_nodata)
         else:
             layer[key] = (leaf.read, window)
         return key

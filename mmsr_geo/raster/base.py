@@ -1,4 +1,4 @@
-"""What a raster is to the engine: pixels on a grid, had by window; knows no file, array or graph."""
+"""Rasters as the engine sees them: pixels on a grid, read by window; knows no file, array or graph."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Pixels:
-    """A window's values and where they are valid."""
+    """Values of a window and where they are valid."""
 
     values: NDArray[np.float32]
-    """(bands, h, w), in the raster's raw units; NaN in all bands where any band has a hole."""
+    """(bands, h, w), float32 in the raster's stored units; NaN in all bands where any band is nodata."""
     valid: NDArray[np.bool_]
     """(h, w), True where every band is valid."""
 
     @classmethod
     def masked(cls, values: NDArray[np.float32]) -> Pixels:
-        """Take values (bands, h, w) with NaN for holes; a hole in one band is made one in all."""
+        """Return pixels from values (bands, h, w) with NaN at nodata; nodata in one band is nodata in all."""
         valid = np.asarray(np.isfinite(values).all(axis=0))
         if not valid.all():
             values = np.where(valid, values, np.float32(np.nan))
@@ -34,9 +34,14 @@ class Pixels:
 
 
 def with_nodata_as_nan(raw: NDArray[Any], nodata: Sequence[float | None]) -> NDArray[np.float32]:
-    """Return raw values (bands, h, w) of any real dtype as float32, NaN where a band equals its nodata.
+    """Return stored values as float32, NaN where a band equals its nodata value.
 
-    The comparison is made in the raw dtype. What float32 cannot hold (over 3.4e38) and infinities are holes too.
+    Args:
+        raw: (bands, h, w), of any real dtype. The comparison is made in this dtype.
+        nodata: The nodata value of each band; None if it has none.
+
+    Returns:
+        (bands, h, w), float32. Infinities and values that float32 cannot hold (over 3.4e38) are NaN too.
     """
     with np.errstate(over="ignore", invalid="ignore"):
         values = raw.astype(np.float32)
@@ -49,26 +54,26 @@ def with_nodata_as_nan(raw: NDArray[Any], nodata: Sequence[float | None]) -> NDA
 
 @dataclass(frozen=True, slots=True)
 class BandTags:
-    """What a band carries beside its pixels; scale and offset are passed on, never applied."""
+    """Metadata of a band; scale and offset are passed on to outputs, and not applied to values."""
 
     description: str | None = None
     unit: str | None = None
     scale: float = 1.0
     offset: float = 0.0
     is_width: bool = False
-    """Whether it holds widths of intervals of another band's values: they have a scale, and no offset."""
+    """True for a band of interval widths, such as an uncertainty: it has a scale and no offset."""
 
     def of_uncertainty(self, name: str | None = None) -> BandTags:
-        """Return those of the band that holds half widths of intervals of this one's values, by a description."""
+        """Return the tags of the band that holds the uncertainty of this one, with `name` as its description."""
         return BandTags(name, self.unit, abs(self.scale), 0.0, is_width=True)
 
 
 class Raster(Protocol):
-    """Pixels on a grid; a value that is picklable, and safe to use from many threads and processes at once."""
+    """Pixels on a grid; a picklable value that many threads and processes may use at once."""
 
     @property
     def grid(self) -> GeoBox:
-        """Where the pixels lie."""
+        """The grid of the pixels."""
 
     @property
     def bands(self) -> tuple[str, ...]:
@@ -76,64 +81,63 @@ class Raster(Protocol):
 
     @property
     def numbers(self) -> tuple[int, ...]:
-        """Each band's number in the file or array that it comes from, from 1."""
+        """The number of each band in its file or array, from 1."""
 
     @property
     def band_tags(self) -> tuple[BandTags, ...]:
-        """What each band carries."""
+        """The metadata of each band."""
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """The dtype it is stored in."""
+        """The dtype in which the values are stored."""
 
     @property
     def nodata(self) -> float | None:
-        """The nodata value its first band declares."""
+        """The nodata value of the first band; None if it declares none."""
 
     @property
     def name(self) -> str:
-        """What a message calls it: the path, or the array's name."""
+        """The name in messages: the path, or the array's name."""
 
     def read_plan(self, window: Window) -> ReadPlan:
-        """Return what it takes to have a window that lies within the raster."""
+        """Return the reads that a window within the raster needs, and how they are combined."""
 
     def read(self, window: Window) -> Pixels:
-        """Read a window that lies within the raster, here and now."""
+        """Read a window within the raster at once."""
 
 
 class StoredRaster(Raster, Protocol):
     """A raster that reads its pixels itself: a file or an array."""
 
     def __dask_tokenize__(self) -> object:
-        """Identify the content."""
+        """Return a value that identifies the content for dask."""
 
 
 Combine: TypeAlias = "Callable[[Sequence[Pixels]], Pixels]"
-"""Pixels of leaves in, a window's pixels out."""
+"""Function from the pixels of stored rasters to the pixels of a window."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReadPlan:
-    """What it takes to have a window: windows of leaves, and what makes the window's pixels of theirs.
+    """The windows of stored rasters that a window needs, and the function that combines them.
 
-    A graph makes a task of each read; `make_output` goes into the task that takes their outcomes, and carries no
-    raster.
+    In a graph each read is a task; `combine` goes into the task that takes their results, and holds no raster.
     """
 
     reads: tuple[tuple[StoredRaster, Window], ...]
     combine: Combine
 
     @classmethod
-    def of(cls, leaf: StoredRaster, window: Window) -> ReadPlan:
-        """Take a leaf's own window as it is."""
-        return cls(((leaf, window),), single)
+    def of(cls, stored: StoredRaster, window: Window) -> ReadPlan:
+        """Return the plan that reads one window of a stored raster."""
+        return cls(((stored, window),), single)
 
     def execute(self) -> Pixels:
-        """Read it here and now."""
-        return self.combine([leaf.read(window) for leaf, window in self.reads])
+        """Read and combine the windows at once."""
+        return self.combine([stored.read(window) for stored, window in self.reads])
 
 
 def single(parts: Sequence[Pixels]) -> Pixels:
-    """Return the pixels of a leaf's own window."""
+    """Return the only element: the combination of a plan with one read."""
     (pixels,) = parts
     return pixels

@@ -1,4 +1,4 @@
-"""Georeferenced grids: the target's, the scale between two, what they share; knows CRSs, no pixels and no files."""
+"""Georeferenced grids: refined and coarsened ones, scale and overlap of two; knows CRSs, no pixels or files."""
 
 from __future__ import annotations
 
@@ -29,73 +29,84 @@ if TYPE_CHECKING:
     Coordinates = NDArray[np.float64]
 
 COARSER = 1.05
-"""Guide pixels to a target pixel, below the inverse of which the guide is told to be coarser."""
+"""Size of guide pixels over target pixels above which a warning says that the guide is coarser."""
 LARGEST_LIKE_PX = 10**11
-"""A grid of more pixels is a mistake in the unit, metres for degrees."""
+"""Pixels of a grid of `like` above which the resolution is taken for a mistake in its unit."""
 LARGEST_LIKE_SIDE = 1000
-"""Times the target's own sides: so large a pixel is such a mistake too, and its place is lost in rounding."""
+"""Size of a pixel of `like` over the target's longer side above which it is taken for such a mistake too."""
 SNAP_PX = 1e-6
-"""Nearer than this to a pixel's edge is on the edge: what a round trip through a file's text leaves."""
+"""Distance in pixels within which a point is on a pixel's edge: the rounding of a transform stored as text."""
 _POINTS_PER_SIDE = 65
 
 
 def refined(grid: GeoBox, scale: Scale) -> GeoBox:
-    """Return the target grid: each pixel cut into scale.y x scale.x; CRS, origin, rotation and orientation stay."""
+    """Return the target grid: each pixel split into scale.y x scale.x; CRS, origin, rotation and orientation stay."""
     return grid.zoom_to((grid.shape.y * scale.y, grid.shape.x * scale.x))
 
 
 def check_transform(transform: Affine, name: str) -> None:
-    """Refuse a transform by which pixels have no size or no place (GridError)."""
+    """Refuse a transform under which pixels have no size or no finite position (GridError)."""
     numbers = transform[:6]
     if not all(map(math.isfinite, numbers)) or transform.is_degenerate:
-        msg = (
-            f"{name} has the transform {_listed(numbers)}, by which its pixels have no size or no place: give it a "
-            "real one, as gdal_edit.py -a_ullr or .rio.write_transform(...) does"
+        raise GridError(
+            f"{name} has the transform {_listed(numbers)}, under which its pixels have no size or no finite position: "
+            "give it a valid one with gdal_edit.py -a_ullr or .rio.write_transform(...)"
         )
-        raise GridError(msg)
 
 
 def window_grid(grid: GeoBox, window: Window) -> GeoBox:
-    """Return the grid of a window; it may reach beyond the raster's border."""
+    """Return the grid of a window, which may reach beyond the raster's border."""
     return GeoBox(window.shape, grid.affine * grid.affine.translation(window.col, window.row), grid.crs)
 
 
 def pixel_coordinates(grid: GeoBox, other: GeoBox, x: ArrayLike, y: ArrayLike) -> Coordinates:
-    """Carry points from one grid's pixel coordinates (column, row; a pixel's centre at .5) to the other's.
+    """Transform points from the pixel coordinates of one grid to those of another.
 
-    x, y: (n,). Returns (2, n); not finite where a point has no place in the other's CRS. A place's longitude is taken
-    where the other's are: 181 degrees are -179. Raises GridError where no transformation between the two CRSs is known.
+    Args:
+        grid: The grid of the points.
+        other: The grid to transform to. Longitudes are taken in its range: 181 degrees are -179.
+        x: Columns, (n,); the centre of a pixel is at .5.
+        y: Rows, (n,).
+
+    Returns:
+        Columns and rows, (2, n); not finite where a point lies outside the domain of the other CRS.
+
+    Raises:
+        GridError: No transformation between the two CRSs is known.
     """
     other = near(other, grid)
     east, north = _world(grid, np.asarray(x, np.float64), np.asarray(y, np.float64))
     if grid.crs != other.crs:
         if grid.crs is None or other.crs is None:
-            msg = "a raster without a CRS cannot be placed: assign the one it is in, as .rio.write_crs(...) does"
-            raise GridError(msg)
+            raise GridError("a raster without a CRS cannot be located: assign the right one with .rio.write_crs(...)")
         try:
             east, north = grid.crs.transformer_to_crs(other.crs)(east, north)
         except ProjError as error:
-            between = f"no way from {_crs_name(grid)} to {_crs_name(other)} is known"
-            msg = f"{between} ({_proj_reason(error)}): warp one raster first"
-            raise GridError(msg) from error
+            raise GridError(
+                f"no transformation from {_crs_name(grid)} to {_crs_name(other)} is known ({_proj_reason(error)}): "
+                "warp one of the rasters first"
+            ) from error
         if circle := circle_of(other):
             middle, _ = _middle(other)
-            with np.errstate(invalid="ignore"):  # points without a place are infinite
+            with np.errstate(invalid="ignore"):  # points outside the domain are infinite
                 east = east - circle * np.round((east - middle) / circle * (1 - SNAP_PX))  # 180 itself is on both sides
     return np.stack(_pixels(other, east, north))
 
 
 def circle_of(grid: GeoBox) -> float:
-    """Return what a full circle of longitude measures in a grid's coordinates; 0 where they are no angles."""
+    """Return the length of a full circle of longitude in a grid's units; 0 if its CRS is not geographic."""
     if grid.crs is None or not grid.crs.geographic:
         return 0.0
     return 2 * math.pi / float(grid.crs.proj.axis_info[0].unit_conversion_factor)
 
 
 def near(grid: GeoBox, other: GeoBox, *, datums: bool = False) -> GeoBox:
-    """Return a grid in degrees turned by whole circles to where the other's longitudes are; any other as it is.
+    """Return a grid in degrees shifted by full circles to the range of the other's longitudes; others unchanged.
 
-    datums: whether also where the two are degrees of different CRSs.
+    Args:
+        grid: The grid to shift.
+        other: The grid whose range is taken.
+        datums: Whether to shift also if the two have different geographic CRSs.
     """
     circle = circle_of(grid)
     if not circle or not (grid.crs == other.crs or (datums and circle_of(other))):
@@ -105,38 +116,34 @@ def near(grid: GeoBox, other: GeoBox, *, datums: bool = False) -> GeoBox:
 
 
 def turned_frame(grid: GeoBox) -> GeoBox | None:
-    """Return a grid in degrees that reaches beyond 180 with its own middle as the prime meridian; None for others.
+    """Return a grid in degrees that reaches beyond 180 with its centre as the prime meridian; None for others.
 
-    Longitudes that PROJ finds lie in -180..180: counted from there, none of the grid's lies beyond. Degrees from
-    Greenwich alone: the datum loses its code, and with it shifts that PROJ knows by it.
+    PROJ returns longitudes in -180..180: counted from the centre, none of the grid's lies outside. This is done for
+    degrees from Greenwich only, because the datum loses its code, and with it the shifts that PROJ knows by it.
     """
-    if (
-        circle_of(grid) != 360
-        or grid.crs is None
-        or max(abs(each) for each in grid.boundingbox.bbox[::2]) <= 180 + SNAP_PX
-    ):
+    if circle_of(grid) != 360 or grid.crs is None or max(map(abs, grid.boundingbox.bbox[::2])) <= 180 + SNAP_PX:
         return None
-    told = {
+    definition = {
         key: value for key, value in grid.crs.proj.to_json_dict().items() if key not in {"id", "bbox", "scope", "area"}
     }
-    ensemble = told.pop("datum_ensemble", None)
+    ensemble = definition.pop("datum_ensemble", None)
     if ensemble is not None:
         name = str(ensemble["name"]).removesuffix(" ensemble")
-        told["datum"] = {"type": "GeodeticReferenceFrame", "name": name, "ellipsoid": ensemble["ellipsoid"]}
-    datum = {key: value for key, value in told.get("datum", {}).items() if key != "id"}
+        definition["datum"] = {"type": "GeodeticReferenceFrame", "name": name, "ellipsoid": ensemble["ellipsoid"]}
+    datum = {key: value for key, value in definition.get("datum", {}).items() if key != "id"}
     if not datum or "prime_meridian" in datum:
         return None
     middle = _middle(grid)[0]
-    told["datum"] = datum | {"prime_meridian": {"name": "the middle", "longitude": middle}}
-    crs = CRS(ProjCRS.from_json_dict(told).to_wkt())
+    definition["datum"] = datum | {"prime_meridian": {"name": "the middle", "longitude": middle}}
+    crs = CRS(ProjCRS.from_json_dict(definition).to_wkt())
     return GeoBox(grid.shape, grid.affine.translation(-middle, 0) * grid.affine, crs)
 
 
 def steps_across(grid: GeoBox, other: GeoBox) -> tuple[float, float]:
-    """How many of the other's pixels one pixel's step down and one across cross, at the grid's centre.
+    """Return the pixels of another grid per pixel of this one, down and across, at the grid's centre.
 
-    For grids aligned to each other this is the ratio of their resolutions in metres. Not finite where the centre has no
-    place in the other's CRS.
+    For grids that are aligned this is the ratio of their resolutions in metres. Not finite if the centre lies outside
+    the domain of the other CRS.
     """
     y, x = grid.shape.y / 2, grid.shape.x / 2
     points = pixel_coordinates(grid, other, [x, x, x - 0.5, x + 0.5], [y - 0.5, y + 0.5, y, y])
@@ -145,32 +152,31 @@ def steps_across(grid: GeoBox, other: GeoBox) -> tuple[float, float]:
 
 
 def nearest_scale(source_grid: GeoBox, guide_grid: GeoBox) -> Scale:
-    """Return the whole numbers nearest to the ratio of resolutions at the source's centre, halves up, 1 at least.
+    """Return the integers nearest to the ratio of resolutions at the source's centre, halves rounded up, at least 1.
 
-    Raises GridError where that refines in no direction.
+    Raises:
+        GridError: The scale is 1 in both directions, or the centre lies outside the domain of the guide's CRS.
     """
     ratios = steps_across(source_grid, guide_grid)
     if not all(map(math.isfinite, ratios)):
-        msg = (
-            f"the scale cannot be told: the source's centre has no place in the guide's CRS, {_crs_name(guide_grid)}; "
-            f"give it yourself, as in {option('scale', 4)}, or warp the guide first"
+        raise GridError(
+            f"the scale cannot be determined: the source's centre lies outside the domain of the guide's CRS, "
+            f"{_crs_name(guide_grid)}; give the scale, as in {option('scale', 4)}, or warp the guide first"
         )
-        raise GridError(msg)
     # A half measured through a transform falls short by rounding: it counts as the half that it is.
     y, x = (max(1, math.floor(ratio + 0.5 + SNAP_PX)) for ratio in ratios)
     if max(y, x) < 2:
-        msg = (
+        raise GridError(
             f"scale under 2: the guide's pixels ({_metres(guide_grid)}) are hardly finer than the source's "
-            f"({_metres(source_grid)}); give a finer guide, or the scale yourself, as in {option('scale', 2)}"
+            f"({_metres(source_grid)}); give a finer guide, or the scale, as in {option('scale', 2)}"
         )
-        raise GridError(msg)
     return Scale(y, x)
 
 
 def coverage(source_grid: GeoBox, guide_grid: GeoBox) -> float:
-    """Return the share (0 to 1) of the source's area that lies within the guide's extent, measured in source pixels."""
+    """Return the share of the source's area within the guide's extent, 0 to 1, measured in source pixels."""
     source, guide = box(0, 0, *source_grid.shape.xy), box(0, 0, *guide_grid.shape.xy)
-    # The smaller extent is carried to the larger: a world's outline in a country's CRS is finite, but folded.
+    # The smaller extent is transformed: the outline of the world in a national CRS is finite, but folded.
     if _ground_area(source_grid) > _ground_area(guide_grid):
         outline = _carried(_ring(*guide_grid.shape.xy), guide_grid, source_grid)
         area = _polygon(outline).intersection(source).area
@@ -186,22 +192,21 @@ def coverage(source_grid: GeoBox, guide_grid: GeoBox) -> float:
 
 
 def check_pair(source_grid: GeoBox, guide_grid: GeoBox, min_coverage: float = 0.95) -> None:
-    """Refuse a guide that lies elsewhere (GridError) or covers too little of the source (GuideCoverageError)."""
+    """Refuse a guide that does not overlap (GridError) or covers too little of the source (GuideCoverageError)."""
     refuse_seam(source_grid, guide_grid)
     share = coverage(source_grid, guide_grid)
     if share == 0:
         raise _no_overlap(source_grid, guide_grid)
     if share < min_coverage:
         percent, least = math.floor(share * 1000) / 10, math.floor(share * 100) / 100
-        msg = (
+        raise GuideCoverageError(
             f"the guide covers {percent:g} % of the source (needs {min_coverage * 100:g} %); crop the source with "
-            f"--bounds W,S,E,N or .rio.clip_box(...), or pass {option('min_coverage', round(least, 6))}"
+            f"{option('bounds')} or .rio.clip_box(...), or pass {option('min_coverage', round(least, 6))}"
         )
-        raise GuideCoverageError(msg)
 
 
 def refuse_seam(source_grid: GeoBox, guide_grid: GeoBox, what: str = "guide") -> None:
-    """Refuse a source around a pole, or across the edge of a world-wide guide or mask, where that is in degrees."""
+    """Refuse a source around a pole, or across the edge of a world-wide guide or mask, if that is in degrees."""
     circle = circle_of(guide_grid)
     if not circle or circle_of(source_grid):
         return
@@ -215,15 +220,14 @@ def refuse_seam(source_grid: GeoBox, guide_grid: GeoBox, what: str = "guide") ->
     around = jumps.sum() != 0
     if around or (jumps.any() and guide_grid.shape.x > 0.9 * across):
         where = "lies around a pole" if around else f"crosses the edge of the {what}'s longitudes"
-        msg = (
-            f"the source {where}, and a {what} in degrees ({_crs_name(guide_grid)}) is cut there: bring the {what} "
-            f"into the source's CRS first, as gdalwarp -t_srs does, or give a part beside it with {option('bounds')}"
+        raise GridError(
+            f"the source {where}, where a {what} in degrees ({_crs_name(guide_grid)}) is cut: warp the {what} to the "
+            f"source's CRS first with gdalwarp -t_srs, or choose a part that avoids it with {option('bounds')}"
         )
-        raise GridError(msg)
 
 
 def warn_of_coarse_guide(target_grid: GeoBox, guide_grid: GeoBox) -> None:
-    """Say that a guide's pixels are larger than the target's: it can be used, but shows nothing that small."""
+    """Warn (GuideWarning) if the guide's pixels are larger than the target's."""
     down, across = steps_across(target_grid, guide_grid)
     if min(down, across) * COARSER < 1:
         warnings.warn(
@@ -235,16 +239,20 @@ def warn_of_coarse_guide(target_grid: GeoBox, guide_grid: GeoBox) -> None:
 
 
 def like_grid(target_grid: GeoBox, resolution: float | tuple[float, float]) -> GeoBox:
-    """Return a grid in the target's CRS with pixels of a resolution (across, or down and across; the CRS's units).
+    """Return a grid in the target's CRS that covers the target, with edges on multiples of its resolution.
 
-    Its edges lie on multiples of the resolution and it covers the target. Raises OptionError for what is no resolution.
+    Args:
+        target_grid: The grid of the target.
+        resolution: The size of a pixel, or (down, across), in units of the CRS.
+
+    Raises:
+        OptionError: The resolution is not one or two numbers above zero, or is probably in another unit.
     """
     sides = tuple(resolution) if isinstance(resolution, tuple | list) else (resolution, resolution)
     if len(sides) != 2 or not all(math.isfinite(side) and side > 0 for side in sides):
         raise OptionError(
-            f"{option('like')} {resolution} is no resolution: give a number above zero, or two (down, across), in "
-            f"units "
-            "of the source's CRS"
+            f"{option('like', resolution)} is not a resolution: give a number above zero, or two (down, "
+            "across), in units of the source's CRS"
         )
     down, across = sides
     grid = GeoBox.from_bbox(target_grid.boundingbox, resolution=resxy_(across, -down), tight=False)
@@ -252,65 +260,68 @@ def like_grid(target_grid: GeoBox, resolution: float | tuple[float, float]) -> G
     largest = LARGEST_LIKE_SIDE * max(box.right - box.left, box.top - box.bottom)
     if grid.shape.y * grid.shape.x > LARGEST_LIKE_PX or max(sides) > largest:
         raise OptionError(
-            f"{option('like')} {resolution} makes {grid.shape.y} x {grid.shape.x} pixels: a resolution is in units of "
-            f"the source's CRS, {_crs_name(target_grid)}"
+            f"{option('like', resolution)} gives {grid.shape.y} x {grid.shape.x} pixels: write the resolution "
+            f"in units of the source's CRS, {_crs_name(target_grid)}"
         )
     return grid
 
 
 def bounds_window(grid: GeoBox, bounds: tuple[float, float, float, float]) -> Window:
-    """Return the whole pixels that touch the bounds (west, south, east, north; in the grid's CRS), cut at the border.
+    """Return the window of all pixels that touch the bounds, within the raster.
 
-    Raises GridError for bounds the wrong way round or beside the raster.
+    Args:
+        grid: The grid of the raster.
+        bounds: West, south, east, north, in the grid's CRS.
+
+    Raises:
+        GridError: The bounds are exchanged or not finite, or do not intersect the raster.
     """
     west, south, east, north = bounds
     if not (west < east and south < north and all(map(math.isfinite, bounds))):
-        msg = f"bounds are finite numbers W,S,E,N with W < E and S < N, not {_listed(bounds)}"
-        raise GridError(msg)
+        raise GridError(f"bounds are finite numbers W,S,E,N with W < E and S < N, not {_listed(bounds)}")
     cols, rows = _pixels(grid, np.array([west, east, east, west]), np.array([south, south, north, north]))
     left, right = math.floor(cols.min() + SNAP_PX), math.ceil(cols.max() - SNAP_PX)
     top, bottom = math.floor(rows.min() + SNAP_PX), math.ceil(rows.max() - SNAP_PX)
     window = Window(top, left, bottom - top, right - left).intersection(Window.whole(grid.shape.yx))
     if not (window.height and window.width):
-        msg = (
-            f"the bounds {_listed(bounds)} do not meet the raster at {_listed(grid.boundingbox)}: "
+        raise GridError(
+            f"the bounds {_listed(bounds)} do not intersect the raster at {_listed(grid.boundingbox)}: "
             f"give W,S,E,N in its CRS, {_crs_name(grid)}"
         )
-        raise GridError(msg)
     return window
 
 
 def covering_window(grid: GeoBox, other: GeoBox) -> Window:
-    """Return the whole pixels of a grid, beyond its border too, that cover the other's extent.
+    """Return the window of whole pixels of a grid, also beyond its border, that covers another grid's extent.
 
-    Raises GridError where a part of the other has no place in the grid's CRS.
+    Raises:
+        GridError: A part of the other grid lies outside the domain of this grid's CRS.
     """
     ring = _carried(_ring(*other.shape.xy), other, grid)
     if not np.isfinite(ring).all():
-        msg = (
-            f"a part of the raster at {_listed(other.boundingbox)} ({_crs_name(other)}) has no place in "
+        raise GridError(
+            f"a part of the raster at {_listed(other.boundingbox)} ({_crs_name(other)}) lies outside the domain of "
             f"{_crs_name(grid)}: crop the source, or leave out {option('grid', 'guide')}"
         )
-        raise GridError(msg)
     left, top = (math.floor(value + SNAP_PX) for value in ring.min(axis=0))
     right, bottom = (math.ceil(value - SNAP_PX) for value in ring.max(axis=0))
     return Window(top, left, bottom - top, right - left)
 
 
 def coarsened(grid: GeoBox, scale: Scale, window: Window) -> GeoBox:
-    """Return the grid of pixels of scale.y x scale.x, from the window's corner on, that cover the window."""
-    shape = -(-window.height // scale.y), -(-window.width // scale.x)
+    """Return the grid of pixels of scale.y x scale.x that covers a window from its upper left corner."""
+    shape = math.ceil(window.height / scale.y), math.ceil(window.width / scale.x)
     corner = grid.affine * grid.affine.translation(window.col, window.row)
     return GeoBox(shape, corner * corner.scale(scale.x, scale.y), grid.crs)
 
 
 def resolution_m(grid: GeoBox) -> tuple[float, float]:
-    """Return the metres a pixel spans at the centre, (down, across), on the CRS's ellipsoid; for display."""
+    """Return the size of the centre pixel in metres, (down, across), on the CRS's ellipsoid."""
     y, x = grid.shape.y / 2, grid.shape.x / 2
     east, north = _world(grid, np.array([x, x, x - 0.5, x + 0.5]), np.array([y - 0.5, y + 0.5, y, y]))
     crs = grid.crs.proj if grid.crs is not None else None
     if crs is None or crs.geodetic_crs is None:
-        # An engineering CRS has no place on Earth, but it has a unit.
+        # An engineering CRS is not on Earth, but it has a unit.
         metres = crs.axis_info[0].unit_conversion_factor if crs is not None and crs.axis_info else 1.0
         return (
             float(np.hypot(east[1] - east[0], north[1] - north[0]) * metres),
@@ -334,7 +345,7 @@ def _world(grid: GeoBox, cols: Coordinates, rows: Coordinates) -> tuple[Coordina
 
 
 def _pixels(grid: GeoBox, x: Coordinates, y: Coordinates) -> tuple[Coordinates, Coordinates]:
-    with np.errstate(invalid="ignore"):  # points outside a CRS's domain are infinite
+    with np.errstate(invalid="ignore"):  # points outside the CRS's domain are infinite
         cols, rows = grid.wld2pix(x, y)  # type: ignore[no-untyped-call]
     return cols, rows
 
@@ -357,7 +368,7 @@ def _carried(points: Coordinates, grid: GeoBox, other: GeoBox) -> Coordinates:
 
 
 def _polygon(points: Coordinates) -> Polygon:
-    """A polygon of the points that have a place; buffering by nothing mends a ring that touches itself."""
+    """Return a polygon of the finite points; a buffer of 0 repairs a ring that touches itself."""
     points = points[np.isfinite(points).all(axis=1)]
     return Polygon(points).buffer(0) if len(points) > 2 else Polygon()
 
@@ -369,10 +380,10 @@ def _no_overlap(source_grid: GeoBox, guide_grid: GeoBox) -> GridError:
         east, north = _world(source_grid, ring[:, 0], ring[:, 1])
         guide = _listed((east.min(), north.min(), east.max(), north.max()))
     else:
-        guide = f"{_listed(guide_grid.boundingbox)} of its own CRS, {_crs_name(guide_grid)}, outside the source's"
+        guide = f"{_listed(guide_grid.boundingbox)} in {_crs_name(guide_grid)}, outside the domain of the source's CRS"
     return GridError(
         f"the guide does not overlap the source: the source lies at {_listed(source_grid.boundingbox)} (W,S,E,N in "
-        f"{_crs_name(source_grid)}), the guide at {guide}; give a guide of the same place, or mend a wrong CRS"
+        f"{_crs_name(source_grid)}), the guide at {guide}; give a guide of the same area, or correct the CRS"
     )
 
 
@@ -384,7 +395,7 @@ def _crs_name(grid: GeoBox) -> str:
 
 
 def _proj_reason(error: ProjError) -> str:
-    """PROJ's words, without the names of its functions and what it adds for programmers."""
+    """Return PROJ's reason without the names of its functions and its notes for programmers."""
     words = str(error).rpartition("Internal Proj Error: ")[2].removeprefix("proj_create_operations: ")
     return words.partition(". ")[0] if ". " in words else words.removesuffix(")")
 

@@ -125,7 +125,7 @@ def test_an_existing_output_is_refused_unless_overwritten(source: Path, tmp_path
         (["upsample", "SOURCE", "GUIDE", "-o", "o.tif", "--scale", "1"], "refines nothing"),
         (["upsample", "SOURCE", "GUIDE", "-o", "o.tif", "--scale", "four"], "is no scale"),
         (["upsample", "SOURCE", "GUIDE", "-o", "o.tif", "--bounds", "1,2,3"], "is not W,S,E,N"),
-        (["upsample", "SOURCE", "GUIDE", "-o", "o.tif", "--bounds", "1,2,3,4"], "do not meet the raster"),
+        (["upsample", "SOURCE", "GUIDE", "-o", "o.tif", "--bounds", "1,2,3,4"], "do not intersect the raster"),
         (["upsample", "SOURCE", "GUIDE", "-o", "o.tif", "--model", "none.mmsr"], "there is no model at none.mmsr"),
         (["upsample", "SOURCE", "GUIDE", "-o", "o.tif", "--device", "cuda:9"], "there is no cuda:9"),
         (["upsample", "SOURCE", "GUIDE", "-o", "o.tif", "--steps", "0"], "steps must be 1 or more"),

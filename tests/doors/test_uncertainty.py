@@ -271,10 +271,10 @@ def test_integers_hold_it_with_the_scale_and_without_the_offset(
 
 
 def test_widths_that_do_not_fit_are_told(folder: Path) -> None:
-    with pytest.warns(mmsr_geo.MmsrWarning, match="values of the uncertainty .* lay outside 0 to 0.000255") as told:
+    with pytest.warns(mmsr_geo.MmsrWarning, match="uncertainty values .* are outside 0 to 0.000255") as told:
         written(folder, dtype="uint8", scale_factor=0.000001, add_offset=0.2)
     (said,) = [str(each.message) for each in told if issubclass(each.category, mmsr_geo.MmsrWarning)]
-    assert said.count("lay outside") == 2
+    assert said.count("are outside") == 2
 
 
 def test_overviews_have_it(tmp_path: Path, model: mmsr_geo.FittedModel) -> None:

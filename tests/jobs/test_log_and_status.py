@@ -86,7 +86,7 @@ def test_the_log_names_tiles_that_were_skipped_or_reused(folder: Path, here: Com
     skipped = [line for line in happened(folder) if "is skipped" in line]
     assert 0 < len(skipped) < 12
     assert all(line.startswith(f"WARNING {DATES[0]} tile ") for line in skipped)
-    assert all("failed to be read" in line for line in skipped)
+    assert all("cannot be read" in line for line in skipped)
     (incomplete,) = [line for line in happened(folder) if "pair incomplete" in line]
     assert f"{len(skipped)} tiles failed and have no data" in incomplete
     before = len(happened(folder))

@@ -85,7 +85,7 @@ def test_a_job_leaves_a_report_of_what_is_done_and_what_failed(folder: Path, her
     assert (failed["name"], failed["state"], failed["picture"]) == (DATES[0], "failed", None)
     assert "cannot be opened" in failed["message"]
     assert incomplete["tiles_failed"] == len(incomplete["failed_tiles"]) > 0
-    assert "failed to be read" in incomplete["failed_tiles"][0]["message"]
+    assert "cannot be read" in incomplete["failed_tiles"][0]["message"]
     assert incomplete["flag_shares"]["failed"] > 0
     assert (done["state"], done["scale"], done["shape"], done["tiles"]) == ("done", "4", [64, 72], 6)
     assert done["guide"] == [{"result": "unknown", "gain": None}]

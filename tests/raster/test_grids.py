@@ -94,7 +94,7 @@ def test_a_guide_no_finer_is_refused_with_both_resolutions() -> None:
 
 def test_a_source_outside_the_guides_crs_is_no_overlap() -> None:
     pole = GeoBox((10, 10), Affine(1000, 0, -5000, 0, -1000, 5000), "EPSG:3413")
-    with pytest.raises(GridError, match="centre has no place in the guide's CRS"):
+    with pytest.raises(GridError, match="centre lies outside the domain of the guide's CRS"):
         nearest_scale(GeoBox((10, 10), Affine(0.01, 0, 14.95, 0, -0.01, 0.05), "EPSG:4326"), north_up(10, 10, 30))
     with pytest.raises(GridError, match="does not overlap"):
         check_pair(pole, north_up(10, 10, 30))
@@ -174,7 +174,11 @@ def test_bounds_on_pixel_edges_take_no_pixel_more() -> None:
 
 @pytest.mark.parametrize(
     ("bounds", "said"),
-    [((0, 0, 10, 10), "do not meet the raster.*EPSG:32618"), ((10, 0, 0, 10), "W < E"), ((0, math.nan, 1, 1), "W < E")],
+    [
+        ((0, 0, 10, 10), "do not intersect the raster.*EPSG:32618"),
+        ((10, 0, 0, 10), "W < E"),
+        ((0, math.nan, 1, 1), "W < E"),
+    ],
 )
 def test_bounds_elsewhere_or_askew_are_refused(bounds: tuple[float, float, float, float], said: str) -> None:
     with pytest.raises(GridError, match=said):
@@ -216,5 +220,5 @@ def test_a_grid_coarsened_from_another_covers_a_raster_with_whole_pixels() -> No
 
 def test_a_raster_that_another_crs_cannot_hold_is_refused() -> None:
     world = GeoBox((18, 36), Affine(10, 0, -180, 0, -10, 90), "EPSG:4326")
-    with pytest.raises(GridError, match="has no place in"):
+    with pytest.raises(GridError, match="lies outside the domain of"):
         covering_window(north_up(10, 10, 30, crs="+proj=ortho +lat_0=40 +lon_0=-100"), world)

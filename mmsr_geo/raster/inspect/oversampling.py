@@ -1,18 +1,18 @@
-"""Whether a raster shows less detail than its pixels could; knows arrays only, no grids and no files.
+"""Detection of oversampled rasters, with less detail than their pixels could hold; knows arrays, no grids or files.
 
-A natural raster may be smooth for many reasons: its spectrum alone does not tell an interpolated one. Two things do,
-and both are asked for:
+A natural raster may be smooth for many reasons: its spectrum alone does not identify an interpolated one. Two
+properties do, and both are required:
 
-- What is resampled from larger pixels changes in their rhythm: its differences are small and large in turn. The rhythm
-  is a peak in the spectrum of the differences' magnitudes (Gallagher 2005, "Detection of linear and cubic interpolation
-  in JPEG compressed images"; Mahdian and Saic 2008, "Blind authentication using periodic properties of interpolation").
-- Beyond the limit of those larger pixels it holds nothing of its own: each frequency there is the mirror of one below.
-  So both are coherent, as in any signal of periodic correlation (Gardner 1986, "The spectral correlation theory of
-  cyclostationary time-series"). Blocks of JPEG, scan lines, and the beat of a raster resampled at about its own
-  resolution have a rhythm, but no mirror.
+- The differences between pixels that were resampled from larger ones are small and large in turn. This rhythm is a peak
+  in the spectrum of the differences' magnitudes (Gallagher 2005, "Detection of linear and cubic interpolation in JPEG
+  compressed images"; Mahdian and Saic 2008, "Blind authentication using periodic properties of interpolation").
+- Above the frequency limit of the larger pixels, each frequency is the mirror of one below the limit. Both are
+  coherent, as in any signal of periodic correlation (Gardner 1986, "The spectral correlation theory of cyclostationary
+  time-series"). Blocks of JPEG, scan lines, and the beat of a raster resampled at about its own resolution have a
+  rhythm, but no mirror.
 
-Both are taken in the plane, so that the larger pixels may lie turned, as a swath's do. The thresholds are measured:
-docs/decisions/006-oversampling-detection.md.
+Both are evaluated in two dimensions, so that the larger pixels may be rotated, as those of a swath. The thresholds are
+measured: docs/decisions/006-oversampling-detection.md.
 """
 
 from __future__ import annotations
@@ -29,39 +29,39 @@ Values = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
 LEAST_PX = 64
-"""A side shorter than this tells nothing."""
+"""Height and width in pixels below which nothing can be detected."""
 LEAST_SHARE = 0.2
-"""Of the differences between neighbours, so many must be there and have texture."""
+"""Least share of the differences between neighbours that must be valid and have texture."""
 FACTORS = (1.8, 8.5)
-"""What is looked for; 1.8 is near 2, and beyond 8 the lines of a lidar scan look like it."""
+"""Range of oversampling factors that is searched: 1.8 is near 2, and above 8 lidar scan lines look similar."""
 PROMINENCE = 40.0
-"""A rhythm's power over the mean around it."""
+"""Least power of a rhythm over the mean power around it."""
 COHERENCE = 0.65
-"""Of what lies beyond the limit with what it would mirror."""
+"""Least coherence of the frequencies above the limit with those that they mirror."""
 FAINT_COHERENCE, FAINT = 0.75, 1e-3
-"""Just beyond the limit, where the rest is so much weaker than what it would mirror that rounding hides it."""
+"""Least coherence just above the limit, if the power of the rest is below this share of what it mirrors."""
 REPEATED_DEPTH, REPEATED_COHERENCE = 0.2, 0.3
-"""A rhythm's amplitude over the mean change where pixels were repeated, and the coherence of repeated turned pixels."""
+"""Least amplitude of a rhythm over the mean difference, and least coherence, where pixels were repeated."""
 STILL = 0.2
-"""A difference is none if it is below this part of the mean around it."""
+"""Share of the mean difference around below which a difference counts as zero."""
 TEXTURE_STEPS = 3
-"""Where differences vary by fewer of the values' own steps, rounding makes the rhythm: a ramp of whole numbers."""
+"""Least range of differences in steps of the values: below it rounding makes a rhythm, as in a ramp of integers."""
 _AROUND_PX = 21
 _PEAKS = 8
 _LEAST_FREQUENCIES = 40
-"""Of about equal power: stripes have all of theirs in one line, which is coherent with itself."""
+"""Least number of frequencies of about equal power: stripes have all in one line, which is coherent with itself."""
 
 
 @dataclass(frozen=True, slots=True)
 class Oversampling:
-    """How many pixels a raster's detail seems to span; 1 where nothing is suspected in a direction."""
+    """Suspected number of pixels per original pixel, down and across; 1 if nothing is suspected in a direction."""
 
     down: float
     across: float
 
     @property
     def pixels(self) -> tuple[int, int]:
-        """The nearest whole numbers of pixels (down, across)."""
+        """The nearest integers (down, across)."""
         return math.floor(self.down + 0.5), math.floor(self.across + 0.5)
 
 
@@ -69,9 +69,9 @@ class Oversampling:
 class _Rhythm:
     y: float
     x: float
-    """Cycles a pixel; along x in the main."""
+    """Frequency in cycles per pixel, mainly along x."""
     depth: float
-    """Amplitude of the first differences' magnitudes over their mean."""
+    """Amplitude of the magnitudes of the first differences over their mean."""
 
     @property
     def factor(self) -> float:
@@ -79,32 +79,36 @@ class _Rhythm:
 
 
 def oversampling(values: NDArray[np.floating]) -> Oversampling | None:
-    """Say whether a raster seems to be resampled from larger pixels, and how much larger.
+    """Return by how much a raster seems to be oversampled; None if nothing is suspected or there are too few pixels.
 
-    values: (h, w), NaN in holes, at full resolution: a decimated read hides it. Returns None where nothing is suspected
-    and where there is too little to tell from. Found are factors from 2 to 8, whole or not, of repeated pixels and of
-    bilinear, cubic and most of Lanczos interpolation; noise that was added later hides them.
+    Factors from 2 to 8, integer or not, are found for repeated pixels and for bilinear, cubic and mostly for Lanczos
+    interpolation. Noise that was added later hides them.
+
+    Args:
+        values: (h, w), NaN at nodata, at full resolution: a decimated read hides oversampling.
     """
     if min(values.shape) < LEAST_PX:
         return None
-    numbers = np.where(np.isfinite(values), values, np.nan).astype(np.float64)
-    down, across = _factor(numbers.T), _factor(numbers)
-    return None if down is across is None else Oversampling(down or 1.0, across or 1.0)
+    finite = np.where(np.isfinite(values), values, np.nan).astype(np.float64)
+    down, across = _factor(finite.T), _factor(finite)
+    if down is None and across is None:
+        return None
+    return Oversampling(1.0 if down is None else down, 1.0 if across is None else across)
 
 
 def _factor(values: Values) -> float | None:
-    """Pixels along a row that one larger pixel seems to span."""
+    """Return the pixels along a row that one larger pixel seems to span; None if nothing is suspected."""
     rhythms = list(_rhythms(values))
     if not rhythms:
         return None
-    sheet = _sheet(values)
+    detail = _detail(values)
     still = _still_share(values)
-    # A rhythm's multiples are coherent as well: the lowest frequency is the larger pixels' own.
-    return max((rhythm.factor for rhythm in rhythms if _resampled(rhythm, sheet, still)), default=None)
+    # Multiples of a rhythm are coherent as well: the lowest frequency is that of the larger pixels.
+    return max((rhythm.factor for rhythm in rhythms if _resampled(rhythm, detail, still)), default=None)
 
 
-def _resampled(rhythm: _Rhythm, sheet: Values, still: float) -> bool:
-    coherence, faintness = _mirror(rhythm, sheet)
+def _resampled(rhythm: _Rhythm, detail: Values, still: float) -> bool:
+    coherence, faintness = _mirror(rhythm, detail)
     if rhythm.depth >= REPEATED_DEPTH:
         # Pixels repeated one and a half times beat like three, but then fewer neighbours are equal.
         return coherence.mean() >= REPEATED_COHERENCE and still >= 0.9 - 1 / rhythm.factor
@@ -112,11 +116,11 @@ def _resampled(rhythm: _Rhythm, sheet: Values, still: float) -> bool:
 
 
 def _rhythms(values: Values) -> Iterator[_Rhythm]:
-    """The highest peaks in the spectra of the differences' magnitudes, of those that stand out."""
+    """Yield the highest prominent peaks in the spectra of the magnitudes of the differences."""
     height, width = values.shape
     frequency_y, frequency_x = fft.fftfreq(height)[:, None], fft.rfftfreq(width)[None]
     frequency = np.hypot(frequency_y, frequency_x)
-    # Turned by more than 45 degrees it belongs to the other direction.
+    # A rhythm turned by more than 45 degrees belongs to the other direction.
     searched = (frequency >= 1 / FACTORS[1]) & (frequency <= 1 / FACTORS[0]) & (np.abs(frequency_y) <= frequency_x)
     prominence, depth = np.zeros(searched.shape), np.zeros(searched.shape)
     for order in (1, 2):  # halves of a straight line have equal second differences, thirds of one equal first ones
@@ -134,9 +138,14 @@ def _rhythms(values: Values) -> Iterator[_Rhythm]:
 
 
 def _beat(values: Values, order: int) -> Values:
-    """The amplitudes of the frequencies of the differences' magnitudes along a row, each beside those around it.
+    """Return the amplitudes of the frequencies of the magnitudes of differences along a row.
 
-    values: (h, w). Returns (h, w // 2 + 1), over the mean magnitude; zeros if there is too little to see.
+    Args:
+        values: (h, w).
+        order: The order of the differences.
+
+    Returns:
+        (h, w // 2 + 1), over the mean magnitude; zeros if there are too few valid differences.
     """
     signed = np.diff(values, n=order, axis=1, append=np.full((values.shape[0], order), np.nan))
     there = np.isfinite(signed)
@@ -152,15 +161,16 @@ def _beat(values: Values, order: int) -> Values:
     return np.asarray(np.abs(fft.rfft2(beat * window)) / (share * window).sum())
 
 
-def _mirror(rhythm: _Rhythm, sheet: Values) -> tuple[Values, float]:
-    """How coherent the frequencies beyond the larger pixels' limit are with those they would mirror.
+def _mirror(rhythm: _Rhythm, detail: Values) -> tuple[Values, float]:
+    """Return the coherence of frequencies above the larger pixels' limit with those that they would mirror.
 
-    Returns the coherences (4,) of stretches from 0.55 to 0.9 of the larger pixels' frequency, 0..1, and the power in
-    the last two over that of what they would mirror.
+    Returns:
+        The coherences, (4,), 0 to 1, of four intervals from 0.55 to 0.9 of the larger pixels' frequency; and the power
+        in the last two over that of the frequencies that they would mirror.
     """
-    height, width = sheet.shape
+    height, width = detail.shape
     shift = rhythm.y * np.arange(height)[:, None] + rhythm.x * np.arange(width)
-    upper, lower = fft.fft2(sheet), fft.fft2(sheet * np.exp(2j * math.pi * shift))
+    upper, lower = fft.fft2(detail), fft.fft2(detail * np.exp(2j * math.pi * shift))
     frequency_y, frequency_x = fft.fftfreq(height)[:, None], fft.fftfreq(width)[None]
     length = math.hypot(rhythm.y, rhythm.x)
     along = (frequency_y * rhythm.y + frequency_x * rhythm.x) / length**2
@@ -181,8 +191,8 @@ def _mirror(rhythm: _Rhythm, sheet: Values) -> tuple[Values, float]:
     return np.asarray(coherence), float(above[2:].sum() / max(below[2:].sum(), floor))
 
 
-def _sheet(values: Values) -> Values:
-    """What is finer than its surroundings, fading to the borders; 0 in holes."""
+def _detail(values: Values) -> Values:
+    """Return the differences from the local mean, fading towards the borders; 0 at nodata."""
     there = np.isfinite(values)
     filled = np.where(there, values, 0)
     return np.asarray(np.where(there, filled - _mean_around(filled, there), 0) * _window(values.shape))
@@ -193,7 +203,7 @@ def _window(shape: tuple[int, ...]) -> Values:
 
 
 def _step(values: Values) -> float:
-    """What the values are whole multiples of, as far as one can see; float32's rounding at least."""
+    """Return the smallest difference between neighbours, at least the rounding of float32."""
     size = np.abs(np.diff(values, axis=1))
     rounding = np.finfo(np.float32).eps * np.nanmax(np.abs(values), initial=0.0)
     return max(float(size.min(initial=math.inf, where=size > 0)), float(rounding))
@@ -212,7 +222,7 @@ def _mean_around(values: Values, there: Mask) -> Values:
 
 
 def _surroundings(power: Values) -> Values:
-    """The mean power around, by medians, which a peak does not change: of the block and, for stripes, of the lines."""
+    """Return the mean power around, from medians, which a peak does not change, of blocks and lines."""
     floor = max(0.05 * float(np.median(power)), np.finfo(np.float64).tiny)
     around = [_block_medians(power, blocks) for blocks in ((16, 16), (1, 32), (32, 1))]
     return np.asarray(np.maximum.reduce([*around, np.full_like(power, floor)]) / math.log(2))
@@ -227,7 +237,7 @@ def _block_medians(power: Values, block: tuple[int, int]) -> Values:
 
 
 def _still_share(values: Values) -> float:
-    """The share of neighbours along a row that are as good as equal, of those among which there is any change."""
+    """Return the share of neighbours along a row that are nearly equal, among those with any difference around."""
     size = np.abs(np.diff(values, axis=1))
     there = np.isfinite(size)
     size = np.where(there, size, 0)

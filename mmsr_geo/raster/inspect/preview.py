@@ -1,4 +1,4 @@
-"""A raster file as a person would look at it: few pixels, in its units, holes as NaN; never the whole in memory."""
+"""Previews of raster files: few pixels, in physical units, NaN at nodata; never reads a whole file."""
 
 from __future__ import annotations
 
@@ -20,22 +20,25 @@ from mmsr_geo.geometry import Window
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """A part of a file's first band."""
+    """A decimated part of a file's first band."""
 
     values: NDArray[np.float32]
-    """(h, w), in the band's units: its scale and offset are applied."""
+    """(h, w), float32 in physical units: scale and offset are applied; NaN at nodata."""
     grid: GeoBox
     unit: str
     bands: tuple[str, ...]
     """The descriptions of all bands, or their numbers."""
     shape_yx: tuple[int, int]
-    """Of the whole file."""
+    """Height and width of the whole file, in pixels."""
 
 
 def preview_of(path: str, side_px: int, part: Window | None = None) -> Preview:
-    """Read a part of a file, all if None, decimated to `side_px` a side at most: of its overviews where it has some.
+    """Read a part of a file, decimated, from its overviews if it has some; raises the errors of rasterio.
 
-    Raises what rasterio raises.
+    Args:
+        path: The file.
+        side_px: The largest height and width of the preview, in pixels.
+        part: The window to read; None: all.
     """
     with _Quiet(), rasterio.open(path) as dataset:
         window = part or Window.whole(dataset.shape)
@@ -51,9 +54,16 @@ def preview_of(path: str, side_px: int, part: Window | None = None) -> Preview:
 
 
 def preview_on(path: str, grid: GeoBox, nodata: float | None = None, *, smooth: bool = False) -> NDArray[np.float32]:
-    """Read a file's first band at the places of another's look: each its nearest pixel, or between them if `smooth`.
+    """Read a file's first band on the grid of another preview; raises the errors of rasterio.
 
-    nodata: the stored value that is a hole, whatever the file declares. Raises what rasterio raises.
+    Args:
+        path: The file.
+        grid: The grid of the result.
+        nodata: The nodata value in stored units, in place of the declared one.
+        smooth: Whether to interpolate bilinearly; otherwise the nearest pixel is taken.
+
+    Returns:
+        (h, w), float32 in physical units, NaN at nodata.
     """
     with _Quiet(), rasterio.open(path) as dataset:
         declared = nodata is not None or dataset.nodata is not None or ColorInterp.alpha in dataset.colorinterp
@@ -78,7 +88,7 @@ def _in_units(raw: np.ma.MaskedArray, dataset: rasterio.DatasetReader) -> NDArra
 
 
 class _Quiet(warnings.catch_warnings):
-    """Say nothing of a raster that lies nowhere."""
+    """Suppress the warning of a raster that is not georeferenced."""
 
     def __enter__(self) -> None:
         super().__enter__()

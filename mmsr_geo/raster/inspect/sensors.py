@@ -1,7 +1,7 @@
-"""What sensors resolve, and how many of a grid's pixels that is; knows no pixels and no files.
+"""Resolutions of sensors, and the pixels of a grid that they span; knows no pixels and no files.
 
-Archives deliver thermal bands on finer grids than they were taken on. Each number below is what the instrument resolves
-at nadir, not the posting of the product:
+Archives deliver thermal bands on finer grids than they were measured on. Each number below is the resolution of the
+instrument at nadir, not the pixel size of the product:
 
 - landsat-tirs, 100 m: Landsat 8 and 9 Data Users Handbooks (USGS LSDS-1574, LSDS-2082), bands 10 and 11; delivered at
   30 m by cubic convolution.
@@ -39,10 +39,10 @@ SENSORS_M = {
     "sentinel-3-slstr": 1000.0,
     "aster-tir": 90.0,
 }
-"""Metres a sensor resolves, by its name; the module's docstring says where each is from."""
+"""Resolution of each sensor in metres, by its name; the module's docstring gives the sources."""
 
 ALIKE = 0.03
-"""A length this near to a sensor's resolution, as a part of it, is taken for it."""
+"""Largest relative difference at which an estimated length is taken for a sensor's resolution."""
 
 _LENGTH = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?)\s*(m|km)?", re.IGNORECASE | re.ASCII)
 
@@ -50,7 +50,8 @@ _LENGTH = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?)\s*(m|km)?", re.I
 def resolution_of(value: float | str) -> float:
     """Return the metres of a length ("100", "100 m", "0.1 km" or a number of metres) or of a sensor's name.
 
-    Raises OptionError for what is neither, and for lengths that are not above zero and finite.
+    Raises:
+        OptionError: The value is neither, or is not a finite length above zero.
     """
     if isinstance(value, str):
         word = value.strip().lower().replace("_", "-").replace(" ", "-")
@@ -70,30 +71,34 @@ def resolution_of(value: float | str) -> float:
 
 
 def coarsening(grid: GeoBox, resolution: float) -> tuple[int, int]:
-    """Return the whole number of pixels (down, across) nearest to a resolution in metres, halves up, 1 at least.
+    """Return the number of pixels (down, across) nearest to a resolution, halves rounded up, at least 1.
 
-    Measured as `resolution_m` does, at the grid's centre. Raises OptionError where the resolution is finer than half of
-    a pixel: it cannot be what this raster shows.
+    Args:
+        grid: The grid, whose pixels are measured at its centre as `resolution_m` does.
+        resolution: The resolution in metres.
+
+    Raises:
+        OptionError: The resolution is finer than half a pixel.
     """
     pixel = resolution_m(grid)
     # A half measured through a transform falls short by rounding: it counts as the half that it is.
     down, across = (math.floor(resolution / side + 0.5 + SNAP_PX) for side in pixel)
     if min(down, across) < 1:
         raise OptionError(
-            f"{option('source_resolution')} {resolution:.6g} m is finer than half of the source's pixels "
-            f"({pixel[1]:.4g} x {pixel[0]:.4g} m): give the sensor's resolution, or leave it out"
+            f"{option('source_resolution')} is {resolution:.6g} m, which is finer than half of the source's pixels "
+            f"({pixel[1]:.4g} x {pixel[0]:.4g} m): give the sensor's resolution, or leave the option out"
         )
     return down, across
 
 
 def rounded_resolution(metres: float) -> float:
-    """Return what a person would call an estimated resolution: a sensor's if it is near one, else two digits."""
+    """Return an estimated resolution in metres, rounded: a sensor's if it is near one, otherwise to two digits."""
     nearest = min(SENSORS_M.values(), key=lambda known: abs(known - metres))
     return nearest if abs(nearest - metres) <= ALIKE * nearest else float(f"{metres:.1e}")
 
 
 def _no_resolution(value: object) -> OptionError:
     return OptionError(
-        f"{option('source_resolution')} is a length in metres above zero, as in 100 or '0.1 km', or one of "
+        f"{option('source_resolution')} takes a length in metres above zero, as in 100 or '0.1 km', or one of "
         f"{', '.join(SENSORS_M)}; not {value!r}"
     )

@@ -1,7 +1,8 @@
-"""What is in a raster file, for a person to read: its grid, type, holes, range and detail; looks at a part of it."""
+"""Summaries of raster files for people: grid, dtype, nodata, range and detail, from a sample of the pixels."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from os import PathLike
 
@@ -16,32 +17,36 @@ from mmsr_geo.raster.inspect.oversampling import LEAST_PX, Oversampling, oversam
 from mmsr_geo.raster.inspect.sensors import rounded_resolution
 from mmsr_geo.raster.inspect.undeclared_nodata import NodataSuspicion, find_undeclared_nodata
 from mmsr_geo.raster.read.files import FileRaster
+from mmsr_geo.spelling import flag
+from mmsr_geo.text import counted
 
-LOOKED_AT_PX = 1_000_000
+SAMPLED_PX = 1_000_000
+"""Pixels, all bands counted, that are read of a file for the shares and ranges."""
 DETAIL_SIDE_PX = 512
-"""Side of the window that is read as it is, of the first DETAIL_BANDS bands: some million pixels again."""
+"""Side in pixels of the window that is read at full resolution to find oversampling."""
 DETAIL_BANDS = 4
+"""Number of bands that are read to find oversampling."""
 
 
 @dataclass(frozen=True, slots=True)
 class RasterSummary:
-    """A raster in a few lines."""
+    """Summary of a raster file."""
 
     raster: FileRaster
     driver: str
     resolution_m: tuple[float, float]
     valid_share: float
-    """Of the pixels looked at, 0..1."""
+    """Share of valid pixels in the sample, 0 to 1."""
     ranges: tuple[tuple[float, float], ...]
-    """Least and largest valid value a band, of the pixels looked at; NaN where none is valid."""
+    """Least and largest valid value of each band in the sample; NaN where no pixel is valid."""
     detail: tuple[Oversampling | None, ...]
-    """What is suspected of the first bands."""
+    """Suspected oversampling of each of the first bands."""
     suspicion: NodataSuspicion | None = None
-    """A value that looks like nodata that is not declared."""
+    """A value that looks like undeclared nodata."""
 
     @property
     def suspected_m(self) -> float | None:
-        """The resolution in metres that the raster seems to have been resampled from; None if it does not seem so."""
+        """Resolution in metres from which the raster seems to be resampled; None if it does not seem so."""
         suspected = [
             max(found.down * self.resolution_m[0], found.across * self.resolution_m[1])
             for found in self.detail
@@ -50,7 +55,7 @@ class RasterSummary:
         return rounded_resolution(max(suspected)) if suspected else None
 
     def rows(self) -> list[tuple[str, str]]:
-        """Return (what, value) for a table."""
+        """Return (label, value) for a table."""
         raster, grid = self.raster, self.raster.grid
         unit = grid.crs.units[0] if grid.crs is not None else ""
         down, across = self.resolution_m
@@ -59,7 +64,7 @@ class RasterSummary:
         bands = ", ".join(raster.bands[:6]) + (", ..." if len(raster.bands) > 6 else "")
         ranges = ", ".join(f"{low:.6g} to {high:.6g}" for low, high in self.ranges[:4])
         return [
-            ("size", f"{grid.shape.x} x {grid.shape.y} px, {len(raster.bands)} band{'s'[: len(raster.bands) > 1]}"),
+            ("size", f"{grid.shape.x} x {grid.shape.y} px, {counted(len(raster.bands), 'band')}"),
             ("bands", bands),
             ("type", f"{raster.dtype} ({self.driver})"),
             ("CRS", _crs_name(raster)),
@@ -80,47 +85,50 @@ class RasterSummary:
         metres = self.suspected_m
         if metres is None:
             small = min(self.raster.grid.shape.yx) < LEAST_PX
-            return "too few pixels to tell" if small else "no oversampling seen"
+            return "too few pixels to check" if small else "no oversampling found"
         suspected = [(name, found) for name, found in zip(self.raster.bands, self.detail, strict=False) if found]
         which = "" if len(suspected) == len(self.detail) else f" in {', '.join(name for name, _ in suspected)}"
         down, across = max(found.down for _, found in suspected), max(found.across for _, found in suspected)
         pixels = f"{across:.2g}" if abs(across - down) <= 0.05 * down else f"{across:.2g} x {down:.2g}"
-        return f"suspected{which}: about {pixels} pixels ({metres:g} m); for a source, see --source-resolution"
+        advice = f"for a source, see {flag('source_resolution')}"
+        return f"oversampling suspected{which}: one original pixel is about {pixels} pixels ({metres:g} m); {advice}"
 
 
 def summary_of(path: str | PathLike[str]) -> RasterSummary:
-    """Look at a file; raises InputError and GridError as reading does."""
+    """Read a sample of a file and return its summary; raises InputError and GridError as reading does."""
     raster = FileRaster.open(path)
     with rasterio.open(raster.path) as dataset:
-        step = max(1.0, (dataset.height * dataset.width * dataset.count / LOOKED_AT_PX) ** 0.5)
+        step = max(1.0, (dataset.height * dataset.width * dataset.count / SAMPLED_PX) ** 0.5)
         shape = max(1, int(dataset.height / step)), max(1, int(dataset.width / step))
         values = dataset.read(
             list(raster.indexes), out_shape=(len(raster.indexes), *shape), masked=True, resampling=Resampling.nearest
         )
         driver = dataset.driver
-    looked_at = np.ma.masked_invalid(values.astype(np.float64))
+    sample = np.ma.masked_invalid(values.astype(np.float64))
     ranges = tuple(
-        (float(band.min()), float(band.max())) if band.count() else (float("nan"), float("nan")) for band in looked_at
+        (float(band.min()), float(band.max())) if band.count() else (float("nan"), float("nan")) for band in sample
     )
-    valid = np.asarray(~np.ma.getmaskarray(looked_at).any(axis=0))
-    window = _telling_window(raster, valid)
+    valid = np.asarray(~np.ma.getmaskarray(sample).any(axis=0))
+    window = _detail_window(raster, valid)
     values = FileRaster.open(path, raster.indexes[:DETAIL_BANDS]).read(window).values
     detail = tuple(oversampling(band) for band in values)
     suspicion = find_undeclared_nodata(raster)
     return RasterSummary(raster, driver, resolution_m(raster.grid), float(valid.mean()), ranges, detail, suspicion)
 
 
-def _telling_window(raster: FileRaster, valid: NDArray[np.bool_]) -> Window:
-    """Return the window for the detail: at the centre, or at a quarter's centre that holds clearly more.
+def _detail_window(raster: FileRaster, valid: NDArray[np.bool_]) -> Window:
+    """Return the window to find oversampling in: the centre, or the centre of a quarter with more valid pixels.
 
-    valid: (h, w), the raster's valid pixels, decimated.
+    Args:
+        raster: The raster.
+        valid: (h, w), its valid pixels, decimated.
     """
     whole = raster.grid.shape.yx
     height, width = (min(side, DETAIL_SIDE_PX) for side in whole)
 
     def share(window: Window) -> float:
         rows, columns = (
-            slice(start * seen // side, max(1, -(-(start + length) * seen // side)))
+            slice(start * seen // side, max(1, math.ceil((start + length) * seen / side)))
             for start, length, seen, side in zip(
                 (window.row, window.col), (height, width), valid.shape, whole, strict=True
             )

@@ -1,4 +1,4 @@
-"""Where an xarray array lies: its CRS, and the transform in its metadata against its coordinates; knows no pixels."""
+"""Grid of an xarray array: its CRS, and a transform from its metadata and its coordinates; knows no pixels."""
 
 from __future__ import annotations
 
@@ -21,19 +21,24 @@ if TYPE_CHECKING:
     Points = NDArray[np.float64]
 
 _UNEVEN_PX = 0.01
-"""Coordinates rounded by a person stray from even steps by less."""
+"""Largest deviation from even steps, in pixels, of coordinates that were rounded as decimal numbers."""
 _ROUNDED_PX = 0.1
-"""And so do those of float32: degrees 75 from zero by 0.03 of an arc second."""
+"""Largest deviation, in pixels, of coordinates that were rounded to float32: 0.03 arc seconds at 75 degrees."""
 
 
 def array_grid(array: xr.DataArray, name: str) -> GeoBox:
     """Return the grid of an array.
 
-    The transform stored with it (spatial_ref's GeoTransform) is taken to the bit where the coordinates agree with it to
-    1e-6 pixels, and moved by whole pixels where a selection has moved them (isel leaves it stale); otherwise the
-    coordinates alone say. Without coordinates the stored one holds.
+    The stored transform (GeoTransform of spatial_ref) is taken exactly if the coordinates agree with it to 1e-6 pixels.
+    It is moved by whole pixels if a selection has moved the coordinates, since isel leaves it unchanged. Otherwise the
+    transform follows from the coordinates. Without coordinates the stored one is taken.
 
-    Raises GridError, with the array's `name`: no CRS, no georeferencing, control points only, uneven coordinates.
+    Args:
+        array: An array with spatial dimensions.
+        name: The name of the array, for messages.
+
+    Raises:
+        GridError: The array has no CRS, no georeferencing, ground control points only, or uneven coordinates.
     """
     mapping = array.coords.get(array.rio.grid_mapping, None)
     attrs = mapping.attrs if mapping is not None else {}
@@ -42,14 +47,15 @@ def array_grid(array: xr.DataArray, name: str) -> GeoBox:
     transform = stored if found is None else found
     if transform is None:
         if "gcps" in attrs:
-            msg = f"{name} is placed by ground control points only: warp it onto a grid first, as .rio.reproject does"
-            raise GridError(msg)
-        msg = f"{name} is not georeferenced: give it x and y coordinates, or a transform with .rio.write_transform(...)"
-        raise GridError(msg)
+            raise GridError(
+                f"{name} is georeferenced by ground control points only: warp it to a grid first with .rio.reproject"
+            )
+        raise GridError(
+            f"{name} is not georeferenced: give it x and y coordinates, or a transform with .rio.write_transform(...)"
+        )
     check_transform(transform, name)
     if array.rio.crs is None:
-        msg = f"{name} has no CRS: assign the one it is in with .rio.write_crs(...)"
-        raise GridError(msg)
+        raise GridError(f"{name} has no CRS: assign the right one with .rio.write_crs(...)")
     shape = array.sizes[array.rio.y_dim], array.sizes[array.rio.x_dim]
     return GeoBox(shape, transform, array.rio.crs)
 
@@ -63,9 +69,9 @@ def _stored_transform(text: object) -> Affine | None:
 
 
 def _transform_of_coordinates(array: xr.DataArray, stored: Affine | None, name: str) -> Affine | None:
-    """The transform that the coordinates of pixel centres say, put on the stored one where they agree."""
+    """Return the transform that the coordinates of pixel centres give: the stored one where they agree with it."""
     dims = array.rio.y_dim, array.rio.x_dim
-    _refuse_no_numbers(array, dims, name)
+    _refuse_invalid(array, dims, name)
     edges = _edge_centres(array, *dims)
     if edges is None:
         return None
@@ -78,38 +84,39 @@ def _transform_of_coordinates(array: xr.DataArray, stored: Affine | None, name: 
         if _stray(here, top, left) < SNAP_PX:
             return here
     if stored is None and 1 in (top.shape[1], left.shape[1]):
-        msg = f"{name} is one pixel wide and stores no transform: give it one with .rio.write_transform(...)"
-        raise GridError(msg)
+        raise GridError(f"{name} is one pixel wide and has no transform: give it one with .rio.write_transform(...)")
     across = _step(top) if stored is None or top.shape[1] > 1 else (stored.a, stored.d)
     down = _step(left) if stored is None or left.shape[1] > 1 else (stored.b, stored.e)
     centred = Affine(across[0], down[0], float(top[0, 0]), across[1], down[1], float(top[1, 0]))
     if centred.is_degenerate:
-        msg = f"{name} has coordinates that do not move from pixel to pixel: give it real x and y coordinates"
-        raise GridError(msg)
+        raise GridError(f"{name} has the same coordinates in all pixels: give it valid x and y coordinates")
     transform = centred * Affine.translation(-0.5, -0.5)
     if (uneven := _stray(transform, top, left)) > _allowed_px(array, dims):
-        msg = f"{name} has uneven coordinates ({uneven:.2g} pixels off even steps): interpolate it onto even ones first"
-        raise GridError(msg)
+        raise GridError(
+            f"{name} has unevenly spaced coordinates (they deviate by {uneven:.2g} pixels): interpolate it to evenly "
+            "spaced ones first"
+        )
     return transform
 
 
-def _refuse_no_numbers(array: xr.DataArray, dims: tuple[Hashable, Hashable], name: str) -> None:
+def _refuse_invalid(array: xr.DataArray, dims: tuple[Hashable, Hashable], name: str) -> None:
     for key in (*dims, "xc", "yc"):
         if key not in array.coords:
             continue
         values = array.coords[key].values
         wrong = values.size if values.dtype.kind not in "iuf" else np.count_nonzero(~np.isfinite(values))
         if wrong:
-            msg = f"{name}: {wrong} of {values.size} coordinates along {key} are no finite numbers: assign real ones"
-            raise GridError(msg)
+            raise GridError(
+                f"{name}: {wrong} of {values.size} coordinates along {key} are not finite numbers: assign valid ones"
+            )
 
 
 def _edge_centres(array: xr.DataArray, y_dim: Hashable, x_dim: Hashable) -> tuple[Points, Points] | None:
-    """The centres of the first row, (2, columns), and of the first column, (2, rows), as x and y."""
+    """Return the centres of the first row, (2, columns), and of the first column, (2, rows), as x and y."""
     if {y_dim, x_dim} <= array.coords.keys():
         x, y = (np.asarray(array.coords[dim].values, np.float64) for dim in (x_dim, y_dim))
         return np.stack([x, np.full_like(x, y[0])]), np.stack([np.full_like(y, x[0]), y])
-    # What rioxarray gives to a rotated raster.
+    # The coordinates that rioxarray gives to a rotated raster.
     if {"xc", "yc"} <= array.coords.keys() and set(array.coords["xc"].dims) == {y_dim, x_dim}:
         both = [array.coords[key].transpose(y_dim, x_dim) for key in ("xc", "yc")]
         top, left = (np.stack([c[part].values for c in both]).astype(np.float64) for part in (np.s_[0, :], np.s_[:, 0]))
@@ -118,7 +125,7 @@ def _edge_centres(array: xr.DataArray, y_dim: Hashable, x_dim: Hashable) -> tupl
 
 
 def _stray(transform: Affine, top: Points, left: Points) -> float:
-    """How far the centres are from where the transform puts them, in pixels."""
+    """Return the largest distance of the centres from the transform's, in pixels."""
     back = ~transform
     col, row = back * (top[0], top[1])
     off = max(np.abs(col - np.arange(top.shape[1]) - 0.5).max(), np.abs(row - 0.5).max())
@@ -127,7 +134,7 @@ def _stray(transform: Affine, top: Points, left: Points) -> float:
 
 
 def _allowed_px(array: xr.DataArray, dims: tuple[Hashable, Hashable]) -> float:
-    """How far coordinates may stray from even steps: as far as their type rounds them."""
+    """Return the largest deviation from even steps that the rounding of the coordinates' dtype explains, in pixels."""
     allowed = _UNEVEN_PX
     for dim in dims:
         values = array.coords[dim].values if dim in array.coords else np.zeros(0)

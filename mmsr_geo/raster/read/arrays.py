@@ -1,4 +1,4 @@
-"""Arrays of xarray and dask as rasters, by window; knows no file."""
+"""Arrays of xarray and dask as rasters, read by window; knows no file."""
 
 from __future__ import annotations
 
@@ -28,49 +28,54 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 BAND_DIMS = ("band", "bands", "variable")
-"""What the dim that holds the bands may be called."""
+"""Names of a dimension that holds bands."""
 _LAZY_CHUNK = 1024
-"""Pixels a side in which an array that is neither in memory nor dask's is read."""
+"""Side in pixels of the chunks of an array that is neither in memory nor of dask."""
 
 
 @dataclass(frozen=True, slots=True)
 class ArrayRaster:
-    """Bands of a dask array; computed by the window."""
+    """Bands of a dask array, computed by window."""
 
     raw: da.Array
-    """(bands, h, w), as stored."""
+    """(bands, h, w), in stored units and dtype."""
     grid: GeoBox
     bands: tuple[str, ...]
-    holes: tuple[float | None, ...]
-    """The value that is a hole in `raw`, a band; NaN is one always."""
+    raw_nodata: tuple[float | None, ...]
+    """The nodata value in `raw` of each band; NaN is nodata in any case."""
     nodata: float | None
-    """What the raster declares: as `holes`, or what it was before xarray put NaN in its place."""
+    """The declared nodata value: as in `raw_nodata`, or the one that xarray has replaced with NaN."""
     band_tags: tuple[BandTags, ...]
     name: str
     labels: tuple[str, ...] = ()
-    """What else the bands go by: a coordinate's values, a Dataset's variables."""
+    """Other names of the bands: the values of a coordinate, the variables of a Dataset."""
     numbers: tuple[int, ...] = ()
-    """The bands' numbers, from 1: the values of their coordinate where those are such, as rioxarray's are."""
+    """The numbers of the bands, from 1: the values of their coordinate if those are such, as rioxarray's are."""
 
     def __post_init__(self) -> None:
-        """Count the bands where they bring no numbers."""
+        """Number the bands from 1 if no numbers are given."""
         if not self.numbers:
             object.__setattr__(self, "numbers", tuple(range(1, len(self.bands) + 1)))
 
     @classmethod
     def of(cls, array: xr.DataArray, *, nodata: float | None = None, quantity: bool = True) -> ArrayRaster:
-        """Take an array of dims (y, x) or (band, y, x), in any order.
+        """Return an xarray array as a raster.
 
-        nodata: the value that is a hole, as NaN is, whatever the array declares. quantity: whether classes, and yes
-        or no, are refused.
-        Raises InputError for other dims or what is no picture of a quantity, GridError for what is not georeferenced.
+        Args:
+            array: Dimensions (y, x) or (band, y, x), in any order.
+            nodata: The nodata value in stored units, in place of the declared one; NaN is nodata in any case.
+            quantity: Whether classes and booleans are refused.
+
+        Raises:
+            InputError: The array has other dimensions, or holds no measured quantity.
+            GridError: The array is not georeferenced.
         """
         name = array_name(array)
         y, x = spatial_dims(array, name)
         extra = [dim for dim in array.dims if dim not in (y, x)]
         if len(extra) > 1 or (extra and extra[0] not in BAND_DIMS):
-            msg = f"{name} has the dims {', '.join(map(str, array.dims))}: select one of each but y, x and band (.isel)"
-            raise InputError(msg)
+            dims = ", ".join(map(str, array.dims))
+            raise InputError(f"{name} has the dimensions {dims}: select one index of each but y, x and band with .isel")
         refuse_array(array, name, quantity=quantity)
         grid = array_grid(array, name)
         ordered = array.transpose(*extra, y, x)
@@ -79,9 +84,9 @@ class ArrayRaster:
             raw = raw[np.newaxis]
         count = raw.shape[0]
         declared = array.rio.encoded_nodata if array.rio.encoded_nodata is not None else array.rio.nodata
-        hole = array.rio.nodata
+        raw_nodata = array.rio.nodata
         if nodata is not None:
-            hole = declared = float(nodata)
+            raw_nodata = declared = float(nodata)
         tags = _array_tags(array, count)
         labels: Sequence[object]
         if extra and extra[0] in array.coords:
@@ -93,7 +98,7 @@ class ArrayRaster:
             raw=raw,
             grid=grid,
             bands=bands,
-            holes=(None if hole is None else float(hole),) * count,
+            raw_nodata=(None if raw_nodata is None else float(raw_nodata),) * count,
             nodata=None if declared is None else float(declared),
             band_tags=tags,
             name=name,
@@ -103,13 +108,13 @@ class ArrayRaster:
 
     @classmethod
     def in_memory(cls, values: NDArray[np.float32], grid: GeoBox, *, bands: Sequence[str], name: str) -> ArrayRaster:
-        """Take values (bands, h, w), NaN in holes, that lie on a grid."""
+        """Return values (bands, h, w), float32 with NaN at nodata, as a raster on a grid."""
         count = values.shape[0]
         return cls(
             raw=da.from_array(values, chunks=-1),
             grid=grid,
             bands=tuple(bands),
-            holes=(None,) * count,
+            raw_nodata=(None,) * count,
             nodata=None,
             band_tags=(BandTags(),) * count,
             name=name,
@@ -117,16 +122,15 @@ class ArrayRaster:
 
     @classmethod
     def stacked(cls, rasters: Sequence[ArrayRaster], name: str) -> ArrayRaster:
-        """Stack the bands of several rasters on one grid, as a Dataset's variables are."""
+        """Return the bands of several rasters on one grid, such as the variables of a Dataset, as one raster."""
         first = rasters[0]
         if other := next((raster for raster in rasters if raster.grid != first.grid), None):
-            msg = f"{name}: {other.name} and {first.name} are on different grids; bring them onto one first"
-            raise GridError(msg)
+            raise GridError(f"{name}: {other.name} and {first.name} are on different grids: resample them to one first")
         return cls(
             raw=da.concatenate([raster.raw for raster in rasters]),
             grid=first.grid,
             bands=tuple(band for raster in rasters for band in raster.bands),
-            holes=tuple(hole for raster in rasters for hole in raster.holes),
+            raw_nodata=tuple(value for raster in rasters for value in raster.raw_nodata),
             nodata=first.nodata,
             band_tags=tuple(tags for raster in rasters for tags in raster.band_tags),
             name=name,
@@ -134,7 +138,7 @@ class ArrayRaster:
         )
 
     def taking(self, wanted: Sequence[int | str]) -> ArrayRaster:
-        """Return the bands wanted, by number, description or label; InputError for one that there is not."""
+        """Return the raster with some of its bands, by number, description or label; InputError if one is missing."""
         places = places_of(self.name, wanted, self.bands, self.numbers, self.labels)
 
         def taken(values: tuple[_T, ...]) -> tuple[_T, ...]:
@@ -144,7 +148,7 @@ class ArrayRaster:
             self,
             raw=self.raw[places],
             bands=taken(self.bands),
-            holes=taken(self.holes),
+            raw_nodata=taken(self.raw_nodata),
             band_tags=taken(self.band_tags),
             labels=taken(self.labels) if self.labels else (),
             numbers=taken(self.numbers),
@@ -152,22 +156,25 @@ class ArrayRaster:
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """The dtype of the array."""
+        """The dtype in which the values are stored."""
         dtype: np.dtype[Any] = self.raw.dtype
         return dtype
 
     def read_plan(self, window: Window) -> ReadPlan:
-        """Return the place alone: a graph takes the chunks under it."""
+        """Return the plan that reads the window from this array; a graph takes the chunks under it."""
         return ReadPlan.of(self, window)
 
     def read(self, window: Window) -> Pixels:
-        """Compute a window that lies within the raster, here and now."""
-        return Pixels.masked(with_nodata_as_nan(self.stored(window), self.holes))
+        """Compute a window within the raster at once."""
+        return Pixels.masked(with_nodata_as_nan(self.stored(window), self.raw_nodata))
 
     def stored(self, window: Window) -> NDArray[Any]:
-        """Compute the values of a window as they are stored, (bands, h, w).
+        """Compute the stored values of a window, (bands, h, w).
 
-        This thread computes it; only what is persisted on a cluster is asked for there, within a task of it.
+        This thread computes them. An array that is persisted on a cluster is computed there, from a task of it.
+
+        Raises:
+            InputError: The computation fails.
         """
         part = self.raw[(slice(None), *window.slices)].rechunk(-1)
         if _on_cluster(part):
@@ -184,24 +191,27 @@ class ArrayRaster:
             return np.asarray(part.compute(scheduler="synchronous"))
         except (MmsrError, MemoryError):
             raise
-        except Exception as error:  # whatever the array is made of
-            told = str(error) or type(error).__name__
-            msg = f"{self.name} failed to be computed at row {window.row}, column {window.col}: {told}"
-            raise InputError(f"{msg}; mend what it is computed from") from error
+        except Exception as error:  # whatever the array is computed from
+            reason = str(error) or type(error).__name__
+            raise InputError(
+                f"{self.name} cannot be computed at row {window.row}, column {window.col} ({reason}): check what it is "
+                "computed from"
+            ) from error
 
     def __dask_tokenize__(self) -> object:
-        """Identify the array by dask's name for it, and its place."""
-        return type(self).__name__, self.raw.name, self.holes, self.bands, self.grid
+        """Return dask's name of the array, its nodata values, bands and grid."""
+        return type(self).__name__, self.raw.name, self.raw_nodata, self.bands, self.grid
 
 
 def spatial_dims(array: xr.DataArray, name: str) -> tuple[Hashable, Hashable]:
-    """Return the dims that run down and across; GridError, with the array's `name`, where that is not known."""
+    """Return the dimensions that run down and across; GridError, with the array's `name`, if they are not known."""
     try:
         return array.rio.y_dim, array.rio.x_dim
     except rioxarray.exceptions.RioXarrayError as error:
         dims = ", ".join(map(str, array.dims))
-        msg = f"{name} has the dims {dims}: name its spatial ones with .rio.set_spatial_dims(...)"
-        raise GridError(msg) from error
+        raise GridError(
+            f"{name} has the dimensions {dims}: name the spatial ones with .rio.set_spatial_dims(...)"
+        ) from error
 
 
 def _dask_array(array: xr.DataArray) -> da.Array:
@@ -222,7 +232,7 @@ def _array_tags(array: xr.DataArray, count: int) -> tuple[BandTags, ...]:
         value = attrs.get(key)
         return tuple(value) if isinstance(value, (tuple, list)) and len(value) == count else (value,) * count
 
-    # One long_name for several bands says what the array is, not what a band is.
+    # One long_name for several bands describes the array, not a band.
     descriptions = (
         each("long_name") if isinstance(attrs.get("long_name"), (tuple, list)) or count == 1 else (None,) * count
     )
@@ -239,13 +249,13 @@ def _array_tags(array: xr.DataArray, count: int) -> tuple[BandTags, ...]:
 
 
 def _numbers(labels: Sequence[object]) -> tuple[int, ...]:
-    """Return labels that are numbers from 1, none twice; nothing for any other."""
+    """Return the labels if they are different numbers from 1; otherwise an empty tuple."""
     numbers = tuple(label for label in labels if isinstance(label, int) and label > 0)
     return numbers if len(set(numbers)) == len(labels) else ()
 
 
 def _on_cluster(array: da.Array) -> bool:
-    """Whether this is a task of dask.distributed and the array's chunks lie on the cluster already."""
+    """Return True within a task of dask.distributed if the array's chunks are on the cluster already."""
     if "distributed" not in sys.modules:
         return False
     from distributed import futures_of, get_worker  # noqa: PLC0415  (an extra)
@@ -258,7 +268,7 @@ def _on_cluster(array: da.Array) -> bool:
 
 
 def array_name(array: xr.DataArray) -> str:
-    """Return what a message calls an array: its name, or the file that it comes from."""
+    """Return the name of an array in messages: its own, or the file that it comes from."""
     if array.name is not None:
         return f"the array {array.name!r}"
     return str(array.encoding.get("source", "the array"))

@@ -1,4 +1,4 @@
-"""Which rasters hold a measured quantity, and the refusal of those that do not; knows their metadata alone."""
+"""Refusals of rasters that hold no measured quantity; knows their metadata, no pixels."""
 
 from __future__ import annotations
 
@@ -16,28 +16,27 @@ if TYPE_CHECKING:
 
 
 def refuse_dtype(name: str, dtype: str | np.dtype[Any], *, quantity: bool = True) -> None:
-    """Raise InputError for complex and other values that are no real numbers, for a quantity also for yes and no."""
+    """Raise InputError for a dtype that is not of real numbers; for a quantity also for bool."""
     if str(dtype).startswith("complex"):
-        msg = f"{name} holds complex numbers: give its amplitude or another real quantity"
-        raise InputError(msg)
+        raise InputError(f"{name} holds complex numbers: give its amplitude or another real quantity")
     if str(dtype) == "bool" and not quantity:
         return
     if str(dtype) == "bool" or not np.issubdtype(np.dtype(dtype), np.number):
-        msg = f"{name} holds {dtype}, no quantity: convert it to numbers first, as in .astype('float32')"
-        raise InputError(msg)
+        raise InputError(
+            f"{name} has the dtype {dtype}, which holds no numbers: convert it first, as in .astype('float32')"
+        )
 
 
 def classes(name: str) -> InputError:
-    """Return the refusal of a raster of classes."""
-    return InputError(f"{name} holds classes, and a mean of classes means nothing: give a measured quantity")
+    """Return the error for a raster of classes."""
+    return InputError(f"{name} holds classes, which cannot be averaged: give a measured quantity")
 
 
 def refuse_array(array: xr.DataArray, name: str, *, quantity: bool) -> None:
-    """Raise InputError for an array without pixels and, for a quantity, for classes."""
+    """Raise InputError for an array without pixels and, if it must be a quantity, for an array of classes."""
     refuse_dtype(name, array.dtype, quantity=quantity)
     if not all(array.shape):
-        msg = f"{name} has no pixels {array.shape}: the selection that made it is empty"
-        raise InputError(msg)
+        raise InputError(f"{name} has no pixels, its shape is {array.shape}: check the selection that it comes from")
     if not quantity:
         return
     if {"flag_values", "flag_meanings", "flag_masks"} & array.attrs.keys():
@@ -47,7 +46,7 @@ def refuse_array(array: xr.DataArray, name: str, *, quantity: bool) -> None:
 
 
 def refuse_bands(path: str, dataset: rasterio.DatasetReader, indexes: Sequence[int], *, quantity: bool) -> None:
-    """Raise InputError for bands of a file that hold no quantity: a colour table, classes."""
+    """Raise InputError for bands of a file that hold no quantity: colour tables, classes."""
     dtypes, meanings, layer = dataset.dtypes, dataset.colorinterp, dataset.tags().get("LAYER_TYPE", "")
     for index in indexes:
         refuse_dtype(path, dtypes[index - 1], quantity=quantity)

@@ -1,4 +1,4 @@
-"""Raster files by window, with their masks; knows rasterio, no arrays of xarray."""
+"""Raster files read by window, with their masks; knows rasterio, no arrays of xarray."""
 
 from __future__ import annotations
 
@@ -33,25 +33,25 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class FileRaster:
-    """Bands of a file or URL; opened anew for each read (0.6 ms), so it holds no handle."""
+    """Bands of a file or URL; opened again for each read (0.6 ms), so that it holds no handle."""
 
     path: str
     indexes: tuple[int, ...]
-    """The bands taken, from 1."""
+    """Numbers of the bands in the file, from 1."""
     grid: GeoBox
     dtype: np.dtype[Any]
     nodatavals: tuple[float | None, ...]
     band_tags: tuple[BandTags, ...]
     stamp: tuple[int, int] | None
-    """Size in bytes and time of change in ns; None for what is not a local file."""
+    """Size in bytes and time of the last change in ns; None for anything but a local file."""
     mask_bands: bool = field(repr=False)
-    """Whether GDAL's mask says more than nodata: an alpha band, or a mask band."""
+    """True if GDAL has a mask beyond nodata: an alpha band or a mask band."""
     alpha: int | None = field(default=None, repr=False)
-    """An alpha band that GDAL makes no mask of, as those of int16 or beside an odd number of bands."""
+    """Number of an alpha band that GDAL does not take for a mask: of int16, or next to an odd number of bands."""
 
     @property
-    def declares_holes(self) -> bool:
-        """Whether the file says itself which pixels are holes."""
+    def declares_nodata(self) -> bool:
+        """True if the file declares nodata: by a nodata value, a mask band or an alpha band."""
         return self.nodata is not None or self.mask_bands or self.alpha is not None
 
     @classmethod
@@ -63,20 +63,27 @@ class FileRaster:
         nodata: float | None = None,
         quantity: bool = True,
     ) -> FileRaster:
-        """Take the file's metadata.
+        """Read the metadata of a file.
 
-        bands: their numbers from 1, or descriptions; all but alpha if None. nodata: the raw value that is a hole,
-        whatever the file declares; its mask band or alpha holds all the same. quantity: whether classes are refused.
-        Raises InputError for what cannot be opened or is no picture of a quantity, GridError for what is not
-        georeferenced.
+        Args:
+            path: A path, a URL or the name of a subdataset.
+            bands: Numbers from 1 or descriptions; None: all but an alpha band.
+            nodata: The nodata value in stored units, in place of the declared one; a mask band or an alpha band
+                counts in any case.
+            quantity: Whether classes are refused.
+
+        Raises:
+            InputError: The file cannot be opened or holds no measured quantity, or a band does not exist.
+            GridError: The file is not georeferenced.
         """
         path = fspath(path)
         dataset = _opened(path)
         with dataset:
             if not dataset.count:
-                hint = f"; name one of its parts, as in {dataset.subdatasets[0]}" if dataset.subdatasets else ""
-                msg = f"{path} holds no bands{hint or ': give a raster'}"
-                raise InputError(msg)
+                advice = (
+                    f"name one of its parts, as in {dataset.subdatasets[0]}" if dataset.subdatasets else "give a raster"
+                )
+                raise InputError(f"{path} holds no bands: {advice}")
             indexes = _chosen(path, dataset, bands)
             refuse_bands(path, dataset, indexes, quantity=quantity)
             at, flags = [i - 1 for i in indexes], dataset.mask_flag_enums
@@ -96,7 +103,7 @@ class FileRaster:
 
     @property
     def numbers(self) -> tuple[int, ...]:
-        """The bands' numbers in the file."""
+        """The numbers of the bands in the file, from 1."""
         return self.indexes
 
     @property
@@ -106,16 +113,16 @@ class FileRaster:
 
     @property
     def nodata(self) -> float | None:
-        """The first band's nodata value."""
+        """The nodata value of the first band; None if it declares none."""
         return self.nodatavals[0]
 
     @property
     def name(self) -> str:
-        """The path."""
+        """The path, as it was given."""
         return self.path
 
     def read(self, window: Window) -> Pixels:
-        """Read a window that lies within the raster; raises InputError where the file fails."""
+        """Read a window within the raster; raises InputError if the file cannot be read."""
         raw, hidden = self.stored(window)
         values = with_nodata_as_nan(raw, self.nodatavals)
         if hidden is not None:
@@ -123,9 +130,14 @@ class FileRaster:
         return Pixels.masked(values)
 
     def stored(self, window: Window) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
-        """Return the values of a window as they are stored, and where a mask band or alpha hides them (None: nowhere).
+        """Return the stored values of a window, and a mask of them.
 
-        Both (bands, h, w), or what broadcasts to it. Raises InputError where the file fails.
+        Returns:
+            The values, (bands, h, w); and True where a mask band or an alpha band hides a pixel, of a shape that
+            broadcasts to it, or None without such a band.
+
+        Raises:
+            InputError: The file cannot be read, or has changed since it was opened.
         """
         part = RasterioWindow(window.col, window.row, window.width, window.height)
         self._refuse_change()
@@ -137,31 +149,34 @@ class FileRaster:
                     hidden = (False if hidden is None else hidden) | (dataset.read([self.alpha], window=part) == 0)
                 return raw, hidden
         except (RasterioError, CPLE_BaseError) as error:
-            place = f"row {window.row}, column {window.col}"
             reason = _reason(self.path, error)
-            msg = f"{self.path} failed to be read at {place} ({reason}): it may be cut short, make or fetch it again"
-            raise InputError(msg) from error
+            raise InputError(
+                f"{self.path} cannot be read at row {window.row}, column {window.col} ({reason}): it may be truncated; "
+                "download or create it again"
+            ) from error
 
     def _refuse_change(self) -> None:
-        """Refuse a file that is another by now: half of a target would be of the one, half of the other."""
+        """Refuse a file that has changed, so that a target is not made from two different files."""
         if self.stamp is None or (now := _stamp(self.path)) == self.stamp:
             return
-        what = "has gone" if now is None else "has changed"
-        raise ChangedInputError(f"{self.path} {what} since it was opened: put it back, or begin again with the new one")
+        change = "was removed" if now is None else "has changed"
+        raise ChangedInputError(
+            f"{self.path} {change} since it was opened: restore it, or start again with the new file"
+        )
 
     def read_plan(self, window: Window) -> ReadPlan:
-        """Return the place alone: the task that takes it reads it."""
+        """Return the plan that reads the window from this file."""
         return ReadPlan.of(self, window)
 
     def __dask_tokenize__(self) -> object:
-        """Identify the file's state, the bands taken and what is a hole in them."""
+        """Return the state of the file, its bands and their nodata values."""
         return type(self).__name__, self.path, self.stamp, self.indexes, self.nodatavals
 
 
 def files_of(path: str) -> list[str]:
-    """Return the files that a raster is read from, as GDAL knows them: a VRT's members, a subdataset's file.
+    """Return the files that a raster is read from, as GDAL lists them: the members of a VRT, the file of a subdataset.
 
-    Of what is elsewhere (a URL, /vsi...), or cannot be opened, none.
+    The list is empty for a URL, a /vsi... path, and a file that cannot be opened.
     """
     if "://" in path or path.startswith("/vsi"):
         return []
@@ -176,18 +191,21 @@ def files_of(path: str) -> list[str]:
 
 def _opened(path: str) -> rasterio.DatasetReader:
     if _waits(path):
-        raise InputError(f"{path} is a pipe or a device, and a raster is read in any order: save it to a file first")
+        raise InputError(
+            f"{path} is a pipe or a device, from which a raster cannot be read by window: save it to a file first"
+        )
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", NotGeoreferencedWarning)  # refused with a mend of our own
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)  # refused later, with advice
         try:
             return rasterio.open(path)
         except (RasterioError, CPLE_BaseError, OSError) as error:
-            msg = f"{path} cannot be opened as a raster ({_reason(path, error)}): check the path and the format"
-            raise InputError(msg) from error
+            raise InputError(
+                f"{path} cannot be opened as a raster ({_reason(path, error)}): check the path and the format"
+            ) from error
 
 
 def _chosen(path: str, dataset: rasterio.DatasetReader, wanted: Sequence[int | str] | None) -> tuple[int, ...]:
-    """Return the numbers of the bands wanted."""
+    """Return the numbers of the bands that are wanted."""
     data = [i for i, meaning in enumerate(dataset.colorinterp, start=1) if meaning != ColorInterp.alpha]
     if wanted is None:
         return tuple(data)
@@ -196,38 +214,34 @@ def _chosen(path: str, dataset: rasterio.DatasetReader, wanted: Sequence[int | s
 
 
 def _tags(dataset: rasterio.DatasetReader, at: Sequence[int]) -> tuple[BandTags, ...]:
-    # Each of these asks all bands of the file: for each of 300 bands that would take seconds.
+    # Each of these reads all bands of the file: for each of 300 bands that would take seconds.
     rows = list(zip(dataset.descriptions, dataset.units, dataset.scales, dataset.offsets, strict=True))
     return tuple(BandTags(description, unit or None, *numbers) for description, unit, *numbers in (rows[i] for i in at))
 
 
 def _reason(path: str, error: Exception) -> str:
-    """GDAL's words, without the path that the message names already."""
-    words = str(error.__cause__ or error) if "Read failed" in str(error) else str(error)
-    words = words.splitlines()[0] if words else type(error).__name__
-    return words.replace(f"'{path}'", "").replace(f"{path}:", "").strip(" .")
+    """Return GDAL's reason without the path, which the message names already."""
+    text = str(error.__cause__ or error) if "Read failed" in str(error) else str(error)
+    line = text.splitlines()[0] if text else type(error).__name__
+    return line.replace(f"'{path}'", "").replace(f"{path}:", "").strip(" .")
 
 
 def _file_grid(path: str, dataset: rasterio.DatasetReader) -> GeoBox:
     if not (dataset.width and dataset.height):
-        msg = f"{path} has no pixels ({dataset.height} x {dataset.width}): give a raster with some"
-        raise InputError(msg)
+        raise InputError(f"{path} has no pixels ({dataset.height} x {dataset.width}): give another raster")
     if dataset.transform.is_identity:
         if dataset.gcps[0] or dataset.rpcs:
             kind = "ground control points" if dataset.gcps[0] else "rational polynomials"
-            msg = f"{path} is placed by {kind} only: warp it onto a grid first, as gdalwarp does"
-            raise GridError(msg)
-        msg = f"{path} is not georeferenced: give it a geotransform, as gdal_translate -a_ullr does"
-        raise GridError(msg)
+            raise GridError(f"{path} is georeferenced by {kind} only: warp it to a grid first with gdalwarp")
+        raise GridError(f"{path} is not georeferenced: give it a geotransform with gdal_translate -a_ullr")
     check_transform(dataset.transform, path)
     if dataset.crs is None:
-        msg = f"{path} has no CRS: assign the one it is in, as gdal_edit.py -a_srs EPSG:... does"
-        raise GridError(msg)
+        raise GridError(f"{path} has no CRS: assign the right one with gdal_edit.py -a_srs EPSG:...")
     return GeoBox((dataset.height, dataset.width), dataset.transform, dataset.crs)
 
 
 def _waits(path: str) -> bool:
-    """Whether it is a pipe or a device, of which a mere opening may never end."""
+    """Return True for a pipe or a device, whose opening may never end."""
     try:
         kind = Path(path).stat().st_mode
     except (OSError, ValueError):

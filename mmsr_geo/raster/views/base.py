@@ -1,4 +1,4 @@
-"""Rasters made of rasters, window by window: on another grid, one above the other; reads nothing itself."""
+"""Base of rasters that are derived from other rasters, window by window; reads nothing itself."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mmsr_geo.raster.base import BandTags, Combine, Pixels, Raster, ReadPlan
 
 
 class RasterView:
-    """What rasters that are made of one other have of it, unless they say otherwise."""
+    """Base of rasters derived from one other raster: delegates its metadata."""
 
     raster: Raster
     __slots__ = ()
@@ -36,43 +36,43 @@ class RasterView:
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """The dtype it is stored in."""
+        """The dtype in which the values are stored."""
         return self.raster.dtype
 
     @property
     def nodata(self) -> float | None:
-        """The nodata value it declares."""
+        """The declared nodata value; None if there is none."""
         return self.raster.nodata
 
     @property
     def name(self) -> str:
-        """What a message calls it."""
+        """The name in messages."""
         return self.raster.name
 
     def read_plan(self, window: Window) -> ReadPlan:
-        """Return what a window takes."""
+        """Return the reads that a window needs, and how they are combined."""
         raise NotImplementedError
 
     def read(self, window: Window) -> Pixels:
-        """Read a window, here and now."""
+        """Read a window at once."""
         return self.read_plan(window).execute()
 
 
-def joined(needs: Sequence[ReadPlan], combine: Combine) -> ReadPlan:
-    """Return what several needs take together, and what makes one window of their pixels."""
-    counts = tuple(len(read_plan.reads) for read_plan in needs)
-    reads = tuple(read for read_plan in needs for read in read_plan.reads)
-    return ReadPlan(reads, _Join(counts, tuple(read_plan.combine for read_plan in needs), combine))
+def joined(plans: Sequence[ReadPlan], combine: Combine) -> ReadPlan:
+    """Return one plan for several: all their reads, and a function that combines their windows into one."""
+    counts = tuple(len(plan.reads) for plan in plans)
+    reads = tuple(read for plan in plans for read in plan.reads)
+    return ReadPlan(reads, _Join(counts, tuple(plan.combine for plan in plans), combine))
 
 
 @dataclass(frozen=True, slots=True)
 class _Join:
     counts: tuple[int, ...]
-    makes: tuple[Combine, ...]
+    combines: tuple[Combine, ...]
     combine: Combine
 
     def __call__(self, parts: Sequence[Pixels]) -> Pixels:
         rest = iter(parts)
         return self.combine(
-            [make(list(islice(rest, count))) for make, count in zip(self.makes, self.counts, strict=True)]
+            [combine(list(islice(rest, count))) for combine, count in zip(self.combines, self.counts, strict=True)]
         )

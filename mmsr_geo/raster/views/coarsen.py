@@ -1,7 +1,8 @@
-"""A source whose pixels are averaged by whole numbers: for rasters that are finer than what they show."""
+"""Rasters averaged by blocks of whole pixels, for sources that are oversampled; reads nothing itself."""
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,32 +15,32 @@ from mmsr_geo.raster.base import Combine, Pixels, Raster, ReadPlan
 from mmsr_geo.raster.views.base import RasterView
 
 MOST_MISSING = 0.5
-"""A coarse pixel is a hole where more than this share of its area is, unless told otherwise."""
+"""Default share of a coarse pixel's area above which it is nodata if that share is nodata."""
 _SHARE_ROUNDING = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
 class Coarsened(RasterView):
-    """A raster averaged by so many pixels, down and across.
+    """A raster averaged by blocks of `down` x `across` pixels.
 
-    A coarse pixel is the mean of the valid pixels under it, and a hole where more than `most_missing` of its area is.
-    The last row and column may reach beyond the raster.
+    A coarse pixel is the mean of the valid pixels in its block. The last row and column may reach beyond the raster.
     """
 
     raster: Raster
     down: int
     across: int
     most_missing: float = MOST_MISSING
+    """Share of a block, 0 to 1, above which the coarse pixel is nodata if that share is nodata."""
 
     @property
     def grid(self) -> GeoBox:
-        """The raster's grid in larger pixels, from the same corner."""
+        """The grid of the coarse pixels, with the same upper left corner."""
         fine = self.raster.grid
-        shape = -(-fine.shape.y // self.down), -(-fine.shape.x // self.across)
+        shape = math.ceil(fine.shape.y / self.down), math.ceil(fine.shape.x / self.across)
         return GeoBox(shape, fine.affine * fine.affine.scale(self.across, self.down), fine.crs)
 
     def read_plan(self, window: Window) -> ReadPlan:
-        """Return the raster's pixels under a window."""
+        """Return the reads of the raster's pixels under a window."""
         whole = Window.whole(self.raster.grid.shape.yx)
         under = Window(
             window.row * self.down, window.col * self.across, window.height * self.down, window.width * self.across

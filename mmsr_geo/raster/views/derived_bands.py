@@ -1,4 +1,4 @@
-"""Bands derived of a guide's on the grid it is brought onto: normalised differences, slope and aspect of a DEM."""
+"""Bands derived from a guide's on the target grid: normalised differences, slope and aspect, expressions."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ NORMALISED_DIFFERENCES = {
     "nbr": ("nir", "swir2"),
     "ndsi": ("green", "swir"),
 }
-"""(a - b) / (a + b) of bands a and b, as in: NDVI Rouse et al. 1974; GNDVI Gitelson et al. 1996; NDRE Gitelson and
+"""Indices (a - b) / (a + b) of bands a and b. NDVI Rouse et al. 1974; GNDVI Gitelson et al. 1996; NDRE Gitelson and
 Merzlyak 1994; NDWI (open water) McFeeters 1996; MNDWI Xu 2006; NDMI Wilson and Sader 2002, which Gao 1996 calls
 NDWI; NDBI Zha et al. 2003; NBR Lopez Garcia and Caselles 1991, Key and Benson 2006; NDSI (snow) Hall et al. 1995."""
 _TERRAIN = {"slope": ("slope",), "aspect": ("northness", "eastness")}
-"""Of the band in the role dem: the bands that come of it."""
+"""Derivations from an elevation, and the names of their bands."""
 _ROLES = {**NORMALISED_DIFFERENCES, **dict.fromkeys(_TERRAIN, ("dem",))}
 _FLAT = 0.001
-"""A gradient (rise over run) below this has less of an aspect, and none has none: rounding must not point anywhere."""
+"""Gradient (rise over run) below which northness and eastness go to 0, so that rounding gives no direction."""
 _METRES = {
     **dict.fromkeys(("ft", "foot", "feet", "international foot", "international feet"), 0.3048),
     **dict.fromkeys(("us-ft", "ftus", "us survey foot", "us survey feet", "us_survey_foot", "foot_us"), 1200 / 3937),
@@ -48,21 +48,21 @@ _METRES = {
     **dict.fromkeys(("dm", "decimetre", "decimeter", "decimetres", "decimeters"), 0.1),
     **dict.fromkeys(("km", "kilometre", "kilometer", "kilometres", "kilometers"), 1000.0),
 }
-"""Units of height as files name them; any other, or none, is taken for metres."""
+"""Metres per unit of height, by the names of units in files; other units and none are taken for metres."""
 _NEIGHBOURS = [(row, col) for row in (-1, 0, 1) for col in (-1, 0, 1) if row or col]
 
 
 @dataclass(frozen=True, slots=True)
 class Derivation:
-    """A band or two to be derived, and of which: nothing is looked up before there is a guide."""
+    """A known derivation and the bands that it uses, before they are looked up in a guide."""
 
     kind: str
-    """A normalised difference, slope or aspect."""
+    """Name of the derivation: a normalised difference, slope or aspect."""
     given: tuple[tuple[str, str], ...] = ()
-    """(role, band) as a person names them; a role without is the band of its name, or the guide's only band."""
+    """(role, band) as given; a role that is not given is the band of its name, or the only band of the guide."""
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be derived, and a role that it does not have."""
+        """Refuse an unknown derivation, and a role that it does not have."""
         if self.kind not in _ROLES:
             raise OptionError(
                 f"there is no derivation {self.kind!r}: there are {', '.join(_ROLES)}, and expressions, as in "
@@ -81,7 +81,8 @@ class Derivation:
     def parse(cls, text: str) -> Derivation:
         """Read "ndvi:nir=4,red=3", "slope:dem=1", "slope:1" or "slope"; a band is a number, a name or FILE:BAND.
 
-        Raises OptionError for a derivation or a role that there is not.
+        Raises:
+            OptionError: The derivation is not known, or does not have such a role.
         """
         kind, _, rest = text.partition(":")
         kind, rest = kind.strip().lower(), rest.strip()
@@ -91,7 +92,7 @@ class Derivation:
             return cls(kind, ((_ROLES[kind][0], rest),))
         before, *parts = re.split(r"(?:^|,)\s*([A-Za-z]\w*)\s*=", rest)
         if before or not parts:
-            example = f"; {cls(kind)._example()}"  # noqa: SLF001  (its own)
+            example = f"; {cls(kind)._example()}"  # noqa: SLF001  (of the same class)
             raise OptionError(f"{option('derive', text)} does not say which band is which{example}")
         return cls(
             kind, tuple((role.lower(), band.strip()) for role, band in zip(parts[::2], parts[1::2], strict=True))
@@ -99,7 +100,7 @@ class Derivation:
 
     @property
     def bands(self) -> tuple[str, ...]:
-        """What comes of it: one band, or an aspect's two."""
+        """The names of the new bands: one, or two for an aspect."""
         return _TERRAIN.get(self.kind, (self.kind,))
 
     @property
@@ -109,17 +110,19 @@ class Derivation:
 
     @property
     def halo_px(self) -> int:
-        """How many pixels around a window it looks at."""
+        """Pixels around a window that it needs."""
         return 1 if self.kind in _TERRAIN else 0
 
     def places(self, rasters: Sequence[Raster]) -> tuple[int, ...]:
-        """Return where its bands stand among all bands of some rasters, in the order of its roles, from 0.
+        """Return the positions of its bands among all bands of the rasters, from 0, in the order of its roles.
 
         A number is the band's own where there is one raster, and counts through all bands where there are several.
-        Raises OptionError for a band that there is not, with those there are.
+
+        Raises:
+            OptionError: A band does not exist; the message lists those there are.
         """
         bands, numbers = band_choices(rasters)
-        given, found = dict(self.given), []
+        given, places = dict(self.given), []
         for role in _ROLES[self.kind]:
             band = given.get(role, role)
             place = _place_in_file(band, rasters) if ":" in band else None
@@ -128,16 +131,16 @@ class Derivation:
             if place is None and role not in given and role == "dem" and len(bands) == 1:
                 place = 0
             if place is None:
-                there = listed(bands, numbers)
                 raise OptionError(
-                    f"{option('derive', str(self))}: no band of the guide is called {band}; there are {there}: "
+                    f"{option('derive', str(self))}: no band of the guide is called {band}; there are "
+                    f"{listed(bands, numbers)}: "
                     f"{self._example()}"
                 )
-            found.append(place)
-        return tuple(found)
+            places.append(place)
+        return tuple(places)
 
     def __str__(self) -> str:
-        """Print it as it is parsed."""
+        """Return the text that `parse` reads."""
         return ":".join([self.kind, ",".join(f"{role}={band}" for role, band in self.given)]).rstrip(":")
 
     def _example(self) -> str:
@@ -158,25 +161,25 @@ def parse_derivation(text: str) -> Derivation | BandExpression:
 
 @dataclass(frozen=True)
 class Derived(RasterView):
-    """A raster's bands and the ones derived of them, computed on its grid; a window is the same as in the whole.
+    """A raster's bands and bands derived from them on its grid; each window equals the same part of the whole.
 
-    Bands' scale and offset are applied within a derivation: an index is one of reflectances, a slope one of heights.
+    Scale and offset of the bands are applied within a derivation: an index is one of reflectances, a slope of heights.
 
-    A normalised difference lies in -1..1: what noise below zero puts beyond is cut, and it is 0 where the sum of its
-    bands is not positive, for nothing is no reason for a hole.
+    A normalised difference is clipped to -1..1, which values below zero exceed. It is 0 where the sum of its bands is
+    not positive, so that dark pixels do not become nodata.
 
     The slope is in degrees, of the plane of Horn 1981 through a pixel's eight neighbours (weights 1, 2, 1), on ground
-    distances at the grid's centre; heights are metres unless the band's unit is feet or another known one. Beside holes
-    and at the border the plane is fitted to the neighbours there are, by least squares with the same weights, so that
-    no pixel is lost. The aspect is the direction that a slope faces, as northness (its cosine) and eastness (its sine)
-    from true north at the grid's centre; both go to 0 where the ground is flat (a gradient below 0.001).
+    distances at the grid's centre. Heights are in metres unless the band's unit is feet or another known one. Next to
+    nodata and at the border the plane is fitted to the valid neighbours, by least squares with the same weights: no
+    pixel is lost. The aspect is the direction that a slope faces, as northness (its cosine) and eastness (its sine)
+    from true north at the grid's centre. Both go to 0 where the ground is flat (a gradient below 0.001).
     """
 
     raster: Raster
     derivations: tuple[Derivation | BandExpression, ...]
 
     def __post_init__(self) -> None:
-        """Refuse bands that there are not."""
+        """Refuse bands that do not exist (OptionError)."""
         _ = self._works
 
     @property
@@ -186,7 +189,7 @@ class Derived(RasterView):
 
     @property
     def bands(self) -> tuple[str, ...]:
-        """The raster's, then ndvi, slope, ...; with all that was said where two would be called alike."""
+        """The raster's bands, then ndvi, slope, ...; with the whole derivation if two bands have the same name."""
         all_names = [*self.raster.bands, *(name for one in self.derivations for name in one.bands)]
         derived = (
             name if all_names.count(name) == 1 else f"{name} ({one})" for one in self.derivations for name in one.bands
@@ -195,13 +198,13 @@ class Derived(RasterView):
 
     @property
     def numbers(self) -> tuple[int, ...]:
-        """The raster's, and on from there."""
+        """The numbers of the raster's bands, and the following numbers for the new bands."""
         numbers = self.raster.numbers
         return (*numbers, *range(max(numbers) + 1, max(numbers) + 1 + len(self.bands) - len(numbers)))
 
     @property
     def band_tags(self) -> tuple[BandTags, ...]:
-        """What each band carries."""
+        """The metadata of each band."""
         units = [unit for one in self.derivations for unit in one.units]
         names = self.bands[len(self.raster.bands) :]
         derived = (BandTags(name, unit) for name, unit in zip(names, units, strict=True))
@@ -209,11 +212,11 @@ class Derived(RasterView):
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """The dtype that holds all."""
+        """The dtype that holds the values of all bands."""
         return np.result_type(self.raster.dtype, np.float32)
 
     def read_plan(self, window: Window) -> ReadPlan:
-        """Return what of the raster a window takes, with a pixel around it where there is a slope."""
+        """Return the reads that a window needs, with one pixel around it if there is a slope or an aspect."""
         halo = max((one.halo_px for one in self.derivations), default=0)
         around = window.padded(Halo(halo, halo), Window.whole(self.grid.shape.yx))
         under = self.raster.read_plan(around)
@@ -239,7 +242,7 @@ class Derived(RasterView):
 @dataclass(frozen=True, slots=True)
 class _Term:
     band: int
-    """From 0."""
+    """Position of the band, from 0."""
     scale: float
     offset: float
 
@@ -291,7 +294,7 @@ class _Derive:
     under: Combine
     works: tuple[_Work, ...]
     place: Window
-    """Of the window, in what is read for it."""
+    """The part of the pixels read that the window covers."""
 
     def __call__(self, parts: Sequence[Pixels]) -> Pixels:
         pixels = self.under(parts)
@@ -300,7 +303,7 @@ class _Derive:
 
 
 def normalised_difference(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return (a - b) / (a + b), cut to -1..1; 0 where a + b is not positive, NaN where a or b is."""
+    """Return (a - b) / (a + b), clipped to -1..1; 0 where a + b is not positive, NaN where a or b is NaN."""
     total = a + b
     dark = total <= 0
     ratio = np.where(dark, 0, a - b) / np.where(dark, 1, total)
@@ -310,11 +313,17 @@ def normalised_difference(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDA
 def steps_of_plane(
     heights: NDArray[np.float64], valid: NDArray[np.bool_]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return how a plane through each pixel and its neighbours rises a pixel across, and a pixel down.
+    """Return the rise per pixel across and per pixel down of a plane through each pixel and its neighbours.
 
-    heights, valid: (h, w). Fitted by least squares with weight 2 beside and 1 at the corners, which with all eight
-    neighbours is Horn 1981; to the valid ones where some are missing, and 0 in a direction that none of them tells.
-    NaN where the pixel itself is not valid.
+    The plane is fitted to the valid neighbours by least squares, with weight 2 for those at a side and 1 at a corner.
+    With all eight neighbours this is the method of Horn 1981.
+
+    Args:
+        heights: (h, w).
+        valid: (h, w), True where a height is valid.
+
+    Returns:
+        Two arrays (h, w); 0 in a direction without valid neighbours, NaN where the pixel itself is not valid.
     """
     height, width = heights.shape
     padded = np.pad(heights, 1, constant_values=np.nan)
@@ -338,9 +347,10 @@ def steps_of_plane(
 
 
 def ground_steps_m(grid: GeoBox) -> NDArray[np.float64]:
-    """Return metres on the ground that a step of one pixel goes, at the grid's centre.
+    """Return the length on the ground of a step of one pixel at the grid's centre, in metres.
 
-    (2, 2): rows east and north (true north), columns a step across and a step down.
+    Returns:
+        (2, 2): rows are east and true north, columns are a step across and a step down.
     """
     y, x = grid.shape.y / 2, grid.shape.x / 2
     # A step across, then one down.
@@ -358,7 +368,7 @@ def ground_steps_m(grid: GeoBox) -> NDArray[np.float64]:
 
 
 def _gradient_of_steps(grid: GeoBox) -> tuple[float, float, float, float]:
-    """What makes (rise a metre east, a metre north) of (rise a pixel across, a pixel down), row by row."""
+    """Return the matrix from (rise per pixel across, down) to (rise per metre east, north), row by row."""
     a, b, c, d = np.linalg.inv(ground_steps_m(grid).T).ravel().tolist()
     return a, b, c, d
 

@@ -21,29 +21,29 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Guides:
-    """What guides a source: rasters, each on a grid of its own, that can be brought onto any grid together."""
+    """The guides of a source: rasters, each on its own grid, that can be resampled together to any grid."""
 
     rasters: tuple[Raster, ...]
     masks: tuple[Mask, ...] = ()
-    """What makes holes in all of them."""
+    """Masks that make pixels nodata in all guides."""
     mask_share: float = 0.5
-    """A pixel is a hole where more than this share of its area is masked."""
+    """Share of a pixel's area, 0 to 1, above which it becomes nodata if it is masked."""
     derived: tuple[Derivation | BandExpression, ...] = ()
-    """What is derived of their bands, and guides beside them."""
+    """Bands computed from the bands of the guides, and added to them."""
 
     def __post_init__(self) -> None:
-        """Refuse to derive of bands that there are not (OptionError)."""
+        """Refuse derived bands of bands that do not exist (OptionError)."""
         for derivation in self.derived:
             derivation.places(self.rasters)
 
     @property
     def finest(self) -> GeoBox:
-        """The grid with the smallest pixels."""
+        """The grid of the guide with the smallest pixels."""
         return min((raster.grid for raster in self.rasters), key=lambda grid: math.prod(resolution_m(grid)))
 
     def on(self, grid: GeoBox) -> Raster:
-        """Return all of them on a grid, as one raster: their bands, what is derived of those, holes where masked."""
-        # Both are made of what stands above.
+        """Return all guides on a grid as one raster, with their derived bands, and nodata where they are masked."""
+        # Imported only when used: most jobs have neither masks nor derived bands.
         from mmsr_geo.raster.views.derived_bands import Derived  # noqa: PLC0415
         from mmsr_geo.raster.views.mask import Masked  # noqa: PLC0415
 

@@ -1,4 +1,4 @@
-"""Masks beside a raster (clouds, water): which of their values hide a pixel, and the raster with holes there."""
+"""Masks of rasters (clouds, water): the values that mask a pixel, and rasters with nodata there."""
 
 from __future__ import annotations
 
@@ -30,32 +30,40 @@ from mmsr_geo.raster.views.warp import Warped
 MaskLike: TypeAlias = "str | PathLike[str] | xr.DataArray"
 
 _SHARE_ROUNDING = 1e-6
-"""Below this a share's excess is what the area's average rounds: half is not more than half."""
+"""Excess of a share that counts as rounding of the average: half is not more than half."""
 _EXACT = {2: 2**11, 4: 2**24, 8: 2**53}
-"""Up to here whole numbers are exact in a float of so many bytes."""
+"""Largest integer up to which all are exact, by the size of a float in bytes."""
 
 
 @dataclass(frozen=True, slots=True)
 class MaskRule:
-    """Which values of a mask hide a pixel: any of the bits set, one of the classes, or, of neither, all but zero."""
+    """Values of a mask that mask a pixel: those with any of the bits, those of the classes, or else all but zero."""
 
     bits: tuple[int, ...] = ()
-    """From 0, the least."""
+    """Numbers of the bits, from 0, the lowest."""
     classes: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
-        """Refuse bits that no number has."""
+        """Refuse bits that no integer has."""
         if wrong := [bit for bit in self.bits if not 0 <= bit < 64]:
-            raise OptionError(f"a mask has no bit {wrong[0]}: count from 0 to 63, as in QA_PIXEL.TIF:3,4")
+            raise OptionError(f"a mask has no bit {wrong[0]}: bits are numbered from 0 to 63, as in QA_PIXEL.TIF:3,4")
         if self.bits and self.classes:
             raise OptionError("a mask is read by bits or by classes: give one of them")
 
     def masked(self, raw: NDArray[Any], nodata: float | None, name: str) -> NDArray[np.bool_]:
-        """Return where values, as they are stored, hide a pixel; any shape.
+        """Return True where stored values mask a pixel.
 
-        nodata: the mask's own, and so are NaN and infinities: they hide a pixel too. Only a nodata of 0 in a mask that
-        is read as zero or not stands for nothing marked. Raises InputError, with the mask's `name`, for bits and
-        classes of values that are no whole numbers.
+        Args:
+            raw: Stored values of the mask, any shape.
+            nodata: The nodata value of the mask. Pixels without data in the mask are masked, except for a nodata value
+                of 0 in a mask without bits and classes, where 0 means not masked.
+            name: The name of the mask, for messages.
+
+        Returns:
+            Booleans of the shape of `raw`.
+
+        Raises:
+            InputError: Values are not integers, and the mask has bits or classes.
         """
         unmarked = nodata == 0 and not self.bits and not self.classes
         missing = np.zeros(raw.shape, np.bool_)
@@ -70,80 +78,86 @@ class MaskRule:
         if nodata is not None and not math.isnan(nodata):
             missing |= np.asarray(raw == nodata)
         if self.bits:
-            found = self._any_bit(whole)
+            marked = self._any_bit(whole)
         elif self.classes:
-            found = np.isin(whole, self.classes)
+            marked = np.isin(whole, self.classes)
         else:
-            found = whole != 0
-        return found & ~missing if unmarked else found | missing
+            marked = whole != 0
+        return marked & ~missing if unmarked else marked | missing
 
     def _any_bit(self, whole: NDArray[Any]) -> NDArray[np.bool_]:
-        # The same bits, two's complement for the negative ones, in a type that every bit's number fits.
+        # The same bits, in two's complement, in a type that has a place for each bit.
         words = whole.astype(np.int64).view(np.uint64) if whole.dtype.kind == "i" else whole.astype(np.uint64)
         wanted = np.uint64(sum(1 << bit for bit in set(self.bits)))
         return np.asarray((words & wanted) != 0)
 
 
 LANDSAT_QA_PIXEL = MaskRule(bits=(0, 1, 2, 3, 4))
-"""Fill, dilated cloud, cirrus, cloud, cloud shadow: Landsat 8-9 Collection 2 Level 2 Science Product Guide (LSDS-1619),
-table of QA_PIXEL bits; of Landsat 4 to 7 (LSDS-1618) the same but for cirrus, which is never set."""
+"""Bits of fill, dilated cloud, cirrus, cloud and cloud shadow: Landsat 8-9 Collection 2 Level 2 Science Product Guide
+(LSDS-1619), table of QA_PIXEL bits. In Landsat 4 to 7 (LSDS-1618) they are the same, and cirrus is never set."""
 SENTINEL2_SCL = MaskRule(classes=(0, 1, 3, 8, 9, 10))
-"""No data, saturated or defective, cloud shadow, cloud of medium and of high probability, thin cirrus: Sentinel-2
-Products Specification Document (S2-PDGS-TAS-DI-PSD), Level-2A scene classification."""
+"""Classes of no data, saturated or defective, cloud shadow, cloud of medium and high probability, thin cirrus:
+Sentinel-2 Products Specification Document (S2-PDGS-TAS-DI-PSD), Level-2A scene classification."""
 _KNOWN = {"QA_PIXEL": LANDSAT_QA_PIXEL, "SCL": SENTINEL2_SCL}
 
 
 @dataclass(frozen=True, slots=True)
 class Mask:
-    """A mask on a grid of its own."""
+    """A mask on its own grid."""
 
     raster: Raster
-    """One band, 1 where a pixel is hidden and 0 elsewhere; without holes."""
+    """One band, 1 where a pixel is masked and 0 elsewhere; without nodata."""
     rule: MaskRule
 
 
 def open_mask(mask: MaskLike, bits: Sequence[int] | None = None) -> Mask:
-    """Open a mask: what is true or not zero is masked, and what the mask itself has no data for.
+    """Open a mask: pixels that are true or not zero are masked, and pixels without data in the mask.
+
+    The rule applies to the stored values, before the mask is resampled to another grid.
 
     Args:
-        mask: a path, "FILE:BITS" with bits from 0 ("qa.tif:1,3,4": masked where any of them is set), or a DataArray.
-            Without bits, Landsat's QA_PIXEL and Sentinel-2's SCL are known by the name of the file, array or band:
-            QA_PIXEL masks fill, dilated cloud, cirrus, cloud and cloud shadow (Landsat Collection 2 Science Product
-            Guides LSDS-1618 and LSDS-1619), SCL masks no data, saturated or defective, cloud shadow, cloud of medium
-            and high probability, and thin cirrus (Sentinel-2 Products Specification Document). Of several bands the
-            one so called is taken.
-        bits: the same as in "FILE:BITS".
+        mask: A path, "FILE:BITS" with bits from 0 ("qa.tif:1,3,4": masked where any of them is set), or a DataArray.
+            Without bits, Landsat's QA_PIXEL and Sentinel-2's SCL are recognised by the name of the file, array or
+            band. QA_PIXEL masks fill, dilated cloud, cirrus, cloud and cloud shadow (Landsat Collection 2 Science
+            Product Guides LSDS-1618 and LSDS-1619). SCL masks no data, saturated or defective, cloud shadow, cloud of
+            medium and high probability, and thin cirrus (Sentinel-2 Products Specification Document). Of several
+            bands the one with such a name is taken.
+        bits: The same as in "FILE:BITS".
 
-    Values are judged as they are stored, before the mask is brought onto any other grid. Raises InputError for what
-    cannot be opened or is no mask, GridError for what is not georeferenced, OptionError for bits that there are not.
+    Raises:
+        InputError: The mask cannot be opened, or has several bands and none has a known name.
+        GridError: The mask is not georeferenced.
+        OptionError: The dtype of the mask has no such bits.
     """
     opened: FileRaster | ArrayRaster
     match mask:
         case xr.DataArray():
             opened = ArrayRaster.of(mask, quantity=False)
         case str() | PathLike():
-            path, said = path_and_bits(mask)
-            bits = said if bits is None else bits
+            path, path_bits = path_and_bits(mask)
+            bits = path_bits if bits is None else bits
             opened = FileRaster.open(path, quantity=False)
         case _:
-            msg = f"a mask is a path or a DataArray, not {type(mask).__name__}: select one variable of a Dataset"
-            raise InputError(msg)
+            kind = type(mask).__name__
+            raise InputError(f"a mask is a path or a DataArray, not {kind}: select one variable of a Dataset")
     number, known = _mask_band(opened)
     rule = known or MaskRule() if bits is None else MaskRule(bits=tuple(bits))
     if rule.bits and opened.dtype.kind in "iu" and max(rule.bits) >= 8 * opened.dtype.itemsize:
-        has = 8 * opened.dtype.itemsize
-        raise OptionError(f"{opened.name} has no bit {max(rule.bits)}: {opened.dtype} has {has}, from 0 to {has - 1}")
+        count = 8 * opened.dtype.itemsize
+        raise OptionError(
+            f"{opened.name} has no bit {max(rule.bits)}: {opened.dtype} has {count} bits, from 0 to {count - 1}"
+        )
     if isinstance(opened, ArrayRaster):
-        return Mask(_judged_array(opened.taking([number]), rule), rule)
-    return Mask(_JudgedFile(FileRaster.open(opened.path, [number], quantity=False), rule), rule)
+        return Mask(_ruled_array(opened.taking([number]), rule), rule)
+    return Mask(_RuledFile(FileRaster.open(opened.path, [number], quantity=False), rule), rule)
 
 
 @dataclass(frozen=True, slots=True)
 class Masked(RasterView):
-    """A raster with holes where more than `share` of a pixel's area is masked.
+    """A raster that is nodata where more than `share` of a pixel's area is masked.
 
-    A mask that is finer is averaged by area on the raster's pixels, one that is not is taken from its nearest pixel.
-    Where the mask does not reach, nothing is masked.
+    A mask with smaller pixels is averaged by area on the raster's pixels; of any other mask the nearest pixel is taken.
+    Nothing is masked where the mask does not reach.
     """
 
     raster: Raster
@@ -156,7 +170,7 @@ class Masked(RasterView):
         return self.raster.grid
 
     def read_plan(self, window: Window) -> ReadPlan:
-        """Return what of the raster and of the mask a window takes."""
+        """Return the reads that a window needs from the raster and the mask."""
         mask = self.mask.raster
         steps = steps_across(self.grid, mask.grid)
         ring = math.ceil(sum(steps)) + 1 if math.isfinite(sum(steps)) else 1
@@ -177,20 +191,20 @@ class _Hide:
 
 @dataclass(frozen=True, slots=True)
 class _Ringed(RasterView):
-    """A mask with zeros around it: an average beyond its border counts them, not what is within alone."""
+    """A mask with zeros around it, so that an average across its border counts the area outside as not masked."""
 
     raster: Raster
     by: Halo
 
     @property
     def grid(self) -> GeoBox:
-        """The mask's grid and the ring."""
+        """The grid of the mask and the zeros around it."""
         height, width = self.raster.grid.shape.yx
         around = Window(-self.by.y, -self.by.x, height + 2 * self.by.y, width + 2 * self.by.x)
         return window_grid(self.raster.grid, around)
 
     def read_plan(self, window: Window) -> ReadPlan:
-        """Return what of the mask lies in a window."""
+        """Return the reads of the part of the mask that lies in a window."""
         moved = Window(window.row - self.by.y, window.col - self.by.x, window.height, window.width)
         within = moved.intersection(Window.whole(self.raster.grid.shape.yx))
         if not (within.height and within.width):
@@ -203,7 +217,7 @@ class _Ringed(RasterView):
 class _Ring:
     under: Combine | None
     place: Window
-    """Where the mask lies in the window."""
+    """The part of the window that the mask covers."""
     shape: tuple[int, int]
 
     def __call__(self, parts: Sequence[Pixels]) -> Pixels:
@@ -214,8 +228,8 @@ class _Ring:
 
 
 @dataclass(frozen=True, slots=True)
-class _JudgedFile(RasterView):
-    """A mask file's pixels as 1 where they hide and 0 elsewhere: a leaf, so that they are judged as they are stored."""
+class _RuledFile(RasterView):
+    """The pixels of a mask file as 1 where they mask and 0 elsewhere, so that the rule applies to stored values."""
 
     raster: FileRaster
     rule: MaskRule
@@ -226,28 +240,28 @@ class _JudgedFile(RasterView):
         return self.raster.grid
 
     def read_plan(self, window: Window) -> ReadPlan:
-        """Return the place alone."""
+        """Return the plan that reads the window from this file."""
         return ReadPlan.of(self, window)
 
     def read(self, window: Window) -> Pixels:
-        """Read a window and judge it."""
+        """Read a window and apply the rule."""
         raw, hidden = self.raster.stored(window)
         masked = self.rule.masked(raw, self.raster.nodata, self.raster.name)
         return Pixels.masked((masked if hidden is None else masked | hidden).astype(np.float32))
 
     def __dask_tokenize__(self) -> object:
-        """Identify the file's state and the rule."""
+        """Return the state of the file and the rule."""
         return type(self).__name__, self.raster.__dask_tokenize__(), self.rule.bits, self.rule.classes
 
 
-def _judged_array(array: ArrayRaster, rule: MaskRule) -> ArrayRaster:
-    judged = array.raw.map_blocks(
-        _judged, rule, array.nodata, array.name, dtype=np.float32, meta=np.empty((0, 0, 0), np.float32)
+def _ruled_array(array: ArrayRaster, rule: MaskRule) -> ArrayRaster:
+    masked = array.raw.map_blocks(
+        _apply_rule, rule, array.nodata, array.name, dtype=np.float32, meta=np.empty((0, 0, 0), np.float32)
     )
-    return replace(array, raw=judged, holes=(None,), nodata=None)
+    return replace(array, raw=masked, raw_nodata=(None,), nodata=None)
 
 
-def _judged(raw: NDArray[Any], rule: MaskRule, nodata: float | None, name: str) -> NDArray[np.float32]:
+def _apply_rule(raw: NDArray[Any], rule: MaskRule, nodata: float | None, name: str) -> NDArray[np.float32]:
     return rule.masked(raw, nodata, name).astype(np.float32)
 
 
@@ -267,23 +281,23 @@ def path_and_bits(mask: str | PathLike[str], *, windows: bool = os.name == "nt")
 
 
 def _mask_band(opened: FileRaster | ArrayRaster) -> tuple[int, MaskRule | None]:
-    """Return the number of the band that is the mask, and the rule that its name says."""
+    """Return the number of the band that is the mask, and the rule that its name stands for, if any."""
     labels = opened.labels if isinstance(opened, ArrayRaster) else ()
-    known = [_known(band, *labels[i : i + 1]) for i, band in enumerate(opened.bands)]
-    if len(known) == 1:
-        return opened.numbers[0], known[0] or _known(Path(opened.name).name)
-    if len(found := [number for number, rule in zip(opened.numbers, known, strict=True) if rule is not None]) == 1:
-        return found[0], known[opened.numbers.index(found[0])]
-    there = listed(opened.bands, opened.numbers)
-    msg = (
-        f"{opened.name} has {len(known)} bands ({there}), and {len(found) or 'none'} of them are called QA_PIXEL or "
-        "SCL: give a mask of one band, as gdal_translate -b or .isel(band=0) make it"
+    rules = [_known(band, *labels[i : i + 1]) for i, band in enumerate(opened.bands)]
+    if len(rules) == 1:
+        return opened.numbers[0], rules[0] or _known(Path(opened.name).name)
+    named = [(number, rule) for number, rule in zip(opened.numbers, rules, strict=True) if rule is not None]
+    if len(named) == 1:
+        return named[0]
+    bands = listed(opened.bands, opened.numbers)
+    raise InputError(
+        f"{opened.name} has {len(rules)} bands ({bands}), and {len(named) or 'none'} of them are called QA_PIXEL or "
+        "SCL: extract the mask's band with gdal_translate -b or .isel(band=0)"
     )
-    raise InputError(msg)
 
 
 def _known(*names: str) -> MaskRule | None:
-    """Return the rule of a mask that is known by one of its names: as a word of its own, in any case."""
+    """Return the rule of a mask that has a known word in one of its names, in upper or lower case."""
     for word, rule in _KNOWN.items():
         if any(re.search(rf"(?<![a-z]){word}(?![a-z])", name, re.IGNORECASE) for name in names):
             return rule
@@ -294,6 +308,10 @@ def _refuse_fractions(values: NDArray[Any], name: str) -> None:
     exact = _EXACT[values.dtype.itemsize]
     if (values != np.round(values)).any():
         value = values[values != np.round(values)].flat[0]
-        raise InputError(f"{name} holds {value:g}, and bits and classes are whole numbers: give the mask as it came")
+        raise InputError(
+            f"{name} holds {value:g}, and bits and classes need integers: give the original mask, not a resampled one"
+        )
     if (np.abs(values) > exact).any():
-        raise InputError(f"{name} holds {values.dtype} values beyond {exact}, whose bits are lost: give it as integers")
+        raise InputError(
+            f"{name} holds {values.dtype} values above {exact}, whose lowest bits are lost: store it as integers"
+        )

@@ -1,4 +1,4 @@
-"""Rasters on one grid, stacked by band."""
+"""Several rasters on one grid as one raster with all their bands; reads nothing itself."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from mmsr_geo.raster.views.base import joined
 
 @dataclass(frozen=True, slots=True)
 class Stacked:
-    """The bands of several rasters on one grid; a hole in one of them is a hole in all."""
+    """The bands of several rasters on one grid; a pixel that is nodata in one of them is nodata in all."""
 
     rasters: tuple[Raster, ...]
 
     @property
     def grid(self) -> GeoBox:
-        """The grid of all."""
+        """The grid of all rasters."""
         return self.rasters[0].grid
 
     @property
     def bands(self) -> tuple[str, ...]:
-        """All bands in a row; where two are called alike, with the names of their rasters."""
+        """The descriptions of all bands; with the names of their rasters if two bands have the same description."""
         names = [band for raster in self.rasters for band in raster.bands]
         if len(set(names)) == len(names):
             return tuple(names)
@@ -35,35 +35,35 @@ class Stacked:
 
     @property
     def numbers(self) -> tuple[int, ...]:
-        """The bands' numbers in what each comes from: not all different."""
+        """The number of each band in its own raster, so that numbers may repeat."""
         return tuple(number for raster in self.rasters for number in raster.numbers)
 
     @property
     def band_tags(self) -> tuple[BandTags, ...]:
-        """What each band carries."""
+        """The metadata of each band."""
         return tuple(tags for raster in self.rasters for tags in raster.band_tags)
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """The dtype that holds all."""
+        """The dtype that holds the values of all rasters."""
         return np.result_type(*(raster.dtype for raster in self.rasters))
 
     @property
     def nodata(self) -> float | None:
-        """The nodata value of the first."""
+        """The nodata value of the first raster."""
         return self.rasters[0].nodata
 
     @property
     def name(self) -> str:
-        """The names of all."""
+        """The names of all rasters, each once."""
         return ", ".join(dict.fromkeys(raster.name for raster in self.rasters))
 
     def read_plan(self, window: Window) -> ReadPlan:
-        """Return what the window takes of each."""
+        """Return the reads that a window needs from each raster."""
         return joined([raster.read_plan(window) for raster in self.rasters], _stack)
 
     def read(self, window: Window) -> Pixels:
-        """Read a window, here and now."""
+        """Read a window at once."""
         return self.read_plan(window).execute()
 
 

@@ -1,4 +1,4 @@
-"""Pixels brought from one grid onto another, window by window equal to whole; knows GDAL's warp, no files."""
+"""Rasters resampled to another grid, where each window equals the same part of the whole; knows GDAL's warp."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ if TYPE_CHECKING:
 
 _POINTS_PER_SIDE = 17
 _FINER = 1.05
-"""Guide pixels to a target pixel from which they are averaged; GDAL too takes 5 % as no change of resolution."""
+"""Guide pixels per target pixel above which they are averaged; GDAL too ignores a change of resolution by 5 %."""
 # rasterio's reproject() ignores `tolerance`; WarpedVRT obeys. At 1e-6 px windows differ by 7e-6 of the pixels'
 # deviation, at 1e-9 by 1.2e-7 at most; at the default by 0.05.
 _TOLERANCE_PX = 1e-9
 _GUARD_PX = 3
-"""Beyond the kernel: the step to whole pixels, and what GDAL takes around its own window."""
+"""Pixels beyond the kernel: rounding to whole pixels, and those that GDAL reads around its own window."""
 _PIXEL_FRAME = "EPSG:3857"
 """Any projected CRS, the same on both sides: GDAL then leaves coordinates as they are."""
 
 
 @dataclass(frozen=True, slots=True)
 class GridWarp:
-    """The way from one raster's grid onto another: two grids and what follows from them; small and picklable.
+    """The resampling from one grid to another; a small picklable value.
 
     Area-averaged where `native` is finer than `grid` by more than 5 %, cubic otherwise. A window of the result is, to
     float32 rounding, the same window of the whole: GDAL's approximation of the transform is off and its kernel's width
@@ -45,25 +45,25 @@ class GridWarp:
     """
 
     native: GeoBox
-    """The grid the pixels are on."""
+    """The grid of the pixels."""
     grid: GeoBox
-    """The grid they are brought onto."""
+    """The grid that they are resampled to."""
     coarse: Resampling = Resampling.cubic
-    """How pixels that are not finer are combined; what is yes or no wants Resampling.nearest."""
+    """Method for pixels that are not smaller than the grid's; masks need Resampling.nearest."""
     fine: Resampling = Resampling.average
-    """How finer pixels are combined; bit flags want Resampling.nearest, here too."""
+    """Method for smaller pixels; bit flags need Resampling.nearest here too."""
 
     @property
     def resampling(self) -> Resampling:
-        """How pixels are combined: `fine`, or `coarse`."""
+        """The method that applies: `fine` or `coarse`."""
         down, across = self._native_steps
         averaged = max(down, across) > _FINER and min(down, across) * _FINER > 1
         return self.fine if averaged else self.coarse
 
     def native_window(self, window: Window) -> Window:
-        """Return the native pixels that a window of `grid` needs, kernel included.
+        """Return the window of native pixels that a window of `grid` needs, kernel included.
 
-        Of no height and width where the native raster does not reach.
+        Its height and width are 0 where the native raster does not reach.
         """
         rows = np.linspace(window.row, window.row + window.height, _POINTS_PER_SIDE)
         cols = np.linspace(window.col, window.col + window.width, _POINTS_PER_SIDE)
@@ -82,14 +82,19 @@ class GridWarp:
         whole = Window.whole(self.native.shape.yx)
         found = Window(top, left, bottom - top, right - left).padded(Halo(reach_y, reach_x), whole)
         if lost and found.height and found.width:
-            return whole  # part of the window lies outside the CRS's domain: no telling what its rest needs
+            return whole  # part of the window lies outside the CRS's domain: the rest may need any pixel
         return found if found.height and found.width else Window(0, 0, 0, 0)
 
     def warp(self, pixels: Pixels, native_window: Window, window: Window) -> Pixels:
-        """Bring the pixels of `native_window` onto a window of `grid`.
+        """Resample the pixels of `native_window` to a window of `grid`.
 
-        pixels: (bands, native_window's shape). Returns (bands, window's shape): NaN and not valid where no valid native
-        pixel reaches.
+        Args:
+            pixels: (bands, height and width of `native_window`).
+            native_window: The window of the native grid that the pixels fill.
+            window: A window of `grid`.
+
+        Returns:
+            (bands, height and width of `window`); NaN and not valid where no valid native pixel reaches.
         """
         bands = len(pixels.values)
         if not (native_window.height and native_window.width and window.height and window.width):
@@ -113,7 +118,7 @@ class GridWarp:
                 memory.open() as dataset,
                 WarpedVRT(
                     dataset,
-                    src_crs=crs,  # GeoTIFF has no words for a prime meridian of one's own
+                    src_crs=crs,  # GeoTIFF has no keys for a prime meridian of one's own
                     crs=target_crs,
                     transform=target,
                     height=window.height,
@@ -131,14 +136,14 @@ class GridWarp:
     @property
     def _native_steps(self) -> tuple[float, float]:
         down, across = steps_across(self.grid, self.native)
-        # A centre outside the native CRS's domain says nothing: such a pair is refused before pixels are read.
+        # Such a pair, with a centre outside the native CRS's domain, is refused before pixels are read.
         return (down, across) if math.isfinite(down * across) else (1.0, 1.0)
 
     def _frames(self, native_window: Window, window: Window) -> tuple[Affine, Affine, str, str]:
-        """Transforms and CRSs of both windows.
+        """Return the transforms and CRSs of both windows.
 
         Within one CRS they are counted in native pixels: in metres, 1e-9 of rounding decides which pixel is the nearest
-        where a centre falls on an edge, and windows differ beside holes.
+        where a centre falls on an edge, and windows differ next to nodata.
         """
         native, grid = self.native, self.grid
         if native.crs == grid.crs:
@@ -162,27 +167,27 @@ def _bend(points: NDArray[np.float64], axis: int) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Warped(RasterView):
-    """A raster brought onto another grid; a window is the same as in the whole."""
+    """A raster resampled to another grid; each window equals the same part of the whole."""
 
     raster: Raster
     grid: GeoBox
     coarse: Resampling = Resampling.cubic
-    """How pixels that are not finer than the grid's are combined."""
+    """Method for pixels that are not smaller than the grid's."""
     fine: Resampling = Resampling.average
-    """How finer ones are."""
+    """Method for pixels that are smaller than the grid's."""
 
     def read_plan(self, window: Window) -> ReadPlan:
-        """Return what of the raster a window takes; nothing where it does not reach."""
+        """Return the reads that a window needs; none where the raster does not reach."""
         warp = GridWarp(near(self.raster.grid, self.grid), self.grid, self.coarse, self.fine)
         native = warp.native_window(window)
         if not (native.height and native.width):
-            return ReadPlan((), _Nothing(len(self.raster.bands), window.shape))
+            return ReadPlan((), _NoData(len(self.raster.bands), window.shape))
         under = self.raster.read_plan(native)
         return ReadPlan(under.reads, _Warp(under.combine, warp, native, window))
 
 
 @dataclass(frozen=True, slots=True)
-class _Nothing:
+class _NoData:
     bands: int
     shape: tuple[int, int]
 

@@ -1,4 +1,4 @@
-"""Targets written as Cloud Optimized GeoTIFFs, whole or not at all; knows GDAL and file systems, no graph."""
+"""Cloud Optimized GeoTIFFs that appear completely or not at all; knows GDAL and file systems, no graph."""
 
 from __future__ import annotations
 
@@ -40,21 +40,21 @@ if TYPE_CHECKING:
 
 _BLOCK_PX = 512
 _READ_BLOCKS = 16
-"""Blocks, bands counted, that are read back at once: rows of a raster 250 000 pixels wide would be half a gigabyte."""
+"""Number of blocks, all bands counted, that are read back at once: a row of 250 000 pixels would be half a gigabyte."""
 _FLOAT32 = Encoding()
 _FAILURES = (RasterioError, CPLE_BaseError, OSError)
-"""rasterio lets some of GDAL's errors through as they are, and they are no RasterioError."""
+"""Exceptions of GDAL and the disk: rasterio passes on some of GDAL's own, which are not RasterioErrors."""
 
 
 class CogFile:
-    """A Cloud Optimized GeoTIFF that appears under its name only once it is whole; who comes after says what of.
+    """Base of writers of a Cloud Optimized GeoTIFF that appears under its name once it is complete.
 
-    A context manager: leaving without `finish`, or `finish_together` with others, by an exception or not, removes what
-    was begun and leaves an output that was there before as it was.
+    A context manager: leaving it before `finish`, or `finish_together` with others, removes what is unfinished, and an
+    output that was there before stays as it was.
     """
 
-    _asks_for_room = True
-    """Whether the disk must have room for the uncompressed pixels."""
+    _needs_space = True
+    """True if the disk must have space for the uncompressed pixels."""
 
     def __init__(  # noqa: PLR0913  (what a file holds)
         self,
@@ -67,58 +67,67 @@ class CogFile:
         encoding: Encoding = _FLOAT32,
         overwrite: bool = False,
     ) -> None:
-        """Make room beside the output.
+        """Create a temporary folder next to the output.
 
-        nodata: as `storage.nodata` chooses it from the source's; None declares none. band_tags: the source's, one each
-        band; the file's scale and offset are the storage's where it has its own.
+        Args:
+            path: The output.
+            grid: The grid of the output.
+            bands: The number of bands.
+            nodata: The nodata value that `encoding.nodata` chooses; None declares none.
+            band_tags: The metadata of the source's bands, whose scale and offset the encoding may replace.
+            encoding: How values are stored.
+            overwrite: Whether an output that exists is replaced.
 
-        Raises OutputError: the output exists and `overwrite` is not set, its folder is missing or closed to writing, or
-        the disk has no room for the uncompressed pixels. Raises OptionError: GDAL cannot store it so.
+        Raises:
+            OutputError: The output exists and `overwrite` is not set, its folder is missing or may not be written to,
+                or the disk has no space for the uncompressed pixels.
+            OptionError: GDAL cannot write the encoding.
         """
         self.path = Path(path) if isinstance(path, str | os.PathLike) else path
-        self._grid, self._bands, self._nodata, self._storage = grid, bands, nodata, encoding
+        self._grid, self._bands, self._nodata, self._encoding = grid, bands, nodata, encoding
         self._source_tags = tuple(band_tags) or (BandTags(),) * bands
         self._file_tags = encoding.tags(self._source_tags)
         self._describes = bool(band_tags) or encoding.rescales
         check_output(self.path, overwrite=overwrite)
         if encoding != _FLOAT32:
             check_creation(encoding, bands, nodata)
-        rows, cols = (-(-length // _BLOCK_PX) * _BLOCK_PX for length in grid.shape.yx)
+        rows, cols = (math.ceil(length / _BLOCK_PX) * _BLOCK_PX for length in grid.shape.yx)
         self._size = rows * cols * bands * np.dtype(encoding.dtype).itemsize
-        if self._asks_for_room:
+        if self._needs_space:
             check_disk(self.path, self._size)
         self._staged = staged_output(self.path)
         self._scratch = self._staged.scratch
-        self._made = self._scratch / "cog.tif"
+        self._cog = self._scratch / "cog.tif"
 
     def finish(self, tags: Mapping[str, str] | None = None) -> None:
-        """Make the COG, with what is to be said of it, and put it in the output's place.
+        """Write the COG with its tags, and move it to the output's place.
 
-        Raises OutputError where the disk or GDAL fails.
+        Raises:
+            OutputError: The disk or GDAL fails.
         """
         finish_together([(self, tags or {})])
 
     def make(self, tags: Mapping[str, str]) -> None:
-        """Make the COG beside the output, whole and on the disk; `finish_together` puts it in its place."""
-        with self._telling():
-            copy_to_cog(self._drawn_up(tags), self._made, self._storage.creation)
-            self._read_back(self._made)
-            sync(self._made)
+        """Write the complete COG to the temporary folder, and wait until it is on the disk."""
+        with self._converting_errors():
+            copy_to_cog(self._draft_raster(tags), self._cog, self._encoding.creation)
+            self._read_back(self._cog)
+            sync(self._cog)
 
     def publish(self, *, keep: bool) -> None:
-        """Put what `make_output` made in the output's place; keep: so that it can be taken back."""
-        with self._telling():
-            self._staged.publish(self._made, keep=keep)
+        """Move the COG to the output's place; keep: so that `roll_back` can undo it."""
+        with self._converting_errors():
+            self._staged.publish(self._cog, keep=keep)
 
     def roll_back(self) -> None:
-        """Undo `place`, also where it failed midway: what was there before is there again, or else in `scratch`."""
-        with self._telling():
-            self._staged.roll_back(self._made)
+        """Undo `publish`, also where it failed midway: the earlier output is back, or kept in `scratch`."""
+        with self._converting_errors():
+            self._staged.roll_back(self._cog)
 
     def finalize(self) -> None:
-        """Remove what described the file that was here before, and have the folder's entries on the disk."""
-        with self._telling():
-            self._staged.finalize(self._made)
+        """Remove files that described the output that was replaced, and wait until all is on the disk."""
+        with self._converting_errors():
+            self._staged.finalize(self._cog)
 
     def discard(self) -> None:
         """Remove what is unfinished."""
@@ -126,16 +135,16 @@ class CogFile:
 
     @property
     def made(self) -> Path:
-        """Where the COG is between `make_output` and `place`."""
-        return self._made
+        """Path of the COG between `make` and `publish`."""
+        return self._cog
 
     @property
     def scratch(self) -> Path:
-        """A folder for what is needed until the output is whole; it goes when the writer does."""
+        """Temporary folder next to the output, which is removed with the writer."""
         return self._scratch
 
     def __enter__(self) -> Self:
-        """Return itself."""
+        """Return the writer itself."""
         return self
 
     def __exit__(
@@ -144,8 +153,8 @@ class CogFile:
         """Remove what is unfinished."""
         self.discard()
 
-    def _drawn_up(self, tags: Mapping[str, str]) -> Path:
-        """Return a raster that GDAL can copy, described."""
+    def _draft_raster(self, tags: Mapping[str, str]) -> Path:
+        """Return a raster with metadata and tags that GDAL can copy to a COG."""
         raise NotImplementedError
 
     def _describe(self, dataset: rasterio.io.DatasetWriter) -> None:
@@ -159,17 +168,17 @@ class CogFile:
         dataset.scales = tuple(tags.scale for tags in self._file_tags)
         dataset.offsets = tuple(tags.offset for tags in self._file_tags)
 
-    def _read_back(self, made: Path) -> None:
-        """Read all of it: GDAL's COG driver does not tell when a full disk cuts the end off."""
-        with rasterio.open(made) as dataset:
+    def _read_back(self, cog: Path) -> None:
+        """Read all pixels: GDAL's COG driver reports no error when a full disk truncates the file."""
+        with rasterio.open(cog) as dataset:
             width = _BLOCK_PX * max(1, _READ_BLOCKS // dataset.count)
             for row, col in product(range(0, dataset.height, _BLOCK_PX), range(0, dataset.width, width)):
                 part = RasterioWindow(col, row, width, _BLOCK_PX)
                 dataset.read(window=part.intersection(RasterioWindow(0, 0, dataset.width, dataset.height)))
 
     @contextlib.contextmanager
-    def _telling(self) -> Iterator[None]:
-        """Turn what the disk or GDAL fails with into an OutputError."""
+    def _converting_errors(self) -> Iterator[None]:
+        """Turn exceptions of the disk and of GDAL into an OutputError."""
         try:
             yield
         except _FAILURES as error:
@@ -180,7 +189,7 @@ class CogFile:
 
 
 class CogWriter(CogFile):
-    """Windows in, a COG out: `store` or `write` each, from several threads if need be, then `finish`."""
+    """Writer of a COG from windows: `store` or `write` each, also from several threads, then `finish`."""
 
     def __init__(  # noqa: PLR0913  (what a file holds)
         self,
@@ -193,7 +202,7 @@ class CogWriter(CogFile):
         encoding: Encoding = _FLOAT32,
         overwrite: bool = False,
     ) -> None:
-        """Begin a temporary file beside the output; arguments and refusals as a CogFile's."""
+        """Begin a temporary file next to the output; arguments and errors as for CogFile."""
         super().__init__(
             path, grid, bands=bands, nodata=nodata, band_tags=band_tags, encoding=encoding, overwrite=overwrite
         )
@@ -216,8 +225,8 @@ class CogWriter(CogFile):
                 blockxsize=_BLOCK_PX,
                 blockysize=_BLOCK_PX,
                 BIGTIFF="IF_SAFER",
-                INTERLEAVE="BAND",  # as it is written: 60 bands a block, read and written 60 times, cost six times more
-                # GDAL takes three bands of uint8 for red, green and blue, and a fourth for how opaque they are.
+                INTERLEAVE="BAND",  # as it is written: 60 interleaved bands take six times longer
+                # GDAL takes three bands of uint8 for red, green and blue, and a fourth for alpha.
                 **({"PHOTOMETRIC": "MINISBLACK"} if encoding.dtype == "uint8" else {}),
             )
             self._describe(self._dataset)
@@ -237,10 +246,18 @@ class CogWriter(CogFile):
         encoding: Encoding = _FLOAT32,
         overwrite: bool = False,
     ) -> Self:
-        """Begin a file of flags, one band a description: `write` uint8, 0 where there is nothing to say.
+        """Begin a file of QA flags: uint8 without nodata, 0 where no flag is set, overviews by the nearest pixel.
 
-        No nodata is declared, and an overview's pixel is one of the raster's. storage: that of the target beside it,
-        whose layout the file takes. Raises as the constructor does.
+        Args:
+            path: The output.
+            grid: The grid of the output.
+            descriptions: The description of each band.
+            encoding: The encoding of the target, whose file layout is kept.
+            overwrite: Whether an output that exists is replaced.
+
+        Raises:
+            OutputError: As for CogFile.
+            OptionError: As for CogFile.
         """
         return cls(
             path,
@@ -253,23 +270,35 @@ class CogWriter(CogFile):
         )
 
     def write(self, window: Window, values: NDArray[Any], bands: Sequence[int] | None = None) -> None:
-        """Write (bands, h, w) of `window` as it is, into all bands or the ones named (from 1).
+        """Write a window without conversion.
 
-        values: of the storage's dtype, holes as nodata. Raises OutputError where the disk or GDAL fails.
+        Args:
+            window: The part of the raster to write.
+            values: (bands, h, w), of the encoding's dtype, with nodata.
+            bands: Numbers of the bands, from 1; None: all.
+
+        Raises:
+            OutputError: The disk or GDAL fails.
         """
         part = RasterioWindow(window.col, window.row, window.width, window.height)
-        with self._telling(), self._lock:
+        with self._converting_errors(), self._lock:
             self._dataset.write(values, indexes=bands, window=part)
 
     def store(self, window: Window, values: NDArray[np.float32], bands: Sequence[int] | None = None) -> None:
-        """Write (bands, h, w) of `window`, raw values of the source and NaN in holes, as the storage has it.
+        """Encode and write a window.
 
-        Into all bands or the ones named (from 1). Raises OutputError where the disk or GDAL fails.
+        Args:
+            window: The part of the raster to write.
+            values: (bands, h, w), in the source's stored units, NaN at nodata.
+            bands: Numbers of the bands, from 1; None: all.
+
+        Raises:
+            OutputError: The disk or GDAL fails.
         """
         nodata = math.nan if self._nodata is None else self._nodata
         numbers = range(1, len(self._source_tags) + 1) if bands is None else bands
         encoded = [
-            self._storage.encode(band, nodata, self._source_tags[number - 1])
+            self._encoding.encode(band, nodata, self._source_tags[number - 1])
             for number, band in zip(numbers, values, strict=True)
         ]
         self.write(window, np.stack([stored for stored, _ in encoded]), bands)
@@ -281,45 +310,45 @@ class CogWriter(CogFile):
 
     @property
     def clipped(self) -> int:
-        """How many of the stored values lay outside what the storage holds; to be asked when all are stored."""
+        """Number of the values stored so far that were clipped."""
         return sum(clipped for clipped, _ in self._counts)
 
     @property
     def clipping(self) -> str | None:
-        """One line that says how many values were clipped, to what, and the mend; None where none was."""
-        each = zip(self._source_tags, self._counts, strict=True)
-        return clipping_of(self._storage, [(tags, clipped, valid) for tags, (clipped, valid) in each])
+        """Message on values that were clipped: how many, to what range, and what to do; None where none was."""
+        bands = zip(self._source_tags, self._counts, strict=True)
+        return clipping_of(self._encoding, [(tags, clipped, valid) for tags, (clipped, valid) in bands])
 
     def discard(self) -> None:
         """Remove what is unfinished."""
         dataset = getattr(self, "_dataset", None)
         if dataset is not None:
-            with contextlib.suppress(*_FAILURES):  # the file goes anyway
+            with contextlib.suppress(*_FAILURES):  # the file is removed anyway
                 dataset.close()
         super().discard()
 
-    def _drawn_up(self, tags: Mapping[str, str]) -> Path:
+    def _draft_raster(self, tags: Mapping[str, str]) -> Path:
         self._dataset.update_tags(**dict(tags))
         self._dataset.close()
-        # GDAL keeps quiet when a block fails to be flushed on closing: the size tells.
+        # GDAL reports no error when a block fails to be flushed on closing: the size shows it.
         if self._draft.stat().st_size < self._size:
             raise OSError(errno.ENOSPC, "the disk is full")
         return self._draft
 
 
 class CogOfTiles(CogFile):
-    """Tile files in, a COG out, in one pass: give it the `pieces` of each band, then `finish`."""
+    """Writer of a COG from tile files in one pass: set the `pieces` of each band, then `finish`."""
 
-    _asks_for_room = False
-    """The tiles are there already, and what is made of them is compressed."""
+    _needs_space = False
+    """False: the tiles exist already, and the COG is compressed."""
     pieces: Sequence[Iterable[Piece]] = ()
-    """Of each band, row by row, covering it; each of the storage's dtype, holes as nodata."""
+    """Pieces of each band, row by row, that cover it; of the encoding's dtype, with nodata."""
 
-    def _drawn_up(self, tags: Mapping[str, str]) -> Path:
+    def _draft_raster(self, tags: Mapping[str, str]) -> Path:
         mosaic, grid = self._scratch / "mosaic.vrt", self._grid
-        write_mosaic(mosaic, grid.shape.yx, self._storage.dtype, self.pieces)
+        write_mosaic(mosaic, grid.shape.yx, self._encoding.dtype, self.pieces)
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", NotGeoreferencedWarning)  # it is about to be
+            warnings.simplefilter("ignore", NotGeoreferencedWarning)  # it will be georeferenced
             dataset = rasterio.open(mosaic, "r+")
         with dataset:
             dataset.transform = grid.affine

@@ -1,4 +1,4 @@
-"""Which creation options GDAL's COG driver takes: tried on a raster of a few pixels, in memory; knows GDAL."""
+"""GDAL's COG driver: a trial of creation options on a small raster, and the copy of a raster to a COG; knows GDAL."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ from rasterio.errors import RasterioError
 from rasterio.io import MemoryFile
 
 from mmsr_geo.errors import OptionError
+from mmsr_geo.text import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,37 +34,41 @@ if TYPE_CHECKING:
 
 _LOCK = threading.Lock()
 _FAILURES = (RasterioError, CPLE_BaseError, OSError, SystemError, TypeError)
-"""SystemError: rasterio's, where GDAL fails without a word. TypeError: a dtype that this GDAL does not have."""
+"""Exceptions of the trial. SystemError: of rasterio, without a reason from GDAL. TypeError: a dtype unknown to GDAL."""
 _ROWS = 16
+"""Height in pixels of the raster of the trial."""
 
 
 def check_creation(encoding: Encoding, bands: int = 1, nodata: float | None = None) -> None:
-    """Refuse, before any work is done for it, a storage that GDAL's COG driver cannot make or would not make in full.
+    """Refuse an encoding that GDAL's COG driver cannot write or would write only in part, before any work is done.
 
-    GDAL only warns of options and values that it does not know, and rasterio has no list of them: a tiny COG, just wide
-    enough for an overview, is made with all warnings caught. Holes must come back from it as they were, which a lossy
-    compression does not always grant. Raises OptionError.
+    GDAL only warns of options and values that it does not know, and rasterio has no list of them. Therefore a small
+    COG, just wide enough for an overview, is written while all warnings are caught. Nodata must be the same after
+    reading, which a lossy compression does not ensure.
+
+    Raises:
+        OptionError: GDAL refuses or ignores an option, or nodata is not preserved.
     """
-    said: list[str] = []
-    with _heard(said):
+    reasons: list[str] = []
+    with _collected_warnings(reasons):
         try:
-            lost = _holes_lost(encoding, bands, nodata)
+            lost = _count_lost_nodata(encoding, bands, nodata)
         except _FAILURES as error:
-            said.append(str(error))
+            reasons.append(str(error))
             failed = True
         else:
             failed = False
-    asked = " ".join(f"{key}={value}" for key, value in encoding.creation_options) or "no creation options"
-    if failed or (said and encoding.creation_options):
-        reason = re.sub(r"^CPLE_\w+ in ", "", said[0].splitlines()[0]).rstrip(".")
+    options = " ".join(f"{key}={value}" for key, value in encoding.creation_options) or "no creation options"
+    if failed or (reasons and encoding.creation_options):
+        reason = re.sub(r"^CPLE_\w+ in ", "", reasons[0].splitlines()[0]).rstrip(".")
         raise OptionError(
-            f"GDAL cannot make a COG of {bands} {encoding.dtype} band{'s'[: bands > 1]} with {asked} ({reason}): "
-            "use what https://gdal.org/en/stable/drivers/raster/cog.html lists"
+            f"GDAL cannot write a COG of {counted(bands, f'{encoding.dtype} band')} with {options} ({reason}): "
+            "use the options that https://gdal.org/en/stable/drivers/raster/cog.html lists"
         )
     if lost:
         raise OptionError(
-            f"with {asked} holes do not stay holes ({lost} of {bands * _ROWS * _width(encoding)} pixels came back "
-            "wrong): choose a lossless compression, as in COMPRESS=DEFLATE"
+            f"with {options} nodata is not preserved ({lost} of {bands * _ROWS * _width(encoding)} pixels are wrong "
+            "after reading): choose a lossless compression, as in COMPRESS=DEFLATE"
         )
 
 
@@ -71,8 +76,8 @@ def _width(encoding: Encoding) -> int:
     return int(encoding.creation.get("BLOCKSIZE", 512)) + 16
 
 
-def _holes_lost(encoding: Encoding, bands: int, nodata: float | None) -> int:
-    """Make the COG and return in how many pixels holes and values were mixed up."""
+def _count_lost_nodata(encoding: Encoding, bands: int, nodata: float | None) -> int:
+    """Write the COG and return the number of pixels in which nodata and values were exchanged."""
     random = np.random.default_rng(0)
     shape = (bands, _ROWS, _width(encoding))
     creation = encoding.creation
@@ -82,7 +87,7 @@ def _holes_lost(encoding: Encoding, bands: int, nodata: float | None) -> int:
     values = random.uniform(low, high, shape).astype(encoding.dtype)
     if nodata is not None:
         values[random.random(shape) < 0.2] = nodata
-    with MemoryFile(filename="draft.tif") as draft, MemoryFile(filename="cog.tif") as made:
+    with MemoryFile(filename="draft.tif") as draft, MemoryFile(filename="cog.tif") as cog:
         with draft.open(
             driver="GTiff",
             dtype=encoding.dtype,
@@ -93,24 +98,24 @@ def _holes_lost(encoding: Encoding, bands: int, nodata: float | None) -> int:
             nodata=nodata,
         ) as dataset:
             dataset.write(values)
-        rasterio.shutil.copy(draft.name, made.name, driver="COG", **creation)
+        rasterio.shutil.copy(draft.name, cog.name, driver="COG", **creation)
         if nodata is None:
             return 0
-        with rasterio.open(made.name) as dataset:
-            back = dataset.read()
-    before, after = (np.isnan(pixels) if math.isnan(nodata) else pixels == nodata for pixels in (values, back))
+        with rasterio.open(cog.name) as dataset:
+            read = dataset.read()
+    before, after = (np.isnan(pixels) if math.isnan(nodata) else pixels == nodata for pixels in (values, read))
     return int((before != after).sum())
 
 
 @contextlib.contextmanager
-def _heard(said: list[str]) -> Iterator[None]:
-    """Collect the warnings that rasterio passes on from GDAL in this thread, whatever the logging is set to."""
+def _collected_warnings(messages: list[str]) -> Iterator[None]:
+    """Append the warnings of GDAL in this thread, which rasterio logs, to a list, for any logging configuration."""
     mine = threading.get_ident()
 
     class Listener(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
             if record.thread == mine:
-                said.append(record.getMessage())
+                messages.append(record.getMessage())
 
     listener = Listener(logging.WARNING)
     logger = logging.getLogger("rasterio")
@@ -129,33 +134,44 @@ def _heard(said: list[str]) -> Iterator[None]:
             logging.disable(before[2])
 
 
-HERE_PX = 8_000_000
-"""Pixels, bands counted, that GDAL copies within about a second: more of them are copied by a process of its own, since
-nothing interrupts GDAL while it copies."""
+IN_PROCESS_PX = 8_000_000
+"""Pixels, all bands counted, that GDAL copies within about a second: larger rasters are copied in a separate process,
+because GDAL cannot be interrupted while it copies."""
 CACHE_MB = 256
+"""Block cache of GDAL while it copies, in MB."""
 _FAILED = 3
+"""Exit status of the separate process after an error of GDAL or of the disk."""
 
 
 def copy_to_cog(source: Path, output: Path, options: Mapping[str, str]) -> None:
-    """Write `output`, a COG of what `source` holds, with creation options of GDAL's COG driver.
+    """Copy a raster to a COG.
 
-    Ends within a second when it is interrupted, and leaves `output` to be removed. Raises OSError or RasterioError.
+    Ends within a second if it is interrupted; the unfinished output must then be removed by the caller.
+
+    Args:
+        source: The raster to copy.
+        output: The COG to write.
+        options: Creation options of GDAL's COG driver.
+
+    Raises:
+        OSError: The disk fails.
+        RasterioError: GDAL fails.
     """
     with rasterio.open(source) as dataset:
         pixels = math.prod(dataset.shape) * dataset.count
-    if pixels <= HERE_PX:
+    if pixels <= IN_PROCESS_PX:
         _copy(source, output, options)
         return
     command = [sys.executable, "-m", __name__, str(source), str(output), json.dumps(dict(options))]
-    with subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:  # noqa: S603  (this very module)
+    with subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:  # noqa: S603  (runs this module)
         try:
-            _, told = process.communicate()
+            _, errors = process.communicate()
         except BaseException:
             process.kill()
             raise
     if process.returncode:
-        lines = told.strip().splitlines()
-        raise OSError(lines[-1] if lines else f"the process that copied it ended with status {process.returncode}")
+        lines = errors.strip().splitlines()
+        raise OSError(lines[-1] if lines else f"the process that writes the COG ended with status {process.returncode}")
 
 
 def _copy(source: Path, output: Path, options: Mapping[str, str]) -> None:

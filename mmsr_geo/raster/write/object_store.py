@@ -1,4 +1,4 @@
-"""Objects in stores that fsspec reaches: written whole, asked after, taken away; a failure is one line; no raster."""
+"""Objects in object stores, through fsspec, whose errors become one-line messages; knows no raster."""
 
 from __future__ import annotations
 
@@ -17,148 +17,150 @@ from mmsr_geo.errors import OutputError
 
 @dataclass(frozen=True)
 class ObjectUrl:
-    """An object in a store, or what all those have in common whose names begin so; a value that goes to workers.
+    """The URL of an object, or of a prefix of several objects; a value that can be sent to workers.
 
-    Credentials and endpoints are the library's own (AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID, ...). What fails raises
-    OutputError.
+    Credentials and endpoints are read by the library (AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID, ...). All methods raise
+    OutputError if the store fails.
     """
 
     text: str
 
     def __post_init__(self) -> None:
-        """Refuse what nothing here can open (OutputError)."""
+        """Refuse URLs that no installed package opens (OutputError)."""
         try:
             fsspec.get_filesystem_class(self.text.split("://")[0])
         except (ImportError, ValueError) as error:
             raise OutputError(
-                f"{self.text} cannot be opened ({error}): install what it takes, or name a folder"
+                f"{self.text} cannot be opened ({error}): install the package for such URLs, or name a folder"
             ) from error
 
     @property
     def name(self) -> str:
-        """What stands after its last slash."""
+        """The part after the last slash."""
         return self.text.rstrip("/").rpartition("/")[2]
 
     def __truediv__(self, name: str) -> ObjectUrl:
-        """Return the object of that name under it."""
+        """Return the URL of a name below this one."""
         return ObjectUrl(f"{self.text.rstrip('/')}/{name}")
 
     def __str__(self) -> str:
-        """Print the address."""
+        """Return the URL."""
         return self.text
 
     def exists(self) -> bool:
-        """Whether there is an object of this very name; what cannot be asked is not taken for no."""
+        """Return True if an object of exactly this name exists; raises OutputError if the store does not answer."""
         files, path = self._at
-        with self._telling():  # fsspec's own isfile and exists say no to whatever error there is
+        with self._converting_errors():  # isfile and exists of fsspec return False after any error
             try:
                 return str(files.info(path)["type"]) == "file"
             except FileNotFoundError:
                 return False
 
     def sizes(self) -> dict[str, int]:
-        """Return how large each object under it is, by the rest of its name."""
+        """Return the size in bytes of each object below this URL, by the rest of its name."""
         files, path = self._at
-        with self._telling():
+        with self._converting_errors():
             try:
-                found = files.find(path, detail=True)
+                objects = files.find(path, detail=True)
             except FileNotFoundError:
                 return {}
-        return {name[len(path) + 1 :]: int(told["size"]) for name, told in found.items() if name.startswith(f"{path}/")}
+        return {
+            name[len(path) + 1 :]: int(info["size"]) for name, info in objects.items() if name.startswith(f"{path}/")
+        }
 
     def read(self) -> bytes | None:
-        """Return its content; None where there is none."""
+        """Return the content of the object; None if it does not exist."""
         files, path = self._at
-        with self._telling():
+        with self._converting_errors():
             try:
                 return bytes(files.cat_file(path))
             except FileNotFoundError:
                 return None
 
     def read_each(self, names: Sequence[str]) -> dict[str, bytes]:
-        """Return the contents of objects under it, fetched many at once."""
+        """Return the contents of objects below this URL by name, read concurrently."""
         files, path = self._at
         if not names:
             return {}
-        with self._telling():
-            found: Mapping[str, bytes] | bytes = files.cat([f"{path}/{name}" for name in names])
-        if isinstance(found, bytes):  # of a single one
-            return {names[0]: found}
-        return {name[len(path) + 1 :]: content for name, content in found.items()}
+        with self._converting_errors():
+            contents: Mapping[str, bytes] | bytes = files.cat([f"{path}/{name}" for name in names])
+        if isinstance(contents, bytes):  # of a single object
+            return {names[0]: contents}
+        return {name[len(path) + 1 :]: content for name, content in contents.items()}
 
     def write(self, content: bytes) -> None:
-        """Upload it: it is whole or not there."""
+        """Write the object, completely or not at all."""
         files, path = self._at
-        with self._telling():
+        with self._converting_errors():
             files.pipe_file(path, content)
 
     def try_to_write(self) -> None:
-        """See that there is such a store, and leave to write to it: an object beside it is made, and removed."""
+        """Check that the store exists and may be written to: writes and removes a small object next to this one."""
         files, path = self._at
         probe = f"{path}.{token_hex(4)}.probe"
-        with self._telling():
+        with self._converting_errors():
             files.pipe_file(probe, b"")
             files.rm_file(probe)
 
     def upload(self, file: Path) -> None:
-        """Upload a file, whole or not at all, and see that as many bytes have arrived."""
+        """Upload a file, completely or not at all, and check the number of bytes that arrived."""
         files, path = self._at
-        with self._telling():
+        with self._converting_errors():
             files.put_file(str(file), path)
             size, sent = int(files.info(path)["size"]), file.stat().st_size
             if size != sent:
                 raise OSError(f"{size} of {sent} bytes arrived")
 
     def upload_each(self, files_by_name: Mapping[str, Path]) -> None:
-        """Upload files under it, a few at once; whether they arrived, `sizes` tells."""
+        """Upload files to names below this URL, a few at once; `sizes` returns what arrived."""
         files, path = self._at
         names = list(files_by_name)
-        with self._telling():
+        with self._converting_errors():
             for start in range(0, len(names), _AT_ONCE):
-                some = names[start : start + _AT_ONCE]
-                files.put([str(files_by_name[name]) for name in some], [f"{path}/{name}" for name in some])
+                batch = names[start : start + _AT_ONCE]
+                files.put([str(files_by_name[name]) for name in batch], [f"{path}/{name}" for name in batch])
 
     def copy_to(self, other: ObjectUrl) -> None:
-        """Have the store copy it."""
+        """Copy the object within the store."""
         files, path = self._at
-        with self._telling():
+        with self._converting_errors():
             files.cp_file(path, other._at[1])
 
     def remove(self) -> None:
-        """Remove it, if it is there."""
+        """Remove the object, if it exists."""
         files, path = self._at
         if self.exists():
-            with self._telling():
+            with self._converting_errors():
                 files.rm_file(path)
 
     def remove_each(self, names: Sequence[str]) -> None:
-        """Remove objects under it."""
+        """Remove objects below this URL, given by name."""
         files, path = self._at
-        with self._telling():
+        with self._converting_errors():
             if names:
                 files.rm([f"{path}/{name}" for name in names])
 
     def __getstate__(self) -> dict[str, str]:
-        """Send the address alone: a connection is not for another process."""
+        """Return the URL only: a connection cannot be sent to another process."""
         return {"text": self.text}
 
     @cached_property
     def _at(self) -> tuple[Any, str]:
-        """The file system, and this place's path in it."""
+        """The file system, and the path in it."""
         files, path = fsspec.core.url_to_fs(self.text, use_listings_cache=False)
         return files, path.rstrip("/")
 
     @contextlib.contextmanager
-    def _telling(self) -> Iterator[None]:
+    def _converting_errors(self) -> Iterator[None]:
         try:
             yield
-        except Exception as error:  # each file system has errors of its own
+        except Exception as error:  # file systems have different exceptions
             reason = " ".join(str(error).split()) or type(error).__name__
             raise OutputError(
                 f"{self.text} cannot be reached or written to ({reason}): check the address and the credentials, and "
-                "call again"
+                "run again"
             ) from error
 
 
 _AT_ONCE = 8
-"""Files that are uploaded together: each is in memory meanwhile."""
+"""Number of files that are uploaded at once; each is in memory meanwhile."""

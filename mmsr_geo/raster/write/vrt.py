@@ -1,4 +1,4 @@
-"""Tile files as one raster: GDAL virtual rasters that say where each lies; writes XML, reads no pixel."""
+"""Virtual rasters (VRT) that join tile files; writes XML, reads no pixel."""
 
 from __future__ import annotations
 
@@ -24,19 +24,25 @@ _TYPES = {
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """A band of a file, and where in the mosaic it lies."""
+    """A band of a file and its place in the mosaic."""
 
     path: Path
     band: int
     window: Window
-    """In pixels of the mosaic; as large as the file."""
+    """Place in the mosaic, in pixels; as large as the file."""
 
 
 def write_mosaic(path: Path, shape_yx: tuple[int, int], dtype: str, bands: Sequence[Iterable[Piece]]) -> None:
-    """Write a virtual raster of pixels alone at `path`, and one for each row of tiles beside it.
+    """Write a virtual raster without georeferencing, and one for each row of tiles next to it.
 
-    bands: the pieces of each, row by row, those of a row side by side. A virtual raster looks at all its sources for
-    each window that is read of it: rows of rows make that of 100 000 tiles a few hundred.
+    For each window that is read, GDAL tests all sources of a virtual raster. With one virtual raster per row these are
+    a few hundred for 100 000 tiles.
+
+    Args:
+        path: The virtual raster to write.
+        shape_yx: Height and width of the mosaic, in pixels.
+        dtype: The dtype of the tiles.
+        bands: The pieces of each band, row by row, in each row from left to right.
     """
     root = _dataset(shape_yx)
     for number, pieces in enumerate(bands, start=1):
@@ -71,7 +77,7 @@ def _source(band: ET.Element, path: Path, of_band: int, placed: Window) -> None:
     ET.SubElement(source, "SourceFilename", relativeToVRT="0").text = str(path.absolute())
     ET.SubElement(source, "SourceBand").text = str(of_band)
     size = {"RasterXSize": str(placed.width), "RasterYSize": str(placed.height)}
-    # Saying these spares GDAL the opening of every file when the mosaic is opened.
+    # With these GDAL need not open each file when the mosaic is opened.
     ET.SubElement(source, "SourceProperties", size, DataType=band.get("dataType", ""))
     for name, window in (("SrcRect", Window(0, 0, *placed.shape)), ("DstRect", placed)):
         corner = {"xOff": str(window.col), "yOff": str(window.row)}

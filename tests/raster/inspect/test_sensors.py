@@ -96,7 +96,7 @@ def test_degrees_are_measured_on_the_ground() -> None:
 
 
 def test_finer_than_half_a_pixel_is_refused_with_the_numbers() -> None:
-    with pytest.raises(OptionError, match=r"100 m .* \(1000 x 1000 m\)"):
+    with pytest.raises(OptionError, match=r"is 100 m, .* \(1000 x 1000 m\)"):
         coarsening(utm(1000 * 0.9996), 100)
 
 

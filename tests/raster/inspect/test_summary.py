@@ -42,14 +42,14 @@ def saved(path: Path, values: np.ndarray, pixel: float, nodata: float | None = N
 
 def test_landsat_7s_thermal_band_is_suspected_and_the_mend_named(info: Info) -> None:
     told = info(LANDSAT_TRUTH, LANDSAT_GUIDE)
-    assert "suspected: about 2 pixels (60 m); for a source, see --source-resolution" in told
+    assert "suspected: one original pixel is about 2 pixels (60 m); for a source, see --source-resolution" in told
     assert "--source-resolution 60 averages 2 x 2 of its pixels first; the scale would then be 2" in told
     assert "No scale fits: scale under 2" in told  # without the mend
 
 
 def test_a_native_pair_is_not_suspected(info: Info) -> None:
     told = info(SENTINEL_TRUTH, SENTINEL_GUIDE)
-    assert told.count("no oversampling seen") == 2
+    assert told.count("no oversampling found") == 2
     assert "--source-resolution" not in told
 
 
@@ -58,19 +58,19 @@ def test_an_oversampled_guide_asks_for_no_mend_of_the_source(info: Info, tmp_pat
         native = dataset.read(1)
     source = saved(tmp_path / "source.tif", block_means(native, 4).astype(np.float32), 80)
     told = info(source, saved(tmp_path / "guide.tif", native[::2, ::2].repeat(2, 0).repeat(2, 1), 20))
-    assert "suspected: about 2 pixels (40 m)" in told
+    assert "suspected: one original pixel is about 2 pixels (40 m)" in told
     assert "The source seems to be resampled" not in told
 
 
 def test_a_small_raster_is_not_judged(info: Info, tmp_path: Path) -> None:
-    assert "too few pixels to tell" in info(saved(tmp_path / "small.tif", np.eye(40, dtype=np.float32), 100))
+    assert "too few pixels to check" in info(saved(tmp_path / "small.tif", np.eye(40, dtype=np.float32), 100))
 
 
 def test_of_several_bands_the_suspected_ones_are_named(info: Info, tmp_path: Path) -> None:
     with rasterio.open(SENTINEL_GUIDE) as dataset:
         first, second = dataset.read(1), dataset.read(2)[::2, ::2].repeat(2, 0).repeat(2, 1)
     told = info(saved(tmp_path / "both.tif", np.stack([first, second]), 10))
-    assert "suspected in 2: about 2 pixels (20 m)" in told
+    assert "suspected in 2: one original pixel is about 2 pixels (20 m)" in told
 
 
 def test_the_file_is_read_at_full_resolution_where_it_is_valid(tmp_path: Path) -> None:
@@ -97,6 +97,6 @@ def test_undeclared_nodata_is_suspected_and_the_mend_named(info: Info, tmp_path:
         values = dataset.read(1).astype("int16")
     values[:30] = -9999
     told = info(saved(tmp_path / "thermal.tif", values, 60.0), SENTINEL_GUIDE)
-    assert "none declared; suspected: -9999 stands on" in told
-    assert "pass --source-nodata -9999 (source_nodata=-9999) if they are holes." in told
+    assert "none declared; suspected: -9999 is the value of" in told
+    assert "pass --source-nodata -9999 if it means nodata." in told
     assert "suspected: -9999" not in info(saved(tmp_path / "declared.tif", values, 60.0, nodata=-9999))

@@ -22,7 +22,7 @@ from mmsr_geo.raster.inspect.undeclared_nodata import (
     NodataSuspicion,
     ProbeWindow,
     find_undeclared_nodata,
-    nodata_sentence,
+    nodata_message,
     suspected_nodata,
 )
 from mmsr_geo.raster.read.arrays import ArrayRaster
@@ -189,7 +189,7 @@ def test_the_value_is_the_stored_one_to_the_last_digit(tmp_path: Path, dtype: st
         found = find_undeclared_nodata(opened)
         assert found is not None
         assert found.value == value
-        said = nodata_sentence("a.tif", found, "source_nodata").split("source_nodata=")[1].split(")")[0]
+        said = nodata_message("a.tif", found, "source_nodata").split("source_nodata=")[1].split("⟩")[0]
         (again,) = open_guides(path, guide_nodata=float(said))
         assert again.read(Window(0, 0, 60, 60)).valid.mean() == 0.5
 
@@ -254,23 +254,23 @@ def test_known_holes_are_no_values() -> None:
         (
             NodataSuspicion(-9999.0, 0.1234),
             (
-                "dem.tif: -9999 stands on 12 % of the pixels looked at, far from all others, and no nodata is "
-                "declared: pass --source-nodata -9999 (source_nodata=-9999) if they are holes"
+                "dem.tif: -9999 is the value of 12 % of the sampled pixels, far from all others, and no nodata is "
+                "declared: pass ⟨source_nodata=-9999⟩ if it means nodata"
             ),
         ),
         (
             NodataSuspicion(0.0, 0.0162, collar=True),
             (
-                "dem.tif: 0 stands in all bands at once on 1.6 % of the pixels looked at, along the border, and no "
-                "nodata is declared: pass ⟨source_nodata=0⟩ if they are holes"
+                "dem.tif: 0 is the value of 1.6 % of the sampled pixels in all bands, along the border, and no "
+                "nodata is declared: pass ⟨source_nodata=0⟩ if it means nodata"
             ),
         ),
-        (NodataSuspicion(1e20, 0.5), "--source-nodata 1e+20 (source_nodata=1e+20)"),
-        (NodataSuspicion(-9999.9, 0.5), "--source-nodata -9999.9 (source_nodata=-9999.9)"),
+        (NodataSuspicion(1e20, 0.5), "pass ⟨source_nodata=1e+20⟩ if"),
+        (NodataSuspicion(-9999.9, 0.5), "pass ⟨source_nodata=-9999.9⟩ if"),
     ],
 )
 def test_the_sentence_names_the_value_and_the_mend(suspicion: NodataSuspicion, said: str) -> None:
-    assert said in nodata_sentence("dem.tif", suspicion, "source_nodata")
+    assert said in nodata_message("dem.tif", suspicion, "source_nodata")
 
 
 def test_warnings_are_of_one_kind() -> None:

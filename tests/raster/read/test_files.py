@@ -311,9 +311,9 @@ def refused(tmp_path: Path) -> dict[str, tuple[Any, type[Exception], str]]:
         "flags": (array(plain[0], flag_values=[1, 2]), InputError, "classes"),
         "array without CRS": (array(plain[0], crs=None), GridError, "no CRS: assign.*write_crs"),
         "array without place": (xr.DataArray(plain[0], dims=("y", "x")).rio.write_crs(UTM), GridError, "not georef"),
-        "uneven": (uneven, GridError, "uneven coordinates"),
+        "uneven": (uneven, GridError, "unevenly spaced coordinates"),
         "empty": (array(plain[0]).isel(x=slice(0, 0)), InputError, "no pixels"),
-        "time": (array(plain[0]).expand_dims("time"), InputError, "dims time, y, x"),
+        "time": (array(plain[0]).expand_dims("time"), InputError, "dimensions time, y, x"),
         "dims": (xr.DataArray(plain[0], dims=("a", "b")), GridError, "set_spatial_dims"),
     }
 

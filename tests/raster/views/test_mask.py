@@ -174,8 +174,8 @@ def test_what_is_no_mask_is_refused_in_one_line(tmp_path: Path) -> None:
     refused: list[tuple[Any, Any, type[MmsrError], str]] = [
         (several, None, InputError, "2 bands.*none of them are called QA_PIXEL or SCL"),
         (georeferenced(values, PLACE).assign_coords(band=["SCL", "scl"]), None, InputError, "2 of them are called"),
-        (georeferenced(values[0], PLACE), (8,), OptionError, "no bit 8: uint8 has 8, from 0 to 7"),
-        (georeferenced(values[0], PLACE), (64,), OptionError, "no bit 64: count from 0"),
+        (georeferenced(values[0], PLACE), (8,), OptionError, "no bit 8: uint8 has 8 bits, from 0 to 7"),
+        (georeferenced(values[0], PLACE), (64,), OptionError, "no bit 64: bits are numbered from 0"),
         (f"{several}:-1", None, InputError, "cannot be opened"),
         (georeferenced(values[0].astype("complex64"), PLACE), None, InputError, "complex"),
         (georeferenced(values[0], PLACE).to_dataset(name="a"), None, InputError, "not Dataset"),
@@ -185,9 +185,9 @@ def test_what_is_no_mask_is_refused_in_one_line(tmp_path: Path) -> None:
         with pytest.raises(error, match=words) as caught:
             open_mask(mask, bits)
         assert "\n" not in str(caught.value)
-    with pytest.raises(InputError, match=r"holds 0\.5, and bits and classes are whole numbers"):
+    with pytest.raises(InputError, match=r"holds 0\.5, and bits and classes need integers"):
         hidden(georeferenced(np.full((2, 3), 0.5, "float32"), PLACE), (2, 3), (1,))
-    with pytest.raises(InputError, match="float32 values beyond 16777216"):
+    with pytest.raises(InputError, match="float32 values above 16777216"):
         hidden(georeferenced(np.full((2, 3), 2.0**25, "float32"), PLACE), (2, 3), (1,))
     with pytest.raises(OptionError, match="by bits or by classes"):
         MaskRule((1,), (2,))

@@ -89,7 +89,7 @@ def test_an_existing_output_is_refused_or_replaced_with_its_sidecars(
 
 
 def test_outputs_that_cannot_be_are_refused_at_once(tmp_path: Path) -> None:
-    with pytest.raises(OutputError, match="does not exist: make it"):
+    with pytest.raises(OutputError, match="does not exist: create it"):
         CogWriter(tmp_path / "none" / "a.tif", GRID)
     with pytest.raises(OutputError, match="is a folder"):
         CogWriter(tmp_path, GRID)

@@ -98,7 +98,7 @@ def test_widths_have_the_scale_and_no_offset() -> None:
     narrow = Encoding("uint8", 0.001, 273.15)
     assert narrow.encode(values, 0, half)[1] == 1
     said = narrow.clipping(1, 2, half)
-    assert said.startswith("1 of 2 values of the uncertainty (50 %) lay outside 0 to 0.255, what uint8 with scale")
+    assert said.startswith("1 of 2 uncertainty values (50 %) are outside 0 to 0.255, the range of uint8 with scale")
 
 
 def test_an_offset_alone_has_scale_one_and_a_scale_alone_no_offset() -> None:
@@ -131,10 +131,12 @@ def test_what_lies_outside_is_clipped_at_both_ends_and_counted(dtype: str) -> No
 
 def test_clipping_is_told_with_numbers_and_a_mend() -> None:
     line = Encoding("int16", 0.1, 5.0).clipping(3, 1000)
-    assert line.startswith("3 of 1000 values (0.3 %) lay outside -3271.8 to 3281.7, what int16 with scale factor 0.1 ")
+    assert line.startswith(
+        "3 of 1000 values (0.3 %) are outside -3271.8 to 3281.7, the range of int16 with scale factor 0.1 "
+    )
     assert "⟨dtype⟩" in line
     assert "\n" not in line
-    assert "-128 to 127, what int8 holds" in Encoding("int8").clipping(1, 7)
+    assert "-128 to 127, the range of int8" in Encoding("int8").clipping(1, 7)
 
 
 @pytest.mark.parametrize(
@@ -209,16 +211,16 @@ def test_the_default_stores_what_it_always_did(floats: list[float], nodata: floa
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"dtype": "complex64"}, "complex64: choose a dtype= of uint8"),
-        ({"dtype": "bool"}, "choose a dtype="),
-        ({"dtype": "int64"}, "choose a dtype="),
-        ({"dtype": "short"}, "choose a dtype="),
-        ({"scale_factor": 0.0}, r"scale_factor= is 0: give"),
-        ({"scale_factor": NAN}, r"scale_factor= is nan"),
-        ({"add_offset": math.inf}, r"add_offset= is inf"),
+        ({"dtype": "complex64"}, "complex64: choose one of uint8"),
+        ({"dtype": "bool"}, "choose one of uint8"),
+        ({"dtype": "int64"}, "choose one of uint8"),
+        ({"dtype": "short"}, "choose one of uint8"),
+        ({"scale_factor": 0.0}, r"scale_factor=0.0 is not allowed: give"),
+        ({"scale_factor": NAN}, "scale_factor=nan is not allowed"),
+        ({"add_offset": math.inf}, "add_offset=inf is not allowed"),
         ({"creation_options": (("COMPRESS", "LZW"), ("compress", "ZSTD"))}, "COMPRESS is given 2 times"),
-        ({"creation_options": (("", "LZW"),)}, "no KEY=VALUE"),
-        ({"creation_options": (("COMPRESS", ""),)}, "no KEY=VALUE"),
+        ({"creation_options": (("", "LZW"),)}, "not KEY=VALUE"),
+        ({"creation_options": (("COMPRESS", ""),)}, "not KEY=VALUE"),
         ({"creation_options": (("TILING_SCHEME", "GoogleMapsCompatible"),)}, "would resample"),
         ({"creation_options": (("blocksize", "abc"),)}, "multiple of 16"),
         ({"creation_options": (("BLOCKSIZE", "0"),)}, "multiple of 16"),
@@ -234,7 +236,7 @@ def test_what_no_file_can_hold_is_refused(options: dict[str, Any], message: str)
 def test_creation_options_are_parsed_from_texts() -> None:
     assert parse_creation_options(["compress=LZW", "LEVEL = 3"]) == (("COMPRESS", "LZW"), ("LEVEL", "3"))
     for text in ("COMPRESS", "=LZW", "COMPRESS=", "a b=c"):
-        with pytest.raises(OptionError, match="is no KEY=VALUE: write it as in COMPRESS=LZW"):
+        with pytest.raises(OptionError, match="is not KEY=VALUE: write it as in COMPRESS=LZW"):
             parse_creation_options([text])
 
 
@@ -257,9 +259,9 @@ def test_a_source_whose_scale_is_no_number_is_not_rescaled() -> None:
         ("float32", "COMPRESS=JPEG", "JPEG"),
         ("uint8", "NBITS=4 PREDICTOR=NO", "clipped to fit 4 bit"),
         ("uint8", "COMPRESS=WEBP", "3 .RGB. or 4"),
-        ("int16", "COMPRESS=LERC MAX_Z_ERROR=1", "holes do not stay holes"),
-        ("uint8", "COMPRESS=JPEG", "holes do not stay holes .*COMPRESS=DEFLATE"),
-        ("float32", "NBITS=16", "holes do not stay holes"),
+        ("int16", "COMPRESS=LERC MAX_Z_ERROR=1", "nodata is not preserved"),
+        ("uint8", "COMPRESS=JPEG", "nodata is not preserved .*COMPRESS=DEFLATE"),
+        ("float32", "NBITS=16", "nodata is not preserved"),
     ],
 )
 def test_what_gdal_would_pass_over_is_refused_before_any_work(

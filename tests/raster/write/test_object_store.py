@@ -376,7 +376,7 @@ def test_an_upload_that_was_cut_short_is_told(bucket: str, folder: Path, monkeyp
         await put(files, cut_off(lpath), rpath, *arguments, **options)
 
     monkeypatch.setattr(s3fs.S3FileSystem, "_put_file", short)
-    for name, said in (("a.tif", "of [0-9]+ bytes arrived"), ("a.zarr", "objects did not arrive whole")):
+    for name, said in (("a.tif", "of [0-9]+ bytes arrived"), ("a.zarr", "objects did not arrive completely")):
         with pytest.raises(mmsr_geo.OutputError, match=said):
             mmsr_geo.upsample_to_file(folder / "2024-06_st.tif", SENTINEL_GUIDE, f"{bucket}/{name}", **SMOOTH)
     assert ObjectUrl(bucket).sizes() == {}

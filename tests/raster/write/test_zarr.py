@@ -443,7 +443,7 @@ def test_many_pairs_are_groups_of_one_store(folder: Path) -> None:
         mmsr_geo.upsample_to_file(folder / "2024-06_st.tif", SENTINEL_GUIDE, store, overwrite=True, **SMOOTH)
     mmsr_geo.upsample_to_file(folder / "2024-06_st.tif", SENTINEL_GUIDE, folder / "out" / "one.zarr", **SMOOTH)
     (folder / "job.toml").write_text(JOB.replace("all.zarr", "one.zarr"))
-    with pytest.raises(mmsr_geo.JobError, match="is no Zarr store of groups"):
+    with pytest.raises(mmsr_geo.JobError, match="is not a Zarr store of groups"):
         mmsr_geo.batch(folder / "job.toml", overwrite=True)
 
 

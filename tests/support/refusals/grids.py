@@ -24,10 +24,9 @@ case(
     "no overlap",
     GridError,
     "the guide does not overlap the source: the source lies at 435730,4175940,436810,4176900 (W,S,E,N in "
-    "EPSG:32618), the guide at 443200,4175910,444340,4176930; give a guide of the same place, or mend a "
-    "wrong CRS",
-    "Source and guide share no place.",
-    "Give a guide of the same place, or mend a wrong CRS.",
+    "EPSG:32618), the guide at 443200,4175910,444340,4176930; give a guide of the same area, or correct the CRS",
+    "Source and guide do not overlap.",
+    "Give a guide of the same area, or correct the CRS of one of them.",
     upsampling(guide="elsewhere.tif"),
 )
 
@@ -35,10 +34,10 @@ case(
 case(
     "a pole within the source and a guide in degrees",
     GridError,
-    "the source lies around a pole, and a guide in degrees (EPSG:4326) is cut there: bring the guide into the "
-    "source's CRS first, as gdalwarp -t_srs does, or give a part beside it with ⟨bounds⟩",
-    "The guide is in degrees, and a pole lies within the source, or the edge of a world-wide guide does.",
-    "Warp the guide to the source's CRS, or do a part of the source.",
+    "the source lies around a pole, where a guide in degrees (EPSG:4326) is cut: warp the guide to the source's CRS "
+    "first with gdalwarp -t_srs, or choose a part that avoids it with ⟨bounds⟩",
+    "The guide is in degrees, and the source covers a pole or the edge of a world-wide guide.",
+    "Warp the guide to the source's CRS, or process a part of the source.",
     upsampling(source="polar.tif", guide="world.tif"),
 )
 
@@ -46,9 +45,9 @@ case(
 case(
     "a source whose centre the guide's CRS has no place for",
     GridError,
-    "the scale cannot be told: the source's centre has no place in the guide's CRS, "
-    "North_Pole_Orthographic; give it yourself, as in ⟨scale=4⟩, or warp the guide first",
-    "The source's centre has no place in the guide's CRS.",
+    "the scale cannot be determined: the source's centre lies outside the domain of the guide's CRS, "
+    "North_Pole_Orthographic; give the scale, as in ⟨scale=4⟩, or warp the guide first",
+    "The centre of the source lies outside the domain of the guide's CRS.",
     "Give the scale, or warp the guide to the source's CRS.",
     upsampling("--min-coverage 0", source="south.tif", guide="north.tif", min_coverage=0),
 )
@@ -57,9 +56,9 @@ case(
 case(
     "no way between two CRSs",
     GridError,
-    "no way from EPSG:32618 to Moon (2015) - Sphere / Ocentric is known (…): warp one raster first",
-    "PROJ knows no transformation, as between two planets.",
-    "Warp one raster first.",
+    "no transformation from EPSG:32618 to Moon (2015) - Sphere / Ocentric is known (…): warp one of the rasters first",
+    "PROJ knows no transformation between the two CRSs, as between two planets.",
+    "Warp one of the rasters first.",
     upsampling(guide="moon.tif"),
 )
 
@@ -67,9 +66,9 @@ case(
 case(
     "a grid without a CRS",
     GridError,
-    "a raster without a CRS cannot be placed: assign the one it is in, as .rio.write_crs(...) does",
+    "a raster without a CRS cannot be located: assign the right one with .rio.write_crs(...)",
     "The GeoBox of `like` has no CRS.",
-    "Give it the one it is in.",
+    "Assign the right one.",
     arrays(shown("dem.tif", scale=2, like=GeoBox((4, 4), PLACE, None))),
 )
 
@@ -78,7 +77,7 @@ case(
     "a guide that is hardly finer",
     GridError,
     "scale under 2: the guide's pixels (30.01 m) are hardly finer than the source's (30.01 m); give a "
-    "finer guide, or the scale yourself, as in ⟨scale=2⟩",
+    "finer guide, or the scale, as in ⟨scale=2⟩",
     "The ratio of the resolutions is under 1.5, and no scale is given.",
     "Give a finer guide, or the scale.",
     upsampling(guide="dem.tif"),
@@ -90,7 +89,7 @@ case(
     GridError,
     "bounds are finite numbers W,S,E,N with W < E and S < N, not 435730,4176900,436000,4176000",
     "West and east, or south and north, are exchanged.",
-    "Exchange them.",
+    "Exchange them, or correct the numbers.",
     upsampling("--bounds 435730,4176900,436000,4176000", bounds=(435730, 4176900, 436000, 4176000)),
 )
 
@@ -100,7 +99,7 @@ case(
     GridError,
     "bounds are finite numbers W,S,E,N with W < E and S < N, not -inf,-inf,inf,inf",
     "Bounds are infinite or no numbers.",
-    "Give finite ones; all of the source is done without `--bounds`.",
+    "Give finite numbers. Without `--bounds` the whole source is processed.",
     upsampling("--bounds=-inf,-inf,inf,inf", bounds=(-np.inf, -np.inf, np.inf, np.inf)),
 )
 
@@ -108,10 +107,10 @@ case(
 case(
     "bounds beside the raster",
     GridError,
-    "the bounds -75,37,-74,38 do not meet the raster at 435730,4175940,436810,4176900: give W,S,E,N in "
+    "the bounds -75,37,-74,38 do not intersect the raster at 435730,4175940,436810,4176900: give W,S,E,N in "
     "its CRS, EPSG:32618",
-    "The bounds do not meet the source, perhaps for being in another CRS.",
-    "Give them in the source's.",
+    "The bounds do not intersect the source. They may be in another CRS.",
+    "Give them in the source's CRS.",
     upsampling("--bounds -75,37,-74,38", bounds=(-75, 37, -74, 38)),
 )
 
@@ -119,10 +118,10 @@ case(
 case(
     "no place on the guide's grid",
     GridError,
-    "a part of the raster at -60,-85,60,45 (EPSG:4326) has no place in North_Pole_Orthographic: crop the "
-    'source, or leave out ⟨grid="guide"⟩',
-    "The target shall lie on the guide's grid, and the guide's CRS has no place for a part of the source.",
-    "Cut the source, or keep to its grid.",
+    "a part of the raster at -60,-85,60,45 (EPSG:4326) lies outside the domain of "
+    'North_Pole_Orthographic: crop the source, or leave out ⟨grid="guide"⟩',
+    "The target is to lie on the guide's grid, and a part of the source lies outside the domain of the guide's CRS.",
+    "Crop the source, or leave the option out.",
     upsampling(
         "--grid guide --scale 2 --min-coverage 0",
         source="south.tif",
@@ -137,10 +136,10 @@ case(
 case(
     "a guide that covers too little",
     GuideCoverageError,
-    "the guide covers 59.3 % of the source (needs 95 %); crop the source with --bounds W,S,E,N or "
+    "the guide covers 59.3 % of the source (needs 95 %); crop the source with ⟨bounds⟩ or "
     ".rio.clip_box(...), or pass ⟨min_coverage=0.59⟩",
     "The guide covers less of the source than `--min-coverage`.",
-    "Cut the source, or allow it: what the guide does not cover is interpolated.",
+    "Crop the source, or lower `--min-coverage`: where there is no guide the target is the bicubic baseline.",
     upsampling(guide="part.tif"),
 )
 
@@ -148,10 +147,10 @@ case(
 case(
     "pixels of no size",
     GridError,
-    "thin.vrt has the transform 0,0,435730,0,-30,4176900, by which its pixels have no size or no place: "
-    "give it a real one, as gdal_edit.py -a_ullr or .rio.write_transform(...) does",
+    "thin.vrt has the transform 0,0,435730,0,-30,4176900, under which its pixels have no size or no finite "
+    "position: give it a valid one with gdal_edit.py -a_ullr or .rio.write_transform(...)",
     "A raster's transform has a pixel of no width or height, or numbers that are not finite.",
-    "Give it a real one.",
+    "Assign a valid transform.",
     upsampling(source="thin.vrt"),
 )
 
@@ -159,9 +158,9 @@ case(
 case(
     "three numbers for like",
     OptionError,
-    "⟨like⟩ (10.0, 10.0, 10.0) is no resolution: give a number above zero, or two (down, "
+    "⟨like=[10.0, 10.0, 10.0]⟩ is not a resolution: give a number above zero, or two (down, "
     "across), in units of the source's CRS",
-    "`--like` is more than two numbers.",
+    "`--like` has more than two numbers.",
     "Give one or two.",
     upsampling("--like 10x10x10", like=(10.0, 10.0, 10.0)),
 )
@@ -170,8 +169,8 @@ case(
 case(
     "no resolution for like",
     OptionError,
-    "⟨like⟩ 0.0 is no resolution: give a number above zero, or two (down, across), in units of the source's CRS",
-    "`--like` is a resolution of zero or below, or more than two numbers.",
+    "⟨like=0.0⟩ is not a resolution: give a number above zero, or two (down, across), in units of the source's CRS",
+    "`--like` is a resolution of zero or below.",
     "Give one or two above zero.",
     upsampling("--like 0", like=0.0),
 )
@@ -180,8 +179,8 @@ case(
 case(
     "a grid of too many pixels",
     OptionError,
-    "⟨like⟩ 0.001 makes 960000 x 1080000 pixels: a resolution is in units of the source's CRS, EPSG:32618",
-    "`--like` makes more than 1e11 pixels, perhaps for being in other units.",
+    "⟨like=0.001⟩ gives 960000 x 1080000 pixels: write the resolution in units of the source's CRS, EPSG:32618",
+    "`--like` gives a grid of more than 1e11 pixels. It may be in another unit.",
     "Give it in units of the source's CRS.",
     upsampling("--like 0.001", like=0.001),
 )
@@ -190,8 +189,8 @@ case(
 case(
     "a pixel beyond all targets",
     OptionError,
-    "⟨like⟩ 1e+30 makes 1 x 1 pixels: a resolution is in units of the source's CRS, EPSG:32618",
-    "`--like` makes a pixel a thousand times as large as the target.",
+    "⟨like=1e+30⟩ gives 1 x 1 pixels: write the resolution in units of the source's CRS, EPSG:32618",
+    "`--like` gives a pixel that is more than a thousand times as large as the target.",
     "Give it in units of the source's CRS.",
     upsampling("--like 1e30", like=1e30),
 )

@@ -29,10 +29,10 @@ from support.refusals.inputs import (
 case(
     "no dtype",
     OptionError,
-    "a target cannot be stored as int64: choose a ⟨dtype⟩ of uint8, int8, uint16, int16, "
-    "uint32, int32, float32, float64",
-    "`--dtype` is no type that a target can be stored as.",
-    "Choose one.",
+    "a target cannot be stored as int64: choose one of uint8, int8, uint16, int16, "
+    "uint32, int32, float32, float64 for ⟨dtype⟩",
+    "`--dtype` is not a dtype of outputs.",
+    "Choose one of those listed.",
     upsampling("--dtype int64", dtype="int64"),
 )
 
@@ -40,9 +40,9 @@ case(
 case(
     "a scale factor of 0",
     OptionError,
-    "⟨scale_factor⟩ is 0: give a finite number other than 0, as in 0.1",
+    "⟨scale_factor=0.0⟩ is not allowed: give a finite number other than 0, as in 0.1",
     "`--scale-factor` is 0 or not finite.",
-    "Give another.",
+    "Give another number.",
     upsampling("--scale-factor 0", scale_factor=0),
 )
 
@@ -50,9 +50,9 @@ case(
 case(
     "no offset",
     OptionError,
-    "⟨add_offset⟩ is nan: give a finite number, as in 273.15",
+    "⟨add_offset=NaN⟩ is not allowed: give a finite number, as in 273.15",
     "`--add-offset` is not finite.",
-    "Give another.",
+    "Give another number.",
     upsampling("--add-offset nan", add_offset=float("nan")),
 )
 
@@ -60,10 +60,10 @@ case(
 case(
     "a source that cannot be rescaled",
     OptionError,
-    "the source declares scale nan and offset 0, which cannot be rescaled: mend its tags, or leave out "
+    "the source declares scale nan and offset 0, from which values cannot be rescaled: correct its tags, or leave out "
     "⟨scale_factor⟩ and ⟨add_offset⟩",
-    "Stored values shall be rescaled, and the source's own scale or offset is no number.",
-    "Mend the source's tags, or leave the options out.",
+    "`--scale-factor` or `--add-offset` is given, and the source's own scale or offset is not finite.",
+    "Correct the source's tags, or leave the options out.",
     upsampling("--scale-factor 0.1 --scale 2", source="scaled.tif", scale_factor=0.1, scale=2),
 )
 
@@ -71,7 +71,7 @@ case(
 case(
     "no creation option",
     OptionError,
-    "the creation option 'LZW' is no KEY=VALUE: write it as in COMPRESS=LZW",
+    "the creation option 'LZW' is not KEY=VALUE: write it as in COMPRESS=LZW",
     "`--co` has no `=`.",
     "Write KEY=VALUE.",
     upsampling("--co LZW", creation_options=["LZW"]),
@@ -81,7 +81,7 @@ case(
 case(
     "a creation option without a value",
     OptionError,
-    "the creation option 'COMPRESS=' is no KEY=VALUE: write it as in COMPRESS=LZW",
+    "the creation option 'COMPRESS=' is not KEY=VALUE: write it as in COMPRESS=LZW",
     "`--co` has no key or no value.",
     "Write KEY=VALUE.",
     upsampling("--co COMPRESS=", creation_options=["COMPRESS="]),
@@ -101,9 +101,9 @@ case(
 case(
     "a creation option that resamples",
     OptionError,
-    "the creation option RES would resample the target, which then averages to the source no more: leave "
-    "it out, and give it to gdal_translate -of COG for the finished file",
-    "`--co` has the COG driver warp.",
+    "the creation option RES would resample the target, whose block means would no longer equal the "
+    "source: leave it out, and pass it to gdal_translate -of COG for the finished file",
+    "`--co` makes the COG driver resample.",
     "Leave it out.",
     upsampling("--co RES=10", creation_options=["RES=10"]),
 )
@@ -112,9 +112,9 @@ case(
 case(
     "no size of a block",
     OptionError,
-    "BLOCKSIZE=100: give a whole multiple of 16 from 128 to 4096, as in 512",
-    "`--co BLOCKSIZE` is none that a COG can have.",
-    "Give another.",
+    "BLOCKSIZE=100: give a multiple of 16 from 128 to 4096, as in 512",
+    "`--co BLOCKSIZE` is not a block size of a COG.",
+    "Give another number.",
     upsampling("--co BLOCKSIZE=100", creation_options=["BLOCKSIZE=100"]),
 )
 
@@ -122,21 +122,21 @@ case(
 case(
     "a creation option that GDAL does not know",
     OptionError,
-    "GDAL cannot make a COG of 1 float32 band with COMPRESS=ZIP (…): use what "
+    "GDAL cannot write a COG of 1 float32 band with COMPRESS=ZIP (…): use the options that "
     "https://gdal.org/en/stable/drivers/raster/cog.html lists",
-    "GDAL's COG driver refuses an option, or would not heed it.",
-    "Use what it lists.",
+    "GDAL's COG driver refuses a creation option, or would ignore it.",
+    "Use the options that its page lists.",
     upsampling("--co COMPRESS=ZIP", creation_options=["COMPRESS=ZIP"]),
 )
 
 
 case(
-    "a compression that loses holes",
+    "a compression that loses nodata",
     OptionError,
-    "with COMPRESS=JPEG holes do not stay holes (… of 8448 pixels came back wrong): choose a lossless "
+    "with COMPRESS=JPEG nodata is not preserved (… of 8448 pixels are wrong after reading): choose a lossless "
     "compression, as in COMPRESS=DEFLATE",
     "A lossy compression changes nodata.",
-    "Choose a lossless one.",
+    "Choose a lossless compression.",
     upsampling("--dtype uint8 --co COMPRESS=JPEG", dtype="uint8", creation_options=["COMPRESS=JPEG"]),
 )
 
@@ -374,7 +374,7 @@ case(
     "the source's 2 bands differ in scale or offset, and a variable of a Zarr store has one scale and one offset: pass "
     "⟨scale_factor⟩ for all bands, or write a .tif",
     "The output is a Zarr store, and the source's bands differ in their scale or offset.",
-    "Rescale all alike, or write a file.",
+    "Pass one scale factor for all bands, or write a GeoTIFF.",
     replace(
         upsampling(source="scales.tif", output="sharp.zarr"),
         words="upsample scales.tif ortho.tif --output sharp.zarr --method bicubic",
@@ -398,10 +398,10 @@ case(
     "an object store out of reach",
     OutputError,
     "memory://gone/sharp.tif cannot be reached or written to (The specified bucket does not exist): check the address "
-    "and the credentials, and call again",
-    "An output's URL, or that of a job's tiles, cannot be reached: no such bucket, no credentials, no leave to write, "
-    "no network.",
-    "Mend the address, or the library's settings (`AWS_ENDPOINT_URL`, `AWS_ACCESS_KEY_ID`, ...).",
+    "and the credentials, and run again",
+    "The URL of an output or of a job's tiles cannot be reached: the bucket does not exist, the credentials are "
+    "missing or have no right to write, or there is no network.",
+    "Correct the address, or the settings of the library (`AWS_ENDPOINT_URL`, `AWS_ACCESS_KEY_ID`, ...).",
     upsampling(output="memory://gone/sharp.tif"),
     fault=raising(
         "fsspec.implementations.memory.MemoryFileSystem.pipe_file", ValueError("The specified bucket does not exist")
@@ -412,8 +412,8 @@ case(
 case(
     "a URL of no known kind",
     OutputError,
-    "nowhere://a/sharp.tif cannot be opened (…): install what it takes, or name a folder",
-    "Nothing here knows such URLs; those of S3 take the extra s3.",
+    "nowhere://a/sharp.tif cannot be opened (…): install the package for such URLs, or name a folder",
+    "No installed package opens such URLs. For S3 the extra s3 is needed.",
     "`pip install 'mmsr-geo[s3]'`, or name a folder.",
     upsampling(output="nowhere://a/sharp.tif"),
 )

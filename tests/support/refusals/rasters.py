@@ -37,8 +37,8 @@ case(
     "no raster",
     InputError,
     "text.tif cannot be opened as a raster (…): check the path and the format",
-    "A file is missing, closed, cut within its header, or of a format that GDAL does not know.",
-    "Mend the path, or convert the file.",
+    "A file is missing, may not be read, is truncated in its header, or has a format that GDAL does not know.",
+    "Correct the path, or convert the file.",
     upsampling(source="text.tif"),
 )
 
@@ -46,9 +46,9 @@ case(
 case(
     "a file that changes meanwhile",
     ChangedInputError,
-    "dem.tif has changed since it was opened: put it back, or begin again with the new one",
-    "A file is replaced or removed while a target is made of it.",
-    "Put it back, or begin again.",
+    "dem.tif has changed since it was opened: restore it, or start again with the new file",
+    "An input is replaced or removed while it is processed.",
+    "Restore it, or start again.",
     upsampling(),
     fault=changing_files,
 )
@@ -57,7 +57,7 @@ case(
 case(
     "a pipe",
     InputError,
-    "pipe.tif is a pipe or a device, and a raster is read in any order: save it to a file first",
+    "pipe.tif is a pipe or a device, from which a raster cannot be read by window: save it to a file first",
     "A source, guide or mask is a pipe or a device.",
     "Save it to a file.",
     upsampling(source="pipe.tif"),
@@ -67,9 +67,9 @@ case(
 case(
     "a file cut short",
     InputError,
-    "cut.tif failed to be read at row 0, column 0 (…): it may be cut short, make or fetch it again",
-    "GDAL fails while pixels are read: the file is cut short or damaged, or a part of a mosaic is missing.",
-    "Fetch or make the file again.",
+    "cut.tif cannot be read at row 0, column 0 (…): it may be truncated; download or create it again",
+    "GDAL cannot read the pixels: the file is truncated or damaged, or a part of a mosaic is missing.",
+    "Download or create the file again.",
     upsampling("--scale 2", source="cut.tif", scale=2),
 )
 
@@ -77,8 +77,8 @@ case(
 case(
     "no bands",
     InputError,
-    "two.nc holds no bands; name one of its parts, as in netcdf:two.nc:rain",
-    "A file holds no bands of its own; where it is a container (netCDF, HDF), one of its parts is named.",
+    "two.nc holds no bands: name one of its parts, as in netcdf:two.nc:rain",
+    "A file holds no bands. If it is a container (netCDF, HDF), the message names one of its parts.",
     "Give a raster, or one of the parts.",
     upsampling(source="two.nc"),
 )
@@ -97,8 +97,8 @@ case(
 case(
     "no numbers",
     InputError,
-    "the array holds bool, no quantity: convert it to numbers first, as in .astype('float32')",
-    "An array holds dates, texts, objects, or yes and no.",
+    "the array has the dtype bool, which holds no numbers: convert it first, as in .astype('float32')",
+    "An array holds dates, texts, objects or booleans.",
     "Convert it to numbers.",
     arrays(shown(lambda: array(scene() > 280))),
 )
@@ -108,7 +108,7 @@ case(
     "a colour table",
     InputError,
     "palette.tif has a colour table: give the quantity itself, or expand it to RGB (gdal_translate -expand rgb)",
-    "A raster's numbers stand for colours.",
+    "A raster has a colour table: its values stand for colours.",
     "Give the quantity itself, or expand it to RGB for a guide.",
     upsampling(source="palette.tif"),
 )
@@ -117,7 +117,7 @@ case(
 case(
     "classes in a file",
     InputError,
-    "classes.tif holds classes, and a mean of classes means nothing: give a measured quantity",
+    "classes.tif holds classes, which cannot be averaged: give a measured quantity",
     "A raster's tags say that it is thematic.",
     "Give a measured quantity; for a guide, an image.",
     upsampling(source="classes.tif"),
@@ -127,7 +127,7 @@ case(
 case(
     "classes in an array",
     InputError,
-    "the array holds classes, and a mean of classes means nothing: give a measured quantity",
+    "the array holds classes, which cannot be averaged: give a measured quantity",
     "An array's attributes say that it holds flags.",
     "Give a measured quantity.",
     arrays(shown(lambda: array().assign_attrs(flag_values=[1, 2]))),
@@ -137,7 +137,7 @@ case(
 case(
     "a thematic array",
     InputError,
-    "the array holds classes, and a mean of classes means nothing: give a measured quantity",
+    "the array holds classes, which cannot be averaged: give a measured quantity",
     "An array's attributes say that it is thematic.",
     "Give a measured quantity.",
     arrays(shown(lambda: array().assign_attrs(LAYER_TYPE="thematic"))),
@@ -148,8 +148,8 @@ case(
     "a band that there is not",
     InputError,
     "dem.tif has no data band 9: its bands are 1",
-    "A band of the source or of a guide is asked for that it does not have.",
-    "Choose one of those named.",
+    "The source or a guide does not have a band that an option names.",
+    "Choose one of the bands listed.",
     fitting("--band 9", band=9),
 )
 
@@ -158,8 +158,8 @@ case(
     "several bands",
     InputError,
     "two.tif has 2 bands (1 (ground), 2 (surface)): choose the one to sharpen, as in ⟨band=1⟩",
-    "A fit or an evaluation is asked for a source of several bands.",
-    "Choose one with `--band` (`band=`). `upsample` does all of them.",
+    "`fit` or `evaluate` is called with a source of several bands.",
+    "Choose one with `--band` (`band=`). `upsample` processes all of them.",
     fitting(source="two.tif"),
 )
 
@@ -168,7 +168,7 @@ case(
     "several bands in an array",
     InputError,
     "the array has 2 bands (1, 2): choose the one to sharpen, as in .isel(band=0)",
-    "A fit or an evaluation is asked for an array of several bands.",
+    "`fit` or `evaluate` is called with an array of several bands.",
     "Select one.",
     arrays(lambda: mmsr_geo.fit(array(np.stack([scene(), scene()])), "ortho.tif", params=QUICK)),
 )
@@ -227,9 +227,9 @@ case(
 case(
     "dims beyond band",
     InputError,
-    "the array has the dims time, y, x: select one of each but y, x and band (.isel)",
-    "A mask, a truth or a raster for `like` has dims beyond y, x and band.",
-    "Select one of each with `.isel`.",
+    "the array has the dimensions time, y, x: select one index of each but y, x and band with .isel",
+    "An array has dimensions other than y, x and band.",
+    "Select one index of each other dimension with `.isel`.",
     arrays(lambda: mmsr_geo.fit(array().expand_dims(time=2), "ortho.tif", params=QUICK)),
 )
 
@@ -237,9 +237,9 @@ case(
 case(
     "no pixels",
     InputError,
-    "the array has no pixels (32, 0): the selection that made it is empty",
-    "An array is of no length along y or x.",
-    "Mend the selection that made it.",
+    "the array has no pixels, its shape is (32, 0): check the selection that it comes from",
+    "An array has length 0 along y or x.",
+    "Correct the selection that it comes from.",
     arrays(shown(lambda: array().isel(x=slice(0, 0)))),
 )
 
@@ -247,10 +247,10 @@ case(
 case(
     "a mask of several bands",
     InputError,
-    "masks.tif has 2 bands (1, 2), and none of them are called QA_PIXEL or SCL: give a mask of one band, "
-    "as gdal_translate -b or .isel(band=0) make it",
-    "A mask has several bands, and none or several of them go by a known name.",
-    "Give a mask of one band.",
+    "masks.tif has 2 bands (1, 2), and none of them are called QA_PIXEL or SCL: extract the mask's band with "
+    "gdal_translate -b or .isel(band=0)",
+    "A mask has several bands, and none or several of them have a known name.",
+    "Extract the band that is the mask.",
     upsampling("--source-mask masks.tif", source_mask="masks.tif"),
 )
 
@@ -258,9 +258,9 @@ case(
 case(
     "bits of fractions",
     InputError,
-    "shares.tif holds 0.5, and bits and classes are whole numbers: give the mask as it came",
-    "Bits are read of a mask that holds fractions.",
-    "Give the mask as it came, not resampled.",
+    "shares.tif holds 0.5, and bits and classes need integers: give the original mask, not a resampled one",
+    "A mask that is read by bits or classes holds fractions.",
+    "Give the original mask, not a resampled one.",
     upsampling("--source-mask shares.tif:1", source_mask="shares.tif:1"),
 )
 
@@ -268,9 +268,9 @@ case(
 case(
     "bits beyond a float's",
     InputError,
-    "words.tif holds float32 values beyond 16777216, whose bits are lost: give it as integers",
-    "Bits are read of a mask of floats so large that their last bits are lost.",
-    "Give it as integers.",
+    "words.tif holds float32 values above 16777216, whose lowest bits are lost: store it as integers",
+    "A mask that is read by bits holds floats so large that their lowest bits are lost.",
+    "Store it as integers.",
     upsampling("--source-mask words.tif:1", source_mask="words.tif:1"),
 )
 
@@ -278,9 +278,9 @@ case(
 case(
     "an array that fails",
     InputError,
-    "the array failed to be computed at row 0, column 0: the tape is torn; mend what it is computed from",
-    "A lazy array fails while its pixels are computed, as where its file is gone.",
-    "Mend what it is computed from.",
+    "the array cannot be computed at row 0, column 0 (the tape is torn): check what it is computed from",
+    "A lazy array cannot be computed, for example because its file was removed.",
+    "Check what it is computed from.",
     arrays(lambda: mmsr_geo.upsample_to_file(torn(), "ortho.tif", "sharp.tif", 2, method="bicubic")),
 )
 
@@ -288,9 +288,9 @@ case(
 case(
     "not georeferenced",
     GridError,
-    "unplaced.tif is not georeferenced: give it a geotransform, as gdal_translate -a_ullr does",
+    "unplaced.tif is not georeferenced: give it a geotransform with gdal_translate -a_ullr",
     "A file has no geotransform.",
-    "Give it the corners that it has on the ground.",
+    "Assign the coordinates of its corners.",
     upsampling(source="unplaced.tif"),
 )
 
@@ -298,9 +298,9 @@ case(
 case(
     "control points only",
     GridError,
-    "points.tif is placed by ground control points only: warp it onto a grid first, as gdalwarp does",
-    "A file is placed by ground control points or rational polynomials.",
-    "Warp it onto a grid with `gdalwarp`.",
+    "points.tif is georeferenced by ground control points only: warp it to a grid first with gdalwarp",
+    "A file is georeferenced by ground control points or rational polynomials only.",
+    "Warp it to a grid with `gdalwarp`.",
     upsampling(source="points.tif"),
 )
 
@@ -308,9 +308,9 @@ case(
 case(
     "no CRS",
     GridError,
-    "nowhere.tif has no CRS: assign the one it is in, as gdal_edit.py -a_srs EPSG:... does",
+    "nowhere.tif has no CRS: assign the right one with gdal_edit.py -a_srs EPSG:...",
     "A file has no CRS.",
-    "Find out which one it is in, and assign that; no pixel moves by it.",
+    "Find out which CRS its coordinates are in and assign it; this moves no pixel.",
     upsampling(source="nowhere.tif"),
 )
 
@@ -328,8 +328,8 @@ case(
 case(
     "an array placed by control points",
     GridError,
-    "the array is placed by ground control points only: warp it onto a grid first, as .rio.reproject does",
-    "An array is placed by ground control points.",
+    "the array is georeferenced by ground control points only: warp it to a grid first with .rio.reproject",
+    "An array is georeferenced by ground control points only.",
     "Warp it with `.rio.reproject`.",
     arrays(
         shown(
@@ -346,9 +346,9 @@ case(
 case(
     "an array without a CRS",
     GridError,
-    "the array has no CRS: assign the one it is in with .rio.write_crs(...)",
+    "the array has no CRS: assign the right one with .rio.write_crs(...)",
     "An array has no CRS.",
-    "Assign the one it is in.",
+    "Assign the CRS that its coordinates are in.",
     arrays(shown(lambda: array().drop_vars("spatial_ref"))),
 )
 
@@ -356,9 +356,9 @@ case(
 case(
     "dims that no one knows",
     GridError,
-    "the array has the dims a, b: name its spatial ones with .rio.set_spatial_dims(...)",
-    "An array's dims are not known to be y and x.",
-    "Name them.",
+    "the array has the dimensions a, b: name the spatial ones with .rio.set_spatial_dims(...)",
+    "The spatial dimensions of an array are not known.",
+    "Name them with `.rio.set_spatial_dims`.",
     arrays(shown(lambda: xr.DataArray(scene(), dims=("a", "b")))),
 )
 
@@ -366,8 +366,8 @@ case(
 case(
     "one pixel wide",
     GridError,
-    "the array is one pixel wide and stores no transform: give it one with .rio.write_transform(...)",
-    "An array of one row or column stores no transform, so that its pixel has no known size.",
+    "the array is one pixel wide and has no transform: give it one with .rio.write_transform(...)",
+    "An array of one row or column has no transform, so that the size of its pixels is not known.",
     "Give it a transform.",
     arrays(shown(lambda: array().isel(x=[0]).drop_vars("spatial_ref").rio.write_crs(32618))),
 )
@@ -376,9 +376,9 @@ case(
 case(
     "coordinates that stand",
     GridError,
-    "the array has coordinates that do not move from pixel to pixel: give it real x and y coordinates",
-    "An array's coordinates are all the same.",
-    "Give it real ones.",
+    "the array has the same coordinates in all pixels: give it valid x and y coordinates",
+    "All coordinates of an array are the same.",
+    "Assign valid coordinates.",
     arrays(shown(lambda: array().drop_vars("spatial_ref").rio.write_crs(32618).assign_coords(x=np.zeros(36)))),
 )
 
@@ -386,9 +386,10 @@ case(
 case(
     "uneven coordinates",
     GridError,
-    "the array has uneven coordinates (0.63 pixels off even steps): interpolate it onto even ones first",
-    "An array's coordinates are not in even steps.",
-    "Interpolate it onto even ones.",
+    "the array has unevenly spaced coordinates (they deviate by 0.63 pixels): interpolate it to evenly spaced ones "
+    "first",
+    "The coordinates of an array are not evenly spaced.",
+    "Interpolate it to evenly spaced coordinates.",
     arrays(shown(lambda: array().assign_coords(x=435_745 + 30 * np.arange(36.0) ** 1.05))),
 )
 
@@ -396,9 +397,9 @@ case(
 case(
     "variables on different grids",
     GridError,
-    "the guide Dataset: the array 'b' and the array 'a' are on different grids; bring them onto one first",
-    "A guide Dataset's variables are on different grids.",
-    "Bring them onto one, or give them as several guides.",
+    "the guide Dataset: the array 'b' and the array 'a' are on different grids: resample them to one first",
+    "The variables of a guide Dataset are on different grids.",
+    "Resample them to one grid, or give them as several guides.",
     arrays(shown("dem.tif", lambda: xr.Dataset({"a": bare("a", PLACE), "b": bare("b", AROUND)}))),
 )
 
@@ -406,9 +407,9 @@ case(
 case(
     "coordinates that are no numbers",
     GridError,
-    "the array: 1 of 36 coordinates along x are no finite numbers: assign real ones",
-    "An array's coordinates are texts, NaN or infinite.",
-    "Assign real ones.",
+    "the array: 1 of 36 coordinates along x are not finite numbers: assign valid ones",
+    "Coordinates of an array are texts, NaN or infinite.",
+    "Assign valid coordinates.",
     arrays(shown(lambda: array().assign_coords(x=np.r_[np.nan, array().x.values[1:]]))),
 )
 
@@ -416,11 +417,11 @@ case(
 case(
     "a resolution of nothing",
     OptionError,
-    "⟨source_resolution⟩ is a length in metres above zero, as in 100 or '0.1 km', "
+    "⟨source_resolution⟩ takes a length in metres above zero, as in 100 or '0.1 km', "
     "or one of landsat-tirs, landsat-etm-thermal, landsat-tm-thermal, ecostress, modis, viirs-i5, viirs, "
     "sentinel-3-slstr, aster-tir; not '0'",
     "`--source-resolution` is a length of zero or below.",
-    "Give one above zero.",
+    "Give a length above zero.",
     upsampling("--source-resolution 0", source_resolution="0"),
 )
 
@@ -428,7 +429,7 @@ case(
 case(
     "a resolution that is true",
     OptionError,
-    "⟨source_resolution⟩ is a length in metres above zero, as in 100 or '0.1 km', "
+    "⟨source_resolution⟩ takes a length in metres above zero, as in 100 or '0.1 km', "
     "or one of landsat-tirs, landsat-etm-thermal, landsat-tm-thermal, ecostress, modis, viirs-i5, viirs, "
     "sentinel-3-slstr, aster-tir; not True",
     "`source_resolution` is True or False.",
@@ -597,10 +598,10 @@ case(
 case(
     "no resolution",
     OptionError,
-    "⟨source_resolution⟩ is a length in metres above zero, as in 100 or '0.1 km', "
+    "⟨source_resolution⟩ takes a length in metres above zero, as in 100 or '0.1 km', "
     "or one of landsat-tirs, landsat-etm-thermal, landsat-tm-thermal, ecostress, modis, viirs-i5, viirs, "
     "sentinel-3-slstr, aster-tir; not 'landsat'",
-    "`--source-resolution` is no length and no sensor.",
+    "`--source-resolution` is neither a length nor the name of a sensor.",
     "Give metres, or a sensor's name.",
     upsampling("--source-resolution landsat", source_resolution="landsat"),
 )
@@ -609,10 +610,10 @@ case(
 case(
     "a resolution finer than the pixels",
     OptionError,
-    "⟨source_resolution⟩ 10 m is finer than half of the source's pixels (30.01 x "
-    "30.01 m): give the sensor's resolution, or leave it out",
+    "⟨source_resolution⟩ is 10 m, which is finer than half of the source's pixels (30.01 x "
+    "30.01 m): give the sensor's resolution, or leave the option out",
     "`--source-resolution` is finer than half of a source pixel.",
-    "Give the sensor's resolution, or leave it out.",
+    "Give the sensor's resolution, or leave the option out.",
     upsampling("--source-resolution 10", source_resolution=10),
 )
 
@@ -620,9 +621,9 @@ case(
 case(
     "a bit beyond 63",
     OptionError,
-    "a mask has no bit 64: count from 0 to 63, as in QA_PIXEL.TIF:3,4",
-    "A mask's bits are beyond what numbers have.",
-    "Count from 0.",
+    "a mask has no bit 64: bits are numbered from 0 to 63, as in QA_PIXEL.TIF:3,4",
+    "A bit of a mask is above 63.",
+    "Number the bits from 0.",
     upsampling("--source-mask qa.tif:64", source_mask="qa.tif:64"),
 )
 
@@ -630,8 +631,8 @@ case(
 case(
     "a bit beyond the type's",
     OptionError,
-    "qa.tif has no bit 8: uint8 has 8, from 0 to 7",
-    "A mask's bits are beyond what its own numbers have.",
-    "Count from 0.",
+    "qa.tif has no bit 8: uint8 has 8 bits, from 0 to 7",
+    "The dtype of a mask has no such bit.",
+    "Number the bits from 0.",
     upsampling("--source-mask qa.tif:8", source_mask="qa.tif:8"),
 )

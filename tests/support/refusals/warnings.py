@@ -23,7 +23,7 @@ case(
     "the guide's pixels (15.01 m) are larger than the target's (7.503 m): the target will hold no detail finer than "
     "the guide's; give a finer guide, or a smaller ⟨scale⟩",
     "The scale is larger than the ratio of the resolutions.",
-    "Give a finer guide, or a smaller scale. The target has the guide's detail.",
+    "Give a finer guide, or a smaller scale. The target has the detail of the guide.",
     upsampling("--scale 4", scale=4),
 )
 
@@ -55,10 +55,11 @@ case(
 case(
     "a value that looks like nodata",
     NodataWarning,
-    "undeclared.tif: -9999 stands on 5.6 % of the pixels looked at, far from all others, and no nodata "
-    "is declared: pass --source-nodata -9999 (source_nodata=-9999) if they are holes",
-    "A value far from all others, or a collar along the border, takes 1 % of the pixels or more, and none is declared.",
-    "Declare it if it stands for holes. The target was made as if it were a value.",
+    "undeclared.tif: -9999 is the value of 5.6 % of the sampled pixels, far from all others, and no nodata is "
+    "declared: pass ⟨source_nodata=-9999⟩ if it means nodata",
+    "At least 1 % of the pixels have a value that is far from all others, or that lies along the border in all bands, "
+    "and no nodata is declared.",
+    "Declare it if it means nodata. It was used as a valid value.",
     upsampling("--scale 2", source="undeclared.tif", scale=2),
 )
 
@@ -111,7 +112,7 @@ case(
 case(
     "values that were clipped",
     MmsrWarning,
-    "4598 of 4608 values (99.8 %) lay outside 0 to 255, what uint8 holds, and were clipped: pass a wider "
+    "4598 of 4608 values (99.8 %) are outside 0 to 255, the range of uint8, and were clipped: pass a wider "
     "⟨dtype⟩, or another ⟨scale_factor⟩ or ⟨add_offset⟩",
     "Values of the target lie outside of what `--dtype` holds.",
     "Choose another dtype, or a scale factor and an offset.",
