@@ -396,8 +396,8 @@ def _crs_name(grid: GeoBox) -> str:
 
 def _proj_reason(error: ProjError) -> str:
     """Return PROJ's reason without the names of its functions and its notes for programmers."""
-    words = str(error).rpartition("Internal Proj Error: ")[2].removeprefix("proj_create_operations: ")
-    return words.partition(". ")[0] if ". " in words else words.removesuffix(")")
+    reason = str(error).rpartition("Internal Proj Error: ")[2].removeprefix("proj_create_operations: ")
+    return reason.partition(". ")[0] if ". " in reason else reason.removesuffix(")")
 
 
 def _metres(grid: GeoBox) -> str:

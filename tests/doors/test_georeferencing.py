@@ -360,7 +360,7 @@ def test_a_worlds_mask_is_refused_where_it_is_cut(option: str) -> None:
     guide = georeferenced(np.ones((45, 51), np.float32), grid * Affine.scale(1 / 3), 32660)
     world = georeferenced(np.ones((90, 180), "uint8"), north_up(-180, 90, 2), 4326)
     masks: dict[str, Any] = {option: world}
-    with pytest.raises(mmsr_geo.GridError, match=r"crosses the edge of the mask's longitudes.*bring the mask into"):
+    with pytest.raises(mmsr_geo.GridError, match=r"crosses the edge of the mask's longitudes.*warp the mask to"):
         mmsr_geo.upsample(source, guide, 3, **masks)
     east: dict[str, Any] = {option: world.isel(x=slice(170, None))}
     mmsr_geo.upsample(source, guide, 3, **east)

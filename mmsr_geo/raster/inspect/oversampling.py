@@ -174,8 +174,8 @@ def _mirror(rhythm: _Rhythm, detail: Values) -> tuple[Values, float]:
     frequency_y, frequency_x = fft.fftfreq(height)[:, None], fft.fftfreq(width)[None]
     length = math.hypot(rhythm.y, rhythm.x)
     along = (frequency_y * rhythm.y + frequency_x * rhythm.x) / length**2
-    beside = (frequency_x * rhythm.y - frequency_y * rhythm.x) / length**2
-    taken = (along >= 0.55) & (along < 0.9) & (np.abs(beside) <= 0.45)
+    across = (frequency_x * rhythm.y - frequency_y * rhythm.x) / length**2
+    taken = (along >= 0.55) & (along < 0.9) & (np.abs(across) <= 0.45)
     upper, lower = upper[taken], lower[taken]
     crossed = upper * lower.conj()
     shared = np.abs(crossed)

@@ -54,9 +54,9 @@ def resolution_of(value: float | str) -> float:
         OptionError: The value is neither, or is not a finite length above zero.
     """
     if isinstance(value, str):
-        word = value.strip().lower().replace("_", "-").replace(" ", "-")
-        if word in SENSORS_M:
-            return SENSORS_M[word]
+        name = value.strip().lower().replace("_", "-").replace(" ", "-")
+        if name in SENSORS_M:
+            return SENSORS_M[name]
         length = _LENGTH.fullmatch(value.strip())
         if length is None:
             raise _no_resolution(value)

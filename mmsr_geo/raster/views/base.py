@@ -31,7 +31,7 @@ class RasterView:
 
     @property
     def band_tags(self) -> tuple[BandTags, ...]:
-        """What each band carries."""
+        """The metadata of each band."""
         return self.raster.band_tags
 
     @property

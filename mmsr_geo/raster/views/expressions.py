@@ -104,7 +104,7 @@ class BandExpression:
 
     @property
     def variables(self) -> tuple[str, ...]:
-        """The bands that it names, each once, in the order of their first use."""
+        """Names of its bands, each once, in the order of their first use."""
         return tuple(dict.fromkeys(node.id for node in _terms(_parsed(self.expression)) if isinstance(node, ast.Name)))
 
     def places(self, rasters: Sequence[Raster]) -> tuple[int, ...]:

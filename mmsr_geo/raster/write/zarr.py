@@ -74,7 +74,6 @@ class ZarrWriter:
         self.path = place
         self._grid, self._variable, self._nodata, self._encoding = grid, variable, nodata, encoding
         self._tags = encoding.tags(band_tags)
-        has_uncertainty, half_tags = uncertainty_attrs is not None, [tags.of_uncertainty() for tags in band_tags]
         if len({(tags.scale, tags.offset) for tags in self._tags}) > 1:
             raise OptionError(
                 f"the source's {bands} bands differ in scale or offset, and a variable of a Zarr store has one scale "
@@ -82,26 +81,41 @@ class ZarrWriter:
             )
         check_output(place, overwrite=overwrite)
         height, width = grid.shape.yx
-        check_disk(place, height * width * bands * (np.dtype(encoding.dtype).itemsize * (1 + has_uncertainty) + 1))
+        arrays = 1 if uncertainty_attrs is None else 2
+        check_disk(place, height * width * bands * (np.dtype(encoding.dtype).itemsize * arrays + 1))
         self.shard_yx = shard_side(tile_yx[0], height), shard_side(tile_yx[1], width)
         self._staged = staged_output(place)
         self._draft = self._staged.scratch / "group"
         try:
             with self._converting_errors():
-                self._group = zarr.create_group(self._draft, zarr_format=3)
-                georeference(self._group, grid)
-                if bands > 1:
-                    self._number_bands()
-                self._specs = [self._values_spec(has_uncertainty=has_uncertainty), self._flags_spec(flag_attrs)]
-                if uncertainty_attrs is not None:
-                    tags = encoding.tags(half_tags)
-                    self._specs.append(self._float_spec(self._uncertainty, tags, uncertainty_attrs))
-                values, flags, *half = (spec.create(self._group, grid, bands, self.shard_yx) for spec in self._specs)
-                self.values, self.flags = Values(values, nodata, band_tags, encoding), Variable(flags)
-                self.uncertainty = Values(half[0], nodata, half_tags, encoding) if half else None
+                self._create(band_tags, flag_attrs, uncertainty_attrs)
         except BaseException:
             self.discard()
             raise
+
+    def _create(
+        self,
+        band_tags: Sequence[BandTags],
+        flag_attrs: Mapping[str, Any],
+        uncertainty_attrs: Mapping[str, Any] | None,
+    ) -> None:
+        """Create the group and its arrays."""
+        bands, half_tags = len(self._tags), [tags.of_uncertainty() for tags in band_tags]
+        self._group = zarr.create_group(self._draft, zarr_format=3)
+        georeference(self._group, self._grid)
+        if bands > 1:
+            self._number_bands()
+        self._specs = [
+            self._values_spec(has_uncertainty=uncertainty_attrs is not None),
+            self._flags_spec(flag_attrs),
+        ]
+        if uncertainty_attrs is not None:
+            tags = self._encoding.tags(half_tags)
+            self._specs.append(self._float_spec(self._uncertainty, tags, uncertainty_attrs))
+        values, flags, *half = (spec.create(self._group, self._grid, bands, self.shard_yx) for spec in self._specs)
+        self.values = Values(values, self._nodata, band_tags, self._encoding)
+        self.flags = Variable(flags)
+        self.uncertainty = Values(half[0], self._nodata, half_tags, self._encoding) if half else None
 
     def make(self, tags: Mapping[str, str]) -> None:
         """Add overviews, statistics and attributes, and wait until all of it is on the disk."""

@@ -102,7 +102,7 @@ class Values(Variable):
     def __init__(
         self, array: zarr.Array[Any], nodata: float, source_tags: Sequence[BandTags], encoding: Encoding
     ) -> None:
-        """Take an array that nothing has been written to."""
+        """Begin the statistics of an array that nothing has been written to."""
         super().__init__(array)
         self._nodata, self._source_tags, self._encoding = nodata, source_tags, encoding
         self._moments = [_Moments() for _ in source_tags]

@@ -61,14 +61,14 @@ def one_coordinate_that_is_no_number(_: Path) -> Job:
     x = np.asarray(array().x.values).copy()
     x[7] = np.nan
     return Job(
-        array().assign_coords(x=x), guide_array(), Refusal(GridError, "1 of 24 coordinates along x.*assign real")
+        array().assign_coords(x=x), guide_array(), Refusal(GridError, "1 of 24 coordinates along x.*assign valid")
     )
 
 
 @refused("odd coordinates", ARRAYS)
 def columns_named_by_letters(_: Path) -> Job:
     lettered = array().assign_coords(x=[f"column {i}" for i in range(24)])
-    return Job(lettered, guide_array(), Refusal(GridError, "24 of 24 coordinates along x.*assign real"))
+    return Job(lettered, guide_array(), Refusal(GridError, "24 of 24 coordinates along x.*assign valid"))
 
 
 @refused("odd coordinates", ARRAYS)
@@ -76,7 +76,7 @@ def an_infinite_coordinate(_: Path) -> Job:
     x = np.asarray(array().x.values).copy()
     x[-1] = np.inf
     return Job(
-        array().assign_coords(x=x), guide_array(), Refusal(GridError, "1 of 24 coordinates along x.*assign real")
+        array().assign_coords(x=x), guide_array(), Refusal(GridError, "1 of 24 coordinates along x.*assign valid")
     )
 
 

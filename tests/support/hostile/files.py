@@ -154,7 +154,7 @@ def one_row_refined_along_itself_only(at: Path) -> Job:
 @refused("one row")
 def a_guide_of_one_row(at: Path) -> Job:
     guide = write_guide(at, texture(2, 1, 52), place=PLACE * Affine.translation(0, 2))
-    return Job(write_source(at), guide, Refusal(GuideCoverageError, r"covers 2\.5 % of the source.*--bounds"))
+    return Job(write_source(at), guide, Refusal(GuideCoverageError, r"covers 2\.5 % of the source.*bounds"))
 
 
 @result("odd path")

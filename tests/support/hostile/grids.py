@@ -101,7 +101,7 @@ def no_transform(at: Path) -> Job:
 def pixels_of_no_size(at: Path) -> Job:
     write(at / "part.tif", scene())
     source = vrt(at / "source.vrt", SHAPE, vrt_band("part.tif"), Affine(0, 0, 435_730, 0, 0, 4_176_900))
-    words = r"source\.vrt has the transform 0,0,435730,0,0,4176900, by which its pixels have no size"
+    words = r"source\.vrt has the transform 0,0,435730,0,0,4176900, under which its pixels have no size"
     return Job(source, write_guide(at), Refusal(GridError, words))
 
 
@@ -110,7 +110,7 @@ def a_transform_that_is_no_number(at: Path) -> Job:
     write(at / "part.tif", texture())
     bands = vrt_band("part.tif", dtype="UInt16")
     guide = vrt(at / "guide.vrt", (44, 52), bands, Affine(math.nan, 0, 435_730, 0, -15, 4_176_900))
-    words = r"guide\.vrt has the transform nan.*give it a real one"
+    words = r"guide\.vrt has the transform nan.*give it a valid one"
     return Job(write_source(at), guide, Refusal(GridError, words))
 
 
@@ -118,7 +118,7 @@ def a_transform_that_is_no_number(at: Path) -> Job:
 def a_corner_at_infinity(at: Path) -> Job:
     write(at / "part.tif", scene())
     source = vrt(at / "source.vrt", SHAPE, vrt_band("part.tif"), Affine(30, 0, math.inf, 0, -30, 4_176_900))
-    return Job(source, write_guide(at), Refusal(GridError, "transform 30,0,inf.*give it a real one"))
+    return Job(source, write_guide(at), Refusal(GridError, "transform 30,0,inf.*give it a valid one"))
 
 
 @result("turned")

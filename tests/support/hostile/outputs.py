@@ -166,7 +166,7 @@ def a_folder_that_cannot_be_looked_into(at: Path) -> Job:
 @refused("output in the way")
 def an_output_that_exists(at: Path) -> Job:
     (at / "sharp.tif").write_text("mine")
-    return Job(write_source(at), write_guide(at), Refusal(OutputError, "exists.*--overwrite"))
+    return Job(write_source(at), write_guide(at), Refusal(OutputError, "exists.*overwrite"))
 
 
 @refused("output in the way")
@@ -217,7 +217,7 @@ def a_folder_that_is_a_file(at: Path) -> Job:
 
 @refused("no place for the output")
 def a_name_longer_than_names_can_be(at: Path) -> Job:
-    refusal = Refusal(OutputError, "is a name of 304 bytes: give one of 240 at most")
+    refusal = Refusal(OutputError, "is a name of 304 bytes: give one of at most 240")
     return Job(write_source(at), write_guide(at), refusal, output="s" * 300 + ".tif")
 
 

@@ -122,7 +122,7 @@ def a_guide_with_one_value_of_1e30(at: Path) -> Job:
 def the_least_float_undeclared_in_a_corner(at: Path) -> Job:
     values = scene()
     values[:8, :8] = np.finfo(np.float32).min
-    target = Target(values, warned="--source-nodata")
+    target = Target(values, warned="source_nodata=")
     return Job(write_source(at, values), write_guide(at), target)
 
 
@@ -238,13 +238,13 @@ def a_colour_table(at: Path) -> Job:
 @refused("no quantity", ARRAYS)
 def dates(_: Path) -> Job:
     days = array().copy(data=np.full(SHAPE, np.datetime64("2024-05-01", "ns")))
-    return Job(days, guide_array(), Refusal(InputError, "datetime64.*convert it to numbers"))
+    return Job(days, guide_array(), Refusal(InputError, "datetime64.*convert it first"))
 
 
 @refused("no quantity", ARRAYS)
 def objects_and_texts(_: Path) -> Job:
     texts = array().copy(data=scene().astype(object))
-    return Job(texts, guide_array(), Refusal(InputError, "object, no quantity"))
+    return Job(texts, guide_array(), Refusal(InputError, "dtype object, which holds no numbers"))
 
 
 def _tagged(at: Path, scale: float, offset: float) -> Path:
@@ -297,7 +297,7 @@ def a_target_in_tenths_of_a_byte_is_clipped_and_told(at: Path) -> Job:
             assert dataset.read(1)[:, -4:].min() == 254
 
     options = {"dtype": "uint8", "scale_factor": 0.1}
-    target = Target(clipped, also=at_its_end, warned="were clipped: pass a wider --dtype")
+    target = Target(clipped, also=at_its_end, warned="were clipped: pass a wider dtype")
     return Job(write_source(at, values), write_guide(at), target, options=options, method="nearest")
 
 
