@@ -1,4 +1,4 @@
-"""The main job on real data that ships with the package: a COG, a picture and figures against the truth."""
+"""The demo: real data of the package upsampled to COGs, with pictures and scores against the reference."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ Values = NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A truth and a guide in the package; the source is the truth's block means."""
+    """Reference and guide of the package; the source is the block means of the reference."""
 
     name: str
     title: str
@@ -40,7 +40,7 @@ class Case:
     scale: int
     unit: str
     composite: tuple[int, int, int]
-    """Guide bands shown as red, green and blue, from 0."""
+    """Guide bands shown as red, green and blue, counted from 0."""
 
 
 CASES = (
@@ -67,25 +67,34 @@ CASES = (
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What one case came to; every figure is computed in this run."""
+    """Result of one case; every figure is computed in this run."""
 
     case: Case
     scores: dict[str, Scores]
     inconsistency: float
-    """The largest deviation of the target's block means from the source."""
+    """Largest difference between the block means of the target and the source."""
     deviation: float
-    """The source's standard deviation."""
+    """Standard deviation of the source."""
     seconds: float
     peak_bytes: int
     files: tuple[Path, ...]
 
 
 def run_demo(folder: Path, *, seed: int = 0, params: FitParams | None = None) -> list[Result]:
-    """Run all cases, write into `folder` and print the table; raises OutputError where it cannot be written."""
+    """Run all cases, write their files to a folder and print their scores.
+
+    Args:
+        folder: Where to write; it is made.
+        seed: Seed of all random numbers.
+        params: Parameters of the fit; None: the defaults.
+
+    Raises:
+        OutputError: The folder cannot be written to.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise OutputError(f"cannot make the folder {folder} ({error.strerror}): choose another (-o)") from error
+        raise OutputError(f"cannot create the folder {folder} ({error.strerror}): choose another with -o") from error
     console = Console()
     results = []
     for case in CASES:
@@ -101,7 +110,7 @@ def run_demo(folder: Path, *, seed: int = 0, params: FitParams | None = None) ->
 
 
 def run_case(case: Case, folder: Path, *, seed: int, params: FitParams) -> Result:
-    """Make the source from the truth, upsample it, and compare."""
+    """Compute the source from the reference, upsample it, and compare the result with the reference."""
     data = resources.files("mmsr_geo") / "demo_data"
     with resources.as_file(data / case.truth) as truth_path, resources.as_file(data / case.guide) as guide_path:
         scale = Scale.of(case.scale)
@@ -167,7 +176,7 @@ def _draw(  # noqa: PLR0913  (what a picture shows)
         Map(f"source ({coarse:.0f} m)", source, coarse, limits, unit=case.unit),
         Map(f"guide ({red}, {green}, {blue})", guide, fine, bands=(red, green, blue)),
         Map(f"target ({fine:.0f} m, mmsr)", targets["mmsr"], fine, limits, unit=case.unit),
-        Map(f"truth ({fine:.0f} m, the original)", truth, fine, limits, unit=case.unit),
+        Map(f"reference ({fine:.0f} m, the original)", truth, fine, limits, unit=case.unit),
         Map(f"error of mmsr (RMSE {scores['mmsr'].rmse:.4g})", error, fine, around, "RdBu_r", case.unit),
         Map(f"error of bicubic (RMSE {scores['bicubic'].rmse:.4g})", bicubic_error, fine, around, "RdBu_r", case.unit),
     ]
@@ -175,11 +184,11 @@ def _draw(  # noqa: PLR0913  (what a picture shows)
 
 
 def _tables(results: list[Result]) -> Iterator[Table]:
-    scores = Table("case", "method", title="Against the truth", title_justify="left", header_style="bold")
+    scores = Table("case", "method", title="Accuracy against the reference", title_justify="left", header_style="bold")
     for column in ("RMSE", "MAE", "bias", "RMSE / bicubic"):
         scores.add_column(column, justify="right")
-    run = Table("case", title="The run", title_justify="left", header_style="bold")
-    for column in ("consistency error", "of the source's deviation", "time", "peak memory"):
+    run = Table("case", title="Run", title_justify="left", header_style="bold")
+    for column in ("consistency error", "relative to the source's deviation", "time", "peak memory"):
         run.add_column(column, justify="right")
     for result in results:
         for name, of in result.scores.items():

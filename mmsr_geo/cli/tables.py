@@ -1,4 +1,4 @@
-"""What `mmsr-geo info`, `plan`, `status` and `batch` tell a person, as tables; computes nothing."""
+"""Tables and sentences that the command prints: files, plans, states of jobs, results; computes nothing."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ from mmsr_geo.raster.inspect.sensors import coarsening
 from mmsr_geo.raster.inspect.summary import RasterSummary, summary_of
 from mmsr_geo.raster.inspect.undeclared_nodata import nodata_sentence
 from mmsr_geo.raster.views.coarsen import Coarsened
+from mmsr_geo.spelling import spelled
 from mmsr_geo.text import duration_text, printable, size_text
 
 if TYPE_CHECKING:
-    from mmsr_geo.jobs.job import Entry
     from mmsr_geo.jobs.output.outcome import OutputResult
     from mmsr_geo.network.guide_check import GuideCheck
 
 
 SAFETENSORS_HEAD = b"{"
-"""What stands after the eight bytes of a safetensors file's length."""
+"""First byte of the header of a safetensors file, after eight bytes with its length."""
 
 
 def show_files(files: Sequence[str], scale: int | tuple[int, int] | None) -> None:
-    """Print what is in the files; two rasters side by side, with the scale that would be chosen."""
+    """Print what files contain; for two rasters also how their grids fit together, and the scale."""
     console = Console()
     rasters = []
     for file in files:
@@ -106,9 +106,9 @@ def _counted(count: int, noun: str) -> str:
 
 
 def show_plans(plans: Sequence[tuple[Entry, Plan]]) -> None:
-    """Print what each pair of a job will take, and all of them together."""
+    """Print the estimates for each pair of a job, and for all of them together."""
     table = Table(show_header=True, header_style="bold")
-    for name in ("pair", "target", "scale", "tiles", "memory", "disk", "time here, at most"):
+    for name in ("pair", "target", "scale", "tiles", "memory", "disk", "longest time here"):
         table.add_column(name)
     total = 0.0
     for entry, plan in plans:
@@ -125,13 +125,15 @@ def show_plans(plans: Sequence[tuple[Entry, Plan]]) -> None:
         total += plan.seconds_at_most
     console = Console()
     console.print(table)
-    console.print(f"{len(plans)} pairs, {duration_text(total)} at most on this machine, one after another.")
+    console.print(f"{len(plans)} pairs take at most {duration_text(total)} on this machine, one after the other.")
 
 
 def show_status(status: JobStatus, *, everything: bool = False) -> None:
-    """Print where a job stands: what is not done first, why pairs fail, the rate and the time left.
+    """Print the state of a job: pairs that are not done first, why pairs failed, the rate and the time left.
 
-    everything: each of many pairs and of many failures, not the first of them.
+    Args:
+        status: State of the job.
+        everything: Whether to show all pairs and all failures, however many there are.
     """
     console = Console()
     order = sorted(status.pairs, key=lambda pair: _ORDER.index(pair.state))
@@ -139,23 +141,24 @@ def show_status(status: JobStatus, *, everything: bool = False) -> None:
     shown = order if everything or len(order) <= _MOST_ROWS else _first(order, len(urgent))
     table = Table(show_header=True, header_style="bold", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     table.add_column("pair", overflow="fold")
-    for name in ("stands", "tiles", "a minute", "time", "guide"):
-        table.add_column(name, no_wrap=True, justify="right" if name in {"tiles", "a minute", "time"} else "left")
+    for name in ("state", "tiles", "tiles/min", "time", "guide"):
+        table.add_column(name, no_wrap=True, justify="right" if name in {"tiles", "tiles/min", "time"} else "left")
     for pair in shown:
         table.add_row(*_pair_row(pair))
     console.print(table)
     if len(shown) < len(order):
         rest = Counter(pair.state for pair in order[len(shown) :])
-        told = ", ".join(f"{count} {state}" for state, count in rest.items())
-        console.print(f"and {rest.total()} more: {told}; --all shows them.\n", highlight=False)
-    told_of = [pair for pair in urgent if pair.line is not None and pair.line.message]
-    for pair in told_of if everything else told_of[:_MOST_MESSAGES]:
-        said = Text(f"{printable(pair.entry.name)}: ", style="bold").append(_message(pair), style="not bold")
-        console.print(Padding(said, (0, 0, 0, 2)))
-    if not everything and len(told_of) > _MOST_MESSAGES:
-        console.print(f"  and {len(told_of) - _MOST_MESSAGES} more that failed; --all tells why.", highlight=False)
+        counts = ", ".join(f"{count} {state}" for state, count in rest.items())
+        console.print(f"and {rest.total()} more pairs: {counts}. --all shows them.\n", highlight=False)
+    explained = [pair for pair in urgent if pair.line is not None and pair.line.message]
+    for pair in explained if everything else explained[:_MOST_MESSAGES]:
+        message = Text(f"{printable(pair.entry.name)}: ", style="bold").append(_message(pair), style="not bold")
+        console.print(Padding(message, (0, 0, 0, 2)))
+    if not everything and len(explained) > _MOST_MESSAGES:
+        more = len(explained) - _MOST_MESSAGES
+        console.print(f"  and {more} more pairs that failed. --all shows why.", highlight=False)
     left = status.seconds_left
-    about = f", about {duration_text(left)} if one after another" if left else ""
+    about = f", about {duration_text(left)} left if they run one after the other" if left else ""
     console.print(f"{status.sentence}{about}.", highlight=False)
 
 
@@ -165,7 +168,7 @@ _MOST_ROWS, _MOST_MESSAGES = 30, 5
 
 
 def _first(order: Sequence[PairStatus], urgent: int) -> Sequence[PairStatus]:
-    """Of many pairs: what wants looking at, and as much of the others as fills a screen."""
+    """Return the pairs that need attention, and as many others as fit on a screen."""
     return order[: min(max(urgent, _MOST_ROWS // 2), _MOST_ROWS)]
 
 
@@ -189,9 +192,9 @@ def _pair_row(pair: PairStatus) -> list[Text]:
 
 
 def _guide_text(facts: Mapping[str, Any]) -> str:
-    """Say of each band whether the guide helped, and by how much of the interpolation's error."""
-    told = zip(facts.get("guide_check", ()), facts.get("guide_gain", ()), strict=False)
-    return ", ".join(verdict if gain is None else f"{verdict} {gain:+.2f}" for verdict, gain in told)
+    """Return the result of the guide check of each band, with the gain."""
+    checks = zip(facts.get("guide_check", ()), facts.get("guide_gain", ()), strict=False)
+    return ", ".join(result if gain is None else f"{result} ({gain:+.2f})" for result, gain in checks)
 
 
 def _message(pair: PairStatus) -> str:
@@ -221,39 +224,41 @@ def _raster_table(rasters: Sequence[RasterSummary]) -> Table:
 def _pair_text(source: RasterSummary, guide: RasterSummary, scale: int | tuple[int, int] | None) -> str:
     ours, theirs = source.raster.grid, guide.raster.grid
     down, across = steps_across(ours, theirs)
-    lines = [f"A pair: a source pixel is {across:.4g} x {down:.4g} guide pixels."]
+    lines = [f"One source pixel is {across:.4g} x {down:.4g} guide pixels."]
     share = coverage(ours, theirs)
     lines.append(f"The guide covers {share:.1%} of the source.")
     for summary, option in ((source, "source_nodata"), (guide, "guide_nodata")):
         if summary.suspicion is not None:
-            lines.append(f"{nodata_sentence(summary.raster.path, summary.suspicion, option)}.")
+            sentence = nodata_sentence(summary.raster.path, summary.suspicion, option)
+            lines.append(f"{spelled(sentence, 'command')}.")
     if source.suspected_m is not None:
         lines.append(_suspicion(source, guide, source.suspected_m))
     try:
         chosen = nearest_scale(ours, theirs) if scale is None else Scale.of(scale)
     except GridError as error:
-        return "\n".join([*lines, f"No scale: {error}"])
+        return "\n".join([*lines, f"No scale fits: {error.at('command')}"])
     target = refined(ours, chosen)
     by_y, by_x = resolution_m(target)
-    how = "would be chosen" if scale is None else "was asked for"
+    how = "is the default" if scale is None else "was requested"
     lines.append(
-        f"Scale {chosen} {how}: a target of {target.shape.x} x {target.shape.y} px of {by_x:.4g} x {by_y:.4g} m, "
+        f"Scale {chosen} {how}. It gives a target of {target.shape.x} x {target.shape.y} px of {by_x:.4g} x {by_y:.4g} "
+        f"m, "
         f"on the grid of {source.raster.path}."
     )
     return "\n".join(lines)
 
 
 def _suspicion(source: RasterSummary, guide: RasterSummary, metres: float) -> str:
-    """What an oversampled source means for the pair, and the mend."""
+    """Return what an oversampled source means for the pair, and what to do."""
     down, across = coarsening(source.raster.grid, metres)
     try:
         scale = nearest_scale(Coarsened(source.raster, down, across).grid, guide.raster.grid)
-        then = f"the scale would then be {scale}"
+        then = f"The scale is then {scale}"
     except GridError as error:
-        then = f"no scale then: {error}"
+        then = f"No scale fits then: {error.at('command')}"
     return (
-        f"The source seems to be resampled from pixels of about {metres:g} m, and a fit would take their interpolation "
-        f"for detail: --source-resolution {metres:g} averages {across} x {down} of its pixels first; {then}."
+        f"The source seems to be resampled from pixels of about {metres:g} m. A fit would treat the resampling as "
+        f"detail. Pass --source-resolution {metres:g} to average {across} x {down} of its pixels first. {then}."
     )
 
 
@@ -271,7 +276,10 @@ def _model_table(file: str, model: FittedModel) -> Table:
         ("channels", str(model.params.channels)),
         ("source", f"{statistics.source_centre:.6g} ± {statistics.source_spread:.4g}"),
         ("fitted to", f"{model.provenance.get('source', '?')} with {model.provenance.get('guide', '?')}"),
-        ("steps", f"{fit.get('steps', '?')}, {'after' if fit.get('first_stage') else 'without'} a first stage"),
+        (
+            "steps",
+            f"{fit.get('steps', '?')}, {'after' if fit.get('first_stage') else 'without'} steps at reduced resolution",
+        ),
         ("prediction", model.stacking.sentence),
         ("did the guide help?", model.check.sentence),
         ("seed, threads, device", f"{fit.get('seed', '?')}, {fit.get('threads', '?')}, {fit.get('device', '?')}"),

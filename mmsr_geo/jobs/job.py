@@ -234,11 +234,11 @@ def _options(table: Options, filled: _Filled, mistakes: list[str]) -> dict[str, 
                 mistakes.append(f"options.{option}: there is no file {shown}")
     for option, fill in (("guide_band", filled.guide_band), ("derive", filled.derivation)):
         if option in options:
-            options[option] = _filled(options[option], fill)
+            options[option] = _fill(options[option], fill)
     return options
 
 
-def _filled(given: tuple[str | int, ...] | str | int, fill: Callable[[str], str]) -> tuple[str | int, ...] | str | int:
+def _fill(given: tuple[str | int, ...] | str | int, fill: Callable[[str], str]) -> tuple[str | int, ...] | str | int:
     if isinstance(given, tuple):
         return tuple(fill(value) if isinstance(value, str) else value for value in given)
     return fill(given) if isinstance(given, str) else given

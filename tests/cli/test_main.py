@@ -197,9 +197,9 @@ def test_info_puts_a_pair_side_by_side(source: Path) -> None:
     for part in ("24 x 20 px, 1 band", "512 x 512 px, 4 bands", "EPSG:32618", "80 x 80 metre", "none declared"):
         assert part in told.stdout
     assert "a source pixel is 8 x 8 guide pixels" in told.stdout
-    assert "Scale 8 would be chosen: a target of 192 x 160 px of 10 x 10 m" in told.stdout
+    assert "Scale 8 is the default. It gives a target of 192 x 160 px of 10 x 10 m" in told.stdout
     asked = command("info", source, SENTINEL_GUIDE, "--scale", "4").stdout
-    assert "Scale 4 was asked for: a target of 96 x 80 px" in asked
+    assert "Scale 4 was requested. It gives a target of 96 x 80 px" in asked
 
 
 def test_rio_has_the_command() -> None:

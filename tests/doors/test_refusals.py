@@ -245,7 +245,7 @@ UNREACHED = {
     "jobs/executors/cluster.py Cluster.__post_init__ 2": "a job file's own check comes before",
     "jobs/executors/cluster.py Cluster.__post_init__ 3": "a job file's own check comes before",
     "jobs/executors/dask.py DaskExecutor._look 1": "a scheduler has to be killed for it: jobs/test_kills.py",
-    "jobs/executors/dask.py DaskExecutor._its_scheduler 1": "a scheduler has to be killed: jobs/executors/test_dask.py",
+    "jobs/executors/dask.py DaskExecutor._scheduler_errors 1": "a scheduler has to be killed: executors/test_dask.py",
     "jobs/executors/dask.py DaskExecutor._results 1": "a scheduler has to be killed for it: jobs/test_kills.py",
     "jobs/run_job.py _Running.finish 1": "it takes a pair of which every tile fails: jobs/output/test_output_job.py",
     "jobs/output/shared_fit.py SharedFit.check_bands 1": "it takes two pairs: jobs/output/test_output_job.py",

@@ -258,10 +258,10 @@ def test_a_status_of_many_pairs_shows_first_what_is_not_done(
     rows = [line.split()[2] for line in lines if line.startswith(" LC08") and line.split()[1] == "[red]"]
     assert rows == ["failed"] * 8 + ["begun"] * 2 + ["waiting"] * 5
     assert any("16/64 30 2 min left" in " ".join(line.split()) for line in lines)
-    assert "and 185 more: 65 waiting, 120 done; --all shows them." in lines
-    assert "  and 3 more that failed; --all tells why." in lines
+    assert "and 185 more pairs: 65 waiting, 120 done. --all shows them." in lines
+    assert "  and 3 more pairs that failed. --all shows why." in lines
     # 48 tiles of each of two at 0.5 a second, 78 pairs of a minute.
-    assert lines[-1] == "120 done, 8 failed, 80 left, about 81 min if one after another."
+    assert lines[-1] == "120 done, 8 failed, 80 left, about 81 min left if they run one after the other."
     assert status.as_dict()["seconds_left"] == 2 * 96 + 78 * 60
     show_status(status, everything=True)
     assert capsys.readouterr().out.count(" LC08_014032") == 200 + 8

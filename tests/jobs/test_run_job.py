@@ -57,11 +57,9 @@ def values(path: Path) -> np.ndarray:
 def test_the_options_are_those_of_upsample() -> None:
     given = inspect.signature(mmsr_geo.upsample_to_file).parameters
     elsewhere = {"source", "guide", "output", "qa", "params", "overwrite", "progress", "workers", "memory_limit"}
-    assert set(Options.model_fields) - {"steps", "threads"} == set(given) - elsewhere
+    assert set(Options.model_fields) == set(given) - elsewhere
     for name, field in Options.model_fields.items():
-        if name in given and name != "quality":
-            assert field.default == given[name].default, name
-    assert (given["quality"].default, Options.model_fields["quality"].default) == (None, "balanced")  # None: params'
+        assert field.default == given[name].default, name
 
 
 def test_the_example_is_a_job(folder: Path, here: Command) -> None:

@@ -378,7 +378,7 @@ def _version_message(count: int, worker: str, theirs: str, ours: str) -> str:
 
 
 def _version() -> str:
-    return str(import_module("mmsr_geo").__version__)
+    return str(import_module("mmsr_geo._version").__version__)
 
 
 def _of_library(module: str, name: str, package: str, **options: Any) -> Any:  # noqa: ANN401  (its own)

@@ -44,7 +44,7 @@ def test_landsat_7s_thermal_band_is_suspected_and_the_mend_named(info: Info) -> 
     told = info(LANDSAT_TRUTH, LANDSAT_GUIDE)
     assert "suspected: about 2 pixels (60 m); for a source, see --source-resolution" in told
     assert "--source-resolution 60 averages 2 x 2 of its pixels first; the scale would then be 2" in told
-    assert "No scale: scale under 2" in told  # without the mend
+    assert "No scale fits: scale under 2" in told  # without the mend
 
 
 def test_a_native_pair_is_not_suspected(info: Info) -> None:

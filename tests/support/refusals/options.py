@@ -256,7 +256,7 @@ case(
 case(
     "a demo in a file",
     OutputError,
-    "cannot make the folder dem.tif/demo (Not a directory): choose another (-o)",
+    "cannot create the folder dem.tif/demo (Not a directory): choose another with -o",
     "The folder of the demo cannot be made.",
     "Choose another.",
     Doors(lambda: run_demo(Path("dem.tif/demo")), "demo -o dem.tif/demo"),
