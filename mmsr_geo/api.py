@@ -7,16 +7,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Unpack, get_args
+from typing import TYPE_CHECKING, Any, Unpack, get_args
 
 import xarray as xr
 
 from mmsr_geo._version import __version__
 from mmsr_geo.callbacks import Progress, no_progress
+from mmsr_geo.engine.pair import Pair
 from mmsr_geo.errors import MmsrError, MmsrWarning, OptionError
 from mmsr_geo.evaluation.evaluate import Evaluation
 from mmsr_geo.evaluation.evaluate import evaluate as run_evaluation
-from mmsr_geo.evaluation.trial import truth_trial, wald_trial
+from mmsr_geo.evaluation.trial import Trial, truth_trial, wald_trial
 from mmsr_geo.jobs.executors.cluster import Cluster
 from mmsr_geo.jobs.executors.open import open_executor
 from mmsr_geo.jobs.job import Entry, Job
@@ -252,22 +253,15 @@ def evaluate(  # noqa: PLR0913  (a pair, what it is compared with, and by which 
     if not names:
         raise OptionError(f"{option('methods')} is empty: name methods to compare, such as {','.join(EVALUATED)}")
     chosen = {name: select_evaluated_method(name, fitting, prediction) for name in names}
-    part = trial.window
     return run_evaluation(
         trial,
         chosen,
-        {name: choose_tiling(trial.pair, method, prediction.tile_size, at_once=1) for name, method in chosen.items()},
+        {name: choose_tiling(trial.pair, each, prediction.tile_size, at_once=1) for name, each in chosen.items()},
         device=fitting.device,
         threads=resolve_fit_params(fitting).fixed_threads,
-        inputs={
-            "source": pair.source.name,
-            "guide": pair.guide.name,
-            "truth": None if truth is None else open_source(truth, truth=True).name,
-            "compared": list(trial.truth.shape),
-            "source_window": None if part is None else [part.row, part.col, part.height, part.width],
-        },
+        inputs=_compared_rasters(pair, trial, truth),
         options={
-            "methods": {name: method.description for name, method in chosen.items()},
+            "methods": {name: each.description for name, each in chosen.items()},
             **inputs.description,
             "seed": fitting.seed,
             "if_unhelpful": prediction.if_unhelpful,
@@ -275,6 +269,18 @@ def evaluate(  # noqa: PLR0913  (a pair, what it is compared with, and by which 
         },
         progress=progress,
     )
+
+
+def _compared_rasters(pair: Pair, trial: Trial, truth: SourceLike | None) -> dict[str, Any]:
+    """Return which rasters an evaluation compares, and which part of them, as JSON values."""
+    part = trial.window
+    return {
+        "source": pair.source.name,
+        "guide": pair.guide.name,
+        "truth": None if truth is None else open_source(truth, truth=True).name,
+        "compared": list(trial.truth.shape),
+        "source_window": None if part is None else [part.row, part.col, part.height, part.width],
+    }
 
 
 @documented("plan")

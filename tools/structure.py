@@ -4,9 +4,9 @@
     python tools/structure.py --at DIR    another checkout
 
 A room is a module or folder at the top of `mmsr_geo/`, or another folder of the repository whose Python code imports
-the package; tests are not a room. `__init__.py` is the room `mmsr_geo`. Imports inside functions and for type checking
-count as others do, but upward arrows and circles are those of imports at run time, as in the contracts. Arrows include
-imports by `import_module` with a literal name; circles do not.
+the package; tests are not a room. `__init__.py` is the room `mmsr_geo`. Imports inside functions count as others do.
+So do imports by `import_module` with a literal name, except in circles. Imports for type checking are arrows, but
+neither arrows upward nor part of a circle.
 
 Measured so, commit b7e9c5e has the figures of the review, but for two. It has no layers contract, so that upward arrows
 cannot be counted. The review counted 39 isinstance tests: 40 lines have 42.
@@ -88,38 +88,40 @@ def measure(checkout: Path) -> list[Figure]:
     """Return the figures of a checkout."""
     sources = [_source(checkout, path) for path in sorted((checkout / PACKAGE).rglob("*.py"))]
     outside = list(_outside(checkout))
-    modules = _modules(checkout)
-    running = _modules(checkout, at_run_time=True)
+    modules, running = _modules(checkout), _modules(checkout, type_checking=False)
     rooms = _rooms(modules, sources, outside)
-    arrows = _arrows(rooms)
     longest = max(sources, key=lambda source: source.lines)
     named = [source for source in sources if ast.get_docstring(source.tree)]
-    small = [source for source in sources if source.lines < SMALL_LINES and source.path.name not in _MARKERS]
-    long = sum(1 for source in (*sources, *outside) for _ in _long_functions(source))
+    small = [source.path.as_posix() for source in sources if _is_small(source)]
+    long = [name for source in (*sources, *outside) for name in _long_functions(source)]
     tests = [number for source in sources if (number := _class_tests(source))]
     return [
         Figure("rooms seen at the top level", "40", "22", str(len(rooms))),
         Figure("floors: rooms in the longest chain of imports", "16", "11", str(_floors(rooms))),
-        Figure("arrows: pairs of rooms of which one imports the other", "230", "107", str(len(arrows))),
+        Figure(
+            "arrows: pairs of rooms of which one imports the other", "230", "107", str(sum(map(len, rooms.values())))
+        ),
         Figure(
             "arrows upward, against the layers of pyproject.toml",
             "4",
             "0",
-            _upward(checkout, _arrows(_rooms(running, sources, outside))),
+            _upward(checkout, _rooms(running, sources, outside)),
         ),
         Figure("circles of modules", "1", "0", str(len(_circles(running)))),
         Figure(f"entries at the top of {PACKAGE}/", "40", "23", str(len(_entries(checkout)))),
         Figure("lines of the longest file", "519", "473", f"{longest.lines} ({longest.path.as_posix()})"),
         Figure("modules", "103", "", str(len(sources))),
         Figure("modules with a first line", "103", "", str(len(named))),
-        Figure(f"modules under {SMALL_LINES} lines, without __init__ and the like", "5", "0", str(len(small))),
-        Figure(f"functions over {LONG_LINES} lines, tests excluded", "7", "0", str(long)),
+        Figure(f"modules under {SMALL_LINES} lines, without __init__ and the like", "5", "0", _listed(small)),
+        Figure(f"functions over {LONG_LINES} lines, tests excluded", "7", "0", _listed(long)),
         Figure("isinstance tests on the classes of methods", "39", "8", f"{sum(tests)} in {len(tests)} files"),
     ]
 
 
 _MARKERS = frozenset({"__init__.py", "__main__.py", "_version.py"})
 """Files that Python or the build asks for."""
+_FEW = 2
+"""Number of names up to which they are printed."""
 
 
 def _source(checkout: Path, path: Path) -> Source:
@@ -135,14 +137,19 @@ def _outside(checkout: Path) -> Iterator[Source]:
             yield _source(checkout, path)
 
 
-def _arrows(rooms: Graph) -> set[tuple[str, str]]:
-    return {(room, other) for room, others in rooms.items() for other in others}
+def _listed(names: list[str]) -> str:
+    """Return the number of names, and the names if they are few."""
+    return f"{len(names)} ({', '.join(names)})" if 0 < len(names) <= _FEW else str(len(names))
 
 
-def _modules(checkout: Path, *, at_run_time: bool = False) -> Graph:
-    """Return which modules of the package each of them imports; at_run_time: without imports for type checking."""
+def _is_small(source: Source) -> bool:
+    return source.lines < SMALL_LINES and source.path.name not in _MARKERS
+
+
+def _modules(checkout: Path, *, type_checking: bool = True) -> Graph:
+    """Return which modules of the package each of them imports; type_checking: also for type checking only."""
     sys.path.insert(0, str(checkout))
-    graph = grimp.build_graph(PACKAGE, cache_dir=None, exclude_type_checking_imports=at_run_time)
+    graph = grimp.build_graph(PACKAGE, cache_dir=None, exclude_type_checking_imports=not type_checking)
     sys.path.remove(str(checkout))
     return {module: frozenset(graph.find_modules_directly_imported_by(module)) for module in sorted(graph.modules)}
 
@@ -232,18 +239,17 @@ def _floors(graph: Graph) -> int:
     return max(map(depth, groups.values()))
 
 
-def _upward(checkout: Path, arrows: set[tuple[str, str]]) -> str:
-    """Return how many arrows go against the layers contract of import-linter, if the checkout has one.
+def _upward(checkout: Path, rooms: Graph) -> str:
+    """Return the arrows against the layers contract of import-linter, if the checkout has one.
 
-    `__init__.py` imports for the user what others hold: it is over all of them.
+    `__init__.py`, which imports for the user, is above all rooms of the package.
     """
     layers = _layers(tomllib.loads((checkout / "pyproject.toml").read_text(encoding="utf-8")))
     if not layers:
         return "no contract"
-    upward = sorted(
-        f"{room} -> {other}" for room, other in arrows if layers.get(room, len(layers)) < layers.get(other, -1)
-    )
-    return ", ".join([str(len(upward)), *upward])
+    top = len(layers)
+    arrows = [(room, other) for room, others in rooms.items() for other in others if other in layers]
+    return _listed(sorted(f"{room} -> {other}" for room, other in arrows if layers.get(room, top) < layers[other]))
 
 
 def _layers(project: dict[str, Any]) -> dict[str, int]:
@@ -268,7 +274,7 @@ def _long_functions(source: Source) -> Iterator[str]:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.end_lineno is not None:
             first = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
             if node.end_lineno - first >= LONG_LINES:
-                yield node.name
+                yield f"{source.path.stem}.{node.name}"
 
 
 def _class_tests(source: Source) -> int:

@@ -102,7 +102,7 @@ class Upsampler:
     device: torch.device
     consistent: bool = True
     """True if the prediction is corrected so that its block means are the source."""
-    quality: FlagRules = field(default_factory=FlagRules)
+    rules: FlagRules = field(default_factory=FlagRules)
     """Rules of the flags, and the valid range of the target."""
     uncertainty: bool = False
     """True if the target's uncertainty is computed."""
@@ -116,15 +116,13 @@ class Upsampler:
         device: str = "auto",
         *,
         consistent: bool = True,
-        quality: FlagRules | None = None,
+        rules: FlagRules | None = None,
         uncertainty: bool = False,
         interval: Interval | None = None,
     ) -> Upsampler:
         """Return the upsampler of a model on a device: "auto" (a GPU if there is one), "cpu", "cuda" or "cuda:N"."""
         resolved = resolve_device(device)
-        return cls(
-            model, model.predictor(resolved), resolved, consistent, quality or FlagRules(), uncertainty, interval
-        )
+        return cls(model, model.predictor(resolved), resolved, consistent, rules or FlagRules(), uncertainty, interval)
 
     @property
     def halo(self) -> Halo:
@@ -188,11 +186,11 @@ class Upsampler:
     def _upsample_window(self, sample: Sample, core: Window) -> _TileTensors:
         """Return the float64 target of `core`, a window in source pixels of the sample, with flags and uncertainty."""
         scale, guided = self.model.scale, self._guided(sample)
-        flags = self.quality.flags(sample, core, scale, guided)
+        flags = self.rules.flags(sample, core, scale, guided)
         if not bool(sample.source_valid[core.slices].any()):
             return _TileTensors(torch.full(core.refined(scale).shape, torch.nan), flags)
         prediction = self._prediction(sample, guided)
-        limits = self.quality.valid_range
+        limits = self.rules.valid_range
         target = finish(prediction, sample, scale, core, consistent=self.consistent, valid_range=limits)
         if not self.uncertainty or self.interval is None:
             return _TileTensors(target, flags)
@@ -204,7 +202,7 @@ class Upsampler:
     @torch.inference_mode()
     def _predict_window(self, sample: Sample, core: Window) -> _TileTensors:
         guided = self._guided(sample)
-        flags = self.quality.flags(sample, core, self.model.scale, guided)
+        flags = self.rules.flags(sample, core, self.model.scale, guided)
         return _TileTensors(self._prediction(sample, guided)[core.refined(self.model.scale).slices], flags)
 
     def _guided(self, sample: Sample) -> Tensor | None:

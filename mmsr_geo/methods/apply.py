@@ -38,7 +38,7 @@ def upsampler_of(
         used,
         device,
         consistent=method.consistent,
-        quality=rules,
+        rules=rules,
         uncertainty=uncertainty,
         interval=model.source_interval,
     )

@@ -120,9 +120,9 @@ class GuidedFilter:
     def __post_init__(self) -> None:
         """Raise OptionError for a window of one pixel, and for a ridge that leaves windows without a solution."""
         if self.radius_px < 1:
-            raise OptionError(f"the radius of the guided filter must be 1 source pixel or more, not {self.radius_px}")
+            raise OptionError(f"radius_px must be 1 source pixel or more, not {self.radius_px}")
         if not 0 < self.eps < math.inf:
-            raise OptionError(f"the ridge (eps) of the guided filter must be above 0, not {self.eps}")
+            raise OptionError(f"eps must be above 0, not {self.eps}")
 
     def receptive_field(self, scale: Scale) -> Halo:  # noqa: ARG002  (other methods' depends on it)
         """Return the source pixels around a target pixel's own that its prediction depends on."""

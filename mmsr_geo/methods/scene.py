@@ -69,6 +69,7 @@ class SceneFit(Method):
         """Reason why the model has no calibrated uncertainty, and what to do about it."""
         if self.params.first_stage is False:
             return f"first_stage=False leaves out the guide check; leave first_stage out of {option('params')}"
+        # Not super() alone: slots=True replaces the class that it would refer to.
         return super(SceneFit, self).uncalibrated_advice
 
     @property
@@ -109,7 +110,7 @@ class SceneFit(Method):
     def reuse(self, model: Model) -> Method:
         """Return the method that uses a model which this one has fitted to another pair."""
         if not isinstance(model, FittedModel):
-            return super(SceneFit, self).reuse(model)
+            return super(SceneFit, self).reuse(model)  # see uncalibrated_advice
         return SavedModel(model, if_unhelpful=self.if_unhelpful)
 
     def pixel_steps(self, pair: Pair, tiling: Tiling) -> tuple[int, int]:  # noqa: ARG002  (one fit for all tiles)

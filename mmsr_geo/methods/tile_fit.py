@@ -70,6 +70,7 @@ class TileFit(Method):
     @property
     def fit_description(self) -> dict[str, Any]:
         """Options that decide what `model_for` returns: those of the scene's model."""
+        # Not super() alone: slots=True replaces the class that it would refer to.
         return super(TileFit, self).fit_description if self.scene is None else self.scene.fit_description
 
     @property
@@ -155,7 +156,7 @@ class TileFit(Method):
         with torch_threads(1):
             model = self._fitted(self.model_or_fallback(base), tile, source, guide, guide_bands, progress)
             rules = FlagRules(guide_range=model.seen_range)
-            predicted = Upsampler.of(model, self.device, consistent=False, quality=rules).predict(tile, source, guide)
+            predicted = Upsampler.of(model, self.device, consistent=False, rules=rules).predict(tile, source, guide)
         return TilePrediction(predicted.values, predicted.qa, model.check if self.checks_tiles else GuideCheck())
 
     def check(self, base: Model, tiles: Sequence[GuideCheck], pair: Pair) -> GuideCheck:

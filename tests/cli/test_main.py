@@ -129,7 +129,10 @@ def test_an_existing_output_is_refused_unless_overwritten(source: Path, tmp_path
         (["upsample", "SOURCE", "GUIDE", "-o", "o.tif", "--model", "none.mmsr"], "there is no model at none.mmsr"),
         (["upsample", "SOURCE", "GUIDE", "-o", "o.tif", "--device", "cuda:9"], "there is no cuda:9"),
         (["upsample", "SOURCE", "GUIDE", "-o", "o.tif", "--steps", "0"], "steps must be 1 or more"),
-        (["upsample", "SOURCE", "GUIDE", "-o", "o.tif", "--tile-size", "0"], "tile_size"),
+        (
+            ["upsample", "SOURCE", "GUIDE", "-o", "o.tif", "--tile-size", "0"],
+            "--tile-size must be at least 1 target pixel, not 0",
+        ),
         (["upsample", "SOURCE", "GUIDE"], "Missing option"),
         (["fit", "SOURCE", "GUIDE", "-o", "none/o.mmsr", "--steps", "1"], "none"),
         (["info", "none.tif"], "none.tif cannot be opened"),

@@ -46,8 +46,8 @@ def model(fitted: FittedModel, clean: Sample) -> FittedModel:
     return replace(fitted.with_statistics(statistics), guide_range=guide_range([clean], statistics))
 
 
-def upsampler_of(model: FittedModel, quality: FlagRules | None = None) -> Upsampler:
-    return Upsampler.of(model, "cpu", quality=quality or FlagRules(guide_range=model.seen_range))
+def upsampler_of(model: FittedModel, rules: FlagRules | None = None) -> Upsampler:
+    return Upsampler.of(model, "cpu", rules=rules or FlagRules(guide_range=model.seen_range))
 
 
 def test_every_flag_is_a_bit_of_a_byte_and_has_a_meaning() -> None:
@@ -102,12 +102,12 @@ def test_a_saved_model_knows_its_range_and_another_dates_statistics_move_it(
     assert np.allclose(np.array(moved) - np.array(again.seen_range), 50)
 
 
-def region(row: int, col: int, squares: float, judged: int = 10) -> Region:
-    return Region(Window(row, col, 10, 10), judged, squares, 1.0)
+def region(row: int, col: int, squares: float, validated_px: int = 10) -> Region:
+    return Region(Window(row, col, 10, 10), validated_px, squares, 1.0)
 
 
 def test_regions_where_the_guide_did_not_help_are_flagged(model: FittedModel, clean: Sample) -> None:
-    check = GuideCheck((region(0, 0, 0.5), region(0, 10, 2.0), region(0, 20, 0.1), region(10, 10, 9.0, judged=0)))
+    check = GuideCheck((region(0, 0, 0.5), region(0, 10, 2.0), region(0, 20, 0.1), region(10, 10, 9.0, validated_px=0)))
     tile = made(upsampler_of(model, FlagRules(check)), clean)
     expected = np.zeros(tile.qa.shape, np.bool_)
     expected[:, 10 * SCALE.x : 20 * SCALE.x] = True
@@ -181,8 +181,8 @@ def test_a_valid_range_is_kept_and_where_it_cannot_be_that_is_flagged(
     low, high = (float(end) for end in np.quantile(free, [0.2, 0.9]))
     source = clean.source
     beyond = ((source < low) | (source > high)).numpy().repeat(3, axis=0).repeat(3, axis=1)
-    quality = FlagRules(valid_range=(low, high))
-    tile = made(Upsampler.of(model, "cpu", consistent=consistent, quality=quality), clean)
+    rules = FlagRules(valid_range=(low, high))
+    tile = made(Upsampler.of(model, "cpu", consistent=consistent, rules=rules), clean)
     assert (is_set(tile, Flag.OUT_OF_RANGE) == beyond).all()
     inside = tile.values[~beyond]
     assert inside.min() >= np.float32(low) - 1e-4

@@ -240,7 +240,11 @@ def test_the_check_of_an_evaluation_is_that_of_its_fit() -> None:
     told = evaluation.as_dict()
     assert told["guide_gain"] == evaluation.check.gain
     assert told["guide_regions"] == [
-        {"window": [0, 0, 32, 32], "gain": evaluation.check.gain, "judged_px": evaluation.check.regions[0].validated_px}
+        {
+            "window": [0, 0, 32, 32],
+            "gain": evaluation.check.gain,
+            "validated_px": evaluation.check.regions[0].validated_px,
+        }
     ]
     assert told["guide_gain_measured"] == 0
 

@@ -211,9 +211,9 @@ def test_other_dims_are_done_slice_by_slice(guide: xr.DataArray) -> None:
         alone = source[index].mmsr.upsample(guides[index], 4, params=PARAMS).compute()
         assert np.array_equal(sharp[index].values, alone.values)
     late = guides.assign_coords(time=guides.time + np.timedelta64(1, "D"))
-    with pytest.raises(mmsr_geo.InputError, match=r"no time 2020-01-01.*isel\(time=0\)"):
+    with pytest.raises(mmsr_geo.InputError, match=r"no slices at time 2020-01-01.*isel\(time=0\)"):
         source.mmsr.upsample(late, 4)
-    with pytest.raises(mmsr_geo.InputError, match=r"2 along time.*isel\(time=0\)"):
+    with pytest.raises(mmsr_geo.InputError, match=r"2 slices along time.*isel\(time=0\)"):
         first.mmsr.upsample(guides, 4)
 
 
@@ -255,7 +255,7 @@ def test_pairs_that_do_not_fit_are_refused_at_the_call(guide: xr.DataArray, mode
         classes.mmsr.upsample(guide, 4)
     with pytest.raises(mmsr_geo.ModelFileError, match=r"4 guide bands.*this guide has 2"):
         crop.source.mmsr.upsample(guide[:2], 4, model=model)
-    with pytest.raises(mmsr_geo.ModelFileError, match="for scale 4, this pair has 2"):
+    with pytest.raises(mmsr_geo.ModelFileError, match="for scale 4, this pair has scale 2"):
         crop.source.mmsr.upsample(guide, 2, model=model)
     with pytest.raises(mmsr_geo.OptionError, match="not fitted again"):
         crop.source.mmsr.upsample(guide, 4, model=model, params=PARAMS)

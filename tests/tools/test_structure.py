@@ -52,14 +52,14 @@ def test_a_small_package_is_counted(tmp_path: Path) -> None:
         "7",  # mmsr_geo, api, cli, ground, play, work, benchmarks
         "5",  # cli, api, work, ground, play
         "6",  # mmsr_geo, benchmarks and cli to api, api to work, work to ground, ground to play
-        "1, mmsr_geo.ground -> mmsr_geo.play",
+        "1 (mmsr_geo.ground -> mmsr_geo.play)",
         "1",  # one and two
         "7",
         "51 (mmsr_geo/play.py)",
         "8",
         "7",  # not cli
         "5",  # all but play, of those that nothing but the package asks for
-        "1",
+        "1 (speed.long)",
         "1 in 1 files",
     ]
 

@@ -371,9 +371,9 @@ def test_a_failure_leaves_what_was_there(source: Path, monkeypatch: pytest.Monke
 def test_what_does_not_go_with_a_store_is_refused(source: Path, here: Command) -> None:
     words = ["upsample", source, SENTINEL_GUIDE, "--method", "bicubic", "--progress", "none"]
     for more, said in (
-        (["-o", "a.zarr", "--qa", "qa.tif"], "the flags lie in it with the target, as qa: leave out --qa"),
-        (["-o", "a.tif", "--qa", "qa.zarr"], "flags go into one with their target only"),
-        (["-o", "a.zarr", "--co", "COMPRESS=ZSTD"], "creation options are of GDAL's COG driver"),
+        (["-o", "a.zarr", "--qa", "qa.tif"], "contains the QA flags as the variable qa: remove --qa"),
+        (["-o", "a.tif", "--qa", "qa.zarr"], "QA flags need the target in the same one: give --qa"),
+        (["-o", "a.zarr", "--co", "COMPRESS=ZSTD"], "takes no options of GDAL's COG driver: remove --co"),
     ):
         status, _, told = here(*words, *more)
         assert (status, told.count("\n")) == (2, 1)
@@ -584,7 +584,7 @@ def test_what_was_not_written_as_computed_does_not_appear(source: Path, monkeypa
         write(variable, window, np.where(values == values.max(), values.min(), values), *rest)
 
     monkeypatch.setattr(Variable, "write", wrongly)
-    with pytest.raises(mmsr_geo.OutputError, match="was not written as it was computed"):
+    with pytest.raises(mmsr_geo.OutputError, match="differs from what was computed"):
         mmsr_geo.upsample_to_file(source, SENTINEL_GUIDE, source.parent / "a.zarr", **SMOOTH)
     assert {path.name for path in source.parent.iterdir()} == {"dem.tif"}
 

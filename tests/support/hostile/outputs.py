@@ -129,7 +129,7 @@ def a_part_of_a_lazy_array_of_1e10_pixels(_: Path) -> Job:
 
 
 @refused("closed to this user")
-def a_source_of_another_user(at: Path) -> Job:
+def a_source_of_common_user(at: Path) -> Job:
     source = write_source(at)
     close(source)
     words = r"source\.tif cannot be opened.*[Pp]ermission denied"
