@@ -112,14 +112,14 @@ def a_date_that_the_guide_has_not(_: Path) -> Job:
     days = np.array(["2024-05-01", "2024-05-17"], "datetime64[ns]")
     series = array().expand_dims(time=days[:1])
     guide = guide_array().expand_dims(time=days[1:])
-    return Job(series, guide, Refusal(InputError, "the guide has no time 2024-05-01.*give a guide with it"))
+    return Job(series, guide, Refusal(InputError, "the guide has no slices at time 2024-05-01.*use a guide"))
 
 
 @refused("dims", ARRAYS)
 def a_date_that_the_guide_has_twice(_: Path) -> Job:
     day = np.array(["2024-05-01"], "datetime64[ns]")
     guide = xr.concat([guide_array().expand_dims(time=day)] * 2, "time")
-    refusal = Refusal(InputError, "the guide has 2 time 2024-05-01")
+    refusal = Refusal(InputError, "the guide has 2 slices at time 2024-05-01")
     return Job(array().expand_dims(time=day), guide, refusal)
 
 

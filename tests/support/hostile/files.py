@@ -97,7 +97,7 @@ def an_array_without_columns(_: Path) -> Job:
 @refused("zero size", ARRAYS)
 def an_array_without_slices(_: Path) -> Job:
     empty = array().expand_dims(time=np.array([], "datetime64[ns]"))
-    return Job(empty, guide_array(), Refusal(InputError, "no length"))
+    return Job(empty, guide_array(), Refusal(InputError, "has length 0"))
 
 
 @refused("zero size", ARRAYS)
