@@ -123,12 +123,12 @@ def test_an_existing_output_is_refused_unless_overwritten(source: Path, tmp_path
         (["upsample", "none.tif", "GUIDE", "-o", "o.tif"], "none.tif cannot be opened"),
         (["upsample", "SOURCE", "GUIDE", "-o", "none/o.tif"], "folder none does not exist"),
         (["upsample", "SOURCE", "GUIDE", "-o", "o.tif", "--scale", "1"], "refines nothing"),
-        (["upsample", "SOURCE", "GUIDE", "-o", "o.tif", "--scale", "four"], "is no scale"),
+        (["upsample", "SOURCE", "GUIDE", "-o", "o.tif", "--scale", "four"], "is not a scale"),
         (["upsample", "SOURCE", "GUIDE", "-o", "o.tif", "--bounds", "1,2,3"], "is not W,S,E,N"),
         (["upsample", "SOURCE", "GUIDE", "-o", "o.tif", "--bounds", "1,2,3,4"], "do not intersect the raster"),
         (["upsample", "SOURCE", "GUIDE", "-o", "o.tif", "--model", "none.mmsr"], "there is no model at none.mmsr"),
-        (["upsample", "SOURCE", "GUIDE", "-o", "o.tif", "--device", "cuda:9"], "there is no cuda:9"),
-        (["upsample", "SOURCE", "GUIDE", "-o", "o.tif", "--steps", "0"], "steps must be 1 or more"),
+        (["upsample", "SOURCE", "GUIDE", "-o", "o.tif", "--device", "cuda:9"], "this machine has no device 'cuda:9'"),
+        (["upsample", "SOURCE", "GUIDE", "-o", "o.tif", "--steps", "0"], "--steps is 0: give a number of 1 or more"),
         (
             ["upsample", "SOURCE", "GUIDE", "-o", "o.tif", "--tile-size", "0"],
             "--tile-size must be at least 1 target pixel, not 0",
@@ -173,7 +173,7 @@ def test_progress_in_json_is_one_object_a_line(source: Path, tmp_path: Path) -> 
 def test_progress_for_a_person_names_the_stages(source: Path, tmp_path: Path) -> None:
     done = command("upsample", source, SENTINEL_GUIDE, "-o", tmp_path / "sharp.tif", "--scale", "4", "--steps", "6")
     assert done.returncode == 0
-    for told in ("reading samples", "fitting", "6/6", "predicting tiles", "writing the COG"):
+    for told in ("reading samples", "fitting", "6/6", "predicting tiles", "writing the output"):
         assert told in done.stderr
     assert "96 x 80 px, scale 4" in done.stdout
 
@@ -415,7 +415,7 @@ def test_an_unhelpful_guide_is_told_in_json(here: Callable[..., Told], checkable
 def test_what_is_not_known_of_the_guide_is_said_too(here: Callable[..., Told], source: Path) -> None:
     words = ["upsample", source, SENTINEL_GUIDE, "--scale", "4", "--steps", "1", "--threads", "1"]
     _, out, _ = here(*words, "-o", "first.tif")
-    assert "Whether the guide helped is unknown" in out
+    assert "It is unknown whether the guide helped" in out
     _, out, _ = here(*words, "-o", "second.tif", "--progress", "json")
     (done,) = events(out, "done")
     assert (done["guide_gain"], done["guide_check"]) == (None, "unknown")
@@ -469,21 +469,21 @@ EVALUATE = ["evaluate", "SOURCE", "GUIDE", "-o", "report"]
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([*UPSAMPLE, "--method", "lanczos"], "there is no method 'lanczos': choose one of mmsr, nearest"),
-        ([*UPSAMPLE, "--method", "bicubic", "--fit", "tile"], "a model and a fit are of mmsr, not of bicubic"),
-        ([*UPSAMPLE, "--method", "bicubic", "--model", "o.mmsr"], "a model and a fit are of mmsr, not of bicubic"),
-        ([*UPSAMPLE, "--method", "bicubic", "--steps", "3"], "bicubic is not fitted by steps"),
+        ([*UPSAMPLE, "--method", "lanczos"], "--method is 'lanczos': choose one of mmsr, nearest"),
+        ([*UPSAMPLE, "--method", "bicubic", "--fit", "tile"], "--fit belongs to mmsr, and the method is bicubic"),
+        ([*UPSAMPLE, "--method", "bicubic", "--model", "o.mmsr"], "--model belongs to mmsr, and the method is bicubic"),
+        ([*UPSAMPLE, "--method", "bicubic", "--steps", "3"], "the method bicubic has no steps: leave out --steps"),
         ([*UPSAMPLE, "--fit", "forest"], "'forest' is not one of"),
-        ([*UPSAMPLE, "--fit", "tile", "--model", "o.mmsr"], '⟨fit="tile"⟩ begins afresh'),
+        ([*UPSAMPLE, "--fit", "tile", "--model", "o.mmsr"], "--fit tile fits a new model: leave out --model"),
         ([*UPSAMPLE, "--if-unhelpful", "cry"], "'cry' is not one of"),
-        ([*UPSAMPLE, "--keep-statistics"], "⟨keep_statistics⟩ goes with a saved model"),
-        ([*UPSAMPLE, "--save-model", "o.mmsr", "--fit", "tile"], "--save-model saves a scene's model"),
-        ([*UPSAMPLE, "--save-model", "o.mmsr", "--method", "p2p"], "--save-model saves a scene's model"),
-        ([*UPSAMPLE, "--save-model", "o.mmsr", "--model", "o.mmsr"], "--save-model goes with a fit"),
+        ([*UPSAMPLE, "--keep-statistics"], "--keep-statistics needs a saved model: pass --model"),
+        ([*UPSAMPLE, "--save-model", "o.mmsr", "--fit", "tile"], "--save-model needs one model for the scene"),
+        ([*UPSAMPLE, "--save-model", "o.mmsr", "--method", "p2p"], "--save-model needs one model for the scene"),
+        ([*UPSAMPLE, "--save-model", "o.mmsr", "--model", "o.mmsr"], "--save-model needs a fit"),
         ([*UPSAMPLE, "--save-model", "none/o.mmsr"], "the folder none does not exist"),
         ([*EVALUATE, "--scale", "4"], "has 24 x 20 pixels, which leave fewer than 8 along a side"),
-        ([*EVALUATE, "--scale", "2", "--methods", "bicubic,lanczos"], "there is no method 'lanczos': choose of"),
-        ([*EVALUATE, "--scale", "2", "--methods", ","], "no methods to evaluate"),
+        ([*EVALUATE, "--scale", "2", "--methods", "bicubic,lanczos"], "--methods names 'lanczos': choose of"),
+        ([*EVALUATE, "--scale", "2", "--methods", ","], "--methods is empty: name methods"),
         ([*EVALUATE, "--scale", "4", "--truth", "none.tif"], "none.tif cannot be opened"),
         (["evaluate", "SOURCE", "GUIDE", "-o", "source.tif"], "source.tif"),
         (["evaluate", "SOURCE", "none.tif"], "none.tif cannot be opened"),

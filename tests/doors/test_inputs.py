@@ -248,7 +248,7 @@ def test_a_target_can_be_brought_onto_any_grid(here: Command, source: Path, tmp_
         *("--like", "other.tif", "--threads", 1, "--tile-size", 48),
     )
     assert status == 0
-    assert f"off by {missed:.4g} (RMSE)" in " ".join(told.split())
+    assert f"differ from the source by {missed:.4g} (RMSE)" in " ".join(told.split())
     assert np.array_equal(read("out.tif")[0], like.values, equal_nan=True)
     assert (read("qa.tif")[0] == like.qa.values).all()
     with rasterio.open("out.tif") as dataset:

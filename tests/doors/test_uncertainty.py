@@ -506,26 +506,26 @@ def test_the_command_writes_it_and_says_where(folder: Path, here: Command) -> No
     )
     status, said, _ = here(*words, "-o", "told.tif", "--uncertainty")
     assert status == 0
-    assert "Half of a 90 % interval's width is in band 2." in said
+    assert "The uncertainty (half the width of a 90 % interval) is in band 2." in said
     written(folder)
     np.testing.assert_array_equal(band(folder / "told.tif", 2), band(folder / "sharp.tif", 2))
     status, said, _ = here(*words, "-o", "json.tif", "--uncertainty", "--progress", "json")
     done = json.loads(said.splitlines()[-1])
     assert (done["event"], done["uncertainty"]) == ("done", ["calibrated"])
     status, said, _ = here(*words, "-o", "store.zarr", "--uncertainty")
-    assert "interval's width is in a variable beside it." in said
+    assert "(half the width of a 90 % interval) is in a variable of its own." in said
     status, said, _ = here("upsample", *words[1:4], 2, "-o", "no.tif", "--model", "unknown.mmsr", "--uncertainty")
-    assert "interval's width is in" not in said
+    assert "90 % interval" not in said
 
 
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"method": "bicubic"}, "--method bicubic (method=) calibrates no uncertainty"),
-        ({"method": "guided-filter+consistency"}, "--method guided-filter+consistency (method=)"),
-        ({"fit": "adapt"}, "--fit adapt (fit=) calibrates no uncertainty"),
-        ({"fit": "tile"}, "--fit tile (fit=) calibrates no uncertainty"),
-        ({"fit": "published"}, "leave it out, or ⟨uncertainty⟩"),
+        ({"method": "bicubic"}, "leave it out, or leave out method='bicubic'"),
+        ({"method": "guided-filter+consistency"}, "leave out method='guided-filter+consistency'"),
+        ({"fit": "adapt"}, "leave out fit='adapt'"),
+        ({"fit": "tile"}, "leave out fit='tile'"),
+        ({"fit": "published"}, "uncertainty= needs mmsr with one model for the scene"),
     ],
     ids=str,
 )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 import os
 import shutil
@@ -22,7 +21,7 @@ import mmsr_geo
 from mmsr_geo.jobs.fingerprint import key_of
 from mmsr_geo.jobs.job import Job
 from mmsr_geo.jobs.journal import Journal, JournalEntry
-from mmsr_geo.jobs.schema import EXAMPLE, Options
+from mmsr_geo.jobs.schema import EXAMPLE
 from support.command import Told
 from support.rasters import SENTINEL_GUIDE, sentinel_crop
 
@@ -52,14 +51,6 @@ def job(folder: Path, text: str) -> Path:
 def values(path: Path) -> np.ndarray:
     with rasterio.open(path) as dataset:
         return np.asarray(dataset.read())
-
-
-def test_the_options_are_those_of_upsample() -> None:
-    given = inspect.signature(mmsr_geo.upsample_to_file).parameters
-    elsewhere = {"source", "guide", "output", "qa", "params", "overwrite", "progress", "workers", "memory_limit"}
-    assert set(Options.model_fields) == set(given) - elsewhere
-    for name, field in Options.model_fields.items():
-        assert field.default == given[name].default, name
 
 
 def test_the_example_is_a_job(folder: Path, here: Command) -> None:
