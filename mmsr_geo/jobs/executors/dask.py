@@ -198,7 +198,8 @@ class DaskExecutor(Generic[Key]):
         """Wait for the first task to end; raises JobError if the scheduler is gone."""
         while True:
             if time.monotonic() - self._looked > _LOOK_EVERY_S:
-                self._look()
+                with self._scheduler_errors():
+                    self._look()
             keys = self._wait()
             if keys:
                 if 2 * len(keys) >= self._per_slot * self._slots:  # tasks are so short that workers would wait
@@ -265,7 +266,10 @@ class DaskExecutor(Generic[Key]):
         self._looked = time.monotonic()
         if self.client.status not in {"running", "connecting"}:
             raise self._gone()
-        workers = self.client.scheduler_info(n_workers=-1)["workers"].values()
+        info = self.client.scheduler_info(n_workers=-1)
+        if "workers" not in info:
+            return  # the client is reconnecting: its status will tell whether it succeeds
+        workers = info["workers"].values()
         self._slots = max(1, sum(worker["nthreads"] for worker in workers))
         self._gpus = any("GPU" in worker["resources"] for worker in workers)
         if workers:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import distributed
@@ -183,6 +184,18 @@ def test_a_scheduler_that_goes_at_any_call_is_told_in_one_line(
         monkeypatch.setattr(dask_pool, "_CONNECT_S", 2)  # for as long it looks for it again before it closes
         with pytest.raises(JobError, match=r"the scheduler tcp://.* is gone: start one and run the job again"):
             mmsr_geo.batch(folder / "job.toml", scheduler=cluster.address)
+
+
+def test_a_client_that_reconnects_keeps_what_it_knows_of_the_workers() -> None:
+    """The scheduler has gone and the client does not know yet whether for good: it has no list of workers then."""
+    executor: Any = object.__new__(dask_pool.DaskExecutor)
+    executor.client = SimpleNamespace(status="connecting", scheduler_info=lambda **_: {"type": "Scheduler"})
+    executor._slots, executor._address = 3, "tcp://127.0.0.1:1"
+    executor._look()
+    assert executor.slots == 3
+    executor.client.status = "closed"
+    with pytest.raises(JobError, match="is gone"):
+        executor._look()
 
 
 def test_no_scheduler_is_told_in_one_line(folder: Path) -> None:
