@@ -138,7 +138,8 @@ def check_disk(output: Address, size: int) -> None:
     free = shutil.disk_usage(disk_of(output)).free
     if free < size:
         raise OutputError(
-            f"{output} needs {size / 1e9:.1f} GB to be written, and {free / 1e9:.1f} GB are free: make room"
+            f"{output} needs {size / 1e9:.1f} GB to be written, and {free / 1e9:.1f} GB are free: free disk space, or "
+            "write to another disk"
         )
 
 
@@ -153,7 +154,7 @@ def not_written(output: Address, error: Exception) -> OutputError:
     free = shutil.disk_usage(disk_of(output)).free
     reason = (str(error.__cause__ or error) or type(error).__name__).splitlines()[0]
     return OutputError(
-        f"{output} could not be written ({reason}; {free / 1e9:.1f} GB free): make room, or write elsewhere"
+        f"{output} cannot be written ({reason}; {free / 1e9:.1f} GB free): free disk space, or write to another disk"
     )
 
 

@@ -93,7 +93,7 @@ def test_outputs_that_cannot_be_are_refused_at_once(tmp_path: Path) -> None:
         CogWriter(tmp_path / "none" / "a.tif", GRID)
     with pytest.raises(OutputError, match="is a folder"):
         CogWriter(tmp_path, GRID)
-    with pytest.raises(OutputError, match=r"needs .* GB .* free: make room"):
+    with pytest.raises(OutputError, match=r"needs .* GB .* free: free disk space"):
         CogWriter(tmp_path / "a.tif", GeoBox((4_000_000, 40_000_000), GRID.affine, GRID.crs))
     assert list(tmp_path.iterdir()) == []
 
@@ -186,7 +186,7 @@ def test_a_full_disk_is_an_output_error_and_leaves_nothing(
             writer.write(WHOLE, values)
             writer.finish()
 
-    with pytest.raises(OutputError, match=r"could not be written.*make room"):
+    with pytest.raises(OutputError, match=r"cannot be written.*free disk space"):
         go()
     assert [entry.name for entry in tmp_path.iterdir()] == ["sharp.tif"]
     assert path.read_text() == "mine"

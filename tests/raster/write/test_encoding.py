@@ -375,7 +375,7 @@ def test_the_disk_needs_room_for_the_dtype(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr("shutil.disk_usage", lambda _: type("Usage", (), {"free": enough})())
     with CogWriter(tmp_path / "a.tif", GRID, encoding=Encoding("uint8"), nodata=255):
         pass
-    with pytest.raises(OutputError, match="make room"):
+    with pytest.raises(OutputError, match="free disk space"):
         CogWriter(tmp_path / "a.tif", GRID, encoding=Encoding("int16"), nodata=-32768)
 
 
@@ -512,7 +512,7 @@ def test_what_cannot_be_put_back_is_not_thrown_away(
         return replace(made, target)
 
     monkeypatch.setattr(Path, "replace", broken)
-    with pytest.raises(OutputError, match=r"sharp_qa.tif could not be written \(.*Read-only"):
+    with pytest.raises(OutputError, match=r"sharp_qa.tif cannot be written \(.*Read-only"):
         both(tmp_path, values, flags)
     (kept,) = tmp_path.glob(".sharp.tif.*/before.tif")
     assert kept.read_text() == "mine"

@@ -321,7 +321,7 @@ def test_neither_appears_where_the_second_fails(bucket: str, folder: Path, monke
             raise OSError(5, "the line is dead")
 
     def write() -> None:
-        with pytest.raises(mmsr_geo.OutputError, match=r"qa\.tif could not be written"):
+        with pytest.raises(mmsr_geo.OutputError, match=r"qa\.tif cannot be written"):
             mmsr_geo.upsample_to_file(
                 folder / "2024-06_st.tif", SENTINEL_GUIDE, str(target), qa=str(flags), overwrite=True, **SMOOTH
             )

@@ -362,7 +362,7 @@ def test_a_failure_leaves_what_was_there(source: Path, monkeypatch: pytest.Monke
         monkeypatch.setattr(zarr_module, "sync", failing)
     else:
         monkeypatch.setattr(Path, "replace", failing)
-    with pytest.raises(mmsr_geo.OutputError, match=r"a.zarr could not be written \(.*No space left"):
+    with pytest.raises(mmsr_geo.OutputError, match=r"a.zarr cannot be written \(.*No space left"):
         mmsr_geo.upsample_to_file(source, SENTINEL_GUIDE, store, overwrite=True, **SMOOTH | {"method": "nearest"})
     assert {path: path.read_bytes() for path in store.rglob("*") if path.is_file()} == before
     assert {path.name for path in source.parent.iterdir()} == {"dem.tif", "a.zarr"}

@@ -97,7 +97,7 @@ def a_part_of_a_source_of_1e12_pixels(at: Path) -> Job:
 def all_of_a_source_of_1e12_pixels(at: Path) -> Job:
     source = _sparse(at / "source.tif", scene()[np.newaxis], HUGE_PART, 400_000, nodata=-9999)
     guide = write(at / "guide.tif", texture(), PLACE * Affine.translation(-400_000, -400_000) * Affine.scale(23_000))
-    refusal = Refusal(OutputError, r"needs 16\d{3}\.\d GB to be written, and .* GB are free: make room")
+    refusal = Refusal(OutputError, r"needs 16\d{3}\.\d GB to be written, and .* GB are free: free disk space")
     return Job(source, guide, refusal, memory_mb=MEMORY_MB)
 
 
@@ -255,7 +255,9 @@ def _noisy_pair(at: Path) -> tuple[Path, Path, Values]:
 def a_disk_too_small_for_the_draft(at: Path) -> Job:
     _small_disk(at, "900k")
     source, guide, _ = _noisy_pair(at)
-    refusal = Refusal(OutputError, r"needs 0\.0\d* GB to be written, and .* free: make room|needs .* MB.*make room")
+    refusal = Refusal(
+        OutputError, r"needs 0\.0\d* GB to be written, and .* free: free disk space|needs .* MB.*free disk space"
+    )
     return Job(source, guide, refusal, output="disk/sharp.tif")
 
 
@@ -263,7 +265,7 @@ def a_disk_too_small_for_the_draft(at: Path) -> Job:
 def a_disk_that_fills_up_while_the_cog_is_made(at: Path) -> Job:
     _small_disk(at, "1200k")
     source, guide, _ = _noisy_pair(at)
-    refusal = Refusal(OutputError, r"could not be written.*free\): make room")
+    refusal = Refusal(OutputError, r"cannot be written.*free\): free disk space")
     return Job(source, guide, refusal, output="disk/sharp.tif")
 
 
@@ -272,14 +274,14 @@ def a_full_disk_keeps_what_was_there(at: Path) -> Job:
     disk = _small_disk(at, "1200k")
     (disk / "sharp.tif").write_bytes(b"mine" * 1000)
     source, guide, _ = _noisy_pair(at)
-    refusal = Refusal(OutputError, r"could not be written.*free\): make room")
+    refusal = Refusal(OutputError, r"cannot be written.*free\): free disk space")
     return Job(source, guide, refusal, output="disk/sharp.tif", options={"overwrite": True})
 
 
 @refused("full disk")
 def files_that_may_not_grow_further(at: Path) -> Job:
     source, guide, _ = _noisy_pair(at)
-    refusal = Refusal(OutputError, r"could not be written.*make room")
+    refusal = Refusal(OutputError, r"cannot be written.*free disk space")
     return Job(source, guide, refusal, largest_file=700_000)
 
 

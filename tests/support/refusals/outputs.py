@@ -260,7 +260,7 @@ case(
 case(
     "a disk without room",
     OutputError,
-    "sharp.tif needs 0.0 GB to be written, and 0.0 GB are free: make room",
+    "sharp.tif needs 0.0 GB to be written, and 0.0 GB are free: free disk space, or write to another disk",
     "The disk has less free space than the uncompressed pixels need.",
     "Delete other files, or write to another disk.",
     upsampling(),
@@ -282,7 +282,7 @@ case(
 case(
     "a draft that fails",
     OutputError,
-    "sharp.tif could not be written (Write failed; 5.0 GB free): make room, or write elsewhere",
+    "sharp.tif cannot be written (Write failed; 5.0 GB free): free disk space, or write to another disk",
     "GDAL cannot create the file.",
     "Delete other files, or write to another disk.",
     upsampling("--like 5", like=5.0),
@@ -293,7 +293,8 @@ case(
 case(
     "a disk that fills up",
     OutputError,
-    "sharp.tif could not be written ([Errno 28] No space left on device; 5.0 GB free): make room, or write elsewhere",
+    "sharp.tif cannot be written ([Errno 28] No space left on device; 5.0 GB free): free disk space, or write to "
+    "another disk",
     "The disk or GDAL fails while the file is written.",
     "Delete other files, or write to another disk.",
     upsampling(),
@@ -357,7 +358,8 @@ case(
 case(
     "a Zarr store on a disk that fills up",
     OutputError,
-    "sharp.zarr could not be written ([Errno 28] No space left on device; 5.0 GB free): make room, or write elsewhere",
+    "sharp.zarr cannot be written ([Errno 28] No space left on device; 5.0 GB free): free disk space, or write to "
+    "another disk",
     "The disk fails while the store is written.",
     "Delete other files, or write to another disk.",
     replace(
