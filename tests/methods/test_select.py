@@ -141,7 +141,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"fit": "published", "model": NET}, r"fit='published'\) begins afresh"),
     ({"model": NET, "params": STEPS}, "a saved model is not fitted again"),
     ({"fit": "published", "params": PATCH}, r"\(fit='published'\) has params of its own: leave out --quality"),
-    ({"device": "abacus"}, "device= must be auto"),
+    ({"device": "abacus"}, "device= is 'abacus': choose auto"),
     ({"tile_size": 0}, "tile_size= is 0: give a number of 1 or more"),
 ]
 
