@@ -17,7 +17,7 @@ from mmsr_geo.engine.pair import SAMPLED_TARGET_PX
 from mmsr_geo.engine.tile_upsampler import sample_of
 from mmsr_geo.geometry import Scale
 from mmsr_geo.network.fit import fit_samples
-from mmsr_geo.network.params import FitParams
+from mmsr_geo.network.fit_params import FitParams
 from mmsr_geo.raster.base import Pixels
 
 RUNS = [(2, 4), (4, 4), (8, 4), (4, 8)]

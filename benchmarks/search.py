@@ -35,13 +35,13 @@ from versions import Codes, tiling
 from mmsr_geo.callbacks import no_progress
 from mmsr_geo.engine.sampling import read_samples
 from mmsr_geo.evaluation.metrics import rmse
+from mmsr_geo.methods.base import Method
 from mmsr_geo.methods.baseline import BaselineMethod, baseline
 from mmsr_geo.methods.scene import SceneFit
-from mmsr_geo.methods.source import Method
 from mmsr_geo.network.degradation import degrade
 from mmsr_geo.network.fit import FitDesign, fit_samples
+from mmsr_geo.network.fit_params import FitParams
 from mmsr_geo.network.mmsr import NetworkParams
-from mmsr_geo.network.params import FitParams
 from mmsr_geo.network.registration import registration, shifted
 from mmsr_geo.pipeline.in_process import run_of, whole_target
 

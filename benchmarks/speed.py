@@ -19,8 +19,8 @@ from mmsr_geo.engine.tile_upsampler import Upsampler, sample_of
 from mmsr_geo.geometry import Scale, Tile, Window
 from mmsr_geo.methods.scene import SceneFit
 from mmsr_geo.network.fit import fit_samples
+from mmsr_geo.network.fit_params import FitParams
 from mmsr_geo.network.fitted import FittedModel
-from mmsr_geo.network.params import FitParams
 from mmsr_geo.raster.base import Pixels
 
 SCALE = Scale(4, 4)

@@ -24,8 +24,8 @@ from mmsr_geo.callbacks import no_progress
 from mmsr_geo.engine.sampling import read_samples
 from mmsr_geo.network.degradation import make_consistent
 from mmsr_geo.network.fit import fit_samples
+from mmsr_geo.network.fit_params import FitParams
 from mmsr_geo.network.fitted import FittedModel
-from mmsr_geo.network.params import FitParams
 from mmsr_geo.network.samples import Sample
 from mmsr_geo.network.stacking import StackingWeights, best_weights
 from mmsr_geo.network.validation import RegisteredRegression, Validation

@@ -21,8 +21,8 @@ from mmsr_geo.geometry import Scale, Tile, Window
 from mmsr_geo.methods.baseline import baseline
 from mmsr_geo.methods.p2p import P2P
 from mmsr_geo.network.fit import fit_samples
+from mmsr_geo.network.fit_params import FitParams
 from mmsr_geo.network.fitted import FittedModel
-from mmsr_geo.network.params import FitParams
 from mmsr_geo.network.stacking import StackingWeights
 from mmsr_geo.raster.base import Pixels
 

@@ -31,9 +31,9 @@ if TYPE_CHECKING:
     from mmsr_geo.api import batch, evaluate, fit, load, plan, report_batch, status, upsample, upsample_to_file
     from mmsr_geo.engine.flags import Flag
     from mmsr_geo.geometry import Scale
+    from mmsr_geo.network.fit_params import FitParams
     from mmsr_geo.network.fitted import FittedModel
     from mmsr_geo.network.guide_check import GuideCheck
-    from mmsr_geo.network.params import FitParams
 
 __all__ = [
     "ChangedInputError",
@@ -68,7 +68,7 @@ __all__ = [
 ]
 
 _HOMES = {
-    "FitParams": "mmsr_geo.network.params",
+    "FitParams": "mmsr_geo.network.fit_params",
     "FittedModel": "mmsr_geo.network.fitted",
     "Flag": "mmsr_geo.engine.flags",
     "GuideCheck": "mmsr_geo.network.guide_check",

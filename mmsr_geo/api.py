@@ -18,7 +18,7 @@ from mmsr_geo.errors import MmsrError, MmsrWarning, OptionError
 from mmsr_geo.evaluation.evaluate import Evaluation
 from mmsr_geo.evaluation.evaluate import evaluate as run_evaluation
 from mmsr_geo.evaluation.trial import Trial, truth_trial, wald_trial
-from mmsr_geo.jobs.executors.cluster import Cluster
+from mmsr_geo.jobs.executors.config import Cluster
 from mmsr_geo.jobs.executors.open import open_executor
 from mmsr_geo.jobs.job import Entry, Job
 from mmsr_geo.jobs.journal import JournalEntry
@@ -41,10 +41,10 @@ from mmsr_geo.options import (
     ScaleLike,
     WorkerOptions,
 )
-from mmsr_geo.pipeline.dataarray import target_array, with_flags, with_uncertainty
+from mmsr_geo.pipeline.bands import target_array, with_flags, with_uncertainty
 from mmsr_geo.pipeline.inputs import OUTPUT_GROUPS, TARGET_GROUPS, GuideLike, Inputs, SourceLike, grid_like
 from mmsr_geo.pipeline.lazy import LazyTarget, MovedTarget, lazy_like, lazy_target
-from mmsr_geo.pipeline.open import choose_tiling, open_pairs
+from mmsr_geo.pipeline.pairs import choose_tiling, open_pairs
 from mmsr_geo.pipeline.plan import Plan
 from mmsr_geo.pipeline.timing import measure_speed
 from mmsr_geo.raster.inspect.undeclared_nodata import warn_undeclared_nodata

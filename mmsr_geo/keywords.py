@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, TypedDict
 
 if TYPE_CHECKING:
-    from mmsr_geo.network.params import FitParams
+    from mmsr_geo.network.fit_params import FitParams
     from mmsr_geo.options import Bounds, Fit, IfUnhelpful, LikeLike, MaskLike, ModelLike, OnGrid, Quality
 
 

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     import xarray as xr
     from odc.geo.geobox import GeoBox
 
+    from mmsr_geo.network.fit_params import FitParams
     from mmsr_geo.network.fitted import FittedModel
-    from mmsr_geo.network.params import FitParams
 
 Fit = Literal["scene", "adapt", "tile", "published"]
 IfUnhelpful = Literal["bicubic", "warn", "error"]

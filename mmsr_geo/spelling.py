@@ -17,8 +17,6 @@ Door = Literal["python", "command", "job"]
 _MARKER = re.compile(r"⟨(?P<name>[a-z][a-z0-9_]*)(?:=(?P<value>[^⟩]*))?⟩")
 _FLAGS = {"creation_options": "--co"}
 """Options whose name on the command line is another one."""
-_OF_PARAMS = frozenset({"steps", "threads"})
-"""Options that Python takes as fields of `params=`."""
 
 
 def option(name: str, value: object = None) -> str:
@@ -56,8 +54,6 @@ def _value(text: str | None) -> Any:  # noqa: ANN401  (JSON values)
 
 def _in_python(name: str, value: Any) -> str:  # noqa: ANN401  (JSON values)
     shown = "" if value is None else repr(tuple(value) if isinstance(value, list) else value)
-    if name in _OF_PARAMS:
-        return f"params=FitParams({name}={shown})" if shown else "params="
     return f"{name}={shown}"
 
 

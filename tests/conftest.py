@@ -14,8 +14,8 @@ from hypothesis import settings
 from mmsr_geo.cli import main as cli
 from mmsr_geo.geometry import Scale
 from mmsr_geo.network.fit import fit_samples
+from mmsr_geo.network.fit_params import FitParams
 from mmsr_geo.network.fitted import FittedModel
-from mmsr_geo.network.params import FitParams
 from support.command import Told
 from support.scenes import scene
 

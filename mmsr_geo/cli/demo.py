@@ -21,7 +21,7 @@ from mmsr_geo.evaluation.metrics import Scores
 from mmsr_geo.geometry import Scale, Window
 from mmsr_geo.machine import peak_memory
 from mmsr_geo.maps import Map, draw_maps, shared_limits
-from mmsr_geo.network.params import FitParams
+from mmsr_geo.network.fit_params import FitParams
 from mmsr_geo.raster.grids import resolution_m
 from mmsr_geo.raster.read.files import FileRaster
 from mmsr_geo.raster.write.cog import CogWriter

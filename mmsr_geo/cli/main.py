@@ -339,7 +339,7 @@ def info(files: tuple[str, ...], scale: Any) -> None:  # noqa: ANN401  (click's 
 def demo(folder: str, seed: int, threads: int | None, steps: int | None) -> None:
     """Upsample two real rasters that come with the package, and compare the results with the reference."""
     from mmsr_geo.cli.demo import run_demo  # noqa: PLC0415  (torch and GDAL, only when asked for)
-    from mmsr_geo.network.params import FitParams  # noqa: PLC0415  (torch and GDAL, only when asked for)
+    from mmsr_geo.network.fit_params import FitParams  # noqa: PLC0415  (torch and GDAL, only when asked for)
 
     run_demo(Path(folder), seed=seed, params=FitParams.of("balanced", steps=steps, threads=threads))
 

@@ -14,7 +14,7 @@ from mmsr_geo.engine.model import Model
 from mmsr_geo.evaluation.metrics import Scores, UncertaintyScores
 from mmsr_geo.evaluation.trial import Trial, Values
 from mmsr_geo.geometry import Tiling, Window
-from mmsr_geo.methods.source import Method
+from mmsr_geo.methods.base import Method
 from mmsr_geo.network.guide_check import GuideCheck
 from mmsr_geo.pipeline.in_process import run_of, whole_of
 

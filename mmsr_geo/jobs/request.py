@@ -8,14 +8,14 @@ from dataclasses import dataclass, fields
 from typing import Any, Self
 
 from mmsr_geo.errors import OptionError
-from mmsr_geo.jobs.executors.cluster import Cluster
+from mmsr_geo.jobs.executors.config import Cluster
 from mmsr_geo.jobs.job import Entry
 from mmsr_geo.jobs.output.tasks import Output, OutputSpec
+from mmsr_geo.methods.base import Method
 from mmsr_geo.methods.select import resolve_fit_params, select_method
-from mmsr_geo.methods.source import Method
 from mmsr_geo.options import FitOptions, ScaleLike, TargetOptions
 from mmsr_geo.pipeline.inputs import OUTPUT_GROUPS, GuideLike, Inputs, SourceLike, grid_like
-from mmsr_geo.pipeline.open import choose_tiling, open_pairs
+from mmsr_geo.pipeline.pairs import choose_tiling, open_pairs
 from mmsr_geo.pipeline.plan import Plan
 from mmsr_geo.raster.views.mask import path_and_bits
 from mmsr_geo.raster.write.destination import QA, TAKEN, Address, ZarrGroupPath, check_apart, check_output

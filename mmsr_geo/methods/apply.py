@@ -9,7 +9,7 @@ from mmsr_geo.engine.model import Model
 from mmsr_geo.engine.pair import Pair
 from mmsr_geo.engine.tile_upsampler import Upsampler
 from mmsr_geo.errors import MmsrWarning
-from mmsr_geo.methods.source import Method
+from mmsr_geo.methods.base import Method
 from mmsr_geo.network.guide_check import GuideCheck
 
 

@@ -20,7 +20,7 @@ from mmsr_geo.engine.pair import Pair
 from mmsr_geo.engine.sampling import FitJob, read_samples
 from mmsr_geo.errors import OptionError
 from mmsr_geo.geometry import Halo, Scale, Tiling
-from mmsr_geo.methods.source import Method
+from mmsr_geo.methods.base import Method
 from mmsr_geo.network.device import resolve_device
 from mmsr_geo.network.samples import Sample
 from mmsr_geo.options import IfUnhelpful, check_seed

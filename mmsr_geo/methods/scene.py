@@ -15,14 +15,14 @@ from mmsr_geo.engine.pair import Pair
 from mmsr_geo.engine.sampling import read_samples
 from mmsr_geo.errors import ModelFileError
 from mmsr_geo.geometry import Halo, Scale, Tiling
-from mmsr_geo.methods.source import Method, report_guide_check
+from mmsr_geo.methods.base import Method, report_guide_check
 from mmsr_geo.network.device import resolve_device
 from mmsr_geo.network.fit import expected_pixel_steps, fit_samples
+from mmsr_geo.network.fit_params import FitParams
 from mmsr_geo.network.fitted import FittedModel, expected_receptive_field
 from mmsr_geo.network.guide_features import PER_BAND
 from mmsr_geo.network.mmsr import NetworkParams
-from mmsr_geo.network.params import FitParams
-from mmsr_geo.network.regression import Regression, n_predictors
+from mmsr_geo.network.ridge_regression import Regression, n_predictors
 from mmsr_geo.network.samples import Sample, Statistics
 from mmsr_geo.network.stacking import StackingWeights
 from mmsr_geo.options import IfUnhelpful, Quality, check_seed

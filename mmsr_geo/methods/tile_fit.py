@@ -20,15 +20,15 @@ from mmsr_geo.engine.pair import Pair
 from mmsr_geo.engine.tile_upsampler import TargetTile, Upsampler, finish, halo_of, sample_of
 from mmsr_geo.errors import OptionError, PixelError
 from mmsr_geo.geometry import Halo, Scale, Tile, Tiling
+from mmsr_geo.methods.base import Method, TileFits, TilePrediction, report_guide_check
 from mmsr_geo.methods.interpolation import Interpolation
 from mmsr_geo.methods.scene import SceneFit
-from mmsr_geo.methods.source import Method, TileFits, TilePrediction, report_guide_check
 from mmsr_geo.network.degradation import CONSISTENCY_SUPPORT_PX
 from mmsr_geo.network.device import resolve_device, torch_threads
 from mmsr_geo.network.fit import adapt_model, expected_pixel_steps, fit_samples, tile_seed
+from mmsr_geo.network.fit_params import FitParams
 from mmsr_geo.network.fitted import FittedModel
 from mmsr_geo.network.guide_check import GuideCheck
-from mmsr_geo.network.params import FitParams
 from mmsr_geo.network.samples import Sample
 from mmsr_geo.options import IfUnhelpful, check_seed
 from mmsr_geo.raster.base import Pixels

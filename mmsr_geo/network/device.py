@@ -70,7 +70,7 @@ def resolve_device(device: str) -> torch.device:
     try:
         resolved = torch.device(device)
     except RuntimeError:
-        raise OptionError(f"{option('device')} must be auto, cpu, cuda or cuda:N, not {device!r}") from None
+        raise OptionError(f"{option('device')} is {device!r}: choose auto, cpu, cuda or cuda:N") from None
     if resolved.type == "cuda" and (
         not torch.cuda.is_available() or (resolved.index or 0) >= torch.cuda.device_count()
     ):

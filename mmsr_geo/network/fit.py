@@ -19,10 +19,10 @@ from mmsr_geo.errors import OptionError
 from mmsr_geo.geometry import Scale, Window
 from mmsr_geo.network.degradation import degrade, degrade_valid, fill_nodata
 from mmsr_geo.network.device import deterministic_float32, torch_threads
+from mmsr_geo.network.fit_params import STEPS, FitParams
 from mmsr_geo.network.fitted import FittedModel, add_detail
 from mmsr_geo.network.guide_check import SMALLEST_VALIDATED_PX, reduction_step
 from mmsr_geo.network.mmsr import MmsrNetwork, NetworkParams
-from mmsr_geo.network.params import STEPS, FitParams
 from mmsr_geo.network.patches import PatchSampler, inside
 from mmsr_geo.network.prepared import PreparedSample
 from mmsr_geo.network.samples import Sample, Statistics, guide_range

@@ -21,7 +21,7 @@ from mmsr_geo.network.intervals import Interval
 from mmsr_geo.network.mmsr import MmsrNetwork, NetworkParams, ReceptiveField
 from mmsr_geo.network.model_file import ModelFields, load_model, refused_if_damaged, save_model, tensors_of
 from mmsr_geo.network.registration import farthest, shifted
-from mmsr_geo.network.regression import Regression, regression_receptive_field
+from mmsr_geo.network.ridge_regression import Regression, regression_receptive_field
 from mmsr_geo.network.samples import Sample, Statistics
 from mmsr_geo.network.stacking import StackingWeights
 

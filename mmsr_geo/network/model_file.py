@@ -19,7 +19,7 @@ from mmsr_geo.geometry import Scale, Window
 from mmsr_geo.network.guide_check import GuideCheck, Region
 from mmsr_geo.network.intervals import Interval, Terms
 from mmsr_geo.network.mmsr import NetworkParams
-from mmsr_geo.network.regression import Regression
+from mmsr_geo.network.ridge_regression import Regression
 from mmsr_geo.network.samples import Statistics
 from mmsr_geo.network.stacking import StackingWeights
 from mmsr_geo.spelling import option

@@ -13,7 +13,7 @@ from mmsr_geo.network.degradation import bicubic, degrade, degrade_valid, neares
 from mmsr_geo.network.guide_check import reduce_sample, reduction_step, validation_blocks
 from mmsr_geo.network.guide_features import guide_features
 from mmsr_geo.network.registration import Shift, shifted
-from mmsr_geo.network.regression import TRUE_SCALE_ROWS, RegressionRows, pixel_predictors_by_block
+from mmsr_geo.network.ridge_regression import TRUE_SCALE_ROWS, RegressionRows, pixel_predictors_by_block
 from mmsr_geo.network.samples import Sample, Statistics
 
 

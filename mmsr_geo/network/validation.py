@@ -35,7 +35,7 @@ from mmsr_geo.network.intervals import Interval, calibrated
 from mmsr_geo.network.mmsr import MmsrNetwork
 from mmsr_geo.network.prepared import PreparedSample, reduced_guide, reduced_rows, true_scale_rows
 from mmsr_geo.network.registration import Shift, registration
-from mmsr_geo.network.regression import Regression, RegressionRows, blocks_of, fit_regression
+from mmsr_geo.network.ridge_regression import Regression, RegressionRows, blocks_of, fit_regression
 from mmsr_geo.network.stacking import StackingWeights, best_weights
 
 LEAST_NETWORK_WEIGHT = 0.05

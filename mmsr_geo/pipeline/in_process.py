@@ -20,7 +20,7 @@ from mmsr_geo.engine.pair import Pair
 from mmsr_geo.engine.tile_upsampler import TargetTile
 from mmsr_geo.geometry import Tile, Tiling
 from mmsr_geo.methods.apply import upsampler_of
-from mmsr_geo.methods.source import Method, TileFits
+from mmsr_geo.methods.base import Method, TileFits
 from mmsr_geo.network.guide_check import GuideCheck
 from mmsr_geo.pipeline.tile_tasks import finish_tile, predict_tile
 

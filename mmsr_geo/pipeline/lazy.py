@@ -24,7 +24,7 @@ from mmsr_geo.engine.pair import Pair
 from mmsr_geo.engine.tile_upsampler import TargetTile
 from mmsr_geo.geometry import Tile, Tiling, Window
 from mmsr_geo.methods.apply import upsampler_of
-from mmsr_geo.methods.source import Method, TileFits, TilePrediction
+from mmsr_geo.methods.base import Method, TileFits, TilePrediction
 from mmsr_geo.network.guide_check import GuideCheck
 from mmsr_geo.pipeline.tile_tasks import finish_tile, fit_pair, predict_tile
 from mmsr_geo.raster.base import BandTags, Combine, Pixels, Raster, ReadPlan, StoredRaster, with_nodata_as_nan

@@ -12,7 +12,7 @@ from odc.geo.geobox import GeoBox
 from mmsr_geo.engine.pair import SAMPLED_TARGET_PX, Pair
 from mmsr_geo.engine.tiling import BASE_BYTES, BYTES_PER_SAMPLED_VALUE, tile_bytes
 from mmsr_geo.geometry import Halo, Tiling
-from mmsr_geo.methods.source import Method
+from mmsr_geo.methods.base import Method
 from mmsr_geo.options import Quality
 from mmsr_geo.pipeline.timing import Speed
 from mmsr_geo.raster.grids import resolution_m

@@ -19,7 +19,7 @@ from mmsr_geo.engine.pair import Pair
 from mmsr_geo.engine.tile_upsampler import TargetTile, Upsampler
 from mmsr_geo.geometry import Tile
 from mmsr_geo.methods.apply import warn_uncalibrated
-from mmsr_geo.methods.source import Method
+from mmsr_geo.methods.base import Method
 from mmsr_geo.methods.tile_fit import blend_tile
 from mmsr_geo.network.device import torch_threads
 from mmsr_geo.network.guide_check import GuideCheck

@@ -11,7 +11,7 @@ import numpy as np
 from mmsr_geo.engine.pair import Pair
 from mmsr_geo.engine.tile_upsampler import Upsampler, sample_of
 from mmsr_geo.geometry import Scale, Tile, Window
-from mmsr_geo.methods.source import Method
+from mmsr_geo.methods.base import Method
 from mmsr_geo.network.device import resolve_device, torch_threads
 from mmsr_geo.network.samples import Sample
 from mmsr_geo.raster.base import Pixels

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 
-from mmsr_geo.network.params import FitParams
+from mmsr_geo.network.fit_params import FitParams
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 SHARED = {"cases", "optimisers", "versions"}

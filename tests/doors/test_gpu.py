@@ -19,8 +19,8 @@ from mmsr_geo.geometry import Scale, Tile, Window
 from mmsr_geo.network.attention import naive_neighbourhood_attention, neighbourhood_attention
 from mmsr_geo.network.device import resolve_device
 from mmsr_geo.network.fit import fit_samples
+from mmsr_geo.network.fit_params import FitParams
 from mmsr_geo.network.fitted import FittedModel
-from mmsr_geo.network.params import FitParams
 from mmsr_geo.network.samples import Statistics
 from mmsr_geo.raster.base import Pixels
 from support.rasters import Crop, block_means, sentinel_crop, sentinel_guide, sentinel_model

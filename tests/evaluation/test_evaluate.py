@@ -24,7 +24,7 @@ from mmsr_geo.evaluation.metrics import Scores
 from mmsr_geo.evaluation.report import draw_report, error_table, is_elevation, print_scores, save_report
 from mmsr_geo.geometry import Scale, Window
 from mmsr_geo.maps import hillshade, relief, shared_limits
-from mmsr_geo.network.params import FitParams
+from mmsr_geo.network.fit_params import FitParams
 from mmsr_geo.options import EVALUATED
 from mmsr_geo.raster.read.open import open_guide, open_source
 from support.rasters import (

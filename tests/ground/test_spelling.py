@@ -24,8 +24,7 @@ from mmsr_geo.spelling import Door, option, spelled
         (option("valid_range", [0, 60]), "valid_range=(0, 60)", "--valid-range 0,60", "valid_range = [0, 60]"),
         (option("min_coverage", 0.61), "min_coverage=0.61", "--min-coverage 0.61", "min_coverage = 0.61"),
         (option("creation_options"), "creation_options=", "--co", "creation_options"),
-        (option("steps", 100), "params=FitParams(steps=100)", "--steps 100", "steps = 100"),
-        (option("threads"), "params=", "--threads", "threads"),
+        (option("threads"), "threads=", "--threads", "threads"),
     ],
 )
 def test_each_door_has_its_own_name_for_an_option(marker: str, python: str, command: str, job: str) -> None:

@@ -131,14 +131,14 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"keep_statistics": True}, "keep_statistics= needs a saved model: pass model="),
     (
         {"method": "bicubic", "model": NET},
-        "model= belongs to mmsr, and the method is bicubic: leave out model= or method=",
+        "model= belongs to mmsr, and the method is bicubic: leave out",
     ),
     ({"method": "p2p+consistency", "fit": "tile"}, r"fit= belongs to mmsr, and the method is p2p\+consistency"),
     ({"method": "bicubic", "params": STEPS}, r"the method bicubic has no steps: leave out params="),
     ({"method": "guided-filter", "params": STEPS}, "the method guided-filter has no steps"),
     (
         {"method": "p2p", "params": PATCH},
-        "the method p2p is not fitted as mmsr is: leave out quality= and all of params= but steps and threads",
+        "the method p2p is not fitted as mmsr is: leave out quality=",
     ),
     (
         {"fit": "tile", "model": NET},
@@ -147,7 +147,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"fit": "published", "model": NET}, "fit='published' fits a new model"),
     ({"model": NET, "params": STEPS}, "a saved model is not fitted again"),
     ({"fit": "published", "params": PATCH}, "fit='published' has parameters of its own: leave out quality="),
-    ({"device": "abacus"}, "device= must be auto"),
+    ({"device": "abacus"}, "device= is 'abacus': choose auto"),
     ({"tile_size": 0}, "tile_size= is 0: give a number of 1 or more"),
 ]
 

@@ -10,10 +10,10 @@ import pytest
 import mmsr_geo
 from mmsr_geo.errors import OptionError
 from mmsr_geo.geometry import Scale
+from mmsr_geo.methods.base import Method
 from mmsr_geo.methods.baseline import BaselineMethod, baseline
 from mmsr_geo.methods.interpolation import Interpolation
 from mmsr_geo.methods.scene import SavedModel, SceneFit
-from mmsr_geo.methods.source import Method
 from mmsr_geo.methods.tile_fit import TILE_PX, TileFit
 from mmsr_geo.options import IfUnhelpful
 from support.rasters import sentinel_model

@@ -25,15 +25,15 @@ from mmsr_geo.engine.tile_upsampler import sample_of
 from mmsr_geo.evaluation.metrics import seam_score
 from mmsr_geo.geometry import Halo, Scale, Tile, Tiling, Window
 from mmsr_geo.methods import tile_fit as tilewise
+from mmsr_geo.methods.base import TilePrediction
 from mmsr_geo.methods.interpolation import Interpolation
-from mmsr_geo.methods.source import TilePrediction
 from mmsr_geo.methods.tile_fit import TileFit, blend_tile
 from mmsr_geo.network import guide_check as checking
 from mmsr_geo.network.device import torch_threads
 from mmsr_geo.network.fit import tile_seed
+from mmsr_geo.network.fit_params import FitParams
 from mmsr_geo.network.fitted import FittedModel
 from mmsr_geo.network.guide_check import GuideCheck
-from mmsr_geo.network.params import FitParams
 from mmsr_geo.raster.read.files import FileRaster
 from mmsr_geo.raster.read.open import open_guide, open_source
 from support.rasters import Crop, block_means, sentinel_crop, sentinel_guide, sentinel_model

@@ -29,10 +29,10 @@ from mmsr_geo.network import guide_check as checking
 from mmsr_geo.network.degradation import bicubic, degrade
 from mmsr_geo.network.device import torch_threads
 from mmsr_geo.network.fit import FitDesign, fit_samples
+from mmsr_geo.network.fit_params import FitParams
 from mmsr_geo.network.fitted import FittedModel
 from mmsr_geo.network.guide_check import reduce_sample, validation_blocks
 from mmsr_geo.network.mmsr import MmsrNetwork, NetworkParams
-from mmsr_geo.network.params import FitParams
 from mmsr_geo.network.patches import PatchSampler, window_means
 from mmsr_geo.network.prepared import PreparedSample
 from mmsr_geo.network.samples import Sample, Statistics
@@ -436,14 +436,14 @@ def test_what_the_callback_raises_ends_the_fit_at_once(last_stage: str) -> None:
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
-        ({"steps": 0}, "steps must be 1 or more, not 0"),
-        ({"patch_px": 7}, "patch_px must be 8 or more, not 7"),
-        ({"batch": 0}, "batch must be 1 or more, not 0"),
-        ({"lr": 0.0}, "lr must be between 0 and 1, not 0.0"),
-        ({"lr": 1.0}, "lr must be between"),
-        ({"lr": math.nan}, "lr must be between 0 and 1, not nan"),
-        ({"threads": 0}, "threads must be between 1 and 1024, not 0"),
-        ({"guide_weight_decay": -1.0}, "guide_weight_decay must be 0 or more, not -1.0"),
+        ({"steps": 0}, "steps= is 0: give a number of 1 or more"),
+        ({"patch_px": 7}, "patch_px is 7: give a number of 8 or more"),
+        ({"batch": 0}, "batch is 0: give a number of 1 or more"),
+        ({"lr": 0.0}, "lr is 0.0: give a number between 0 and 1"),
+        ({"lr": 1.0}, "lr is 1.0: give"),
+        ({"lr": math.nan}, "lr is nan: give"),
+        ({"threads": 0}, "threads= is 0: give a number of 1 or more"),
+        ({"guide_weight_decay": -1.0}, "guide_weight_decay is -1.0: give a number of 0 or more"),
     ],
 )
 def test_options_out_of_range_are_refused_with_their_value(wrong: dict[str, Any], said: str) -> None:
@@ -454,7 +454,7 @@ def test_options_out_of_range_are_refused_with_their_value(wrong: dict[str, Any]
 def test_the_number_of_threads_is_the_one_given_or_the_cores_up_to_eight(monkeypatch: pytest.MonkeyPatch) -> None:
     assert FitParams(threads=3).fixed_threads == 3
     for cores, threads in ((1, 1), (2, 2), (8, 8), (64, 8)):
-        monkeypatch.setattr("mmsr_geo.network.params.cores", lambda cores=cores: cores)
+        monkeypatch.setattr("mmsr_geo.network.fit_params.cores", lambda cores=cores: cores)
         assert FitParams().fixed_threads == threads
 
 

@@ -31,6 +31,7 @@ from mmsr_geo.methods import tile_fit as tilewise
 from mmsr_geo.network import guide_check as checking
 from mmsr_geo.network.degradation import bicubic, make_consistent
 from mmsr_geo.network.fit import fit_samples
+from mmsr_geo.network.fit_params import FitParams
 from mmsr_geo.network.fitted import FittedModel
 from mmsr_geo.network.guide_check import (
     GuideCheck,
@@ -43,7 +44,6 @@ from mmsr_geo.network.guide_check import (
     result_of,
     validation_blocks,
 )
-from mmsr_geo.network.params import FitParams
 from mmsr_geo.network.samples import Sample
 from mmsr_geo.options import IfUnhelpful
 from support.rasters import block_means, georeferenced, sentinel_crop, sentinel_guide

@@ -16,10 +16,10 @@ from torch import Tensor
 from mmsr_geo.geometry import Scale
 from mmsr_geo.network.degradation import bicubic, degrade
 from mmsr_geo.network.fit import adapt_model, fit_samples
+from mmsr_geo.network.fit_params import STEPS, FitParams
 from mmsr_geo.network.fitted import FittedModel
-from mmsr_geo.network.params import STEPS, FitParams
 from mmsr_geo.network.registration import RIDGE, farthest, registration, shifted
-from mmsr_geo.network.regression import pixel_predictors
+from mmsr_geo.network.ridge_regression import pixel_predictors
 from mmsr_geo.network.samples import Statistics
 from mmsr_geo.network.stacking import StackingWeights, best_weights
 from mmsr_geo.options import Quality

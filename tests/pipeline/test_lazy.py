@@ -259,7 +259,7 @@ def test_pairs_that_do_not_fit_are_refused_at_the_call(guide: xr.DataArray, mode
         crop.source.mmsr.upsample(guide, 2, model=model)
     with pytest.raises(mmsr_geo.OptionError, match="not fitted again"):
         crop.source.mmsr.upsample(guide, 4, model=model, params=PARAMS)
-    with pytest.raises(mmsr_geo.OptionError, match="device= must be auto"):
+    with pytest.raises(mmsr_geo.OptionError, match="device= is 'abacus': choose auto"):
         crop.source.mmsr.upsample(guide, 4, device="abacus")
 
 

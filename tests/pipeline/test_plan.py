@@ -20,7 +20,7 @@ from mmsr_geo.geometry import Halo, Scale, Tiling, Window
 from mmsr_geo.methods.p2p import P2P
 from mmsr_geo.network.device import resolve_device
 from mmsr_geo.network.fit import expected_pixel_steps, fit_samples
-from mmsr_geo.network.params import FitParams
+from mmsr_geo.network.fit_params import FitParams
 from mmsr_geo.raster.read.files import FileRaster
 from support.command import Told
 from support.rasters import SENTINEL_GUIDE, sentinel_crop

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from mmsr_geo.geometry import Scale
 from mmsr_geo.network.degradation import degrade
-from mmsr_geo.network.regression import FREQUENCY_SCALE, N_RANDOM_FEATURES, Regression, n_predictors
+from mmsr_geo.network.ridge_regression import FREQUENCY_SCALE, N_RANDOM_FEATURES, Regression, n_predictors
 from mmsr_geo.network.samples import Sample
 
 

@@ -24,7 +24,7 @@ from mmsr_geo._version import __version__
 from mmsr_geo.callbacks import Progress, no_progress
 from mmsr_geo.errors import JobError, MmsrError, MmsrWarning
 from mmsr_geo.jobs.executors.base import Key, Task, TaskResult, run_task
-from mmsr_geo.jobs.executors.cluster import Cluster
+from mmsr_geo.jobs.executors.config import Cluster
 from mmsr_geo.spelling import option
 
 _JOBQUEUE = {

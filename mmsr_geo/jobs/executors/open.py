@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from mmsr_geo.jobs.executors.base import Executor
-from mmsr_geo.jobs.executors.cluster import Cluster
+from mmsr_geo.jobs.executors.config import Cluster
 from mmsr_geo.jobs.executors.local import SerialExecutor, ThreadExecutor
 
 

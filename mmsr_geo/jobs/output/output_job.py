@@ -20,7 +20,7 @@ from mmsr_geo.jobs.output.shared_fit import SharedFit
 from mmsr_geo.jobs.output.tasks import FitTask, OutputSpec, TileTask, check_of_tiles, keep_model, kept_model
 from mmsr_geo.jobs.tiles.tile_index import TileIndex, TileQueue
 from mmsr_geo.jobs.tiles.tile_store import Stage, TileRecord, TileStore
-from mmsr_geo.methods.source import Method
+from mmsr_geo.methods.base import Method
 from mmsr_geo.network.guide_check import GuideCheck
 
 FitStage = Literal["fit", "shared fit"]

@@ -9,7 +9,7 @@ from mmsr_geo.engine.pair import Pair
 from mmsr_geo.errors import JobError
 from mmsr_geo.jobs.output.tasks import keep_model, kept_model
 from mmsr_geo.jobs.tiles.tile_store import TileStore
-from mmsr_geo.methods.source import Method
+from mmsr_geo.methods.base import Method
 from mmsr_geo.spelling import option
 
 

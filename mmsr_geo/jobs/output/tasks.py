@@ -22,7 +22,7 @@ from mmsr_geo.geometry import Tiling, Window
 from mmsr_geo.jobs.tiles.tile_file import DamagedTileError, TilePixels
 from mmsr_geo.jobs.tiles.tile_store import Stage, TileRecord, TileStore
 from mmsr_geo.methods.apply import upsampler_of
-from mmsr_geo.methods.source import Method, TileFits
+from mmsr_geo.methods.base import Method, TileFits
 from mmsr_geo.methods.stored import model_from_bytes, model_to_bytes
 from mmsr_geo.network.guide_check import GuideCheck, Region
 from mmsr_geo.pipeline.tile_tasks import finish_tile, fit_pair, predict_tile

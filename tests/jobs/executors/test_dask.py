@@ -21,7 +21,7 @@ import xarray as xr
 import mmsr_geo
 from mmsr_geo.errors import JobError
 from mmsr_geo.jobs.executors import dask as dask_pool
-from mmsr_geo.jobs.executors.cluster import Cluster
+from mmsr_geo.jobs.executors.config import Cluster
 from support.clusters import DaskCluster, free_port
 from support.command import SUPPORT
 from support.rasters import (

@@ -93,20 +93,40 @@ case(
 case(
     "a fit of no steps",
     OptionError,
-    "steps must be 1 or more, not 0",
-    "`--steps`, or another number of a fit, is too small.",
+    "⟨steps⟩ is 0: give a number of 1 or more",
+    "`--steps` is below 1.",
     "Pass a larger number.",
     Doors(lambda: mmsr_geo.FitParams(steps=0), "upsample dem.tif ortho.tif -o sharp.tif --steps 0"),
 )
 
 
 case(
+    "a patch that is too small",
+    OptionError,
+    "patch_px is 7: give a number of 8 or more",
+    "A number of `FitParams` is too small.",
+    "Pass a larger number.",
+    arrays(lambda: mmsr_geo.FitParams(patch_px=7), "no option of the command"),
+)
+
+
+case(
     "no threads",
     OptionError,
-    "threads must be between 1 and 1024, not 0",
-    "`--threads` is below 1, or so large that the process would end.",
-    "Pass a number from 1 to 1024; the number of cores is enough.",
+    "⟨threads⟩ is 0: give a number of 1 or more",
+    "`--threads` is below 1.",
+    "Pass 1 or more; the number of cores is enough.",
     Doors(lambda: mmsr_geo.FitParams(threads=0), "fit dem.tif ortho.tif -o new.mmsr --threads 0"),
+)
+
+
+case(
+    "too many threads",
+    OptionError,
+    "⟨threads⟩ is 5000: give a number of 1024 or less",
+    "`--threads` is so large that the process would end.",
+    "Pass a smaller number; the number of cores is enough.",
+    Doors(lambda: mmsr_geo.FitParams(threads=5000), "fit dem.tif ortho.tif -o new.mmsr --threads 5000"),
 )
 
 
@@ -138,7 +158,7 @@ case(
 case(
     "an unknown schedule",
     OptionError,
-    "schedule must be one-cycle or published, not 'slow'",
+    "schedule is 'slow': choose one-cycle or published",
     "`schedule` is an unknown name.",
     "Pass one of the two names.",
     arrays(
@@ -151,7 +171,7 @@ case(
 case(
     "a learning rate out of range",
     OptionError,
-    "lr must be between 0 and 1, not 2",
+    "lr is 2: give a number between 0 and 1",
     "`lr` is not between 0 and 1.",
     "Pass a number between 0 and 1.",
     arrays(lambda: mmsr_geo.FitParams(lr=2), "no option of the command"),
@@ -161,7 +181,7 @@ case(
 case(
     "a gain out of range",
     OptionError,
-    "enough_gain must be between 0 and 1, not 2",
+    "enough_gain is 2: give a number from 0 to 1",
     "`enough_gain` is not between 0 and 1.",
     "Pass a number from 0 to 1.",
     arrays(lambda: mmsr_geo.FitParams(enough_gain=2), "no option of the command"),
@@ -171,7 +191,7 @@ case(
 case(
     "a weight decay out of range",
     OptionError,
-    "guide_weight_decay must be 0 or more, not -1",
+    "guide_weight_decay is -1: give a number of 0 or more",
     "`guide_weight_decay` is below 0 or not a number.",
     "Pass 0 or more.",
     arrays(lambda: mmsr_geo.FitParams(guide_weight_decay=-1), "no option of the command"),
@@ -305,7 +325,7 @@ case(
 case(
     "an unknown device",
     OptionError,
-    "⟨device⟩ must be auto, cpu, cuda or cuda:N, not 'gpu'",
+    "⟨device⟩ is 'gpu': choose auto, cpu, cuda or cuda:N",
     "`--device` is an unknown name.",
     "Pass one of the names listed.",
     upsampling("--device gpu", device="gpu"),

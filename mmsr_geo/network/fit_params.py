@@ -68,20 +68,21 @@ class FitParams:
 
     def __post_init__(self) -> None:
         """Refuse values out of range (OptionError)."""
-        for name, smallest in (("steps", 1), ("patch_px", 8), ("batch", 1), ("adapt_steps", 1)):
+        for name, smallest in (("steps", 1), ("patch_px", 8), ("batch", 1), ("adapt_steps", 1), ("threads", 1)):
             value = getattr(self, name)
             if value is not None and value < smallest:
-                raise OptionError(f"{name} must be {smallest} or more, not {value}")
+                label = option(name) if name in {"steps", "threads"} else name
+                raise OptionError(f"{label} is {value}: give a number of {smallest} or more")
         if self.schedule not in {"one-cycle", "published"}:
-            raise OptionError(f"schedule must be one-cycle or published, not {self.schedule!r}")
+            raise OptionError(f"schedule is {self.schedule!r}: choose one-cycle or published")
         if not 0 < self.lr < 1:
-            raise OptionError(f"lr must be between 0 and 1, not {self.lr}")
+            raise OptionError(f"lr is {self.lr}: give a number between 0 and 1")
         if not 0 <= self.enough_gain <= 1:
-            raise OptionError(f"enough_gain must be between 0 and 1, not {self.enough_gain}")
+            raise OptionError(f"enough_gain is {self.enough_gain}: give a number from 0 to 1")
         if not 0 <= self.guide_weight_decay < math.inf:
-            raise OptionError(f"guide_weight_decay must be 0 or more, not {self.guide_weight_decay}")
-        if self.threads is not None and not 1 <= self.threads <= LARGEST_THREADS:
-            raise OptionError(f"threads must be between 1 and {LARGEST_THREADS}, not {self.threads}")
+            raise OptionError(f"guide_weight_decay is {self.guide_weight_decay}: give a number of 0 or more")
+        if self.threads is not None and self.threads > LARGEST_THREADS:
+            raise OptionError(f"{option('threads')} is {self.threads}: give a number of {LARGEST_THREADS} or less")
 
     @classmethod
     def of(cls, quality: Quality, *, steps: int | None = None, threads: int | None = None) -> Self:
@@ -91,7 +92,7 @@ class FitParams:
             OptionError: The quality is unknown.
         """
         if quality not in get_args(Quality):
-            raise OptionError(f"{option('quality')} must be one of {', '.join(get_args(Quality))}, not {quality!r}")
+            raise OptionError(f"{option('quality')} is {quality!r}: choose one of {', '.join(get_args(Quality))}")
         chosen = _QUALITIES[quality] | ({} if steps is None else {"steps": steps})
         return cls(**chosen, threads=threads)
 

@@ -17,13 +17,13 @@ from torch import Tensor
 
 from mmsr_geo.errors import ModelFileError
 from mmsr_geo.geometry import Scale
-from mmsr_geo.network import regression as module
+from mmsr_geo.network import ridge_regression as module
 from mmsr_geo.network import validation
 from mmsr_geo.network.degradation import bicubic, degrade, make_consistent
 from mmsr_geo.network.fit import fit_samples
+from mmsr_geo.network.fit_params import FitParams
 from mmsr_geo.network.fitted import FittedModel
-from mmsr_geo.network.params import FitParams
-from mmsr_geo.network.regression import (
+from mmsr_geo.network.ridge_regression import (
     FARTHEST,
     N_PREDICTORS_PER_BAND,
     RIDGE,

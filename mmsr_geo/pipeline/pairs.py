@@ -10,9 +10,9 @@ import xarray as xr
 from mmsr_geo.engine.pair import Pair
 from mmsr_geo.engine.tiling import tile_bytes, tiling_for
 from mmsr_geo.geometry import Tiling
-from mmsr_geo.methods.source import Method
+from mmsr_geo.methods.base import Method
 from mmsr_geo.options import ScaleLike
-from mmsr_geo.pipeline.dataarray import guide_for, slices_of
+from mmsr_geo.pipeline.bands import guide_for, slices_of
 from mmsr_geo.pipeline.inputs import GuideLike, Inputs, SourceLike
 
 
