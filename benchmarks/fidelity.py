@@ -30,12 +30,12 @@ from versions import Codes, tiling
 from mmsr_geo.evaluation.evaluate import evaluate
 from mmsr_geo.evaluation.metrics import UncertaintyScores
 from mmsr_geo.methods.base import Method
-from mmsr_geo.methods.baseline import CONSISTENT, BaselineMethod, baseline
+from mmsr_geo.methods.baseline import BaselineMethod, baseline
 from mmsr_geo.methods.p2p import P2P
 from mmsr_geo.methods.scene import SceneFit
 from mmsr_geo.network.fit_params import FitParams
 from mmsr_geo.network.guide_check import result_of
-from mmsr_geo.options import Quality
+from mmsr_geo.options import CONSISTENT, Quality
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results" / "fidelity.jsonl"

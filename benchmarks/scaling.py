@@ -40,8 +40,9 @@ import mmsr_geo
 from mmsr_geo.callbacks import Progress, no_progress
 from mmsr_geo.engine.pair import Pair
 from mmsr_geo.geometry import Halo, Tiling
+from mmsr_geo.jobs.executors.clusters import connected
 from mmsr_geo.jobs.executors.config import Cluster
-from mmsr_geo.jobs.executors.dask import DaskExecutor, connected
+from mmsr_geo.jobs.executors.dask import DaskExecutor
 from mmsr_geo.jobs.output import scheduler as engine
 from mmsr_geo.jobs.output.output_job import OutputJob, TaskKey
 from mmsr_geo.jobs.output.tasks import Output, OutputSpec, TileTask

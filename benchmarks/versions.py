@@ -25,10 +25,11 @@ from mmsr_geo.evaluation.evaluate import evaluate
 from mmsr_geo.evaluation.trial import Values
 from mmsr_geo.geometry import Scale, Tiling
 from mmsr_geo.methods.base import Method
-from mmsr_geo.methods.baseline import CONSISTENT, BaselineMethod, baseline
+from mmsr_geo.methods.baseline import BaselineMethod, baseline
 from mmsr_geo.methods.p2p import P2P
 from mmsr_geo.methods.scene import SceneFit
 from mmsr_geo.network.fit_params import FitParams
+from mmsr_geo.options import CONSISTENT
 
 METHODS = ("bicubic", "guided-filter", "p2p", "published", "mmsr", "uncertainty")
 """Names that have a hash of their own; the last is that of the uncertainty of `mmsr`."""

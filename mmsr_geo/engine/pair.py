@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from odc.geo.geobox import GeoBox
 
 from mmsr_geo.geometry import Scale, Window
-from mmsr_geo.options import OnGrid
+from mmsr_geo.options import MIN_COVERAGE, OnGrid
 from mmsr_geo.raster.base import Pixels, Raster, ReadPlan
 from mmsr_geo.raster.grids import (
     bounds_window,
@@ -29,8 +29,6 @@ from mmsr_geo.raster.views.warp import Warped
 if TYPE_CHECKING:
     from mmsr_geo.engine.flags import ValidRange
 
-MIN_COVERAGE = 0.95
-"""Default share of the source that a guide must cover."""
 SAMPLED_TARGET_PX = 8_000_000
 """Target pixels that a fit holds in memory: 32 MB per guide band."""
 SAMPLED_WINDOWS = 25

@@ -10,6 +10,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, cr
 from pydantic import Field as Limits
 
 from mmsr_geo.errors import OptionError, template_of
+from mmsr_geo.jobs.executors.config import ClusterKind
 from mmsr_geo.options import UPSAMPLE, FileOptions, PairOptions, option_of
 from mmsr_geo.text import bytes_of
 
@@ -129,7 +130,7 @@ class PairEntry(_Strict):
 class ClusterTable(_Strict):
     """Where the job runs: the table `[cluster]`."""
 
-    kind: Literal["local", "scheduler", "cuda", "slurm", "pbs", "lsf", "sge", "moab", "oar", "htcondor"] = "local"
+    kind: ClusterKind = "local"
     workers: _Count | None = None
     scheduler: str | None = None
     memory_limit: Annotated[int, BeforeValidator(_bytes)] | None = None

@@ -23,7 +23,7 @@ from mmsr_geo.geometry import Halo, Scale, Tiling
 from mmsr_geo.methods.base import Method
 from mmsr_geo.network.device import resolve_device
 from mmsr_geo.network.samples import Sample
-from mmsr_geo.options import IfUnhelpful, check_seed
+from mmsr_geo.options import CONSISTENT, IfUnhelpful, check_seed
 
 METHODS = {
     "nearest": "interpolation:Nearest",
@@ -33,8 +33,6 @@ METHODS = {
     "p2p": "p2p:P2P",
 }
 """Module and class of each method by name; a module is imported when its method is chosen."""
-CONSISTENT = "+consistency"
-"""Suffix of a method's name whose targets are corrected to average to the source."""
 _TIMED_STEPS = 8, 72
 """Numbers of steps of two fits: the difference of their times is that of 64 steps."""
 

@@ -6,13 +6,13 @@ from dataclasses import replace
 
 from mmsr_geo.errors import OptionError
 from mmsr_geo.methods.base import Method
-from mmsr_geo.methods.baseline import CONSISTENT, METHODS, BaselineMethod, baseline
+from mmsr_geo.methods.baseline import METHODS, BaselineMethod, baseline
 from mmsr_geo.methods.scene import SavedModel, SceneFit
 from mmsr_geo.methods.tile_fit import TileFit
 from mmsr_geo.network.device import resolve_device
 from mmsr_geo.network.fit_params import PUBLISHED_STEPS, FitParams
 from mmsr_geo.network.fitted import FittedModel
-from mmsr_geo.options import Fit, FitOptions, IfUnhelpful, MethodOptions, PredictionOptions
+from mmsr_geo.options import CONSISTENT, Fit, FitOptions, IfUnhelpful, MethodOptions, PredictionOptions
 from mmsr_geo.spelling import option
 
 

@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
-import torch
-
 from mmsr_geo.errors import OptionError
 from mmsr_geo.spelling import option
 
@@ -57,5 +55,7 @@ class Cluster:
     @property
     def is_this_process(self) -> bool:
         """True if the job needs no other process."""
+        import torch  # noqa: PLC0415  (seconds, only when asked for)
+
         alone = self.workers is None and torch.cuda.device_count() < 2
         return self.kind == "local" and self.scheduler is None and alone

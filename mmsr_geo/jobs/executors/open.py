@@ -25,7 +25,8 @@ def open_executor(cluster: Cluster, concurrent_tasks: int | None = None) -> Iter
         with local:
             yield local
         return
-    from mmsr_geo.jobs.executors.dask import DaskExecutor, connected  # noqa: PLC0415  (distributed, only when asked for)
+    from mmsr_geo.jobs.executors.clusters import connected  # noqa: PLC0415  (distributed, only when asked for)
+    from mmsr_geo.jobs.executors.dask import DaskExecutor  # noqa: PLC0415  (distributed, only when asked for)
 
     with connected(cluster) as client, DaskExecutor[Any](client) as executor:
         yield executor

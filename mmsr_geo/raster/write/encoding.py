@@ -12,12 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmsr_geo.errors import OptionError
+from mmsr_geo.options import DTYPES
 from mmsr_geo.raster.base import BandTags
 from mmsr_geo.spelling import option
 
-DTYPES = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "float32", "float64")
-"""Dtypes of outputs. Integers of 64 bits are not among them: rasterio passes their nodata to GDAL as 9.2e18, which is
-read back as 9; and a target, which is computed in float32, needs no more than 32 bits."""
 _MOVING = ("TILING_SCHEME", "TARGET_SRS", "RES", "EXTENT")
 """Creation options with which the COG driver resamples, so that block means no longer equal the source."""
 _LAYOUT = ("BLOCKSIZE", "BIGTIFF", "NUM_THREADS", "SPARSE_OK", "OVERVIEWS", "OVERVIEW_COUNT", "GEOTIFF_VERSION")

@@ -20,6 +20,7 @@ import xarray as xr
 
 import mmsr_geo
 from mmsr_geo.errors import JobError
+from mmsr_geo.jobs.executors import clusters
 from mmsr_geo.jobs.executors import dask as dask_pool
 from mmsr_geo.jobs.executors.config import Cluster
 from support.clusters import DaskCluster, free_port
@@ -181,7 +182,7 @@ def test_a_scheduler_that_goes_at_any_call_is_told_in_one_line(
             return known(client, *arguments, **options)
 
         monkeypatch.setattr(distributed.Client, call, killed)
-        monkeypatch.setattr(dask_pool, "_CONNECT_S", 2)  # for as long it looks for it again before it closes
+        monkeypatch.setattr(clusters, "_CONNECT_S", 2)  # for as long it looks for it again before it closes
         with pytest.raises(JobError, match=r"the scheduler tcp://.* is gone: start one and run the job again"):
             mmsr_geo.batch(folder / "job.toml", scheduler=cluster.address)
 

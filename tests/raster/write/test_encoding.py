@@ -17,10 +17,11 @@ from odc.geo.geobox import GeoBox
 
 from mmsr_geo.errors import OptionError, OutputError
 from mmsr_geo.geometry import Window
+from mmsr_geo.options import DTYPES
 from mmsr_geo.raster.base import BandTags
 from mmsr_geo.raster.write.cog import CogWriter
 from mmsr_geo.raster.write.cog_driver import check_creation
-from mmsr_geo.raster.write.encoding import DTYPES, Encoding, parse_creation_options, with_nodata
+from mmsr_geo.raster.write.encoding import Encoding, parse_creation_options, with_nodata
 from mmsr_geo.raster.write.staged import finish_together
 
 if TYPE_CHECKING:
