@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import rasterio
 from numpy.typing import NDArray
 from rasterio._err import CPLE_BaseError
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
@@ -69,7 +70,8 @@ class TilePixels:
         try:
             with warnings.catch_warnings(), MemoryFile(content) as file:
                 warnings.simplefilter("ignore", NotGeoreferencedWarning)
-                with file.open(driver="GTiff") as dataset:  # a virtual raster could name other files
+                # No other driver: a virtual raster could name other files.
+                with rasterio.open(file.name, driver="GTiff") as dataset:
                     uncertainty = dataset.read(UNCERTAINTY) if dataset.count >= UNCERTAINTY else None
                     return cls(dataset.read(VALUES), dataset.read(FLAGS).astype(np.uint8), uncertainty)
         except (RasterioError, CPLE_BaseError, IndexError, ValueError) as error:

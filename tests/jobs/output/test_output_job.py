@@ -442,7 +442,8 @@ def test_a_tiles_file_gives_back_what_it_was_given(dtype: str) -> None:
         assert replace(three, uncertainty=(drawn + 1).astype(dtype)).digests[2] != three.digests[2]
         assert replace(pixels, qa=pixels.qa ^ np.uint8(1)).digests[0] == pixels.digests[0]
         assert replace(pixels, qa=pixels.qa ^ np.uint8(1)).digests[1] != pixels.digests[1]
-    for content in (b"", b"no tiff", pixels.encoded()[:50]):
+    virtual = b'<VRTDataset rasterXSize="2" rasterYSize="2"><VRTRasterBand dataType="Byte" band="1"/></VRTDataset>'
+    for content in (b"", b"no tiff", pixels.encoded()[:50], virtual):
         with pytest.raises(DamagedTileError):
             TilePixels.decoded(content)
 
