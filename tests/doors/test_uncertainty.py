@@ -605,7 +605,7 @@ def test_an_evaluation_says_how_well_it_holds(
     monkeypatch.setattr("mmsr_geo.evaluation.report.draw_maps", lambda panels, *_, **__: drawn.extend(panels))
     draw_report(evaluation, Path("report.png"), hillshades=False)
     maps = [panel for panel in drawn if panel and "uncertainty" in panel.title]
-    assert [panel.title for panel in maps] == [f"mmsr: uncertainty ({np.mean(error <= half):.0%} within)"]
+    assert [panel.title for panel in maps] == [f"mmsr: uncertainty ({np.mean(error <= half):.0%} of errors within)"]
     np.testing.assert_array_equal(maps[0].values, half)
     assert maps[0].limits[0] == 0
 
