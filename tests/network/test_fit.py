@@ -199,7 +199,7 @@ def test_the_first_stage_is_forced_or_judged_and_recorded(
 
 @pytest.mark.parametrize("first_stage", [None, False])
 def test_without_a_first_stage_none_is_run(first_stage: bool | None) -> None:  # noqa: FBT001
-    """The source of 20 x 60 pixels leaves 10 x 30 one level down: too few to decide for it."""
+    """The source of 20 x 60 pixels leaves 10 x 30 at reduced resolution: too few to decide for it."""
     stages: set[str] = set()
     params = FitParams(steps=3, patch_px=16, threads=1, first_stage=first_stage, ensemble=False)
     model = fit([scene(20, 60, TWO)], TWO, params, progress=lambda stage, *_: stages.add(stage))

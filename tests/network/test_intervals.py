@@ -127,7 +127,7 @@ def test_a_hole_in_the_guide_has_the_interpolations_interval_and_units_scale_the
 
 
 def test_a_guide_leaves_a_part_of_the_interpolations_width() -> None:
-    """However right it was one level down: here it erred by nothing."""
+    """However right it was at reduced resolution: here it erred by nothing."""
     sure = Interval(Terms(0, 0, 0), Terms(3.0, 0.25, 4.0))
     prediction, source, everywhere = torch.rand(4, 4).double(), torch.rand(2, 2), torch.ones(4, 4).double()
     smooth = sure.half_width(prediction, source, 0 * everywhere, TWO)
@@ -136,7 +136,7 @@ def test_a_guide_leaves_a_part_of_the_interpolations_width() -> None:
 
 
 def test_a_guide_never_widens_the_interpolations_interval() -> None:
-    """However wrong it was one level down: where it helped, the target is no farther off than without it."""
+    """However wrong it was at reduced resolution: where it helped, the target is no farther off than without it."""
     unsure = Interval(Terms(9.0, 0.25, 4.0), Terms(3.0, 0.25, 0.0))
     prediction, source, everywhere = torch.rand(4, 4).double(), torch.rand(2, 2), torch.ones(4, 4).double()
     smooth = unsure.half_width(prediction, source, 0 * everywhere, TWO)
