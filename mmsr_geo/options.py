@@ -82,6 +82,8 @@ class Option:
     """Its type in a job file and on the command line, where that is another than in Python."""
     python_only: bool = False
     """Whether it is an object that only Python can pass."""
+    path: bool = False
+    """Whether it may name a file: a job file's folder is then the start of a relative path, and the file an input."""
 
 
 def option_of(declared: "Field[Any]") -> Option:
@@ -190,6 +192,7 @@ class InputOptions(_Checked):
         "Mask of the source: pixels with a value other than 0, or with one of the given bits, are treated as nodata. "
         "Landsat QA_PIXEL and Sentinel-2 SCL files are recognised by name.",
         metavar="FILE[:BITS]",
+        path=True,
         job_type=str | None,
     )
     guide_mask: "MaskLike | None" = _declare(
@@ -197,6 +200,7 @@ class InputOptions(_Checked):
         "Mask of the guide, as for the source, for example of clouds. Where it masks the guide, the target is the "
         "bicubic baseline.",
         metavar="FILE[:BITS]",
+        path=True,
         job_type=str | None,
     )
     mask_share: float = _declare(
@@ -308,6 +312,7 @@ class MethodOptions(_Checked):
         None,
         "Saved model to use instead of fitting one. It must have the same scale and the same guide bands.",
         metavar="FILE",
+        path=True,
         job_type=str | None,
     )
     keep_statistics: bool = _declare(
@@ -344,6 +349,7 @@ class TargetOptions(_Checked):
         "Grid to warp the target to in the end: a raster, or a pixel size in units of the source's CRS. The block "
         "means of the result are then not exactly the source; how far they differ is reported.",
         metavar="FILE|R|DxA",
+        path=True,
         job_type=float | tuple[float, float] | str | None,
     )
     uncertainty: bool = _declare(
@@ -402,6 +408,10 @@ FUNCTIONS: Mapping[str, tuple[type, ...]] = {
 """Groups that each public function takes as keyword arguments."""
 OPTIONS: tuple[type, ...] = (PairOptions, BandOptions, *UPSAMPLE, FileOptions, WorkerOptions)
 """All groups."""
+
+
+PATHS = tuple(each.name for group in OPTIONS for each in fields(group) if option_of(each).path)
+"""Names of options that may name a file."""
 
 
 def check_seed(seed: int) -> None:

@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 from mmsr_geo._version import __version__
 from mmsr_geo.jobs.job import Entry, Job
+from mmsr_geo.options import PATHS
 from mmsr_geo.raster.read.files import files_of
 from mmsr_geo.raster.views.mask import path_and_bits
 
@@ -40,7 +41,7 @@ def work_folder(job: Job, entry: Entry) -> str:
 
 def _inputs_of(entry: Entry) -> list[object]:
     files = [entry.source, *entry.guides]
-    for option in ("source_mask", "guide_mask", "model", "like"):
+    for option in PATHS:
         given = entry.options.get(option)
         if isinstance(given, str):
             files.append(path_and_bits(given)[0] if option.endswith("_mask") else given)

@@ -20,6 +20,7 @@ from rasterio.errors import RasterioError
 
 from mmsr_geo.errors import JobError, MmsrError, OutputError, template_of
 from mmsr_geo.jobs.schema import KEY, NAME, ClusterTable, JobFile, OnError, Options, quoted, validation_messages
+from mmsr_geo.options import PATHS
 from mmsr_geo.raster.views.derived_bands import Derivation
 from mmsr_geo.raster.views.mask import path_and_bits
 from mmsr_geo.raster.write.destination import QA, ZARR, Address, address_of
@@ -225,7 +226,7 @@ class _Filled:
 def _options(table: Options, filled: _Filled, mistakes: list[str]) -> dict[str, Any]:
     """Return the options of one pair that differ from the defaults; a missing file that they name is a mistake."""
     options: dict[str, Any] = table.model_dump(exclude_defaults=True)
-    for option in ("source_mask", "guide_mask", "model", "like"):
+    for option in PATHS:
         if isinstance(options.get(option), str) and options[option] not in get_args(ModelMode):
             given = filled.text(options[option])
             options[option] = path = _absolute(given, filled.folder)
