@@ -43,7 +43,7 @@ def saved(path: Path, values: np.ndarray, pixel: float, nodata: float | None = N
 def test_landsat_7s_thermal_band_is_suspected_and_the_mend_named(info: Info) -> None:
     told = info(LANDSAT_TRUTH, LANDSAT_GUIDE)
     assert "suspected: one original pixel is about 2 pixels (60 m); for a source, see --source-resolution" in told
-    assert "--source-resolution 60 averages 2 x 2 of its pixels first; the scale would then be 2" in told
+    assert "Pass --source-resolution 60 to average 2 x 2 of its pixels first. The scale is then 2." in told
     assert "No scale fits: scale under 2" in told  # without the mend
 
 
