@@ -98,7 +98,7 @@ def test_upsample_writes_a_cog_that_says_how_it_came_to_be(source: Path, tmp_pat
         assert tags["MMSR_GEO_VERSION"] == mmsr_geo.__version__
         assert tags["MMSR_GEO_SEED"] == "3"
         assert (tags["MMSR_GEO_SOURCE"], tags["MMSR_GEO_GUIDE"]) == (str(source), str(SENTINEL_GUIDE))
-        assert len(tags["MMSR_GEO_NET"]) == 16
+        assert len(tags["MMSR_GEO_MODEL"]) == 16
         assert json.loads(tags["MMSR_GEO_OPTIONS"])["steps"] == 6
         assert np.abs(block_means(dataset.read(1), 4) - coarse.read(1)).max() < 0.01
     assert sorted(path.name for path in tmp_path.iterdir()) == ["sharp.tif", "source.tif"]
@@ -259,7 +259,7 @@ def test_each_band_of_a_source_has_a_model(tmp_path: Path, source: Path) -> None
     with rasterio.open(output) as dataset:
         assert dataset.descriptions == ("up", "down")
         first, second = dataset.read()
-        assert len(dataset.tags()["MMSR_GEO_NET"].split(",")) == 2
+        assert len(dataset.tags()["MMSR_GEO_MODEL"].split(",")) == 2
     assert np.abs(block_means(first, 4) - values).max() < 0.01
     assert np.abs(block_means(second, 4) - (5000 - values)).max() < 0.01
 

@@ -111,7 +111,7 @@ def output_tags(output_job: OutputJob, missed: Sequence[float]) -> dict[str, str
         "MMSR_GEO_SOURCE": first.source.name,
         "MMSR_GEO_GUIDE": first.guide.name,
         "MMSR_GEO_METHOD": ",".join(used),
-        "MMSR_GEO_NET": ",".join(model.digest for model in output_job.models),
+        "MMSR_GEO_MODEL": ",".join(model.digest for model in output_job.models),
         "MMSR_GEO_SEED": str(options.get("seed", "")),
         "MMSR_GEO_GUIDE_GAIN": ",".join(gains),
         "MMSR_GEO_GUIDE_CHECK": ",".join(check.result for check in checks),

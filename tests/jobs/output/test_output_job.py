@@ -143,7 +143,7 @@ def test_a_resumed_job_keeps_its_tile_size_and_its_model(
     assert not fits
     assert len(computed) == TILES - 5
     with rasterio.open(folder / "o.tif") as dataset:
-        digest = dataset.tags()["MMSR_GEO_NET"]
+        digest = dataset.tags()["MMSR_GEO_MODEL"]
     (folder / "model.mmsr").write_bytes(model)
     assert mmsr_geo.load(folder / "model.mmsr").digest == digest
     again = mmsr_geo.upsample(folder / "s.tif", folder / "g.tif", model=folder / "model.mmsr", if_unhelpful="warn")
@@ -670,7 +670,7 @@ def test_sources_of_several_bands_share_a_model_a_band_and_a_stop_changes_nothin
     with rasterio.open(folder / "b.out.tif") as dataset:
         alone, tags = dataset.read(), dataset.tags()
     assert np.isfinite(alone).all()
-    mmsr_geo_state = ("MMSR_GEO_OPTIONS", "MMSR_GEO_NET")
+    mmsr_geo_state = ("MMSR_GEO_OPTIONS", "MMSR_GEO_MODEL")
     (folder / "b.out.tif").unlink()
     before = TileTask.target
     done: list[int] = []
