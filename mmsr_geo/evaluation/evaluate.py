@@ -124,8 +124,6 @@ def evaluate(  # noqa: PLR0913  (methods, their trial, and how they run)
         model, fit_seconds = fitted[key]
         started = time.monotonic()
         tiling = tilings[name]
-        uncertainty = method.calibrates
-        calibrated = uncertainty and model.is_calibrated
         run = run_of(
             trial.pair,
             method,
@@ -135,7 +133,7 @@ def evaluate(  # noqa: PLR0913  (methods, their trial, and how they run)
             threads=threads,
             concurrent_fits=threads,
             progress=report,
-            uncertainty=uncertainty,
+            uncertainty=method.calibrates,
         )
         target, half = whole_of(run, trial.pair)
         scale = trial.pair.scale
@@ -147,14 +145,19 @@ def evaluate(  # noqa: PLR0913  (methods, their trial, and how they run)
             time.monotonic() - started,
             model.pixel_steps,
             run.check,
-            UncertaintyScores.of(target, half, trial.truth)
-            if calibrated
-            else "not calibrated"
-            if uncertainty
-            else None,
-            half if calibrated else None,
+            _uncertainty_scores(method, model, target, half, trial.truth),
+            half if method.calibrates and model.is_calibrated else None,
         )
     return Evaluation(trial, results, inputs or {}, options or {})
+
+
+def _uncertainty_scores(
+    method: Method, model: Model, target: Values, half: Values, truth: Values
+) -> UncertaintyScores | Literal["not calibrated"] | None:
+    """Return how well a method's uncertainty holds; None: the method has none."""
+    if not method.calibrates:
+        return None
+    return UncertaintyScores.of(target, half, truth) if model.is_calibrated else "not calibrated"
 
 
 def _result_dict(result: MethodResult) -> dict[str, Any]:
