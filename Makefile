@@ -12,11 +12,12 @@ INSTALLED_FROM := pyproject.toml constraints.txt mmsr_geo/_version.py
 export PIP_CONSTRAINT := constraints.txt
 export PIP_BUILD_CONSTRAINT := constraints.txt
 
-.PHONY: help demo test faults test-qgis notebooks notebooks-write lint wheel plugin plugin-commands qgis-pictures errors-page options clean
+.PHONY: help demo test test-fast faults test-qgis notebooks notebooks-write lint wheel plugin plugin-commands qgis-pictures errors-page options clean
 
 help:
 	@echo "make demo             run the main job on the rasters of the package, into ./demo"
 	@echo "make test             run the whole test suite; ARGS='tests/raster/test_grids.py -x' runs a part of it"
+	@echo "make test-fast        run the quick tests, 2 minutes"
 	@echo "make faults           kill a cluster's processes while a job runs, and measure what a tile costs; minutes"
 	@echo "make notebooks        run the notebooks, minutes; leaves them as they are"
 	@echo "make notebooks-write  run them and keep in them what they show; ARGS names one"
@@ -38,6 +39,9 @@ demo: .venv/installed
 # takes six times the processor time where there are more threads than cores.
 test: .venv/installed-dev
 	@OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive $(BIN)/python -m pytest -q -n $(WORKERS) $(ARGS)
+
+test-fast: .venv/installed-dev
+	@OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive $(BIN)/python -m pytest -q -n $(WORKERS) -m 'not faults and not slow' $(ARGS)
 
 # A process each is one of a cluster's: a test at a time, and what it says of the kills on the terminal.
 faults: .venv/installed-dev

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import sys
 from collections import defaultdict
+from dataclasses import fields
 from pathlib import Path
 
 import click
@@ -16,6 +17,7 @@ import click
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
 
+from mmsr_geo.options import OPTIONS, option_of  # noqa: E402  (the tests' folder comes first)
 from mmsr_geo.spelling import Door, flag, spelled  # noqa: E402  (the tests' folder comes first)
 from support.refusals import CASES  # noqa: E402
 from support.refusals.cases import KINDS, Case  # noqa: E402
@@ -59,10 +61,16 @@ def _index() -> str:
         for name in dict.fromkeys(re.findall(r"⟨([a-z_0-9]+)", case.says)):
             named[name].append(case)
     rows = [
-        f"| `{flag(name)}` | {', '.join(f'[{case.name}](#{_anchor(case)})' for case in cases)} |"
+        f"| `{_option(name)}` | {', '.join(f'[{case.name}](#{_anchor(case)})' for case in cases)} |"
         for name, cases in sorted(named.items())
     ]
     return "\n".join(["## Errors by option\n", "| Option | Messages that name it |", "|---|---|", *rows, ""])
+
+
+def _option(name: str) -> str:
+    """Return an option as the command line has it, or as Python has it if it is Python's alone."""
+    alone = {each.name for group in OPTIONS for each in fields(group) if option_of(each).python_only}
+    return f"{name}=" if name in alone else flag(name)
 
 
 def _anchor(case: Case) -> str:

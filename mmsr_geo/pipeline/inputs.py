@@ -1,4 +1,4 @@
-"""What a user says of the inputs beside the rasters themselves, and the pair that comes of both."""
+"""Source and guide as options describe them: opened, masked, averaged, and brought together as a pair."""
 
 from __future__ import annotations
 

@@ -94,7 +94,7 @@ case(
 
 
 case(
-    "an uncertainty that the fit was told not to calibrate",
+    "an uncertainty without a guide check",
     MmsrWarning,
     "dem.tif: the uncertainty is not calibrated and its band is all nodata: first_stage=False leaves out the guide "
     "check; leave first_stage out of ⟨params⟩",
