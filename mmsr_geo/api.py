@@ -41,11 +41,11 @@ from mmsr_geo.options import (
     ScaleLike,
     WorkerOptions,
 )
-from mmsr_geo.pipeline.bands import target_array, with_flags, with_uncertainty
 from mmsr_geo.pipeline.inputs import OUTPUT_GROUPS, TARGET_GROUPS, GuideLike, Inputs, SourceLike, grid_like
 from mmsr_geo.pipeline.lazy import LazyTarget, MovedTarget, lazy_like, lazy_target
 from mmsr_geo.pipeline.pairs import choose_tiling, open_pairs
 from mmsr_geo.pipeline.plan import Plan
+from mmsr_geo.pipeline.target_array import target_array, with_flags, with_uncertainty
 from mmsr_geo.pipeline.timing import measure_speed
 from mmsr_geo.raster.inspect.undeclared_nodata import warn_undeclared_nodata
 from mmsr_geo.raster.read.open import open_source

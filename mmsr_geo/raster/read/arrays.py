@@ -203,6 +203,11 @@ class ArrayRaster:
         return type(self).__name__, self.raw.name, self.raw_nodata, self.bands, self.grid
 
 
+def extra_dims(source: xr.DataArray) -> list[Hashable]:
+    """Return the dimensions of an array beyond those of its grid."""
+    return [dim for dim in source.dims if dim not in (source.rio.y_dim, source.rio.x_dim)]
+
+
 def spatial_dims(array: xr.DataArray, name: str) -> tuple[Hashable, Hashable]:
     """Return the dimensions that run down and across; GridError, with the array's `name`, if they are not known."""
     try:

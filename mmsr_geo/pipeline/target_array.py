@@ -1,26 +1,17 @@
-"""Arrays of several bands or dates: split into rasters of one band, and joined again; knows xarray, reads nothing."""
+"""The target as an array: the targets of all pairs joined, with coordinates, attributes and QA flags."""
 
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
-from itertools import product
-from os import PathLike
-from typing import Any
 
 import dask.array as da
 import numpy as np
-import rasterio
-import rioxarray
 import xarray as xr
 from odc.geo.crs import CRS
 from odc.geo.geobox import GeoBox
 
 from mmsr_geo.engine.flags import FLAG_ATTRS, UNCERTAINTY
-from mmsr_geo.errors import InputError
-from mmsr_geo.raster.base import Raster
-from mmsr_geo.raster.read.arrays import BAND_DIMS, array_name, spatial_dims
-from mmsr_geo.raster.read.files import FileRaster
-from mmsr_geo.raster.read.open import open_source
+from mmsr_geo.raster.read.arrays import extra_dims
 from mmsr_geo.raster.write.encoding import output_nodata, with_nodata
 
 _NODATA_ATTRS = ("_FillValue", "missing_value")
@@ -35,85 +26,6 @@ _FACTS = {
 }
 _STALE_ATTRS = ("STATISTICS_", "valid_range", "valid_min", "valid_max", "actual_range", "dtype")
 """Attributes (or their first letters) that describe the source's pixels and are not copied to the target."""
-
-
-def slices_of(
-    source: str | PathLike[str] | xr.DataArray, nodata: float | None = None
-) -> tuple[xr.DataArray, list[tuple[xr.DataArray, Raster]]]:
-    """Open a source and split it into rasters of one band.
-
-    Args:
-        source: A path or an array.
-        nodata: Nodata value of the source, see `open_source`.
-
-    Returns:
-        The array that is the template of the target, not loaded, and its (y, x) slices in the order of its other
-        dimensions, each with the raster that reads it.
-
-    Raises:
-        InputError: The source cannot be used.
-        GridError: Its grid cannot be used.
-    """
-    if isinstance(source, xr.DataArray):
-        y, x = spatial_dims(source, array_name(source))
-        dims = _extra_dims(source)
-        indexes = product(*(range(source.sizes[dim]) for dim in dims))
-        # A selection loses the names of the spatial dimensions.
-        parts = [
-            source.isel(dict(zip(dims, index, strict=True))).rio.set_spatial_dims(x_dim=x, y_dim=y) for index in indexes
-        ]
-        if not parts:
-            raise InputError(f"{source.name or 'the source'} is empty: one of its dimensions has length 0")
-        return source, [(part, open_source(part, nodata=nodata)) for part in parts]
-    if not isinstance(source, str | PathLike):
-        open_source(source)  # raises InputError
-    file = FileRaster.open(source)
-    rasters = [FileRaster.open(source, (index,), nodata=nodata) for index in file.indexes]
-    opened = rioxarray.open_rasterio(source)
-    if not isinstance(opened, xr.DataArray):
-        raise InputError(f"{file.name} contains several rasters: pass the name of one of them{_example(file.path)}")
-    template = opened.sel(band=list(file.indexes))
-    if len(rasters) == 1:
-        template = template.squeeze("band", drop=True)
-        return template, [(template, rasters[0])]
-    return template, [(template.isel(band=i), raster) for i, raster in enumerate(rasters)]
-
-
-def guide_for(guide: Any, part: xr.DataArray) -> Any:  # noqa: ANN401  (what open_guide takes)
-    """Return the guide of one slice of the source, selected by the coordinates of the guide's further dimensions.
-
-    Raises:
-        InputError: The slice has no such coordinate, or the guide has no such date.
-    """
-    if not isinstance(guide, xr.DataArray | xr.Dataset):
-        return guide
-    try:
-        y, x = guide.rio.y_dim, guide.rio.x_dim
-    except rioxarray.exceptions.RioXarrayError:
-        return guide  # opening it raises InputError
-    for dim in [dim for dim in guide.dims if dim not in {y, x, *BAND_DIMS}]:
-        size = guide.sizes[dim]
-        if dim not in part.coords or dim not in guide.coords:
-            if (
-                isinstance(guide, xr.DataArray)
-                and dim not in part.coords
-                and guide.ndim == 3
-                and dim not in guide.coords
-            ):
-                return guide.rename({dim: "band"})
-            raise InputError(
-                f"the guide has {size} slices along {dim}, and the source has no {dim} coordinate to choose one by: "
-                f"select one, as in guide.isel({dim}=0)"
-            )
-        value = part.coords[dim].values
-        matches = np.flatnonzero(guide.coords[dim].values == value)
-        if len(matches) != 1:
-            raise InputError(
-                f"the guide has {len(matches) or 'no'} slices at {dim} {value} of the source: use a guide with exactly "
-                f"one, or select one, as in guide.isel({dim}=0)"
-            )
-        guide = guide.isel({dim: int(matches[0])})
-    return guide
 
 
 def target_array(
@@ -133,7 +45,7 @@ def target_array(
         facts: 0-d arrays of each slice, by the name of the coordinate that they become.
         source_nodata: Nodata value of the source, declared or given.
     """
-    dims = _extra_dims(source)
+    dims = extra_dims(source)
     y, x = source.rio.y_dim, source.rio.x_dim
     shape = tuple(source.sizes[dim] for dim in dims)
     data = da.stack(targets).reshape(*shape, *grid.shape.yx) if dims else targets[0]
@@ -186,20 +98,11 @@ def with_uncertainty(target: xr.DataArray, halves: Sequence[da.Array]) -> xr.Dat
     return target.assign_coords(uncertainty=(*_pixelwise(target, halves), attrs))
 
 
-def _example(path: str) -> str:
-    with rasterio.open(path) as dataset:
-        return f", as in {dataset.subdatasets[0]}" if dataset.subdatasets else ""
-
-
 def _pixelwise(target: xr.DataArray, slices: Sequence[da.Array]) -> tuple[tuple[Hashable, ...], da.Array]:
     """Return the dimensions and the data of a pixel-wise coordinate, from (H, W) of each slice."""
-    dims = _extra_dims(target)
+    dims = extra_dims(target)
     data = da.stack(slices).reshape(*(target.sizes[dim] for dim in dims), *slices[0].shape) if dims else slices[0]
     return (*dims, target.rio.y_dim, target.rio.x_dim), data
-
-
-def _extra_dims(source: xr.DataArray) -> list[Hashable]:
-    return [dim for dim in source.dims if dim not in (source.rio.y_dim, source.rio.x_dim)]
 
 
 def _grid_names(source: xr.DataArray) -> set[Hashable]:
