@@ -21,7 +21,6 @@ from rasterio.rio.main import main_group
 from rasterio.warp import Resampling, calculate_default_transform, reproject
 
 import mmsr_geo
-from mmsr_geo.cli import main as cli
 from mmsr_geo.cli.display import RichDisplay
 from support.command import Told
 from support.rasters import (
@@ -56,7 +55,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> Callable[[int | None, int | None],
     def params(steps: int | None, threads: int | None) -> mmsr_geo.FitParams:
         return mmsr_geo.FitParams(steps=steps, threads=threads, patch_px=24, adapt_steps=2)
 
-    monkeypatch.setattr(cli, "_params", lambda _quality, steps, threads: params(steps, threads))
+    monkeypatch.setattr(mmsr_geo.FitParams, "of", lambda _quality, *, steps=None, threads=None: params(steps, threads))
     return params
 
 
