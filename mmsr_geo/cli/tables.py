@@ -125,7 +125,8 @@ def show_plans(plans: Sequence[tuple[Entry, Plan]]) -> None:
         total += plan.seconds_at_most
     console = Console()
     console.print(table)
-    console.print(f"{len(plans)} pairs take at most {duration_text(total)} on this machine, one after the other.")
+    pairs = "1 pair takes" if len(plans) == 1 else f"{len(plans)} pairs take"
+    console.print(f"{pairs} at most {duration_text(total)} on this machine, one after the other.")
 
 
 def show_status(status: JobStatus, *, everything: bool = False) -> None:

@@ -16,6 +16,8 @@ import torch
 
 from mmsr_geo.network.fit_params import FitParams
 
+pytestmark = pytest.mark.slow
+
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 SHARED = {"cases", "optimisers", "versions"}
 """Modules that are no scripts."""

@@ -13,6 +13,8 @@ import mmsr_geo
 from mmsr_geo.cli.demo import run_demo
 from support.rasters import SENTINEL_TRUTH
 
+pytestmark = pytest.mark.slow
+
 
 def test_the_demo_writes_and_counts_what_it_shows(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     results = run_demo(tmp_path, params=mmsr_geo.FitParams(steps=20, patch_px=64, threads=1))

@@ -34,6 +34,8 @@ from support.rasters import (
     sentinel_model,
 )
 
+pytestmark = pytest.mark.slow
+
 QUICK = ["--steps", "6", "--threads", "1", "--progress", "none"]
 
 
@@ -130,7 +132,7 @@ def test_an_existing_output_is_refused_unless_overwritten(source: Path, tmp_path
         (["upsample", "SOURCE", "GUIDE", "-o", "o.tif", "--steps", "0"], "--steps is 0: give a number of 1 or more"),
         (
             ["upsample", "SOURCE", "GUIDE", "-o", "o.tif", "--tile-size", "0"],
-            "--tile-size must be at least 1 target pixel, not 0",
+            "--tile-size is 0: give a number of 1 or more",
         ),
         (["upsample", "SOURCE", "GUIDE"], "Missing option"),
         (["fit", "SOURCE", "GUIDE", "-o", "none/o.mmsr", "--steps", "1"], "none"),
@@ -189,7 +191,7 @@ def test_a_saved_model_is_used_and_described(source: Path, tmp_path: Path) -> No
     assert (by_model.returncode, anew.returncode) == (0, 0), by_model.stderr + anew.stderr
     assert (rasterio.open(first).read() == rasterio.open(second).read()).all()
     told = command("info", model).stdout
-    for part in (mmsr_geo.load(model).digest, "B02, B03, B04, B08", "scale", "without a first stage"):
+    for part in (mmsr_geo.load(model).digest, "B02, B03, B04, B08", "scale", "without steps at reduced resolution"):
         assert part in told
 
 
@@ -198,7 +200,7 @@ def test_info_puts_a_pair_side_by_side(source: Path) -> None:
     assert told.returncode == 0, told.stderr
     for part in ("24 x 20 px, 1 band", "512 x 512 px, 4 bands", "EPSG:32618", "80 x 80 metre", "none declared"):
         assert part in told.stdout
-    assert "a source pixel is 8 x 8 guide pixels" in told.stdout
+    assert "One source pixel is 8 x 8 guide pixels" in told.stdout
     assert "Scale 8 is the default. It gives a target of 192 x 160 px of 10 x 10 m" in told.stdout
     asked = command("info", source, SENTINEL_GUIDE, "--scale", "4").stdout
     assert "Scale 4 was requested. It gives a target of 96 x 80 px" in asked

@@ -26,6 +26,8 @@ from mmsr_geo.raster.views.mask import Masked, open_mask
 from mmsr_geo.raster.views.warp import Warped
 from support.rasters import georeferenced
 
+pytestmark = pytest.mark.slow
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 

@@ -43,6 +43,8 @@ from support.hostile.run import (
     words_of,
 )
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def at() -> Iterator[Path]:

@@ -36,6 +36,8 @@ from support.refusals.inputs import (
     write_inputs,
 )
 
+pytestmark = pytest.mark.slow
+
 PACKAGE = Path(mmsr_geo.__file__).parent
 PAGE = Path(__file__).parents[2] / "tools" / "errors_page.py"
 

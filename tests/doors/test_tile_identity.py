@@ -17,6 +17,8 @@ import mmsr_geo
 from mmsr_geo.cli.main import cli
 from support.rasters import SENTINEL_GUIDE, block_means, sentinel_crop, sentinel_guide, sentinel_model
 
+pytestmark = pytest.mark.slow
+
 SCALES = (2, 3, 4, 8)
 
 

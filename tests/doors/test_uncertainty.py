@@ -34,6 +34,8 @@ from mmsr_geo.raster.write import zarr_arrays, zarr_overviews
 from support.command import Told
 from support.rasters import SENTINEL_GUIDE, georeferenced, sentinel_crop, sentinel_guide, sentinel_model
 
+pytestmark = pytest.mark.slow
+
 Command = Callable[..., Told]
 SAID = "half of a 90 % interval's width"
 

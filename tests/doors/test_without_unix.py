@@ -19,6 +19,8 @@ import rasterio
 
 from support.rasters import SENTINEL_GUIDE, sentinel_crop
 
+pytestmark = pytest.mark.slow
+
 UNIX_MODULES = ("fcntl", "grp", "pwd", "resource", "termios")
 TYPESHED = Path(mypy.__file__).parent / "typeshed" / "stdlib"
 """What mypy knows of the standard library, for each platform."""

@@ -32,6 +32,8 @@ from support.command import Told
 from support.dates_job import DATES, JOB, SMOOTH, folder, job, with_bad_tiles
 from support.rasters import sentinel_crop
 
+pytestmark = pytest.mark.slow
+
 __all__ = ["folder"]
 
 Command = Callable[..., Told]

@@ -25,6 +25,8 @@ from support.command import Told
 from support.dates_job import DATES, SMOOTH, folder, job, with_bad_tiles
 from support.rasters import SENTINEL_GUIDE, SENTINEL_TRUTH, sentinel_crop
 
+pytestmark = pytest.mark.slow
+
 __all__ = ["folder"]
 
 Command = Callable[..., Told]

@@ -29,6 +29,8 @@ from mmsr_geo.network.samples import Sample, Statistics
 from mmsr_geo.raster.base import Pixels
 from support.scenes import patches, scene, with_holes
 
+pytestmark = pytest.mark.slow
+
 CPU = torch.device("cpu")
 SCALE = Scale(3, 3)
 UNEQUAL = Scale(2, 4)

@@ -18,6 +18,8 @@ from mmsr_geo.engine import pair as pair_module
 from mmsr_geo.methods.baseline import METHODS
 from support.rasters import block_means, sentinel_crop, sentinel_guide, sentinel_model
 
+pytestmark = pytest.mark.slow
+
 NAMES = (*METHODS, *(f"{name}+consistency" for name in METHODS))
 FEW = mmsr_geo.FitParams(steps=12, threads=1)
 
@@ -134,7 +136,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
         "model= belongs to mmsr, and the method is bicubic: leave out",
     ),
     ({"method": "p2p+consistency", "fit": "tile"}, r"fit= belongs to mmsr, and the method is p2p\+consistency"),
-    ({"method": "bicubic", "params": STEPS}, r"the method bicubic has no steps: leave out params="),
+    ({"method": "bicubic", "params": STEPS}, r"the method bicubic has no steps: leave out steps="),
     ({"method": "guided-filter", "params": STEPS}, "the method guided-filter has no steps"),
     (
         {"method": "p2p", "params": PATCH},

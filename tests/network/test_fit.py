@@ -39,6 +39,8 @@ from mmsr_geo.network.samples import Sample, Statistics
 from mmsr_geo.network.validation import RegisteredRegression, Validation
 from support.scenes import scene, with_holes
 
+pytestmark = pytest.mark.slow
+
 TWO, THREE = Scale(2, 2), Scale(3, 3)
 SHORT = FitParams(steps=8, patch_px=24, threads=1, first_stage=False, ensemble=False)
 BANDS = ("red", "nir")

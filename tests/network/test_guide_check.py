@@ -49,6 +49,8 @@ from mmsr_geo.options import IfUnhelpful
 from support.rasters import block_means, georeferenced, sentinel_crop, sentinel_guide
 from support.scenes import scene, with_holes
 
+pytestmark = pytest.mark.slow
+
 TWO = Scale(2, 2)
 SHORT = FitParams(steps=2, patch_px=24, threads=1, ensemble=False)
 """Far too short a fit to be better than an interpolation: its check says unhelpful."""

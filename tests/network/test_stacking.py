@@ -25,6 +25,8 @@ from mmsr_geo.network.stacking import StackingWeights, best_weights
 from mmsr_geo.options import Quality
 from support.scenes import drawn_regression, scene, with_holes
 
+pytestmark = pytest.mark.slow
+
 TWO = Scale(2, 2)
 
 

@@ -23,6 +23,8 @@ from mmsr_geo.raster.base import Pixels
 from mmsr_geo.raster.read.files import FileRaster
 from support.rasters import SENTINEL_GUIDE, block_means, georeferenced, sentinel_crop, sentinel_guide, sentinel_model
 
+pytestmark = pytest.mark.slow
+
 PARAMS = mmsr_geo.FitParams(steps=6, patch_px=32, threads=1)
 
 

@@ -26,6 +26,8 @@ from support.command import Told
 from support.rasters import SENTINEL_GUIDE, sentinel_crop
 from support.scenes import scene
 
+pytestmark = pytest.mark.slow
+
 sizes = st.integers(1, 40)
 
 

@@ -34,6 +34,8 @@ from support.rasters import (
     sentinel_model,
 )
 
+pytestmark = pytest.mark.slow
+
 
 def values(path: Path) -> np.ndarray:
     with rasterio.open(path) as dataset:

@@ -36,6 +36,8 @@ from mmsr_geo.raster.read.files import FileRaster
 from support.command import Told
 from support.rasters import SENTINEL_GUIDE, sentinel_crop, sentinel_model
 
+pytestmark = pytest.mark.slow
+
 Command = Callable[..., Told]
 ONE = 'output = "o.tif"\nqa = "o_qa.tif"\n[[pairs]]\nsource = "s.tif"\nguide = "g.tif"\n'
 OPTIONS = '[options]\nscale = 4\nmethod = "bicubic+consistency"\ntile_size = 24\n'
@@ -698,7 +700,7 @@ def test_a_model_of_one_band_is_no_model_for_two(folder: Path) -> None:
         mmsr_geo.batch(job(folder, SHARED))
 
 
-@pytest.mark.parametrize("what", ["gone", "changed"])
+@pytest.mark.parametrize("what", ["was removed", "has changed"])
 def test_an_input_that_changes_is_no_tile_to_skip(folder: Path, monkeypatch: pytest.MonkeyPatch, what: str) -> None:
     path = job(folder, 'on_error = "skip"\n' + (ONE + OPTIONS).replace("bicubic+", "guided-filter+"))
     assert mmsr_geo.batch(path).count("done") == 1
@@ -708,12 +710,12 @@ def test_an_input_that_changes_is_no_tile_to_skip(folder: Path, monkeypatch: pyt
     def moved(task: TileTask, index: int, *rest: Any, **kw: Any) -> TileRecord:
         if index == 3:
             shutil.move(folder / "g.tif", folder / "away.tif")
-            if what == "changed":
+            if what == "has changed":
                 shutil.copy(folder / "away.tif", folder / "g.tif")
         return before(task, index, *rest, **kw)
 
     monkeypatch.setattr(TileTask, "target", moved)
-    with pytest.warns(mmsr_geo.MmsrWarning, match=f"g.tif has {what} since it was opened"):
+    with pytest.warns(mmsr_geo.MmsrWarning, match=f"g.tif {what} since it was opened"):
         told = mmsr_geo.batch(path, restart=True)
     assert told.count("failed") == 1
     assert (folder / "o.tif").read_bytes() == good

@@ -28,6 +28,8 @@ from support.command import Told
 from support.object_store import forget_connections, object_store
 from support.rasters import SENTINEL_GUIDE, sentinel_crop, sentinel_model
 
+pytestmark = pytest.mark.slow
+
 Command = Callable[..., Told]
 SMOOTH: dict[str, Any] = {"scale": 4, "method": "bilinear", "tile_size": 48}
 JOB = """output = "OUT/{name}.tif"

@@ -42,6 +42,8 @@ from mmsr_geo.raster.write.zarr_arrays import SHARD_PX, Variable, chunk_side, sh
 from support.command import Told
 from support.rasters import SENTINEL_GUIDE, georeferenced, sentinel_crop
 
+pytestmark = pytest.mark.slow
+
 Command = Callable[..., Told]
 SMOOTH: dict[str, Any] = {"scale": 4, "method": "bilinear", "tile_size": 48}
 JOB = """output = "out/all.zarr"
