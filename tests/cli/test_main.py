@@ -265,6 +265,7 @@ def test_each_band_of_a_source_has_a_model(tmp_path: Path, source: Path) -> None
     assert np.abs(block_means(second, 4) - (5000 - values)).max() < 0.01
 
 
+@pytest.mark.faults
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("stages", [{"first stage", "fit"}, {"predict"}, {"fit tiles"}])
 def test_stopping_leaves_nothing(tmp_path: Path, sent: signal.Signals, stages: set[str]) -> None:

@@ -434,6 +434,7 @@ def test_a_record_survives_a_line_that_was_cut_off(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.faults
 def test_a_killed_job_goes_on_from_what_is_done(folder: Path) -> None:
     path = job(folder, MANY + '[options]\nscale = 4\nsteps = 12\nthreads = 1\nseed = 3\nif_unhelpful = "warn"\n')
     environment = os.environ | {"OMP_NUM_THREADS": "1"}

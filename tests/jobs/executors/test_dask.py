@@ -211,6 +211,7 @@ def test_no_scheduler_is_told_in_one_line(folder: Path) -> None:
     assert "no scheduler answers at tcp://127.0.0.1:" in done.stderr
 
 
+@pytest.mark.faults
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_no_process_outlives_a_client_that_is_stopped(folder: Path, sent: signal.Signals) -> None:
     (folder / "job.toml").write_text(JOB.replace("128", "40") + "[cluster]\nworkers = 2\n")

@@ -227,6 +227,7 @@ def killed_at(moment: str, folder: Path) -> None:
     assert killed.returncode == -signal.SIGKILL
 
 
+@pytest.mark.faults
 @pytest.mark.parametrize(("moment", "kept"), [("between", 3), ("cog", 6)])
 def test_a_killed_job_goes_on_from_the_tiles_there_are(
     bucket: str, folder: Path, monkeypatch: pytest.MonkeyPatch, moment: str, kept: int
