@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import hashlib
-import warnings
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import rasterio
+from affine import Affine
 from numpy.typing import NDArray
 from rasterio._err import CPLE_BaseError
-from rasterio.errors import NotGeoreferencedWarning, RasterioError
+from rasterio.errors import RasterioError
 from rasterio.io import MemoryFile
 
 VALUES, FLAGS, UNCERTAINTY = 1, 2, 3
 """Bands of a tile file; it has the last one only if the uncertainty was requested."""
 _BLOCK_PX = 256
+_NO_PLACE = Affine(1, 0, 1, 0, -1, 1)
+"""Transform of each tile file: its number says where it is. Without one, or with the identity, rasterio warns,
+and filters of warnings belong to the process: threads that read tiles at once would undo each other's."""
 
 
 class DamagedTileError(Exception):
@@ -44,8 +47,7 @@ class TilePixels:
         height, width = self.values.shape
         tiled = min(height, width) >= _BLOCK_PX
         blocks = {"tiled": True, "blockxsize": _BLOCK_PX, "blockysize": _BLOCK_PX} if tiled else {}
-        with warnings.catch_warnings(), MemoryFile() as file:
-            warnings.simplefilter("ignore", NotGeoreferencedWarning)  # its position follows from its number
+        with MemoryFile() as file:
             with file.open(
                 driver="GTiff",
                 dtype=self.values.dtype,
@@ -56,6 +58,7 @@ class TilePixels:
                 zstd_level=1,
                 interleave="band",
                 photometric="MINISBLACK",
+                transform=_NO_PLACE,
                 **blocks,
             ) as dataset:
                 dataset.write(self.values, VALUES)
@@ -68,12 +71,10 @@ class TilePixels:
     def decoded(cls, content: bytes) -> TilePixels:
         """Return the pixels of a file's content; raises DamagedTileError."""
         try:
-            with warnings.catch_warnings(), MemoryFile(content) as file:
-                warnings.simplefilter("ignore", NotGeoreferencedWarning)
-                # No other driver: a virtual raster could name other files.
-                with rasterio.open(file.name, driver="GTiff") as dataset:
-                    uncertainty = dataset.read(UNCERTAINTY) if dataset.count >= UNCERTAINTY else None
-                    return cls(dataset.read(VALUES), dataset.read(FLAGS).astype(np.uint8), uncertainty)
+            # No other driver: a virtual raster could name other files.
+            with MemoryFile(content) as file, rasterio.open(file.name, driver="GTiff") as dataset:
+                uncertainty = dataset.read(UNCERTAINTY) if dataset.count >= UNCERTAINTY else None
+                return cls(dataset.read(VALUES), dataset.read(FLAGS).astype(np.uint8), uncertainty)
         except (RasterioError, CPLE_BaseError, IndexError, ValueError) as error:
             raise DamagedTileError(str(error)) from error
 
