@@ -23,10 +23,10 @@ def advice(tr: Translate = str) -> Mapping[str, str]:
     wording is noticed.
     """
     return {
-        "assign the one it is in, as gdal_edit.py -a_srs EPSG:... does": tr(
+        "assign the right one with gdal_edit.py -a_srs EPSG:...": tr(
             "assign its CRS under Layer properties > Source > Assigned Coordinate Reference System"
         ),
-        "give it a geotransform, as gdal_translate -a_ullr does": tr("georeference it with Layer > Georeferencer"),
+        "give it a geotransform with gdal_translate -a_ullr": tr("georeference it with Layer > Georeferencer"),
     }
 
 

@@ -175,7 +175,7 @@ def test_a_command_that_is_killed_gives_one_line_and_leaves_nothing(run: Runner,
     ("given", "part"),
     [
         ({"SCALE": "four"}, "'four'"),
-        ({"SCALE": "1"}, "a scale of 1 "),
+        ({"SCALE": "1"}, "scale 1 refines nothing"),
         ({"BOUNDS": "1,2,3,4 [EPSG:32618]"}, "1,3,2,4"),
         ({"MODEL": "none.mmsr", "METHOD": "mmsr"}, "none.mmsr"),
         ({"OUTPUT": "/nowhere/sharp.tif"}, "/nowhere"),
