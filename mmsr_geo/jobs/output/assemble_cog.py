@@ -45,7 +45,7 @@ def assemble_cogs(output_job: OutputJob, scratch: Path) -> Finished | None:
 
         def matches_tiles() -> bool:
             with ExitStack() as opened:
-                reads = {band: _reading(opened, file.made) for band, file in files.items()}
+                reads = {band: _reading(opened, file.draft) for band, file in files.items()}
                 if spec.output.uncertainty:
                     reads[UNCERTAINTY] = _later_bands(reads[VALUES], len(spec.pairs))
                 return verify_tiles(output_job, reads)

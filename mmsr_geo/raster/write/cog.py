@@ -19,17 +19,15 @@ from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.windows import Window as RasterioWindow
 
 from mmsr_geo.atomic import sync
-from mmsr_geo.errors import OutputError
 from mmsr_geo.raster.base import BandTags
 from mmsr_geo.raster.write.cog_driver import check_creation, copy_to_cog
 from mmsr_geo.raster.write.destination import Address, check_disk, check_output, not_written
 from mmsr_geo.raster.write.encoding import Encoding, clipping_of
-from mmsr_geo.raster.write.staged import finish_together, staged_output
+from mmsr_geo.raster.write.staged import StagedWriter, finish_together
 from mmsr_geo.raster.write.vrt import Piece, write_mosaic
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
-    from types import TracebackType
+    from collections.abc import Iterable, Mapping, Sequence
     from typing import Any
 
     from numpy.typing import NDArray
@@ -46,12 +44,14 @@ _FAILURES = (RasterioError, CPLE_BaseError, OSError)
 """Exceptions of GDAL and the disk: rasterio passes on some of GDAL's own, which are not RasterioErrors."""
 
 
-class CogFile:
+class CogFile(StagedWriter):
     """Base of writers of a Cloud Optimized GeoTIFF that appears under its name once it is complete.
 
     A context manager: leaving it before `finish`, or `finish_together` with others, removes what is unfinished, and an
     output that was there before stays as it was.
     """
+
+    failures = _FAILURES
 
     _needs_space = True
     """True if the disk must have space for the uncompressed pixels."""
@@ -83,21 +83,19 @@ class CogFile:
                 or the disk has no space for the uncompressed pixels.
             OptionError: GDAL cannot write the encoding.
         """
-        self.path = Path(path) if isinstance(path, str | os.PathLike) else path
+        output = Path(path) if isinstance(path, str | os.PathLike) else path
         self._grid, self._bands, self._nodata, self._encoding = grid, bands, nodata, encoding
         self._source_tags = tuple(band_tags) or (BandTags(),) * bands
         self._file_tags = encoding.tags(self._source_tags)
         self._describes = bool(band_tags) or encoding.rescales
-        check_output(self.path, overwrite=overwrite)
+        check_output(output, overwrite=overwrite)
         if encoding != _FLOAT32:
             check_creation(encoding, bands, nodata)
         rows, cols = (math.ceil(length / _BLOCK_PX) * _BLOCK_PX for length in grid.shape.yx)
         self._size = rows * cols * bands * np.dtype(encoding.dtype).itemsize
         if self._needs_space:
-            check_disk(self.path, self._size)
-        self._staged = staged_output(self.path)
-        self._scratch = self._staged.scratch
-        self._cog = self._scratch / "cog.tif"
+            check_disk(output, self._size)
+        super().__init__(output, "cog.tif")
 
     def finish(self, tags: Mapping[str, str] | None = None) -> None:
         """Write the COG with its tags, and move it to the output's place.
@@ -108,52 +106,13 @@ class CogFile:
         finish_together([(self, tags or {})])
 
     def make(self, tags: Mapping[str, str]) -> None:
-        """Write the complete COG to the temporary folder, and wait until it is on the disk."""
-        with self._converting_errors():
-            copy_to_cog(self._draft_raster(tags), self._cog, self._encoding.creation)
-            self._read_back(self._cog)
-            sync(self._cog)
+        """Write the complete COG with its tags to the temporary folder, and wait until it is on the disk."""
+        with self.converting_errors():
+            copy_to_cog(self._raster_to_copy(tags), self.draft, self._encoding.creation)
+            self._read_back(self.draft)
+            sync(self.draft)
 
-    def publish(self, *, keep: bool) -> None:
-        """Move the COG to the output's place; keep: so that `roll_back` can undo it."""
-        with self._converting_errors():
-            self._staged.publish(self._cog, keep=keep)
-
-    def roll_back(self) -> None:
-        """Undo `publish`, also where it failed midway: the earlier output is back, or kept in `scratch`."""
-        with self._converting_errors():
-            self._staged.roll_back(self._cog)
-
-    def finalize(self) -> None:
-        """Remove files that described the output that was replaced, and wait until all is on the disk."""
-        with self._converting_errors():
-            self._staged.finalize(self._cog)
-
-    def discard(self) -> None:
-        """Remove what is unfinished."""
-        self._staged.discard()
-
-    @property
-    def made(self) -> Path:
-        """Path of the COG between `make` and `publish`."""
-        return self._cog
-
-    @property
-    def scratch(self) -> Path:
-        """Temporary folder next to the output, which is removed with the writer."""
-        return self._scratch
-
-    def __enter__(self) -> Self:
-        """Return the writer itself."""
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Remove what is unfinished."""
-        self.discard()
-
-    def _draft_raster(self, tags: Mapping[str, str]) -> Path:
+    def _raster_to_copy(self, tags: Mapping[str, str]) -> Path:
         """Return a raster with metadata and tags that GDAL can copy to a COG."""
         raise NotImplementedError
 
@@ -176,17 +135,6 @@ class CogFile:
                 part = RasterioWindow(col, row, width, _BLOCK_PX)
                 dataset.read(window=part.intersection(RasterioWindow(0, 0, dataset.width, dataset.height)))
 
-    @contextlib.contextmanager
-    def _converting_errors(self) -> Iterator[None]:
-        """Turn exceptions of the disk and of GDAL into an OutputError."""
-        try:
-            yield
-        except _FAILURES as error:
-            raise self._failed(error) from error
-
-    def _failed(self, error: Exception) -> OutputError:
-        return not_written(self.path, error)
-
 
 class CogWriter(CogFile):
     """Writer of a COG from windows: `store` or `write` each, also from several threads, then `finish`."""
@@ -208,10 +156,10 @@ class CogWriter(CogFile):
         )
         self._counts = [[0, 0] for _ in range(bands)]
         self._lock = threading.Lock()
-        self._draft = self._scratch / "draft.tif"
+        self._raster = self.scratch / "raster.tif"
         try:
             self._dataset = rasterio.open(
-                self._draft,
+                self._raster,
                 "w",
                 driver="GTiff",
                 dtype=encoding.dtype,
@@ -233,7 +181,7 @@ class CogWriter(CogFile):
         except BaseException as error:
             self.discard()
             if isinstance(error, _FAILURES):
-                raise self._failed(error) from error
+                raise not_written(self.path, error) from error
             raise
 
     @classmethod
@@ -281,7 +229,7 @@ class CogWriter(CogFile):
             OutputError: The disk or GDAL fails.
         """
         part = RasterioWindow(window.col, window.row, window.width, window.height)
-        with self._converting_errors(), self._lock:
+        with self.converting_errors(), self._lock:
             self._dataset.write(values, indexes=bands, window=part)
 
     def store(self, window: Window, values: NDArray[np.float32], bands: Sequence[int] | None = None) -> None:
@@ -327,13 +275,13 @@ class CogWriter(CogFile):
                 dataset.close()
         super().discard()
 
-    def _draft_raster(self, tags: Mapping[str, str]) -> Path:
+    def _raster_to_copy(self, tags: Mapping[str, str]) -> Path:
         self._dataset.update_tags(**dict(tags))
         self._dataset.close()
         # GDAL reports no error when a block fails to be flushed on closing: the size shows it.
-        if self._draft.stat().st_size < self._size:
+        if self._raster.stat().st_size < self._size:
             raise OSError(errno.ENOSPC, "the disk is full")
-        return self._draft
+        return self._raster
 
 
 class CogOfTiles(CogFile):
@@ -344,8 +292,8 @@ class CogOfTiles(CogFile):
     pieces: Sequence[Iterable[Piece]] = ()
     """Pieces of each band, row by row, that cover it; of the encoding's dtype, with nodata."""
 
-    def _draft_raster(self, tags: Mapping[str, str]) -> Path:
-        mosaic, grid = self._scratch / "mosaic.vrt", self._grid
+    def _raster_to_copy(self, tags: Mapping[str, str]) -> Path:
+        mosaic, grid = self.scratch / "mosaic.vrt", self._grid
         write_mosaic(mosaic, grid.shape.yx, self._encoding.dtype, self.pieces)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", NotGeoreferencedWarning)  # it will be georeferenced

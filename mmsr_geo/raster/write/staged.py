@@ -8,11 +8,10 @@ import shutil
 import tempfile
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from secrets import token_hex
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from mmsr_geo.atomic import replace, sync, write_whole
 from mmsr_geo.errors import MmsrWarning, OutputError, template_of
@@ -22,11 +21,13 @@ from mmsr_geo.raster.write.destination import (
     Address,
     ZarrGroupPath,
     disk_of,
+    not_written,
 )
 from mmsr_geo.raster.write.object_store import ObjectUrl
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
+    from types import TracebackType
 
 
 _PLAIN_GROUP = json.dumps({"zarr_format": 3, "node_type": "group", "attributes": {}}, indent=2).encode()
@@ -57,25 +58,6 @@ def scratch_folder(output: Address) -> Iterator[Path]:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-
-
-class Publishable(Protocol):
-    """An output that is complete before it appears under its name."""
-
-    def make(self, tags: Mapping[str, str]) -> None:
-        """Write the complete output with its tags to its temporary folder, and wait until it is on the disk."""
-
-    def publish(self, *, keep: bool) -> None:
-        """Move it to its place; keep: so that `roll_back` can undo it."""
-
-    def roll_back(self) -> None:
-        """Undo `publish`, also where it failed midway."""
-
-    def finalize(self) -> None:
-        """Remove the files that belonged to the output that was replaced."""
-
-    def discard(self) -> None:
-        """Remove what is unfinished."""
 
 
 class StagedOutput(ABC):
@@ -240,8 +222,79 @@ class _StagedObjects(StagedOutput):
             self._at.remove_each(sorted(self._at.sizes()))
 
 
+class StagedWriter(ABC):
+    """Base of writers of an output that is complete before it appears under its name.
+
+    A context manager: leaving it before `finish_together` removes what is unfinished, and an output that was there
+    before stays as it was.
+    """
+
+    failures: ClassVar[tuple[type[Exception], ...]] = (OSError,)
+    """Exceptions of the disk and of the format's library, which become an OutputError."""
+
+    def __init__(self, path: Address, draft: str) -> None:
+        """Create a temporary folder for the output.
+
+        Args:
+            path: The output.
+            draft: The name, in that folder, of the file or folder that will appear as the output.
+
+        Raises:
+            OutputError: The folder or the output cannot be written to.
+        """
+        self.path = path
+        self._staged = staged_output(path)
+        self.draft = self.scratch / draft
+
+    @property
+    def scratch(self) -> Path:
+        """Temporary folder for the output, which is removed with the writer."""
+        return self._staged.scratch
+
+    @abstractmethod
+    def make(self, tags: Mapping[str, str]) -> None:
+        """Write the complete draft with its tags, and wait until it is on the disk."""
+
+    def publish(self, *, keep: bool) -> None:
+        """Move the draft to the output's place; keep: so that `roll_back` can undo it."""
+        with self.converting_errors():
+            self._staged.publish(self.draft, keep=keep)
+
+    def roll_back(self) -> None:
+        """Undo `publish`, also where it failed midway: the earlier output is back, or kept in `scratch`."""
+        with self.converting_errors():
+            self._staged.roll_back(self.draft)
+
+    def finalize(self) -> None:
+        """Remove files that described the output that was replaced, and wait until all is on the disk."""
+        with self.converting_errors():
+            self._staged.finalize(self.draft)
+
+    def discard(self) -> None:
+        """Remove what is unfinished."""
+        self._staged.discard()
+
+    @contextmanager
+    def converting_errors(self) -> Iterator[None]:
+        """Turn the writer's `failures` into an OutputError."""
+        try:
+            yield
+        except self.failures as error:
+            raise not_written(self.path, error) from error
+
+    def __enter__(self) -> Self:
+        """Return the writer itself."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Remove what is unfinished."""
+        self.discard()
+
+
 def finish_together(
-    outputs: Sequence[tuple[Publishable, Mapping[str, str]]],
+    outputs: Sequence[tuple[StagedWriter, Mapping[str, str]]],
     *,
     check: Callable[[], bool] = lambda: True,
 ) -> bool:
@@ -259,7 +312,7 @@ def finish_together(
     Raises:
         OutputError: The disk, GDAL or Zarr fails.
     """
-    begun: list[Publishable] = []
+    begun: list[StagedWriter] = []
     try:
         for writer, tags in outputs:
             writer.make(tags)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from types import TracebackType
-from typing import Any, Self
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import zarr
@@ -17,9 +15,9 @@ from zarr.errors import BaseZarrError
 from mmsr_geo.atomic import sync
 from mmsr_geo.errors import OptionError
 from mmsr_geo.raster.base import BandTags
-from mmsr_geo.raster.write.destination import QA, UNCERTAINTY, ZarrGroupPath, check_disk, check_output, not_written
+from mmsr_geo.raster.write.destination import QA, UNCERTAINTY, ZarrGroupPath, check_disk, check_output
 from mmsr_geo.raster.write.encoding import Encoding, clipping_of
-from mmsr_geo.raster.write.staged import staged_output
+from mmsr_geo.raster.write.staged import StagedWriter
 from mmsr_geo.raster.write.zarr_arrays import ArraySpec, Values, Variable, georeference, shard_side
 from mmsr_geo.raster.write.zarr_overviews import CONVENTION, add_overviews, averaging, every_second
 from mmsr_geo.spelling import option
@@ -28,7 +26,7 @@ _FAILURES = (OSError, BaseZarrError)
 """Exceptions of zarr and its codecs."""
 
 
-class ZarrWriter:
+class ZarrWriter(StagedWriter):
     """A group of a Zarr store that is written shard by shard and appears under its name once it is complete.
 
     `values`, `flags` and, if wanted, `uncertainty` take windows of one or several whole shards of `shard_yx` pixels,
@@ -36,6 +34,8 @@ class ZarrWriter:
 
     A context manager: leaving it removes what is unfinished, and an output that was there before stays as it was.
     """
+
+    failures = _FAILURES
 
     def __init__(  # noqa: PLR0913  (what a group holds)
         self,
@@ -71,7 +71,6 @@ class ZarrWriter:
             OutputError: As for a CogFile.
             OptionError: The bands differ in scale or offset, which one variable of CF cannot hold.
         """
-        self.path = place
         self._grid, self._variable, self._nodata, self._encoding = grid, variable, nodata, encoding
         self._tags = encoding.tags(band_tags)
         if len({(tags.scale, tags.offset) for tags in self._tags}) > 1:
@@ -84,10 +83,9 @@ class ZarrWriter:
         arrays = 1 if uncertainty_attrs is None else 2
         check_disk(place, height * width * bands * (np.dtype(encoding.dtype).itemsize * arrays + 1))
         self.shard_yx = shard_side(tile_yx[0], height), shard_side(tile_yx[1], width)
-        self._staged = staged_output(place)
-        self._draft = self._staged.scratch / "group"
+        super().__init__(place, "group")
         try:
-            with self._converting_errors():
+            with self.converting_errors():
                 self._create(band_tags, flag_attrs, uncertainty_attrs)
         except BaseException:
             self.discard()
@@ -101,7 +99,7 @@ class ZarrWriter:
     ) -> None:
         """Create the group and its arrays."""
         bands, half_tags = len(self._tags), [tags.of_uncertainty() for tags in band_tags]
-        self._group = zarr.create_group(self._draft, zarr_format=3)
+        self._group = zarr.create_group(self.draft, zarr_format=3)
         georeference(self._group, self._grid)
         if bands > 1:
             self._number_bands()
@@ -119,7 +117,7 @@ class ZarrWriter:
 
     def make(self, tags: Mapping[str, str]) -> None:
         """Add overviews, statistics and attributes, and wait until all of it is on the disk."""
-        with self._converting_errors():
+        with self.converting_errors():
             for values in filter(None, (self.values, self.uncertainty)):
                 values.array.update_attributes(values.statistics)
             layout = add_overviews(self._group, self._grid, self._specs, len(self._tags), self.shard_yx)
@@ -130,37 +128,8 @@ class ZarrWriter:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # the format's specification allows it, and does not describe it
                 zarr.consolidate_metadata(self._group.store)
-            for path in (*self._draft.rglob("*"), self._draft):
+            for path in (*self.draft.rglob("*"), self.draft):
                 sync(path)
-
-    def publish(self, *, keep: bool) -> None:
-        """Move the group to the output's place; keep: so that `roll_back` can undo it."""
-        with self._converting_errors():
-            self._staged.publish(self._draft, keep=keep)
-
-    def roll_back(self) -> None:
-        """Undo `publish`, also where it failed midway."""
-        with self._converting_errors():
-            self._staged.roll_back(self._draft)
-
-    def finalize(self) -> None:
-        """Wait until the folder's entries are on the disk."""
-        with self._converting_errors():
-            self._staged.finalize(self._draft)
-
-    def discard(self) -> None:
-        """Remove what is unfinished."""
-        self._staged.discard()
-
-    def __enter__(self) -> Self:
-        """Return the writer itself."""
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Remove what is unfinished."""
-        self.discard()
 
     @property
     def clipping(self) -> str | None:
@@ -200,11 +169,3 @@ class ZarrWriter:
         attributes: dict[str, Any] = {"long_name": "band of the source", "names": names}
         numbers = np.arange(1, len(names) + 1)
         self._group.create_array("band", data=numbers, dimension_names=("band",), attributes=attributes)
-
-    @contextlib.contextmanager
-    def _converting_errors(self) -> Iterator[None]:
-        """Turn what the disk or zarr fails with into an OutputError."""
-        try:
-            yield
-        except _FAILURES as error:
-            raise not_written(self.path, error) from error
