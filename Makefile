@@ -43,11 +43,11 @@ test: .venv/installed-dev
 test-fast: .venv/installed-dev
 	@OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive $(BIN)/python -m pytest -q -n $(WORKERS) -m 'not faults and not slow' $(ARGS)
 
-# A process each is one of a cluster's: a test at a time, and what it says of the kills on the terminal.
+# These tests start processes of clusters: one test at a time. -s shows what they report of the kills.
 faults: .venv/installed-dev
 	@OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive $(BIN)/python -m pytest -q -s -m faults $(ARGS)
 
-# Minutes each: outside the tests. A fit may take the cores there are, where the tests' has one.
+# A notebook takes minutes, so it is not in `make test`. Its fits use all cores; those of the tests use one.
 notebooks: .venv/installed-dev
 	@OMP_WAIT_POLICY=passive $(BIN)/python -m pytest -q --nbmake --nbmake-timeout=900 --timeout=1800 $(or $(ARGS),notebooks)
 

@@ -262,7 +262,12 @@ def upsampled(run: Run, scratch: Path, folder: Path) -> dict[str, Any]:
 class Dummies:
     """Tiles that take no time, each with a task, a result and a record as other tiles have."""
 
-    def target(self, index: int, near: Sequence[TileRecord] = (), progress: Progress = no_progress) -> TileRecord:  # noqa: ARG002
+    def target(
+        self,
+        index: int,
+        near: Sequence[TileRecord] = (),  # noqa: ARG002  (a tile task's)
+        progress: Progress = no_progress,  # noqa: ARG002  (a tile task's)
+    ) -> TileRecord:
         """Return the record of a tile that was not computed."""
         flags = {"GUIDE_MISSING": index, "SOURCE_HOLE": 1}
         return TileRecord(

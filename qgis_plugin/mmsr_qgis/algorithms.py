@@ -22,15 +22,16 @@ from qgis.PyQt.QtGui import QIcon
 from qgis.PyQt.QtWidgets import QWidget
 
 from . import interpreter, report, runner, settings
+from .commands import command, description
 from .dialog import FIELDS, message_labels
 from .files import Scratch, is_same_file
 from .interpreter import NoLibrary
 from .layers import extra_nodata
 from .messages import Event, Messages
-from .parameters import Argument, LayerArgument, OutputArgument, Values, command, description, message_label
 from .progress import Overall
 from .styling import Place, style_flags, style_like
 from .translation import tr
+from .values import Argument, LayerArgument, OutputArgument, Values, message_label
 
 _STRIP_ROWS = 512
 """Rows of a tile in the QA file, so that each tile is read once."""

@@ -27,8 +27,8 @@ from .parameters import (
     Output,
     Range,
     Text,
-    Values,
 )
+from .values import Values
 
 METHODS = ("nearest", "bilinear", "bicubic", "guided-filter", "p2p")
 EVALUATED = ("mmsr", "mmsr-adapt", "mmsr-tile", "mmsr-always", "published")

@@ -10,7 +10,7 @@ from qgis.core import QgsApplication
 from qgis.PyQt.QtGui import QIcon
 
 from . import interpreter
-from .parameters import description
+from .commands import description
 from .translation import tr
 
 PYTHON, PACKAGE, INDEX = "MMSR_PYTHON", "MMSR_PACKAGE", "MMSR_INDEX"

@@ -158,7 +158,7 @@ def layer(path: Path | str, name: str = "layer") -> QgsRasterLayer:
 
 def stage_text(name: str) -> str:
     """Return what the log shows when a stage begins."""
-    from mmsr_qgis.parameters import description
+    from mmsr_qgis.commands import description
 
     return str(description()["stages"][name])
 

@@ -94,7 +94,7 @@ def test_every_option_of_the_command_has_a_field_or_is_hidden_for_a_reason(
 
 
 def test_the_plugins_copy_of_the_description_is_up_to_date(described: dict[str, Any]) -> None:
-    from mmsr_qgis.parameters import description
+    from mmsr_qgis.commands import description
 
     assert description() == described | {"commands": {name: described["commands"][name] for name in COMMANDS}}
 
@@ -176,7 +176,7 @@ def _words(text: str) -> set[str]:
 
 
 def test_a_field_without_help_has_the_commands(provider: Any) -> None:
-    from mmsr_qgis.parameters import command
+    from mmsr_qgis.commands import command
 
     described = command("upsample").options
     definition = provider.algorithm("upsample").parameterDefinition

@@ -217,11 +217,11 @@ def _do(  # noqa: PLR0913  (mapped over)
     value: object,
     method: str,
     arguments: Sequence[Any],
-    reports: bool,  # noqa: FBT001
+    reports: bool,  # noqa: FBT001  (dask maps over positional arguments)
     key: str,
     *,
     version: str,
-) -> Any:  # noqa: ANN401
+) -> Any:  # noqa: ANN401  (a triple of what dask passes on)
     """Return a task's result, its warnings and its error: dask loses a raised error that cannot be pickled."""
     if version != __version__:  # of a worker that came after the client had checked
         return None, [], OtherVersionError(_version_message(1, get_worker().address, __version__, version))

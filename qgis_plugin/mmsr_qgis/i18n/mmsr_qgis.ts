@@ -284,14 +284,6 @@
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>{}: {} cannot be opened as a raster; choose a raster layer or file</source>
-        <translation type="unfinished"></translation>
-    </message>
-    <message>
-        <source>{}: the value has no extent in the source's CRS; choose another extent</source>
-        <translation type="unfinished"></translation>
-    </message>
-    <message>
         <source>“{}” and “{}” exclude each other: leave one of them empty</source>
         <translation type="unfinished"></translation>
     </message>
@@ -345,6 +337,14 @@
     </message>
     <message>
         <source>no flag</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>{}: {} cannot be opened as a raster; choose a raster layer or file</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>{}: the value has no extent in the source's CRS; choose another extent</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
