@@ -222,14 +222,14 @@ def evaluate(  # noqa: PLR0913  (a pair, what it is compared with, and by which 
     progress: Progress = no_progress,
     **options: Unpack[EvaluateArguments],
 ) -> Evaluation:
-    """Compare methods on a pair, with a reference or at reduced resolution.
+    """Compare methods on a pair, with a truth or at reduced resolution.
 
     Args:
         source: Coarse raster, as for `upsample`, of one band.
         guide: Finer raster or rasters, as for `upsample`.
         scale: {scale}
-        truth: Reference at the target's resolution, on any grid. Without it source and guide are averaged by the scale,
-            so that the source itself is the reference (Wald et al. 1997).
+        truth: True values at the target's resolution, on any grid. Without it source and guide are averaged by the
+            scale, so that the source itself is the reference (Wald et al. 1997).
         methods: Names of methods as `method` takes them, and mmsr-adapt and mmsr-tile (mmsr with another fit),
             mmsr-always (mmsr whatever the guide check says) and published (the paper's fit, without back-projection).
         band: {band}
@@ -239,7 +239,7 @@ def evaluate(  # noqa: PLR0913  (a pair, what it is compared with, and by which 
         {options}
 
     Returns:
-        An Evaluation: `results["mmsr"].scores.rmse`, `.target`, `ratio("mmsr")`, `as_dict()`. If the reference has more
+        An Evaluation: `results["mmsr"].scores.rmse`, `.target`, `ratio("mmsr")`, `as_dict()`. If the truth has more
         than 1.5 million pixels, a part of it is compared; `bounds` choose another part.
 
     Raises:

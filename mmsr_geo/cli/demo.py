@@ -1,4 +1,4 @@
-"""The demo: real data of the package upsampled to COGs, with pictures and scores against the reference."""
+"""The demo: real data of the package upsampled to COGs, with pictures and scores against the truth."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ Values = NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """Reference and guide of the package; the source is the block means of the reference."""
+    """Truth and guide of the package; the source is the block means of the truth."""
 
     name: str
     title: str
@@ -110,7 +110,7 @@ def run_demo(folder: Path, *, seed: int = 0, params: FitParams | None = None) ->
 
 
 def run_case(case: Case, folder: Path, *, seed: int, params: FitParams) -> Result:
-    """Compute the source from the reference, upsample it, and compare the result with the reference."""
+    """Compute the source from the truth, upsample it, and compare the result with the truth."""
     data = resources.files("mmsr_geo") / "demo_data"
     with resources.as_file(data / case.truth) as truth_path, resources.as_file(data / case.guide) as guide_path:
         scale = Scale.of(case.scale)
@@ -176,7 +176,7 @@ def _draw(  # noqa: PLR0913  (what a picture shows)
         Map(f"source ({coarse:.0f} m)", source, coarse, limits, unit=case.unit),
         Map(f"guide ({red}, {green}, {blue})", guide, fine, bands=(red, green, blue)),
         Map(f"target ({fine:.0f} m, mmsr)", targets["mmsr"], fine, limits, unit=case.unit),
-        Map(f"reference ({fine:.0f} m, the original)", truth, fine, limits, unit=case.unit),
+        Map(f"truth ({fine:.0f} m, the original)", truth, fine, limits, unit=case.unit),
         Map(f"error of mmsr (RMSE {scores['mmsr'].rmse:.4g})", error, fine, around, "RdBu_r", case.unit),
         Map(f"error of bicubic (RMSE {scores['bicubic'].rmse:.4g})", bicubic_error, fine, around, "RdBu_r", case.unit),
     ]
@@ -184,7 +184,7 @@ def _draw(  # noqa: PLR0913  (what a picture shows)
 
 
 def _tables(results: list[Result]) -> Iterator[Table]:
-    scores = Table("case", "method", title="Accuracy against the reference", title_justify="left", header_style="bold")
+    scores = Table("case", "method", title="Accuracy against the truth", title_justify="left", header_style="bold")
     for column in ("RMSE", "MAE", "bias", "RMSE / bicubic"):
         scores.add_column(column, justify="right")
     run = Table("case", title="Run", title_justify="left", header_style="bold")

@@ -185,7 +185,7 @@ def plan(
 @click.option(
     "--truth",
     metavar="FILE",
-    help="Reference at the target's resolution. Default: SOURCE itself is the reference, at reduced resolution.",
+    help="True values at the target's resolution. Default: SOURCE itself is the reference, at reduced resolution.",
 )
 @click.option(
     "--methods",
@@ -211,7 +211,7 @@ def evaluate(  # noqa: PLR0913  (what is compared, and what is shown of it)
     overwrite: bool,
     **options: Any,  # noqa: ANN401  (click's own, or JSON values)
 ) -> None:
-    """Compare methods on SOURCE and GUIDE, with a reference or at reduced resolution."""
+    """Compare methods on SOURCE and GUIDE, with a truth or at reduced resolution."""
     with CommandDisplay(progress_kind, "evaluate", source=source, guide=_named(guide)) as show:
         from mmsr_geo import api  # noqa: PLC0415  (torch and GDAL, only when asked for)
         from mmsr_geo.evaluation import report  # noqa: PLC0415  (torch and GDAL, only when asked for)
@@ -337,7 +337,7 @@ def info(files: tuple[str, ...], scale: Any) -> None:  # noqa: ANN401  (click's 
 @click.option("--threads", type=int, help="Number of torch threads. Default: the number of cores, at most 8.")
 @click.option("--steps", type=int, help="Number of steps of the fit: fewer are faster and less accurate.")
 def demo(folder: str, seed: int, threads: int | None, steps: int | None) -> None:
-    """Upsample two real rasters that come with the package, and compare the results with the reference."""
+    """Upsample two real rasters that come with the package, and compare the results with the truth."""
     from mmsr_geo.cli.demo import run_demo  # noqa: PLC0415  (torch and GDAL, only when asked for)
     from mmsr_geo.network.fit_params import FitParams  # noqa: PLC0415  (torch and GDAL, only when asked for)
 

@@ -1,1 +1,1 @@
-"""Evaluation: methods compared on a pair, with a reference or at reduced resolution."""
+"""Evaluation: methods compared on a pair, with a truth or at reduced resolution."""

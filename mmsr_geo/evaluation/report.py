@@ -48,7 +48,7 @@ UNCERTAINTY = {
 
 _PROTOCOLS: dict[ComparisonProtocol, str] = {
     "truth": "against the truth",
-    "wald": "at reduced resolution, with the source as the truth",
+    "wald": "at reduced resolution, with the source as the reference",
 }
 
 Values = NDArray[np.float32]
@@ -177,7 +177,7 @@ def is_elevation(evaluation: Evaluation) -> bool:
 
 
 def draw_report(evaluation: Evaluation, path: Path, *, hillshades: bool) -> None:
-    """Draw maps of source, guide and truth, of each method's target, error and hillshade, and of uncertainties."""
+    """Draw maps of source, guide and truth or reference, of each method's target, error and hillshade, and of uncertainties."""
     panels = list(_panels(evaluation, hillshades=hillshades))
     pair = evaluation.trial.pair
     how = "against the truth" if evaluation.trial.protocol == "truth" else "at reduced resolution"
@@ -188,6 +188,7 @@ def draw_report(evaluation: Evaluation, path: Path, *, hillshades: bool) -> None
 def _panels(evaluation: Evaluation, *, hillshades: bool) -> Iterator[Map | None]:
     trial = evaluation.trial
     pair, truth = trial.pair, trial.truth
+    compared = "truth" if trial.protocol == "truth" else "reference"
     fine, coarse = (resolution_m(grid) for grid in (pair.target_grid, pair.source.grid))
     limits = shared_limits(truth)
     unit = pair.source.band_tags[0].unit or ""
@@ -202,13 +203,13 @@ def _panels(evaluation: Evaluation, *, hillshades: bool) -> Iterator[Map | None]
         yield Map(f"guide ({pair.guide.bands[0]})", guide[0], fine[1], colours="gray")
     if hillshades:
         yield Map("source, hillshade", hillshade(source, coarse, exaggeration), coarse[1], (0, 1), "gray")
-    yield Map(f"truth ({fine[1]:.3g} m)", truth, fine[1], limits, unit=unit)
+    yield Map(f"{compared} ({fine[1]:.3g} m)", truth, fine[1], limits, unit=unit)
     yield None
     if hillshades:
-        yield Map("truth, hillshade", hillshade(truth, fine, exaggeration), fine[1], (0, 1), "gray")
+        yield Map(f"{compared}, hillshade", hillshade(truth, fine, exaggeration), fine[1], (0, 1), "gray")
     errors = [result.target - truth for result in evaluation.results.values()]
-    reference = evaluation.results["bicubic"].target - truth if "bicubic" in evaluation.results else errors[0]
-    largest = shared_limits(np.abs(reference), (0, 99))[1]
+    baseline = evaluation.results["bicubic"].target - truth if "bicubic" in evaluation.results else errors[0]
+    largest = shared_limits(np.abs(baseline), (0, 99))[1]
     for (name, result), error in zip(evaluation.results.items(), errors, strict=True):
         yield Map(name, result.target, fine[1], limits, unit=unit)
         title = f"{name}: error (RMSE {result.scores.rmse:.4g})"

@@ -253,7 +253,7 @@ class Evaluate(CommandAlgorithm):
 
     COMMAND = "evaluate"
     TITLE = "Evaluate upsampling"
-    SUMMARY = "Compare upsampling methods on two rasters, with a reference raster or at reduced resolution."
+    SUMMARY = "Compare upsampling methods on two rasters, with a truth or at reduced resolution."
     TAGS = "compare,methods,error,RMSE,accuracy,Wald,super-resolution,MMSR"
     HTML = "HTML"
 

@@ -116,7 +116,7 @@ def table(scores: Mapping[str, Any]) -> str:
 def page(scores: Mapping[str, Any]) -> str:
     """Return a page with the table, the meaning of its columns, and the command's maps."""
     title = (
-        tr("Scores against the reference raster")
+        tr("Scores against the truth")
         if scores["protocol"] == "truth"
         else tr("Scores at reduced resolution (Wald's protocol), with the source as the reference")
     )

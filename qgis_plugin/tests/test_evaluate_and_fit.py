@@ -44,7 +44,7 @@ def test_an_evaluation_writes_its_report_and_a_page(run: Runner, tmp_path: Path)
         assert f"{scores[name]['rmse']:.4g}" in page
     best = min(scores, key=lambda name: scores[name]["rmse"])
     assert f"<tr style='font-weight:bold'><td align='left'>{best}</td>" in page
-    assert "Scores against the reference raster" in page
+    assert "Scores against the truth" in page
     assert "<li><b>SSIM</b>: structural similarity; 1 is best</li>" in page
     assert feedback.shares == sorted(feedback.shares)
 

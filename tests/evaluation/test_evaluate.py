@@ -364,7 +364,7 @@ def test_the_tables_hold_every_method_and_fit_80_columns(
         assert name in printed
         assert f"{result.scores.rmse:.4g}" in printed
     assert f"{wald.ratio('mmsr'):.3f}" in printed
-    assert "at reduced resolution, with the source as the truth" in printed
+    assert "at reduced resolution, with the source as the reference" in printed
     assert "is unknown whether" in printed
     assert f"{1 - wald.gain_measured:.2f} times that of the bicubic baseline" in printed
     cells = {column.header: list(column.cells) for column in error_table(wald).columns}
@@ -452,7 +452,7 @@ def test_an_elevation_is_shown_lit_too(small: xr.DataArray, tmp_path: Path, monk
         save_report(evaluation, tmp_path / "report", overwrite=True, **options)
         return [title for title in titles.pop() if title.endswith(", hillshade")]
 
-    every = ["source, hillshade", "truth, hillshade", "nearest, hillshade", "bicubic, hillshade"]
+    every = ["source, hillshade", "reference, hillshade", "nearest, hillshade", "bicubic, hillshade"]
     assert shown("dem.tif") == every
     assert shown("dem.tif", hillshades=False) == []
     assert shown("thermal.tif") == []
@@ -468,7 +468,7 @@ def test_a_picture_has_the_colours_scale_bars_and_unit_of_the_source(
     evaluation = evaluated(kelvin, scale=2, methods=("bicubic",))
     draw_report(evaluation, tmp_path / "report.png", hillshades=False)
     panels = {panel.title: panel for panel in seen if panel}
-    source, truth, target = panels["source (160 m)"], panels["truth (80 m)"], panels["bicubic"]
+    source, truth, target = panels["source (160 m)"], panels["reference (80 m)"], panels["bicubic"]
     assert {source.unit, truth.unit, target.unit} == {"K"}
     assert source.limits == truth.limits == target.limits == shared_limits(small.values)
     assert (source.pixel_m, truth.pixel_m, target.pixel_m) == pytest.approx((160, 80, 80), rel=1e-3)

@@ -300,7 +300,7 @@
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>Scores against the reference raster</source>
+        <source>Scores against the truth</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
@@ -628,7 +628,7 @@
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>Compare upsampling methods on two rasters, with a reference raster or at reduced resolution.</source>
+        <source>Compare upsampling methods on two rasters, with a truth or at reduced resolution.</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
