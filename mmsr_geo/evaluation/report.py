@@ -177,7 +177,7 @@ def is_elevation(evaluation: Evaluation) -> bool:
 
 
 def draw_report(evaluation: Evaluation, path: Path, *, hillshades: bool) -> None:
-    """Draw maps of source, guide and truth or reference, of each method's target, error and hillshade, and of uncertainties."""
+    """Draw maps of source, guide and truth or reference, and of each method's target, error and uncertainty."""
     panels = list(_panels(evaluation, hillshades=hillshades))
     pair = evaluation.trial.pair
     how = "against the truth" if evaluation.trial.protocol == "truth" else "at reduced resolution"
