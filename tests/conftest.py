@@ -16,7 +16,7 @@ from mmsr_geo.geometry import Scale
 from mmsr_geo.network.fit import fit_samples
 from mmsr_geo.network.fit_params import FitParams
 from mmsr_geo.network.fitted import FittedModel
-from support.command import Told
+from support.command import CommandResult
 from support.scenes import scene
 
 torch.set_num_threads(1)
@@ -35,18 +35,18 @@ def fitted() -> FittedModel:
 @pytest.fixture
 def here(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> Iterator[Callable[..., Told]]:
+) -> Iterator[Callable[..., CommandResult]]:
     """Run the command in this process, in the test's folder: seconds quicker than in one of its own."""
 
-    def run(*arguments: object) -> Told:
+    def run(*arguments: object) -> CommandResult:
         monkeypatch.setattr(sys, "argv", ["mmsr-geo", *map(str, arguments)])
         status = 0
         try:
             cli.main()
         except SystemExit as left:
             status = int(left.code or 0)
-        told = capsys.readouterr()
-        return status, told.out, told.err
+        reported = capsys.readouterr()
+        return status, reported.out, reported.err
 
     before = signal.getsignal(signal.SIGTERM)
     monkeypatch.chdir(tmp_path)

@@ -13,17 +13,17 @@ import pytest
 from mmsr_geo._version import __version__
 from mmsr_geo.cli.describe import description
 from mmsr_geo.cli.main import cli
-from support.command import Told
+from support.command import CommandResult
 
 Described = dict[str, Any]
 
 
 @pytest.fixture
-def described(here: Callable[..., Told]) -> Described:
+def described(here: Callable[..., CommandResult]) -> Described:
     status, out, err = here("describe", "--json")
     assert (status, err) == (0, "")
-    told: Described = json.loads(out)
-    return told
+    reported: Described = json.loads(out)
+    return reported
 
 
 def parameter(described: Described, command: str, name: str) -> dict[str, Any]:
@@ -36,8 +36,8 @@ def test_every_command_and_parameter_is_described(described: Described) -> None:
     assert described["version"] == __version__
     assert set(described["commands"]) == set(cli.commands)
     for name, command in cli.commands.items():
-        told = [each["name"] for each in described["commands"][name]["parameters"]]
-        assert told == [each.name for each in command.params]
+        reported = [each["name"] for each in described["commands"][name]["parameters"]]
+        assert reported == [each.name for each in command.params]
 
 
 @pytest.mark.parametrize(
@@ -56,14 +56,14 @@ def test_every_command_and_parameter_is_described(described: Described) -> None:
         ("seed", {"type": "integer", "default": 0, "required": False}),
     ],
 )
-def test_a_parameter_is_told_as_it_is(described: Described, name: str, facts: dict[str, Any]) -> None:
-    told = parameter(described, "upsample", name)
-    assert {key: told[key] for key in facts} == facts
+def test_a_parameter_is_reported_as_it_is(described: Described, name: str, facts: dict[str, Any]) -> None:
+    reported = parameter(described, "upsample", name)
+    assert {key: reported[key] for key in facts} == facts
 
 
 def test_a_yes_no_option_without_a_default_has_three_answers(described: Described) -> None:
-    told = parameter(described, "evaluate", "hillshade")
-    assert (told["type"], told["default"], told["off_flags"]) == ("flag", None, ["--no-hillshade"])
+    reported = parameter(described, "evaluate", "hillshade")
+    assert (reported["type"], reported["default"], reported["off_flags"]) == ("flag", None, ["--no-hillshade"])
     assert parameter(described, "plan", "timed")["default"] is True
 
 
@@ -72,14 +72,14 @@ def test_what_is_described_is_taken_by_the_command(described: Described) -> None
     for name, command in described["commands"].items():
         context = click.Context(cli.commands[name])
         flags = {flag for each in cli.commands[name].params for flag in (*each.opts, *each.secondary_opts)}
-        for told in command["parameters"]:
-            assert {*told["flags"], *told["off_flags"]} <= flags
-            (own,) = (each for each in cli.commands[name].params if each.name == told["name"])
-            for choice in told.get("choices", ()):
+        for reported in command["parameters"]:
+            assert {*reported["flags"], *reported["off_flags"]} <= flags
+            (own,) = (each for each in cli.commands[name].params if each.name == reported["name"])
+            for choice in reported.get("choices", ()):
                 assert own.type.convert(choice, own, context) == choice
 
 
-def test_a_person_reads_a_line_a_parameter(here: Callable[..., Told]) -> None:
+def test_a_person_reads_a_line_a_parameter(here: Callable[..., CommandResult]) -> None:
     status, out, _ = here("describe")
     assert status == 0
     assert "  --grid source|guide [source]" in out.splitlines()
@@ -88,8 +88,8 @@ def test_a_person_reads_a_line_a_parameter(here: Callable[..., Told]) -> None:
 
 def test_a_default_of_clicks_own_is_none() -> None:
     group = click.Group("g", commands={"c": click.Command("c", params=[click.Option(["--several"], multiple=True)])})
-    (told,) = description(group)["commands"]["c"]["parameters"]
-    assert told["default"] is None
+    (reported,) = description(group)["commands"]["c"]["parameters"]
+    assert reported["default"] is None
 
 
 def test_the_qgis_plugin_holds_what_the_command_says(described: Described) -> None:

@@ -22,7 +22,7 @@ from rasterio.warp import Resampling, calculate_default_transform, reproject
 
 import mmsr_geo
 from mmsr_geo.cli.display import RichDisplay
-from support.command import Told
+from support.command import CommandResult
 from support.rasters import (
     LANDSAT_GUIDE,
     LANDSAT_TRUTH,
@@ -45,9 +45,9 @@ def command(*arguments: object, cwd: Path | None = None) -> subprocess.Completed
     return subprocess.run(words, check=False, capture_output=True, text=True, cwd=cwd, timeout=600, env=environment)
 
 
-def events(told: str, kind: str) -> list[dict[str, Any]]:
+def events(reported: str, kind: str) -> list[dict[str, Any]]:
     """Return the JSON events of one kind."""
-    return [event for event in map(json.loads, told.splitlines()) if event["event"] == kind]
+    return [event for event in map(json.loads, reported.splitlines()) if event["event"] == kind]
 
 
 @pytest.fixture
@@ -166,16 +166,16 @@ def test_progress_in_json_is_one_object_a_line(source: Path, tmp_path: Path) -> 
     assert last["predict"] == (6, 6)
     refused = command("upsample", source, SENTINEL_GUIDE, "-o", tmp_path / "sharp.tif", "--progress", "json")
     assert refused.returncode == 2
-    told = [json.loads(line) for line in refused.stdout.splitlines()]
-    assert told[-1]["event"] == "error"
-    assert told[-1]["kind"] == "OutputError"
+    reported = [json.loads(line) for line in refused.stdout.splitlines()]
+    assert reported[-1]["event"] == "error"
+    assert reported[-1]["kind"] == "OutputError"
 
 
 def test_progress_for_a_person_names_the_stages(source: Path, tmp_path: Path) -> None:
     done = command("upsample", source, SENTINEL_GUIDE, "-o", tmp_path / "sharp.tif", "--scale", "4", "--steps", "6")
     assert done.returncode == 0
-    for told in ("reading samples", "fitting", "6/6", "predicting tiles", "writing the output"):
-        assert told in done.stderr
+    for reported in ("reading samples", "fitting", "6/6", "predicting tiles", "writing the output"):
+        assert reported in done.stderr
     assert "96 x 80 px, scale 4" in done.stdout
 
 
@@ -190,18 +190,18 @@ def test_a_saved_model_is_used_and_described(source: Path, tmp_path: Path) -> No
     anew = command("upsample", source, SENTINEL_GUIDE, "-o", second, "--scale", "4", *QUICK)
     assert (by_model.returncode, anew.returncode) == (0, 0), by_model.stderr + anew.stderr
     assert (rasterio.open(first).read() == rasterio.open(second).read()).all()
-    told = command("info", model).stdout
+    reported = command("info", model).stdout
     for part in (mmsr_geo.load(model).digest, "B02, B03, B04, B08", "scale", "without steps at reduced resolution"):
-        assert part in told
+        assert part in reported
 
 
 def test_info_puts_a_pair_side_by_side(source: Path) -> None:
-    told = command("info", source, SENTINEL_GUIDE)
-    assert told.returncode == 0, told.stderr
+    reported = command("info", source, SENTINEL_GUIDE)
+    assert reported.returncode == 0, reported.stderr
     for part in ("24 x 20 px, 1 band", "512 x 512 px, 4 bands", "EPSG:32618", "80 x 80 metre", "none declared"):
-        assert part in told.stdout
-    assert "One source pixel is 8 x 8 guide pixels" in told.stdout
-    assert "Scale 8 is the default. It gives a target of 192 x 160 px of 10 x 10 m" in told.stdout
+        assert part in reported.stdout
+    assert "One source pixel is 8 x 8 guide pixels" in reported.stdout
+    assert "Scale 8 is the default. It gives a target of 192 x 160 px of 10 x 10 m" in reported.stdout
     asked = command("info", source, SENTINEL_GUIDE, "--scale", "4").stdout
     assert "Scale 4 was requested. It gives a target of 96 x 80 px" in asked
 
@@ -209,9 +209,9 @@ def test_info_puts_a_pair_side_by_side(source: Path) -> None:
 def test_rio_has_the_command() -> None:
     """rasterio's own command finds it by its entry point, under the name it gives itself."""
     words = ["mmsr", "upsample", "none.tif", "none.tif", "-o", "o.tif", "--progress", "none"]
-    told = CliRunner().invoke(main_group, words)
-    assert told.exit_code == 2
-    assert "none.tif cannot be opened" in told.output
+    reported = CliRunner().invoke(main_group, words)
+    assert reported.exit_code == 2
+    assert "none.tif cannot be opened" in reported.output
 
 
 def test_bounds_give_the_part(source: Path, tmp_path: Path) -> None:
@@ -297,11 +297,11 @@ def test_stopping_leaves_nothing(tmp_path: Path, sent: signal.Signals, stages: s
             if event["event"] == "progress" and event["stage"] in stages:
                 break
         process.send_signal(sent)
-        _, told = process.communicate(timeout=300)
+        _, reported = process.communicate(timeout=300)
     finally:
         process.kill()
     assert process.returncode == 1
-    assert told.strip() == "Stopped: no unfinished file is left."
+    assert reported.strip() == "Stopped: no unfinished file is left."
     assert [path.name for path in tmp_path.iterdir()] == ["source.tif"]
 
 
@@ -335,7 +335,7 @@ def test_a_kill_leaves_nothing_that_looks_done(tmp_path: Path, source: Path) -> 
     ],
 )
 def test_methods_and_fits_give_what_python_gives(
-    here: Callable[..., Told], source: Path, options: list[str], method: str
+    here: Callable[..., CommandResult], source: Path, options: list[str], method: str
 ) -> None:
     words = ["upsample", source, SENTINEL_GUIDE, "-o", "sharp.tif", "--scale", "4", "--tile-size", "40", "--seed", "2"]
     assert here(*words, "--threads", "1", "--progress", "none", *options) == (0, "", "")
@@ -358,7 +358,7 @@ def test_methods_and_fits_give_what_python_gives(
 
 @pytest.mark.parametrize("fit", ["tile", "adapt"])
 def test_tile_fits_give_what_python_gives(
-    here: Callable[..., Told],
+    here: Callable[..., CommandResult],
     quick: Callable[[int, int], mmsr_geo.FitParams],
     source: Path,
     fit: Literal["tile", "adapt"],
@@ -375,7 +375,9 @@ def test_tile_fits_give_what_python_gives(
         np.testing.assert_allclose(dataset.read(1), expected.values, rtol=0, atol=1e-5 * float(expected.std()))
 
 
-def test_an_unhelpful_guide_is_told_to_a_person(here: Callable[..., Told], checkable: Path, misleading: Path) -> None:
+def test_an_unhelpful_guide_is_reported_to_a_person(
+    here: Callable[..., CommandResult], checkable: Path, misleading: Path
+) -> None:
     words = ["upsample", checkable, misleading, "-o", "sharp.tif", "--scale", "2", "--steps", "2", "--threads", "1"]
     status, out, err = here(*words)
     assert status == 0
@@ -395,7 +397,9 @@ def test_an_unhelpful_guide_is_told_to_a_person(here: Callable[..., Told], check
         assert not np.array_equal(dataset.read(1), expected)
 
 
-def test_an_unhelpful_guide_is_told_in_json(here: Callable[..., Told], checkable: Path, misleading: Path) -> None:
+def test_an_unhelpful_guide_is_reported_in_json(
+    here: Callable[..., CommandResult], checkable: Path, misleading: Path
+) -> None:
     words = ["upsample", checkable, misleading, "--scale", "2", "--steps", "2", "--threads", "1"]
     status, out, err = here(*words, "-o", "sharp.tif", "--progress", "json")
     assert (status, err) == (0, "")
@@ -414,7 +418,7 @@ def test_an_unhelpful_guide_is_told_in_json(here: Callable[..., Told], checkable
     assert sorted(path.name for path in Path().iterdir()) == ["checkable.tif", "misleading.tif", "sharp.tif"]
 
 
-def test_what_is_not_known_of_the_guide_is_said_too(here: Callable[..., Told], source: Path) -> None:
+def test_what_is_not_known_of_the_guide_is_said_too(here: Callable[..., CommandResult], source: Path) -> None:
     words = ["upsample", source, SENTINEL_GUIDE, "--scale", "4", "--steps", "1", "--threads", "1"]
     _, out, _ = here(*words, "-o", "first.tif")
     assert "It is unknown whether the guide helped" in out
@@ -425,7 +429,7 @@ def test_what_is_not_known_of_the_guide_is_said_too(here: Callable[..., Told], s
     assert "guide" not in out
 
 
-def test_a_model_keeps_its_word(here: Callable[..., Told], checkable: Path, misleading: Path) -> None:
+def test_a_model_keeps_its_guide_check(here: Callable[..., CommandResult], checkable: Path, misleading: Path) -> None:
     pair, few = [checkable, misleading, "--scale", "2"], ["--steps", "2", "--threads", "1"]
     status, out, _ = here("fit", *pair, "-o", "model.mmsr", *few)
     assert status == 0
@@ -448,7 +452,7 @@ def test_a_model_keeps_its_word(here: Callable[..., Told], checkable: Path, misl
 
 
 @pytest.mark.usefixtures("quick")
-def test_the_scenes_model_can_be_saved_and_adapted_again(here: Callable[..., Told], source: Path) -> None:
+def test_the_scenes_model_can_be_saved_and_adapted_again(here: Callable[..., CommandResult], source: Path) -> None:
     pair = ["upsample", source, SENTINEL_GUIDE, "--scale", "4", "--fit", "adapt", "--tile-size", "64"]
     quiet = ["--threads", "1", "--progress", "none"]
     assert here(*pair, "-o", "first.tif", "--save-model", "model.mmsr", "--steps", "2", *quiet) == (0, "", "")
@@ -458,7 +462,7 @@ def test_the_scenes_model_can_be_saved_and_adapted_again(here: Callable[..., Tol
         assert np.array_equal(first.read(), second.read())
 
 
-def test_a_path_in_brackets_is_told_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_path_in_brackets_is_reported_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
     with RichDisplay() as show:
         show.event("warning", message="guide[b04].tif for x: no")
     assert "guide[b04].tif" in capsys.readouterr().err
@@ -492,7 +496,7 @@ EVALUATE = ["evaluate", "SOURCE", "GUIDE", "-o", "report"]
     ],
 )
 def test_options_that_contradict_each_other_are_one_line_and_nothing_is_written(
-    here: Callable[..., Told], source: Path, arguments: list[str], message: str
+    here: Callable[..., CommandResult], source: Path, arguments: list[str], message: str
 ) -> None:
     named = {"SOURCE": str(source), "GUIDE": str(SENTINEL_GUIDE)}
     status, out, err = here(*(named.get(word, word) for word in arguments), "--progress", "none")
@@ -502,7 +506,7 @@ def test_options_that_contradict_each_other_are_one_line_and_nothing_is_written(
     assert [path.name for path in Path().iterdir()] == ["source.tif"]
 
 
-def test_evaluate_prints_and_writes_a_report(here: Callable[..., Told], source: Path, tmp_path: Path) -> None:
+def test_evaluate_prints_and_writes_a_report(here: Callable[..., CommandResult], source: Path, tmp_path: Path) -> None:
     methods = ["--methods", "bicubic, bicubic+consistency,mmsr", "--steps", "3", "--threads", "1"]
     words = ["evaluate", source, SENTINEL_GUIDE, "--scale", "2", "-o", tmp_path / "report", *methods]
     done = command(*words)
@@ -519,8 +523,14 @@ def test_evaluate_prints_and_writes_a_report(here: Callable[..., Told], source: 
     target = mmsr_geo.upsample(tmp_path / "coarse.tif", SENTINEL_GUIDE, 2, method="bicubic").values
     rmse = float(np.sqrt(((target - truth) ** 2).mean()))
     assert report["methods"]["bicubic"]["rmse"] == pytest.approx(rmse, rel=1e-5)
-    for told in (f"{rmse:.4g}", "Errors at reduced resolution", "Guide check of the fit", "report.json", "report.png"):
-        assert told in done.stdout
+    for reported in (
+        f"{rmse:.4g}",
+        "Errors at reduced resolution",
+        "Guide check of the fit",
+        "report.json",
+        "report.png",
+    ):
+        assert reported in done.stdout
     assert "bicubic: predicting tiles" in done.stderr
     with Image.open(tmp_path / "report" / "report.png") as picture:
         assert min(picture.size) > 900
@@ -530,7 +540,7 @@ def test_evaluate_prints_and_writes_a_report(here: Callable[..., Told], source: 
     assert json.loads((tmp_path / "report" / "report.json").read_text()) == report
 
 
-def test_evaluate_against_a_truth_in_json(here: Callable[..., Told], source: Path) -> None:
+def test_evaluate_against_a_truth_in_json(here: Callable[..., CommandResult], source: Path) -> None:
     words = ["evaluate", source, SENTINEL_GUIDE, "--scale", "4", "--truth", SENTINEL_TRUTH, "--methods", "nearest"]
     status, out, err = here(*words, "-o", "report", "--progress", "json", "--no-hillshade")
     assert (status, err) == (0, "")
@@ -549,7 +559,7 @@ def test_evaluate_against_a_truth_in_json(here: Callable[..., Told], source: Pat
 
 
 def test_evaluate_shows_an_elevation_lit(
-    here: Callable[..., Told], source: Path, monkeypatch: pytest.MonkeyPatch
+    here: Callable[..., CommandResult], source: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source.rename("dem.tif")
     shown: list[bool] = []
@@ -568,7 +578,7 @@ def _noted(path: Path, shown: list[bool], hillshades: bool) -> None:  # noqa: FB
 
 
 def test_stopping_an_evaluation_leaves_nothing(
-    here: Callable[..., Told], source: Path, monkeypatch: pytest.MonkeyPatch
+    here: Callable[..., CommandResult], source: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def stopped(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
@@ -580,7 +590,7 @@ def test_stopping_an_evaluation_leaves_nothing(
     assert [path.name for path in Path().rglob("*") if path.is_file()] == ["source.tif"]
 
 
-def test_evaluate_without_a_folder_writes_nothing(here: Callable[..., Told], source: Path) -> None:
+def test_evaluate_without_a_folder_writes_nothing(here: Callable[..., CommandResult], source: Path) -> None:
     status, out, _ = here("evaluate", source, SENTINEL_GUIDE, "--scale", "2", "--methods", "nearest,bilinear")
     assert status == 0
     assert "bilinear" in out

@@ -24,7 +24,7 @@ from mmsr_geo.network.fitted import FittedModel
 from mmsr_geo.network.samples import Statistics
 from mmsr_geo.raster.base import Pixels
 from support.rasters import Crop, block_means, sentinel_crop, sentinel_guide, sentinel_model
-from support.scenes import scene, with_holes
+from support.scenes import scene, with_gaps
 
 pytestmark = [
     pytest.mark.gpu,
@@ -82,7 +82,7 @@ def test_other_methods_agree_with_the_cpu(crop: Crop, method: str) -> None:
     assert np.abs(on_cpu - on_gpu).max() < close * crop.source.values.std()
 
 
-def test_holes_and_flags_are_the_cpu_s(crop: Crop) -> None:
+def test_nodata_and_flags_are_those_of_the_cpu(crop: Crop) -> None:
     source, guide = crop.source.copy(deep=True), sentinel_guide().astype(np.float32).copy(deep=True)
     source.values[5:9, 20:31] = np.nan
     guide.values[:, 100:140, 30:70] = np.nan
@@ -174,8 +174,8 @@ SCALE = Scale(3, 3)
 
 @pytest.fixture
 def large() -> tuple[FittedModel, Pixels, Pixels]:
-    """A model, and the pixels of 600 x 600 target pixels with holes."""
-    sample = with_holes(scene(200, 200, SCALE, seed=4), source=0.02, guide=0.02)
+    """A model, and the pixels of 600 x 600 target pixels with nodata."""
+    sample = with_gaps(scene(200, 200, SCALE, seed=4), source=0.02, guide=0.02)
     params = FitParams(steps=8, patch_px=24, threads=1, first_stage=False)
     model = fit_samples([scene(24, 24, SCALE)], SCALE, params, guide_bands=("red", "nir"))
     return (

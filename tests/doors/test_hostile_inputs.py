@@ -31,12 +31,12 @@ from support.hostile.cases import (
     Target,
 )
 from support.hostile.run import (
-    Told,
+    CommandResult,
     as_asked,
     assert_file,
     assert_only_the_output_is_new,
+    assert_reported,
     assert_target,
-    assert_told,
     assert_warned,
     found_in,
     made_by,
@@ -65,7 +65,7 @@ def quick_if_stepped(_quality: str, *, steps: int | None = None, threads: int | 
 @pytest.fixture
 def command(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], at: Path
-) -> Iterator[Callable[[Job], Told]]:
+) -> Iterator[Callable[[Job], CommandResult]]:
     """Run the command in this process, its streams as GDAL in C and Python's logging write to them too."""
     before = signal.getsignal(signal.SIGTERM)
     # Without pytest no handler is there, and warnings of loggers go to stderr.
@@ -76,7 +76,7 @@ def command(
     monkeypatch.setenv("OMP_WAIT_POLICY", "passive")
     monkeypatch.chdir(at)
 
-    def run(job: Job) -> Told:
+    def run(job: Job) -> CommandResult:
         monkeypatch.setattr(sys, "argv", ["mmsr-geo", *words_of(job)])
         handler.stream = sys.stderr
         capfd.readouterr()
@@ -86,8 +86,8 @@ def command(
                 cli.main()
             except SystemExit as left:
                 status = int(left.code or 0)
-        told = capfd.readouterr()
-        return Told(status, told.out, told.err)
+        reported = capfd.readouterr()
+        return CommandResult(status, reported.out, reported.err)
 
     yield run
     logging.getLogger().removeHandler(handler)
@@ -100,13 +100,13 @@ ROWS = [pytest.param(case, door, id=f"{case.kind}: {case.name} ({door})") for ca
 @pytest.mark.parametrize(("case", "door"), ROWS)
 @pytest.mark.filterwarnings("ignore:Converting non-nanosecond")
 def test_a_hostile_input_ends_in_the_right_result_or_the_right_error(
-    case: Case, door: Door, at: Path, command: Callable[[Job], Told]
+    case: Case, door: Door, at: Path, command: Callable[[Job], CommandResult]
 ) -> None:
     job = case.make(at)
     assert isinstance(job.ends, case.ends)
     before = found_in(at)
     if door == "command":
-        assert_told(command(job), job, at)
+        assert_reported(command(job), job, at)
     elif isinstance(job.ends, Refusal):
         with warnings.catch_warnings(), as_asked(job):
             warnings.simplefilter("ignore")

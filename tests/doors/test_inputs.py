@@ -25,12 +25,12 @@ from mmsr_geo.raster.grids import coarsened
 from mmsr_geo.raster.read.files import FileRaster
 from mmsr_geo.raster.views.mask import SENTINEL2_SCL
 from mmsr_geo.raster.views.warp import GridWarp
-from support.command import Told
+from support.command import CommandResult
 from support.rasters import SENTINEL_GUIDE, block_means, georeferenced, sentinel_crop, sentinel_guide
 
 pytestmark = pytest.mark.slow
 
-Command = Callable[..., Told]
+Command = Callable[..., CommandResult]
 Values = NDArray[np.float32]
 
 SCALE = 4
@@ -102,15 +102,15 @@ def test_guides_on_grids_of_their_own_are_one_guide(here: Command, source: Path,
     consistent(lazy, CROP.source.values)
     model = mmsr_geo.fit(source, [SENTINEL_GUIDE, tmp_path / "coarse nir.tif"], SCALE, **options)
     assert [band.rpartition(":")[2] for band in model.guide_bands] == ["B04", "B02", "1", "ndvi"]
-    status, _, told = here(
+    status, _, reported = here(
         *("upsample", source, SENTINEL_GUIDE, "coarse nir.tif", "-o", "out.tif", "--scale", SCALE),
         *("--guide-band", bands[0], "--guide-band", bands[1], "--derive", options["derive"]),
         *("--method", SMOOTH, *PLAIN),
     )
-    assert (status, told) == (0, "")
+    assert (status, reported) == (0, "")
 
 
-def test_what_a_mask_hides_is_a_hole_in_the_source_and_interpolated_in_the_guide(
+def test_what_a_mask_hides_is_nodata_in_the_source_and_interpolated_in_the_guide(
     here: Command, source: Path, tmp_path: Path, on_target: GeoBox
 ) -> None:
     clouds = np.full((96, 112), 4, "uint8")  # vegetation
@@ -123,10 +123,10 @@ def test_what_a_mask_hides_is_a_hole_in_the_source_and_interpolated_in_the_guide
     model = mmsr_geo.fit(source, SENTINEL_GUIDE, SCALE, params=QUICK)
     model.save(tmp_path / "model.mmsr")
     options = ("--source-mask", f"{mask}:2", "--guide-mask", scl, "--if-unhelpful", "warn", "--model", "model.mmsr")
-    status, _, told = here(
+    status, _, reported = here(
         "upsample", source, SENTINEL_GUIDE, "-o", "out.tif", "--scale", SCALE, "--qa", "qa.tif", *options, *PLAIN
     )
-    assert (status, told) == (0, "")
+    assert (status, reported) == (0, "")
     target, qa = read("out.tif")[0], read("qa.tif")[0]
     shares = {flag: float((qa & flag > 0).mean()) for flag in mmsr_geo.Flag}
     outcome = mmsr_geo.upsample_to_file(
@@ -167,31 +167,31 @@ def test_what_a_mask_hides_is_a_hole_in_the_source_and_interpolated_in_the_guide
         tile_size=32,
     )
     assert (lazy.qa.values == qa).all()
-    assert lazy.qa.attrs["flag_meanings"].split()[0] == "source_hole"
+    assert lazy.qa.attrs["flag_meanings"].split()[0] == "source_nodata"
     assert np.nanmax(np.abs(lazy.values - target)) < 1e-5 * np.nanstd(smooth)
     assert SENTINEL2_SCL.classes[-2] == 9
 
 
-def test_undeclared_nodata_is_told_and_mended(here: Command, tmp_path: Path) -> None:
+def test_undeclared_nodata_is_reported_and_fixed(here: Command, tmp_path: Path) -> None:
     values = CROP.source.values.copy()
     values[5:9, 10:20] = -9999
     georeferenced(values, CROP.source.rio.transform()).rio.to_raster(tmp_path / "dem.tif")
     sentence = "dem.tif: -9999 is the value of 6.0 % of the sampled pixels"
     arguments = ("upsample", "dem.tif", SENTINEL_GUIDE, "--scale", SCALE, "--method", SMOOTH, "--threads", 1)
-    status, told, _ = here(*arguments, "-o", "bad.tif", "--progress", "json")
-    warned = [each["message"] for each in map(json.loads, told.splitlines()) if each["event"] == "warning"]
+    status, reported, _ = here(*arguments, "-o", "bad.tif", "--progress", "json")
+    warned = [each["message"] for each in map(json.loads, reported.splitlines()) if each["event"] == "warning"]
     assert status == 0
     (message,) = warned
     assert message.startswith(sentence)
     assert "--source-nodata -9999" in message
-    status, told, _ = here(*arguments, "-o", "out.tif", "--progress", "json", "--source-nodata", "-9999")
+    status, reported, _ = here(*arguments, "-o", "out.tif", "--progress", "json", "--source-nodata", "-9999")
     assert status == 0
-    assert "warning" not in told
+    assert "warning" not in reported
     with rasterio.open("out.tif") as dataset:
         assert dataset.nodata == -9999
         target = dataset.read(1, masked=True).filled(np.nan)
-    holes = np.where(values == -9999, np.nan, values)
-    consistent(target, holes)
+    missing = np.where(values == -9999, np.nan, values)
+    consistent(target, missing)
     with pytest.warns(mmsr_geo.NodataWarning, match=sentence):
         mmsr_geo.upsample("dem.tif", SENTINEL_GUIDE, SCALE, method=SMOOTH).compute()
     lazy = mmsr_geo.upsample("dem.tif", SENTINEL_GUIDE, SCALE, method=SMOOTH, source_nodata=-9999)
@@ -205,10 +205,10 @@ def test_a_target_can_lie_on_the_guides_pixels(here: Command, source: Path) -> N
     guide = FileRaster.open(SENTINEL_GUIDE)
     options: dict[str, Any] = {"grid": "guide", "method": SMOOTH}
     lazy = mmsr_geo.upsample(source, SENTINEL_GUIDE, 8, **options)
-    status, _, told = here(
+    status, _, reported = here(
         "upsample", source, SENTINEL_GUIDE, "-o", "out.tif", "--grid", "guide", "--scale", 8, "--method", SMOOTH, *PLAIN
     )
-    assert (status, told) == (0, "")
+    assert (status, reported) == (0, "")
     with rasterio.open("out.tif") as dataset:
         target, transform = dataset.read(1), dataset.transform
     step = ~guide.grid.affine * transform
@@ -245,12 +245,12 @@ def test_a_target_can_be_brought_onto_any_grid(here: Command, source: Path, tmp_
     missed = float(like.consistency_rmse)
     assert 0 < missed < 0.2 * float(CROP.source.std())
     assert ((like.qa.values & mmsr_geo.Flag.SOURCE_HOLE > 0) >= np.isnan(like.values)).mean() > 0.99
-    status, told, _ = here(
+    status, reported, _ = here(
         *("upsample", source, SENTINEL_GUIDE, "-o", "out.tif", "--qa", "qa.tif", "--scale", SCALE, "--method", SMOOTH),
         *("--like", "other.tif", "--threads", 1, "--tile-size", 48),
     )
     assert status == 0
-    assert f"differ from the source by {missed:.4g} (RMSE)" in " ".join(told.split())
+    assert f"differ from the source by {missed:.4g} (RMSE)" in " ".join(reported.split())
     assert np.array_equal(read("out.tif")[0], like.values, equal_nan=True)
     assert (read("qa.tif")[0] == like.qa.values).all()
     with rasterio.open("out.tif") as dataset:
@@ -268,11 +268,11 @@ def test_a_target_can_be_brought_onto_any_grid(here: Command, source: Path, tmp_
 
 def test_a_valid_range_holds_and_what_cannot_is_flagged(here: Command, source: Path) -> None:
     low, high = (float(each) for each in np.percentile(CROP.source.values, [10, 95]))
-    status, _, told = here(
+    status, _, reported = here(
         *("upsample", source, SENTINEL_GUIDE, "-o", "out.tif", "--qa", "qa.tif", "--scale", SCALE),
         *("--valid-range", f"{low},{high}", "--steps", 6, *PLAIN),
     )
-    assert (status, told) == (0, "")
+    assert (status, reported) == (0, "")
     target, qa = read("out.tif")[0], read("qa.tif")[0]
     impossible = np.kron((CROP.source.values < low) | (CROP.source.values > high), np.ones((SCALE, SCALE), bool))
     assert ((qa & mmsr_geo.Flag.OUT_OF_RANGE > 0) == impossible).all()
@@ -283,7 +283,7 @@ def test_a_valid_range_holds_and_what_cannot_is_flagged(here: Command, source: P
 
 
 def test_targets_are_stored_as_asked(here: Command, source: Path) -> None:
-    status, _, told = here(
+    status, _, reported = here(
         *("upsample", source, SENTINEL_GUIDE, "-o", "out.tif", "--scale", SCALE, "--method", SMOOTH, *PLAIN),
         *(
             "--dtype",
@@ -298,7 +298,7 @@ def test_targets_are_stored_as_asked(here: Command, source: Path) -> None:
             "BLOCKSIZE=256",
         ),
     )
-    assert (status, told) == (0, "")
+    assert (status, reported) == (0, "")
     target = mmsr_geo.upsample(source, SENTINEL_GUIDE, SCALE, method=SMOOTH).values
     with rasterio.open("out.tif") as dataset:
         assert (dataset.dtypes[0], dataset.scales[0], dataset.offsets[0]) == ("int16", 0.5, 100)
@@ -307,17 +307,17 @@ def test_targets_are_stored_as_asked(here: Command, source: Path) -> None:
         assert np.abs(dataset.read(1) * 0.5 + 100 - target).max() <= 0.25 + 1e-3
 
 
-def test_a_clipped_value_is_told(here: Command, source: Path) -> None:
-    status, told, _ = here(
+def test_a_clipped_value_is_reported(here: Command, source: Path) -> None:
+    status, reported, _ = here(
         *("upsample", source, SENTINEL_GUIDE, "-o", "b.tif", "--scale", SCALE, "--method", SMOOTH, "--dtype", "uint8"),
         *("--progress", "json", "--threads", 1),
     )
     assert status == 0
-    assert "were clipped: pass a wider --dtype" in told
+    assert "were clipped: pass a wider --dtype" in reported
     assert read("b.tif").max() <= 255
 
 
-def test_a_guide_coarser_than_the_target_is_used_and_told(source: Path) -> None:
+def test_a_guide_coarser_than_the_target_is_used_and_reported(source: Path) -> None:
     coarse = sentinel_guide().coarsen(x=4, y=4).mean().rio.write_crs(32618)
     with pytest.warns(mmsr_geo.GuideWarning, match=r"pixels \(40.01 m\) are larger than the target's"):
         sharp = mmsr_geo.upsample(source, coarse.astype("float32"), SCALE, params=QUICK)
@@ -418,9 +418,9 @@ def test_an_output_is_no_input_whatever_it_is_called(source: Path, tmp_path: Pat
         )
 
 
-def test_a_saved_nets_regions_are_not_of_another_raster(source: Path) -> None:
+def test_a_saved_models_regions_are_not_of_another_raster(source: Path) -> None:
     model = mmsr_geo.fit(source, SENTINEL_GUIDE, SCALE, params=QUICK)
     bad, good = Region(Window(0, 0, 24, 6), 99, 4.0, 1.0), Region(Window(0, 6, 24, 22), 99, 1.0, 9.0)
-    told = replace(model, check=mmsr_geo.GuideCheck((bad, good)))
-    sharp = mmsr_geo.upsample(source, SENTINEL_GUIDE, model=told, qa=True, if_unhelpful="warn")
+    reported = replace(model, check=mmsr_geo.GuideCheck((bad, good)))
+    sharp = mmsr_geo.upsample(source, SENTINEL_GUIDE, model=reported, qa=True, if_unhelpful="warn")
     assert not (sharp.qa.values & mmsr_geo.Flag.UNHELPFUL).any()

@@ -99,7 +99,7 @@ def refused_by_python(case: Case, **more: Any) -> BaseException:
 
 
 @dataclass(frozen=True)
-class Told:
+class CommandResult:
     """What the command left on its streams, and why it left."""
 
     status: int
@@ -108,7 +108,7 @@ class Told:
     error: BaseException | None
 
 
-def told_by_command(case: Case, more: str = "", progress: str = "none") -> Told:
+def printed_by_command(case: Case, more: str = "", progress: str = "none") -> CommandResult:
     """Run the command in this process."""
     assert case.doors.words is not None
     words = shlex.split(f"{case.doors.words} {more}")
@@ -127,11 +127,11 @@ def told_by_command(case: Case, more: str = "", progress: str = "none") -> Told:
                 cli.main()
         except SystemExit as leaving:
             status = int(leaving.code or 0)
-            told = leaving.__context__
-            left = told.__cause__ or told if told is not None else None
+            reported = leaving.__context__
+            left = reported.__cause__ or reported if reported is not None else None
         finally:
             signal.signal(signal.SIGTERM, before)
-    return Told(status, out.getvalue(), err.getvalue(), left)
+    return CommandResult(status, out.getvalue(), err.getvalue(), left)
 
 
 def outputs(case: Case) -> list[Path]:
@@ -166,11 +166,11 @@ def test_python_refuses_in_one_sentence_and_leaves_nothing(case: Case) -> None:
 @pytest.mark.usefixtures("_here")
 def test_the_command_refuses_in_the_same_sentence_and_leaves_nothing(case: Case) -> None:
     before = found()
-    told = told_by_command(case)
-    assert (told.status, told.out) == (2, "")
-    assert told.err.startswith("Error: ")
-    assert told.err.endswith("\n")
-    sentence = told.err.removeprefix("Error: ").removesuffix("\n").removesuffix(" (see mmsr-geo upsample --help)")
+    reported = printed_by_command(case)
+    assert (reported.status, reported.out) == (2, "")
+    assert reported.err.startswith("Error: ")
+    assert reported.err.endswith("\n")
+    sentence = reported.err.removeprefix("Error: ").removesuffix("\n").removesuffix(" (see mmsr-geo upsample --help)")
     assert is_said(case, sentence, "command"), sentence
     assert "\n" not in sentence
     assert found(case.job) == before
@@ -189,11 +189,13 @@ def test_the_command_refuses_in_the_same_sentence_and_leaves_nothing(case: Case)
 def test_an_output_that_was_there_stays_as_it_was(case: Case, *, overwrite: bool) -> None:
     put_outputs(case)
     before = found()
-    told = told_by_command(case, "--overwrite" if overwrite else "")
-    assert (told.status, told.err.count("\n")) == (2, 1), told.err
+    reported = printed_by_command(case, "--overwrite" if overwrite else "")
+    assert (reported.status, reported.err.count("\n")) == (2, 1), reported.err
     assert found() == before
     if overwrite:
-        sentence = told.err.removeprefix("Error: ").removesuffix("\n").removesuffix(" (see mmsr-geo upsample --help)")
+        sentence = (
+            reported.err.removeprefix("Error: ").removesuffix("\n").removesuffix(" (see mmsr-geo upsample --help)")
+        )
         assert is_said(case, sentence, "command"), sentence
     if case.doors.replacing:
         error = refused_by_python(case, overwrite=overwrite)
@@ -225,9 +227,9 @@ def test_a_warning_is_one_sentence_through_each_door_and_the_work_goes_on(case: 
     Path("sharp.tif").unlink()
     if case.doors.words is None:
         return
-    told = told_by_command(case, progress="json")
-    assert (told.status, told.err) == (0, "")
-    events = [json.loads(line) for line in told.out.splitlines()]
+    reported = printed_by_command(case, progress="json")
+    assert (reported.status, reported.err) == (0, "")
+    events = [json.loads(line) for line in reported.out.splitlines()]
     assert [event["message"] for event in events if event["event"] == "warning"] == [spelled(case.says, "command")]
     assert [event["template"] for event in events if event["event"] == "warning"] == [case.says]
     assert Path("sharp.tif").exists()
@@ -348,7 +350,7 @@ def site_of(error: BaseException | None) -> str:
 @pytest.mark.usefixtures("_here")
 def test_each_refusal_of_the_code_is_reached_or_has_a_reason() -> None:
     by_python = {site_of(refused_by_python(case)) for case in REFUSALS if case.doors.python is not None}
-    by_command = {site_of(told_by_command(case).error) for case in REFUSALS if case.doors.words is not None}
+    by_command = {site_of(printed_by_command(case).error) for case in REFUSALS if case.doors.words is not None}
     alone = {
         site_of(refused_by_python(case))
         for case in REFUSALS

@@ -59,18 +59,18 @@ def test_tiled_is_untiled(data: st.DataObject) -> None:
     assert np.abs(block_means(parts, scale) - crop.source.values).max() <= within
 
 
-def test_tiled_is_untiled_with_holes() -> None:
+def test_tiled_is_untiled_with_nodata() -> None:
     crop = sentinel_crop(40, 30, 30, 26, 4)
     rng = np.random.default_rng(3)
-    holes = rng.random(crop.source.shape) < 0.15
-    holes[12:20, 8:14] = True
-    source = crop.source.where(~holes)
+    missing = rng.random(crop.source.shape) < 0.15
+    missing[12:20, 8:14] = True
+    source = crop.source.where(~missing)
     whole = upsampled(source, 4, 10_000).compute().values
     for tile_size in (28, 50):
         parts = upsampled(source, 4, tile_size).compute().values
         assert (np.isnan(whole) == np.isnan(parts)).all()
         assert np.nanmax(np.abs(whole - parts)) <= tolerance(source.values)
-    assert (np.isnan(whole) == holes.repeat(4, 0).repeat(4, 1)).all()
+    assert (np.isnan(whole) == missing.repeat(4, 0).repeat(4, 1)).all()
     means = block_means(whole, 4)
     assert np.nanmax(np.abs(means - source.values)) <= tolerance(source.values)
 

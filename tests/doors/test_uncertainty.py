@@ -31,12 +31,12 @@ from mmsr_geo.network.guide_check import Region
 from mmsr_geo.raster.write import cog as writing
 from mmsr_geo.raster.write import cog_driver as copying
 from mmsr_geo.raster.write import zarr_arrays, zarr_overviews
-from support.command import Told
+from support.command import CommandResult
 from support.rasters import SENTINEL_GUIDE, georeferenced, sentinel_crop, sentinel_guide, sentinel_model
 
 pytestmark = pytest.mark.slow
 
-Command = Callable[..., Told]
+Command = Callable[..., CommandResult]
 SAID = "half of a 90 % interval's width"
 
 
@@ -49,7 +49,7 @@ def model() -> mmsr_geo.FittedModel:
 
 @pytest.fixture(scope="module")
 def source() -> xr.DataArray:
-    """Return 36 x 30 pixels with a hole, of digital numbers that have a scale and an offset."""
+    """Return 36 x 30 pixels with nodata, of digital numbers that have a scale and an offset."""
     array = sentinel_crop(90, 60, 36, 30, 2).source
     array[10:12, 7] = np.nan
     array.attrs |= {"units": "1", "scale_factor": 0.0001, "add_offset": -0.1}
@@ -72,17 +72,17 @@ def test_it_is_a_lazy_coordinate_beside_the_flags(source: xr.DataArray, model: m
     assert made.uncertainty.chunks == made.chunks == made.qa.chunks
     assert made.uncertainty.dtype == np.float32
     assert SAID in made.uncertainty.attrs["comment"]
-    told = {key: value for key, value in made.uncertainty.attrs.items() if key != "comment"}
-    assert told == {"long_name": "uncertainty of B11", "units": "1", "scale_factor": 0.0001}
+    reported = {key: value for key, value in made.uncertainty.attrs.items() if key != "comment"}
+    assert reported == {"long_name": "uncertainty of B11", "units": "1", "scale_factor": 0.0001}
     assert made.uncertainty.rio.transform() == made.rio.transform()
     computed = made.compute(scheduler="synchronous")
-    holes = np.isnan(source.values).repeat(2, 0).repeat(2, 1)
-    assert (np.isnan(computed.uncertainty.values) == holes).all()
-    assert (computed.uncertainty.values[~holes] > 0).all()
-    assert np.ptp(computed.uncertainty.values[~holes]) > 0
+    missing = np.isnan(source.values).repeat(2, 0).repeat(2, 1)
+    assert (np.isnan(computed.uncertainty.values) == missing).all()
+    assert (computed.uncertainty.values[~missing] > 0).all()
+    assert np.ptp(computed.uncertainty.values[~missing]) > 0
     plain = lazy(source, model, uncertainty=False, tile_size=32)
     assert "uncertainty" not in plain.coords
-    assert (plain.compute(scheduler="synchronous").values == computed.values)[~holes].all()
+    assert (plain.compute(scheduler="synchronous").values == computed.values)[~missing].all()
 
 
 def test_computed_with_the_target_it_takes_no_second_tile(
@@ -128,7 +128,7 @@ def test_another_grid_has_it_too(source: xr.DataArray, model: mmsr_geo.FittedMod
     np.testing.assert_allclose(made.uncertainty.values, own.reshape(36, 2, 30, 2).mean(axis=(1, 3)), rtol=1e-5)
 
 
-def test_where_the_guide_is_left_out_it_is_that_of_the_interpolation(
+def test_where_the_guide_is_left_out_it_is_that_of_the_baseline(
     source: xr.DataArray, model: mmsr_geo.FittedModel
 ) -> None:
     """As where the guide is missing, which gives the same target."""
@@ -143,7 +143,9 @@ def test_where_the_guide_is_left_out_it_is_that_of_the_interpolation(
     np.testing.assert_allclose(left_out.uncertainty.values, made.uncertainty.values, rtol=1e-6)
 
 
-def test_where_it_is_not_calibrated_it_is_a_hole_and_told(source: xr.DataArray, model: mmsr_geo.FittedModel) -> None:
+def test_where_it_is_not_calibrated_it_is_nodata_and_reported(
+    source: xr.DataArray, model: mmsr_geo.FittedModel
+) -> None:
     unknown = replace(model, interval=None)
     made = lazy(source, unknown)
     with pytest.warns(mmsr_geo.MmsrWarning, match="is not calibrated .* the saved model has no calibration"):
@@ -199,7 +201,7 @@ def written(folder: Path, source: str = "one.tif", name: str = "sharp.tif", **op
 
 
 def band(path: Path, number: int) -> NDArray[np.float32]:
-    """Read a band's stored values, NaN in holes."""
+    """Read a band's stored values, NaN in nodata."""
     with rasterio.open(path) as dataset:
         values = dataset.read(number, masked=True)
     filled: NDArray[np.float32] = np.ma.filled(values.astype(np.float32), np.nan)
@@ -272,10 +274,10 @@ def test_integers_hold_it_with_the_scale_and_without_the_offset(
     assert np.nanmax(stored) > 100
 
 
-def test_widths_that_do_not_fit_are_told(folder: Path) -> None:
-    with pytest.warns(mmsr_geo.MmsrWarning, match="uncertainty values .* are outside 0 to 0.000255") as told:
+def test_widths_that_do_not_fit_are_reported(folder: Path) -> None:
+    with pytest.warns(mmsr_geo.MmsrWarning, match="uncertainty values .* are outside 0 to 0.000255") as reported:
         written(folder, dtype="uint8", scale_factor=0.000001, add_offset=0.2)
-    (said,) = [str(each.message) for each in told if issubclass(each.category, mmsr_geo.MmsrWarning)]
+    (said,) = [str(each.message) for each in reported if issubclass(each.category, mmsr_geo.MmsrWarning)]
     assert said.count("are outside") == 2
 
 
@@ -410,17 +412,17 @@ class Stopped(BaseException):
 
 @pytest.fixture
 def computed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """The tiles that are computed; the process ends before one that is there already, as what is told in advance."""
-    told, before = list[int](), TileTask.target
+    """The tiles that are computed; the process ends before one that is there already, asked for in advance."""
+    reported, before = list[int](), TileTask.target
 
     def counted(task: TileTask, index: int, *rest: Any, **options: Any) -> TileRecord:
-        if index in told:
+        if index in reported:
             raise Stopped
-        told.append(index)
+        reported.append(index)
         return before(task, index, *rest, **options)
 
     monkeypatch.setattr(TileTask, "target", counted)
-    return told
+    return reported
 
 
 def stopped_before(job: Path, index: int, computed: list[int]) -> None:
@@ -453,8 +455,8 @@ def test_a_job_goes_on_with_the_tiles_that_have_it(folder: Path, computed: list[
         groups = [zarr.open_group(folder / place, mode="r") for place in ("alone.zarr", "sharp.zarr/one")]
         halves = [np.asarray(group["target_uncertainty"]) for group in groups]
     np.testing.assert_array_equal(halves[0], halves[1])
-    (told,) = mmsr_geo.status(job).as_dict()["pairs"]
-    assert told["uncertainty"] == ["calibrated"]
+    (reported,) = mmsr_geo.status(job).as_dict()["pairs"]
+    assert reported["uncertainty"] == ["calibrated"]
 
 
 def test_tiles_without_it_are_not_taken_for_ones_with(folder: Path, computed: list[int]) -> None:
@@ -469,7 +471,7 @@ def test_tiles_without_it_are_not_taken_for_ones_with(folder: Path, computed: li
         assert dataset.count == 2
 
 
-def test_a_skipped_tile_is_a_hole_in_it(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_skipped_tile_is_nodata_in_it(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (folder / "guide.tif").symlink_to(SENTINEL_GUIDE)
     job = folder / "job.toml"
     job.write_text('on_error = "skip"\n' + JOB + "uncertainty = true\n")
@@ -485,9 +487,9 @@ def test_a_skipped_tile_is_a_hole_in_it(folder: Path, monkeypatch: pytest.Monkey
     with pytest.warns(mmsr_geo.MmsrWarning):
         assert mmsr_geo.batch(job).count("incomplete") == 1
     half = band(folder / "sharp.tif", 2)
-    holes = np.isnan(band(folder / "sharp.tif", 1))
-    assert holes[32:64, 32:].all()
-    assert (np.isnan(half) == holes).all()
+    missing = np.isnan(band(folder / "sharp.tif", 1))
+    assert missing[32:64, 32:].all()
+    assert (np.isnan(half) == missing).all()
 
 
 # The command.
@@ -576,8 +578,8 @@ def test_scores_are_those_of_a_loop() -> None:
 def test_scores_of_nothing_and_of_a_constant_are_not_known() -> None:
     some = np.arange(12.0).reshape(3, 4)
     assert set(UncertaintyScores.of(some, np.full((3, 4), np.nan), some).as_dict().values()) == {None}
-    told = UncertaintyScores.of(some, np.full((3, 4), 2.0), some + some % 3).as_dict()
-    assert told == {"coverage": 1.0, "rank_correlation": None, "mean_half_width": 2.0}
+    reported = UncertaintyScores.of(some, np.full((3, 4), 2.0), some + some % 3).as_dict()
+    assert reported == {"coverage": 1.0, "rank_correlation": None, "mean_half_width": 2.0}
 
 
 def test_an_evaluation_says_how_well_it_holds(
@@ -591,18 +593,18 @@ def test_an_evaluation_says_how_well_it_holds(
     evaluation = mmsr_geo.evaluate(source, sentinel_guide(), 2, methods=methods, truth=truth, **options)
     made = mmsr_geo.upsample(source, sentinel_guide(), 2, uncertainty=True, **options).compute(scheduler="synchronous")
     error, half = np.abs(made.values - truth.values), made.uncertainty.values
-    told = json.loads(json.dumps(evaluation.as_dict(), allow_nan=False))["methods"]
-    assert told["mmsr"]["uncertainty"]["coverage"] == pytest.approx(np.mean(error <= half), abs=0.002)
-    assert told["mmsr"]["uncertainty"]["mean_half_width"] == pytest.approx(half.mean(), rel=1e-3)
-    assert told["mmsr"]["uncertainty"]["rank_correlation"] > 0.1
-    assert (told["bicubic"]["uncertainty"], told["mmsr-tile"]["uncertainty"]) == (None, None)
+    reported = json.loads(json.dumps(evaluation.as_dict(), allow_nan=False))["methods"]
+    assert reported["mmsr"]["uncertainty"]["coverage"] == pytest.approx(np.mean(error <= half), abs=0.002)
+    assert reported["mmsr"]["uncertainty"]["mean_half_width"] == pytest.approx(half.mean(), rel=1e-3)
+    assert reported["mmsr"]["uncertainty"]["rank_correlation"] > 0.1
+    assert (reported["bicubic"]["uncertainty"], reported["mmsr-tile"]["uncertainty"]) == (None, None)
     assert not SceneFit(mmsr_geo.FitParams.published()).calibrates
     print_scores(evaluation)
     printed = capsys.readouterr().out
     assert "half of a 90 % interval's width" in printed
     cells = {column.header: list(column.cells) for column in uncertainty_table(evaluation).columns}
     assert cells["method"] == list(methods)
-    assert cells["coverage"] == ["-", f"{told['mmsr']['uncertainty']['coverage']:.3f}", "-"]
+    assert cells["coverage"] == ["-", f"{reported['mmsr']['uncertainty']['coverage']:.3f}", "-"]
     drawn: list[Any] = []
     monkeypatch.setattr("mmsr_geo.evaluation.report.draw_maps", lambda panels, *_, **__: drawn.extend(panels))
     draw_report(evaluation, Path("report.png"), hillshades=False)

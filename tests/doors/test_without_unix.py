@@ -96,8 +96,8 @@ UNIX_NAMES = {
 
 def run(folder: Path, code: str, *words: str) -> subprocess.CompletedProcess[str]:
     """Run code, with the words of a command, where the names of Unix are missing."""
-    told = [json.dumps(UNIX_NAMES), json.dumps(UNIX_MODULES), *words]
-    command = [sys.executable, "-c", LIKE_WINDOWS + code, *told]
+    reported = [json.dumps(UNIX_NAMES), json.dumps(UNIX_MODULES), *words]
+    command = [sys.executable, "-c", LIKE_WINDOWS + code, *reported]
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
 
 

@@ -1,4 +1,4 @@
-"""The QA flags against what is known of a pair, the feather beside holes, and the range that targets keep to."""
+"""The QA flags against what is known of a pair, the feather beside nodata, and the range that targets keep to."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_a_pair_with_nothing_to_say_has_no_flag(model: FittedModel, clean: Sampl
     assert not made(upsampler_of(model), clean).qa.any()
 
 
-def test_a_source_hole_is_flagged_where_the_target_is_nan(model: FittedModel, clean: Sample) -> None:
+def test_nodata_of_the_source_is_flagged_where_the_target_is_nan(model: FittedModel, clean: Sample) -> None:
     valid = clean.source_valid.clone()
     valid[3:5, 7:9] = False
     tile = made(upsampler_of(model), replace(clean, source_valid=valid))
@@ -129,7 +129,7 @@ def test_where_the_guide_was_left_out_all_is_flagged(model: FittedModel, clean: 
     assert is_set(made(upsampler_of(model, FlagRules(fell_back=True)), clean), Flag.UNHELPFUL).all()
 
 
-def test_the_feather_rises_from_nothing_in_a_hole_to_all_a_few_pixels_off() -> None:
+def test_the_feather_rises_from_nothing_in_a_gap_to_all_a_few_pixels_off() -> None:
     known = torch.ones(40, 50, dtype=torch.bool)
     known[15:20, 20:30] = False
     weights = feathered(known)
@@ -143,9 +143,7 @@ def test_the_feather_rises_from_nothing_in_a_hole_to_all_a_few_pixels_off() -> N
     assert bool((feathered(torch.ones(3, 3, dtype=torch.bool)) == 1).all())
 
 
-def test_beside_a_hole_in_the_guide_a_prediction_fades_into_the_interpolation(
-    model: FittedModel, clean: Sample
-) -> None:
+def test_beside_a_gap_in_the_guide_a_prediction_fades_into_the_baseline(model: FittedModel, clean: Sample) -> None:
     known = clean.guide_valid.clone()
     known[:, 45:] = False
     smooth = bicubic(clean.source.double(), SCALE)

@@ -1,4 +1,4 @@
-"""The way of one window: holes, missing guide, exactness, tiles, full memory and devices."""
+"""The way of one window: nodata, missing guide, exactness, tiles, full memory and devices."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from mmsr_geo.network.mmsr import MmsrNetwork, NetworkParams, ReceptiveField
 from mmsr_geo.network.samples import Sample, Statistics
 from mmsr_geo.network.stacking import StackingWeights
 from mmsr_geo.raster.base import Pixels
-from support.scenes import drawn_regression, scene, with_holes
+from support.scenes import drawn_regression, scene, with_gaps
 
 SCALE = Scale(3, 3)
 Target = NDArray[np.float32]
@@ -136,43 +136,45 @@ def test_a_target_is_what_the_network_says_made_consistent(fitted: FittedModel, 
 
 @pytest.mark.parametrize(("centre", "deviation"), [(300.0, 0.5), (1e6, 3.0), (0.0, 1e-6), (-4e3, 900.0)])
 def test_a_target_is_exact_wherever_its_values_lie(fitted: FittedModel, centre: float, deviation: float) -> None:
-    sample = with_holes(scene(20, 17, SCALE, centre=centre, spread=deviation, seed=4), source=0.2)
+    sample = with_gaps(scene(20, 17, SCALE, centre=centre, spread=deviation, seed=4), source=0.2)
     means = degrade(torch.from_numpy(upsampled(for_pair(fitted, sample), sample)).double(), SCALE)
     error = (means - sample.source.double()).abs()[sample.source_valid]
     assert float(error.max()) <= tolerance(sample)
 
 
 @pytest.mark.parametrize(("source", "guide"), [(0.3, 0.0), (0.0, 0.3), (0.2, 0.5), (0.9, 0.9)])
-def test_holes_stay_holes_and_all_else_is_met(fitted: FittedModel, clean: Sample, source: float, guide: float) -> None:
-    sample = with_holes(clean, source=source, guide=guide, seed=2)
+def test_nodata_stays_nodata_and_all_else_is_met(
+    fitted: FittedModel, clean: Sample, source: float, guide: float
+) -> None:
+    sample = with_gaps(clean, source=source, guide=guide, seed=2)
     result = torch.from_numpy(upsampled(for_pair(fitted, sample), sample))
     assert torch.equal(result.isnan(), ~nearest(sample.source_valid, SCALE))
     error = (degrade(result.double(), SCALE) - sample.source.double()).abs()[sample.source_valid]
     assert float(error.max()) <= tolerance(sample)
 
 
-def test_what_stands_in_holes_does_not_matter(fitted: FittedModel, clean: Sample) -> None:
-    holed = with_holes(clean, source=0.2, guide=0.2, seed=5)
+def test_what_lies_under_nodata_does_not_matter(fitted: FittedModel, clean: Sample) -> None:
+    gappy = with_gaps(clean, source=0.2, guide=0.2, seed=5)
     garbage = replace(
-        holed,
-        source=torch.where(holed.source_valid, holed.source, torch.tensor(3e38)),
-        guide=torch.where(holed.guide_valid, holed.guide, torch.tensor(-torch.inf)),
+        gappy,
+        source=torch.where(gappy.source_valid, gappy.source, torch.tensor(3e38)),
+        guide=torch.where(gappy.guide_valid, gappy.guide, torch.tensor(-torch.inf)),
     )
-    upsampler = for_pair(fitted, holed)
-    np.testing.assert_array_equal(upsampled(upsampler, holed), upsampled(upsampler, garbage))
+    upsampler = for_pair(fitted, gappy)
+    np.testing.assert_array_equal(upsampled(upsampler, gappy), upsampled(upsampler, garbage))
 
 
-@pytest.mark.parametrize("holes", [0.0, 0.3])
+@pytest.mark.parametrize("missing", [0.0, 0.3])
 def test_where_the_guide_is_missing_everywhere_the_target_is_the_consistent_bicubic(
-    upsampler: Upsampler, clean: Sample, holes: float
+    upsampler: Upsampler, clean: Sample, missing: float
 ) -> None:
-    sample = with_holes(clean, source=holes, guide=1.1)
+    sample = with_gaps(clean, source=missing, guide=1.1)
     watched = Watched(upsampler.predictor)
     result = upsampled(replace(upsampler, predictor=watched), sample)
     assert watched.done == []
     valid, centre = sample.source_valid, float(clean.source.double().mean())
     filled = fill_nodata(torch.where(valid, sample.source.double() - centre, torch.zeros(()).double()), valid)
-    # Beyond reach holes are filled with zero, the centre of the statistics: the same place for both.
+    # Beyond reach nodata is filled with zero, the centre of the statistics: the same place for both.
     near = fill_nodata(valid.double(), valid) > 0
     assert bool(near.all())
     wanted = (make_consistent(bicubic(filled, SCALE), filled, valid, SCALE) + centre).masked_fill(
@@ -195,7 +197,7 @@ def test_a_missing_part_of_the_guide_leaves_what_is_far_from_it_alone(
     assert np.abs(result - alone)[:3, :3].max() < 0.05 * spread(clean)
 
 
-def test_a_tile_of_holes_is_all_nan_and_costs_nothing(upsampler: Upsampler, clean: Sample) -> None:
+def test_a_tile_of_nodata_is_all_nan_and_costs_nothing(upsampler: Upsampler, clean: Sample) -> None:
     valid = clean.source_valid.clone()
     valid[:, :20] = False
     sample = replace(clean, source_valid=valid)
@@ -210,7 +212,7 @@ def test_a_tile_of_holes_is_all_nan_and_costs_nothing(upsampler: Upsampler, clea
 @pytest.mark.parametrize("tile_yx", [(13, 16), (45, 7), (50, 60)])
 @pytest.mark.parametrize("part", [Window(0, 0, 44, 38), Window(11, 5, 20, 33)])
 def test_tiles_with_their_halo_are_the_untiled(fitted: FittedModel, tile_yx: tuple[int, int], part: Window) -> None:
-    sample = with_holes(scene(44, 38, SCALE, seed=6), source=0.05, guide=0.05)
+    sample = with_gaps(scene(44, 38, SCALE, seed=6), source=0.05, guide=0.05)
     upsampler = for_pair(fitted, sample)
     untiled = upsampled(upsampler, sample)
     for tile in Tiling(part, tile_yx, upsampler.halo, whole_of(sample)):
@@ -353,12 +355,12 @@ def test_the_reach_of_a_network_is_known_without_its_weights(upsampler: Upsample
 
 
 def test_a_sample_holds_a_windows_pixels_with_their_masks(clean: Sample) -> None:
-    holed = with_holes(clean, source=0.2, guide=0.2)
-    again = sample_of(*pixels(holed))
-    assert torch.equal(again.source.nan_to_num(-1), holed.source.nan_to_num(-1))
-    assert torch.equal(again.source_valid, holed.source_valid)
-    assert torch.equal(again.guide.nan_to_num(-1), holed.guide.nan_to_num(-1))
-    assert torch.equal(again.guide_valid, holed.guide_valid)
+    gappy = with_gaps(clean, source=0.2, guide=0.2)
+    again = sample_of(*pixels(gappy))
+    assert torch.equal(again.source.nan_to_num(-1), gappy.source.nan_to_num(-1))
+    assert torch.equal(again.source_valid, gappy.source_valid)
+    assert torch.equal(again.guide.nan_to_num(-1), gappy.guide.nan_to_num(-1))
+    assert torch.equal(again.guide_valid, gappy.guide_valid)
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Methods compared with a truth, or one level down: what is compared, how it is scored, and how it is reported."""
+"""Methods compared with a truth, or at reduced resolution: what is compared, scored and reported."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def against_truth(small: xr.DataArray, truth: xr.DataArray) -> Evaluation:
 
 
 def degraded(source: xr.DataArray) -> xr.DataArray:
-    """Go one level down by hand, its last rows and columns left out where they fill no block."""
+    """Go at reduced resolution by hand, its last rows and columns left out where they fill no block."""
     means = block_means(source.values[:48, :52], 4).astype(np.float32)
     return georeferenced(means, source.rio.transform() * Affine.scale(4), source.rio.crs.to_epsg())
 
@@ -94,12 +94,14 @@ def by_hand(target: Values, truth: Values) -> dict[str, float]:
 
 
 def same_scores(scores: Scores, expected: dict[str, float]) -> None:
-    told = scores.as_dict()
+    reported = scores.as_dict()
     for name, value in expected.items():
-        assert told[name] == pytest.approx(value, rel=1e-6, abs=1e-6), name
+        assert reported[name] == pytest.approx(value, rel=1e-6, abs=1e-6), name
 
 
-def test_without_a_truth_the_source_is_the_truth_one_level_down(wald: Evaluation, source: xr.DataArray) -> None:
+def test_without_a_truth_the_source_is_the_reference_at_reduced_resolution(
+    wald: Evaluation, source: xr.DataArray
+) -> None:
     coarse, known = degraded(source), source.values[:48, :52]
     assert wald.trial.protocol == "wald"
     np.testing.assert_array_equal(wald.trial.truth, known)
@@ -153,18 +155,18 @@ def test_a_truth_may_lie_on_another_grid(against_truth: Evaluation, small: xr.Da
     assert evaluated(small, truth=degrees).results["bicubic"].scores.rmse == pytest.approx(expected, rel=0.2)
 
 
-def test_holes_in_truth_and_source_do_not_count(small: xr.DataArray, truth: xr.DataArray) -> None:
-    holed, torn = truth.copy(), small.copy()
-    holed[3:9, 5:40] = np.nan
+def test_nodata_in_truth_and_source_does_not_count(small: xr.DataArray, truth: xr.DataArray) -> None:
+    gappy, torn = truth.copy(), small.copy()
+    gappy[3:9, 5:40] = np.nan
     torn[10, 3:8] = np.nan
-    evaluation = evaluated(torn, truth=holed)
+    evaluation = evaluated(torn, truth=gappy)
     for name in QUICK:
         target = mmsr_geo.upsample(torn, sentinel_guide(), 4, method=name).values
         assert np.array_equal(np.isnan(evaluation.results[name].target), np.isnan(target))
-        same_scores(evaluation.results[name].scores, by_hand(target, holed.values))
+        same_scores(evaluation.results[name].scores, by_hand(target, gappy.values))
 
 
-def test_a_block_with_a_hole_is_one_a_level_down(source: xr.DataArray) -> None:
+def test_a_block_with_nodata_is_nodata_at_reduced_resolution(source: xr.DataArray) -> None:
     torn = source.copy()
     torn[5, 6] = np.nan
     evaluation = evaluated(torn)
@@ -176,28 +178,28 @@ def test_a_block_with_a_hole_is_one_a_level_down(source: xr.DataArray) -> None:
 
 
 def test_what_was_compared_and_how_is_json(wald: Evaluation, against_truth: Evaluation) -> None:
-    told = json.loads(json.dumps(wald.as_dict(), allow_nan=False))
-    assert (told["protocol"], told["scale"]) == ("wald", [4, 4])
-    assert list(told["methods"]) == [*QUICK, "mmsr"]
+    reported = json.loads(json.dumps(wald.as_dict(), allow_nan=False))
+    assert (reported["protocol"], reported["scale"]) == ("wald", [4, 4])
+    assert list(reported["methods"]) == [*QUICK, "mmsr"]
     bicubic = wald.results["bicubic"]
-    assert told["methods"]["bicubic"]["rmse"] == bicubic.scores.rmse
-    assert {"mae", "bias", "psnr", "ssim", "seam_score", "consistency"} < told["methods"]["bicubic"].keys()
-    assert told["methods"]["bicubic"]["pixel_steps"] is None
-    assert told["methods"]["mmsr"]["pixel_steps"] == 3 * 24 * 24
-    assert told["methods"]["nearest"]["seam_score"] is None
-    assert (told["guide_gain"], told["guide_check"], told["guide_regions"]) == (None, "unknown", [])
+    assert reported["methods"]["bicubic"]["rmse"] == bicubic.scores.rmse
+    assert {"mae", "bias", "psnr", "ssim", "seam_score", "consistency"} < reported["methods"]["bicubic"].keys()
+    assert reported["methods"]["bicubic"]["pixel_steps"] is None
+    assert reported["methods"]["mmsr"]["pixel_steps"] == 3 * 24 * 24
+    assert reported["methods"]["nearest"]["seam_score"] is None
+    assert (reported["guide_gain"], reported["guide_check"], reported["guide_regions"]) == (None, "unknown", [])
     rmse = {name: result.scores.rmse for name, result in wald.results.items()}
-    assert told["guide_gain_measured"] == pytest.approx(1 - rmse["mmsr"] / rmse["bicubic+consistency"])
-    assert told["inputs"] == {
+    assert reported["guide_gain_measured"] == pytest.approx(1 - rmse["mmsr"] / rmse["bicubic+consistency"])
+    assert reported["inputs"] == {
         "source": "the array 'B11'",
         "guide": wald.inputs["guide"],
         "truth": None,
         "compared": [48, 52],
         "source_window": [0, 0, 48, 52],
     }
-    assert (told["options"]["seed"], told["options"]["version"]) == (5, mmsr_geo.__version__)
-    assert told["options"]["methods"]["mmsr"]["steps"] == 3
-    assert told["options"]["methods"]["bicubic+consistency"]["consistent"] is True
+    assert (reported["options"]["seed"], reported["options"]["version"]) == (5, mmsr_geo.__version__)
+    assert reported["options"]["methods"]["mmsr"]["steps"] == 3
+    assert reported["options"]["methods"]["bicubic+consistency"]["consistent"] is True
     truth = json.loads(json.dumps(against_truth.as_dict()))
     assert (truth["protocol"], truth["inputs"]["source_window"]) == ("truth", [0, 0, 16, 20])
     assert truth["inputs"]["truth"] is not None
@@ -229,7 +231,7 @@ def test_the_default_is_what_is_quick_and_mmsr(small: xr.DataArray) -> None:
 
 
 def test_the_check_of_an_evaluation_is_that_of_its_fit() -> None:
-    """64 source pixels are 32 one level down and 16 another: enough for a word."""
+    """64 source pixels are 32 at reduced resolution and 16 another: enough for a word."""
     crop, methods = sentinel_crop(20, 20, 64, 66, 2).source, ("bicubic+consistency", "mmsr", "mmsr-always")
     with pytest.warns(mmsr_geo.GuideWarning):
         evaluation = evaluated(crop, scale=2, methods=methods, params=replace(PARAMS, ensemble=False))
@@ -239,16 +241,16 @@ def test_the_check_of_an_evaluation_is_that_of_its_fit() -> None:
     smooth = evaluation.results["bicubic+consistency"].target
     assert np.array_equal(given.target, smooth)
     assert not np.array_equal(always.target, smooth)
-    told = evaluation.as_dict()
-    assert told["guide_gain"] == evaluation.check.gain
-    assert told["guide_regions"] == [
+    reported = evaluation.as_dict()
+    assert reported["guide_gain"] == evaluation.check.gain
+    assert reported["guide_regions"] == [
         {
             "window": [0, 0, 32, 32],
             "gain": evaluation.check.gain,
             "validated_px": evaluation.check.regions[0].validated_px,
         }
     ]
-    assert told["guide_gain_measured"] == 0
+    assert reported["guide_gain_measured"] == 0
 
 
 def test_what_two_methods_fit_alike_is_fitted_once(small: xr.DataArray) -> None:
@@ -518,7 +520,7 @@ def test_a_slope_is_as_bright_whatever_else_there_is_and_whatever_its_pixels_are
     np.testing.assert_allclose(hillshade(plane(0.03, 0.01, 30), (1.0, 1.0), 10.0), alone, rtol=1e-5)
 
 
-def test_holes_stay_holes_and_cast_no_cliff() -> None:
+def test_nodata_stays_nodata_and_casts_no_cliff() -> None:
     surface = plane(0.3, 0.1, 20) + 1000
     alone = hillshade(surface, (1.0, 1.0), 1.0)
     surface[5:9, 6:15] = np.nan

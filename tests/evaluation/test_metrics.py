@@ -1,4 +1,4 @@
-"""Scores against cases known by hand, loops and skimage; each fault told by its own score and by no other."""
+"""Scores against cases known by hand, loops and skimage; each fault seen by its own score and by no other."""
 
 from __future__ import annotations
 
@@ -164,19 +164,19 @@ def test_ssim_takes_strips_as_the_whole(rows: int, monkeypatch: pytest.MonkeyPat
     assert ssim(target, truth) == pytest.approx(skimages(target, truth)[0])
 
 
-def test_ssim_is_the_mean_over_windows_without_a_hole() -> None:
+def test_ssim_is_the_mean_over_windows_without_nodata() -> None:
     truth = scene()[:40, :50]
     target = truth + 300 * noise(40, 50)
     _, each = skimages(target, truth)
-    holed = target.copy()
-    holed[17, 20] = holed[39, 3] = np.nan
+    gappy = target.copy()
+    gappy[17, 20] = gappy[39, 3] = np.nan
     whole = [
         each[row, col]
         for row, col in product(range(5, 35), range(5, 45))
-        if np.isfinite(holed[row - 5 : row + 6, col - 5 : col + 6]).all()
+        if np.isfinite(gappy[row - 5 : row + 6, col - 5 : col + 6]).all()
     ]
     assert len(whole) < 30 * 40
-    assert ssim(holed, truth) == pytest.approx(np.mean(whole))
+    assert ssim(gappy, truth) == pytest.approx(np.mean(whole))
 
 
 def test_ssim_needs_a_window() -> None:
@@ -205,7 +205,7 @@ def test_slopes_are_smooth_up_to_the_border_and_parabolas_inside(scale: Scale) -
 
 
 @pytest.mark.parametrize("scale", [Scale(2, 2), Scale(1, 3)])
-def test_the_smooth_raster_looks_as_far_as_stated_and_holes_are_filled_as_far(scale: Scale) -> None:
+def test_the_smooth_raster_looks_as_far_as_stated_and_gaps_are_filled_as_far(scale: Scale) -> None:
     source, known = noise(15, 16), np.ones((15, 16), dtype=np.bool_)
     moved = source.copy()
     moved[7, 8] += 1
@@ -284,8 +284,8 @@ def test_seams_and_blocks_are_counted_pixel_by_pixel(scale: Scale) -> None:
     target += 0.5 * nearest(noise(7, 8, seed=2), scale)
     tile_px = (3 * scale.y, 2 * scale.x)
     edges = (scale.y, scale.x)
-    hole = np.isnan(target + truth)
-    ours, theirs = np.where(hole, np.nan, target), np.where(hole, np.nan, truth)
+    missing = np.isnan(target + truth)
+    ours, theirs = np.where(missing, np.nan, target), np.where(missing, np.nan, truth)
     assert seam_score(target, scale, tile_px) == pytest.approx(looped(target, tile_px, edges, (1, 1)))
     assert seam_score(target, scale, tile_px, truth) == pytest.approx(
         looped(ours, tile_px, edges, (1, 1)) / looped(theirs, tile_px, edges, (1, 1))
@@ -344,7 +344,7 @@ def test_noise_and_photographs_have_neither_blocks_nor_seams() -> None:
             assert seam_score(target, scale, (16 * scale.y, 16 * scale.x)) == pytest.approx(1, abs=0.15)
 
 
-def test_a_seam_is_told_by_the_seam_score_and_by_no_other() -> None:
+def test_a_seam_is_seen_by_the_seam_score_alone() -> None:
     truth = scene()
     source = means(truth, X4)
     target = consistent(bicubic(source, X4), source, X4)
@@ -395,7 +395,7 @@ def test_borders_must_lie_inside_and_on_source_pixels() -> None:
             seam_score(target, X4, tile_px)
 
 
-def test_blocks_are_told_by_blockiness_and_by_no_other() -> None:
+def test_blocks_are_seen_by_blockiness_alone() -> None:
     truth = scene()
     source = means(truth, X4)
     smooth = consistent(bicubic(source, X4), source, X4)
@@ -449,7 +449,7 @@ def test_a_texture_drawn_where_the_source_is_flat_reads_as_its_rms_over_the_devi
     assert texture_imprint(truth, source, X4) < 0.1 * 0.5 / source.std()
 
 
-def test_an_imprint_is_told_by_the_texture_imprint_and_by_no_other() -> None:
+def test_an_imprint_is_seen_by_the_texture_imprint_alone() -> None:
     truth = scene()
     source = means(truth, X4)
     target = consistent(bicubic(source, X4), source, X4)
@@ -506,7 +506,7 @@ def test_consistency_is_the_block_mean_that_is_farthest_off() -> None:
     target[4, 6] += 0.6
     target[2, 3] -= 0.3
     assert consistency(target, source, Scale(2, 3)) == pytest.approx(0.1 / source.std())
-    # What is left of a source pixel speaks for it; nothing speaks where nothing is left, or for a hole in the source.
+    # What is left of a source pixel speaks for it; nothing speaks where nothing is left, or for nodata of the source.
     target[4:6, 6:9] = np.nan
     target[4, 6] = source[2, 2] + 2
     assert consistency(target, source, Scale(2, 3)) == pytest.approx(2 / source.std())
@@ -551,7 +551,7 @@ def test_units_do_not_matter(scale: Scale, factor: float, offset: float, share: 
     st.integers(0, 99),
 )
 def test_down_and_across_are_alike(scale: Scale, height: int, width: int, share: float, seed: int) -> None:
-    """Also in small rasters, and with so many holes that hardly anything is left to take a score from."""
+    """Also in small rasters, and with so much nodata that hardly anything is left to take a score from."""
     truth, target = noise(2, height * scale.y, width * scale.x, seed=seed)
     source = means(truth, scale)
     target[np.random.default_rng(seed).random(truth.shape) < share] = np.nan
@@ -566,7 +566,7 @@ def test_down_and_across_are_alike(scale: Scale, height: int, width: int, share:
 
 
 @pytest.mark.parametrize("scale", [X4, Scale(4, 1)])
-def test_what_stands_in_holes_does_not_matter(scale: Scale) -> None:
+def test_what_lies_under_nodata_does_not_matter(scale: Scale) -> None:
     truth = scene()[: 40 * scale.y, : 40 * scale.x].copy()
     source = means(truth, scale)
     target = bicubic(source, scale) + 50 * noise(*truth.shape)
@@ -603,12 +603,12 @@ def test_without_a_truth_there_are_the_scores_that_need_none() -> None:
 
 def test_nothing_valid_is_no_score() -> None:
     target, source = noise(48, 48), noise(12, 12)
-    for holes in (
+    for missing in (
         (np.full_like(target, np.nan), source, target),
         (target, np.full_like(source, np.inf), target),
         (target, source, np.full_like(target, -np.inf)),
     ):
-        scores = Scores.of(holes[0], holes[1], X4, holes[2], (16, 16))
+        scores = Scores.of(missing[0], missing[1], X4, missing[2], (16, 16))
         assert all(score is None for name, score in scores.as_dict().items() if name != "consistency")
     assert all(math.isnan(score) for score in astuple(Scores.of(target * np.nan, source, X4, target, (16, 16))))
 
@@ -658,6 +658,7 @@ def test_shapes_that_do_not_fit_are_refused_with_their_numbers() -> None:
         high_frequency_correlation(target[:15], target[:15], X4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scale", [X4, Scale(1, 2)])
 def test_scoring_needs_less_than_twelve_rasters_in_float64(scale: Scale) -> None:
     truth = noise(1536, 1536).astype(np.float32)

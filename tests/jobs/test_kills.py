@@ -114,7 +114,7 @@ def pixels(path: Path) -> bytes:
 
 
 def test_no_kill_changes_a_pixel_or_has_a_verified_tile_computed_again(folder: Path) -> None:
-    seed = int.from_bytes(os.urandom(3))  # told where it fails
+    seed = int.from_bytes(os.urandom(3))  # reported where it fails
     draw = random.Random(seed)  # noqa: S311  (no secret)
     victims = draw.sample(["worker"] * 8 + ["scheduler"] * 6 + ["client"] * 6, KILLS)
     log, preload = folder / "computed.log", SUPPORT / "preload_counting.py"
@@ -123,8 +123,8 @@ def test_no_kill_changes_a_pixel_or_has_a_verified_tile_computed_again(folder: P
         for victim, moment in zip(victims, moments(draw), strict=True):
             job.disturb(victim, moment)
         job.end()
-    told = (folder / "disturbed.client.log").read_text()
-    assert "Traceback" not in told, told
+    reported = (folder / "disturbed.client.log").read_text()
+    assert "Traceback" not in reported, reported
     within = sum(0.05 * TILES <= count <= 0.95 * TILES for _, count in job.killed)
     lines = [line.split() for line in log.read_text().splitlines()]
     computed = Counter(int(index) for index, _, _ in lines)

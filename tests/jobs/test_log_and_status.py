@@ -28,7 +28,7 @@ from mmsr_geo.jobs.journal import JournalEntry
 from mmsr_geo.jobs.log import NO_PAIR, open_log
 from mmsr_geo.jobs.status import JobStatus, PairState, PairStatus, _tiles_a_second
 from mmsr_geo.jobs.tiles.tile_store import TileRecord
-from support.command import Told
+from support.command import CommandResult
 from support.dates_job import DATES, JOB, SMOOTH, folder, job, with_bad_tiles
 from support.rasters import sentinel_crop
 
@@ -36,7 +36,7 @@ pytestmark = pytest.mark.slow
 
 __all__ = ["folder"]
 
-Command = Callable[..., Told]
+Command = Callable[..., CommandResult]
 
 
 def logged(folder: Path) -> list[list[str]]:
@@ -73,7 +73,7 @@ def test_the_log_has_one_line_per_event_and_is_appended_to(folder: Path, here: C
     assert failed.startswith(f"ERROR {second} pair failed after 0 s: ")
     assert "cannot be opened as a raster" in failed
     assert said[-2:] == ["INFO - 2 done, 1 failed, 1 left", "INFO - job ended after 0 s"]
-    assert not any(line.startswith("WARNING") for line in said)  # a failure is told once
+    assert not any(line.startswith("WARNING") for line in said)  # a failure is reported once
     assert here("batch", "job.toml", "--progress", "none")[0] == 1
     again = happened(folder)
     assert again[: len(said)] == said
@@ -83,8 +83,8 @@ def test_the_log_has_one_line_per_event_and_is_appended_to(folder: Path, here: C
 def test_the_log_names_tiles_that_were_skipped_or_reused(folder: Path, here: Command) -> None:
     with_bad_tiles(folder, DATES[0])
     job(folder)
-    status, _, told = here("batch", "job.toml", "--progress", "none", "--on-error", "skip")
-    assert (status, told) == (1, "")
+    status, _, reported = here("batch", "job.toml", "--progress", "none", "--on-error", "skip")
+    assert (status, reported) == (1, "")
     skipped = [line for line in happened(folder) if "is skipped" in line]
     assert 0 < len(skipped) < 12
     assert all(line.startswith(f"WARNING {DATES[0]} tile ") for line in skipped)
@@ -173,7 +173,7 @@ def test_what_stands_in_names_and_messages_makes_no_second_line(
     assert [line[1:] for line in logged(tmp_path)] == [["a b c [31m", "one  two   3"], [NO_PAIR, "plain"]]
 
 
-def test_a_log_that_cannot_be_written_is_told_and_the_job_goes_on(folder: Path) -> None:
+def test_a_log_that_cannot_be_written_is_reported_and_the_job_goes_on(folder: Path) -> None:
     (folder / "job.log").mkdir()
     with pytest.warns(mmsr_geo.MmsrWarning, match=r"job\.log cannot be written \(Is a directory\)"):
         assert mmsr_geo.batch(job(folder)).count("done") == 3
@@ -185,8 +185,8 @@ def test_a_log_that_cannot_be_written_is_told_and_the_job_goes_on(folder: Path) 
 def test_on_error_goes_before_the_job_file(folder: Path, here: Command) -> None:
     (folder / "thermal" / f"{DATES[0]}.tif").write_bytes(b"no raster")
     job(folder)
-    status, _, told = here("batch", "job.toml", "--progress", "none")
-    assert (status, "--on-error skip" in told) == (2, True)
+    status, _, reported = here("batch", "job.toml", "--progress", "none")
+    assert (status, "--on-error skip" in reported) == (2, True)
     with pytest.warns(mmsr_geo.MmsrWarning, match="cannot be opened"):
         assert mmsr_geo.batch("job.toml", on_error="skip").count("done") == 2
     job(folder, 'on_error = "skip"\n' + SMOOTH)
@@ -199,31 +199,31 @@ def test_on_error_goes_before_the_job_file(folder: Path, here: Command) -> None:
 # Its status.
 
 
-def status_told(here: Command, *words: str) -> str:
-    status, told, _ = here("status", "job.toml", *words)
+def shown_status(here: Command, *words: str) -> str:
+    status, reported, _ = here("status", "job.toml", *words)
     assert status == 0
-    return told
+    return reported
 
 
-def test_status_tells_tiles_and_rate_and_what_fails(
+def test_status_shows_tiles_and_rate_and_what_fails(
     folder: Path, here: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with_bad_tiles(folder, DATES[1])
     (folder / "thermal" / f"{DATES[0]}.tif").write_bytes(b"no raster")
     job(folder)
     assert here("batch", "job.toml", "--progress", "none", "--on-error", "skip")[0] == 1
-    told = json.loads(status_told(here, "--json"))
-    failed, incomplete, done = told["pairs"]
-    assert [pair["state"] for pair in told["pairs"]] == ["failed", "incomplete", "done"]
+    reported = json.loads(shown_status(here, "--json"))
+    failed, incomplete, done = reported["pairs"]
+    assert [pair["state"] for pair in reported["pairs"]] == ["failed", "incomplete", "done"]
     assert (incomplete["tiles"], incomplete["tiles_done"]) == (12, 12 - incomplete["tiles_failed"])
     assert incomplete["failures"][0]["message"] in incomplete["message"]
     assert incomplete["tiles_a_second"] > 0
     assert incomplete["last_tile_at"] > 1.7e9
     assert set(done["stage_seconds"]) == {"fit", "tiles", "write"}
     assert 0 < done["stage_seconds"]["tiles"] < done["seconds"]
-    assert told["seconds_left"] > 0
+    assert reported["seconds_left"] > 0
     monkeypatch.setenv("COLUMNS", "80")
-    text = status_told(here)
+    text = shown_status(here)
     assert max(map(len, text.splitlines())) <= 80
     lines = [line.split() for line in text.splitlines()]
     rows = [line[:3] for line in lines if line[:1] in [[date] for date in DATES]]
@@ -286,9 +286,9 @@ def test_the_rate_leaves_out_the_time_between_two_runs() -> None:
 def test_each_event_of_a_stage_names_its_pair(folder: Path, here: Command) -> None:
     (folder / "thermal" / f"{DATES[1]}.tif").write_bytes(b"no raster")
     job(folder)
-    status, told, _ = here("batch", "job.toml", "--progress", "json", "--on-error", "skip", "--workers", 2)
+    status, reported, _ = here("batch", "job.toml", "--progress", "json", "--on-error", "skip", "--workers", 2)
     assert status == 1
-    events = [json.loads(line) for line in told.splitlines()]
+    events = [json.loads(line) for line in reported.splitlines()]
     stages = [event for event in events if event["event"] in {"stage", "progress"} and event["stage"] != "pairs"]
     assert {event["pair"] for event in stages} == {DATES[0], DATES[2]}
     for date in (DATES[0], DATES[2]):
@@ -347,7 +347,7 @@ def test_each_pair_under_way_has_its_line(monkeypatch: pytest.MonkeyPatch) -> No
     shown.pair_ended(long, "done", seconds=12.3, **facts)
     first("predict", 3, 64)  # late news of it
     assert [line for line in lines() if "LC08" in line] == []
-    shown.pair_ended("3", "failed", seconds=0.1, message="told elsewhere")
+    shown.pair_ended("3", "failed", seconds=0.1, message="reported elsewhere")
     out = shown._progress.console.file
     assert isinstance(out, io.StringIO)
     assert [line.strip() for line in out.getvalue().splitlines()] == [

@@ -21,7 +21,7 @@ from mmsr_geo.jobs.journal import Journal, JournalEntry
 from mmsr_geo.jobs.report import _detail_window
 from mmsr_geo.maps import draw_maps
 from mmsr_geo.raster.inspect.preview import preview_of, preview_on
-from support.command import Told
+from support.command import CommandResult
 from support.dates_job import DATES, SMOOTH, folder, job, with_bad_tiles
 from support.rasters import SENTINEL_GUIDE, SENTINEL_TRUTH, sentinel_crop
 
@@ -29,7 +29,7 @@ pytestmark = pytest.mark.slow
 
 __all__ = ["folder"]
 
-Command = Callable[..., Told]
+Command = Callable[..., CommandResult]
 HOSTILE = "<img src=x onerror=alert(1)> & 'q' \"d\" $\\frac{1$ {{ 7 * 7 }} 日本"
 
 
@@ -53,7 +53,7 @@ class Page(HTMLParser):
         return [str(attributes["src"]) for tag, attributes in self.tags if tag == "img"]
 
 
-def told(folder: Path) -> Any:
+def reported(folder: Path) -> Any:
     """Read report.json, in which there is nothing that JSON has not."""
 
     def refuse(constant: str) -> None:
@@ -80,7 +80,7 @@ def test_a_job_leaves_a_report_of_what_is_done_and_what_failed(folder: Path, her
     (folder / "thermal" / f"{DATES[0]}.tif").write_bytes(b"no raster")
     job(folder, 'qa = "out/{name}_qa.tif"\n' + SMOOTH)
     assert here("batch", "job.toml", "--progress", "none", "--on-error", "skip")[0] == 1
-    report = told(folder)
+    report = reported(folder)
     assert report["job"] == str(folder / "job.toml")
     assert report["summary"]["states"] == {"failed": 1, "incomplete": 1, "done": 1}
     failed, incomplete, done = report["pairs"]
@@ -112,7 +112,7 @@ def test_a_job_that_stops_leaves_a_report_too(folder: Path, here: Command) -> No
     (folder / "thermal" / f"{DATES[0]}.tif").write_bytes(b"no raster")
     job(folder)
     assert here("batch", "job.toml", "--progress", "none")[0] == 2
-    assert [pair["state"] for pair in told(folder)["pairs"]] == ["failed", "waiting", "waiting"]
+    assert [pair["state"] for pair in reported(folder)["pairs"]] == ["failed", "waiting", "waiting"]
     assert "cannot be opened" in page(folder).text
 
 
@@ -133,7 +133,7 @@ def test_names_and_messages_are_text(folder: Path, here: Command) -> None:
     assert not any(name.startswith("on") for _, attributes in shown.tags for name in attributes)
     (image,) = shown.images
     assert image.startswith("data:")
-    assert [pair["name"] for pair in told(folder)["pairs"]] == [HOSTILE, "b"]
+    assert [pair["name"] for pair in reported(folder)["pairs"]] == [HOSTILE, "b"]
     (preview,) = previews(folder)
     assert preview.startswith("_img_src_x_onerror_alert_1_")
     status, text, _ = here("status", "job.toml")
@@ -148,7 +148,7 @@ def test_what_has_become_of_one_pair_does_not_break_the_report(folder: Path, her
     (folder / "out" / f"{second}.tif").unlink()
     status, said, _ = here("report", "job.toml")
     assert (status, said) == (0, "job.report/report.html\n")
-    one, two, three = told(folder)["pairs"]
+    one, two, three = reported(folder)["pairs"]
     assert (one["state"], one["picture"]) == ("done", None)
     assert one["note"].startswith("no preview: ")
     assert (two["state"], two["picture"], two["note"]) == ("waiting", None, "")
@@ -159,7 +159,7 @@ def test_what_has_become_of_one_pair_does_not_break_the_report(folder: Path, her
     facts = {"tiles": "many", "shape": [1], "flag_shares": {"failed": float("nan")}}
     record.append(JournalEntry(third, line.key, "done", float("inf"), facts=facts))
     assert here("report", "job.toml")[0] == 0
-    one, two, three = told(folder)["pairs"]
+    one, two, three = reported(folder)["pairs"]
     assert three["note"] == "its line in the record cannot be read (shape, tiles)"
     assert (three["seconds"], three["tiles"]) == (None, None)
     assert "cannot be read (shape, tiles)" in page(folder).text
@@ -168,7 +168,7 @@ def test_what_has_become_of_one_pair_does_not_break_the_report(folder: Path, her
 def test_before_anything_was_done_there_is_a_report(folder: Path) -> None:
     path = mmsr_geo.report_batch(job(folder))
     assert path == folder / "job.report" / "report.html"
-    assert [pair["state"] for pair in told(folder)["pairs"]] == ["waiting"] * 3
+    assert [pair["state"] for pair in reported(folder)["pairs"]] == ["waiting"] * 3
     assert not previews(folder)
 
 
@@ -189,7 +189,7 @@ def test_previews_are_kept_until_an_output_changes(folder: Path) -> None:
     assert len(after.items() & before.items()) == 2
     mmsr_geo.report_batch(path, previews=1)
     assert len(previews(folder)) == 2
-    assert [pair["picture"] is None for pair in told(folder)["pairs"]] == [False, True, True]
+    assert [pair["picture"] is None for pair in reported(folder)["pairs"]] == [False, True, True]
 
 
 def test_of_many_previews_the_last_are_shown_from_their_files(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -200,7 +200,7 @@ def test_of_many_previews_the_last_are_shown_from_their_files(folder: Path, monk
     assert all((folder / "job.report" / unquote(image)).is_file() for image in images)
 
 
-def test_a_report_that_cannot_be_written_is_told_and_the_job_is_done(folder: Path) -> None:
+def test_a_report_that_cannot_be_written_is_reported_and_the_job_is_done(folder: Path) -> None:
     (folder / "job.report").write_bytes(b"a file")
     with pytest.warns(mmsr_geo.MmsrWarning, match=r"the report cannot be written to .*job\.report \("):
         assert mmsr_geo.batch(job(folder)).count("done") == 3
@@ -217,7 +217,7 @@ def test_json_has_null_where_there_is_no_number(folder: Path) -> None:
         JournalEntry(line.name, line.key, "done", 1.0, facts=dict(line.facts) | {"consistency_rmse": [float("nan")]})
     )
     mmsr_geo.report_batch(path)
-    first, second, _ = told(folder)["pairs"]
+    first, second, _ = reported(folder)["pairs"]
     assert first["consistency_rmse"] == [None]
     assert second["consistency_rmse"][0] > 0
 
@@ -249,7 +249,7 @@ def test_a_preview_is_in_units_with_nodata_and_of_a_window(tmp_path: Path) -> No
     assert np.isnan(preview_on(str(path), beside)).sum() == 8 * 4  # beyond the file
 
 
-def test_what_lies_beyond_a_source_without_nodata_is_a_hole(tmp_path: Path) -> None:
+def test_what_lies_beyond_a_source_is_nodata(tmp_path: Path) -> None:
     preview = preview_of(str(SENTINEL_TRUTH), 32, Window(0, 0, 32, 32))
     with rasterio.open(SENTINEL_TRUTH) as dataset:
         values, profile = dataset.read(1), dataset.profile
@@ -290,4 +290,4 @@ def test_an_elevation_is_shown_as_hillshade(folder: Path, monkeypatch: pytest.Mo
     (folder / "ortho.tif").symlink_to(SENTINEL_GUIDE)
     mmsr_geo.batch(job(folder, SMOOTH.replace("thermal/{key}", name).replace("optical/{key}", "ortho")))
     assert titles == ["source", "target"] + (["source, hillshade", "target, hillshade"] if name == "dem" else [])
-    assert told(folder)["pairs"][0]["note"] == ""
+    assert reported(folder)["pairs"][0]["note"] == ""

@@ -22,12 +22,12 @@ from mmsr_geo.jobs.fingerprint import key_of
 from mmsr_geo.jobs.job import Job
 from mmsr_geo.jobs.journal import Journal, JournalEntry
 from mmsr_geo.jobs.schema import EXAMPLE
-from support.command import Told
+from support.command import CommandResult
 from support.rasters import SENTINEL_GUIDE, sentinel_crop
 
 pytestmark = pytest.mark.slow
 
-Command = Callable[..., Told]
+Command = Callable[..., CommandResult]
 SMOOTH = '[options]\nscale = 4\nmethod = "bicubic+consistency"\n'
 MANY = 'output = "out/{name}.tif"\n[[pairs]]\nsource = "thermal/{key}_st.tif"\nguide = "optical/{key}_b*.tif"\n'
 
@@ -58,19 +58,19 @@ def values(path: Path) -> np.ndarray:
 def test_the_example_is_a_job(folder: Path, here: Command) -> None:
     shutil.copy(folder / "thermal" / "2024-06_st.tif", folder / "dem.tif")
     (folder / "ortho.tif").symlink_to(SENTINEL_GUIDE)
-    status, told, _ = here("batch", "job.toml", "--init")
+    status, reported, _ = here("batch", "job.toml", "--init")
     assert (status, Path("job.toml").read_text()) == (0, EXAMPLE)
-    assert "--dry-run" in told
+    assert "--dry-run" in reported
     (entry,) = Job.read(Path("job.toml")).entries
     assert (entry.name, entry.output) == ("dem", folder / "sharp" / "dem.tif")
     assert entry.options == {"scale": 4}
-    status, _, told = here("batch", "job.toml", "--init")
-    assert (status, told.count("\n")) == (2, 1)
-    assert "job.toml exists" in told
-    status, told, _ = here("batch", "job.toml", "--dry-run")
+    status, _, reported = here("batch", "job.toml", "--init")
+    assert (status, reported.count("\n")) == (2, 1)
+    assert "job.toml exists" in reported
+    status, reported, _ = here("batch", "job.toml", "--dry-run")
     assert status == 0
-    assert "64 px" in told
-    assert "1 pair takes at most " in told
+    assert "64 px" in reported
+    assert "1 pair takes at most " in reported
     assert not (folder / "sharp").exists()
 
 
@@ -99,10 +99,10 @@ def test_all_mistakes_are_reported_at_once_each_with_its_position(folder: Path, 
         "options.fit: ",
     ):
         assert place in said
-    status, _, told = here("batch", "job.toml", "--progress", "none")
+    status, _, reported = here("batch", "job.toml", "--progress", "none")
     assert status == 2
-    assert told.count("\n") == 1
-    assert "5 mistakes" in told
+    assert reported.count("\n") == 1
+    assert "5 mistakes" in reported
 
 
 @pytest.mark.parametrize(
@@ -140,11 +140,11 @@ def test_each_mistake_says_what_to_do(folder: Path, text: str, said: str) -> Non
 
 def test_a_job_is_done_once(folder: Path, here: Command) -> None:
     job(folder, MANY.replace("[[", 'qa = "out/{name}_qa.tif"\n[[', 1) + SMOOTH)
-    status, told, _ = here("status", "job.toml", "--json")
-    assert (status, json.loads(told)["left"]) == (0, 3)
-    status, told, _ = here("batch", "job.toml", "--progress", "json")
+    status, reported, _ = here("status", "job.toml", "--json")
+    assert (status, json.loads(reported)["left"]) == (0, 3)
+    status, reported, _ = here("batch", "job.toml", "--progress", "json")
     assert status == 0
-    events = [json.loads(line) for line in told.splitlines()]
+    events = [json.loads(line) for line in reported.splitlines()]
     assert [event["name"] for event in events if event["event"] == "pair"] == ["2024-06", "2024-07", "2024-08"]
     assert events[-1]["done"] == 3
     guide = [folder / "optical" / f"2024-07_b{band}.tif" for band in (1, 2)]
@@ -172,26 +172,26 @@ def test_a_job_is_done_once(folder: Path, here: Command) -> None:
     before = (folder / "out" / "2024-06.tif").stat().st_mtime_ns
     assert here("batch", "job.toml", "--progress", "none", "--restart")[0] == 0
     assert (folder / "out" / "2024-06.tif").stat().st_mtime_ns > before
-    status, told, _ = here("status", "job.toml")
+    status, reported, _ = here("status", "job.toml")
     assert status == 0
-    assert "3 done, 0 failed, 0 left." in told
+    assert "3 done, 0 failed, 0 left." in reported
 
 
-def test_a_pair_that_fails_is_told_and_the_others_go_on_if_asked(folder: Path, here: Command) -> None:
+def test_a_pair_that_fails_is_reported_and_the_others_go_on_if_asked(folder: Path, here: Command) -> None:
     bad = folder / "thermal" / "2024-07_st.tif"
     good = bad.read_bytes()
     bad.write_bytes(b"no raster")
     job(folder, MANY + SMOOTH)
-    status, _, told = here("batch", "job.toml", "--progress", "none")
+    status, _, reported = here("batch", "job.toml", "--progress", "none")
     assert status == 2
-    assert told.count("\n") == 1
-    assert "2024-07: " in told
-    assert "cannot be opened" in told
+    assert reported.count("\n") == 1
+    assert "2024-07: " in reported
+    assert "cannot be opened" in reported
     assert sorted(path.name for path in (folder / "out").iterdir()) == ["2024-06.tif"]
     job(folder, 'on_error = "skip"\n' + MANY + SMOOTH)
-    status, told, _ = here("batch", "job.toml", "--progress", "rich")
+    status, reported, _ = here("batch", "job.toml", "--progress", "rich")
     assert status == 1
-    assert "2 done, 1 failed, 1 left" in told
+    assert "2 done, 1 failed, 1 left" in reported
     assert sorted(path.name for path in (folder / "out").iterdir()) == ["2024-06.tif", "2024-08.tif"]
     bad.write_bytes(good)
     assert here("batch", "job.toml", "--progress", "none")[0] == 0
@@ -203,9 +203,9 @@ def test_what_others_have_made_is_not_replaced(folder: Path, here: Command) -> N
     theirs = folder / "out" / "2024-06.tif"
     theirs.write_bytes(b"a year's work")
     job(folder, MANY + SMOOTH)
-    status, _, told = here("batch", "job.toml", "--progress", "none")
+    status, _, reported = here("batch", "job.toml", "--progress", "none")
     assert (status, theirs.read_bytes()) == (2, b"a year's work")
-    assert "2024-06.tif exists" in told
+    assert "2024-06.tif exists" in reported
     assert here("batch", "job.toml", "--progress", "none", "--overwrite")[0] == 0
     assert values(theirs).shape == (1, 64, 72)
 
@@ -221,9 +221,9 @@ def test_another_output_pattern_does_not_make_foreign_files_the_jobs_own(folder:
     name = "{name}.tif" if of == "output" else "{name}_qa.tif"
     job(folder, text.replace(f"out/{name}", f"theirs/{name}"))
     for _ in range(2):  # what was refused once is not the job's own by that
-        status, _, told = here("batch", "job.toml", "--progress", "none")
+        status, _, reported = here("batch", "job.toml", "--progress", "none")
         assert (status, theirs.read_bytes()) == (2, b"a year's work")
-        assert f"{theirs.name} exists" in told
+        assert f"{theirs.name} exists" in reported
     theirs.unlink()
     assert here("batch", "job.toml", "--progress", "none")[0] == 0
     job(folder, text)  # back again: these are its own
@@ -278,8 +278,8 @@ def test_a_kill_between_an_output_and_its_line_leaves_the_jobs_own(
         with pytest.raises(Killed):
             mmsr_geo.batch(path)
     assert (folder / "out" / "2024-07.tif").exists()
-    told = mmsr_geo.status(path)
-    assert [(pair.state, pair.line is None) for pair in told.pairs] == [
+    reported = mmsr_geo.status(path)
+    assert [(pair.state, pair.line is None) for pair in reported.pairs] == [
         ("done", False),
         ("begun", True),
         ("waiting", True),
@@ -391,20 +391,20 @@ def test_a_folder_that_cannot_be_made_is_the_pairs_failure(folder: Path, here: C
     (folder / "taken").write_bytes(b"a file")
     text = 'on_error = "skip"\n' + MANY.replace("[[", 'qa = "flags/{name}.tif"\n[[', 1) + SMOOTH
     job(folder, text.replace("out/" if of == "output" else "flags/", "taken/"))
-    status, _, told = here("batch", "job.toml", "--progress", "none")
+    status, _, reported = here("batch", "job.toml", "--progress", "none")
     assert status == 1
-    assert "Traceback" not in told
+    assert "Traceback" not in reported
     standing = mmsr_geo.status("job.toml")
     assert standing.count("failed") == 3
     line = standing.pairs[0].line
     assert line is not None
     assert line.message.startswith(f"the folder {folder / 'taken'} cannot be created (File exists): ")
     job(folder, (folder / "job.toml").read_text().replace("skip", "stop"))
-    status, _, told = here("batch", "job.toml", "--progress", "none")
-    assert (status, told.count("\n")) == (2, 1)
+    status, _, reported = here("batch", "job.toml", "--progress", "none")
+    assert (status, reported.count("\n")) == (2, 1)
 
 
-def test_missing_files_of_options_are_told_with_the_others(folder: Path) -> None:
+def test_missing_files_of_options_are_reported_with_the_others(folder: Path) -> None:
     (folder / "optical" / "2024-06_qa.tif").write_bytes(b"bits")
     (folder / "water.tif").write_bytes(b"bits")
     text = MANY.replace("optical", "gone", 1) + '[options]\nguide_mask = "optical/{key}_qa.tif:1,3"\n'

@@ -21,9 +21,12 @@ def scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def done(scratch: Path, method: str, size: int, **options: Any) -> dict[str, Any]:
     """Do one of the benchmark's runs, in a process of its own as it does, and return what it came to."""
-    told = json.dumps({"method": method, "size": size, **options})
+    reported = json.dumps({"method": method, "size": size, **options})
     ran = subprocess.run(
-        [sys.executable, SCALING, "--scratch", scratch, "--one", told], check=True, stdout=subprocess.PIPE, text=True
+        [sys.executable, SCALING, "--scratch", scratch, "--one", reported],
+        check=True,
+        stdout=subprocess.PIPE,
+        text=True,
     )
     found: dict[str, Any] = json.loads(ran.stdout)
     return found
@@ -40,14 +43,17 @@ def test_four_times_the_pixels_take_no_more_memory_and_four_times_the_time(scrat
     assert large["tile_cpu_s"] < 4 * 1.15 * small["tile_cpu_s"]
 
 
+@pytest.mark.slow
 def test_a_worker_with_a_network_keeps_to_what_it_may_take(scratch: Path) -> None:
-    told = done(scratch, "mmsr", 1, memory_limit="1.2GB", workers=1)
-    assert max(told["worker_mb"]) < 1200
-    assert told["tiles"] < 16  # and takes what there is
+    reported = done(scratch, "mmsr", 1, memory_limit="1.2GB", workers=1)
+    assert max(reported["worker_mb"]) < 1200
+    assert reported["tiles"] < 16  # and takes what there is
 
 
 @pytest.mark.faults  # it measures time, which other processes lengthen
 def test_a_tile_costs_the_engine_little(scratch: Path) -> None:
-    told = done(scratch, "dummy", 2000)
-    assert told["client_cpu_s"] / told["tiles"] < 0.004  # 1.2 ms where nothing else runs; here the start is in it
-    assert told["client_mb"] < 500
+    reported = done(scratch, "dummy", 2000)
+    assert (
+        reported["client_cpu_s"] / reported["tiles"] < 0.004
+    )  # 1.2 ms where nothing else runs; here the start is in it
+    assert reported["client_mb"] < 500

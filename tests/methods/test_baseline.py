@@ -1,4 +1,4 @@
-"""The other methods: what each gives, against slow references; holes, missing guide and tiles for all of them."""
+"""The other methods: what each gives, against slow references; nodata, missing guide and tiles for all of them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from mmsr_geo.methods.p2p import P2P, FittedP2P, PixelPerceptron
 from mmsr_geo.network.degradation import bicubic, bilinear, degrade, fill_nodata, make_consistent, nearest
 from mmsr_geo.network.samples import Sample, Statistics
 from mmsr_geo.raster.base import Pixels
-from support.scenes import patches, scene, with_holes
+from support.scenes import patches, scene, with_gaps
 
 pytestmark = pytest.mark.slow
 
@@ -82,7 +82,7 @@ def rmse(target: Target, truth: Tensor) -> float:
 
 @dataclass(frozen=True)
 class Case:
-    """A holed raster, and all methods fitted to it."""
+    """A raster with nodata, and all methods fitted to it."""
 
     sample: Sample
     scale: Scale
@@ -92,7 +92,7 @@ class Case:
 @pytest.fixture(scope="module", params=[SCALE, UNEQUAL], ids=str)
 def case(request: pytest.FixtureRequest) -> Case:
     scale: Scale = request.param
-    sample = with_holes(scene(44, 38, scale, seed=6), source=0.05, guide=0.02)
+    sample = with_gaps(scene(44, 38, scale, seed=6), source=0.05, guide=0.02)
     methods = {name: baseline(name) for name in METHODS} | {"p2p": P2P(steps=10)}
     samples = {name: [sample] if method.reads_samples else [] for name, method in methods.items()}
     models = {name: method.fit(samples[name], job_of(sample, scale)) for name, method in methods.items()}
@@ -122,7 +122,7 @@ def test_a_model_is_what_its_method_announced_and_survives_a_pickle(name: str, c
     np.testing.assert_array_equal(upsampled(model, case.sample), upsampled(again, case.sample))
 
 
-def test_models_are_told_apart_by_their_digests(case: Case) -> None:
+def test_different_models_have_different_digests(case: Case) -> None:
     assert len({model.digest for model in case.models.values()}) == len(METHODS)
 
 
@@ -142,7 +142,7 @@ def test_tiles_with_their_halo_are_the_untiled(name: str, case: Case, *, consist
 
 @pytest.mark.parametrize("consistent", [False, True])
 @pytest.mark.parametrize("name", METHODS)
-def test_holes_stay_holes_and_nothing_else_becomes_one(name: str, case: Case, *, consistent: bool) -> None:
+def test_nodata_stays_nodata_and_nothing_else_becomes_one(name: str, case: Case, *, consistent: bool) -> None:
     result = torch.from_numpy(upsampled(case.models[name], case.sample, consistent=consistent))
     assert torch.equal(result.isnan(), ~nearest(case.sample.source_valid, case.scale))
     if consistent:
@@ -151,7 +151,7 @@ def test_holes_stay_holes_and_nothing_else_becomes_one(name: str, case: Case, *,
 
 
 @pytest.mark.parametrize("name", METHODS)
-def test_what_stands_in_holes_does_not_matter(name: str, case: Case) -> None:
+def test_what_lies_under_nodata_does_not_matter(name: str, case: Case) -> None:
     sample = case.sample
     garbage = replace(
         sample,
@@ -172,9 +172,9 @@ def test_where_the_guide_is_missing_the_result_is_bicubic(name: str, case: Case,
     wanted = smooth.masked_fill(~nearest(sample.source_valid, scale), torch.nan).numpy()
     np.testing.assert_allclose(upsampled(model, blind, consistent=consistent), wanted, rtol=0, atol=tolerance(sample))
     if not consistent:
-        hole = ~sample.guide_valid.numpy()
-        assert hole.any()
-        np.testing.assert_allclose(upsampled(model, sample)[hole], wanted[hole], rtol=0, atol=tolerance(sample))
+        missing = ~sample.guide_valid.numpy()
+        assert missing.any()
+        np.testing.assert_allclose(upsampled(model, sample)[missing], wanted[missing], rtol=0, atol=tolerance(sample))
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -205,10 +205,10 @@ def test_an_interpolation_is_torchs_of_that_name(mode: str) -> None:
 
 
 @pytest.mark.parametrize(("method", "way"), INTERPOLATIONS)
-def test_an_interpolation_goes_up_to_holes_with_what_is_beside_them(
+def test_an_interpolation_goes_up_to_nodata_with_what_is_beside_them(
     method: Baseline, way: Callable[[Tensor, Scale], Tensor]
 ) -> None:
-    sample = with_holes(scene(12, 11, SCALE, seed=2), source=0.3)
+    sample = with_gaps(scene(12, 11, SCALE, seed=2), source=0.3)
     zero = torch.zeros((), dtype=torch.float64)
     filled = fill_nodata(torch.where(sample.source_valid, sample.source.double(), zero), sample.source_valid)
     wanted = way(filled, SCALE).masked_fill(~nearest(sample.source_valid, SCALE), torch.nan)
@@ -234,8 +234,8 @@ def test_a_linear_function_of_the_bands_is_recovered(scale: Scale, radius_px: in
 @pytest.mark.parametrize(("radius_px", "eps"), [(1, 0.01), (2, 0.3)])
 def test_the_guided_filter_is_the_slow_one(scale: Scale, radius_px: int, eps: float) -> None:
     clean = scene(13, 12, scale, seed=4)
-    holed = with_holes(clean, source=0.15, guide=0.15, seed=1)
-    source_valid, guide_valid = holed.source_valid, holed.guide_valid
+    gappy = with_gaps(clean, source=0.15, guide=0.15, seed=1)
+    source_valid, guide_valid = gappy.source_valid, gappy.guide_valid
     # So little of the guide that some pixels are in no window of a known one.
     guide_valid[: 9 * scale.y, : 9 * scale.x] = False
     guide_valid[: 9 * scale.y : scale.y, : 9 * scale.x : scale.x] = True
@@ -336,7 +336,7 @@ def test_a_guided_filter_that_cannot_be_is_refused(options: dict[str, float]) ->
         GuidedFilter(**options)  # type: ignore[arg-type]  # of both fields
 
 
-def test_a_guided_filter_is_told_from_others_by_its_options_and_statistics() -> None:
+def test_a_guided_filter_differs_from_others_by_its_options_and_statistics() -> None:
     sample, warmer = scene(8, 8, SCALE), scene(8, 8, SCALE, centre=300.0)
     models = [guided(sample, SCALE), guided(sample, SCALE, 2), guided(sample, SCALE, 1, 0.1), guided(warmer, SCALE)]
     assert len({model.digest for model in models}) == 4
@@ -346,7 +346,7 @@ def test_a_guided_filter_is_told_from_others_by_its_options_and_statistics() -> 
 @pytest.mark.parametrize("method", [GuidedFilter(), P2P(steps=1)])
 @pytest.mark.parametrize(("source", "guide"), [(1.1, 0.0), (0.0, 1.1)])
 def test_nothing_valid_is_an_error(method: Baseline, source: float, guide: float) -> None:
-    sample = with_holes(scene(6, 5, SCALE), source=source, guide=guide)
+    sample = with_gaps(scene(6, 5, SCALE), source=source, guide=guide)
     with pytest.raises(PixelError, match="holds no valid pixel"):
         method.fit([sample], job_of(sample, SCALE))
 
@@ -451,17 +451,17 @@ def test_each_part_has_its_published_weight_decay() -> None:
 
 
 @pytest.mark.parametrize("scale", [Scale(2, 2), Scale(1, 3)], ids=str)
-@pytest.mark.parametrize("guide_holes", ["few", "in each block"])
-def test_p2p_takes_the_steps_of_the_slow_one(scale: Scale, guide_holes: str) -> None:
-    sample = with_holes(scene(7, 6, scale, seed=3), source=0.1)
+@pytest.mark.parametrize("guide_gaps", ["few", "in each block"])
+def test_p2p_takes_the_steps_of_the_slow_one(scale: Scale, guide_gaps: str) -> None:
+    sample = with_gaps(scene(7, 6, scale, seed=3), source=0.1)
     guide_valid = sample.guide_valid.clone()
-    if guide_holes == "few":
+    if guide_gaps == "few":
         guide_valid[:3, :5] = False
     else:
         guide_valid[:: scale.y, :: scale.x] = False
     sample = replace(sample, guide_valid=guide_valid)
     share = degrade(guide_valid.double(), scale)
-    asked = sample.source_valid & (share == 1 if guide_holes == "few" else share > 0.5)
+    asked = sample.source_valid & (share == 1 if guide_gaps == "few" else share > 0.5)
     assert 20 < int(asked.sum()) < 42
     model = P2P(steps=4).fit([sample], job_of(sample, scale))
     result = model.predictor(CPU)(sample)
@@ -517,10 +517,10 @@ def test_a_prediction_does_not_depend_on_how_many_pixels_are_taken_at_once(monke
     assert float((model.predictor(CPU)(sample) - at_once).abs().max()) <= 1e-5 * spread(sample)
 
 
-def test_a_fit_tells_how_far_it_is() -> None:
-    sample, told = scene(6, 5, SCALE), []
-    P2P(steps=20).fit([sample], replace(job_of(sample, SCALE), progress=lambda *entry: told.append(entry)))
-    assert told == [("fit", 0, 20), ("fit", 16, 20), ("fit", 20, 20)]
+def test_a_fit_reports_its_progress() -> None:
+    sample, reported = scene(6, 5, SCALE), []
+    P2P(steps=20).fit([sample], replace(job_of(sample, SCALE), progress=lambda *entry: reported.append(entry)))
+    assert reported == [("fit", 0, 20), ("fit", 16, 20), ("fit", 20, 20)]
 
 
 def test_a_fit_uses_the_threads_of_its_job_and_ends_with_what_its_progress_raises() -> None:

@@ -81,8 +81,8 @@ def test_p2p_takes_the_seed_and_the_steps(source: xr.DataArray) -> None:
 def test_a_file_says_which_options_a_method_had(source: xr.DataArray, tmp_path: Path) -> None:
     mmsr_geo.upsample_to_file(source, sentinel_guide(), tmp_path / "sharp.tif", 4, **options("p2p"), seed=3)
     with rasterio.open(tmp_path / "sharp.tif") as dataset:
-        told = json.loads(dataset.tags()["MMSR_GEO_OPTIONS"])
-    assert {key: told[key] for key in ("method", "consistent", "seed", "steps")} == {
+        reported = json.loads(dataset.tags()["MMSR_GEO_OPTIONS"])
+    assert {key: reported[key] for key in ("method", "consistent", "seed", "steps")} == {
         "method": "p2p",
         "consistent": False,
         "seed": 3,

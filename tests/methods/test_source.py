@@ -66,6 +66,7 @@ def test_a_method_answers_for_itself(
     assert method.model_scale is None
 
 
+@pytest.mark.slow
 def test_a_saved_model_has_its_scale_and_may_keep_its_statistics() -> None:
     assert saved().model_scale == TileFit(scene=saved()).model_scale == Scale(4, 4)
     assert (saved().samples_pixels, saved(keep_statistics=True).samples_pixels) == (True, False)

@@ -254,10 +254,10 @@ def test_a_tile_without_guide_is_interpolated(way: Way, first_stage: bool | None
 
 
 @pytest.mark.parametrize("first_stage", [None, True, False])
-def test_a_tile_with_no_pixel_valid_in_both_says_what_the_interpolation_says(
+def test_a_tile_with_no_pixel_valid_in_both_has_the_interval_of_the_baseline(
     first_stage: bool | None,  # noqa: FBT001  (parametrised)
 ) -> None:
-    """The guide is valid where the source is a hole, and the other way round."""
+    """The guide is valid where the source is nodata, and the other way round."""
     source = crop().source.copy()
     source[:, 10:] = np.nan
     guide = cloudy_guide(slice(0, 40 + 80))
@@ -274,21 +274,22 @@ def test_a_tile_with_no_pixel_valid_in_both_says_what_the_interpolation_says(
     assert made.check == GuideCheck()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", WAYS)
-def test_holes_stay_holes_also_where_they_fill_a_tile(tmp_path: Path, way: Way) -> None:
+def test_nodata_stays_nodata_also_where_it_fills_a_tile(tmp_path: Path, way: Way) -> None:
     source = crop().source.copy()
     source[:, :13] = np.nan
     source[4:7, 18] = np.nan
     target = sharpened(source, way).values
-    holes = np.isnan(source.values).repeat(4, 0).repeat(4, 1)
-    assert np.array_equal(np.isnan(target), holes)
+    missing = np.isnan(source.values).repeat(4, 0).repeat(4, 1)
+    assert np.array_equal(np.isnan(target), missing)
     assert inconsistency(target, source) <= tolerance(source)
     values, _ = written(tmp_path / "sharp.tif", source, way)
-    assert np.array_equal(np.isnan(values), holes)
+    assert np.array_equal(np.isnan(values), missing)
     assert np.nanmax(np.abs(values - target)) <= 1e-6 * deviation(source)
 
 
-def test_a_source_that_is_one_hole_has_nothing_to_tile() -> None:
+def test_a_source_without_a_valid_pixel_has_nothing_to_tile() -> None:
     source = crop().source
     empty = source.where(source < 0)
     assert np.isnan(sharpened(empty, "tile").values).all()
@@ -296,6 +297,7 @@ def test_a_source_that_is_one_hole_has_nothing_to_tile() -> None:
         sharpened(empty, "adapt").compute()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", WAYS)
 def test_other_dims_are_done_slice_by_slice(way: Way) -> None:
     first = crop().source
@@ -308,6 +310,7 @@ def test_other_dims_are_done_slice_by_slice(way: Way) -> None:
         assert np.array_equal(both[index].values, alone)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", WAYS)
 def test_bounds_give_a_part_that_is_consistent_and_the_same_in_a_file(tmp_path: Path, way: Way) -> None:
     source = crop().source
@@ -321,6 +324,7 @@ def test_bounds_give_a_part_that_is_consistent_and_the_same_in_a_file(tmp_path: 
     assert np.abs(values - part.values).max() <= 1e-6 * deviation(source)
 
 
+@pytest.mark.slow
 def test_a_saved_model_is_adapted_to_each_tile(tmp_path: Path) -> None:
     source, model = crop().source, sentinel_model(4)
     model.save(tmp_path / "model.mmsr")
@@ -343,7 +347,7 @@ def test_a_scenes_fit_and_the_model_that_it_makes_are_adapted_alike() -> None:
 
 
 def test_a_job_says_how_many_tiles_are_fitted_and_has_no_model_to_save(tmp_path: Path) -> None:
-    told: dict[str, list[tuple[int, int]]] = {}
+    reported: dict[str, list[tuple[int, int]]] = {}
     outcome = mmsr_geo.upsample_to_file(
         crop().source,
         sentinel_guide(),
@@ -352,11 +356,11 @@ def test_a_job_says_how_many_tiles_are_fitted_and_has_no_model_to_save(tmp_path:
         fit="tile",
         tile_size=40,
         params=PARAMS,
-        progress=lambda stage, *count: told.setdefault(stage, []).append(count),
+        progress=lambda stage, *count: reported.setdefault(stage, []).append(count),
     )
-    assert told["fit tiles"] == [(done, 4) for done in range(5)]
-    assert told["blend"] == [(done, 4) for done in range(5)]
-    assert list(told) == ["fit tiles", "blend", "write"]
+    assert reported["fit tiles"] == [(done, 4) for done in range(5)]
+    assert reported["blend"] == [(done, 4) for done in range(5)]
+    assert list(reported) == ["fit tiles", "blend", "write"]
     assert (outcome.tiles, outcome.checks) == (4, (GuideCheck(),))
     with pytest.raises(mmsr_geo.OptionError, match="computed without a model of the scene"):
         _ = outcome.model
@@ -448,15 +452,15 @@ def test_where_the_guide_did_not_help_the_blend_gives_way_to_the_consistent_bicu
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_an_unhelpful_guide_can_be_an_error_and_is_told_once(tmp_path: Path, way: Way) -> None:
+def test_an_unhelpful_guide_can_be_an_error_and_is_reported_once(tmp_path: Path, way: Way) -> None:
     with pytest.raises(mmsr_geo.UnhelpfulGuideError):
         checked(way, if_unhelpful="error").compute()
     with pytest.raises(mmsr_geo.UnhelpfulGuideError):
         checked(way, tmp_path / "sharp.tif", if_unhelpful="error")
     assert list(tmp_path.iterdir()) == []
-    with pytest.warns(mmsr_geo.GuideWarning) as told:
+    with pytest.warns(mmsr_geo.GuideWarning) as reported:
         checked(way).compute()
-    assert len([warning for warning in told if issubclass(warning.category, mmsr_geo.GuideWarning)]) == 1
+    assert len([warning for warning in reported if issubclass(warning.category, mmsr_geo.GuideWarning)]) == 1
 
 
 def test_the_tiles_checks_are_one(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -185,7 +185,7 @@ def test_the_way_up_and_down_again_needs_no_target_grid(scale: Scale) -> None:
 
 @pytest.mark.parametrize("scale", EVERY_SCALE + PAIRS)
 def test_the_eigenvalues_of_the_way_up_and_down_lie_within_the_spectrum(scale: Scale) -> None:
-    """Holes leave a principal submatrix; a grid of 1 x n has the border on both sides."""
+    """Nodata leave a principal submatrix; a grid of 1 x n has the border on both sides."""
     for height, width in ((8, 8), (1, 12), (3, 2), (1, 1)):
         units = torch.eye(height * width, dtype=torch.float64).view(-1, height, width)
         dense = torch.stack([degrade(bicubic(unit, scale), scale).flatten() for unit in units], dim=1)
@@ -231,7 +231,7 @@ def test_the_block_means_of_a_target_are_its_source_at_every_scale(scale: Scale,
 
 @settings(max_examples=40, deadline=None)
 @given(small_scales, st.integers(1, 12), st.integers(1, 12), st.floats(0.05, 1), st.integers(0, 999))
-def test_a_source_of_any_size_with_any_holes_is_met(
+def test_a_source_of_any_size_with_any_nodata_is_met(
     scale: Scale, height: int, width: int, share: float, seed: int
 ) -> None:
     source, valid = normal(height, width, seed=seed) * 8 + 290, some((height, width), share, seed)
@@ -239,7 +239,7 @@ def test_a_source_of_any_size_with_any_holes_is_met(
     assert float(((degrade(target, scale) - source).abs() * valid).max()) < 1e-11 * 290
 
 
-def test_where_the_source_is_a_hole_its_value_does_not_matter() -> None:
+def test_where_the_source_is_nodata_its_value_does_not_matter() -> None:
     source, valid, scale = normal(9, 8), some((9, 8), 0.6), Scale(3, 3)
     prediction = off_prediction(source, scale)
     other = torch.where(valid, source, 1e6 * torch.ones_like(source))
@@ -301,7 +301,7 @@ def test_a_window_with_its_halo_is_corrected_as_the_whole(scale: Scale, core: Wi
 
 
 def looped_fill(source: Tensor, valid: Tensor, receptive_field: int) -> Tensor:
-    """Carry values into holes ring by ring: each the mean of what its neighbours held a ring before."""
+    """Carry values into nodata ring by ring: each the mean of what its neighbours held a ring before."""
     height, width = source.shape
     known = {
         (row, col): float(source[row, col])
@@ -320,15 +320,15 @@ def looped_fill(source: Tensor, valid: Tensor, receptive_field: int) -> Tensor:
 
 @settings(deadline=None)
 @given(st.integers(1, 9), st.integers(1, 9), st.floats(0, 1), st.integers(0, 3), st.integers(0, 99))
-def test_holes_are_filled_ring_by_ring(height: int, width: int, share: float, receptive_field: int, seed: int) -> None:
+def test_gaps_are_filled_ring_by_ring(height: int, width: int, share: float, receptive_field: int, seed: int) -> None:
     source, valid = normal(height, width, seed=seed), some((height, width), share, seed)
-    holed = source.masked_fill(~valid, torch.nan)
-    filled = fill_nodata(holed, valid, receptive_field)
+    gappy = source.masked_fill(~valid, torch.nan)
+    filled = fill_nodata(gappy, valid, receptive_field)
     torch.testing.assert_close(filled, looped_fill(source, valid, receptive_field), rtol=0, atol=1e-6)
     assert torch.equal(filled[valid], source[valid])
 
 
-def test_a_filled_hole_depends_on_what_lies_within_reach_alone() -> None:
+def test_a_filled_gap_depends_on_what_lies_within_reach_alone() -> None:
     source, valid = normal(20, 20), some((20, 20), 0.2)
     filled = fill_nodata(source, valid)
     for row, col in product(range(6, 14), range(6, 14)):
@@ -337,7 +337,7 @@ def test_a_filled_hole_depends_on_what_lies_within_reach_alone() -> None:
         assert float(alone[FILL_PX, FILL_PX]) == pytest.approx(float(filled[row, col]), abs=1e-12)
 
 
-def test_holes_out_of_reach_are_zero() -> None:
+def test_gaps_out_of_reach_are_zero() -> None:
     valid = torch.zeros(9, 9, dtype=torch.bool)
     valid[0, 0] = True
     filled = fill_nodata(torch.full((9, 9), 7.0), valid)

@@ -37,7 +37,7 @@ from mmsr_geo.network.patches import PatchSampler, window_means
 from mmsr_geo.network.prepared import PreparedSample
 from mmsr_geo.network.samples import Sample, Statistics
 from mmsr_geo.network.validation import RegisteredRegression, Validation
-from support.scenes import scene, with_holes
+from support.scenes import scene, with_gaps
 
 pytestmark = pytest.mark.slow
 
@@ -180,7 +180,7 @@ def test_the_model_holds_what_it_was_fitted_for(samples: list[Sample]) -> None:
 @pytest.mark.parametrize(
     ("first_stage", "gain", "kept"), [(True, math.inf, True), (None, -math.inf, True), (None, math.inf, False)]
 )
-def test_the_first_stage_is_forced_or_judged_and_recorded(
+def test_the_first_stage_is_forced_or_validated_and_recorded(
     monkeypatch: pytest.MonkeyPatch,
     first_stage: bool | None,  # noqa: FBT001  (parametrised)
     gain: float,
@@ -221,7 +221,7 @@ def test_a_first_stage_that_is_dropped_leaves_no_trace(monkeypatch: pytest.Monke
     assert same_weights(dropped, never)
 
 
-def test_held_out_blocks_are_a_seventh_whole_blocks_one_level_down_and_everywhere() -> None:
+def test_validation_blocks_are_a_seventh_whole_blocks_at_reduced_resolution_and_everywhere() -> None:
     for scale in (TWO, THREE, Scale(16, 16), Scale(1, 5)):
         held = validation_blocks((224, 240), scale)
         assert float(held.float().mean()) == pytest.approx(1 / 7, abs=0.04)
@@ -238,8 +238,8 @@ def a_fit(sample: Sample, scale: Scale, params: FitParams = SHORT) -> fitting._F
     return fitting._Fit([layers], scale, params, no_progress, 0)
 
 
-def test_the_first_stage_asks_for_no_held_out_pixel_and_no_hole() -> None:
-    sample = with_holes(scene(40, 40, TWO), source=0.1, guide=0.3)
+def test_the_first_stage_asks_for_no_validation_pixel_and_no_nodata() -> None:
+    sample = with_gaps(scene(40, 40, TWO), source=0.1, guide=0.3)
     work = a_fit(sample, TWO)
     layer = work.samples[0]
     for _, window in work._reduced_sites().draw(20, torch.Generator().manual_seed(0)):
@@ -261,7 +261,7 @@ def test_the_second_stage_asks_where_most_of_the_guide_is_valid_and_the_patchs_c
 
     A patch whose cuts are in sight everywhere is asked everywhere.
     """
-    sample = with_holes(scene(20, 20, scale), source=0.2, guide=0.3)
+    sample = with_gaps(scene(20, 20, scale), source=0.2, guide=0.3)
     work = a_fit(sample, scale)
     receptive_field, fine = work.network.receptive_field.guide_px, at.refined(scale)
     guide, source, wanted, asked = work._true_scale_batch(0, at)
@@ -279,7 +279,7 @@ def test_the_second_stage_asks_where_most_of_the_guide_is_valid_and_the_patchs_c
 
 def test_the_first_stage_is_validated_by_its_error_over_the_bicubics() -> None:
     """A network that says the bicubic scores 1, one that says the truth scores 0, half way between scores a half."""
-    sample = with_holes(scene(64, 66, TWO), source=0.02)
+    sample = with_gaps(scene(64, 66, TWO), source=0.02)
     work = a_fit(sample, TWO, replace(SHORT, over_bicubic=False))
     layer, truth = work.samples[0], work.samples[0].source[None, None]
     smooth = bicubic(reduce_sample(layer.source, layer.fit_mask, TWO)[0][None, None], TWO)
@@ -351,7 +351,7 @@ def test_a_first_stage_forced_on_a_source_too_small_for_it_is_refused() -> None:
     assert model.check.result == "unknown"
 
 
-def test_a_source_valid_only_where_it_would_be_held_out_is_fitted_without_a_first_stage() -> None:
+def test_a_source_valid_only_where_it_would_be_for_validation_is_fitted_without_a_first_stage() -> None:
     sample = scene(40, 40, TWO)
     only_held_out = replace(sample, source_valid=validation_blocks((40, 40), TWO))
     model = fit([only_held_out], TWO, replace(SHORT, steps=2, first_stage=None))
@@ -361,16 +361,16 @@ def test_a_source_valid_only_where_it_would_be_held_out_is_fitted_without_a_firs
 
 
 @pytest.mark.parametrize("first_stage", [True, False])
-def test_what_stands_in_holes_changes_nothing(first_stage: bool) -> None:  # noqa: FBT001
-    holed = with_holes(scene(30, 26, TWO), source=0.25, guide=0.15)
+def test_what_lies_under_nodata_changes_nothing(first_stage: bool) -> None:  # noqa: FBT001
+    gappy = with_gaps(scene(30, 26, TWO), source=0.25, guide=0.15)
     garbage = Sample(
-        torch.where(holed.source_valid, holed.source, torch.tensor(-1e30)),
-        holed.source_valid,
-        torch.where(holed.guide_valid, holed.guide, torch.tensor(torch.inf)),
-        holed.guide_valid,
+        torch.where(gappy.source_valid, gappy.source, torch.tensor(-1e30)),
+        gappy.source_valid,
+        torch.where(gappy.guide_valid, gappy.guide, torch.tensor(torch.inf)),
+        gappy.guide_valid,
     )
     params = replace(SHORT, steps=4, first_stage=first_stage)
-    models = [fit([sample], TWO, params) for sample in (holed, garbage)]
+    models = [fit([sample], TWO, params) for sample in (gappy, garbage)]
     assert models[0].digest == models[1].digest
     assert same_weights(*models)
     models[0].check_weights()
@@ -401,7 +401,7 @@ def test_progress_comes_for_every_step_from_nothing_to_all(samples: list[Sample]
     assert calls == first + second
 
 
-def test_the_regression_says_how_far_it_is() -> None:
+def test_the_regression_reports_its_progress() -> None:
     """Of two samples at two levels, each in one part: registration first, then one call a part, and all."""
     calls: list[tuple[str, int, int]] = []
     both = [scene(36, 36, TWO), scene(36, 36, TWO, seed=1)]

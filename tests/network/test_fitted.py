@@ -12,14 +12,14 @@ from torch import Tensor
 from mmsr_geo.geometry import Scale
 from mmsr_geo.network import fitted as fitted_module
 from mmsr_geo.network.fitted import FittedModel
-from support.scenes import scene, with_holes
+from support.scenes import scene, with_gaps
 
 
 @pytest.mark.parametrize("part_px", [11, 16, 40])
 def test_parts_of_a_window_are_what_the_whole_is(
     fitted: FittedModel, monkeypatch: pytest.MonkeyPatch, part_px: int
 ) -> None:
-    sample = with_holes(scene(19, 23, fitted.scale), source=0.1, guide=0.1)
+    sample = with_gaps(scene(19, 23, fitted.scale), source=0.1, guide=0.1)
     with torch.inference_mode():
         whole = fitted.predictor()(sample)
         monkeypatch.setattr(fitted_module, "PART_PX", part_px)
@@ -50,7 +50,7 @@ def test_a_model_can_be_sent_to_a_worker(fitted: FittedModel) -> None:
     assert sent.provenance == fitted.provenance
 
 
-def test_the_digest_tells_what_decides_a_prediction_and_nothing_else(fitted: FittedModel) -> None:
+def test_the_digest_depends_on_what_decides_a_prediction_alone(fitted: FittedModel) -> None:
     name = next(iter(fitted.weights))
     moved = fitted.weights | {name: fitted.weights[name] + 1e-6}
     statistics = replace(fitted.statistics, source_centre=fitted.statistics.source_centre + 20)

@@ -1,4 +1,4 @@
-"""Whether the guide helped: how it is counted, what is made of it, and where it is told and kept."""
+"""Whether the guide helped: how it is counted, what is made of it, and where it is reported and kept."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ from mmsr_geo.network.guide_check import (
 from mmsr_geo.network.samples import Sample
 from mmsr_geo.options import IfUnhelpful
 from support.rasters import block_means, georeferenced, sentinel_crop, sentinel_guide
-from support.scenes import scene, with_holes
+from support.scenes import scene, with_gaps
 
 pytestmark = pytest.mark.slow
 
@@ -71,7 +71,7 @@ def test_regions_cover_each_pixel_once(height: int, width: int, scale: Scale) ->
 
 
 @pytest.mark.parametrize("scale", [TWO, Scale(4, 4), Scale(1, 3)])
-def test_regions_are_about_56_pixels_a_side_and_each_holds_about_seven_held_out_blocks(scale: Scale) -> None:
+def test_regions_are_about_56_pixels_a_side_and_each_holds_about_seven_validation_blocks(scale: Scale) -> None:
     held = validation_blocks((340, 230), scale)
     regions = regions_of((340, 230), scale)
     for region in regions:
@@ -88,16 +88,16 @@ def field_of_shares(shape: tuple[int, int], shares: list[float]) -> Tensor:
     return field
 
 
-def a_sample(height: int, width: int, *, holes: float = 0.0) -> tuple[Tensor, Tensor]:
-    """Return a truth in a network's units, holes filled with anything, and where it is asked for."""
-    made = with_holes(scene(height, width, TWO, centre=0, spread=1), source=holes)
+def a_sample(height: int, width: int, *, missing: float = 0.0) -> tuple[Tensor, Tensor]:
+    """Return a truth in a network's units, nodata filled with anything, and where it is asked for."""
+    made = with_gaps(scene(height, width, TWO, centre=0, spread=1), source=missing)
     return torch.where(made.source_valid, made.source.double(), torch.tensor(0.3).double()), made.source_valid
 
 
-@pytest.mark.parametrize(("height", "width", "holes"), [(112, 116, 0.0), (113, 117, 0.01)])
-def test_gains_are_exactly_those_of_made_predictions(height: int, width: int, holes: float) -> None:
+@pytest.mark.parametrize(("height", "width", "missing"), [(112, 116, 0.0), (113, 117, 0.01)])
+def test_gains_are_exactly_those_of_made_predictions(height: int, width: int, missing: float) -> None:
     """The prediction is consistent as it is made, so that nothing is corrected before it is compared."""
-    truth, asked = a_sample(height, width, holes=holes)
+    truth, asked = a_sample(height, width, missing=missing)
     source, known = reduce_sample(truth, asked, TWO)
     smooth = make_consistent(bicubic(source, TWO), source, known, TWO)
     cut = truth[:112, :116]
@@ -198,7 +198,7 @@ def fitted(sample: Sample, **options: Any) -> FittedModel:
 @pytest.mark.parametrize(
     ("height", "width", "known"), [(32, 32, True), (33, 40, True), (31, 64, False), (64, 31, False)]
 )
-def test_below_16_pixels_one_level_down_nothing_is_known(height: int, width: int, *, known: bool) -> None:
+def test_below_16_pixels_at_reduced_resolution_nothing_is_known(height: int, width: int, *, known: bool) -> None:
     model = fitted(scene(height, width, TWO))
     assert (model.check.result != "unknown") is known
     assert (model.check.gain is not None) is known
@@ -353,8 +353,8 @@ def test_a_file_says_what_it_was_made_with(tmp_path: Path, monkeypatch: pytest.M
     assert tags(params=SHORT)[:2] == ("mmsr", "helped")
 
 
-def test_each_band_has_a_word_of_its_own(tmp_path: Path) -> None:
-    """The second band is too full of holes for a word to be said."""
+def test_each_band_has_a_guide_check_of_its_own(tmp_path: Path) -> None:
+    """The second band is too full of nodata for a guide check."""
     source, guide = short_pair()
     path = tmp_path / "both.tif"
     both = np.stack([source.values, source.values])
@@ -392,7 +392,7 @@ def test_with_error_computing_fails_and_no_file_is_written(tmp_path: Path) -> No
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_saved_nets_word_is_heard_too(tmp_path: Path) -> None:
+def test_the_guide_check_of_a_saved_model_counts_too(tmp_path: Path) -> None:
     source, guide = made_pair(shown=False)
     path = tmp_path / "model.mmsr"
     made_model(shown=False).save(path)
@@ -410,7 +410,7 @@ def test_a_saved_nets_word_is_heard_too(tmp_path: Path) -> None:
     assert [file.name for file in tmp_path.iterdir()] == ["model.mmsr"]
 
 
-def test_two_nets_that_differ_in_their_word_alone_are_not_taken_for_one() -> None:
+def test_two_models_that_differ_in_their_guide_check_alone_are_not_taken_for_one() -> None:
     """The keys of a graph are tokens of what decides the target, and a scheduler may keep what it has computed."""
     source, guide = made_pair(shown=True)
     model = made_model(shown=True)

@@ -17,7 +17,7 @@ from mmsr_geo.network.guide_features import EDGE, FEATURE_RECEPTIVE_FIELD_PX, LO
 
 
 def band(height: int, width: int, share: float, seed: int, bands: int = 1) -> tuple[Tensor, Tensor]:
-    """Return (C, H, W) float64 of about unit deviation, 0 in holes, and where it is valid."""
+    """Return (C, H, W) float64 of about unit deviation, 0 in nodata, and where it is valid."""
     generator = torch.Generator().manual_seed(seed)
     valid = torch.rand(height, width, generator=generator) < share
     values = torch.randn(bands, height, width, generator=generator, dtype=torch.float64)
@@ -82,6 +82,7 @@ def test_a_feature_depends_on_the_pixels_within_its_support_and_no_other() -> No
     assert torch.equal(differs, near)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("centre", [0.0, 40.0])
 def test_the_features_of_a_window_with_its_halo_are_the_wholes_in_float32(centre: float) -> None:
     """Bright or not: a variance by sums cancels in float32."""
@@ -115,7 +116,7 @@ def test_noise_far_below_the_bands_deviation_is_not_drawn_up_to_full_size() -> N
         assert float(quiet[channel].std()) < 0.15 * float(loud[channel].std())
 
 
-def test_a_guide_of_holes_has_features_of_zero() -> None:
+def test_a_guide_of_nodata_has_features_of_zero() -> None:
     features = guide_features(torch.zeros(2, 5, 6), torch.zeros(5, 6, dtype=torch.bool))
     assert not bool(features.any())
 

@@ -1,4 +1,4 @@
-"""How far a target may be off: the regression, how it is carried down, and what it is told by."""
+"""How far a target may be off: the regression, how it is carried down, and what it is reported by."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_a_constant_is_the_quantile_of_the_errors() -> None:
 
 
 @pytest.mark.parametrize("size", [1e-9, 1e9])
-def test_errors_of_any_size_are_told(size: float) -> None:
+def test_errors_of_any_size_are_reported(size: float) -> None:
     """A smooth source's errors are far below its deviation, in which they are counted."""
     small = calibrated([noisy(60, 60, size)], (0, 1), 1, TWO)
     plain = calibrated([noisy(60, 60, 1.0)], (0, 1), 1, TWO)
@@ -56,7 +56,7 @@ def test_errors_of_any_size_are_told(size: float) -> None:
     assert calibrated([noisy(60, 60, 0.0)], (0, 1), 1, TWO) == Interval(Terms(0, 0, 0), Terms(0, 0, 0))
 
 
-def test_mixtures_are_judged_as_mixtures() -> None:
+def test_ensembles_are_validated_as_ensembles() -> None:
     below = noisy(60, 60, 3.0)
     half = calibrated([below], (0.5, 0.5), 1, TWO)
     whole = calibrated([below], (0, 1), 1, TWO)
@@ -67,7 +67,7 @@ def test_mixtures_are_judged_as_mixtures() -> None:
     )
 
 
-def test_errors_that_grow_with_the_predictions_contrast_are_told_by_it() -> None:
+def test_errors_that_grow_with_the_predictions_contrast_are_predicted_from_it() -> None:
     """Where a prediction is restless it is off by as much; elsewhere it is right."""
     height = width = 80
     restless = torch.zeros(height, width, dtype=torch.float64)
@@ -112,7 +112,7 @@ def test_ranges_are_the_largest_less_the_smallest_of_three_by_three() -> None:
     assert float(rough.max()) <= float(source.max() - source.min())
 
 
-def test_a_hole_in_the_guide_has_the_interpolations_interval_and_units_scale_the_constants_alone() -> None:
+def test_a_gap_in_the_guide_has_the_baselines_interval_and_units_scale_the_constants_alone() -> None:
     interval = Interval(Terms(1.0, 0.5, 2.0), Terms(3.0, 0.25, 4.0))
     prediction, source = torch.rand(4, 4).double(), torch.rand(2, 2)
     guided = torch.tensor([0.0, 0.5, 1.0, 1.0]).double().expand(4, 4)
@@ -126,7 +126,7 @@ def test_a_hole_in_the_guide_has_the_interpolations_interval_and_units_scale_the
     assert torch.allclose(doubled, 2 * ensemble)
 
 
-def test_a_guide_leaves_a_part_of_the_interpolations_width() -> None:
+def test_a_guide_leaves_a_part_of_the_baselines_width() -> None:
     """However right it was at reduced resolution: here it erred by nothing."""
     sure = Interval(Terms(0, 0, 0), Terms(3.0, 0.25, 4.0))
     prediction, source, everywhere = torch.rand(4, 4).double(), torch.rand(2, 2), torch.ones(4, 4).double()
@@ -135,7 +135,7 @@ def test_a_guide_leaves_a_part_of_the_interpolations_width() -> None:
     assert torch.allclose(sure.half_width(prediction, source, everywhere, TWO), LEAST * smooth)
 
 
-def test_a_guide_never_widens_the_interpolations_interval() -> None:
+def test_a_guide_never_widens_the_baselines_interval() -> None:
     """However wrong it was at reduced resolution: where it helped, the target is no farther off than without it."""
     unsure = Interval(Terms(9.0, 0.25, 4.0), Terms(3.0, 0.25, 0.0))
     prediction, source, everywhere = torch.rand(4, 4).double(), torch.rand(2, 2), torch.ones(4, 4).double()
@@ -143,7 +143,7 @@ def test_a_guide_never_widens_the_interpolations_interval() -> None:
     assert torch.equal(unsure.half_width(prediction, source, everywhere, TWO), smooth)
 
 
-def test_predictions_one_level_down_are_judged_where_asked() -> None:
+def test_predictions_at_reduced_resolution_are_validated_where_asked() -> None:
     made = torch.Generator().manual_seed(4)
     truth, asked = torch.rand(8, 8, generator=made).double(), torch.ones(8, 8).bool()
     judged = torch.zeros(8, 8).bool()

@@ -39,7 +39,7 @@ from mmsr_geo.network.ridge_regression import (
 )
 from mmsr_geo.network.samples import Sample, Statistics
 from mmsr_geo.network.stacking import StackingWeights
-from support.scenes import drawn_regression, scene, with_holes
+from support.scenes import drawn_regression, scene, with_gaps
 
 CPU = torch.device("cpu")
 ODD = Scale(2, 3)
@@ -66,9 +66,9 @@ def mean_around(
     return total / weights
 
 
-@pytest.mark.parametrize("holes", [0.0, 0.1])
-def test_what_is_known_of_a_pixel_is_what_its_description_says(holes: float) -> None:
-    sample = with_holes(scene(8, 7, ODD, seed=4), guide=holes)
+@pytest.mark.parametrize("missing", [0.0, 0.1])
+def test_what_is_known_of_a_pixel_is_what_its_description_says(missing: float) -> None:
+    sample = with_gaps(scene(8, 7, ODD, seed=4), guide=missing)
     statistics = Statistics.of([sample])
     bands = statistics.normalise_guide(sample.guide, sample.guide_valid).double().numpy()
     source = statistics.normalise_source(sample.source, sample.source_valid)
@@ -89,7 +89,7 @@ def test_what_is_known_of_a_pixel_is_what_its_description_says(holes: float) -> 
         assert known[-3, row, col] == pytest.approx(smooth[row, col])
     inner = slice(1, -1)
     np.testing.assert_allclose(known[-2, inner], (smooth[2:] - smooth[:-2]) / 2, atol=1e-12)
-    if not holes:
+    if not missing:
         block_means = degrade(torch.as_tensor(bands), ODD)
         np.testing.assert_allclose(known[8:10], bands - bicubic(block_means, ODD).numpy(), atol=1e-9)
         np.testing.assert_allclose(known[12:14, :, inner], (bands[..., 2:] - bands[..., :-2]) / 2, atol=1e-12)
@@ -98,7 +98,7 @@ def test_what_is_known_of_a_pixel_is_what_its_description_says(holes: float) -> 
 @pytest.mark.parametrize("scale", [Scale(2, 2), ODD, Scale(4, 4), Scale(9, 9)])
 def test_a_pixels_detail_depends_on_what_lies_within_the_reach(scale: Scale) -> None:
     side = 2 * regression_receptive_field(scale).y + 5
-    sample = with_holes(scene(side, side, scale, seed=1), source=0.05, guide=0.05)
+    sample = with_gaps(scene(side, side, scale, seed=1), source=0.05, guide=0.05)
     whole = shown(sample, scale)
     receptive_field, row, col = regression_receptive_field(scale), side // 2, side // 2 - 1
     rows, columns = (
@@ -123,7 +123,7 @@ def test_a_pixels_detail_depends_on_what_lies_within_the_reach(scale: Scale) -> 
 @pytest.mark.parametrize("every", [1, 3])
 def test_parts_know_what_the_whole_knows(every: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each source pixel once, or those of one part in three."""
-    sample = with_holes(scene(31, 26, ODD, seed=3), source=0.05, guide=0.05)
+    sample = with_gaps(scene(31, 26, ODD, seed=3), source=0.05, guide=0.05)
     statistics = Statistics.of([sample])
     guide = statistics.normalise_guide(sample.guide, sample.guide_valid)
     source = statistics.normalise_source(sample.source, sample.source_valid)
@@ -208,7 +208,7 @@ def test_single_precision_is_enough_for_the_waves() -> None:
     np.testing.assert_allclose(regression(known).flatten().numpy(), exact.numpy(), atol=5e-6)
 
 
-def test_detail_that_the_guide_tells_is_found_again() -> None:
+def test_detail_of_the_guide_is_found_again() -> None:
     """Of a truth that is a function of the guide, not a linear one, two thirds of the error go without a step."""
     scale = Scale(3, 3)
     sample = scene(60, 60, scale, seed=5)
@@ -251,7 +251,7 @@ def test_of_many_pixels_a_regression_sees_some(samples: int, most: int, monkeypa
 
 @torch.inference_mode()
 def test_parts_of_a_window_are_predicted_as_the_whole(fitted: FittedModel, monkeypatch: pytest.MonkeyPatch) -> None:
-    sample = with_holes(scene(40, 33, fitted.scale, seed=2), source=0.02, guide=0.02)
+    sample = with_gaps(scene(40, 33, fitted.scale, seed=2), source=0.02, guide=0.02)
     model = replace(
         fitted,
         stacking=StackingWeights(0, 0, 1, (2, -1)),

@@ -1,4 +1,4 @@
-"""Statistics of what a fit sees: robust, blind to holes, never a division by zero."""
+"""Statistics of what a fit sees: robust, blind to nodata, never a division by zero."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from mmsr_geo.errors import PixelError
 from mmsr_geo.geometry import Scale
 from mmsr_geo.network import samples
 from mmsr_geo.network.samples import Sample, Statistics
-from support.scenes import scene, with_holes
+from support.scenes import scene, with_gaps
 
 TWO = Scale(2, 2)
 
@@ -86,18 +86,18 @@ def test_one_valid_pixel_is_enough() -> None:
 
 
 @given(st.integers(0, 99))
-def test_what_stands_in_holes_does_not_matter(seed: int) -> None:
-    holed = with_holes(scene(12, 11, TWO, seed=seed), source=0.4, guide=0.3, seed=seed)
+def test_what_lies_under_nodata_does_not_matter(seed: int) -> None:
+    gappy = with_gaps(scene(12, 11, TWO, seed=seed), source=0.4, guide=0.3, seed=seed)
     garbage = replace(
-        holed,
-        source=torch.where(holed.source_valid, holed.source, torch.tensor(-3.4e38)),
-        guide=torch.where(holed.guide_valid, holed.guide, torch.tensor(torch.inf)),
+        gappy,
+        source=torch.where(gappy.source_valid, gappy.source, torch.tensor(-3.4e38)),
+        guide=torch.where(gappy.guide_valid, gappy.guide, torch.tensor(torch.inf)),
     )
-    statistics = Statistics.of([holed])
+    statistics = Statistics.of([gappy])
     assert statistics == Statistics.of([garbage])
     for normalised in (
-        [statistics.normalise_source(s.source, s.source_valid) for s in (holed, garbage)],
-        [statistics.normalise_guide(s.guide, s.guide_valid) for s in (holed, garbage)],
+        [statistics.normalise_source(s.source, s.source_valid) for s in (gappy, garbage)],
+        [statistics.normalise_guide(s.guide, s.guide_valid) for s in (gappy, garbage)],
     ):
         assert bool(normalised[0].isfinite().all())
         assert torch.equal(*normalised)
@@ -124,9 +124,9 @@ def test_large_samples_are_thinned(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize(("part", "said"), [("source", "source holds no valid"), ("guide", "guide holds no valid")])
 def test_without_a_valid_pixel_the_error_says_of_which_raster(part: str, said: str) -> None:
-    holes = with_holes(scene(4, 4, TWO), source=2.0 * (part == "source"), guide=2.0 * (part == "guide"))
+    missing = with_gaps(scene(4, 4, TWO), source=2.0 * (part == "source"), guide=2.0 * (part == "guide"))
     with pytest.raises(PixelError, match=said):
-        Statistics.of([holes, holes])
+        Statistics.of([missing, missing])
 
 
 @pytest.mark.parametrize(("centre", "spread"), [(1e6, 0.5), (-2e5, 3.0), (300.0, 1e-3)])
@@ -174,8 +174,8 @@ def test_statistics_that_nothing_can_be_divided_by_are_refused(wrong: Any) -> No
         Statistics(*wrong)
 
 
-def test_normalised_values_have_zero_mean_and_unit_deviation_and_zero_in_guide_holes() -> None:
-    sample = with_holes(scene(30, 30, TWO), guide=0.2)
+def test_normalised_values_have_zero_mean_and_unit_deviation_and_zero_in_gaps_of_the_guide() -> None:
+    sample = with_gaps(scene(30, 30, TWO), guide=0.2)
     statistics = Statistics.of([sample])
     guide = statistics.normalise_guide(sample.guide, sample.guide_valid)
     assert guide.dtype == torch.float32

@@ -23,7 +23,7 @@ from mmsr_geo.network.ridge_regression import pixel_predictors
 from mmsr_geo.network.samples import Statistics
 from mmsr_geo.network.stacking import StackingWeights, best_weights
 from mmsr_geo.options import Quality
-from support.scenes import drawn_regression, scene, with_holes
+from support.scenes import drawn_regression, scene, with_gaps
 
 pytestmark = pytest.mark.slow
 
@@ -74,10 +74,10 @@ def test_what_is_no_share_is_refused(shares: tuple[float, float, float]) -> None
 Layer = tuple[Tensor, Tensor, Tensor, Tensor]
 
 
-def moved_pair(scale: Scale, shift: tuple[int, int], *, height: int = 24, width: int = 31, holes: float = 0) -> Layer:
+def moved_pair(scale: Scale, shift: tuple[int, int], *, height: int = 24, width: int = 31, missing: float = 0) -> Layer:
     """Return a source that a linear function of the guide tells, and the guide so moved that `shift` mends it."""
     whole = scene(height, width, scale, centre=0, spread=1)
-    made = with_holes(whole, source=holes, guide=holes)
+    made = with_gaps(whole, source=missing, guide=missing)
     source = degrade(whole.guide[0] - 0.5 * whole.guide[1], scale)
     asked = made.source_valid
     back = -shift[0], -shift[1]
@@ -89,16 +89,16 @@ def moved_pair(scale: Scale, shift: tuple[int, int], *, height: int = 24, width:
     ("scale", "shift"),
     [(TWO, (0, 0)), (TWO, (3, -2)), (Scale(4, 4), (2, 1)), (Scale(4, 4), (-4, 4)), (Scale(3, 5), (-1, 5))],
 )
-@pytest.mark.parametrize("holes", [0.0, 0.01])
-def test_a_guide_is_moved_to_where_it_tells_the_source(scale: Scale, shift: tuple[int, int], holes: float) -> None:
-    layers = [moved_pair(scale, shift, holes=holes), moved_pair(scale, shift, height=24, width=31)]
+@pytest.mark.parametrize("missing", [0.0, 0.01])
+def test_a_guide_is_moved_to_where_it_explains_the_source(scale: Scale, shift: tuple[int, int], missing: float) -> None:
+    layers = [moved_pair(scale, shift, missing=missing), moved_pair(scale, shift, height=24, width=31)]
     assert registration(layers, scale) == shift
 
 
 def test_a_registration_is_the_slow_one() -> None:
     """Move the guide as a whole, take its block means and regress, for every shift."""
     scale = Scale(2, 3)
-    source, asked, guide, valid = moved_pair(scale, (1, 2), holes=0.02)
+    source, asked, guide, valid = moved_pair(scale, (1, 2), missing=0.02)
     source = source + 0.3 * torch.randn(source.shape, generator=torch.Generator().manual_seed(1))
     far_y, far_x = farthest(scale)
     shifts = list(product(range(-far_y, far_y + 1), range(-far_x, far_x + 1)))
@@ -145,7 +145,7 @@ BANDS = ("red", "nir")
 
 @pytest.mark.parametrize("shift", [(0, 0), (2, -1)])
 @torch.inference_mode()
-def test_a_mixture_is_the_sum_of_its_parts(fitted: FittedModel, shift: tuple[int, int]) -> None:
+def test_a_ensemble_is_the_sum_of_its_parts(fitted: FittedModel, shift: tuple[int, int]) -> None:
     """The parts: a network, bicubic with the regression's detail (its guide moved beforehand), and bicubic alone."""
     sample, regression = scene(12, 14, fitted.scale, seed=2), drawn_regression()
     statistics = Statistics.of([sample])
@@ -165,16 +165,16 @@ def test_a_mixture_is_the_sum_of_its_parts(fitted: FittedModel, shift: tuple[int
     np.testing.assert_allclose(ensemble.predictor(CPU)(sample).numpy(), wanted.numpy(), rtol=1e-6)
 
 
-def test_where_the_moved_guide_is_a_hole_the_regression_has_no_detail(fitted: FittedModel) -> None:
+def test_where_the_moved_guide_has_a_gap_the_regression_has_no_detail(fitted: FittedModel) -> None:
     sample = scene(12, 14, fitted.scale, seed=2)
-    hole = torch.ones_like(sample.guide_valid)
-    hole[10:14, 20:23] = False
-    sample = replace(sample, guide=torch.where(hole, sample.guide, torch.nan), guide_valid=hole)
+    missing = torch.ones_like(sample.guide_valid)
+    missing[10:14, 20:23] = False
+    sample = replace(sample, guide=torch.where(missing, sample.guide, torch.nan), guide_valid=missing)
     alone = StackingWeights(0, 0, 1, (3, 5))
     model = replace(fitted, stacking=alone, regression=drawn_regression(), statistics=Statistics.of([sample]))
-    told = model.predictor(CPU)(sample)
+    reported = model.predictor(CPU)(sample)
     smooth = bicubic(sample.source.double(), fitted.scale)
-    alike = (told - smooth).abs() < 1e-6 * smooth.abs()
+    alike = (reported - smooth).abs() < 1e-6 * smooth.abs()
     assert bool(alike[13:17, 25:28].all())
     assert float(alike.float().mean()) < 0.1
 
@@ -201,7 +201,7 @@ def test_a_first_stage_that_is_wanted_is_taken_though_the_regression_is_enough()
     assert record["pixel_steps"] >= 20 * 24**2  # QUICK's
 
 
-def test_a_source_too_small_for_its_scale_is_judged_on_itself_degraded_by_2() -> None:
+def test_a_source_too_small_for_its_scale_is_validated_on_itself_degraded_by_2() -> None:
     """With a verdict, but no interval: errors of halves of a source pixel say little of those of quarters."""
     four, sample = Scale(4, 4), scene(40, 40, Scale(4, 4))
     model = fit_samples([sample], four, QUICK, guide_bands=BANDS)
@@ -228,7 +228,7 @@ def test_without_mixing_the_network_is_alone() -> None:
     assert FitParams.published().ensemble is False
 
 
-def test_a_mixture_is_kept_in_the_nets_file(tmp_path: Path, fitted: FittedModel) -> None:
+def test_a_ensemble_is_kept_in_the_models_file(tmp_path: Path, fitted: FittedModel) -> None:
     ensemble = replace(fitted, stacking=StackingWeights(0.25, 0.25, 0.5, (-2, 3)), regression=drawn_regression())
     ensemble.save(tmp_path / "mixed.mmsr")
     again = FittedModel.load(tmp_path / "mixed.mmsr")
@@ -238,7 +238,7 @@ def test_a_mixture_is_kept_in_the_nets_file(tmp_path: Path, fitted: FittedModel)
     assert again.receptive_field == ensemble.receptive_field
 
 
-def test_a_shifted_mixture_is_found_again() -> None:
+def test_a_shifted_ensemble_is_found_again() -> None:
     """A guide that lies off by less than a source pixel is moved back, whatever the network makes of it."""
     scale = Scale(3, 3)
     sample = scene(60, 60, scale)

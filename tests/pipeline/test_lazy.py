@@ -189,16 +189,16 @@ def test_nodata_is_the_sources(guide: xr.DataArray, model: mmsr_geo.FittedModel)
     integers[2:4, 5] = -9999
     sharp = integers.rio.write_nodata(-9999).mmsr.upsample(guide, 4, model=model).compute()
     assert sharp.rio.nodata == -9999
-    holes = (integers.values == -9999).repeat(4, 0).repeat(4, 1)
-    assert ((sharp.values == -9999) == holes).all()
+    missing = (integers.values == -9999).repeat(4, 0).repeat(4, 1)
+    assert ((sharp.values == -9999) == missing).all()
     assert np.abs(block_means(sharp.values, 4) - integers.values)[integers.values != -9999].max() < 0.01
     beyond = crop.source.astype(np.float64).rio.write_nodata(-1e300).mmsr.upsample(guide, 4, model=model)
     assert np.isnan(beyond.rio.nodata)
     masked = (
-        crop.source.where(~holes[::4, ::4]).rio.write_nodata(-9999, encoded=True).mmsr.upsample(guide, 4, model=model)
+        crop.source.where(~missing[::4, ::4]).rio.write_nodata(-9999, encoded=True).mmsr.upsample(guide, 4, model=model)
     )
     assert masked.rio.encoded_nodata == -9999
-    assert (np.isnan(masked.values) == holes).all()
+    assert (np.isnan(masked.values) == missing).all()
 
 
 def test_other_dims_are_done_slice_by_slice(guide: xr.DataArray) -> None:

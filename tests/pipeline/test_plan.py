@@ -1,4 +1,4 @@
-"""Plans: what is told before a job runs against what the job then takes."""
+"""Plans: what is reported before a job runs against what the job then takes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from mmsr_geo.network.device import resolve_device
 from mmsr_geo.network.fit import expected_pixel_steps, fit_samples
 from mmsr_geo.network.fit_params import FitParams
 from mmsr_geo.raster.read.files import FileRaster
-from support.command import Told
+from support.command import CommandResult
 from support.rasters import SENTINEL_GUIDE, sentinel_crop
 from support.scenes import scene
 
@@ -53,7 +53,7 @@ def test_the_halos_share_is_what_the_tiles_read(
         (12, (4, 4), {"patch_px": None, "first_stage": False}),
     ],
 )
-def test_a_fit_takes_the_steps_that_were_told(side: int, scale: tuple[int, int], options: dict[str, Any]) -> None:
+def test_a_fit_takes_the_steps_that_were_asked_for(side: int, scale: tuple[int, int], options: dict[str, Any]) -> None:
     params = FitParams(**({"steps": 4, "patch_px": 24, "threads": 1} | options))
     by = Scale(*scale)
     model = fit_samples([scene(side, side + 3, by)], by, params, guide_bands=("red", "nir"))
@@ -74,7 +74,7 @@ def test_a_fit_that_decides_by_its_check_lies_between() -> None:
     assert expected_pixel_steps(replace(params, enough_gain=0.0), (40, 40), by) == (0, most)
 
 
-def test_p2p_takes_the_steps_that_were_told() -> None:
+def test_p2p_takes_the_steps_that_were_asked_for() -> None:
     by = Scale(3, 3)
     fitted = P2P(5).fit([scene(24, 24, by)], FitJob(by, (24, 24), resolve_device("cpu")))
     assert fitted.pixel_steps == 5 * P2P().pixels_per_step(by, 24 * 24)
@@ -95,13 +95,13 @@ def test_a_plan_reads_no_pixel_and_knows_the_job(source: Path, monkeypatch: pyte
     plan = mmsr_geo.plan(
         source, SENTINEL_GUIDE, 4, tile_size=64, timed=False, bounds=(435_720, 4_171_000, 439_000, 4_174_980)
     )
-    told = plan.as_dict()
-    assert told["target_shape"] == [200, 164]
-    assert told["tiles"] == 4 * 3
-    assert told["crs"] == "EPSG:32618"
+    reported = plan.as_dict()
+    assert reported["target_shape"] == [200, 164]
+    assert reported["tiles"] == 4 * 3
+    assert reported["crs"] == "EPSG:32618"
     assert plan.halo == Halo(plan.tiling.halo.y * 4, plan.tiling.halo.x * 4)
-    assert told["halo_share"] > 1
-    assert told["predicted_px"] == round(200 * 164 * (1 + told["halo_share"]))
+    assert reported["halo_share"] > 1
+    assert reported["predicted_px"] == round(200 * 164 * (1 + reported["halo_share"]))
     assert plan.fit_seconds is None
     assert plan.predict_seconds is None
     assert plan.gpu_hours > 0
@@ -110,7 +110,7 @@ def test_a_plan_reads_no_pixel_and_knows_the_job(source: Path, monkeypatch: pyte
     assert not any(name.startswith("time on this machine") for name in rows)
     with_half = mmsr_geo.plan(source, SENTINEL_GUIDE, 4, tile_size=64, timed=False, uncertainty=True)
     without = mmsr_geo.plan(source, SENTINEL_GUIDE, 4, tile_size=64, timed=False)
-    assert (with_half.as_dict()["uncertainty"], told["uncertainty"]) == (True, False)
+    assert (with_half.as_dict()["uncertainty"], reported["uncertainty"]) == (True, False)
     assert with_half.disk_bytes == pytest.approx(2 * without.disk_bytes, abs=1)
     assert dict(plan_rows(with_half))["target"].endswith("scale 4, with uncertainty")
 
@@ -154,13 +154,15 @@ def test_a_saved_model_needs_no_fit(source: Path, tmp_path: Path) -> None:
     assert plan.fit_pixel_steps == (0, 0)
 
 
-def test_the_command_prints_the_plan(here: Callable[..., Told], source: Path) -> None:
-    status, told, _ = here("plan", source, SENTINEL_GUIDE, "--scale", 4, "--not-timed")
+def test_the_command_prints_the_plan(here: Callable[..., CommandResult], source: Path) -> None:
+    status, reported, _ = here("plan", source, SENTINEL_GUIDE, "--scale", 4, "--not-timed")
     assert status == 0
-    assert "scale 4" in told
-    status, told, _ = here("plan", source, SENTINEL_GUIDE, "--scale", 4, "--json", "--threads", 1, "--dtype", "int16")
+    assert "scale 4" in reported
+    status, reported, _ = here(
+        "plan", source, SENTINEL_GUIDE, "--scale", 4, "--json", "--threads", 1, "--dtype", "int16"
+    )
     assert status == 0
-    plan = json.loads(told)
+    plan = json.loads(reported)
     assert plan["device"] == "cpu"
     assert plan["disk_bytes"] == int(256 * 240 * 2 * (1 + 4 / 3))
     assert np.isfinite(plan["fit_seconds"]).all()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-Told = tuple[int, str, str]
+CommandResult = tuple[int, str, str]
 """Exit status, stdout and stderr."""
 SUPPORT = Path(__file__).parent
 """Where modules lie that a worker's process loads."""

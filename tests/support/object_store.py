@@ -25,9 +25,11 @@ SETTINGS = {
 @contextlib.contextmanager
 def object_store(*, knows_us: bool = True) -> Iterator[dict[str, str]]:
     """Start it, and return the environment that leads to it; knows_us: whether it takes the credentials."""
-    told = os.environ | ({} if knows_us else {"INITIAL_NO_AUTH_ACTION_COUNT": "0"})
+    reported = os.environ | ({} if knows_us else {"INITIAL_NO_AUTH_ACTION_COUNT": "0"})
     command = [sys.executable, "-m", "moto.server", "--host", "127.0.0.1", "--port", "0"]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, env=told) as server:
+    with subprocess.Popen(
+        command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, env=reported
+    ) as server:
         try:
             assert server.stderr is not None
             address = next(line.split()[-1] for line in server.stderr if "Running on" in line)

@@ -23,7 +23,7 @@ def scene(
     centre: float = 290.0,
     spread: float = 4.0,
 ) -> Sample:
-    """Make a pair of (height, width) source pixels without holes: warm and cool patches that the guide shows too."""
+    """Make a pair of (height, width) source pixels without nodata: warm and cool patches that the guide shows too."""
     truth = patches(height * scale.y, width * scale.x, seed)
     source = degrade(truth, scale) * spread + centre
     generator = torch.Generator().manual_seed(seed + 1)
@@ -49,8 +49,8 @@ def patches(height: int, width: int, seed: int) -> Tensor:
     return field.round() / 1.7
 
 
-def with_holes(sample: Sample, *, source: float = 0.0, guide: float = 0.0, seed: int = 0) -> Sample:
-    """Make so large a share of the source's and of the guide's pixels holes, NaN as they are read."""
+def with_gaps(sample: Sample, *, source: float = 0.0, guide: float = 0.0, seed: int = 0) -> Sample:
+    """Make so large a share of the source's and of the guide's pixels nodata, NaN as they are read."""
     generator = torch.Generator().manual_seed(seed)
     source_valid = torch.rand(sample.source.shape, generator=generator) >= source
     guide_valid = torch.rand(sample.guide_valid.shape, generator=generator) >= guide

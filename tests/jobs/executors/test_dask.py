@@ -48,9 +48,9 @@ def source() -> xr.DataArray:
 
 
 def test_two_processes_make_what_one_makes(tmp_path: Path, source: xr.DataArray) -> None:
-    """Arrays in memory, two bands, flags, a fit on a worker whose progress is told here, and a warning from there."""
+    """Arrays in memory, two bands, flags, a fit on a worker with progress reported here, and a warning from there."""
     both = xr.concat([source, 2 * source], "band").assign_coords(band=[1, 2])
-    told: list[tuple[str, int, int]] = []
+    reported: list[tuple[str, int, int]] = []
     params = mmsr_geo.FitParams(steps=4, ensemble=False, threads=1)
     options = {"params": params, "qa": tmp_path / "qa.tif", "tile_size": 128}
     with pytest.warns(mmsr_geo.GuideWarning, match="did not help"):
@@ -60,13 +60,13 @@ def test_two_processes_make_what_one_makes(tmp_path: Path, source: xr.DataArray)
             tmp_path / "two.tif",
             4,
             workers=2,
-            progress=lambda *call: told.append(call),
+            progress=lambda *call: reported.append(call),
             **options,  # type: ignore[arg-type]
         )
     assert outcome.tiles == 8
-    assert ("band 1 of 2: predict", 4, 4) in told
-    assert ("band 2 of 2: predict", 4, 4) in told
-    assert any(stage == "band 1 of 2: fit" and done > 0 for stage, done, _ in told)
+    assert ("band 1 of 2: predict", 4, 4) in reported
+    assert ("band 2 of 2: predict", 4, 4) in reported
+    assert any(stage == "band 1 of 2: fit" and done > 0 for stage, done, _ in reported)
     with pytest.warns(mmsr_geo.GuideWarning, match="did not help"):
         mmsr_geo.upsample_to_file(
             both,
@@ -80,7 +80,7 @@ def test_two_processes_make_what_one_makes(tmp_path: Path, source: xr.DataArray)
     assert {path.name for path in tmp_path.iterdir()} == {"one.tif", "two.tif", "qa.tif", "qa1.tif"}
 
 
-def test_tiles_with_nets_of_their_own_are_the_same_on_a_cluster(tmp_path: Path, source: xr.DataArray) -> None:
+def test_tiles_with_models_of_their_own_are_the_same_on_a_cluster(tmp_path: Path, source: xr.DataArray) -> None:
     params = mmsr_geo.FitParams(steps=2, threads=1)
     for name, workers in (("two", 2), ("one", None)):
         mmsr_geo.upsample_to_file(
@@ -137,8 +137,8 @@ def folder(tmp_path: Path) -> Path:
 def test_a_job_runs_on_a_cluster_that_runs(folder: Path) -> None:
     (folder / "job.toml").write_text(JOB)
     with DaskCluster(folder, workers=1) as cluster:
-        told = mmsr_geo.batch(folder / "job.toml", scheduler=cluster.address)
-        assert told.count("done") == 1
+        reported = mmsr_geo.batch(folder / "job.toml", scheduler=cluster.address)
+        assert reported.count("done") == 1
         assert mmsr_geo.batch(folder / "job.toml", scheduler=cluster.address).count("done") == 1
     model = mmsr_geo.load(folder / "scene.mmsr")
     sharp = mmsr_geo.upsample(folder / "source.tif", folder / "guide.tif", model=model, keep_statistics=True)
@@ -170,7 +170,7 @@ def test_a_worker_of_another_version_that_comes_later_is_refused_as_well(
 
 
 @pytest.mark.parametrize("call", ["scheduler_info", "run", "subscribe_topic", "map", "gather", "submit"])
-def test_a_scheduler_that_goes_at_any_call_is_told_in_one_line(
+def test_a_scheduler_that_goes_at_any_call_is_reported_in_one_line(
     folder: Path, monkeypatch: pytest.MonkeyPatch, call: str
 ) -> None:
     """It is killed as the call begins, which is the moment at which distributed knows nothing of it yet."""
@@ -201,7 +201,7 @@ def test_a_client_that_reconnects_keeps_what_it_knows_of_the_workers() -> None:
         executor._look()
 
 
-def test_no_scheduler_is_told_in_one_line(folder: Path) -> None:
+def test_no_scheduler_is_reported_in_one_line(folder: Path) -> None:
     (folder / "job.toml").write_text(JOB)
     words = [sys.executable, "-m", "mmsr_geo", "batch", "job.toml", "--scheduler", f"tcp://127.0.0.1:{free_port()}"]
     words += ["--progress", "none"]
@@ -229,16 +229,16 @@ def test_no_process_outlives_a_client_that_is_stopped(folder: Path, sent: signal
             family = psutil.Process(process.pid).children(recursive=True)
             assert len(family) >= 2
             process.send_signal(sent)
-            _, told = process.communicate(timeout=300)
+            _, reported = process.communicate(timeout=300)
         finally:
             process.kill()
     if sent != signal.SIGKILL:
-        assert told.strip() == "Stopped: no unfinished file is left."
+        assert reported.strip() == "Stopped: no unfinished file is left."
     _, alive = psutil.wait_procs(family, timeout=300)
     assert not alive
     assert [path for path in folder.iterdir() if path.name.endswith(".part")] == []
     before = mmsr_geo.status(folder / "job.toml").pairs[0].tiles_done
-    assert before >= 3  # tiles are told as they end, and recorded a few together
+    assert before >= 3  # tiles are reported as they end, and recorded a few together
     assert mmsr_geo.batch(folder / "job.toml").count("done") == 1
 
 

@@ -14,7 +14,7 @@ from mmsr_geo.jobs.executors.local import ThreadExecutor
 
 
 class Work:
-    """A task that lasts until it is told to end."""
+    """A task that lasts until it is asked to end."""
 
     def __init__(self) -> None:
         self.end = Event()

@@ -33,12 +33,12 @@ from mmsr_geo.jobs.tiles.tile_file import DamagedTileError, TilePixels
 from mmsr_geo.jobs.tiles.tile_store import FolderStore, TileRecord
 from mmsr_geo.network.fit import fit_samples
 from mmsr_geo.raster.read.files import FileRaster
-from support.command import Told
+from support.command import CommandResult
 from support.rasters import SENTINEL_GUIDE, sentinel_crop, sentinel_model
 
 pytestmark = pytest.mark.slow
 
-Command = Callable[..., Told]
+Command = Callable[..., CommandResult]
 ONE = 'output = "o.tif"\nqa = "o_qa.tif"\n[[pairs]]\nsource = "s.tif"\nguide = "g.tif"\n'
 OPTIONS = '[options]\nscale = 4\nmethod = "bicubic+consistency"\ntile_size = 24\n'
 TILES = 9  # 64 x 72 target pixels, in tiles of 24 x 24
@@ -69,19 +69,19 @@ def values(path: Path) -> np.ndarray:
 @pytest.fixture
 def computed(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
     """The tiles that are computed, in their order."""
-    told: list[tuple[str, int]] = []
+    reported: list[tuple[str, int]] = []
     for stage in ("target", "predict"):
         before = getattr(TileTask, stage)
 
         def counted(
             task: TileTask, index: int, *rest: Any, _before: Any = before, _stage: str = stage, **kw: Any
         ) -> TileRecord:
-            told.append((_stage, index))
+            reported.append((_stage, index))
             made: TileRecord = _before(task, index, *rest, **kw)
             return made
 
         monkeypatch.setattr(TileTask, stage, counted)
-    return told
+    return reported
 
 
 def failing_at(monkeypatch: pytest.MonkeyPatch, index: int, error: BaseException, stage: str = "target") -> None:
@@ -177,7 +177,7 @@ def test_a_blended_job_goes_on_from_its_predictions(
     assert (values(folder / "o.tif") == whole).all()
 
 
-def test_a_damaged_tile_is_told_and_computed_again(
+def test_a_damaged_tile_is_reported_and_computed_again(
     folder: Path, computed: list[tuple[str, int]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = job(folder)
@@ -262,7 +262,7 @@ def test_an_input_that_changes_half_way_stops_the_pair_and_what_is_done_stays(
     assert len(computed) == TILES - 4
 
 
-def test_a_full_disk_is_told_and_nothing_is_lost(
+def test_a_full_disk_is_reported_and_nothing_is_lost(
     folder: Path, computed: list[tuple[str, int]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = job(folder)
@@ -288,14 +288,14 @@ def test_a_full_disk_is_told_and_nothing_is_lost(
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root writes anywhere")
-def test_a_closed_output_folder_is_told_before_anything_is_computed(folder: Path, computed: list[Any]) -> None:
+def test_a_closed_output_folder_is_reported_before_anything_is_computed(folder: Path, computed: list[Any]) -> None:
     (folder / "closed").mkdir(mode=0o500)
     with pytest.raises(mmsr_geo.JobError, match="cannot be written to"):
         mmsr_geo.batch(job(folder, (ONE + OPTIONS).replace('"o', '"closed/o')))
     assert not computed
 
 
-def test_a_tile_that_fails_stops_the_job_or_becomes_a_hole(
+def test_a_tile_that_fails_stops_the_job_or_becomes_nodata(
     folder: Path, here: Command, computed: list[tuple[str, int]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = job(folder)
@@ -305,14 +305,14 @@ def test_a_tile_that_fails_stops_the_job_or_becomes_a_hole(
             mmsr_geo.batch(path)
         assert not (folder / "o.tif").exists()
         job(folder, 'on_error = "skip"\n' + ONE + OPTIONS)
-        status, told, _ = here("batch", "job.toml")
+        status, reported, _ = here("batch", "job.toml")
         assert status == 1
-        assert "incomplete" in told
+        assert "incomplete" in reported
     made, flags = values(folder / "o.tif")[0], values(folder / "o_qa.tif")[0]
-    hole = np.zeros((64, 72), bool)
-    hole[24:48, 24:48] = True  # tile 4 of 3 x 3 columns
-    assert (np.isnan(made) == hole).all()
-    assert ((flags & mmsr_geo.Flag.FAILED > 0) == hole).all()
+    missing = np.zeros((64, 72), bool)
+    missing[24:48, 24:48] = True  # tile 4 of 3 x 3 columns
+    assert (np.isnan(made) == missing).all()
+    assert ((flags & mmsr_geo.Flag.FAILED > 0) == missing).all()
     with rasterio.open(folder / "o.tif") as dataset:
         assert dataset.tags()["MMSR_GEO_FAILED_TILES"] == "1:4"
     (pair,) = mmsr_geo.status(path).pairs
@@ -333,8 +333,8 @@ def test_a_prediction_that_fails_takes_the_tiles_beside_it_along(folder: Path, m
     options = '[options]\nscale = 4\nfit = "tile"\nsteps = 2\nthreads = 1\ntile_size = 72\nif_unhelpful = "warn"\n'
     failing_at(monkeypatch, 0, mmsr_geo.PixelError("nothing there"), "predict")
     with pytest.warns(mmsr_geo.MmsrWarning, match="tiles failed and have no data"):
-        told = mmsr_geo.batch(job(folder, 'on_error = "skip"\n' + ONE + options))
-    assert told.count("incomplete") == 1
+        reported = mmsr_geo.batch(job(folder, 'on_error = "skip"\n' + ONE + options))
+    assert reported.count("incomplete") == 1
     made = values(folder / "o.tif")[0]
     assert np.isnan(made[:144]).all()  # tile 1 is blended with it
     assert not np.isnan(made[-24:]).any()
@@ -513,7 +513,7 @@ def test_tiles_that_no_one_will_take_go(folder: Path, monkeypatch: pytest.Monkey
     assert before != after
 
 
-def test_a_prediction_that_is_damaged_meanwhile_is_told_and_made_anew(
+def test_a_prediction_that_is_damaged_meanwhile_is_reported_and_made_anew(
     folder: Path, computed: list[tuple[str, int]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     options = '[options]\nscale = 4\nfit = "tile"\nsteps = 2\nthreads = 1\ntile_size = 40\nif_unhelpful = "warn"\n'
@@ -604,8 +604,8 @@ def test_a_pair_that_fails_while_its_tasks_fill_the_pool_holds_up_no_other(
     with monkeypatch.context() as patch:
         failing_in(patch, "s.tif", mmsr_geo.OutputError("the tiles' disk is full: make room"))
         with pytest.warns(mmsr_geo.MmsrWarning, match="the tiles' disk is full"):
-            told = mmsr_geo.batch(path)
-    assert (told.count("done"), told.count("failed")) == (1, 1)
+            reported = mmsr_geo.batch(path)
+    assert (reported.count("done"), reported.count("failed")) == (1, 1)
     assert not far.running
     assert mmsr_geo.batch(path).count("done") == 2
 
@@ -623,8 +623,8 @@ def test_a_pair_that_fails_leaves_the_tiles_that_were_under_way(
     with monkeypatch.context() as patch:
         failing_in(patch, "a1_st.tif", mmsr_geo.OutputError("the tiles' disk is full: make room"))
         with pytest.warns(mmsr_geo.MmsrWarning, match="the tiles' disk is full"):
-            told = mmsr_geo.batch(path)
-    assert (told.count("done"), told.count("failed")) == (2, 1)
+            reported = mmsr_geo.batch(path)
+    assert (reported.count("done"), reported.count("failed")) == (2, 1)
     computed.clear()
     assert mmsr_geo.batch(path).count("done") == 3
     assert len(computed) == 1
@@ -643,8 +643,8 @@ def test_a_shared_fit_that_fails_is_not_tried_by_each(folder: Path, monkeypatch:
 
     monkeypatch.setattr("mmsr_geo.methods.scene.fit_samples", refused)
     with pytest.warns(mmsr_geo.MmsrWarning, match="nothing there to fit to"):
-        told = mmsr_geo.batch(job(folder, 'on_error = "skip"\n' + text + options))
-    assert told.count("failed") == 3
+        reported = mmsr_geo.batch(job(folder, 'on_error = "skip"\n' + text + options))
+    assert reported.count("failed") == 3
     assert len(tried) == 1
 
 
@@ -716,8 +716,8 @@ def test_an_input_that_changes_is_no_tile_to_skip(folder: Path, monkeypatch: pyt
 
     monkeypatch.setattr(TileTask, "target", moved)
     with pytest.warns(mmsr_geo.MmsrWarning, match=f"g.tif {what} since it was opened"):
-        told = mmsr_geo.batch(path, restart=True)
-    assert told.count("failed") == 1
+        reported = mmsr_geo.batch(path, restart=True)
+    assert reported.count("failed") == 1
     assert (folder / "o.tif").read_bytes() == good
 
 
@@ -729,12 +729,12 @@ def test_where_no_tile_could_be_made_the_pair_has_failed_and_what_there_was_stay
     good = (folder / "o.tif").read_bytes()
     failing_in(monkeypatch, "s.tif", mmsr_geo.PixelError("nothing there"))
     with pytest.warns(mmsr_geo.MmsrWarning, match="all 9 tiles failed; tile 0: nothing there"):
-        told = mmsr_geo.batch(path, restart=True)
-    assert told.count("failed") == 1
+        reported = mmsr_geo.batch(path, restart=True)
+    assert reported.count("failed") == 1
     assert (folder / "o.tif").read_bytes() == good
 
 
-def test_an_input_that_changes_while_the_output_is_written_is_told_by_the_next_call(
+def test_an_input_that_changes_while_the_output_is_written_is_reported_by_the_next_call(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = job(folder)
@@ -775,7 +775,7 @@ def test_a_jobs_work_is_in_a_folder_of_its_own_and_nothing_else_goes(folder: Pat
     assert [path.name for path in Path(Job.read(folder / "two.toml").work).iterdir()] == ["a-users.txt"]
 
 
-def test_a_restart_fits_shared_nets_anew(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_restart_fits_shared_models_anew(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     two_bands(folder, "a", "b")
     path = job(folder, 'on_error = "skip"\n' + SHARED)
     with monkeypatch.context() as patch:
@@ -827,7 +827,7 @@ def test_a_tile_that_cannot_be_read_is_computed_again(
 
 
 @pytest.mark.parametrize("written", ["begun", "done"])
-def test_a_record_that_cannot_be_written_is_told_in_one_line(
+def test_a_record_that_cannot_be_written_is_reported_in_one_line(
     folder: Path, monkeypatch: pytest.MonkeyPatch, written: str
 ) -> None:
     path = job(folder)

@@ -128,7 +128,7 @@ def test_stripes_are_none(seed: int) -> None:
     assert oversampling(random.normal(size=(200, 200)).cumsum(axis=0).cumsum(axis=1)) is None
 
 
-def test_where_nothing_can_be_told_nothing_is_said() -> None:
+def test_where_nothing_is_known_nothing_is_reported() -> None:
     noise = np.random.default_rng(0).normal(size=(200, 200))
     assert oversampling(noise) is None
     assert oversampling(np.full((200, 200), 7.0)) is None
@@ -137,7 +137,7 @@ def test_where_nothing_can_be_told_nothing_is_said() -> None:
         assert oversampling(noise[:20, :20].repeat(25, 0).repeat(25, 1)[: shape[0], : shape[1]]) is None
 
 
-def test_infinities_are_holes() -> None:
+def test_infinities_are_nodata() -> None:
     values = band("thermal").copy()
     values[:50, :50] = np.inf
     found = oversampling(values)
@@ -146,8 +146,8 @@ def test_infinities_are_holes() -> None:
 
 
 @pytest.mark.parametrize("share", [0.1, 0.5])
-def test_holes_neither_hide_it_nor_feign_it(share: float) -> None:
-    """Clouds, as smooth noise over its threshold, and holes a pixel large between them."""
+def test_nodata_neither_hides_it_nor_feigns_it(share: float) -> None:
+    """Clouds, as smooth noise over its threshold, and gaps a pixel large between them."""
     random = np.random.default_rng(1)
     for name, expected in (("thermal", (2, 2)), ("landsat", None), ("B11", None)):
         values = band(name).copy()

@@ -55,10 +55,10 @@ def test_a_length_or_a_name_is_metres(value: float | str, metres: float) -> None
 def test_anything_else_is_refused_in_one_line_with_the_names(value: float | str) -> None:
     with pytest.raises(OptionError) as refused:
         resolution_of(value)
-    told = str(refused.value)
-    assert "\n" not in told
-    assert repr(value) in told
-    assert all(name in told for name in SENSORS_M)
+    reported = str(refused.value)
+    assert "\n" not in reported
+    assert repr(value) in reported
+    assert all(name in reported for name in SENSORS_M)
 
 
 @pytest.mark.parametrize(

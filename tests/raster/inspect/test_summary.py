@@ -40,26 +40,26 @@ def saved(path: Path, values: np.ndarray, pixel: float, nodata: float | None = N
     return path
 
 
-def test_landsat_7s_thermal_band_is_suspected_and_the_mend_named(info: Info) -> None:
-    told = info(LANDSAT_TRUTH, LANDSAT_GUIDE)
-    assert "suspected: one original pixel is about 2 pixels (60 m); for a source, see --source-resolution" in told
-    assert "Pass --source-resolution 60 to average 2 x 2 of its pixels first. The scale is then 2." in told
-    assert "No scale fits: scale under 2" in told  # without the mend
+def test_landsat_7s_thermal_band_is_suspected_and_the_fix_named(info: Info) -> None:
+    reported = info(LANDSAT_TRUTH, LANDSAT_GUIDE)
+    assert "suspected: one original pixel is about 2 pixels (60 m); for a source, see --source-resolution" in reported
+    assert "Pass --source-resolution 60 to average 2 x 2 of its pixels first. The scale is then 2." in reported
+    assert "No scale fits: scale under 2" in reported  # without the mend
 
 
 def test_a_native_pair_is_not_suspected(info: Info) -> None:
-    told = info(SENTINEL_TRUTH, SENTINEL_GUIDE)
-    assert told.count("no oversampling found") == 2
-    assert "--source-resolution" not in told
+    reported = info(SENTINEL_TRUTH, SENTINEL_GUIDE)
+    assert reported.count("no oversampling found") == 2
+    assert "--source-resolution" not in reported
 
 
-def test_an_oversampled_guide_asks_for_no_mend_of_the_source(info: Info, tmp_path: Path) -> None:
+def test_an_oversampled_guide_asks_for_no_fix_of_the_source(info: Info, tmp_path: Path) -> None:
     with rasterio.open(SENTINEL_TRUTH) as dataset:
         native = dataset.read(1)
     source = saved(tmp_path / "source.tif", block_means(native, 4).astype(np.float32), 80)
-    told = info(source, saved(tmp_path / "guide.tif", native[::2, ::2].repeat(2, 0).repeat(2, 1), 20))
-    assert "suspected: one original pixel is about 2 pixels (40 m)" in told
-    assert "The source seems to be resampled" not in told
+    reported = info(source, saved(tmp_path / "guide.tif", native[::2, ::2].repeat(2, 0).repeat(2, 1), 20))
+    assert "suspected: one original pixel is about 2 pixels (40 m)" in reported
+    assert "The source seems to be resampled" not in reported
 
 
 def test_a_small_raster_is_not_judged(info: Info, tmp_path: Path) -> None:
@@ -69,12 +69,12 @@ def test_a_small_raster_is_not_judged(info: Info, tmp_path: Path) -> None:
 def test_of_several_bands_the_suspected_ones_are_named(info: Info, tmp_path: Path) -> None:
     with rasterio.open(SENTINEL_GUIDE) as dataset:
         first, second = dataset.read(1), dataset.read(2)[::2, ::2].repeat(2, 0).repeat(2, 1)
-    told = info(saved(tmp_path / "both.tif", np.stack([first, second]), 10))
-    assert "suspected in 2: one original pixel is about 2 pixels (20 m)" in told
+    reported = info(saved(tmp_path / "both.tif", np.stack([first, second]), 10))
+    assert "suspected in 2: one original pixel is about 2 pixels (20 m)" in reported
 
 
 def test_the_file_is_read_at_full_resolution_where_it_is_valid(tmp_path: Path) -> None:
-    """Larger than the window, the overview-like read would hide it, and the centre is a hole."""
+    """Larger than the window, the overview-like read would hide it, and the centre is nodata."""
     with rasterio.open(LANDSAT_TRUTH) as dataset:
         thermal = dataset.read(1)
     tile = np.block([[thermal, thermal[:, ::-1]], [thermal[::-1], thermal[::-1, ::-1]]])
@@ -85,18 +85,18 @@ def test_the_file_is_read_at_full_resolution_where_it_is_valid(tmp_path: Path) -
 
 
 @pytest.mark.parametrize(
-    ("metres", "told"),
+    ("metres", "reported"),
     [(98.7, 100), (100.4, 100), (60.02, 60), (926.6, 930), (985, 1000), (3.28, 3.3), (0.997, 1), (41.2, 41)],
 )
-def test_an_estimate_is_rounded_to_what_a_person_would_say(metres: float, told: float) -> None:
-    assert rounded_resolution(metres) == told
+def test_an_estimate_is_rounded_to_what_a_person_would_say(metres: float, reported: float) -> None:
+    assert rounded_resolution(metres) == reported
 
 
-def test_undeclared_nodata_is_suspected_and_the_mend_named(info: Info, tmp_path: Path) -> None:
+def test_undeclared_nodata_is_suspected_and_the_fix_named(info: Info, tmp_path: Path) -> None:
     with rasterio.open(LANDSAT_TRUTH) as dataset:
         values = dataset.read(1).astype("int16")
     values[:30] = -9999
-    told = info(saved(tmp_path / "thermal.tif", values, 60.0), SENTINEL_GUIDE)
-    assert "none declared; suspected: -9999 is the value of" in told
-    assert "pass --source-nodata -9999 if it means nodata." in told
+    reported = info(saved(tmp_path / "thermal.tif", values, 60.0), SENTINEL_GUIDE)
+    assert "none declared; suspected: -9999 is the value of" in reported
+    assert "pass --source-nodata -9999 if it means nodata." in reported
     assert "suspected: -9999" not in info(saved(tmp_path / "declared.tif", values, 60.0, nodata=-9999))

@@ -217,7 +217,7 @@ def test_at_most_25_windows_are_read_with_corners_and_edges() -> None:
     assert {window.shape for window in read} == {(100, 128)}
 
 
-def test_nothing_is_looked_for_where_holes_are_declared(tmp_path: Path) -> None:
+def test_nothing_is_looked_for_where_nodata_is_declared(tmp_path: Path) -> None:
     values = with_value(pixels(LANDSAT_TRUTH), -9999, turned(300, 300)).astype("int16")
     options = {"driver": "GTiff", "crs": 32618, "transform": PLACE, "dtype": "int16", "height": 300, "width": 300}
     for name, count, nodata in [("plain", 1, None), ("other", 1, 5), ("nan", 1, np.nan), ("alpha", 2, None)]:
@@ -238,7 +238,7 @@ def test_a_raster_made_of_one_is_looked_at_as_it_is_stored() -> None:
     assert found.value == -9999
 
 
-def test_known_holes_are_no_values() -> None:
+def test_known_nodata_has_no_value() -> None:
     values = np.stack([smooth(6), smooth(7)]).astype("float32")
     values[:, :50] = np.nan
     look = ProbeWindow(values, np.ones((300, 300), bool))
@@ -269,7 +269,7 @@ def test_known_holes_are_no_values() -> None:
         (NodataSuspicion(-9999.9, 0.5), "pass ⟨source_nodata=-9999.9⟩ if"),
     ],
 )
-def test_the_sentence_names_the_value_and_the_mend(suspicion: NodataSuspicion, said: str) -> None:
+def test_the_sentence_names_the_value_and_the_fix(suspicion: NodataSuspicion, said: str) -> None:
     assert said in nodata_message("dem.tif", suspicion, "source_nodata")
 
 

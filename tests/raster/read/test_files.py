@@ -69,7 +69,7 @@ def opened_by_rioxarray(path: Path, **options: Any) -> xr.DataArray:
     return made
 
 
-def holes_of(pixels: Pixels) -> NDArray[np.bool_]:
+def nodata_of(pixels: Pixels) -> NDArray[np.bool_]:
     assert pixels.values.dtype == np.float32
     assert (np.isnan(pixels.values).any(axis=0) == ~pixels.valid).all()
     return ~pixels.valid
@@ -91,7 +91,7 @@ def test_a_files_window_is_the_same_part_of_the_whole(tmp_path: Path, dtype: str
 @pytest.mark.parametrize(
     ("dtype", "nodata"), [("uint8", 7), ("int16", -9999), ("float32", -3.4028234663852886e38), ("float32", math.nan)]
 )
-def test_declared_nodata_and_nan_are_holes_in_files_and_arrays(tmp_path: Path, dtype: str, nodata: float) -> None:
+def test_declared_nodata_and_nan_are_masked_in_files_and_arrays(tmp_path: Path, dtype: str, nodata: float) -> None:
     values = picture(dtype)
     values[values == 7] = 8
     values[1, 4, 5] = nodata
@@ -108,7 +108,7 @@ def test_declared_nodata_and_nan_are_holes_in_files_and_arrays(tmp_path: Path, d
     for source in (path, opened, masked, opened.chunk({"x": 10, "y": 7}), array(values, _FillValue=nodata)):
         raster = open_guide(source)
         pixels = raster.read(whole)
-        assert (holes_of(pixels) == expected).all()
+        assert (nodata_of(pixels) == expected).all()
         assert (pixels.values[:, pixels.valid] == values[:, ~expected].astype(np.float32)).all()
         assert raster.nodata == nodata or (math.isnan(nodata) and raster.nodata is not None)
 
@@ -122,7 +122,7 @@ def test_an_alpha_band_is_a_mask_and_no_data(tmp_path: Path) -> None:
         dataset.colorinterp = [ColorInterp.red, ColorInterp.green, ColorInterp.blue, ColorInterp.alpha]
     raster = FileRaster.open(path)
     assert raster.indexes == (1, 2, 3)
-    assert np.argwhere(holes_of(raster.read(Window(0, 0, 31, 45)))).tolist() == [[2, 3]]
+    assert np.argwhere(nodata_of(raster.read(Window(0, 0, 31, 45)))).tolist() == [[2, 3]]
     with pytest.raises(InputError, match="no data band 4"):
         FileRaster.open(path, (4,))
 
@@ -134,7 +134,7 @@ def test_a_mask_band_is_a_mask(tmp_path: Path) -> None:
     with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True), rasterio.open(path, "r+") as dataset:
         dataset.write_mask(mask)
     pixels = FileRaster.open(path).read(Window(19, 29, 3, 3))
-    assert np.argwhere(holes_of(pixels)).tolist() == [[1, 1]]
+    assert np.argwhere(nodata_of(pixels)).tolist() == [[1, 1]]
 
 
 def test_scale_and_offset_are_carried_and_not_applied(tmp_path: Path) -> None:
@@ -250,7 +250,7 @@ def test_a_persisted_array_is_read_within_a_task_of_a_cluster() -> None:
         assert (part.values == values[:, 5:25, 6:26]).all()
 
 
-def test_a_token_tells_contents_apart(tmp_path: Path) -> None:
+def test_different_contents_have_different_tokens(tmp_path: Path) -> None:
     path = write(tmp_path / "a.tif", picture())
     first = tokenize(FileRaster.open(path))
     assert tokenize(FileRaster.open(path)) == first
@@ -269,7 +269,7 @@ def test_a_dataset_is_a_guide_of_its_variables() -> None:
     raster = open_guide(dataset)
     assert raster.bands == ("red", "nir")
     pixels = raster.read(Window(0, 0, 31, 45))
-    assert (holes_of(pixels) == (values[0] == 3)).all()
+    assert (nodata_of(pixels) == (values[0] == 3)).all()
     assert (pixels.values[1][pixels.valid] == values[1][pixels.valid]).all()
 
 
@@ -339,11 +339,11 @@ def test_a_file_that_breaks_later_says_where(tmp_path: Path) -> None:
 # The guide on the target grid.
 
 
-def guide_of(crs: str, res: float, offset: tuple[float, float], shape: tuple[int, int], holes: int) -> ArrayRaster:
+def guide_of(crs: str, res: float, offset: tuple[float, float], shape: tuple[int, int], missing: int) -> ArrayRaster:
     """A random guide in UTM or degrees with its north-western corner `offset` metres from the target's."""
     rng = np.random.default_rng(7)
     values = rng.normal(100, 30, (2, *shape)).astype(np.float32)
-    values.reshape(2, -1)[:, rng.integers(0, values[0].size, holes)] = np.nan
+    values.reshape(2, -1)[:, rng.integers(0, values[0].size, missing)] = np.nan
     if crs == UTM:
         place = Affine(res, 0, 500_000 + offset[0], 0, -res, 4_000_000 + offset[1])
     else:
@@ -380,10 +380,10 @@ def test_a_window_of_the_warped_guide_is_the_same_window_of_the_whole(
     res: float,
     offset: tuple[float, float],
     shape: tuple[int, int],
-    holes: int,
+    missing: int,
     part: tuple[int, int, int, int],
 ) -> None:
-    on_grid = Warped(guide_of(crs, res, offset, shape, holes), grid)
+    on_grid = Warped(guide_of(crs, res, offset, shape, missing), grid)
     window = Window(*part).intersection(Window.whole((40, 50)))
     whole = on_grid.read(Window.whole((40, 50)))
     found = on_grid.read(window)
@@ -392,7 +392,7 @@ def test_a_window_of_the_warped_guide_is_the_same_window_of_the_whole(
     assert np.allclose(found.values, expected, rtol=0, atol=3e-5, equal_nan=True)
 
 
-def test_windows_agree_beside_holes_where_centres_fall_on_the_edges_of_guide_pixels() -> None:
+def test_windows_agree_beside_nodata_where_centres_fall_on_the_edges_of_guide_pixels() -> None:
     """In metres the origin of each window is rounded anew, and another pixel is the nearest one."""
     place = Affine(0.3, 0, 435_730.37, 0, -0.3, 4_176_900.71)
     grid = GeoBox((60, 60), place, UTM)

@@ -16,10 +16,10 @@ from mmsr_geo.raster.views.coarsen import Coarsened
 PLACE = Affine(30.0, 0, 5e5, 0, -30.0, 4e6) * Affine.rotation(7)
 
 
-def raster(height: int, width: int, holes: float = 0.0, seed: int = 0) -> ArrayRaster:
+def raster(height: int, width: int, missing: float = 0.0, seed: int = 0) -> ArrayRaster:
     generator = np.random.default_rng(seed)
     values = generator.normal(290, 5, (1, height, width)).astype(np.float32)
-    values[generator.random(values.shape) < holes] = np.nan
+    values[generator.random(values.shape) < missing] = np.nan
     grid = GeoBox((height, width), PLACE, "EPSG:32618")
     return ArrayRaster.in_memory(values, grid, bands=("t",), name="made")
 
@@ -37,19 +37,19 @@ def test_whole_blocks_are_their_plain_means_and_the_grid_follows() -> None:
     assert (coarse.bands, coarse.name, coarse.dtype) == (("t",), "made", np.dtype("float32"))
 
 
-def test_a_block_is_a_hole_where_more_than_half_of_it_is() -> None:
+def test_a_block_is_nodata_where_more_than_half_of_it_is() -> None:
     fine = raster(4, 8)
     values = fine.raw.compute().copy()
     values[0, 0, :2] = values[0, 1, 0] = np.nan  # three quarters of the first block
     values[0, 0, 4:6] = np.nan  # half of the third
     values[0, 2, 2] = np.nan  # a quarter of another
-    holed = ArrayRaster.in_memory(values, fine.grid, bands=("t",), name="made")
-    pixels = Coarsened(holed, 2, 2).read(Window(0, 0, 2, 4))
+    gappy = ArrayRaster.in_memory(values, fine.grid, bands=("t",), name="made")
+    pixels = Coarsened(gappy, 2, 2).read(Window(0, 0, 2, 4))
     assert np.argwhere(~pixels.valid).tolist() == [[0, 0]]
     assert pixels.values[0, 1, 1] == pytest.approx(np.nanmean(values[0, 2:4, 2:4]), rel=1e-6)
-    for most, holes in [(0.1, [[0, 0], [0, 2], [1, 1]]), (0.4, [[0, 0], [0, 2]]), (0.75, []), (1.0, [])]:
-        made = Coarsened(holed, 2, 2, most).read(Window(0, 0, 2, 4))
-        assert np.argwhere(~made.valid).tolist() == holes
+    for most, missing in [(0.1, [[0, 0], [0, 2], [1, 1]]), (0.4, [[0, 0], [0, 2]]), (0.75, []), (1.0, [])]:
+        made = Coarsened(gappy, 2, 2, most).read(Window(0, 0, 2, 4))
+        assert np.argwhere(~made.valid).tolist() == missing
 
 
 def test_what_reaches_beyond_the_raster_counts_by_its_share() -> None:
@@ -62,9 +62,9 @@ def test_what_reaches_beyond_the_raster_counts_by_its_share() -> None:
 
 @given(st.integers(1, 30), st.integers(1, 30), st.integers(1, 5), st.integers(1, 5), st.floats(0, 0.9), st.data())
 def test_a_window_is_the_same_part_of_the_whole(
-    height: int, width: int, down: int, across: int, holes: float, data: st.DataObject
+    height: int, width: int, down: int, across: int, missing: float, data: st.DataObject
 ) -> None:
-    coarse = Coarsened(raster(height, width, holes), down, across)
+    coarse = Coarsened(raster(height, width, missing), down, across)
     rows, columns = coarse.grid.shape.yx
     whole = coarse.read(Window(0, 0, rows, columns))
     row, col = data.draw(st.integers(0, rows - 1)), data.draw(st.integers(0, columns - 1))

@@ -165,14 +165,14 @@ def test_every_index_is_the_difference_over_the_sum() -> None:
         assert pixels.valid.all()
 
 
-def test_darkness_is_no_hole_and_noise_below_zero_does_not_run_away() -> None:
+def test_darkness_is_not_nodata_and_noise_below_zero_does_not_run_away() -> None:
     a = np.array([0.0, 0.0, 3.0, -0.01, -0.1, 0.3, np.nan, 5.0])
     b = np.array([0.0, 2.0, 0.0, 0.02, -0.2, -0.1, 1.0, 5.0])
     expected = [0, -1, 1, -1, 0, 1, np.nan, 0]
     assert np.array_equal(normalised_difference(a, b), expected, equal_nan=True)
 
 
-def test_holes_stay_holes() -> None:
+def test_nodata_stays_nodata() -> None:
     values = random(2)
     values[0, 3, 4] = np.nan
     pixels = derived(raster(values), "ndvi:nir=1,red=2", "slope:1", "aspect:2").read(WHOLE)
@@ -203,7 +203,7 @@ def plane(grid: GeoBox, east: float, north: float) -> NDArray[np.float64]:
     ],
 )
 @pytest.mark.parametrize(("east", "north"), [(1, 0), (0, 1), (-0.3, 0.4), (0, 0), (3, -5)])
-def test_a_plane_has_its_slope_and_aspect_everywhere_to_the_border_and_beside_holes(
+def test_a_plane_has_its_slope_and_aspect_everywhere_to_the_border_and_beside_nodata(
     turn: Affine, east: float, north: float
 ) -> None:
     grid = GeoBox((12, 15), PLANAR.affine * turn, PLANAR.crs)
@@ -291,7 +291,7 @@ def least_squares(heights: NDArray[Any], valid: NDArray[np.bool_], row: int, col
 
 
 @pytest.mark.parametrize("share", [0.0, 0.3, 0.7, 0.95])
-def test_beside_holes_the_plane_is_fitted_to_the_neighbours_there_are(share: float) -> None:
+def test_beside_nodata_the_plane_is_fitted_to_the_neighbours_there_are(share: float) -> None:
     rng = np.random.default_rng(8)
     heights, valid = rng.normal(size=(9, 11)), rng.random((9, 11)) >= share
     across, down = steps_of_plane(np.where(valid, heights, np.nan), valid)
@@ -335,9 +335,9 @@ def test_what_a_derived_raster_says_of_itself() -> None:
     st.tuples(st.integers(0, 11), st.integers(0, 14), st.integers(1, 12), st.integers(1, 15)),
     st.sampled_from([0.0, 0.3]),
 )
-def test_a_window_is_the_same_as_in_the_whole(texts: list[str], part: tuple[int, ...], holes: float) -> None:
+def test_a_window_is_the_same_as_in_the_whole(texts: list[str], part: tuple[int, ...], missing: float) -> None:
     values = random(2, 9)
-    values[0][np.random.default_rng(1).random((12, 15)) < holes] = np.nan
+    values[0][np.random.default_rng(1).random((12, 15)) < missing] = np.nan
     made = derived(raster(values), *texts)
     whole = made.read(WHOLE)
     window = Window(*part).intersection(WHOLE)

@@ -224,6 +224,7 @@ def test_a_window_is_the_same_as_in_the_whole(text: str, part: tuple[int, ...], 
     assert (found.valid == whole.valid[window.slices]).all()
 
 
+@pytest.mark.slow
 def test_an_expression_is_computed_on_the_target_lazily_and_through_the_command(
     here: Callable[..., tuple[int, str, str]], tmp_path: Path
 ) -> None:

@@ -208,7 +208,7 @@ def mask_on(grid: GeoBox, values: NDArray[Any]) -> xr.DataArray:
     return georeferenced(values, grid.affine, int(str(grid.crs).split(":")[1]))
 
 
-def test_pixels_with_more_than_half_of_their_area_masked_are_holes() -> None:
+def test_pixels_with_more_than_half_of_their_area_masked_are_nodata() -> None:
     fine = GRID.zoom_out(1 / 4)
     rng = np.random.default_rng(2)
     marks = rng.random(fine.shape.yx) < np.repeat(np.repeat(rng.random((12, 15)), 4, 0), 4, 1)

@@ -216,12 +216,12 @@ def test_nodata_is_the_sources_where_float32_holds_it(source: float | None, targ
     st.lists(st.floats(width=32, allow_infinity=False) | st.sampled_from([-9999.0, 0.0, -0.0, 65535.0]), min_size=1),
     st.sampled_from([-9999.0, 0.0, 65535.0, -3.4028234663852886e38, math.nan]),
 )
-def test_holes_and_no_others_equal_nodata(values: list[float], nodata: float) -> None:
+def test_masked_pixels_and_no_others_equal_nodata(values: list[float], nodata: float) -> None:
     before = np.array(values, np.float32)
     after = with_nodata(before, nodata)
     assert after.dtype == np.float32
-    holes = np.isnan(before)
+    missing = np.isnan(before)
     found = np.isnan(after) if math.isnan(nodata) else after == np.float32(nodata)
-    assert (found == holes).all()
-    valid = before[~holes]
-    assert ((after[~holes] >= np.nextafter(valid, -np.inf)) & (after[~holes] <= np.nextafter(valid, np.inf))).all()
+    assert (found == missing).all()
+    valid = before[~missing]
+    assert ((after[~missing] >= np.nextafter(valid, -np.inf)) & (after[~missing] <= np.nextafter(valid, np.inf))).all()

@@ -91,10 +91,15 @@ def test_widths_have_the_scale_and_no_offset() -> None:
     assert Encoding().tags([half]) == (half,)
     assert Encoding().encode(values, -1.0, half)[0].tolist() == [[3.0, -1.0]]
     for encoding, scale in ((Encoding("int16", -0.01, 273.15), 0.01), (Encoding("float64", add_offset=5.0), 1.0)):
-        (told,) = encoding.tags([half])
-        assert (told.scale, told.offset, told.unit, told.description) == (scale, 0.0, "K", "uncertainty")
+        (reported,) = encoding.tags([half])
+        assert (reported.scale, reported.offset, reported.unit, reported.description) == (
+            scale,
+            0.0,
+            "K",
+            "uncertainty",
+        )
         stored, clipped = encoding.encode(values, -32768, half)
-        assert (stored * told.scale).tolist()[0][0] == pytest.approx(1.5)
+        assert (stored * reported.scale).tolist()[0][0] == pytest.approx(1.5)
         assert (stored[0, 1], clipped) == (-32768, 0)
     narrow = Encoding("uint8", 0.001, 273.15)
     assert narrow.encode(values, 0, half)[1] == 1
@@ -130,7 +135,7 @@ def test_what_lies_outside_is_clipped_at_both_ends_and_counted(dtype: str) -> No
     assert clipped == 4
 
 
-def test_clipping_is_told_with_numbers_and_a_mend() -> None:
+def test_clipping_is_reported_with_numbers_and_a_fix() -> None:
     line = Encoding("int16", 0.1, 5.0).clipping(3, 1000)
     assert line.startswith(
         "3 of 1000 values (0.3 %) are outside -3271.8 to 3281.7, the range of int16 with scale factor 0.1 "
@@ -178,7 +183,7 @@ def test_nodata_is_the_sources_where_the_dtype_holds_it(
     st.sampled_from([None, -9999.0, 0.0, 255.0, 127.0]),
     st.sampled_from([None, 0.1, -3.0, 1e-40]),
 )
-def test_holes_and_no_others_equal_nodata(
+def test_masked_pixels_and_no_others_equal_nodata(
     floats: list[float], dtype: str, source: float | None, scale: float | None
 ) -> None:
     before = raw(*floats)
@@ -186,13 +191,13 @@ def test_holes_and_no_others_equal_nodata(
     nodata = encoding.nodata(source)
     after, clipped = encoding.encode(before, nodata)
     assert after.dtype == dtype
-    holes = np.isnan(before)
+    missing = np.isnan(before)
     found = np.isnan(after) if math.isnan(nodata) else after == nodata
-    assert (found == holes).all()
-    assert 0 <= clipped <= (~holes).sum()
+    assert (found == missing).all()
+    assert 0 <= clipped <= (~missing).sum()
     with np.errstate(over="ignore"):
         wanted = before.astype(np.float64) / (scale or 1.0)
-    inside = ~holes & (wanted >= encoding.range[0]) & (wanted <= encoding.range[1])
+    inside = ~missing & (wanted >= encoding.range[0]) & (wanted <= encoding.range[1])
     if encoding.is_integer:  # half a step from rounding, one from a value that would be nodata
         assert (np.abs(after[inside] - wanted[inside]) <= 1.5).all()
     elif dtype == "float64":
@@ -392,11 +397,11 @@ def test_flags_keep_their_bits_in_overviews_too(tmp_path: Path, flags: NDArray[n
     asked = Encoding("int16", 0.1, creation_options=parse_creation_options(["COMPRESS=LERC", "BLOCKSIZE=256"]))
     with CogWriter.of_flags(tmp_path / "qa.tif", GRID, encoding=asked) as writer:
         writer.write(WHOLE, flags[np.newaxis])
-        writer.finish({"BIT_0": "hole in the source"})
+        writer.finish({"BIT_0": "nodata of the source"})
     with rasterio.open(tmp_path / "qa.tif") as dataset:
         assert (dataset.dtypes, dataset.nodata, dataset.descriptions) == (("uint8",), None, ("qa",))
         assert (dataset.scales, dataset.offsets) == ((1,), (0,))
-        assert dataset.tags()["BIT_0"] == "hole in the source"
+        assert dataset.tags()["BIT_0"] == "nodata of the source"
         assert dataset.block_shapes == [(256, 256)]
         assert dataset.tags(ns="IMAGE_STRUCTURE")["COMPRESSION"] == "DEFLATE"
         assert (dataset.read(1) == flags).all()

@@ -24,13 +24,13 @@ from mmsr_geo.jobs.output.tasks import TileTask
 from mmsr_geo.jobs.tiles.tile_store import FolderStore, ObjectStore, TileRecord, store_at
 from mmsr_geo.raster.write.destination import address_of, check_apart
 from mmsr_geo.raster.write.object_store import ObjectUrl
-from support.command import Told
+from support.command import CommandResult
 from support.object_store import forget_connections, object_store
 from support.rasters import SENTINEL_GUIDE, sentinel_crop, sentinel_model
 
 pytestmark = pytest.mark.slow
 
-Command = Callable[..., Told]
+Command = Callable[..., CommandResult]
 SMOOTH: dict[str, Any] = {"scale": 4, "method": "bilinear", "tile_size": 48}
 JOB = """output = "OUT/{name}.tif"
 qa = "OUT/{name}_qa.tif"
@@ -234,8 +234,8 @@ def test_a_killed_job_goes_on_from_the_tiles_there_are(
 ) -> None:
     path = job(folder, f"{bucket}/out", f"{bucket}/work")
     killed_at(moment, folder)
-    told = mmsr_geo.status(path)
-    assert [(pair.state, pair.tiles_done) for pair in told.pairs] == [("done", 0), ("begun", kept)]
+    reported = mmsr_geo.status(path)
+    assert [(pair.state, pair.tiles_done) for pair in reported.pairs] == [("done", 0), ("begun", kept)]
     computed: Counter[int] = Counter()
     target = TileTask.target
 
@@ -297,9 +297,9 @@ def test_one_output_there(bucket: str, folder: Path, name: str, here: Command) -
     words += ["--progress", "none"]
     assert here(*words, "--method", "bilinear")[0] == 0
     before = ObjectUrl(bucket).sizes()
-    status, _, told = here(*words, "--method", "nearest")
-    assert (status, told.count("\n")) == (2, 1)
-    assert f"{name} exists: choose another name, or pass --overwrite" in told
+    status, _, reported = here(*words, "--method", "nearest")
+    assert (status, reported.count("\n")) == (2, 1)
+    assert f"{name} exists: choose another name, or pass --overwrite" in reported
     assert ObjectUrl(bucket).sizes() == before
     assert here(*words, "--method", "nearest", "--overwrite")[0] == 0
     after = ObjectUrl(bucket).sizes()
@@ -307,8 +307,8 @@ def test_one_output_there(bucket: str, folder: Path, name: str, here: Command) -
     # What an upload that was cut off has left is no output; what is not ours is not replaced.
     if name == "sharp.zarr":
         (ObjectUrl(bucket) / name / "zarr.json").remove()
-        status, _, told = here(*words, "--method", "nearest", "--overwrite")
-        assert (status, "exists and was not written by mmsr_geo" in told) == (2, True)
+        status, _, reported = here(*words, "--method", "nearest", "--overwrite")
+        assert (status, "exists and was not written by mmsr_geo" in reported) == (2, True)
         (ObjectUrl(bucket) / name / ".mmsr_geo-unfinished").write(b"")
         assert here(*words, "--method", "nearest")[0] == 0
         assert ObjectUrl(bucket).sizes().keys() == after.keys()
@@ -372,7 +372,7 @@ def cut_off(file: str) -> str:
     return str(cut)
 
 
-def test_an_upload_that_was_cut_short_is_told(bucket: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_upload_that_was_cut_short_is_reported(bucket: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     put = s3fs.S3FileSystem._put_file
 
     async def short(files: Any, lpath: str, rpath: str, *arguments: Any, **options: Any) -> None:
@@ -400,17 +400,19 @@ def _nothing_computed(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("_nothing_computed", "bucket")
 def test_a_bucket_there_is_not(folder: Path, here: Command, name: str) -> None:
     words = ["upsample", folder / "2024-06_st.tif", SENTINEL_GUIDE, "-o", f"s3://none-of-these/{name}", "--scale", 4]
-    status, _, told = here(*words, "--method", "bilinear", "--progress", "none")
-    assert (status, told.count("\n")) == (2, 1)
-    assert f"s3://none-of-these/{name} cannot be reached or written to (The specified bucket does not exist)" in told
+    status, _, reported = here(*words, "--method", "bilinear", "--progress", "none")
+    assert (status, reported.count("\n")) == (2, 1)
+    assert (
+        f"s3://none-of-these/{name} cannot be reached or written to (The specified bucket does not exist)" in reported
+    )
 
 
 @pytest.mark.usefixtures("_nothing_computed")
 def test_a_place_for_tiles_that_there_is_not(bucket: str, folder: Path, here: Command) -> None:
     job(folder, f"{bucket}/out", "s3://none-of-these/work")
-    status, _, told = here("batch", "job.toml", "--progress", "none")
-    assert (status, told.count("\n")) == (2, 1)
-    assert "cannot be reached or written to (The specified bucket does not exist)" in told
+    status, _, reported = here("batch", "job.toml", "--progress", "none")
+    assert (status, reported.count("\n")) == (2, 1)
+    assert "cannot be reached or written to (The specified bucket does not exist)" in reported
 
 
 @pytest.mark.usefixtures("_nothing_computed")
@@ -420,9 +422,9 @@ def test_credentials_that_are_not_taken(folder: Path, here: Command, monkeypatch
             monkeypatch.setenv(name, value)
         forget_connections()
         words = ["upsample", folder / "2024-06_st.tif", SENTINEL_GUIDE, "-o", "s3://a/b.tif", "--scale", 4]
-        status, _, told = here(*words, "--progress", "none")
-        assert (status, told.count("\n")) == (2, 1)
-        assert "s3://a/b.tif cannot be reached or written to (" in told
+        status, _, reported = here(*words, "--progress", "none")
+        assert (status, reported.count("\n")) == (2, 1)
+        assert "s3://a/b.tif cannot be reached or written to (" in reported
     forget_connections()
 
 

@@ -39,12 +39,12 @@ from mmsr_geo.raster.write.destination import ZarrGroupPath, address_of
 from mmsr_geo.raster.write.encoding import Encoding
 from mmsr_geo.raster.write.zarr import ZarrWriter
 from mmsr_geo.raster.write.zarr_arrays import SHARD_PX, Variable, chunk_side, shard_side
-from support.command import Told
+from support.command import CommandResult
 from support.rasters import SENTINEL_GUIDE, georeferenced, sentinel_crop
 
 pytestmark = pytest.mark.slow
 
-Command = Callable[..., Told]
+Command = Callable[..., CommandResult]
 SMOOTH: dict[str, Any] = {"scale": 4, "method": "bilinear", "tile_size": 48}
 JOB = """output = "out/all.zarr"
 [[pairs]]
@@ -66,7 +66,7 @@ def _no_warnings(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def source(tmp_path: Path) -> Path:
-    """A source with two holes, 36 x 40 pixels."""
+    """A source with two gaps, 36 x 40 pixels."""
     array = sentinel_crop(0, 0, 36, 40, 4).source
     array[3:5, 7] = -9999
     array[20, 30] = -9999
@@ -219,9 +219,9 @@ def test_shards_are_tiles_and_each_is_written_once(source: Path, monkeypatch: py
     monkeypatch.setattr(zarr_overviews, "BLOCK_PX", 16)
     mmsr_geo.upsample_to_file(source, SENTINEL_GUIDE, source.parent / "a.zarr", **SMOOTH)
     for name in ("target", "qa"):
-        told = json.loads((source.parent / "a.zarr" / name / "zarr.json").read_text())
-        assert told["chunk_grid"]["configuration"]["chunk_shape"] == [48, 48]
-        (codec,) = told["codecs"]
+        reported = json.loads((source.parent / "a.zarr" / name / "zarr.json").read_text())
+        assert reported["chunk_grid"]["configuration"]["chunk_shape"] == [48, 48]
+        (codec,) = reported["codecs"]
         assert (codec["name"], codec["configuration"]["chunk_shape"]) == ("sharding_indexed", [16, 16])
     shards = {key: count for key, count in written.items() if key.startswith("target/c/")}
     assert shards == {f"target/c/{row}/{col}": 1 for row in range(3) for col in range(4)}
@@ -254,7 +254,7 @@ def test_overviews_are_means_of_what_is_valid(source: Path, monkeypatch: pytest.
         )
         blocks = values.reshape(values.shape[0] // 2, 2, values.shape[1] // 2, 2).transpose(0, 2, 1, 3)
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of blocks that are all hole
+            warnings.simplefilter("ignore")  # of blocks that are all nodata
             means = np.nanmean(blocks.reshape(*blocks.shape[:2], 4).astype(np.float64), axis=-1)
         assert np.allclose(coarser.target.values, means, rtol=1e-6, equal_nan=True)
         assert (coarser.qa.values == finer.qa.values[::2, ::2]).all()
@@ -273,11 +273,11 @@ def test_statistics_are_of_the_stored_values(source: Path) -> None:
     mmsr_geo.upsample_to_file(source, SENTINEL_GUIDE, store, **SMOOTH | {"dtype": "int16", "scale_factor": 0.5})
     found = stored(store).target
     valid = found.values[found.values != found.attrs["_FillValue"]].astype(np.float64)
-    told = {key.removeprefix("STATISTICS_"): value for key, value in found.attrs.items() if key.startswith("STAT")}
-    assert (told["MINIMUM"], told["MAXIMUM"]) == (valid.min(), valid.max())
-    assert told["MEAN"] == pytest.approx(valid.mean())
-    assert told["STDDEV"] == pytest.approx(valid.std())
-    assert told["VALID_PERCENT"] == pytest.approx(100 * valid.size / found.size)
+    reported = {key.removeprefix("STATISTICS_"): value for key, value in found.attrs.items() if key.startswith("STAT")}
+    assert (reported["MINIMUM"], reported["MAXIMUM"]) == (valid.min(), valid.max())
+    assert reported["MEAN"] == pytest.approx(valid.mean())
+    assert reported["STDDEV"] == pytest.approx(valid.std())
+    assert reported["VALID_PERCENT"] == pytest.approx(100 * valid.size / found.size)
 
 
 def test_memory_does_not_grow_with_the_raster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -377,16 +377,16 @@ def test_what_does_not_go_with_a_store_is_refused(source: Path, here: Command) -
         (["-o", "a.tif", "--qa", "qa.zarr"], "QA flags need the target in the same one: give --qa"),
         (["-o", "a.zarr", "--co", "COMPRESS=ZSTD"], "takes no options of GDAL's COG driver: remove --co"),
     ):
-        status, _, told = here(*words, *more)
-        assert (status, told.count("\n")) == (2, 1)
-        assert said in told
-    status, told, _ = here(*words[:-2], "-o", "a.zarr", "--scale", 4)
+        status, _, reported = here(*words, *more)
+        assert (status, reported.count("\n")) == (2, 1)
+        assert said in reported
+    status, reported, _ = here(*words[:-2], "-o", "a.zarr", "--scale", 4)
     assert status == 0
-    assert "a.zarr: 160 x 144 px" in told
+    assert "a.zarr: 160 x 144 px" in reported
     assert opened("a.zarr").target.shape == (144, 160)
 
 
-def test_a_missing_library_is_told_before_any_work(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_library_is_reported_before_any_work(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for found in ("2.18.7", None):
 
         def version(_: str, found: str | None = found) -> str:
@@ -456,7 +456,7 @@ def test_a_store_with_the_pairs_name_in_its_own_is_the_pairs(folder: Path) -> No
     assert opened(folder / "out" / "2024-06.zarr").target.shape == (96, 104)
 
 
-def test_a_jobs_mistakes_about_stores_are_told_at_once(folder: Path) -> None:
+def test_a_jobs_mistakes_about_stores_are_reported_at_once(folder: Path) -> None:
     text = 'qa = "qa.zarr"\n' + JOB.replace("[options]", '[[pairs]]\nname = "__x"\nsource = "2024-06_st.tif"\n'
                                             'guide = "2024-06_b1.tif"\n[options]')  # fmt: skip
     (folder / "job.toml").write_text(text + 'creation_options = ["COMPRESS=ZSTD"]\n')
@@ -481,12 +481,12 @@ def test_what_others_have_put_into_the_store_stays(folder: Path) -> None:
     zarr.create_group(theirs)
     (folder / "job.toml").write_text('on_error = "skip"\n' + JOB)
     with pytest.warns(mmsr_geo.MmsrWarning, match="2024-07 exists and was not written by mmsr_geo"):
-        told = mmsr_geo.batch(folder / "job.toml", overwrite=True)
-    assert (told.count("done"), told.count("failed")) == (2, 1)
+        reported = mmsr_geo.batch(folder / "job.toml", overwrite=True)
+    assert (reported.count("done"), reported.count("failed")) == (2, 1)
     assert {path.name for path in theirs.iterdir()} == {"zarr.json"}
 
 
-def test_a_skipped_tile_is_a_hole_that_says_so(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_skipped_tile_is_nodata_and_flagged(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     target = TileTask.target
 
     def failing(task: TileTask, index: int, *arguments: Any, **options: Any) -> Any:
@@ -497,8 +497,8 @@ def test_a_skipped_tile_is_a_hole_that_says_so(folder: Path, monkeypatch: pytest
     monkeypatch.setattr(TileTask, "target", failing)
     (folder / "job.toml").write_text('on_error = "skip"\n' + JOB)
     with pytest.warns(mmsr_geo.MmsrWarning, match="1 tile failed"):
-        told = mmsr_geo.batch(folder / "job.toml")
-    assert (told.count("done"), told.count("incomplete")) == (2, 1)
+        reported = mmsr_geo.batch(folder / "job.toml")
+    assert (reported.count("done"), reported.count("incomplete")) == (2, 1)
     found = opened(folder / "out" / "all.zarr", "2024-07")
     failed = (found.qa.values & Flag.FAILED) > 0
     assert failed.sum() == 48 * 48
@@ -540,8 +540,8 @@ def test_a_kill_while_a_store_is_made_leaves_none_that_seems_whole(
     assert killed.returncode == -signal.SIGKILL
     store = folder / "out" / "all.zarr"
     assert (store / "2024-07" / "zarr.json").exists() is (moment == "after")
-    told = mmsr_geo.status(folder / "job.toml")
-    assert [(pair.state, pair.tiles_done) for pair in told.pairs] == [("done", 0), ("begun", 6), ("waiting", 0)]
+    reported = mmsr_geo.status(folder / "job.toml")
+    assert [(pair.state, pair.tiles_done) for pair in reported.pairs] == [("done", 0), ("begun", 6), ("waiting", 0)]
     first = content(store / "2024-06")
 
     def forbidden(task: TileTask, *arguments: Any, **options: Any) -> Any:

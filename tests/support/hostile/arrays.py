@@ -21,11 +21,11 @@ from support.hostile.cases import (
     Values,
     array,
     guide_array,
-    holed,
     refused,
     result,
     scene,
     texture,
+    with_nodata,
     write_source,
 )
 from support.rasters import georeferenced
@@ -172,7 +172,7 @@ def a_netcdf_with_packed_values(at: Path) -> Job:
     stored.to_netcdf(at / "lst.nc", engine="scipy")
     opened = xr.open_dataset(at / "lst.nc", engine="scipy", decode_coords="all")["lst"]
     physical = (packed * 0.1).astype(np.float32)
-    return Job(opened, guide_array(), Target(holed(physical, np.s_[4:6, 4:6])), method="mmsr")
+    return Job(opened, guide_array(), Target(with_nodata(physical, np.s_[4:6, 4:6])), method="mmsr")
 
 
 @refused("lazy array", ("file",))

@@ -37,7 +37,7 @@ class Target:
     """A right result: what the source holds, physically or raw, and where it lies."""
 
     values: Values
-    """(h, w) or (bands, h, w), NaN in holes."""
+    """(h, w) or (bands, h, w), NaN in nodata."""
     transform: Affine = PLACE
     crs: str = UTM
     also: Callable[[Path], None] = lambda _: None
@@ -152,11 +152,11 @@ def guide_array() -> xr.DataArray:
     return georeferenced(texture(), PLACE * Affine.scale(0.5) * Affine.translation(-2, -2))
 
 
-def holed(values: Values, *holes: Any) -> Values:
+def with_nodata(values: Values, *missing: Any) -> Values:
     """Return float64 with NaN at the places."""
     made = values.astype(np.float64)
-    for hole in holes:
-        made[hole] = np.nan
+    for part in missing:
+        made[part] = np.nan
     return made
 
 

@@ -23,13 +23,13 @@ from support.hostile.cases import (
     Target,
     array,
     guide_array,
-    holed,
     refused,
     result,
     scene,
     texture,
     vrt,
     vrt_band,
+    with_nodata,
     write,
     write_guide,
     write_source,
@@ -251,7 +251,7 @@ def a_mosaic_that_its_parts_cover_in_part(at: Path) -> Job:
     place = '<SrcRect xOff="0" yOff="0" xSize="24" ySize="12"/><DstRect xOff="0" yOff="0" xSize="24" ySize="12"/>'
     band = vrt_band("part.tif", inside="<NoDataValue>-5</NoDataValue>", place=place)
     source = vrt(at / "source.vrt", SHAPE, band)
-    return Job(source, write_guide(at), Target(holed(scene(), np.s_[12:])), method="mmsr")
+    return Job(source, write_guide(at), Target(with_nodata(scene(), np.s_[12:])), method="mmsr")
 
 
 @refused("made of parts")

@@ -153,7 +153,7 @@ def words_of(job: Job) -> list[str]:
 
 
 @dataclass(frozen=True)
-class Told:
+class CommandResult:
     """What the command left on its streams."""
 
     status: int
@@ -162,7 +162,7 @@ class Told:
 
 
 def assert_target(made: Values, expected: Target, transform: Affine, crs: Any) -> None:
-    """Block means are the source's, holes are where it has them, corners where they were."""
+    """Block means are the source's, nodata is where it has it, corners where they were."""
     values = expected.values.astype(np.float64)
     known = np.isfinite(values)
     assert made.ndim == values.ndim
@@ -210,19 +210,19 @@ def assert_only_the_output_is_new(before: dict[str, bytes | str], at: Path, job:
     }
 
 
-def assert_told(told: Told, job: Job, at: Path) -> None:
-    assert "Traceback" not in told.err
-    assert told.out == ""
+def assert_reported(reported: CommandResult, job: Job, at: Path) -> None:
+    assert "Traceback" not in reported.err
+    assert reported.out == ""
     if isinstance(job.ends, Refusal):
-        assert told.status == 2
+        assert reported.status == 2
         full = job.output.startswith("disk/") or job.largest_file is not None
         theirs = ("_tiff", "CPLE_") if full else ()  # libtiff and GDAL write of a full disk to stderr themselves
-        lines = [line for line in told.err.splitlines() if not line.startswith(theirs)]
-        assert len(lines) == 1, told.err
+        lines = [line for line in reported.err.splitlines() if not line.startswith(theirs)]
+        assert len(lines) == 1, reported.err
         assert lines[0].startswith("Error: ")
         assert re.search(job.ends.words, lines[0]), lines[0]
     else:
-        assert (told.status, told.err) == (0, "")
+        assert (reported.status, reported.err) == (0, "")
         assert_file(at / job.output, job.ends)
 
 

@@ -21,13 +21,13 @@ from support.hostile.cases import (
     Target,
     array,
     guide_array,
-    holed,
     refused,
     result,
     scene,
     texture,
     vrt,
     vrt_band,
+    with_nodata,
     write,
     write_guide,
     write_source,
@@ -35,7 +35,7 @@ from support.hostile.cases import (
 
 
 @result("infinite values")
-def infinities_are_holes(at: Path) -> Job:
+def infinities_are_nodata(at: Path) -> Job:
     values = scene()
     values[3, 4], values[10, 11:15] = np.inf, -np.inf
     return Job(write_source(at, values), write_guide(at), Target(np.where(np.isfinite(values), values, np.nan)))
@@ -58,7 +58,7 @@ def a_source_of_infinities_alone(at: Path) -> Job:
 def infinity_declared_as_nodata(at: Path) -> Job:
     values = scene()
     values[:5] = np.inf
-    return Job(write_source(at, values, nodata=np.inf), write_guide(at), Target(holed(scene(), np.s_[:5])))
+    return Job(write_source(at, values, nodata=np.inf), write_guide(at), Target(with_nodata(scene(), np.s_[:5])))
 
 
 @result("all equal")
@@ -194,7 +194,7 @@ def small_changes_on_a_large_number(at: Path) -> Job:
 def values_that_float32_cannot_hold(at: Path) -> Job:
     values = scene().astype(np.float64)
     values[4, 5], values[12:14, 3] = 1e300, -1e39
-    target = Target(holed(scene(), np.s_[4, 5], np.s_[12:14, 3]))
+    target = Target(with_nodata(scene(), np.s_[4, 5], np.s_[12:14, 3]))
     return Job(write_source(at, values), write_guide(at), target)
 
 
@@ -203,7 +203,7 @@ def the_least_double_as_nodata(at: Path) -> Job:
     least = float(np.finfo(np.float64).min)
     values = scene().astype(np.float64)
     values[:, :6] = least
-    return Job(write_source(at, values, nodata=least), write_guide(at), Target(holed(scene(), np.s_[:, :6])))
+    return Job(write_source(at, values, nodata=least), write_guide(at), Target(with_nodata(scene(), np.s_[:, :6])))
 
 
 @result("double precision")
@@ -321,7 +321,7 @@ def nodata_that_is_no_number_among_integers(at: Path) -> Job:
 def nodata_that_a_float_only_comes_near_to(at: Path) -> Job:
     values = scene()
     values[2:5, 2:5] = np.float32(-9999.9)
-    target = Target(holed(scene(), np.s_[2:5, 2:5]))
+    target = Target(with_nodata(scene(), np.s_[2:5, 2:5]))
     return Job(write_source(at, values, nodata=-9999.9), write_guide(at), target)
 
 
@@ -350,7 +350,7 @@ def each_band_of_the_guide_has_its_own(at: Path) -> Job:
 def undeclared_nodata_is_suspected_and_taken_when_named(at: Path) -> Job:
     values = scene()
     values[:4] = -9999
-    target = Target(holed(scene(), np.s_[:4]))
+    target = Target(with_nodata(scene(), np.s_[:4]))
     return Job(write_source(at, values), write_guide(at), target, options={"source_nodata": -9999}, method="mmsr")
 
 
@@ -360,7 +360,7 @@ def alpha_beside_a_source(at: Path) -> Job:
     alpha = np.full(SHAPE, 65535, np.uint16)
     alpha[5:9, 5:9] = 0
     source = write_source(at, np.stack([values, alpha]), photometric="MINISBLACK", alpha="YES")
-    return Job(source, write_guide(at), Target(holed(values, np.s_[5:9, 5:9])))
+    return Job(source, write_guide(at), Target(with_nodata(values, np.s_[5:9, 5:9])))
 
 
 @result("masks")
@@ -371,7 +371,7 @@ def a_mask_band_within_the_file(at: Path) -> Job:
             mask = np.full(SHAPE, 255, np.uint8)
             mask[0, 0], mask[12:, 20:] = 0, 0
             dataset.write_mask(mask)
-    return Job(source, write_guide(at), Target(holed(scene(), np.s_[0, 0], np.s_[12:, 20:])), method="mmsr")
+    return Job(source, write_guide(at), Target(with_nodata(scene(), np.s_[0, 0], np.s_[12:, 20:])), method="mmsr")
 
 
 @result("masks")
@@ -383,7 +383,7 @@ def a_mask_in_a_file_beside(at: Path) -> Job:
             mask[3:6] = 0
             dataset.write_mask(mask)
     assert (at / "source.tif.msk").exists()
-    return Job(source, write_guide(at), Target(holed(scene(), np.s_[3:6])))
+    return Job(source, write_guide(at), Target(with_nodata(scene(), np.s_[3:6])))
 
 
 @result("masks")
@@ -405,34 +405,34 @@ def alpha_that_hides_all(at: Path) -> Job:
     return Job(write_source(at), guide, Refusal(PixelError, "no valid pixel in common"), method="mmsr")
 
 
-@refused("holes")
-def a_guide_of_holes_alone(at: Path) -> Job:
+@refused("missing")
+def a_guide_of_nodata_alone(at: Path) -> Job:
     guide = write_guide(at, np.zeros((2, 44, 52), np.uint16), nodata=0)
     return Job(write_source(at), guide, Refusal(PixelError, "no valid pixel in common"), method="mmsr")
 
 
-@result("holes")
-def a_guide_with_holes_everywhere(at: Path) -> Job:
+@result("missing")
+def a_guide_with_gaps_everywhere(at: Path) -> Job:
     texels = texture()
     texels[0, ::3, ::3], texels[1, 1::3, 1::3] = 0, 0
     return Job(write_source(at), write_guide(at, texels, nodata=0), Target(scene()), method="mmsr")
 
 
-@result("holes")
-def a_chessboard_of_holes(at: Path) -> Job:
+@result("missing")
+def a_chessboard_of_nodata(at: Path) -> Job:
     board = np.indices(SHAPE).sum(axis=0) % 2 == 0
     values = np.where(board, -1, scene()).astype(np.float32)
     target = Target(np.where(board, np.nan, scene()))
     return Job(write_source(at, values, nodata=-1), write_guide(at), target, method="mmsr")
 
 
-@refused("holes")
-def a_source_of_holes_alone(at: Path) -> Job:
+@refused("missing")
+def a_source_of_nodata_alone(at: Path) -> Job:
     source = write_source(at, np.full(SHAPE, -9999, np.int16), nodata=-9999)
     return Job(source, write_guide(at), Refusal(PixelError, "no valid pixel"), method="mmsr")
 
 
-@result("holes")
-def a_source_of_holes_alone_interpolated(at: Path) -> Job:
+@result("missing")
+def a_source_of_nodata_alone_interpolated(at: Path) -> Job:
     source = write_source(at, np.full(SHAPE, -9999, np.int16), nodata=-9999)
     return Job(source, write_guide(at), Target(np.full(SHAPE, np.nan)))

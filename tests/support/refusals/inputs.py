@@ -63,8 +63,8 @@ def texture(bands: int = 2, height: int = 68, width: int = 76) -> Values:
 def write(name: str, values: Values, transform: Affine | None = PLACE, **profile: Any) -> None:
     """Write (h, w) or (bands, h, w); crs=None and transform=None leave them out."""
     bands = values if values.ndim == 3 else values[np.newaxis]
-    told = {"crs": "EPSG:32618"} | profile
-    tags, descriptions = told.pop("tags", {}), told.pop("descriptions", ())
+    reported = {"crs": "EPSG:32618"} | profile
+    tags, descriptions = reported.pop("tags", {}), reported.pop("descriptions", ())
     place = {} if transform is None else {"transform": transform}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
@@ -77,13 +77,13 @@ def write(name: str, values: Values, transform: Affine | None = PLACE, **profile
             height=bands.shape[1],
             width=bands.shape[2],
             **place,
-            **told,
+            **reported,
         ) as dataset:
             if tags:
                 dataset.update_tags(**tags)
             if descriptions:
                 dataset.descriptions = descriptions
-            dataset.write(bands)  # last: what is told later goes to the file's end
+            dataset.write(bands)  # last: what is reported later goes to the file's end
 
 
 AROUND = PLACE * Affine.scale(0.5) * Affine.translation(-2, -2)
@@ -108,13 +108,13 @@ def write_rasters() -> None:
     left[:, 18:] = np.nan
     right_guide = texture()
     right_guide[:, :, :48] = 0
-    holes = np.full(SHAPE, np.nan, np.float32)
+    missing = np.full(SHAPE, np.nan, np.float32)
     write("dem.tif", scene())
     write("ortho.tif", texture(), AROUND, descriptions=("red", "nir"))
     write("two.tif", np.stack([scene(), scene()]), descriptions=("ground", "surface"))
     write("left.tif", left, nodata=np.nan)
     write("right.tif", right_guide, AROUND, nodata=0)
-    write("holes.tif", holes, nodata=np.nan)
+    write("empty.tif", missing, nodata=np.nan)
     write("part.tif", texture(2, 40, 76), AROUND)
     write("elsewhere.tif", texture(), AROUND * Affine.translation(500, 0))
     write("far.tif", scene(), PLACE * Affine.translation(500, 0))
@@ -217,7 +217,7 @@ def array(values: Values | None = None, **options: Any) -> xr.DataArray:
 
 
 def bare(name: str, transform: Affine) -> xr.DataArray:
-    """An array without coordinates, whose place is told by a grid mapping of its own."""
+    """An array without coordinates, whose place is reported by a grid mapping of its own."""
     made: xr.DataArray = array().drop_vars(["x", "y", "spatial_ref"]).rename(name)
     mapping = f"{name}_crs"
     made = made.rio.write_crs(32618, grid_mapping_name=mapping)

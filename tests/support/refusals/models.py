@@ -436,11 +436,11 @@ case(
 case(
     "nothing in common where it was looked for",
     PixelError,
-    "source holes.tif and guide ortho.tif have no valid pixel in common in any sampled window: check their nodata "
+    "source empty.tif and guide ortho.tif have no valid pixel in common in any sampled window: check their nodata "
     "values and that they show the same area",
     "None of the sampled windows has a pixel that is valid in source and guide.",
     "Declare the right nodata value (`--source-nodata`, `--guide-nodata`), or use a guide without clouds there.",
-    fitting(source="holes.tif"),
+    fitting(source="empty.tif"),
 )
 
 
