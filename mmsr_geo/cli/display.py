@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 import time
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, Self
 
+import click
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import (
@@ -27,6 +29,7 @@ from rich.text import Text
 
 from mmsr_geo._version import __version__
 from mmsr_geo.errors import MmsrError, MmsrWarning
+from mmsr_geo.spelling import option
 from mmsr_geo.text import printable
 
 STAGES = {
@@ -63,6 +66,9 @@ _NUMBERS_WIDTH = 37
 """Characters of a line without its description and its bar, with counts of five figures."""
 JSON_INTERVAL_S = 0.2
 """Shortest time between two progress events of a stage."""
+
+_QUOTED_FLAGS = re.compile(r"(?:'-\w' / )?'(--[a-z0-9-]+)'(?: / '-\w')?")
+"""An option in click's own messages: '--tile-size', or '-o' / '--output'."""
 
 Reporter = Callable[[str, int, int], None]
 """Progress callback: takes the stage, the count that is done and the total."""
@@ -313,6 +319,19 @@ class CommandDisplay:
             self._display.event("error", kind=type(error).__name__, **facts)
         self._display.__exit__(None, None, None)
         self._warnings.__exit__(None, None, None)
+
+
+def show_usage_error(error: click.UsageError, arguments: Sequence[str]) -> None:
+    """Write the error event of a command line that click refuses, if it asks for JSON; the display is not there yet."""
+    if re.search(r"(?<!\S)--progress[ =]json(?!\S)", " ".join(arguments)):
+        message = error.format_message()
+        names = {flag: parameter.name for parameter in _parameters(error) for flag in parameter.opts}
+        template = _QUOTED_FLAGS.sub(lambda found: option(names[found[1]]) if found[1] in names else found[0], message)
+        _write_event("error", kind=type(error).__name__, message=message, template=template)
+
+
+def _parameters(error: click.UsageError) -> Sequence[click.Parameter]:
+    return error.ctx.command.params if error.ctx is not None else ()
 
 
 def _message(message: BaseException | str) -> dict[str, str]:

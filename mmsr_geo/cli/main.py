@@ -15,7 +15,7 @@ import click
 
 from mmsr_geo._version import __version__
 from mmsr_geo.cli import options as arguments
-from mmsr_geo.cli.display import CommandDisplay
+from mmsr_geo.cli.display import CommandDisplay, show_usage_error
 from mmsr_geo.errors import MmsrError, OptionError
 from mmsr_geo.options import (
     CONSISTENT,
@@ -364,6 +364,7 @@ def main() -> None:
     try:
         cli.main(prog_name="mmsr-geo", standalone_mode=False)
     except click.UsageError as error:
+        show_usage_error(error, sys.argv[1:])
         where = error.ctx.command_path if error.ctx is not None else "mmsr-geo"
         _leave(f"Error: {error.format_message()} (see {where} --help)", error.exit_code)
     except click.ClickException as error:

@@ -171,6 +171,29 @@ def test_progress_in_json_is_one_object_a_line(source: Path, tmp_path: Path) -> 
     assert reported[-1]["kind"] == "OutputError"
 
 
+@pytest.mark.parametrize(
+    ("words", "message", "template"),
+    [
+        (["--seed", "one"], "Invalid value for '--seed': 'one' is not", "Invalid value for ⟨seed⟩: 'one' is not"),
+        (["--scale=four"], "Invalid value for '--scale': 'four' is not", "Invalid value for ⟨scale⟩: 'four' is not"),
+        (["--saed", "1"], "No such option '--saed'.", "No such option '--saed'."),
+        ([], "Missing option '-o' / '--output'.", "Missing option ⟨output⟩."),
+    ],
+)
+@pytest.mark.parametrize("progress", [["--progress", "json"], ["--progress=json"]])
+def test_wrong_use_is_an_event_with_a_template_in_json(
+    here: Callable[..., CommandResult], words: list[str], progress: list[str], message: str, template: str
+) -> None:
+    output = ["-o", "out.tif"] if words else []
+    status, out, err = here("upsample", "source.tif", "guide.tif", *output, *words, *progress)
+    (event,) = map(json.loads, out.splitlines())
+    assert (status, event["event"]) == (2, "error")
+    assert event["message"].startswith(message)
+    assert event["template"].startswith(template)
+    assert err.startswith(f"Error: {message}")
+    assert here("upsample", "source.tif", "guide.tif", *output, *words)[1] == ""
+
+
 def test_progress_for_a_person_names_the_stages(source: Path, tmp_path: Path) -> None:
     done = command("upsample", source, SENTINEL_GUIDE, "-o", tmp_path / "sharp.tif", "--scale", "4", "--steps", "6")
     assert done.returncode == 0
