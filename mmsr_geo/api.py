@@ -256,12 +256,12 @@ def evaluate(  # noqa: PLR0913  (a pair, what it is compared with, and by which 
     return run_evaluation(
         trial,
         chosen,
-        {name: choose_tiling(trial.pair, each, prediction.tile_size, at_once=1) for name, each in chosen.items()},
+        {name: choose_tiling(trial.pair, method, prediction.tile_size, at_once=1) for name, method in chosen.items()},
         device=fitting.device,
         threads=resolve_fit_params(fitting).fixed_threads,
         inputs=_compared_rasters(pair, trial, truth),
         options={
-            "methods": {name: each.description for name, each in chosen.items()},
+            "methods": {name: method.description for name, method in chosen.items()},
             **inputs.description,
             "seed": fitting.seed,
             "if_unhelpful": prediction.if_unhelpful,

@@ -410,7 +410,7 @@ OPTIONS: tuple[type, ...] = (PairOptions, BandOptions, *UPSAMPLE, FileOptions, W
 """All groups."""
 
 
-PATHS = tuple(each.name for group in OPTIONS for each in fields(group) if option_of(each).path)
+PATHS = tuple(declared.name for group in OPTIONS for declared in fields(group) if option_of(declared).path)
 """Names of options that may name a file."""
 
 

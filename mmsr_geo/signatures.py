@@ -54,11 +54,11 @@ def documented(name: str) -> Callable[[Function], Function]:
 
     def decorate(function: Function) -> Function:
         own = signature(function)
-        named = [each for each in own.parameters.values() if each.kind is not Parameter.VAR_KEYWORD]
-        declared = [each for group in groups for each in fields(group)]
+        named = [parameter for parameter in own.parameters.values() if parameter.kind is not Parameter.VAR_KEYWORD]
+        declared = [field for group in groups for field in fields(group)]
         options = [
-            Parameter(each.name, Parameter.KEYWORD_ONLY, default=each.default, annotation=each.type)
-            for each in declared
+            Parameter(field.name, Parameter.KEYWORD_ONLY, default=field.default, annotation=field.type)
+            for field in declared
         ]
         function.__doc__ = _filled(function.__doc__ or "", declared)
         function.__signature__ = own.replace(parameters=[*named, *options])  # type: ignore[attr-defined]  # read by inspect
@@ -69,12 +69,12 @@ def documented(name: str) -> Callable[[Function], Function]:
 
 def _filled(docstring: str, declared: Sequence[Field[Any]]) -> str:
     """Return a docstring with the help of options where their names stand in braces."""
-    helps = {each.name: option_of(each).help for group in OPTIONS for each in fields(group)}
+    helps = {field.name: option_of(field).help for group in OPTIONS for field in fields(group)}
 
     def fill(found: re.Match[str]) -> str:
         margin, before, name = found["margin"], found["before"], found["name"]
         if name == "options":
-            return "\n".join(_wrapped(f"{each.name}: {_help(each)}", margin) for each in declared)
+            return "\n".join(_wrapped(f"{field.name}: {_help(field)}", margin) for field in declared)
         return _wrapped(before + helps[name], margin)
 
     return re.sub(r"(?m)^(?P<margin> *)(?P<before>.*)\{(?P<name>[a-z_]+)\}$", fill, docstring)

@@ -72,7 +72,9 @@ _PARSED: dict[str, click.ParamType[Any]] = {
 
 def options(*groups: type) -> Callable[[Command], Command]:
     """Give a command the options of groups, in their order."""
-    return _together(*(_option(each) for group in groups for each in fields(group) if not option_of(each).python_only))
+    return _together(
+        *(_option(field) for group in groups for field in fields(group) if not option_of(field).python_only)
+    )
 
 
 def _option(declared: Field[Any]) -> Callable[[Command], Command]:
@@ -108,8 +110,8 @@ def _type(name: str, known: Option, kinds: set[object]) -> click.ParamType[Any] 
 
 def _together(*decorators: Callable[[Command], Command]) -> Callable[[Command], Command]:
     def decorate(command: Command) -> Command:
-        for each in reversed(decorators):
-            command = each(command)
+        for decorator in reversed(decorators):
+            command = decorator(command)
         return command
 
     return decorate

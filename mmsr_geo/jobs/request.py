@@ -178,6 +178,6 @@ def concurrent_fits(entry: Entry) -> int | None:
     """Return how many tiles of a pair are fitted at once in this process; None: its tiles have no fits of their own."""
     if entry.options.get("fit") not in {"adapt", "tile"}:
         return None
-    own = {each.name for each in fields(FitOptions)}
+    own = {field.name for field in fields(FitOptions)}
     (fitting,) = grouped("batch", {name: value for name, value in entry.options.items() if name in own}, FitOptions)
     return resolve_fit_params(fitting).fixed_threads

@@ -35,10 +35,10 @@ class Inputs(InputOptions):
     def description(self) -> dict[str, Any]:
         """What differs from the defaults, as JSON values; an array goes by its name."""
         said = {}
-        for each in fields(self):
-            value = getattr(self, each.name)
-            if isinstance(value, xr.DataArray) or value != each.default:
-                said[each.name] = _plain(value)
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, xr.DataArray) or value != field.default:
+                said[field.name] = _plain(value)
         return said
 
     def source(self, source: SourceLike, band: int | None = None) -> Raster:

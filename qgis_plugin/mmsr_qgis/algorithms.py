@@ -73,8 +73,8 @@ class CommandAlgorithm(QgsProcessingAlgorithm):
         page = _help_file(self.COMMAND).read_text("utf-8")
         introduction = page[page.index("<body>") + len("<body>") : page.index("</body>")]
         parameters = "".join(
-            f"<p><b>{escape(each.description())}</b><br>{escape(each.help())}</p>"
-            for each in self.parameterDefinitions()
+            f"<p><b>{escape(parameter.description())}</b><br>{escape(parameter.help())}</p>"
+            for parameter in self.parameterDefinitions()
         )
         return f"{tr(' '.join(introduction.split()))}<h3>{tr('Parameters')}</h3>{parameters}"
 
@@ -131,7 +131,11 @@ class CommandAlgorithm(QgsProcessingAlgorithm):
         """Run the command."""
         python = self._python(feedback)
         values = Values(self, parameters, context)
-        outputs = {each.key: values.output(each.key) for each in self._arguments if isinstance(each, OutputArgument)}
+        outputs = {
+            argument.key: values.output(argument.key)
+            for argument in self._arguments
+            if isinstance(argument, OutputArgument)
+        }
         self._refuse_inputs(outputs)
         messages = Messages(message_labels(self.COMMAND, values), tr)
         with Scratch() as folder:
@@ -181,7 +185,7 @@ class CommandAlgorithm(QgsProcessingAlgorithm):
 
     def _refuse_inputs(self, outputs: Mapping[str, str]) -> None:
         """Raise QgsProcessingException if an output is an input; the command may get a copy and cannot notice."""
-        origins = [each.layer.origin for each in self._arguments if isinstance(each, LayerArgument)]
+        origins = [argument.layer.origin for argument in self._arguments if isinstance(argument, LayerArgument)]
         for key, path in outputs.items():
             if any(is_same_file(path, origin) for origin in origins):
                 label = message_label(self.parameterDefinition(key).description())
@@ -193,16 +197,16 @@ class CommandAlgorithm(QgsProcessingAlgorithm):
         """Return the arguments with files in place of layers and outputs."""
         files: dict[int, str] = {}
         arguments = []
-        for each in self._arguments:
-            if isinstance(each, LayerArgument):
-                key = id(each.layer)
+        for argument in self._arguments:
+            if isinstance(argument, LayerArgument):
+                key = id(argument.layer)
                 if key not in files:
-                    files[key] = each.layer.as_file(folder, feedback)
-                arguments.append(files[key] + each.suffix)
-            elif isinstance(each, OutputArgument):
-                arguments.append(outputs[each.key])
+                    files[key] = argument.layer.as_file(folder, feedback)
+                arguments.append(files[key] + argument.suffix)
+            elif isinstance(argument, OutputArgument):
+                arguments.append(outputs[argument.key])
             else:
-                arguments.append(each)
+                arguments.append(argument)
         return arguments
 
 

@@ -55,4 +55,4 @@ def description() -> Mapping[str, Any]:
 def command(name: str) -> Command:
     """Return the description of a command."""
     described = description()["commands"][name]
-    return Command(described["help"], {each["name"]: Option(**each) for each in described["parameters"]})
+    return Command(described["help"], {parameter["name"]: Option(**parameter) for parameter in described["parameters"]})

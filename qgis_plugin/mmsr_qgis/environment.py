@@ -126,7 +126,7 @@ def look_up(folder: Path, packages: Sequence[str], log: Log, cancelled: Cancelle
         lines = _run([python, "-c", _SIZES, str(report)], lambda _: None, cancelled)
     found = json.loads(lines[-1])
     version = tuple(int(part) for part in re.findall(r"\d+", found["pip"])[:2])
-    return Download(tuple(Package(*each) for each in found["packages"]), version)
+    return Download(tuple(Package(*facts) for facts in found["packages"]), version)
 
 
 def install(  # noqa: PLR0913  (what is installed, and who listens)
@@ -162,7 +162,7 @@ class _Meter:
     """Converts pip's lines to the finished share of a download."""
 
     def __init__(self, download: Download, progress: Progress) -> None:
-        self._sizes = {_normal(each.name): each.size_bytes or 0 for each in download.packages}
+        self._sizes = {_normal(package.name): package.size_bytes or 0 for package in download.packages}
         self._total = max(1, download.size_bytes)
         self._progress = progress
         self._finished, self._current = 0, 0

@@ -46,7 +46,7 @@ def is_same_file(one: str, other: str) -> bool:
 
 def free_path(folder: Path, name: str, suffix: str) -> Path:
     """Return a path in `folder` that does not exist yet, with a file name derived from a layer's name."""
-    stem = "".join(each if each.isalnum() or each in "-_" else "_" for each in name) or "layer"
+    stem = "".join(character if character.isalnum() or character in "-_" else "_" for character in name) or "layer"
     numbered = (folder / f"{stem}{number or ''}{suffix}" for number in range(1000))
     return next(path for path in numbered if not path.exists())
 
@@ -56,7 +56,7 @@ def unfinished(outputs: Sequence[Path]) -> Iterator[Path]:
     for output in outputs:
         for folder, prefix in ((output.parent, f".{output.name}."), (output, ".report.")):
             if folder.is_dir():
-                yield from (each for each in folder.iterdir() if each.name.startswith(prefix))
+                yield from (path for path in folder.iterdir() if path.name.startswith(prefix))
 
 
 def remove(paths: Iterable[Path]) -> None:

@@ -109,8 +109,8 @@ class Text(Field):
     def arguments(self, option: Option, values: Values) -> list[Argument]:
         """Return the flag and the text, for each text."""
         text = values.text(option.key)
-        texts = [each.strip() for each in text.split(";")] if option.multiple else [text]
-        return [argument for each in texts if each and each != option.default for argument in (option.flag, each)]
+        texts = [part.strip() for part in text.split(";")] if option.multiple else [text]
+        return [argument for part in texts if part and part != option.default for argument in (option.flag, part)]
 
 
 @dataclass(frozen=True)
@@ -271,8 +271,8 @@ class GuideBands(Field):
         if bands:
             suffix = ":" + ",".join(map(str, bands))
             arguments += [option.flag, values.layer_argument(values.layer("GUIDE"), suffix)]
-        for each in values.text(MORE_GUIDES_BAND).split(";"):
-            arguments += [option.flag, each.strip()] if each.strip() else []
+        for text in values.text(MORE_GUIDES_BAND).split(";"):
+            arguments += [option.flag, text.strip()] if text.strip() else []
         return arguments
 
 
@@ -362,7 +362,7 @@ class Extent(Field):
         if not values.has(option.key):
             return []
         corners = values.extent(option.key, values.layer("SOURCE").crs())
-        return [option.flag, ",".join(f"{each:.17g}" for each in corners)]
+        return [option.flag, ",".join(f"{corner:.17g}" for corner in corners)]
 
 
 @dataclass(frozen=True)

@@ -121,7 +121,8 @@ def flags_colour(value: int) -> QColor:
     if not colours:
         return QColor(0, 0, 0, 0)
     red, green, blue = (
-        sum(parts) // len(colours) for parts in zip(*((each.red(), each.green(), each.blue()) for each in colours))
+        sum(parts) // len(colours)
+        for parts in zip(*((colour.red(), colour.green(), colour.blue()) for colour in colours))
     )
     return QColor(red, green, blue, 200)
 

@@ -190,9 +190,11 @@ class Derived(RasterView):
     @property
     def bands(self) -> tuple[str, ...]:
         """The raster's bands, then ndvi, slope, ...; with the whole derivation if two bands have the same name."""
-        all_names = [*self.raster.bands, *(name for one in self.derivations for name in one.bands)]
+        all_names = [*self.raster.bands, *(name for derivation in self.derivations for name in derivation.bands)]
         derived = (
-            name if all_names.count(name) == 1 else f"{name} ({one})" for one in self.derivations for name in one.bands
+            name if all_names.count(name) == 1 else f"{name} ({derivation})"
+            for derivation in self.derivations
+            for name in derivation.bands
         )
         return (*self.raster.bands, *derived)
 
@@ -205,7 +207,7 @@ class Derived(RasterView):
     @property
     def band_tags(self) -> tuple[BandTags, ...]:
         """The metadata of each band."""
-        units = [unit for one in self.derivations for unit in one.units]
+        units = [unit for derivation in self.derivations for unit in derivation.units]
         names = self.bands[len(self.raster.bands) :]
         derived = (BandTags(name, unit) for name, unit in zip(names, units, strict=True))
         return (*self.raster.band_tags, *derived)
@@ -217,7 +219,7 @@ class Derived(RasterView):
 
     def read_plan(self, window: Window) -> ReadPlan:
         """Return the reads that a window needs, with one pixel around it if there is a slope or an aspect."""
-        halo = max((one.halo_px for one in self.derivations), default=0)
+        halo = max((derivation.halo_px for derivation in self.derivations), default=0)
         around = window.padded(Halo(halo, halo), Window.whole(self.grid.shape.yx))
         under = self.raster.read_plan(around)
         return ReadPlan(under.reads, _Derive(under.combine, self._works, window.relative_to(around)))
@@ -227,13 +229,13 @@ class Derived(RasterView):
         rasters = self.raster.rasters if isinstance(self.raster, Stacked) else (self.raster,)
         tags = self.raster.band_tags
         works: list[_Work] = []
-        for one in self.derivations:
-            terms = tuple(_Term(place, tags[place].scale, tags[place].offset) for place in one.places(rasters))
-            if isinstance(one, BandExpression):
-                works.append(_Formula(one, terms))
-            elif one.kind in _TERRAIN:
+        for derivation in self.derivations:
+            terms = tuple(_Term(place, tags[place].scale, tags[place].offset) for place in derivation.places(rasters))
+            if isinstance(derivation, BandExpression):
+                works.append(_Formula(derivation, terms))
+            elif derivation.kind in _TERRAIN:
                 metres = _METRES.get((tags[terms[0].band].unit or "").strip().lower(), 1.0)
-                works.append(_Terrain(one.kind, terms[0], metres, _gradient_of_steps(self.grid)))
+                works.append(_Terrain(derivation.kind, terms[0], metres, _gradient_of_steps(self.grid)))
             else:
                 works.append(_Difference(*terms))
         return tuple(works)
