@@ -269,7 +269,7 @@ class Dummies:
         progress: Progress = no_progress,  # noqa: ARG002  (a tile task's)
     ) -> TileRecord:
         """Return the record of a tile that was not computed."""
-        flags = {"GUIDE_MISSING": index, "SOURCE_HOLE": 1}
+        flags = {"GUIDE_GAP": index, "SOURCE_NODATA": 1}
         return TileRecord(
             "target", 1, index, f"{index:032x}", f"{-index:032x}", 1, valid=index, flags=flags, at=time.time()
         )

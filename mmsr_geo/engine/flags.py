@@ -20,9 +20,9 @@ from mmsr_geo.network.samples import Sample
 class Flag(IntFlag):
     """Bits of the QA band; 0 is a pixel without remarks."""
 
-    SOURCE_HOLE = 1
+    SOURCE_NODATA = 1
     """The source has no data there, and so the target has none."""
-    GUIDE_MISSING = 2
+    GUIDE_GAP = 2
     """The guide has a gap there or within FEATHER_PX pixels: bicubic interpolation replaces all or part of the
     prediction."""
     EXTRAPOLATED = 4
@@ -36,8 +36,8 @@ class Flag(IntFlag):
 
 
 MEANINGS = {
-    Flag.SOURCE_HOLE: "no data in the source",
-    Flag.GUIDE_MISSING: "no data in the guide, bicubic interpolation used",
+    Flag.SOURCE_NODATA: "no data in the source",
+    Flag.GUIDE_GAP: "gap in the guide, bicubic interpolation used",
     Flag.EXTRAPOLATED: "guide outside the range the model was fitted on",
     Flag.UNHELPFUL: "guide did not help here",
     Flag.OUT_OF_RANGE: "source outside the valid range",
@@ -89,9 +89,9 @@ class FlagRules:
         def add(flag: Flag, where: Tensor) -> None:
             flags.bitwise_or_(where.to(torch.uint8) * int(flag))
 
-        add(Flag.SOURCE_HOLE, nearest(~sample.source_valid[core.slices], scale))
+        add(Flag.SOURCE_NODATA, nearest(~sample.source_valid[core.slices], scale))
         if guided is not None:
-            add(Flag.GUIDE_MISSING, guided[fine] < 1)
+            add(Flag.GUIDE_GAP, guided[fine] < 1)
             if self.guide_range is not None:
                 beyond = outside(sample.guide[:, *fine], self.guide_range).any(dim=0)
                 add(Flag.EXTRAPOLATED, beyond & sample.guide_valid[fine])

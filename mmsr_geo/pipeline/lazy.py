@@ -135,7 +135,7 @@ def lazy_like(target: LazyTarget, pair: Pair, tiling: Tiling, grid: GeoBox) -> M
     back = lazy_raster(Warped(values, pair.source.grid), pair.part, tiling.tile_yx)
     error = (back - lazy_raster(pair.source, pair.part, tiling.tile_yx)).astype(np.float64)
     # Pixels outside the target have no data.
-    qa = da.where(da.isnan(flags), float(Flag.SOURCE_HOLE), flags).astype(np.uint8)
+    qa = da.where(da.isnan(flags), float(Flag.SOURCE_NODATA), flags).astype(np.uint8)
     half = target.uncertainty
     spread = None if half is None else lazy_raster(Warped(_placed(half, pair), grid), whole, chunk)[0]
     return MovedTarget(moved, qa, da.sqrt(da.nanmean(error**2)), spread)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -192,6 +193,12 @@ def test_wrong_use_is_an_event_with_a_template_in_json(
     assert event["template"].startswith(template)
     assert err.startswith(f"Error: {message}")
     assert here("upsample", "source.tif", "guide.tif", *output, *words)[1] == ""
+
+
+def test_the_help_of_qa_has_the_value_of_each_flag(here: Callable[..., CommandResult]) -> None:
+    described = json.loads(here("describe", "--json")[1])["commands"]["upsample"]["parameters"]
+    (shown,) = (parameter["help"] for parameter in described if parameter["name"] == "qa")
+    assert [int(number) for number in re.findall(r"\d+", shown)] == [int(flag) for flag in mmsr_geo.Flag]
 
 
 def test_progress_for_a_person_names_the_stages(source: Path, tmp_path: Path) -> None:

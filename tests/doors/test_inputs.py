@@ -144,8 +144,8 @@ def test_what_a_mask_hides_is_nodata_in_the_source_and_interpolated_in_the_guide
     hidden[20:, :4] = hidden[:1, 25:] = np.nan
     consistent(target, hidden)
     flag = mmsr_geo.Flag
-    assert ((qa & flag.SOURCE_HOLE > 0) == np.isnan(target)).all()
-    missing = qa & flag.GUIDE_MISSING > 0
+    assert ((qa & flag.SOURCE_NODATA > 0) == np.isnan(target)).all()
+    missing = qa & flag.GUIDE_GAP > 0
     assert missing[20:60, 30:70].all()
     assert not missing[:10].any()
     # Beyond the correction's reach from the cloud's edge it is the consistent bicubic, and elsewhere it is not.
@@ -244,7 +244,7 @@ def test_a_target_can_be_brought_onto_any_grid(here: Command, source: Path, tmp_
     assert off.max() < 0.08 * float(plain.std())
     missed = float(like.consistency_rmse)
     assert 0 < missed < 0.2 * float(CROP.source.std())
-    assert ((like.qa.values & mmsr_geo.Flag.SOURCE_HOLE > 0) >= np.isnan(like.values)).mean() > 0.99
+    assert ((like.qa.values & mmsr_geo.Flag.SOURCE_NODATA > 0) >= np.isnan(like.values)).mean() > 0.99
     status, reported, _ = here(
         *("upsample", source, SENTINEL_GUIDE, "-o", "out.tif", "--qa", "qa.tif", "--scale", SCALE, "--method", SMOOTH),
         *("--like", "other.tif", "--threads", 1, "--tile-size", 48),

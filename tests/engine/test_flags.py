@@ -63,15 +63,15 @@ def test_nodata_of_the_source_is_flagged_where_the_target_is_nan(model: FittedMo
     valid = clean.source_valid.clone()
     valid[3:5, 7:9] = False
     tile = made(upsampler_of(model), replace(clean, source_valid=valid))
-    assert (is_set(tile, Flag.SOURCE_HOLE) == np.isnan(tile.values)).all()
-    assert is_set(tile, Flag.SOURCE_HOLE).sum() == 4 * SCALE.area
+    assert (is_set(tile, Flag.SOURCE_NODATA) == np.isnan(tile.values)).all()
+    assert is_set(tile, Flag.SOURCE_NODATA).sum() == 4 * SCALE.area
 
 
 def test_a_missing_guide_is_flagged_there_and_in_the_feather_around(model: FittedModel, clean: Sample) -> None:
     known = clean.guide_valid.clone()
     known[20:40, 30:50] = False
     tile = made(upsampler_of(model), replace(clean, guide_valid=known))
-    found = is_set(tile, Flag.GUIDE_MISSING)
+    found = is_set(tile, Flag.GUIDE_GAP)
     receptive_field = 2 * FEATHER_PX
     expected = np.zeros_like(found)
     expected[20 - receptive_field : 40 + receptive_field, 30 - receptive_field : 50 + receptive_field] = True

@@ -66,7 +66,7 @@ def regrid(
             values.store(window, target.read(window).values, bands=(number,))
             if flags is not None:
                 bits = Warped(draft_flags, grid, Resampling.nearest, Resampling.nearest).read(window).values
-                outside = float(Flag.SOURCE_HOLE)
+                outside = float(Flag.SOURCE_NODATA)
                 flags.write(window, np.nan_to_num(bits, nan=outside).astype(np.uint8), bands=(number,))
             if uncertainty is not None and widths is not None:
                 uncertainty.store(window, widths.read(window).values, bands=(number,))

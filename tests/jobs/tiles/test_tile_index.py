@@ -83,9 +83,7 @@ def test_what_waits_is_a_set_whose_least_is_taken_first(done: set[int], steps: l
 
 def test_a_tile_takes_few_bytes() -> None:
     count = 20_000
-    tile = TileRecord(
-        "target", 1, 0, "a" * 32, "b" * 32, 10**6, 10**6, flags={"GUIDE_MISSING": 5}, seconds=1.5, at=1.7e9
-    )
+    tile = TileRecord("target", 1, 0, "a" * 32, "b" * 32, 10**6, 10**6, flags={"GUIDE_GAP": 5}, seconds=1.5, at=1.7e9)
     tracemalloc.start()
     ledger = TileIndex("target", 1, count)
     waiting = TileQueue(count, ledger)

@@ -336,7 +336,7 @@ def each_band_of_the_guide_has_its_own(at: Path) -> Job:
 
     def flagged(path: Path) -> None:
         with rasterio.open(path.with_name("qa.tif")) as dataset:
-            missing = (dataset.read(1) & int(mmsr_geo.Flag.GUIDE_MISSING)) > 0
+            missing = (dataset.read(1) & int(mmsr_geo.Flag.GUIDE_GAP)) > 0
         assert missing[8:18, 8:18].all()
         assert missing[28:32, 28:32].all()
         assert not missing[36:, :].any()
