@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import math
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,15 @@ from mmsr_geo.engine.pair import Pair
 from mmsr_geo.evaluation import trial
 from mmsr_geo.evaluation.evaluate import Evaluation
 from mmsr_geo.evaluation.metrics import Scores
-from mmsr_geo.evaluation.report import draw_report, error_table, is_elevation, print_scores, save_report
+from mmsr_geo.evaluation.report import (
+    ARTEFACTS,
+    ERRORS,
+    draw_report,
+    error_table,
+    is_elevation,
+    print_scores,
+    save_report,
+)
 from mmsr_geo.geometry import Scale, Window
 from mmsr_geo.maps import hillshade, relief, shared_limits
 from mmsr_geo.network.fit_params import FitParams
@@ -436,6 +445,21 @@ def test_a_report_that_is_broken_off_leaves_what_was_there(
 def test_an_elevation_is_known_by_its_name(small: xr.DataArray, tmp_path: Path, name: str, *, lit: bool) -> None:
     small.rename("x").rio.to_raster(tmp_path / name)
     assert is_elevation(evaluated(tmp_path / name, scale=2, methods=("nearest",))) is lit
+
+
+def test_every_score_has_a_column_here_and_in_the_qgis_plugin() -> None:
+    scores = [field.name for field in fields(Scores)]
+    assert [score for score, _ in (ERRORS | ARTEFACTS).values()] == [
+        "rmse",
+        "mae",
+        "bias",
+        "psnr",
+        *(score for score in scores if score not in {"rmse", "mae", "bias", "psnr"}),
+    ]
+    plugin = Path(__file__).parents[2] / "qgis_plugin" / "mmsr_qgis" / "report.py"
+    calls = [node for node in ast.walk(ast.parse(plugin.read_text("utf-8"))) if isinstance(node, ast.Call)]
+    columns = [ast.literal_eval(call.args[1]) for call in calls if getattr(call.func, "id", "") == "Column"]
+    assert [column for column in columns if column in scores] == scores
 
 
 def test_an_elevation_is_shown_lit_too(small: xr.DataArray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

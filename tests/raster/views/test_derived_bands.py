@@ -19,6 +19,7 @@ from odc.geo.geobox import GeoBox
 
 from mmsr_geo.errors import OptionError
 from mmsr_geo.geometry import Window
+from mmsr_geo.options import DERIVED
 from mmsr_geo.raster.base import BandTags
 from mmsr_geo.raster.grids import resolution_m
 from mmsr_geo.raster.read.arrays import ArrayRaster
@@ -378,3 +379,7 @@ def test_guides_derive_on_the_grid_asked_for() -> None:
     assert np.allclose(found[4], (values[3] - values[2]) / (values[3] + values[2]), atol=1e-6)
     with rasterio.open(SENTINEL_GUIDE) as dataset:
         assert len(found) == dataset.count + 1
+
+
+def test_the_options_suggest_each_known_derivation() -> None:
+    assert sorted(DERIVED) == sorted([*NORMALISED_DIFFERENCES, "slope", "aspect"])
