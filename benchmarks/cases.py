@@ -71,11 +71,11 @@ class Case:
 def dataset_of(name: str) -> str:
     """Return the data set of a pair's name."""
     first = name.partition("-")[0]
-    return "vhm" if first.startswith("vhm") else first
+    return first.rstrip("0123456789") if first.startswith(("vhm", "depth")) else first
 
 
 def read_case(name: str, data: Path) -> Case:
-    """Read a pair by its name, such as s2-B11-x4, l7-x4, vhm0-x8-shifted, autzen-x4-crop or rmnp-x2."""
+    """Read a pair by its name, such as s2-B11-x4, l7-x4, vhm0-x8-shifted, autzen-x4-crop, rmnp-x2 or depth1-x4."""
     words = name.split("-")
     factor = next(int(word[1:]) for word in words if word.startswith("x"))
     truth, guide = _READERS[dataset_of(name)](data, words)
@@ -134,10 +134,19 @@ def _rocky(data: Path, words: list[str]) -> Layers:  # noqa: ARG001  (one signat
     return elevation.read(whole).values[0], Warped(photo, elevation.grid).read(whole).values
 
 
+def _depth(data: Path, words: list[str]) -> Layers:
+    number = f"{int(words[0].removeprefix('depth')):02d}"
+    with rasterio.open(data / f"depth_rgb/depth{number}_disparity.tif") as disparity:
+        truth = disparity.read(1)
+    with rasterio.open(data / f"depth_rgb/depth{number}_rgb.tif") as photograph:
+        return truth, photograph.read()
+
+
 _READERS: dict[str, Callable[[Path, list[str]], Layers]] = {
     "s2": _sentinel,
     "l7": _landsat,
     "vhm": _canopy,
     "autzen": _autzen,
     "rmnp": _rocky,
+    "depth": _depth,
 }

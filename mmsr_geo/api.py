@@ -111,7 +111,7 @@ def upsample(
     targets = [
         lazy_target(pair, method, tiling, device=fitting.device, uncertainty=wanted.uncertainty) for pair in job.pairs
     ]
-    facts = {"guide_gain": [target.guide_gain for target in targets]} if method.uses_network else {}
+    facts = {"guide_gain": [target.guide_gain for target in targets]} if method.checks_guide else {}
     grid = job.pairs[0].target_grid
     given: Sequence[LazyTarget | MovedTarget] = targets
     if wanted.like is not None:

@@ -77,6 +77,10 @@ class Halo:
     y: int
     x: int
 
+    def union(self, other: Halo) -> Halo:
+        """Return the larger of two halos, down and across."""
+        return Halo(max(self.y, other.y), max(self.x, other.x))
+
 
 @dataclass(frozen=True, slots=True)
 class Window:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 Fit = Literal["scene", "adapt", "tile", "published"]
 IfUnhelpful = Literal["bicubic", "warn", "error"]
 OnGrid = Literal["source", "guide"]
-Quality = Literal["fast", "balanced", "best"]
+Quality = Literal["draft", "fast", "balanced", "best"]
 
 Bounds = tuple[float, float, float, float]
 ScaleLike = Scale | int | tuple[int, int] | None
@@ -257,7 +257,8 @@ class FitOptions(_Checked):
 
     quality: Quality = _declare(
         "balanced",
-        "Quality of the fit: better quality takes more steps. The fidelity page of the documentation has the figures.",
+        "Quality of the fit: draft fits no network and takes seconds, each of the others takes more steps than the one "
+        "before. The fidelity page of the documentation has the figures.",
         choices=get_args(Quality),
     )
     steps: int | None = _declare(

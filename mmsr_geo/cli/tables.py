@@ -273,14 +273,14 @@ def _model_table(file: str, model: FittedModel) -> Table:
         ("written by", f"mmsr_geo {model.version}"),
         ("scale", str(model.scale)),
         ("guide bands", ", ".join(model.guide_bands)),
-        ("channels", str(model.params.channels)),
+        ("channels", str(model.params.channels) if model.weights else "no network"),
         ("source", f"{statistics.source_centre:.6g} ± {statistics.source_spread:.4g}"),
         ("fitted to", f"{model.provenance.get('source', '?')} with {model.provenance.get('guide', '?')}"),
         (
             "steps",
             f"{fit.get('steps', '?')}, {'after' if fit.get('first_stage') else 'without'} steps at reduced resolution",
         ),
-        ("prediction", model.stacking.sentence),
+        ("prediction", model.sentence),
         ("did the guide help?", model.check.sentence),
         ("seed, threads, device", f"{fit.get('seed', '?')}, {fit.get('threads', '?')}, {fit.get('device', '?')}"),
     ]:

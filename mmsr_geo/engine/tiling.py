@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Literal
 
 from mmsr_geo.errors import OptionError
 from mmsr_geo.geometry import Halo, Scale, Tiling, Window
@@ -22,15 +23,21 @@ MEMORY_SHARE = 4
 """Divisor of the free memory: a quarter of it is used for tiles."""
 
 
-def tile_bytes(pixels: int, guide_bands: int = 4, *, network: bool = True) -> int:
+PredictedBy = Literal["network", "members", "other"]
+"""What predicts a tile, which decides its memory: the network, members that take seconds, or another method."""
+
+
+def tile_bytes(pixels: int, guide_bands: int = 4, *, predicted_by: PredictedBy = "network") -> int:
     """Return the peak memory of a tile in bytes, measured with benchmarks/tile_memory.py.
 
     Args:
         pixels: The tile's target pixels, halo counted.
         guide_bands: Number of guide bands.
-        network: True if the network predicts, False for other methods.
+        predicted_by: What predicts the tile.
     """
-    if not network:
+    if predicted_by == "members":
+        return pixels * (1700 + 30 * guide_bands)
+    if predicted_by == "other":
         return pixels * (220 + 10 * guide_bands)
     shown = min(pixels, (PART_PX + AROUND_PX) ** 2)
     return shown * (3000 + 150 * guide_bands) + pixels * (150 + 10 * guide_bands)

@@ -17,6 +17,7 @@ from mmsr_geo.engine.blending import BlendedTiling
 from mmsr_geo.engine.model import Model
 from mmsr_geo.engine.pair import Pair
 from mmsr_geo.engine.tile_upsampler import halo_of
+from mmsr_geo.engine.tiling import PredictedBy
 from mmsr_geo.errors import GuideWarning, OptionError, UnhelpfulGuideError
 from mmsr_geo.geometry import Halo, Scale, Tile, Tiling
 from mmsr_geo.methods.interpolation import Interpolation
@@ -117,8 +118,13 @@ class Method(Protocol):
         return "bicubic"
 
     @property
-    def uses_network(self) -> bool:
-        """True if the network predicts: it decides memory and time, and its fit checks the guide."""
+    def predicted_by(self) -> PredictedBy:
+        """What predicts its tiles, which decides their memory."""
+        return "network"
+
+    @property
+    def checks_guide(self) -> bool:
+        """True if its fit checks the guide."""
         return True
 
     @property

@@ -18,6 +18,7 @@ from mmsr_geo.callbacks import Progress, no_progress
 from mmsr_geo.engine.model import Model
 from mmsr_geo.engine.pair import Pair
 from mmsr_geo.engine.sampling import FitJob, read_samples
+from mmsr_geo.engine.tiling import PredictedBy
 from mmsr_geo.errors import OptionError
 from mmsr_geo.geometry import Halo, Scale, Tiling
 from mmsr_geo.methods.base import Method
@@ -88,7 +89,8 @@ class BaselineMethod(Method):
     threads: int = 1
     if_unhelpful: ClassVar[IfUnhelpful] = "warn"
     """Without effect: the fit makes no guide check."""
-    uses_network: ClassVar[bool] = False
+    predicted_by: ClassVar[PredictedBy] = "other"
+    checks_guide: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         """Refuse a seed that torch does not take (OptionError)."""

@@ -13,6 +13,7 @@ from mmsr_geo.callbacks import Progress, no_progress
 from mmsr_geo.engine.model import Model
 from mmsr_geo.engine.pair import Pair
 from mmsr_geo.engine.sampling import read_samples
+from mmsr_geo.engine.tiling import PredictedBy
 from mmsr_geo.errors import ModelFileError
 from mmsr_geo.geometry import Halo, Scale, Tiling
 from mmsr_geo.methods.base import Method, report_guide_check
@@ -21,6 +22,7 @@ from mmsr_geo.network.fit import expected_pixel_steps, fit_samples
 from mmsr_geo.network.fit_params import FitParams
 from mmsr_geo.network.fitted import FittedModel, expected_receptive_field
 from mmsr_geo.network.guide_features import PER_BAND
+from mmsr_geo.network.members.fitted import farthest_members_receptive_field
 from mmsr_geo.network.mmsr import NetworkParams
 from mmsr_geo.network.ridge_regression import Regression, n_predictors
 from mmsr_geo.network.samples import Sample, Statistics
@@ -60,6 +62,11 @@ class SceneFit(Method):
         }
 
     @property
+    def predicted_by(self) -> PredictedBy:
+        """The network, or members that take seconds where none is fitted."""
+        return "network" if self.params.network else "members"
+
+    @property
     def calibrates(self) -> bool:
         """True but for the published fit, which makes no guide check to calibrate with."""
         return self.params.schedule != "published" or self.params.first_stage is not False
@@ -82,6 +89,8 @@ class SceneFit(Method):
 
     def receptive_field(self, pair: Pair) -> Halo:
         """Return the source pixels around a target pixel's own that the network will depend on."""
+        if not self.params.network:
+            return farthest_members_receptive_field(pair.scale)
         layers = len(pair.guide.bands) * (PER_BAND if self.params.guide_features else 1)
         return expected_receptive_field(
             NetworkParams(layers), pair.scale, features=self.params.guide_features, ensemble=self.params.ensemble
@@ -122,6 +131,9 @@ class SceneFit(Method):
         """Fit a few steps to a sample: the model, with all parts of an ensemble, and the seconds per pixel and step."""
         params, bands = self.params, tuple(map(str, range(len(sample.guide))))
 
+        if not params.network:
+            return fit_samples([sample], scale, replace(params, threads=threads), guide_bands=bands, device=device), 0.0
+
         def fit(steps: int) -> FittedModel:
             few = replace(params, steps=steps, first_stage=False, threads=threads)
             return fit_samples([sample], scale, few, guide_bands=bands, device=device)
@@ -155,6 +167,11 @@ class SavedModel(Method):
             "keep_statistics": self.keep_statistics,
             "if_unhelpful": self.if_unhelpful,
         }
+
+    @property
+    def predicted_by(self) -> PredictedBy:
+        """The network, or members that take seconds where the model has none."""
+        return "network" if self.model.stacking.network else "members" if self.model.members else "network"
 
     @property
     def samples_pixels(self) -> bool:

@@ -32,6 +32,7 @@ from mmsr_geo.network.guide_check import GuideCheck
 from mmsr_geo.network.samples import Sample
 from mmsr_geo.options import IfUnhelpful, check_seed
 from mmsr_geo.raster.base import Pixels
+from mmsr_geo.spelling import option
 
 TILE_PX = 256
 """Default side of a tile in target pixels: about the image of a published fit."""
@@ -51,8 +52,14 @@ class TileFit(Method):
     """Method of the model that is adapted to each tile; None: each tile's model begins with random weights."""
 
     def __post_init__(self) -> None:
-        """Refuse a seed that torch does not take (OptionError)."""
+        """Refuse a seed that torch does not take, and a fit without a network (OptionError)."""
         check_seed(self.seed)
+        if not self.params.network:
+            raise OptionError(
+                f"{option('quality', 'draft')} fits no network, and {option('fit', 'adapt')} and "
+                f"{option('fit', 'tile')} fit one to each tile: choose another {option('quality')}, or leave out "
+                f"{option('fit')}"
+            )
 
     @property
     def description(self) -> dict[str, Any]:

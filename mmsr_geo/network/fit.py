@@ -22,10 +22,12 @@ from mmsr_geo.network.device import deterministic_float32, torch_threads
 from mmsr_geo.network.fit_params import STEPS, FitParams
 from mmsr_geo.network.fitted import FittedModel, add_detail
 from mmsr_geo.network.guide_check import SMALLEST_VALIDATED_PX, reduction_step
+from mmsr_geo.network.members.fit import compared_parts, fit_members, reduced_predictors
 from mmsr_geo.network.mmsr import MmsrNetwork, NetworkParams
 from mmsr_geo.network.patches import PatchSampler, inside
 from mmsr_geo.network.prepared import PreparedSample
 from mmsr_geo.network.samples import Sample, Statistics, guide_range
+from mmsr_geo.network.stacking import StackingWeights
 from mmsr_geo.network.validation import ReducedResolution, RegisteredRegression, Validation, detail_amplitude
 from mmsr_geo.spelling import option
 
@@ -93,14 +95,20 @@ def fit_samples(  # noqa: PLR0913  (what is known of a fit, all of it recorded i
     """
     device = device or torch.device("cpu")
     statistics = Statistics.of(samples)
-    if params.patch_px is None:
+    if params.network and params.patch_px is None:
         _check_read_whole(samples)
     with torch_threads(params.fixed_threads), deterministic_float32(device):
-        prepared = [
-            PreparedSample.of(sample, statistics, scale, device, features=params.guide_features) for sample in samples
-        ]
-        fit = _Fit(prepared, scale, params, progress, seed, design)
-        outcome = fit.run(on_validation)
+        if params.network:
+            prepared = [
+                PreparedSample.of(sample, statistics, scale, device, features=params.guide_features)
+                for sample in samples
+            ]
+            fit = _Fit(prepared, scale, params, progress, seed, design)
+            outcome = fit.run(on_validation)
+            model = fit.model(statistics, guide_bands)
+        else:
+            model = _members_alone(samples, scale, statistics, guide_bands, seed, device, progress)
+            outcome = {"first_stage": False, "steps": 0, "pixel_steps": 0}
     record = {
         "seed": seed,
         "params": asdict(params),
@@ -110,9 +118,40 @@ def fit_samples(  # noqa: PLR0913  (what is known of a fit, all of it recorded i
         **outcome,
     }
     return replace(
-        fit.model(statistics, guide_bands),
+        model,
         guide_range=guide_range(samples, statistics),
         provenance=(provenance or {}) | {"fit": record},
+    )
+
+
+def _members_alone(  # noqa: PLR0913  (what is known of a fit)
+    samples: Sequence[Sample],
+    scale: Scale,
+    statistics: Statistics,
+    guide_bands: tuple[str, ...],
+    seed: int,
+    device: torch.device,
+    progress: Progress,
+) -> FittedModel:
+    """Return a model of members that take seconds, without a network."""
+    parts = [part.to(device) for part in compared_parts(samples, scale)]
+    members, layers = fit_members(parts, scale, statistics, seed=seed, progress=progress)
+    reduced = ReducedResolution(
+        [PreparedSample.of(part, statistics, scale, device, features=False) for part in parts], scale
+    )
+    validation = Validation(stacking=StackingWeights(network=0.0, members=1.0))
+    if reduced.can_validate:
+        validation = reduced.validate_members(reduced_predictors(members, layers, reduced.step))
+    return FittedModel(
+        NetworkParams(len(guide_bands)),
+        scale,
+        statistics,
+        {},
+        guide_bands,
+        stacking=validation.stacking,
+        members=members,
+        check=validation.check,
+        interval=validation.interval,
     )
 
 
@@ -135,6 +174,8 @@ def expected_pixel_steps(params: FitParams, shape_yx: tuple[int, int], scale: Sc
         shape_yx: Source pixels of the raster, or of one of its samples, (h, w).
         scale: Target pixels per source pixel.
     """
+    if not params.network:
+        return 0, 0
     steps, ensemble = params.steps or STEPS, params.ensemble and params.first_stage is None
     patch = params.patch_px or max(side * factor for side, factor in zip(shape_yx, (scale.y, scale.x), strict=True))
     step, fine, reduced = reduction_step(shape_yx, scale), 1, 1

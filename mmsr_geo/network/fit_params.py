@@ -21,6 +21,7 @@ MOST_THREADS = 8
 LARGEST_THREADS = 1024
 """Largest number of torch threads that can be set: with more, the process ends where the machine cannot start them."""
 _QUALITIES: Mapping[Quality, dict[str, Any]] = {
+    "draft": {"network": False},
     "fast": {"steps": 100, "enough_gain": 0.8},
     "balanced": {},
     "best": {"steps": 600, "lr": 0.0005},
@@ -60,6 +61,9 @@ class FitParams:
     enough_gain: float = 1.0
     """Gain of the ridge regression at reduced resolution from which on it is used alone and no network is fitted; 1: a
     network is always fitted."""
+    network: bool = True
+    """False: no network is fitted; the prediction is a weighted average of members that take seconds, with weights from
+    their errors where the source is averaged by 2."""
     adapt_steps: int = 50
     """Number of steps that a scene's model takes on each tile if it is adapted to tiles."""
     threads: int | None = None
@@ -73,6 +77,11 @@ class FitParams:
             if value is not None and value < smallest:
                 label = option(name) if name in {"steps", "threads"} else name
                 raise OptionError(f"{label} is {value}: give a number of {smallest} or more")
+        if not self.network and self.steps is not None:
+            raise OptionError(
+                f"without a network there are no steps: leave out {option('steps')}, or choose another "
+                f"{option('quality')} than draft"
+            )
         if self.schedule not in {"one-cycle", "published"}:
             raise OptionError(f"schedule is {self.schedule!r}: choose one-cycle or published")
         if not 0 < self.lr < 1:

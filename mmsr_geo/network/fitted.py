@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import math
 import os
 from collections.abc import Callable
@@ -18,6 +19,7 @@ from mmsr_geo.network.degradation import FILL_PX, bicubic, bilinear, fill_nodata
 from mmsr_geo.network.guide_check import GuideCheck
 from mmsr_geo.network.guide_features import FEATURE_RECEPTIVE_FIELD_PX, PER_BAND, guide_features
 from mmsr_geo.network.intervals import Interval
+from mmsr_geo.network.members.fitted import Members
 from mmsr_geo.network.mmsr import MmsrNetwork, NetworkParams, ReceptiveField
 from mmsr_geo.network.model_file import ModelFields, load_model, refused_if_damaged, save_model, tensors_of
 from mmsr_geo.network.registration import farthest, shifted
@@ -59,6 +61,8 @@ class FittedModel:
     """Weights of the predictions in the ensemble."""
     regression: Regression | None = field(default=None, repr=False)
     """Regression of the detail; None if its weight is 0."""
+    members: Members | None = field(default=None, repr=False)
+    """Members that take seconds; None if their weight is 0."""
     check: GuideCheck = field(default_factory=GuideCheck)
     """Result of the fit's guide check."""
     guide_range: tuple[tuple[float, float], ...] = ()
@@ -71,9 +75,12 @@ class FittedModel:
     """Origin of the model, as JSON values: inputs, options, seed, threads, stages and their last losses."""
 
     def __post_init__(self) -> None:
-        """Refuse a weight for a regression that is missing (ValueError)."""
+        """Refuse a weight for a regression or for members that are missing (ValueError)."""
         if self.stacking.regression and self.regression is None:
             msg = f"the weight of its regression is {self.stacking.regression:.0%}, and the regression is missing"
+            raise ValueError(msg)
+        if self.stacking.members and self.members is None:
+            msg = f"the weight of its members is {self.stacking.members:.0%}, and the members are missing"
             raise ValueError(msg)
 
     def network(self, device: torch.device | str = "cpu") -> MmsrNetwork:
@@ -86,9 +93,12 @@ class FittedModel:
     @property
     def receptive_field(self) -> Halo:
         """Receptive field of a prediction, in source pixels beyond a target pixel's own."""
-        return expected_receptive_field(
+        if self.members is not None and not self.stacking.network:
+            return self.members.receptive_field(self.scale)
+        network = expected_receptive_field(
             self.params, self.scale, features=self.uses_features, ensemble=self.stacking.regression > 0
         )
+        return network if self.members is None else network.union(self.members.receptive_field(self.scale))
 
     @property
     def receptive_field_target_px(self) -> Halo:
@@ -96,6 +106,15 @@ class FittedModel:
         return receptive_field_on_target(
             _receptive_field(self.params), FEATURE_RECEPTIVE_FIELD_PX if self.uses_features else 0
         )
+
+    @property
+    def sentence(self) -> str:
+        """Parts of the prediction with their weights, in words."""
+        if self.members is None:
+            return self.stacking.sentence
+        if self.stacking.members == 1:
+            return self.members.sentence
+        return f"{self.stacking.sentence}; members: {self.members.sentence}"
 
     @property
     def uses_guide(self) -> bool:
@@ -140,7 +159,10 @@ class FittedModel:
     def predictor(self, device: torch.device | str = "cpu") -> FittedPredictor:
         """Return the model on a device, ready to predict."""
         return FittedPredictor(
-            self, self.network(device), None if self.regression is None else self.regression.to(device)
+            self,
+            self.network(device) if self.stacking.network else None,
+            None if self.regression is None else self.regression.to(device),
+            None if self.members is None else self.members.to(device),
         )
 
     def with_statistics(self, statistics: Statistics) -> FittedModel:
@@ -151,7 +173,9 @@ class FittedModel:
     def digest(self) -> str:
         """Hash of the fields that decide a prediction: shape, scale, statistics and weights."""
         digest = hashlib.sha256(repr((self.params, self.scale, self.statistics, self.detail, self.stacking)).encode())
-        for name, tensor in sorted(tensors_of(self.weights, self.regression).items()):
+        if self.members is not None:
+            digest.update(json.dumps(self.members.description).encode())
+        for name, tensor in sorted(tensors_of(self.weights, self.regression, self.members).items()):
             digest.update(name.encode())
             digest.update(tensor.contiguous().numpy().tobytes())
         return digest.hexdigest()[:16]
@@ -184,9 +208,9 @@ class FittedModel:
         return model
 
     def check_weights(self) -> None:
-        """Raise ValueError if the weights are not those of this network, or not finite."""
+        """Raise ValueError if the weights are not those of this network, or not finite; a model may have no network."""
         with torch.device("meta"):
-            expected = MmsrNetwork(self.params).state_dict()
+            expected = MmsrNetwork(self.params).state_dict() if self.stacking.network or self.weights else {}
         if expected.keys() != self.weights.keys():
             raise ValueError("its weights are not the network's")
         for name, tensor in self.weights.items():
@@ -213,16 +237,19 @@ class FittedPredictor:
     """A model on a device: pixels of a window in, their prediction in the source's units out."""
 
     model: FittedModel
-    network: Callable[[Tensor, Tensor], Tensor]
+    network: Callable[[Tensor, Tensor], Tensor] | None
     regression: Regression | None = None
+    members: Members | None = None
 
     def __call__(self, sample: Sample) -> Tensor:
         """Predict a window, (H, W) float64; values where the guide is invalid have no meaning."""
         stacking, statistics = self.model.stacking, self.model.statistics
         parts = []
-        if stacking.network:
-            parts.append(stacking.network * self._network_prediction(sample))
-        if stacking.network < 1:
+        if self.network is not None and stacking.network:
+            parts.append(stacking.network * self._network_prediction(self.network, sample))
+        if self.members is not None and stacking.members:
+            parts.append(stacking.members * self.members.predict(sample, statistics, self.model.scale))
+        if stacking.bicubic or stacking.regression:
             valid, centred = sample.source_valid, statistics.centred_source(sample.source)
             source = fill_nodata(torch.where(valid, centred, torch.zeros_like(centred)), valid)
             parts.append((stacking.bicubic + stacking.regression) * bicubic(source, self.model.scale))
@@ -236,7 +263,7 @@ class FittedPredictor:
         guide = shifted(self.model.statistics.normalise_guide(sample.guide, sample.guide_valid), shift)
         return regression.detail(guide, shifted(sample.guide_valid, shift), source, self.model.scale)
 
-    def _network_prediction(self, sample: Sample) -> Tensor:
+    def _network_prediction(self, network: Callable[[Tensor, Tensor], Tensor], sample: Sample) -> Tensor:
         """Return the network's prediction in its units."""
         model, statistics = self.model, self.model.statistics
         source = statistics.normalise_source(sample.source, sample.source_valid)
@@ -246,7 +273,7 @@ class FittedPredictor:
             rows, columns = part.slices
             return self._network_guide(sample.guide[:, rows, columns], sample.guide_valid[rows, columns])
 
-        output = predict_in_parts(self.network, guide_of, on_target, model.receptive_field_target_px)
+        output = predict_in_parts(network, guide_of, on_target, model.receptive_field_target_px)
         return add_detail(output[0, 0], source, model.scale, model.detail).double()
 
     def _network_guide(self, guide: Tensor, valid: Tensor) -> Tensor:

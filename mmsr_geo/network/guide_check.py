@@ -52,6 +52,9 @@ class GuideCheck:
     """Result of a fit's guide check, as a whole and region by region."""
 
     regions: tuple[Region, ...] = ()
+    least_gain: float = LEAST_GAIN
+    """Smallest gain at which the guide counts as helpful; 0 where an interpolation takes part in the prediction with a
+    weight of its own, so that no guide is followed farther than the evidence goes."""
 
     @property
     def gain(self) -> float | None:
@@ -63,8 +66,8 @@ class GuideCheck:
 
     @property
     def result(self) -> CheckResult:
-        """Result in a word: `did not help` where the gain is below LEAST_GAIN."""
-        return result_of(self.gain)
+        """Result in a word: `did not help` where the gain is below `least_gain`."""
+        return result_of(self.gain, self.least_gain)
 
     @property
     def sentence(self) -> str:
@@ -76,7 +79,7 @@ class GuideCheck:
                 "guide check"
             )
         validated = [region for region in self.regions if region.validated_px]
-        helped = sum(result_of(region.gain) == "helped" for region in validated)
+        helped = sum(result_of(region.gain, self.least_gain) == "helped" for region in validated)
         regions = f"; it helped in {helped} of {len(validated)} regions" if len(validated) > 1 else ""
         error = (
             f"at reduced resolution the error is {1 - gain:.2f} times that of the bicubic baseline, "
@@ -90,14 +93,15 @@ class GuideCheck:
         validated = [region for region in self.regions if region.validated_px]
         if not validated:
             return None
-        return sum(result_of(region.gain) == "did not help" for region in validated) / len(validated)
+        unhelpful = sum(result_of(region.gain, self.least_gain) == "did not help" for region in validated)
+        return unhelpful / len(validated)
 
 
-def result_of(gain: float | None) -> CheckResult:
+def result_of(gain: float | None, least_gain: float = LEAST_GAIN) -> CheckResult:
     """Return the result of a guide check with this gain."""
     if gain is None or math.isnan(gain):
         return "unknown"
-    return "helped" if gain >= LEAST_GAIN else "did not help"
+    return "helped" if gain >= least_gain else "did not help"
 
 
 def validation_blocks(shape: tuple[int, ...], scale: Scale) -> Tensor:

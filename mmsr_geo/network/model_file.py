@@ -18,6 +18,7 @@ from mmsr_geo.errors import MmsrError, ModelFileError, OutputError, template_of
 from mmsr_geo.geometry import Scale, Window
 from mmsr_geo.network.guide_check import GuideCheck, Region
 from mmsr_geo.network.intervals import Interval, Terms
+from mmsr_geo.network.members.fitted import Members
 from mmsr_geo.network.mmsr import NetworkParams
 from mmsr_geo.network.ridge_regression import Regression
 from mmsr_geo.network.samples import Statistics
@@ -29,10 +30,12 @@ if TYPE_CHECKING:
 
 METADATA_KEY = "mmsr_geo"
 """Key of the description in the metadata of the safetensors file."""
-FORMAT = 6
+FORMAT = 7
 """Number of the file format; files of other formats are refused."""
 REGRESSION = "regression."
 """Prefix of the names of the regression's tensors."""
+MEMBERS = "members."
+"""Prefix of the names of the members' tensors."""
 
 
 class ModelFields(TypedDict):
@@ -46,6 +49,7 @@ class ModelFields(TypedDict):
     detail: float | None
     stacking: StackingWeights
     regression: Regression | None
+    members: Members | None
     check: GuideCheck
     guide_range: tuple[tuple[float, float], ...]
     interval: Interval | None
@@ -53,10 +57,15 @@ class ModelFields(TypedDict):
     provenance: dict[str, Any]
 
 
-def tensors_of(weights: dict[str, Tensor], regression: Regression | None) -> dict[str, Tensor]:
+def tensors_of(weights: dict[str, Tensor], regression: Regression | None, members: Members | None) -> dict[str, Tensor]:
     """Return the tensors of a model by their names in the file."""
     of_regression = {} if regression is None else regression.tensors
-    return weights | {REGRESSION + name: tensor for name, tensor in of_regression.items()}
+    of_members = {} if members is None else members.tensors
+    return (
+        weights
+        | {REGRESSION + name: tensor for name, tensor in of_regression.items()}
+        | {MEMBERS + name: tensor for name, tensor in of_members.items()}
+    )
 
 
 def save_model(model: ModelFields, path: Path, *, overwrite: bool = True) -> None:
@@ -82,14 +91,19 @@ def save_model(model: ModelFields, path: Path, *, overwrite: bool = True) -> Non
         "guide_bands": list(model["guide_bands"]),
         "detail": model["detail"],
         "stacking": asdict(model["stacking"]),
+        "members": None if model["members"] is None else model["members"].description,
         "check": asdict(model["check"]),
         "guide_range": [list(ends) for ends in model["guide_range"]],
         "interval": None if model["interval"] is None else asdict(model["interval"]),
         "provenance": model["provenance"],
     }
-    tensors = {name: t.contiguous() for name, t in tensors_of(model["weights"], model["regression"]).items()}
+    tensors = {
+        name: t.contiguous() for name, t in tensors_of(model["weights"], model["regression"], model["members"]).items()
+    }
     # safetensors' own save_file writes a file that its owner alone may read.
-    content = save(tensors, metadata={METADATA_KEY: json.dumps(description)})
+    content = save(
+        {name: t.contiguous() for name, t in tensors.items()}, metadata={METADATA_KEY: json.dumps(description)}
+    )
     try:
         write_whole(path, content)
     except OSError as error:
@@ -143,9 +157,10 @@ def refused_if_damaged(path: Path) -> Iterator[None]:
 
 def _fields_from(description: dict[str, Any], tensors: dict[str, Tensor]) -> ModelFields:
     statistics, interval, detail = (description[name] for name in ("statistics", "interval", "detail"))
-    regression = {
-        name.removeprefix(REGRESSION): tensor for name, tensor in tensors.items() if name.startswith(REGRESSION)
-    }
+    regression, members = (
+        {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+        for prefix in (REGRESSION, MEMBERS)
+    )
     return ModelFields(
         params=NetworkParams(**{name: index(number) for name, number in description["params"].items()}),
         scale=Scale.of((description["scale"]["y"], description["scale"]["x"])),
@@ -155,11 +170,12 @@ def _fields_from(description: dict[str, Any], tensors: dict[str, Tensor]) -> Mod
             guide_centre=tuple(map(float, statistics["guide_centre"])),
             guide_spread=tuple(map(float, statistics["guide_spread"])),
         ),
-        weights={name: tensor for name, tensor in tensors.items() if not name.startswith(REGRESSION)},
+        weights={name: tensor for name, tensor in tensors.items() if not name.startswith((REGRESSION, MEMBERS))},
         guide_bands=tuple(map(str, description["guide_bands"])),
         detail=None if detail is None else float(detail),
         stacking=_stacking_from(description["stacking"]),
         regression=Regression(**regression) if regression else None,
+        members=None if description["members"] is None else Members.from_parts(description["members"], members),
         check=_check_from(description["check"]),
         guide_range=tuple((float(low), float(high)) for low, high in description["guide_range"]),
         interval=None if interval is None else _interval_from(interval),
@@ -170,7 +186,7 @@ def _fields_from(description: dict[str, Any], tensors: dict[str, Tensor]) -> Mod
 
 def _stacking_from(description: dict[str, Any]) -> StackingWeights:
     rows, columns = map(index, description["shift"])
-    weights = {name: float(description[name]) for name in ("bicubic", "network", "regression")}
+    weights = {name: float(description[name]) for name in ("bicubic", "network", "regression", "members")}
     return StackingWeights(**weights, shift=(rows, columns))
 
 
@@ -192,5 +208,6 @@ def _check_from(description: dict[str, Any]) -> GuideCheck:
                 float(region["baseline_sum_squares"]),
             )
             for region in description["regions"]
-        )
+        ),
+        float(description["least_gain"]),
     )

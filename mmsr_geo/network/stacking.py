@@ -23,6 +23,8 @@ class StackingWeights:
     """Weight of the regression's prediction."""
     shift: tuple[int, int] = (0, 0)
     """Rows and columns of the target grid by which the guide is moved for the regression."""
+    members: float = 0.0
+    """Weight of the members' weighted average."""
 
     def __post_init__(self) -> None:
         """Refuse weights below 0, or that do not add up to 1 (ValueError)."""
@@ -31,9 +33,9 @@ class StackingWeights:
             raise ValueError(msg)
 
     @property
-    def values(self) -> tuple[float, float, float]:
-        """Weights of the bicubic interpolation, the network and the regression."""
-        return self.bicubic, self.network, self.regression
+    def values(self) -> tuple[float, float, float, float]:
+        """Weights of the bicubic interpolation, the network, the regression and the members."""
+        return self.bicubic, self.network, self.regression, self.members
 
     @property
     def sentence(self) -> str:
@@ -41,6 +43,7 @@ class StackingWeights:
         named = (
             ("network", self.network),
             ("ridge regression", self.regression),
+            ("members", self.members),
             ("bicubic interpolation", self.bicubic),
         )
         weights = ", ".join(f"{name} {weight:.0%}" for name, weight in named if weight)

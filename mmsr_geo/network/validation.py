@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import count
 
@@ -181,6 +181,22 @@ class ReducedResolution:
         if check.gain is None or check.gain < enough_gain:
             return None
         stacking = StackingWeights(network=0.0, regression=1.0, shift=regression.shift)
+        return Validation(predictions, stacking, check, self._interval(predictions, weights))
+
+    def validate_members(self, predictors: Sequence[Callable[[Tensor], Tensor]]) -> Validation:
+        """Compare the members' weighted average alone with the source on all pixels: it learns from none of them.
+
+        Args:
+            predictors: For each sample the function from a reduced source (h, w) to its prediction.
+        """
+        predictions = tuple(
+            predict_at_reduced_resolution(
+                [predictor], sample.source, sample.fit_mask, torch.ones_like(sample.validation), self.step
+            )
+            for predictor, sample in zip(predictors, self.samples, strict=True)
+        )
+        stacking, weights = StackingWeights(network=0.0, members=1.0), (0, 1)
+        check = replace(guide_check_of(self._errors(predictions), weights), least_gain=0.0)
         return Validation(predictions, stacking, check, self._interval(predictions, weights))
 
     def network_predictor(self, network: MmsrNetwork, detail: float | None) -> NetworkPredictor:

@@ -146,7 +146,7 @@ def choose_tiling(pair: Pair, method: Method, tile_size: int | None, at_once: in
         ModelFileError: A saved model is for another number of guide bands or another scale.
         OptionError: The tile size is below one pixel.
     """
-    takes = partial(tile_bytes, guide_bands=len(pair.guide.bands), network=method.uses_network)
+    takes = partial(tile_bytes, guide_bands=len(pair.guide.bands), predicted_by=method.predicted_by)
     return tiling_for(
         pair.part,
         pair.whole,

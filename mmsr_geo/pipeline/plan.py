@@ -93,8 +93,8 @@ class Plan:
                 strict=True,
             )
         )
-        network, guide_bands = self.method.uses_network, len(self.pair.guide.bands)
-        tile = tile_bytes(height * width, guide_bands, network=network)
+        guide_bands = len(self.pair.guide.bands)
+        tile = tile_bytes(height * width, guide_bands, predicted_by=self.method.predicted_by)
         sampled = min(self.target_px // self.bands, SAMPLED_TARGET_PX) if self.fit_pixel_steps[1] else 0
         return BASE_BYTES + max(tile, sampled * guide_bands * BYTES_PER_SAMPLED_VALUE)
 
@@ -146,7 +146,7 @@ class Plan:
     @property
     def gpu_hours(self) -> float:
         """Most hours on one GPU: as timed on the GPU of this machine, or computed with GPU_FLOPS, an assumption."""
-        if not self.method.uses_network:
+        if self.method.predicted_by != "network":
             return 0.0
         if self.is_timed_on_gpu:
             return self.seconds_at_most / 3600

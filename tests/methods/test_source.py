@@ -59,7 +59,7 @@ def test_a_method_answers_for_itself(
 ) -> None:
     assert method.samples_pixels == samples
     assert method.calibrates == calibrates
-    assert method.uses_network == network
+    assert method.checks_guide == network
     assert (method.tile_fits is not None) == tiles
     assert method.tile_size == (TILE_PX if tiles else None)
     assert method.fits_pair
@@ -86,7 +86,7 @@ def test_methods_with_the_same_fit_describe_it_alike(if_unhelpful: IfUnhelpful) 
 
 def test_presets_are_the_qualities_of_a_fit_that_is_one_of_them() -> None:
     presets = SceneFit(mmsr_geo.FitParams.of("fast", threads=3), seed=7).presets
-    assert set(presets) == {"fast", "balanced", "best"}
+    assert set(presets) == {"draft", "fast", "balanced", "best"}
     assert presets["best"] == SceneFit(mmsr_geo.FitParams.of("best", threads=3), seed=7)
     assert SceneFit(mmsr_geo.FitParams(steps=3)).presets == {}
     assert TileFit().presets == of_baseline("p2p").presets == {}

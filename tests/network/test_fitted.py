@@ -28,6 +28,7 @@ def test_parts_of_a_window_are_what_the_whole_is(
 
         def network(guide: Tensor, source: Tensor) -> Tensor:
             seen.append(max(guide.shape))
+            assert predictor.network is not None
             return predictor.network(guide, source)
 
         parts = replace(predictor, network=network)(sample)

@@ -145,7 +145,7 @@ BANDS = ("red", "nir")
 
 @pytest.mark.parametrize("shift", [(0, 0), (2, -1)])
 @torch.inference_mode()
-def test_a_ensemble_is_the_sum_of_its_parts(fitted: FittedModel, shift: tuple[int, int]) -> None:
+def test_an_ensemble_is_the_sum_of_its_parts(fitted: FittedModel, shift: tuple[int, int]) -> None:
     """The parts: a network, bicubic with the regression's detail (its guide moved beforehand), and bicubic alone."""
     sample, regression = scene(12, 14, fitted.scale, seed=2), drawn_regression()
     statistics = Statistics.of([sample])
@@ -215,7 +215,8 @@ def test_a_source_too_small_for_its_scale_is_validated_on_itself_degraded_by_2()
 
 
 def test_a_quality_is_a_preset_whose_steps_can_be_others() -> None:
-    fast, balanced, best = (FitParams.of(quality) for quality in get_args(Quality))
+    draft, fast, balanced, best = (FitParams.of(quality) for quality in get_args(Quality))
+    assert not draft.network
     assert balanced == FitParams()
     assert (fast.steps or STEPS) < (balanced.steps or STEPS) < (best.steps or STEPS)
     assert FitParams.of("best", steps=7, threads=3) == replace(best, steps=7, threads=3)
@@ -228,7 +229,7 @@ def test_without_mixing_the_network_is_alone() -> None:
     assert FitParams.published().ensemble is False
 
 
-def test_a_ensemble_is_kept_in_the_models_file(tmp_path: Path, fitted: FittedModel) -> None:
+def test_an_ensemble_is_kept_in_the_models_file(tmp_path: Path, fitted: FittedModel) -> None:
     ensemble = replace(fitted, stacking=StackingWeights(0.25, 0.25, 0.5, (-2, 3)), regression=drawn_regression())
     ensemble.save(tmp_path / "mixed.mmsr")
     again = FittedModel.load(tmp_path / "mixed.mmsr")

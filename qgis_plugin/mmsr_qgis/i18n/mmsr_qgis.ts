@@ -728,7 +728,7 @@
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>Quality of the fit: better quality takes more steps. The fidelity page of the documentation has the figures.</source>
+        <source>Quality of the fit: draft fits no network and takes seconds, each of the others takes more steps than the one before. The fidelity page of the documentation has the figures.</source>
         <translation type="unfinished"></translation>
     </message>
     <message>

@@ -133,13 +133,37 @@ case(
 case(
     "an unknown quality",
     OptionError,
-    "⟨quality⟩ is 'superb': choose one of fast, balanced, best",
+    "⟨quality⟩ is 'superb': choose one of draft, fast, balanced, best",
     "`quality` is an unknown name.",
-    "Pass one of the three names.",
+    "Pass one of the four names.",
     arrays(
         lambda: mmsr_geo.fit("dem.tif", "ortho.tif", quality="superb"),  # type: ignore[arg-type]
         "the command offers the choices",
     ),
+)
+
+
+case(
+    "steps without a network",
+    OptionError,
+    "without a network there are no steps: leave out ⟨steps⟩, or choose another ⟨quality⟩ than draft",
+    "`--quality draft` together with `--steps`.",
+    "Leave out one of the two.",
+    Doors(
+        lambda: mmsr_geo.fit("dem.tif", "ortho.tif", quality="draft", steps=3),
+        "fit dem.tif ortho.tif -o new.mmsr --quality draft --steps 3",
+    ),
+)
+
+
+case(
+    "a draft of each tile",
+    OptionError,
+    '⟨quality="draft"⟩ fits no network, and ⟨fit="adapt"⟩ and ⟨fit="tile"⟩ fit one to each tile: choose another '
+    "⟨quality⟩, or leave out ⟨fit⟩",
+    "`--quality draft` together with `--fit adapt` or `--fit tile`.",
+    "Leave out one of the two.",
+    upsampling(quality="draft", fit="tile"),
 )
 
 

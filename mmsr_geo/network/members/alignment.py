@@ -1,0 +1,96 @@
+"""Alignment of a guide: the blur and the shift under which it explains a source best; tensors only."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+import torch
+
+from mmsr_geo.geometry import Scale
+from mmsr_geo.network.degradation import degrade_valid
+from mmsr_geo.network.members.layers import Alignment, GuideScaling, filled_source
+from mmsr_geo.network.members.local_regression import CoarsePart, LocalRegression
+from mmsr_geo.network.samples import Sample, Statistics
+from mmsr_geo.network.variational.gaussian import moved, smoothed
+
+BLURS_PX = (0.0, 0.3, 0.45, 0.6, 0.75, 0.9, 1.1, 1.3, 1.6, 2.0, 2.4, 2.9, 3.5)
+"""Standard deviations, in target pixels, of the Gaussians that are tried."""
+LEAST_BLUR_PX = 0.6
+"""Least blur under which shifts are compared."""
+FARTHEST_PX = 3.0
+"""Largest shift that is tried, in target pixels, down and across."""
+SHIFT_STEPS_PX = (2.0, 1.0, 0.5, 0.25)
+"""Steps of the search for the shift, in target pixels."""
+ENOUGH = 0.985
+"""A shift is taken if the residual falls below this part of the residual without it."""
+
+_LOCAL = LocalRegression(ridge=0.05, local_px=2.0, shrink=0.3)
+_POOLED = LocalRegression(ridge=0.05)
+
+
+def align(samples: Sequence[Sample], statistics: Statistics, scaling: GuideScaling, scale: Scale) -> Alignment:
+    """Return the alignment of a pair, read off samples of it.
+
+    First the blur under which a local regression leaves the smallest residual beyond its own means; then the shift, by
+    a pattern search with a pooled regression; and where that is taken, the blur once more.
+    """
+    parts = [_Part(sample, statistics, scaling, scale) for sample in samples]
+
+    def misfit(regression: LocalRegression, alignment: Alignment) -> float:
+        return _misfit(regression, [part(alignment) for part in parts])
+
+    def best_blur(shift: tuple[float, float]) -> float:
+        return min(BLURS_PX, key=lambda blur: misfit(_LOCAL, Alignment(blur, shift)))
+
+    blur = best_blur((0.0, 0.0))
+    shift = _lowest(lambda at: misfit(_POOLED, Alignment(max(blur, LEAST_BLUR_PX), at)))
+    return Alignment(blur) if shift == (0.0, 0.0) else Alignment(best_blur(shift), shift)
+
+
+class _Part:
+    """A sample whose guide is moved and blurred again and again."""
+
+    def __init__(self, sample: Sample, statistics: Statistics, scaling: GuideScaling, scale: Scale) -> None:
+        self._source, self._source_valid = filled_source(sample, statistics), sample.source_valid
+        self._valid, self._scale = sample.guide_valid, scale
+        self._bands = scaling.cut(statistics.normalise_guide(sample.guide, sample.guide_valid)) * sample.guide_valid
+
+    def __call__(self, alignment: Alignment) -> CoarsePart:
+        valid = alignment.moved_mask(self._valid)
+        bands = smoothed(moved(self._bands, alignment.shift_px), valid, alignment.blur_px)
+        means, share = degrade_valid(bands, valid, self._scale)
+        return CoarsePart(self._source, self._source_valid & (share > 0.5), means)
+
+
+def _misfit(regression: LocalRegression, parts: Sequence[CoarsePart]) -> float:
+    """Return the root mean square of what the regression leaves of the source beyond its own means."""
+    pooled = regression.pool(parts)
+    squares, count = 0.0, 0
+    for part in parts:
+        rest = part.source - regression.fit_coarse(part, pooled)
+        rest = rest - smoothed(rest, torch.ones_like(part.known), 1.0)
+        squares += float(rest[part.known].square().sum())
+        count += int(part.known.sum())
+    return math.sqrt(squares / max(count, 1))
+
+
+def _lowest(cost: Callable[[tuple[float, float]], float]) -> tuple[float, float]:
+    """Return the shift of the least cost, by a pattern search; no shift unless it is ENOUGH better."""
+    start = (0.0, 0.0)
+    costs = {start: cost(start)}
+    best = start
+    for step in SHIFT_STEPS_PX:
+        while True:
+            around = [(best[0] + down * step, best[1] + across * step) for down, across in _SIDES]
+            for shift in around:
+                if max(map(abs, shift)) <= FARTHEST_PX and shift not in costs:
+                    costs[shift] = cost(shift)
+            lowest = min(costs, key=lambda shift: costs[shift])
+            if costs[lowest] >= costs[best]:
+                break
+            best = lowest
+    return best if costs[best] < ENOUGH * costs[start] else start
+
+
+_SIDES = (1, 0), (-1, 0), (0, 1), (0, -1)

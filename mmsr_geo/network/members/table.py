@@ -1,0 +1,274 @@
+"""The members of an ensemble: what each predicts of a window, and what it keeps of the whole raster; tensors only.
+
+Every member's block means are the source, so that any weighted average of members has them too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import ClassVar, Literal, Protocol
+
+import torch
+from torch import Tensor
+
+from mmsr_geo.network.degradation import degrade, degrade_valid
+from mmsr_geo.network.members.layers import Features, GuideScaling, Layers
+from mmsr_geo.network.members.local_regression import CoarsePart, LocalRegression, Pooled
+from mmsr_geo.network.variational.energy import Energy, steps_within
+from mmsr_geo.network.variational.gaussian import smoothed
+from mmsr_geo.network.variational.guide_weights import Contrast, Whitening, first_weights, guided_energy
+from mmsr_geo.network.variational.reweighted import Schedule, difference_sizes, edge_preserving, piecewise_constant
+from mmsr_geo.network.variational.solve import Observation, Stop, solve
+
+SLOPE = 0.1
+"""Weight of slopes beside curvature of 1 in the interpolation."""
+CONVERGED = Stop(steps=60, tolerance=1e-5)
+GUIDE_BLUR_PX = 0.4
+"""Blur of the guide before its differences become weights, in target pixels."""
+LARGEST_WEIGHTS_BLUR_PX = 1.6
+"""Largest blur of the guide, as it was aligned, before its differences become weights."""
+
+Spread = Literal["curvature", "guided"]
+"""How what a regression does not explain is spread over the target: by the smoothest field, or along the guide."""
+
+
+class Window:
+    """A window of a pair, with what several members need of it, computed once."""
+
+    def __init__(self, layers: Layers, scaling: GuideScaling) -> None:
+        """Take the layers of a window, and the constants of its pair."""
+        self.layers, self._scaling = layers, scaling
+        self.observation = Observation(layers.scale, layers.source_valid)
+        self._parts: dict[tuple[Features, ...], CoarsePart] = {}
+
+    @cached_property
+    def curvature_energy(self) -> Energy:
+        """The energy of the interpolation."""
+        return Energy.constant(self.observation.shape_yx, slope=SLOPE, curvature=1.0, device=self.layers.source.device)
+
+    @cached_property
+    def guided_curvature_energy(self) -> Energy:
+        """The energy whose weights follow the aligned guide."""
+        blur = min(max(self.layers.blur_px, GUIDE_BLUR_PX), LARGEST_WEIGHTS_BLUR_PX)
+        return guided_energy(self.channels(blur_px=blur), self.layers.valid, slope=0.3, contrast=Contrast(0.01))
+
+    def channels(self, *, blur_px: float = GUIDE_BLUR_PX, strong: bool = False) -> Tensor:
+        """Return the guide's whitened channels (C, H, W), blurred."""
+        whitening: Whitening = self._scaling.strong_whitening if strong else self._scaling.whitening
+        return smoothed(whitening(self.layers.guide), self.layers.valid, blur_px)
+
+    def part(self, features: tuple[Features, ...]) -> CoarsePart:
+        """Return source and features on the source grid."""
+        if features not in self._parts:
+            layers = self.layers
+            means = [degrade_valid(feature, layers.valid, layers.scale)[0] for feature in self.features(features)]
+            self._parts[features] = CoarsePart(layers.source, layers.known, torch.stack(means))
+        return self._parts[features]
+
+    def features(self, features: tuple[Features, ...]) -> list[Tensor]:
+        """Return features on the target grid, (H, W) each."""
+        return [layer for name in features for layer in self.layers.features[name]]
+
+    def spread(self, residual: Tensor, how: Spread) -> Tensor:
+        """Return the field of least energy whose block means are a residual (h, w)."""
+        energy = self.curvature_energy if how == "curvature" else self.guided_curvature_energy
+        return solve(energy, self.observation, residual, stop=CONVERGED)
+
+    def consistent(self, prediction: Tensor, how: Spread) -> Tensor:
+        """Return a prediction whose block means are the source: what is missing is spread by the least energy."""
+        residual = self.layers.source - degrade(prediction, self.layers.scale)
+        return prediction + self.spread(residual.masked_fill(~self.layers.source_valid, 0.0), how)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MemberState:
+    """What a member keeps of the whole raster, so that tiles agree."""
+
+    pooled: tuple[Pooled, ...] = ()
+    """Regressions of the raster."""
+    sizes: tuple[float, ...] = ()
+    """Sizes of differences: see `difference_sizes`."""
+
+
+class Member(Protocol):
+    """A way to predict a target from a window."""
+
+    @property
+    def name(self) -> str:
+        """Its name, as files and reports show it."""
+
+    @property
+    def needs(self) -> frozenset[Features]:
+        """Features that it predicts from."""
+
+    def fit(self, windows: Sequence[Window]) -> MemberState:
+        """Return what it keeps of a raster, from windows of it."""
+
+    def predict(self, window: Window, state: MemberState) -> Tensor:
+        """Return the target of a window, (H, W) float64 in standard deviations of the source."""
+
+
+@dataclass(frozen=True, slots=True)
+class MinimumCurvature:
+    """The smoothest target, without a guide: minimum curvature under tension and exact block means.
+
+    Near to Tobler's smooth pycnophylactic interpolation (1979).
+    """
+
+    name: str = "minimum curvature"
+    needs: ClassVar[frozenset[Features]] = frozenset()
+
+    def fit(self, windows: Sequence[Window]) -> MemberState:  # noqa: ARG002  (nothing to keep)
+        """Keep nothing."""
+        return MemberState()
+
+    def predict(self, window: Window, state: MemberState) -> Tensor:  # noqa: ARG002  (nothing was kept)
+        """Return the target of a window."""
+        return window.spread(window.layers.source, "curvature")
+
+
+@dataclass(frozen=True, slots=True)
+class GuidedCurvature:
+    """The smoothest target along a guide: slopes and curvatures weigh less where the guide has edges."""
+
+    name: str = "guided curvature"
+    needs: ClassVar[frozenset[Features]] = frozenset()
+
+    def fit(self, windows: Sequence[Window]) -> MemberState:  # noqa: ARG002  (nothing to keep)
+        """Keep nothing."""
+        return MemberState()
+
+    def predict(self, window: Window, state: MemberState) -> Tensor:  # noqa: ARG002  (nothing was kept)
+        """Return the target of a window."""
+        return window.spread(window.layers.source, "guided")
+
+
+@dataclass(frozen=True, slots=True)
+class EdgePreserving:
+    """A guided energy that forgives large slopes and curvatures of the target itself."""
+
+    name: str = "edge-preserving"
+    slope: float = 0.03
+    """Weight of slopes."""
+    floor: float = 0.05
+    """Weight across the guide's strongest edges."""
+    knee: float = 1.0
+    """See `edge_preserving`."""
+    needs: ClassVar[frozenset[Features]] = frozenset()
+
+    def fit(self, windows: Sequence[Window]) -> MemberState:
+        """Keep the sizes of the differences of the first solution."""
+        solutions = [(self._energy(window), window) for window in windows]
+        pairs = [(energy, solve(energy, w.observation, w.layers.source, stop=CONVERGED)) for energy, w in solutions]
+        return MemberState(sizes=difference_sizes(pairs))
+
+    def predict(self, window: Window, state: MemberState) -> Tensor:
+        """Return the target of a window."""
+        first, second = state.sizes
+        return edge_preserving(
+            self._energy(window), window.observation, window.layers.source, (first, second), knee=self.knee
+        )
+
+    def _energy(self, window: Window) -> Energy:
+        contrast = Contrast(self.floor)
+        return guided_energy(window.channels(), window.layers.valid, slope=self.slope, contrast=contrast)
+
+
+@dataclass(frozen=True, slots=True)
+class PiecewiseConstant:
+    """Flat parts with sharp edges where the guide has some: the mean of three reweighted solutions."""
+
+    name: str = "piecewise constant"
+    schedule: Schedule = field(default_factory=Schedule)
+    needs: ClassVar[frozenset[Features]] = frozenset()
+
+    def fit(self, windows: Sequence[Window]) -> MemberState:  # noqa: ARG002  (nothing to keep)
+        """Keep nothing: its units are the source's standard deviations."""
+        return MemberState()
+
+    def predict(self, window: Window, state: MemberState) -> Tensor:  # noqa: ARG002  (nothing was kept)
+        """Return the target of a window."""
+        near, far = steps_within(1, 2, 5, 10), steps_within(1, 2, 5, 10, 13)
+        guides = (window.channels(), near), (window.channels(blur_px=0.7, strong=True), near), (window.channels(), far)
+        layers, solutions = window.layers, []
+        for channels, steps in guides:
+            weights = first_weights(channels.float(), layers.valid, steps, Contrast(0.05))
+            solutions.append(
+                piecewise_constant(layers.source, window.observation, steps, weights, self.schedule).double()
+            )
+        return torch.stack(solutions).mean(dim=0)
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureRegression:
+    """A regression on features of the aligned guide; what it leaves of the source is spread over the target."""
+
+    name: str
+    features: tuple[Features, ...]
+    regression: LocalRegression
+    spread: Spread
+    then: FeatureRegression | None = None
+    """A second regression, of what the first one leaves."""
+
+    @property
+    def needs(self) -> frozenset[Features]:
+        """Features of both regressions."""
+        return frozenset(self.features) | (frozenset() if self.then is None else self.then.needs)
+
+    def fit(self, windows: Sequence[Window]) -> MemberState:
+        """Keep the regressions of the raster."""
+        parts = [window.part(self.features) for window in windows]
+        pooled = self.regression.pool(parts)
+        if self.then is None:
+            return MemberState((pooled,))
+        rest = [
+            self._rest(
+                window, self.regression.predict(part, pooled, window.features(self.features), window.layers.scale)
+            )
+            for window, part in zip(windows, parts, strict=True)
+        ]
+        left = [self._left(window, residual) for window, residual in zip(windows, rest, strict=True)]
+        return MemberState((pooled, self.then.regression.pool(left)))
+
+    def predict(self, window: Window, state: MemberState) -> Tensor:
+        """Return the target of a window."""
+        scale = window.layers.scale
+        part, pooled = window.part(self.features), state.pooled
+        prediction = self.regression.predict(part, pooled[0], window.features(self.features), scale)
+        if self.then is not None:
+            left = self._left(window, self._rest(window, prediction))
+            features = window.features(self.then.features)
+            prediction = prediction + self.then.regression.predict(left, pooled[1], features, scale)
+        return window.consistent(prediction, self.spread)
+
+    def _rest(self, window: Window, prediction: Tensor) -> Tensor:
+        return window.layers.source - degrade(prediction, window.layers.scale)
+
+    def _left(self, window: Window, residual: Tensor) -> CoarsePart:
+        part = window.part(self.then.features if self.then is not None else self.features)
+        return CoarsePart(residual, part.known, part.means)
+
+
+_SQUARES = FeatureRegression(
+    "local regression with squares",
+    ("linear", "squares"),
+    LocalRegression(mean_px=0.7, ridge=0.05, local_px=2.0, shrink=0.3),
+    "guided",
+)
+MEMBERS: Mapping[str, Member] = {
+    member.name: member
+    for member in (
+        MinimumCurvature(),
+        GuidedCurvature(),
+        EdgePreserving(),
+        EdgePreserving("edge-preserving, guided more", slope=0.3, floor=0.01, knee=2.0),
+        PiecewiseConstant(),
+        FeatureRegression("pooled regression", ("linear",), LocalRegression(1.0, 0.02), "curvature"),
+        FeatureRegression("local regression", ("linear",), LocalRegression(1.0, 0.05, 2.0, 0.3), "guided"),
+        _SQUARES,
+        FeatureRegression("regression on waves", ("linear", "waves"), LocalRegression(1.0, 0.1), "guided", _SQUARES),
+    )
+}
+"""All members by name; the first is the interpolation that a target falls back to."""

@@ -1,0 +1,69 @@
+"""Gaussian means of layers with gaps, and layers moved by parts of a pixel; tensors only."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+TAIL = 4.0
+"""Standard deviations from its centre at which a Gaussian is cut."""
+
+
+def radius_px(deviation_px: float, tail: float = TAIL) -> int:
+    """Return how far a Gaussian reaches that is cut at `tail` standard deviations, in pixels."""
+    return math.floor(tail * deviation_px + 0.5)
+
+
+def smoothed(layers: Tensor, valid: Tensor, deviation_px: float, tail: float = TAIL) -> Tensor:
+    """Return the Gaussian means of the valid pixels around each pixel.
+
+    Args:
+        layers: (..., H, W), finite also where invalid.
+        valid: (H, W) bool.
+        deviation_px: Standard deviation in pixels; 0 returns the layers.
+        tail: Standard deviations from its centre at which the Gaussian is cut.
+
+    Returns:
+        (..., H, W) in the dtype of the layers; 0 where no pixel within reach is valid. Pixels beyond the border repeat
+        those on it.
+    """
+    if deviation_px == 0:
+        return layers
+    if bool(valid.all()):
+        return _convolved(layers, deviation_px, tail)
+    weights = valid.to(layers.dtype)
+    sums, counted = (_convolved(values, deviation_px, tail) for values in (layers * weights, weights))
+    return torch.where(counted > 1e-6, sums / counted.clamp_min(1e-6), torch.zeros_like(sums))
+
+
+def _convolved(layers: Tensor, deviation_px: float, tail: float) -> Tensor:
+    """Return layers (..., H, W) convolved down and across, tap by tap: torch unfolds float64 images for its own."""
+    radius = radius_px(deviation_px, tail)
+    taps = [math.exp(-((distance / deviation_px) ** 2) / 2) for distance in range(-radius, radius + 1)]
+    for dim in (-2, -1):
+        length = layers.shape[dim]
+        at = torch.arange(-radius, length + radius, device=layers.device).clamp(0, length - 1)
+        padded = layers.index_select(dim, at)
+        summed = torch.zeros_like(layers)
+        for start, tap in enumerate(taps):
+            summed.add_(padded.narrow(dim, start, length), alpha=tap / sum(taps))
+        layers = summed
+    return layers
+
+
+def moved(layers: Tensor, shift: tuple[float, float]) -> Tensor:
+    """Move layers (..., H, W) by rows and columns, parts of pixels linearly; pixels beyond the border repeat it."""
+    for dim, by in ((-2, shift[0]), (-1, shift[1])):
+        if by:
+            whole = math.floor(by)
+            part = by - whole
+            near = _moved_whole(layers, dim, whole)
+            layers = near if part == 0 else (1 - part) * near + part * _moved_whole(layers, dim, whole + 1)
+    return layers
+
+
+def _moved_whole(layers: Tensor, dim: int, by: int) -> Tensor:
+    at = (torch.arange(layers.shape[dim], device=layers.device) - by).clamp(0, layers.shape[dim] - 1)
+    return layers.index_select(dim, at)

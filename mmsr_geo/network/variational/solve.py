@@ -1,0 +1,123 @@
+"""The target of least energy with given block means, or near them where the source is noisy; tensors only.
+
+Solved by conjugate gradients, whose preconditioner is the exact solution for constant weights (spectral.py): 10 to 40
+steps at any scale. What they converge to does not depend on the steps, so that a tile with a halo gives what the whole
+raster gives, up to what the solution itself takes from beyond the halo.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from mmsr_geo.geometry import Scale
+from mmsr_geo.network.degradation import degrade, nearest
+from mmsr_geo.network.variational.energy import Energy
+from mmsr_geo.network.variational.spectral import Spectrum, cosine_transform, inverse_cosine_transform, symbol
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """When conjugate gradients end."""
+
+    steps: int = 60
+    """Most steps."""
+    tolerance: float = 1e-5
+    """Size of the preconditioned gradient at which they end, relative to that of the first step."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Observation:
+    """What the source shows of a target: the means of its blocks, where the source is valid."""
+
+    scale: Scale
+    valid: Tensor
+    """(h, w) bool."""
+
+    @property
+    def shape_yx(self) -> tuple[int, int]:
+        """The target's shape."""
+        return self.valid.shape[0] * self.scale.y, self.valid.shape[1] * self.scale.x
+
+    def free(self, gradient: Tensor) -> Tensor:
+        """Return a gradient (H, W) without its means over valid blocks, along which no target may move."""
+        return gradient - nearest(degrade(gradient, self.scale).masked_fill(~self.valid, 0.0), self.scale)
+
+    def residual(self, source: Tensor, target: Tensor) -> Tensor:
+        """Return what the source has beyond the target's means, (h, w), 0 where it is not valid."""
+        return (source - degrade(target, self.scale)).masked_fill(~self.valid, 0.0)
+
+
+class Preconditioner:
+    """The exact solution of the problem with constant weights and a source that is valid everywhere."""
+
+    def __init__(self, observation: Observation, energy: Energy) -> None:
+        """Prepare the frequencies of an energy whose weights are replaced by their means."""
+        device = observation.valid.device
+        self._spectrum = Spectrum.of(observation.shape_yx, observation.scale).to(device)
+        self._inverse = 1 / symbol(energy).to(device)
+        self._coarse = self._spectrum.average_of(self._inverse)
+        self._gaps = None if bool(observation.valid.all()) else (~observation.valid).double()
+
+    def lift(self, source: Tensor) -> Tensor:
+        """Return the target (H, W) of least energy whose block means are the source (h, w)."""
+        return inverse_cosine_transform(self._lifted(cosine_transform(source)))
+
+    def __call__(self, gradient: Tensor) -> Tensor:
+        """Return the step (H, W) for a gradient: of mean 0 in each block where the source is valid."""
+        solution = self._inverse * cosine_transform(gradient)
+        means = self._spectrum.average(solution) / self._coarse
+        step = solution - self._inverse * self._spectrum.spread(means)
+        if self._gaps is not None:
+            # The means of gaps are free: each has the target of least energy that is 1 there and 0 in all others.
+            wanted = inverse_cosine_transform(means) * self._gaps
+            step = step + self._lifted(cosine_transform(wanted / torch.mean(1 / self._coarse)))
+        return inverse_cosine_transform(step)
+
+    def _lifted(self, frequencies: Tensor) -> Tensor:
+        return self._inverse * self._spectrum.spread(frequencies / self._coarse)
+
+
+def solve(
+    energy: Energy,
+    observation: Observation,
+    source: Tensor,
+    *,
+    start: Tensor | None = None,
+    stop: Stop = Stop(),
+) -> Tensor:
+    """Return the target of least energy whose block means are the source.
+
+    Args:
+        energy: The energy, none of its weights negative.
+        observation: Where the source is valid, and the scale.
+        source: (h, w), finite also where invalid; there it is only where the solution begins.
+        start: (H, W) to begin with; None: the solution for constant weights.
+        stop: When to end.
+
+    Returns:
+        (H, W) float64; its block means are the source where that is valid, to rounding.
+    """
+    source = source.double()
+    preconditioner = Preconditioner(observation, energy)
+    if start is None:
+        target = preconditioner.lift(source)
+    else:
+        target = start.double() + nearest(observation.residual(source, start.double()), observation.scale)
+    residual = observation.free(-energy.gradient(target))
+    step = preconditioner(residual)
+    direction, size = step, float((residual * step).sum())
+    enough = stop.tolerance**2 * size
+    for _ in range(stop.steps):
+        if not size > max(enough, torch.finfo(torch.float64).tiny):
+            break
+        curvature = energy.gradient(direction)
+        length = size / float((direction * curvature).sum())
+        target = target.add(direction, alpha=length)
+        residual = observation.free(residual.sub(curvature, alpha=length))
+        step = preconditioner(residual)
+        before, size = size, float((residual * step).sum())
+        direction = step.add(direction, alpha=size / before)
+    return target + nearest(observation.residual(source, target), observation.scale)

@@ -1,0 +1,103 @@
+"""The quality draft through the doors: a model without a network is fitted, saved, tiled and reported as others."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rasterio
+from affine import Affine
+
+import mmsr_geo
+from mmsr_geo.network.fitted import FittedModel
+from support.command import CommandResult
+from support.rasters import SENTINEL_GUIDE, Crop, georeferenced, sentinel_crop
+
+pytestmark = pytest.mark.slow
+
+
+@cache
+def crop() -> Crop:
+    return sentinel_crop(0, 0, 64, 64, 4)
+
+
+@pytest.fixture(scope="module")
+def model() -> FittedModel:
+    return mmsr_geo.fit(crop().source, SENTINEL_GUIDE, scale=4, quality="draft", threads=1)
+
+
+def test_it_has_no_network_and_says_what_it_has(model: FittedModel) -> None:
+    assert model.weights == {}
+    assert model.stacking.values == (0, 0, 0, 1)
+    assert model.members is not None
+    assert sum(model.members.weights.values()) == pytest.approx(1)
+    assert model.sentence == model.members.sentence
+    assert model.check.result == "helped"
+    assert model.is_calibrated
+    assert model.pixel_steps == 0
+
+
+def test_it_is_better_than_the_bicubic_baseline() -> None:
+    source = crop().source
+    truth = georeferenced(crop().truth, source.rio.transform() * Affine.scale(0.25), source.rio.crs.to_epsg())
+    evaluation = mmsr_geo.evaluate(
+        source,
+        SENTINEL_GUIDE,
+        scale=4,
+        truth=truth,
+        methods=("bicubic+consistency", "mmsr"),
+        quality="draft",
+        threads=1,
+    )
+    assert evaluation.results["mmsr"].scores.rmse < 0.6 * evaluation.results["bicubic+consistency"].scores.rmse
+    assert evaluation.results["mmsr"].scores.consistency < 1e-5
+
+
+def test_it_survives_a_file(model: FittedModel, tmp_path: Path) -> None:
+    model.save(tmp_path / "draft.mmsr")
+    again = mmsr_geo.load(tmp_path / "draft.mmsr")
+    assert again.digest == model.digest
+    assert again.sentence == model.sentence
+
+
+@pytest.mark.parametrize("tile_size", [40, 64])
+def test_tiles_are_the_same_as_the_whole(model: FittedModel, tile_size: int) -> None:
+    source = crop().source
+    whole, tiled = (
+        mmsr_geo.upsample(source, SENTINEL_GUIDE, scale=4, model=model, tile_size=size).compute(scheduler="synchronous")
+        for size in (4096, tile_size)
+    )
+    np.testing.assert_allclose(tiled.values, whole.values, rtol=0, atol=3e-5 * float(source.std()))
+
+
+def test_the_command_writes_it_with_flags_and_uncertainty(here: Callable[..., CommandResult]) -> None:
+    crop().source.rio.to_raster("source.tif")
+    words = ["upsample", "source.tif", SENTINEL_GUIDE, "--scale", 4, "--quality", "draft", "--threads", 1]
+    status, out, err = here(
+        *words, "-o", "out.tif", "--uncertainty", "--qa", "qa.tif", "--save-model", "m.mmsr", "--progress", "json"
+    )
+    assert (status, err) == (0, "")
+    events = [json.loads(line) for line in out.splitlines()]
+    stages = {event["stage"] for event in events if event["event"] == "stage"}
+    assert {"alignment", "members", "predict"} <= stages
+    with rasterio.open("out.tif") as dataset:
+        assert dataset.count == 2
+        assert np.isfinite(dataset.read()).all()
+    status, out, _ = here("info", "m.mmsr")
+    assert status == 0
+    assert "no network" in out
+    assert "guide blurred by" in " ".join(out.split())
+    status, out, _ = here("plan", *words[1:])
+    assert status == 0
+
+
+def test_the_same_call_gives_the_same_bytes(here: Callable[..., CommandResult]) -> None:
+    crop().source.rio.to_raster("source.tif")
+    words = ["fit", "source.tif", SENTINEL_GUIDE, "--scale", 4, "--quality", "draft", "--threads", 1]
+    for name in ("a.mmsr", "b.mmsr"):
+        assert here(*words, "-o", name, "--progress", "none")[0] == 0
+    assert Path("a.mmsr").read_bytes() == Path("b.mmsr").read_bytes()

@@ -1,0 +1,219 @@
+"""The members: consistent, the same in tiles, blind to what nodata holds; their alignment, evidence and weights."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cache
+
+import numpy as np
+import pytest
+import torch
+from scipy import ndimage  # type: ignore[import-untyped]
+from torch import Tensor
+
+from mmsr_geo.geometry import Halo, Scale, Window
+from mmsr_geo.network.degradation import bicubic, degrade, make_consistent
+from mmsr_geo.network.members.alignment import align
+from mmsr_geo.network.members.fit import compared_parts, fit_members, reduced_predictors, stacked
+from mmsr_geo.network.members.fitted import SUPPORT_PX, Members
+from mmsr_geo.network.members.layers import Alignment, GuideScaling
+from mmsr_geo.network.members.table import MEMBERS
+from mmsr_geo.network.members.table import Window as MemberWindow
+from mmsr_geo.network.samples import Sample, Statistics
+from support.scenes import patches, scene, with_gaps
+
+ALIGNED = Alignment(blur_px=0.6, shift_px=(0.5, -1.0))
+
+
+def smooth(sample: Sample, scale: Scale) -> Sample:
+    """The same pair with a source and a guide as smooth as those of a sensor."""
+    layers = [torch.from_numpy(ndimage.gaussian_filter(band, 1.0)) for band in sample.guide.numpy()]
+    source = ndimage.zoom(sample.source.numpy(), (scale.y, scale.x), order=1, grid_mode=True, mode="nearest")
+    return replace(sample, guide=torch.stack(layers), source=degrade(torch.from_numpy(source), scale))
+
+
+@cache
+def fitted(name: str, scale: Scale, size: tuple[int, int], gaps: float = 0.0) -> tuple[Sample, Members]:
+    """A sample, and one member alone, aligned as no fit would align it."""
+    sample = with_gaps(smooth(scene(*size, scale), scale), source=gaps, guide=gaps)
+    statistics = Statistics.of([sample])
+    scaling = GuideScaling.of([sample], statistics, torch.Generator().manual_seed(0))
+    window = MemberWindow(scaling.layers(sample, statistics, scale, ALIGNED), scaling)
+    return sample, Members(scaling, ALIGNED, {name: 1.0}, {name: MEMBERS[name].fit([window])})
+
+
+def predicted(members: Members, sample: Sample, scale: Scale, statistics: Statistics | None = None) -> Tensor:
+    return members.predict(sample, statistics or Statistics.of([sample]), scale)
+
+
+@pytest.mark.parametrize("name", MEMBERS)
+@pytest.mark.parametrize("scale", [Scale(2, 2), Scale(4, 4), Scale(3, 2), Scale(1, 3)])
+@pytest.mark.parametrize("gaps", [0.0, 0.2])
+def test_block_means_are_the_source_and_nothing_under_nodata_counts(name: str, scale: Scale, gaps: float) -> None:
+    sample, members = fitted(name, scale, (12, 13), gaps)
+    statistics = Statistics.of([sample])
+    target = predicted(members, sample, scale)
+    assert torch.isfinite(target).all()
+    expected = statistics.centred_source(sample.source)[sample.source_valid]
+    torch.testing.assert_close(degrade(target, scale)[sample.source_valid], expected, rtol=0, atol=1e-5)
+    other = replace(
+        sample,
+        source=torch.where(sample.source_valid, sample.source, torch.tensor(3e30)),
+        guide=torch.where(sample.guide_valid, sample.guide, torch.tensor(-3e30)),
+    )
+    torch.testing.assert_close(predicted(members, other, scale, statistics), target, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("name", MEMBERS)
+@pytest.mark.parametrize("scale", [Scale(2, 2), Scale(4, 4)])
+def test_a_window_with_its_halo_is_the_same_window_of_the_whole(name: str, scale: Scale) -> None:
+    sample, members = fitted(name, scale, (44, 46))
+    statistics, whole = Statistics.of([sample]), Window(0, 0, 44, 46)
+    target = predicted(members, sample, scale)
+    halo = members.receptive_field(scale)
+    assert min(halo.y, halo.x) >= SUPPORT_PX
+    core = Window(21, 22, 2, 2)
+    read = core.padded(Halo(min(halo.y, 18), min(halo.x, 18)), whole)
+    part = predicted(members, sample.cut(read, scale), scale, statistics)
+    found = part[core.relative_to(read).refined(scale).slices]
+    torch.testing.assert_close(found, target[core.refined(scale).slices], rtol=0, atol=3e-5)
+
+
+@pytest.mark.parametrize("name", MEMBERS)
+def test_what_lies_beyond_the_halo_changes_next_to_nothing(name: str) -> None:
+    """Source and guide are changed by a deviation everywhere beyond it."""
+    scale = Scale(4, 4)
+    sample, members = fitted(name, scale, (44, 46))
+    halo, core = members.receptive_field(scale), Window(21, 22, 2, 2)
+    inside = core.padded(Halo(min(halo.y, 18), min(halo.x, 18)), Window(0, 0, 44, 46))
+    statistics, generator = Statistics.of([sample]), torch.Generator().manual_seed(1)
+    source = sample.source + statistics.source_spread * torch.randn(sample.source.shape, generator=generator)
+    guide = sample.guide + torch.tensor(statistics.guide_spread)[:, None, None] * torch.randn(
+        sample.guide.shape, generator=generator
+    )
+    source[inside.slices] = sample.source[inside.slices]
+    guide[:, *inside.refined(scale).slices] = sample.guide[:, *inside.refined(scale).slices]
+    before = predicted(members, sample, scale)[core.refined(scale).slices]
+    after = predicted(members, replace(sample, source=source, guide=guide), scale, statistics)
+    torch.testing.assert_close(after[core.refined(scale).slices], before, rtol=0, atol=1e-4)
+
+
+def test_a_raster_in_other_units_has_the_same_target_in_these() -> None:
+    scale = Scale(4, 4)
+    sample = scene(24, 22, scale)
+    members, _ = fit_members([sample], scale, Statistics.of([sample]))
+    other = replace(sample, source=10 * sample.source - 500, guide=0.01 * sample.guide + 3)
+    torch.testing.assert_close(predicted(members, other, scale), predicted(members, sample, scale), rtol=0, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("blur", "shift"), [(0.0, (0.0, 0.0)), (1.3, (0.0, 0.0)), (0.9, (2.0, -1.0)), (0.0, (1.0, 0.0))]
+)
+def test_blur_and_shift_of_a_source_are_found(blur: float, shift: tuple[float, float]) -> None:
+    scale, truth = Scale(4, 4), patches(160, 160, 3)
+    guide = torch.stack([truth, truth.square()]).float()
+    seen = ndimage.shift(ndimage.gaussian_filter(truth.numpy(), blur) if blur else truth.numpy(), shift, order=1)
+    source = degrade(torch.from_numpy(seen), scale).float()
+    sample = Sample(source, torch.ones(40, 40, dtype=torch.bool), guide, torch.ones(160, 160, dtype=torch.bool))
+    statistics = Statistics.of([sample])
+    scaling = GuideScaling.of([sample], statistics, torch.Generator().manual_seed(0))
+    found = align([sample], statistics, scaling, scale)
+    assert found.shift_px == pytest.approx(shift, abs=0.25)
+    assert found.blur_px == pytest.approx(blur, abs=0.35)
+
+
+def test_a_guide_of_noise_leaves_the_interpolation_and_flat_parts_the_piecewise_constant() -> None:
+    scale, truth = Scale(4, 4), patches(128, 128, 5)
+    ones = torch.ones(32, 32, dtype=torch.bool), torch.ones(128, 128, dtype=torch.bool)
+    noise = torch.randn(3, 128, 128, generator=torch.Generator().manual_seed(0))
+    waves = torch.sin(torch.arange(128.0)[:, None] / 9) * torch.cos(torch.arange(128.0) / 11)
+
+    def weights(target: Tensor, guide: Tensor) -> dict[str, float]:
+        sample = Sample(degrade(target.double(), scale).float(), ones[0], guide.float(), ones[1])
+        return dict(fit_members([sample], scale, Statistics.of([sample]))[0].weights)
+
+    unguided = weights(waves, noise)
+    assert max(unguided, key=lambda name: unguided[name]) == "minimum curvature"
+    flat = weights(truth, torch.stack([truth, -truth]) + 0.01 * noise[:2])
+    assert sum(flat.values()) == pytest.approx(1)
+    assert min(flat.values()) >= 0.02
+    assert "minimum curvature" not in flat
+
+
+def test_members_beat_the_bicubic_baseline_on_a_truth_that_the_guide_shows() -> None:
+    scale = Scale(4, 4)
+    truth = torch.from_numpy(ndimage.gaussian_filter(patches(128, 128, 2).numpy(), 0.7))
+    guide = torch.stack([truth, truth.square()]).float()
+    source, valid = degrade(truth, scale), torch.ones(32, 32, dtype=torch.bool)
+    sample = Sample(source.float(), valid, guide, torch.ones(128, 128, dtype=torch.bool))
+    statistics = Statistics.of([sample])
+    members, _ = fit_members([sample], scale, statistics)
+    target = predicted(members, sample, scale) * statistics.source_spread + statistics.source_centre
+    baseline = make_consistent(bicubic(source, scale), source, valid, scale)
+    assert (target - truth).square().mean() < 0.05 * (baseline - truth).square().mean()
+
+
+def test_the_same_seed_gives_the_same_members_and_they_survive_as_parts() -> None:
+    scale = Scale(3, 3)
+    sample = scene(20, 22, scale)
+    statistics = Statistics.of([sample])
+    first, again, other = (fit_members([sample], scale, statistics, seed=seed)[0] for seed in (1, 1, 2))
+    assert first.description == again.description
+    for name, tensor in first.tensors.items():
+        assert torch.equal(tensor, again.tensors[name])
+    assert not torch.equal(first.scaling.frequencies, other.scaling.frequencies)
+    restored = Members.from_parts(first.description, first.tensors)
+    assert restored.description == first.description
+    assert torch.equal(predicted(restored, sample, scale), predicted(first, sample, scale))
+    assert "guide blurred by" in first.sentence
+
+
+@pytest.mark.parametrize(
+    ("name", "tensor", "message"),
+    [
+        ("low", torch.tensor([torch.nan, 0.0], dtype=torch.float64), "low is"),
+        ("phases", torch.zeros(3, dtype=torch.float64), "frequencies is"),
+        ("waves.spread", torch.zeros(60), "waves.spread is"),
+    ],
+)
+def test_damaged_parts_are_refused(name: str, tensor: Tensor, message: str) -> None:
+    _, members = fitted("minimum curvature", Scale(2, 2), (12, 13))
+    with pytest.raises(ValueError, match=message):
+        Members.from_parts(members.description, members.tensors | {name: tensor})
+
+
+def test_too_few_pixels_leave_the_interpolation_alone() -> None:
+    scale = Scale(4, 4)
+    sample = scene(7, 8, scale)
+    members, _ = fit_members([sample], scale, Statistics.of([sample]))
+    assert members.weights == {"minimum curvature": 1.0}
+
+
+def test_weights_below_the_least_are_left_out() -> None:
+    products = np.diag([1.0, 1.0, 90.0])
+    assert stacked({"a": 0, "b": 1, "c": 2}, products) == pytest.approx({"a": 0.5, "b": 0.5})
+    assert stacked({"a": 0, "b": 1}, np.array([[1.0, 1.0], [1.0, 1.0]])) == {"a": 1.0}
+
+
+def test_large_samples_are_cut_and_thinned() -> None:
+    scale = Scale(2, 2)
+    ones = torch.ones(1400, 600, dtype=torch.bool), torch.ones(2800, 1200, dtype=torch.bool)
+    large = Sample(torch.zeros(1400, 600), ones[0], torch.zeros(1, 2800, 1200), ones[1])
+    parts = compared_parts([large], scale)
+    assert sum(part.guide_valid.numel() for part in parts) <= 2**20
+    assert len({(part.row, part.col) for part in parts}) == len(parts) >= 3
+    empty = replace(large, source_valid=torch.zeros_like(ones[0]))
+    assert compared_parts([empty], scale) == []
+
+
+def test_at_reduced_resolution_the_source_is_predicted_from_its_means() -> None:
+    scale = Scale(4, 4)
+    sample = scene(48, 52, scale)
+    statistics = Statistics.of([sample])
+    members, layers = fit_members([sample], scale, statistics)
+    (predict,) = reduced_predictors(members, layers, scale)
+    reference = statistics.centred_source(sample.source)
+    source = degrade(reference, scale)
+    prediction = predict(source)
+    torch.testing.assert_close(degrade(prediction, scale), source, rtol=0, atol=1e-5)
+    assert (prediction - reference).square().mean() < (bicubic(source, scale) - reference).square().mean()
