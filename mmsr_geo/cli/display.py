@@ -34,6 +34,8 @@ from mmsr_geo.text import printable
 
 STAGES = {
     "sample": "reading samples",
+    "alignment": "aligning the guide",
+    "members": "comparing members",
     "registration": "registering the guide",
     "regression": "fitting the ridge regression",
     "first stage": "fitting at reduced resolution",
@@ -50,6 +52,8 @@ STAGES = {
 """Description of each stage."""
 _SHORT = {
     "sample": "sampling",
+    "alignment": "alignment",
+    "members": "members",
     "registration": "registering",
     "regression": "regression",
     "first stage": "first fit",

@@ -768,6 +768,14 @@
         <translation type="unfinished"></translation>
     </message>
     <message>
+        <source>aligning the guide</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>comparing members</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
         <source>registering the guide</source>
         <translation type="unfinished"></translation>
     </message>
