@@ -15,7 +15,7 @@ import torch.nn.functional as F  # noqa: N812  (torch's own convention)
 from torch import Tensor
 
 from mmsr_geo.callbacks import Progress, no_progress
-from mmsr_geo.errors import OptionError
+from mmsr_geo.errors import OptionError, PixelError
 from mmsr_geo.geometry import Scale, Window
 from mmsr_geo.network.degradation import degrade, degrade_valid, fill_nodata
 from mmsr_geo.network.device import deterministic_float32, torch_threads
@@ -99,29 +99,17 @@ def fit_samples(  # noqa: PLR0913  (what is known of a fit, all of it recorded i
         _check_read_whole(samples)
     with torch_threads(params.fixed_threads), deterministic_float32(device):
         if params.network:
-            prepared = [
-                PreparedSample.of(sample, statistics, scale, device, features=params.guide_features)
-                for sample in samples
-            ]
+            features = params.guide_features
+            prepared = [PreparedSample.of(part, statistics, scale, device, features=features) for part in samples]
             fit = _Fit(prepared, scale, params, progress, seed, design)
-            outcome = fit.run(on_validation)
-            model = fit.model(statistics, guide_bands)
+            outcome, model = fit.run(on_validation), fit.model(statistics, guide_bands)
         else:
-            model = _members_alone(samples, scale, statistics, guide_bands, seed, device, progress)
             outcome = {"first_stage": False, "steps": 0, "pixel_steps": 0}
-    record = {
-        "seed": seed,
-        "params": asdict(params),
-        "threads": params.fixed_threads,
-        "device": device.type,
-        "torch": torch.__version__,
-        **outcome,
-    }
-    return replace(
-        model,
-        guide_range=guide_range(samples, statistics),
-        provenance=(provenance or {}) | {"fit": record},
-    )
+            model = _members_alone(samples, scale, statistics, guide_bands, seed, device, progress)
+    record = {"seed": seed, "params": asdict(params), "threads": params.fixed_threads, "device": device.type}
+    record |= {"torch": torch.__version__, **outcome}
+    ranges = guide_range(samples, statistics)
+    return replace(model, guide_range=ranges, provenance=(provenance or {}) | {"fit": record})
 
 
 def _members_alone(  # noqa: PLR0913  (what is known of a fit)
@@ -133,8 +121,13 @@ def _members_alone(  # noqa: PLR0913  (what is known of a fit)
     device: torch.device,
     progress: Progress,
 ) -> FittedModel:
-    """Return a model of members that take seconds, without a network."""
+    """Return a model of members that take seconds, without a network.
+
+    Raises PixelError if source and guide have no valid pixel in common.
+    """
     parts = [part.to(device) for part in compared_parts(samples, scale)]
+    if not parts:
+        raise PixelError("source and guide have no valid pixel in common: check that they show the same place")
     members, layers = fit_members(parts, scale, statistics, seed=seed, progress=progress)
     reduced = ReducedResolution(
         [PreparedSample.of(part, statistics, scale, device, features=False) for part in parts], scale

@@ -79,7 +79,7 @@ def compared_parts(samples: Sequence[Sample], scale: Scale) -> list[Sample]:
         for sample in samples
         for window in SourceWindow.whole((sample.source.shape[0], sample.source.shape[1])).parts(side)
     ]
-    parts = [part for part in parts if bool(part.source_valid.any()) and bool(part.guide_valid.any())]
+    parts = [part for part in parts if _has_common_pixel(part, scale)]
     target_px = sum(part.guide_valid.numel() for part in parts)
     return parts[:: max(1, math.ceil(target_px / MOST_TARGET_PX))]
 
@@ -147,6 +147,12 @@ def stacked(members: Mapping[str, int], products: NDArray[np.float64]) -> dict[s
         if len(kept) == len(rows):
             return dict(zip(names, weights, strict=True))
         names, rows = [names[index] for index in kept], [rows[index] for index in kept]
+
+
+def _has_common_pixel(part: Sample, scale: Scale) -> bool:
+    """Return whether a source pixel is valid that a valid guide covers by half."""
+    share = degrade(part.guide_valid.double(), scale)
+    return bool((part.source_valid & (share > 0.5)).any())
 
 
 def _known(coarse: Layers, reference: Layers) -> Tensor:

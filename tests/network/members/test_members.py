@@ -11,8 +11,11 @@ import torch
 from scipy import ndimage  # type: ignore[import-untyped]
 from torch import Tensor
 
+from mmsr_geo.errors import PixelError
 from mmsr_geo.geometry import Halo, Scale, Window
 from mmsr_geo.network.degradation import bicubic, degrade, make_consistent
+from mmsr_geo.network.fit import fit_samples
+from mmsr_geo.network.fit_params import FitParams
 from mmsr_geo.network.members.alignment import align
 from mmsr_geo.network.members.fit import compared_parts, fit_members, reduced_predictors, stacked
 from mmsr_geo.network.members.fitted import SUPPORT_PX, Members
@@ -217,3 +220,11 @@ def test_at_reduced_resolution_the_source_is_predicted_from_its_means() -> None:
     prediction = predict(source)
     torch.testing.assert_close(degrade(prediction, scale), source, rtol=0, atol=1e-5)
     assert (prediction - reference).square().mean() < (bicubic(source, scale) - reference).square().mean()
+
+
+def test_a_source_and_a_guide_without_a_pixel_in_common_are_refused() -> None:
+    sample = scene(16, 16, Scale(2, 2))
+    apart = replace(sample, source_valid=sample.source_valid.clone(), guide_valid=sample.guide_valid.clone())
+    apart.source_valid[:, :8], apart.guide_valid[:, 16:] = False, False
+    with pytest.raises(PixelError, match="source and guide have no valid pixel in common"):
+        fit_samples([apart], Scale(2, 2), FitParams.of("draft", threads=1), guide_bands=("a", "b"))
