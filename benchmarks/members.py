@@ -17,11 +17,12 @@ import numpy as np
 import torch
 from cases import Case, read_case
 
-from mmsr_geo.network.degradation import bicubic, make_consistent
+from mmsr_geo.engine.tile_upsampler import filled_source
+from mmsr_geo.network.degradation import bicubic, make_consistent, nearest
 from mmsr_geo.network.device import torch_threads
 from mmsr_geo.network.fit import fit_samples
 from mmsr_geo.network.fit_params import FitParams
-from mmsr_geo.network.members.table import MEMBERS, Window
+from mmsr_geo.network.members.table import MEMBERS, WindowInputs
 from mmsr_geo.network.samples import Sample
 
 DEPTH = tuple(f"depth{number}-x4" for number in range(1, 7))
@@ -59,12 +60,14 @@ def row(case: Case) -> str:
     if members is None:
         raise AssertionError
 
-    def rmse(values: torch.Tensor) -> float:
-        return float(np.sqrt(np.nanmean((values.numpy() - case.truth) ** 2)))
+    valid = nearest(sample.source_valid, scale).numpy()
 
-    source = sample.source.double().nan_to_num(float(np.nanmean(case.source)))
+    def rmse(values: torch.Tensor) -> float:
+        return float(np.sqrt(np.nanmean((values.numpy() - case.truth)[valid] ** 2)))
+
+    source = filled_source(sample)
     baseline = rmse(make_consistent(bicubic(source, scale), source, sample.source_valid, scale))
-    window = Window(members.scaling.layers(sample, statistics, scale, members.alignment), members.scaling)
+    window = WindowInputs(members.scaling.layers(sample, statistics, scale, members.alignment), members.scaling)
     alone = [
         rmse(member.predict(window, member.fit([window])) * statistics.source_spread + statistics.source_centre)
         for member in MEMBERS.values()

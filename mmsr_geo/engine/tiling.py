@@ -13,6 +13,8 @@ from mmsr_geo.spelling import option
 
 BASE_BYTES = 450_000_000
 """Memory of Python, torch, GDAL and xarray without pixels: 300 to 340 MB measured, and GDAL's cache."""
+BYTES_PER_COMPARED_PX = 2600
+"""Memory of a draft's fit per target pixel that its members are compared on, most of it features of the guide."""
 BYTES_PER_SAMPLED_VALUE = 50
 """Memory of a fit per guide value: raw, normalised, three features, and the registration in float64."""
 TILE_SIDES_PX = (1024, 768, 512, 384, 256, 192, 128)
@@ -36,7 +38,8 @@ def tile_bytes(pixels: int, guide_bands: int = 4, *, predicted_by: PredictedBy =
         predicted_by: What predicts the tile.
     """
     if predicted_by == "members":
-        return pixels * (1700 + 30 * guide_bands)
+        # The regressions of each source pixel take most at scale 2: matrices of twice the bands a side, thrice.
+        return pixels * (1700 + 30 * guide_bands + 40 * guide_bands**2)
     if predicted_by == "other":
         return pixels * (220 + 10 * guide_bands)
     shown = min(pixels, (PART_PX + AROUND_PX) ** 2)

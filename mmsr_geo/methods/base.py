@@ -187,7 +187,7 @@ class Method(Protocol):
 
     def uses_fallback(self, check: GuideCheck) -> bool:
         """Return True if the bicubic baseline replaces the model's prediction after such a check."""
-        return self.if_unhelpful == "bicubic" and check.result == "did not help"
+        return self.if_unhelpful == "bicubic" and check.result == "did not help" and check.guided
 
     def model_or_fallback(self, model: Model) -> Model:
         """Return the model, or bicubic interpolation if the guide did not help and that is to replace it."""
@@ -209,4 +209,6 @@ def report_guide_check(check: GuideCheck, pair: Pair, if_unhelpful: IfUnhelpful)
             f"{option('if_unhelpful', 'warn')}"
         )
     consequence = "the bicubic baseline is used instead" if if_unhelpful == "bicubic" else "the guide is used anyway"
+    if not check.guided:
+        consequence = "the target is an interpolation of the source alone"
     warnings.warn(f"{finding}; {consequence}", GuideWarning, stacklevel=2)

@@ -134,7 +134,7 @@ def _members_alone(  # noqa: PLR0913  (what is known of a fit)
     )
     validation = Validation(stacking=StackingWeights(network=0.0, members=1.0))
     if reduced.can_validate:
-        validation = reduced.validate_members(reduced_predictors(members, layers, reduced.step))
+        validation = reduced.validate_members(reduced_predictors(members, layers, reduced.step), guided=members.guided)
     return FittedModel(
         NetworkParams(len(guide_bands)),
         scale,
@@ -142,7 +142,7 @@ def _members_alone(  # noqa: PLR0913  (what is known of a fit)
         {},
         guide_bands,
         stacking=validation.stacking,
-        members=members,
+        members=members.to("cpu"),
         check=validation.check,
         interval=validation.interval,
     )
@@ -300,7 +300,7 @@ class _Fit:
             guide_bands,
             detail=self.detail,
             stacking=stacking,
-            regression=regression.final if regression is not None and stacking.regression else None,
+            regression=regression.final.to("cpu") if regression is not None and stacking.regression else None,
             check=self.validation.check,
             interval=self.validation.interval,
         )

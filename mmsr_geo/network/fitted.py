@@ -174,7 +174,7 @@ class FittedModel:
         """Hash of the fields that decide a prediction: shape, scale, statistics and weights."""
         digest = hashlib.sha256(repr((self.params, self.scale, self.statistics, self.detail, self.stacking)).encode())
         if self.members is not None:
-            digest.update(json.dumps(self.members.description).encode())
+            digest.update(json.dumps(self.members.description).encode() + self.members.constants.encode())
         for name, tensor in sorted(tensors_of(self.weights, self.regression, self.members).items()):
             digest.update(name.encode())
             digest.update(tensor.contiguous().numpy().tobytes())
@@ -219,6 +219,8 @@ class FittedModel:
             if not bool(torch.isfinite(tensor).all()):
                 raise ValueError(f"{name} holds values that are not finite")
         bands = len(self.statistics.guide_centre)
+        if self.members is not None and len(self.members.scaling.low) != bands:
+            raise ValueError(f"its members are for {len(self.members.scaling.low)} guide bands instead of {bands}")
         if self.regression is not None:
             self.regression.check(bands)
         if len(self.guide_range) not in {0, bands} or any(not low <= high for low, high in self.guide_range):

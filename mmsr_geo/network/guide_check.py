@@ -52,9 +52,11 @@ class GuideCheck:
     """Result of a fit's guide check, as a whole and region by region."""
 
     regions: tuple[Region, ...] = ()
-    least_gain: float = LEAST_GAIN
-    """Smallest gain at which the guide counts as helpful; 0 where an interpolation takes part in the prediction with a
-    weight of its own, so that no guide is followed farther than the evidence goes."""
+    draft: bool = False
+    """True for a draft: nothing is learnt from the source at reduced resolution, so that all of its pixels are
+    compared, and any gain above 0 counts, because an interpolation takes part with a weight of its own."""
+    guided: bool = True
+    """False if no part of the prediction uses the guide, because the evidence gave the interpolation all the weight."""
 
     @property
     def gain(self) -> float | None:
@@ -66,8 +68,15 @@ class GuideCheck:
 
     @property
     def result(self) -> CheckResult:
-        """Result in a word: `did not help` where the gain is below `least_gain`."""
+        """Result in a word: `did not help` where the gain is below `least_gain`, or 0."""
+        if not self.guided and self.gain is not None:
+            return "did not help"
         return result_of(self.gain, self.least_gain)
+
+    @property
+    def least_gain(self) -> float:
+        """Smallest gain at which the guide counts as helpful."""
+        return 0.0 if self.draft else LEAST_GAIN
 
     @property
     def sentence(self) -> str:
@@ -78,12 +87,14 @@ class GuideCheck:
                 "it is unknown whether the guide helped: the source is too small to check it, or the fit skipped the "
                 "guide check"
             )
+        if not self.guided:
+            return "the guide did not help: the source alone predicts itself better, and the guide is not used"
         validated = [region for region in self.regions if region.validated_px]
         helped = sum(result_of(region.gain, self.least_gain) == "helped" for region in validated)
         regions = f"; it helped in {helped} of {len(validated)} regions" if len(validated) > 1 else ""
         error = (
             f"at reduced resolution the error is {1 - gain:.2f} times that of the bicubic baseline, "
-            f"measured on validation blocks{regions}"
+            f"measured on {'all pixels' if self.draft else 'validation blocks'}{regions}"
         )
         return f"the guide {self.result}: {error}"
 
@@ -101,7 +112,7 @@ def result_of(gain: float | None, least_gain: float = LEAST_GAIN) -> CheckResult
     """Return the result of a guide check with this gain."""
     if gain is None or math.isnan(gain):
         return "unknown"
-    return "helped" if gain >= least_gain else "did not help"
+    return "helped" if gain >= least_gain and gain > 0 else "did not help"
 
 
 def validation_blocks(shape: tuple[int, ...], scale: Scale) -> Tensor:

@@ -209,5 +209,6 @@ def _check_from(description: dict[str, Any]) -> GuideCheck:
             )
             for region in description["regions"]
         ),
-        float(description["least_gain"]),
+        draft=bool(description["draft"]),
+        guided=bool(description["guided"]),
     )

@@ -183,11 +183,14 @@ class ReducedResolution:
         stacking = StackingWeights(network=0.0, regression=1.0, shift=regression.shift)
         return Validation(predictions, stacking, check, self._interval(predictions, weights))
 
-    def validate_members(self, predictors: Sequence[Callable[[Tensor], Tensor]]) -> Validation:
-        """Compare the members' weighted average alone with the source on all pixels: it learns from none of them.
+    def validate_members(self, predictors: Sequence[Callable[[Tensor], Tensor]], *, guided: bool) -> Validation:
+        """Compare the members' weighted average alone with the source, on all pixels.
+
+        Its members see the reduced source alone. Alignment and weights were chosen on the same source pixels.
 
         Args:
             predictors: For each sample the function from a reduced source (h, w) to its prediction.
+            guided: Whether a member with a weight uses the guide.
         """
         predictions = tuple(
             predict_at_reduced_resolution(
@@ -196,7 +199,7 @@ class ReducedResolution:
             for predictor, sample in zip(predictors, self.samples, strict=True)
         )
         stacking, weights = StackingWeights(network=0.0, members=1.0), (0, 1)
-        check = replace(guide_check_of(self._errors(predictions), weights), least_gain=0.0)
+        check = replace(guide_check_of(self._errors(predictions), weights), draft=True, guided=guided)
         return Validation(predictions, stacking, check, self._interval(predictions, weights))
 
     def network_predictor(self, network: MmsrNetwork, detail: float | None) -> NetworkPredictor:

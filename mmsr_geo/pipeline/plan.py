@@ -10,9 +10,10 @@ import numpy as np
 from odc.geo.geobox import GeoBox
 
 from mmsr_geo.engine.pair import SAMPLED_TARGET_PX, Pair
-from mmsr_geo.engine.tiling import BASE_BYTES, BYTES_PER_SAMPLED_VALUE, tile_bytes
+from mmsr_geo.engine.tiling import BASE_BYTES, BYTES_PER_COMPARED_PX, BYTES_PER_SAMPLED_VALUE, tile_bytes
 from mmsr_geo.geometry import Halo, Tiling
 from mmsr_geo.methods.base import Method
+from mmsr_geo.network.members.fit import MOST_TARGET_PX
 from mmsr_geo.options import Quality
 from mmsr_geo.pipeline.timing import Speed
 from mmsr_geo.raster.grids import resolution_m
@@ -95,8 +96,13 @@ class Plan:
         )
         guide_bands = len(self.pair.guide.bands)
         tile = tile_bytes(height * width, guide_bands, predicted_by=self.method.predicted_by)
-        sampled = min(self.target_px // self.bands, SAMPLED_TARGET_PX) if self.fit_pixel_steps[1] else 0
-        return BASE_BYTES + max(tile, sampled * guide_bands * BYTES_PER_SAMPLED_VALUE)
+        target_px = self.target_px // self.bands
+        sampled = min(target_px, SAMPLED_TARGET_PX) * guide_bands * BYTES_PER_SAMPLED_VALUE
+        if self.method.predicted_by == "members":
+            fit = min(target_px, MOST_TARGET_PX) * BYTES_PER_COMPARED_PX + sampled
+        else:
+            fit = sampled if self.fit_pixel_steps[1] else 0
+        return BASE_BYTES + max(tile, fit)
 
     @property
     def disk_bytes(self) -> int:

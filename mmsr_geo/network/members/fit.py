@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -13,13 +12,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mmsr_geo.callbacks import Progress, no_progress
-from mmsr_geo.geometry import Scale
-from mmsr_geo.geometry import Window as SourceWindow
-from mmsr_geo.network.degradation import degrade
+from mmsr_geo.geometry import Scale, Window
+from mmsr_geo.network.degradation import degrade, nearest
 from mmsr_geo.network.members.alignment import align
 from mmsr_geo.network.members.fitted import Members
-from mmsr_geo.network.members.layers import GuideScaling, Layers
-from mmsr_geo.network.members.table import MEMBERS, Member, Window
+from mmsr_geo.network.members.layers import Alignment, GuideScaling, Layers, coarser_step
+from mmsr_geo.network.members.table import MEMBERS, WindowInputs
 from mmsr_geo.network.samples import Sample, Statistics
 from mmsr_geo.network.stacking import best_weights
 
@@ -31,57 +29,72 @@ MOST_TARGET_PX = 2**20
 """About the largest number of target pixels that members are compared on; of more, parts are left out."""
 PART_PX = 512
 """Side, in target pixels, of the parts that a larger sample is cut into."""
+LEAST_PART_PX = 16
+"""Side of a part in source pixels, divided by the scale, below which its uncertainty could not be calibrated."""
+MOST_PART_PX = 1024
+"""Largest side of a part, in target pixels."""
+NARROW_PX = 4
+"""Side, in source pixels, below which a part is left out if there are others."""
 
 
-def fit_members(  # noqa: PLR0913  (a pair, and what is tried)
+def fit_members(
     samples: Sequence[Sample],
     scale: Scale,
     statistics: Statistics,
     *,
     seed: int = 0,
-    members: Mapping[str, Member] = MEMBERS,
     progress: Progress = no_progress,
 ) -> tuple[Members, list[Layers]]:
     """Return the members of a pair with their weights, and the layers that they were compared on.
+
+    Where there are too few pixels to compare the members, the interpolation is used alone, and the guide is not
+    aligned.
 
     Args:
         samples: Parts of the pair: see `compared_parts`.
         scale: Target pixels per source pixel.
         statistics: The pair's centre and spread.
         seed: Seed of the random features.
-        members: The members that are tried; the first is used alone where there are too few pixels to compare them.
         progress: Called with the stages "alignment" and "members".
     """
     scaling = GuideScaling.of(samples, statistics, torch.Generator().manual_seed(seed))
-    progress("alignment", 0, 1)
-    alignment = align(samples, statistics, scaling, scale)
-    progress("alignment", 1, 1)
+    plain = [scaling.layers(sample, statistics, scale, Alignment(), ()) for sample in samples]
+    compared = sum(int(_known(part).sum()) for part in plain)
+    alignment = Alignment()
+    if compared >= FEWEST_PX:
+        progress("alignment", 0, 1)
+        alignment = align(samples, statistics, scaling, scale)
+        progress("alignment", 1, 1)
     layers = [scaling.layers(sample, statistics, scale, alignment) for sample in samples]
-    compared = sum(int(_known(part.coarser(), part).sum()) for part in layers)
-    if compared < FEWEST_PX:
-        weights = {next(iter(members)): 1.0}
-    else:
-        products = error_products(layers, scaling, members, progress)
-        weights = stacked(dict(zip(members, range(len(members)), strict=True)), products)
-    windows = [Window(part, scaling) for part in layers]
-    states = {name: members[name].fit(windows) for name in weights}
+    weights = {next(iter(MEMBERS)): 1.0}
+    if compared >= FEWEST_PX:
+        products = error_products(layers, scaling, progress)
+        weights = stacked(dict(zip(MEMBERS, range(len(MEMBERS)), strict=True)), products)
+    windows = [WindowInputs(part, scaling) for part in layers]
+    states = {name: MEMBERS[name].fit(windows) for name in weights}
     return Members(scaling, alignment, weights, states), layers
 
 
 def compared_parts(samples: Sequence[Sample], scale: Scale) -> list[Sample]:
-    """Cut samples into parts of at most PART_PX a side, and leave out as many as keep them below MOST_TARGET_PX.
+    """Cut samples into parts, and draw as many as keep them below MOST_TARGET_PX.
 
-    Only parts with a pixel that is valid in source and guide are returned.
+    A part has at most PART_PX a side, or LEAST_PART_PX source pixels where those are more. Only parts with a pixel that
+    is valid in source and guide are returned, and narrow ones only where there are no others. The same samples give the
+    same parts.
     """
-    side = max(2, PART_PX // max(scale.y, scale.x))
+    factor = max(scale.y, scale.x)
+    side = max(PART_PX // factor, min(LEAST_PART_PX * factor, MOST_PART_PX // factor))
     parts = [
         sample.cut(window, scale)
         for sample in samples
-        for window in SourceWindow.whole((sample.source.shape[0], sample.source.shape[1])).parts(side)
+        for window in Window.whole((sample.source.shape[0], sample.source.shape[1])).parts(side)
     ]
     parts = [part for part in parts if _has_common_pixel(part, scale)]
+    parts = [part for part in parts if min(part.source.shape) >= NARROW_PX] or parts
     target_px = sum(part.guide_valid.numel() for part in parts)
-    return parts[:: max(1, math.ceil(target_px / MOST_TARGET_PX))]
+    count = max(1, len(parts) * MOST_TARGET_PX // max(target_px, MOST_TARGET_PX))
+    drawn = torch.randperm(len(parts), generator=torch.Generator().manual_seed(0))[:count]
+    return [parts[index] for index in sorted(drawn.tolist())]
 
 
 def reduced_predictors(members: Members, layers: Sequence[Layers], step: Scale) -> list[Callable[[Tensor], Tensor]]:
@@ -93,17 +106,17 @@ def reduced_predictors(members: Members, layers: Sequence[Layers], step: Scale) 
         step: Source pixels per pixel of the reduced source.
     """
     reduced = [part.reduced(step) for part in layers]
-    windows = [Window(part, members.scaling) for part in reduced]
+    windows = [WindowInputs(part, members.scaling) for part in reduced]
     states = {name: MEMBERS[name].fit(windows) for name in members.weights}
 
     def predict(part: Layers, source: Tensor) -> Tensor:
-        return members.predict_layers(replace(part, source=source.double()), states)
+        return members.predict_layers(replace(part, source=torch.where(part.source_valid, source, part.source)), states)
 
     return [partial(predict, part) for part in reduced]
 
 
 def error_products(
-    layers: Sequence[Layers], scaling: GuideScaling, members: Mapping[str, Member], progress: Progress = no_progress
+    layers: Sequence[Layers], scaling: GuideScaling, progress: Progress = no_progress
 ) -> NDArray[np.float64]:
     """Return the mean products of the members' errors, (n, n), where the source averaged by 2 is solved to the target.
 
@@ -113,22 +126,20 @@ def error_products(
     Args:
         layers: Parts of the pair at the true scale.
         scaling: Constants of the pair.
-        members: The members.
         progress: Called with the stage "members".
     """
-    coarse = [part.coarser() for part in layers]
-    windows = [Window(part, scaling) for part in coarse]
-    known = [_known(*parts) for parts in zip(coarse, layers, strict=True)]
+    pairs = [(coarse, part) for part in layers if (coarse := part.coarser()) is not None]
+    windows = [WindowInputs(coarse, scaling) for coarse, _ in pairs]
     errors: list[Tensor] = []
-    for index, member in enumerate(members.values()):
-        progress("members", index, len(members))
+    for index, member in enumerate(MEMBERS.values()):
+        progress("members", index, len(MEMBERS))
         state = member.fit(windows)
         parts = []
-        for window, reference, mask in zip(windows, layers, known, strict=True):
+        for window, (_, reference) in zip(windows, pairs, strict=True):
             means = degrade(member.predict(window, state), reference.scale)
-            parts.append((means - reference.source[: len(means), : means.shape[1]])[mask])
+            parts.append((means - reference.source[: len(means), : means.shape[1]])[_known(reference)])
         errors.append(torch.cat(parts))
-    progress("members", len(members), len(members))
+    progress("members", len(MEMBERS), len(MEMBERS))
     every = torch.stack(errors)
     return (every @ every.T / max(1, every.shape[1])).cpu().numpy()
 
@@ -155,7 +166,14 @@ def _has_common_pixel(part: Sample, scale: Scale) -> bool:
     return bool((part.source_valid & (share > 0.5)).any())
 
 
-def _known(coarse: Layers, reference: Layers) -> Tensor:
-    """Return where the members are compared, (h, w) bool: valid source pixels under pixels of the coarse source."""
-    blocks = coarse.source_valid.repeat_interleave(2, dim=0).repeat_interleave(2, dim=1)
-    return blocks & reference.known[: len(blocks), : blocks.shape[1]]
+def _known(layers: Layers) -> Tensor:
+    """Return where members are compared, (h, w) bool: known source pixels whose coarser pixel is valid.
+
+    Rows and columns that no whole coarser pixel covers are left out; no pixel remains where there is no coarser source.
+    """
+    step, known = coarser_step(layers.scale), layers.known
+    coarse = layers.coarser()
+    if coarse is None:
+        return known[:0, :0]
+    blocks = nearest(coarse.source_valid, step)
+    return blocks & known[: len(blocks), : blocks.shape[1]]

@@ -12,16 +12,16 @@ from torch import Tensor
 
 from mmsr_geo.geometry import Halo, Scale
 from mmsr_geo.network.members.alignment import BLURS_PX, FARTHEST_PX
-from mmsr_geo.network.members.layers import Alignment, Features, GuideScaling, Layers, Standard
+from mmsr_geo.network.members.layers import WAVES, Alignment, Features, GuideScaling, Layers, Standard
 from mmsr_geo.network.members.local_regression import Pooled
-from mmsr_geo.network.members.table import MEMBERS, MemberState, Window
+from mmsr_geo.network.members.table import MEMBERS, MemberState, WindowInputs
 from mmsr_geo.network.samples import Sample, Statistics
 from mmsr_geo.network.variational.gaussian import radius_px
 from mmsr_geo.network.variational.guide_weights import Whitening
 
 SUPPORT_PX = 12
 """Source pixels around its own that a target pixel depends on, in each member: what lies farther away changes it by
-less than 1e-5 standard deviations (benchmarks/support.py)."""
+about 1e-5 standard deviations (benchmarks/member_halos.py). Where the scale differs down and across, by the larger one."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -40,9 +40,21 @@ class Members:
         return members_receptive_field(scale, self.alignment)
 
     @property
+    def guided(self) -> bool:
+        """True if a member with a weight uses the guide."""
+        return any(MEMBERS[name].guided for name in self.weights)
+
+    @property
+    def constants(self) -> str:
+        """Constants of the members, which are part of the code: another version's may differ."""
+        return repr((SUPPORT_PX, [MEMBERS[name] for name in self.weights]))
+
+    @property
     def sentence(self) -> str:
         """The members with their weights, and the alignment, in words."""
         weights = ", ".join(f"{name} {weight:.0%}" for name, weight in self.weights.items())
+        if not self.guided:
+            return weights
         down, across = self.alignment.shift_px
         moved = f", moved by {down:g} rows and {across:g} columns" if (down, across) != (0, 0) else ""
         return f"{weights}; guide blurred by {self.alignment.blur_px:g} target pixels{moved}"
@@ -55,7 +67,7 @@ class Members:
 
     def predict_layers(self, layers: Layers, states: Mapping[str, MemberState]) -> Tensor:
         """Return the target of a window from its layers."""
-        window = Window(layers, self.scaling)
+        window = WindowInputs(layers, self.scaling)
         parts = (weight * MEMBERS[name].predict(window, states[name]) for name, weight in self.weights.items())
         return torch.stack(list(parts)).sum(dim=0)
 
@@ -106,35 +118,67 @@ class Members:
 
         Raises:
             KeyError: A part is missing, or a member is unknown.
-            ValueError: A part has the wrong shape, or is not finite.
+            ValueError: A part is out of range, has the wrong shape, or is not finite.
         """
         bands = len(tensors["low"])
-        for name, tensor in tensors.items():
-            if tensor.dtype != torch.float64 or not bool(torch.isfinite(tensor).all()):
-                raise ValueError(f"{name} is {tensor.dtype}, or holds values that are not finite")
-        if tensors["frequencies"].shape != (len(tensors["phases"]), bands):
-            raise ValueError(f"frequencies is {tuple(tensors['frequencies'].shape)}")
-        ends = tensors["whitening.low"], tensors["whitening.high"]
-        scaling = GuideScaling(
-            tensors["low"],
-            tensors["high"],
-            Standard(tensors["squares.centre"], tensors["squares.spread"]),
-            tensors["frequencies"],
-            tensors["phases"],
-            Standard(tensors["waves.centre"], tensors["waves.spread"]),
-            Whitening(*ends, tensors["whitening.turn"]),
-            Whitening(*ends, tensors["whitening.strong_turn"]),
-        )
+        shapes = {name: tuple(shape) for name, shape in _shapes(bands).items()}
+        scaling_tensors = {name: _checked(name, tensors[name], shape) for name, shape in shapes.items()}
+        spreads = ("squares.spread", "waves.spread")
+        if any(bool((scaling_tensors[name] <= 0).any()) for name in spreads):
+            raise ValueError("it has a spread of 0 or less")
         weights, states = {}, {}
         for name, member in description["members"].items():
+            widths, sizes = MEMBERS[name].kept(bands), tuple(map(float, member["sizes"]))
             weights[name] = float(member["weight"])
-            pooled = (
-                Pooled(tensors[f"{name}.{index}.covariance"], tensors[f"{name}.{index}.coefficients"])
-                for index in range(sum(key.startswith(f"{name}.") for key in tensors) // 2)
+            pooled = tuple(
+                Pooled(
+                    _checked(f"{name}.{at}.covariance", tensors[f"{name}.{at}.covariance"], (width, width)),
+                    _checked(f"{name}.{at}.coefficients", tensors[f"{name}.{at}.coefficients"], (width,)),
+                )
+                for at, width in enumerate(widths.pooled)
             )
-            states[MEMBERS[name].name] = MemberState(tuple(pooled), tuple(map(float, member["sizes"])))
-        down, across = map(float, description["shift_px"])
-        return cls(scaling, Alignment(float(description["blur_px"]), (down, across)), weights, states)
+            if len(sizes) != widths.sizes or not all(0 < size < math.inf for size in sizes):
+                raise ValueError(f"{name} has sizes {sizes}")
+            states[name] = MemberState(pooled, sizes)
+        if not all(0 < weight <= 1 for weight in weights.values()) or not math.isclose(
+            sum(weights.values()), 1, abs_tol=1e-6
+        ):
+            raise ValueError(f"the weights of its members are {list(weights.values())}")
+        blur, (down, across) = float(description["blur_px"]), map(float, description["shift_px"])
+        if not (0 <= blur <= max(BLURS_PX) and max(abs(down), abs(across)) <= FARTHEST_PX):
+            raise ValueError(f"its guide is blurred by {blur} and moved by {down}, {across} pixels")
+        ends = scaling_tensors["whitening.low"], scaling_tensors["whitening.high"]
+        scaling = GuideScaling(
+            scaling_tensors["low"],
+            scaling_tensors["high"],
+            Standard(scaling_tensors["squares.centre"], scaling_tensors["squares.spread"]),
+            scaling_tensors["frequencies"],
+            scaling_tensors["phases"],
+            Standard(scaling_tensors["waves.centre"], scaling_tensors["waves.spread"]),
+            Whitening(*ends, scaling_tensors["whitening.turn"]),
+            Whitening(*ends, scaling_tensors["whitening.strong_turn"]),
+        )
+        return cls(scaling, Alignment(blur, (down, across)), weights, states)
+
+
+def _shapes(bands: int) -> dict[str, tuple[int, ...]]:
+    """Return the shape of each tensor of a scaling, by its name."""
+    per_band = ("low", "high", "squares.centre", "squares.spread", "whitening.low", "whitening.high")
+    return {
+        **dict.fromkeys(per_band, (bands,)),
+        **dict.fromkeys(("phases", "waves.centre", "waves.spread"), (WAVES,)),
+        **dict.fromkeys(("whitening.turn", "whitening.strong_turn"), (bands, bands)),
+        "frequencies": (WAVES, bands),
+    }
+
+
+def _checked(name: str, tensor: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """Return a tensor of a file; raise ValueError if it is not float64 of this shape, or not finite."""
+    if tensor.dtype != torch.float64 or tuple(tensor.shape) != shape:
+        raise ValueError(f"{name} is {tuple(tensor.shape)} {tensor.dtype}")
+    if not bool(torch.isfinite(tensor).all()):
+        raise ValueError(f"{name} holds values that are not finite")
+    return tensor
 
 
 def members_receptive_field(scale: Scale, alignment: Alignment) -> Halo:
@@ -142,7 +186,7 @@ def members_receptive_field(scale: Scale, alignment: Alignment) -> Halo:
     blurred = radius_px(alignment.blur_px)
     return Halo(
         *(
-            SUPPORT_PX + math.ceil((blurred + math.ceil(abs(shift))) / factor)
+            math.ceil((SUPPORT_PX * max(scale.y, scale.x) + blurred + abs(shift)) / factor)
             for shift, factor in zip(alignment.shift_px, (scale.y, scale.x), strict=True)
         )
     )

@@ -9,12 +9,13 @@ from typing import Literal, Self, get_args
 
 import numpy as np
 import torch
+import torch.nn.functional as F  # noqa: N812  (torch's own convention)
 from torch import Tensor
 
-from mmsr_geo.geometry import Scale
+from mmsr_geo.geometry import LARGEST_SCALE, Scale
 from mmsr_geo.network.degradation import degrade_valid, fill_nodata
 from mmsr_geo.network.guide_check import reduce_sample
-from mmsr_geo.network.samples import Sample, Statistics
+from mmsr_geo.network.samples import FARTHEST, Sample, Statistics
 from mmsr_geo.network.variational.gaussian import moved, smoothed
 from mmsr_geo.network.variational.guide_weights import Whitening
 
@@ -22,6 +23,10 @@ Features = Literal["linear", "squares", "waves"]
 """Features of a guide: see `Layers.features`."""
 WINSORISED = 0.001
 """Fraction of a band's values at each end that is cut to the quantile."""
+FREE_PX = 4
+"""Source pixels around valid ones within which nodata has no value to keep."""
+MOST_COLUMNS = 2**18
+"""Largest number of pixels whose waves are measured; of more, every n-th."""
 WAVES = 60
 """Number of random Fourier features."""
 NEUTRAL = 1e-12
@@ -103,7 +108,7 @@ class GuideScaling:
             Standard.of(cut.square()),
             frequencies,
             phases,
-            Standard.of(torch.cos(frequencies @ cut + phases[:, None])),
+            Standard.of(torch.cos(frequencies @ cut[:, :: math.ceil(cut.shape[1] / MOST_COLUMNS)] + phases[:, None])),
             Whitening.of(guides, masks),
             Whitening.of(guides, masks, power=0.75),
         )
@@ -152,10 +157,22 @@ class GuideScaling:
         )
 
 
+def _averaged(source: Tensor, valid: Tensor, step: Scale) -> tuple[Tensor, Tensor]:
+    """Return a source averaged by a step, its nodata filled, and where all of its pixels are valid."""
+    means, known = reduce_sample(source, valid, step)
+    return fill_nodata(torch.where(known, means, torch.zeros_like(means)), known, 2 * FREE_PX), known
+
+
+def coarser_step(scale: Scale) -> Scale:
+    """Return by what a source is averaged to compare members: 2, and 1 along a side that is not refined."""
+    return Scale(min(2, scale.y), min(2, scale.x))
+
+
 def filled_source(sample: Sample, statistics: Statistics) -> Tensor:
-    """Return a sample's source (h, w) float64 in standard deviations, nodata filled."""
-    source = statistics.centred_source(sample.source)
-    return fill_nodata(torch.where(sample.source_valid, source, torch.zeros_like(source)), sample.source_valid)
+    """Return a sample's source (h, w) float64 in standard deviations, cut at FARTHEST, nodata filled."""
+    source = statistics.centred_source(sample.source).clamp(-FARTHEST, FARTHEST)
+    source = torch.where(sample.source_valid, source, torch.zeros_like(source))
+    return fill_nodata(source, sample.source_valid, 2 * FREE_PX)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -178,19 +195,36 @@ class Layers:
     """Blur of the features, in target pixels."""
 
     @property
+    def held(self) -> Tensor:
+        """(h, w) bool: source pixels whose value a target keeps: valid ones, and nodata beyond FREE_PX of them.
+
+        Nodata near valid pixels is free. Farther away it is held at what it is filled with: a wide gap that is free
+        takes hundreds of steps, and does not matter to any valid pixel.
+        """
+        near = F.max_pool2d(self.source_valid.double()[None, None], 2 * FREE_PX + 1, stride=1, padding=FREE_PX)[0, 0]
+        return self.source_valid | (near == 0)
+
+    @property
     def known(self) -> Tensor:
         """(h, w) bool: source pixels that are valid and half covered by a valid guide."""
         _, share = degrade_valid(self.valid.double(), self.valid, self.scale)
         return self.source_valid & (share > 0.5)
 
-    def coarser(self) -> Layers:
-        """Return the layers with the source averaged by 2, the guide as it is: twice the scale."""
-        half = Scale(2, 2)
-        source, valid = reduce_sample(self.source, self.source_valid, half)
-        rows, columns = slice(0, len(source) * 2 * self.scale.y), slice(0, source.shape[1] * 2 * self.scale.x)
+    def coarser(self) -> Layers | None:
+        """Return the layers with the source averaged by `coarser_step`, the guide as it is; None where that is too far.
+
+        That is beyond LARGEST_SCALE, or where less than two source pixels would be left along a side.
+        """
+        step = coarser_step(self.scale)
+        down, across = step.y * self.scale.y, step.x * self.scale.x
+        sides = (side // factor for side, factor in zip(self.source.shape, (step.y, step.x), strict=True))
+        if max(down, across) > LARGEST_SCALE or min(sides) < 2:
+            return None
+        source, valid = _averaged(self.source, self.source_valid, step)
+        rows, columns = slice(0, len(source) * down), slice(0, source.shape[1] * across)
         return replace(
             self,
-            scale=Scale(2 * self.scale.y, 2 * self.scale.x),
+            scale=Scale(down, across),
             source=source,
             source_valid=valid,
             guide=self.guide[:, rows, columns],
@@ -200,7 +234,7 @@ class Layers:
 
     def reduced(self, step: Scale) -> Layers:
         """Return the layers at reduced resolution: the guide averaged to the source grid, the source by a step."""
-        source, valid = reduce_sample(self.source, self.known, step)
+        source, valid = _averaged(self.source, self.known, step)
         rows, columns = slice(0, len(source) * step.y), slice(0, source.shape[1] * step.x)
 
         def averaged(layers: Tensor) -> Tensor:

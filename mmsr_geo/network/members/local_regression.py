@@ -80,20 +80,23 @@ class LocalRegression:
         about, level, weights = self._fields(part, pooled)
         return (weights * (part.means - about)).sum(dim=0) + level
 
-    def predict(self, part: CoarsePart, pooled: Pooled, features: Sequence[Tensor], scale: Scale) -> Tensor:
+    def predict(
+        self, part: CoarsePart, pooled: Pooled, features: Sequence[Tensor], valid: Tensor, scale: Scale
+    ) -> Tensor:
         """Return the prediction of the target (H, W), without the detail that the regression does not explain.
 
         Args:
             part: The window on the source grid.
             pooled: The regression of the raster.
             features: (H, W) each.
+            valid: (H, W) bool: where they are valid; elsewhere there is no detail.
             scale: Target pixels per source pixel.
         """
         about, level, weights = self._fields(part, pooled)
         target = bicubic(level, scale)
         for feature, mean, weight in zip(features, about, weights, strict=True):
             factor = bicubic(weight, scale) if self.local_px else weight[0, 0]
-            target = target + factor * (feature - bicubic(mean, scale))
+            target = target + factor * (feature - bicubic(mean, scale)) * valid
         return target
 
     def _deviations(self, part: CoarsePart) -> tuple[Tensor, Tensor, Tensor, Tensor]:

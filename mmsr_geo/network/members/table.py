@@ -14,17 +14,16 @@ import torch
 from torch import Tensor
 
 from mmsr_geo.network.degradation import degrade, degrade_valid
-from mmsr_geo.network.members.layers import Features, GuideScaling, Layers
+from mmsr_geo.network.members.layers import WAVES, Features, GuideScaling, Layers
 from mmsr_geo.network.members.local_regression import CoarsePart, LocalRegression, Pooled
 from mmsr_geo.network.variational.energy import Energy, steps_within
 from mmsr_geo.network.variational.gaussian import smoothed
 from mmsr_geo.network.variational.guide_weights import Contrast, Whitening, first_weights, guided_energy
 from mmsr_geo.network.variational.reweighted import Schedule, difference_sizes, edge_preserving, piecewise_constant
-from mmsr_geo.network.variational.solve import Observation, Stop, solve
+from mmsr_geo.network.variational.solve import Observation, solve
 
 SLOPE = 0.1
 """Weight of slopes beside curvature of 1 in the interpolation."""
-CONVERGED = Stop(steps=60, tolerance=1e-5)
 GUIDE_BLUR_PX = 0.4
 """Blur of the guide before its differences become weights, in target pixels."""
 LARGEST_WEIGHTS_BLUR_PX = 1.6
@@ -34,13 +33,13 @@ Spread = Literal["curvature", "guided"]
 """How what a regression does not explain is spread over the target: by the smoothest field, or along the guide."""
 
 
-class Window:
+class WindowInputs:
     """A window of a pair, with what several members need of it, computed once."""
 
     def __init__(self, layers: Layers, scaling: GuideScaling) -> None:
         """Take the layers of a window, and the constants of its pair."""
         self.layers, self._scaling = layers, scaling
-        self.observation = Observation(layers.scale, layers.source_valid)
+        self.observation = Observation(layers.scale, layers.held)
         self._parts: dict[tuple[Features, ...], CoarsePart] = {}
 
     @cached_property
@@ -74,7 +73,7 @@ class Window:
     def spread(self, residual: Tensor, how: Spread) -> Tensor:
         """Return the field of least energy whose block means are a residual (h, w)."""
         energy = self.curvature_energy if how == "curvature" else self.guided_curvature_energy
-        return solve(energy, self.observation, residual, stop=CONVERGED)
+        return solve(energy, self.observation, residual)
 
     def consistent(self, prediction: Tensor, how: Spread) -> Tensor:
         """Return a prediction whose block means are the source: what is missing is spread by the least energy."""
@@ -92,6 +91,16 @@ class MemberState:
     """Sizes of differences: see `difference_sizes`."""
 
 
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """How much a member keeps of a raster: see `MemberState`."""
+
+    pooled: tuple[int, ...] = ()
+    """Number of features of each regression."""
+    sizes: int = 0
+    """Number of sizes."""
+
+
 class Member(Protocol):
     """A way to predict a target from a window."""
 
@@ -103,10 +112,17 @@ class Member(Protocol):
     def needs(self) -> frozenset[Features]:
         """Features that it predicts from."""
 
-    def fit(self, windows: Sequence[Window]) -> MemberState:
+    @property
+    def guided(self) -> bool:
+        """True if it uses the guide."""
+
+    def kept(self, bands: int) -> Kept:
+        """Return how much it keeps of a raster with a guide of this number of bands."""
+
+    def fit(self, windows: Sequence[WindowInputs]) -> MemberState:
         """Return what it keeps of a raster, from windows of it."""
 
-    def predict(self, window: Window, state: MemberState) -> Tensor:
+    def predict(self, window: WindowInputs, state: MemberState) -> Tensor:
         """Return the target of a window, (H, W) float64 in standard deviations of the source."""
 
 
@@ -119,12 +135,17 @@ class MinimumCurvature:
 
     name: str = "minimum curvature"
     needs: ClassVar[frozenset[Features]] = frozenset()
+    guided: ClassVar[bool] = False
 
-    def fit(self, windows: Sequence[Window]) -> MemberState:  # noqa: ARG002  (nothing to keep)
+    def kept(self, bands: int) -> Kept:  # noqa: ARG002  (nothing is kept)
+        """Return how much it keeps of a raster: nothing."""
+        return Kept()
+
+    def fit(self, windows: Sequence[WindowInputs]) -> MemberState:  # noqa: ARG002  (nothing to keep)
         """Keep nothing."""
         return MemberState()
 
-    def predict(self, window: Window, state: MemberState) -> Tensor:  # noqa: ARG002  (nothing was kept)
+    def predict(self, window: WindowInputs, state: MemberState) -> Tensor:  # noqa: ARG002  (nothing was kept)
         """Return the target of a window."""
         return window.spread(window.layers.source, "curvature")
 
@@ -135,12 +156,17 @@ class GuidedCurvature:
 
     name: str = "guided curvature"
     needs: ClassVar[frozenset[Features]] = frozenset()
+    guided: ClassVar[bool] = True
 
-    def fit(self, windows: Sequence[Window]) -> MemberState:  # noqa: ARG002  (nothing to keep)
+    def kept(self, bands: int) -> Kept:  # noqa: ARG002  (nothing is kept)
+        """Return how much it keeps of a raster: nothing."""
+        return Kept()
+
+    def fit(self, windows: Sequence[WindowInputs]) -> MemberState:  # noqa: ARG002  (nothing to keep)
         """Keep nothing."""
         return MemberState()
 
-    def predict(self, window: Window, state: MemberState) -> Tensor:  # noqa: ARG002  (nothing was kept)
+    def predict(self, window: WindowInputs, state: MemberState) -> Tensor:  # noqa: ARG002  (nothing was kept)
         """Return the target of a window."""
         return window.spread(window.layers.source, "guided")
 
@@ -157,21 +183,26 @@ class EdgePreserving:
     knee: float = 1.0
     """See `edge_preserving`."""
     needs: ClassVar[frozenset[Features]] = frozenset()
+    guided: ClassVar[bool] = True
 
-    def fit(self, windows: Sequence[Window]) -> MemberState:
+    def kept(self, bands: int) -> Kept:  # noqa: ARG002  (of any number)
+        """Return how much it keeps of a raster: the sizes of first and second differences."""
+        return Kept(sizes=2)
+
+    def fit(self, windows: Sequence[WindowInputs]) -> MemberState:
         """Keep the sizes of the differences of the first solution."""
         solutions = [(self._energy(window), window) for window in windows]
-        pairs = [(energy, solve(energy, w.observation, w.layers.source, stop=CONVERGED)) for energy, w in solutions]
+        pairs = [(energy, solve(energy, w.observation, w.layers.source)) for energy, w in solutions]
         return MemberState(sizes=difference_sizes(pairs))
 
-    def predict(self, window: Window, state: MemberState) -> Tensor:
+    def predict(self, window: WindowInputs, state: MemberState) -> Tensor:
         """Return the target of a window."""
         first, second = state.sizes
         return edge_preserving(
             self._energy(window), window.observation, window.layers.source, (first, second), knee=self.knee
         )
 
-    def _energy(self, window: Window) -> Energy:
+    def _energy(self, window: WindowInputs) -> Energy:
         contrast = Contrast(self.floor)
         return guided_energy(window.channels(), window.layers.valid, slope=self.slope, contrast=contrast)
 
@@ -183,12 +214,17 @@ class PiecewiseConstant:
     name: str = "piecewise constant"
     schedule: Schedule = field(default_factory=Schedule)
     needs: ClassVar[frozenset[Features]] = frozenset()
+    guided: ClassVar[bool] = True
 
-    def fit(self, windows: Sequence[Window]) -> MemberState:  # noqa: ARG002  (nothing to keep)
+    def kept(self, bands: int) -> Kept:  # noqa: ARG002  (nothing is kept)
+        """Return how much it keeps of a raster: nothing."""
+        return Kept()
+
+    def fit(self, windows: Sequence[WindowInputs]) -> MemberState:  # noqa: ARG002  (nothing to keep)
         """Keep nothing: its units are the source's standard deviations."""
         return MemberState()
 
-    def predict(self, window: Window, state: MemberState) -> Tensor:  # noqa: ARG002  (nothing was kept)
+    def predict(self, window: WindowInputs, state: MemberState) -> Tensor:  # noqa: ARG002  (nothing was kept)
         """Return the target of a window."""
         near, far = steps_within(1, 2, 5, 10), steps_within(1, 2, 5, 10, 13)
         guides = (window.channels(), near), (window.channels(blur_px=0.7, strong=True), near), (window.channels(), far)
@@ -211,13 +247,19 @@ class FeatureRegression:
     spread: Spread
     then: FeatureRegression | None = None
     """A second regression, of what the first one leaves."""
+    guided: ClassVar[bool] = True
 
     @property
     def needs(self) -> frozenset[Features]:
         """Features of both regressions."""
         return frozenset(self.features) | (frozenset() if self.then is None else self.then.needs)
 
-    def fit(self, windows: Sequence[Window]) -> MemberState:
+    def kept(self, bands: int) -> Kept:
+        """Return how much it keeps of a raster: one regression, or two."""
+        width = sum(WAVES if name == "waves" else bands for name in self.features)
+        return Kept((width, *(() if self.then is None else self.then.kept(bands).pooled)))
+
+    def fit(self, windows: Sequence[WindowInputs]) -> MemberState:
         """Keep the regressions of the raster."""
         parts = [window.part(self.features) for window in windows]
         pooled = self.regression.pool(parts)
@@ -225,28 +267,32 @@ class FeatureRegression:
             return MemberState((pooled,))
         rest = [
             self._rest(
-                window, self.regression.predict(part, pooled, window.features(self.features), window.layers.scale)
+                window,
+                self.regression.predict(
+                    part, pooled, window.features(self.features), window.layers.valid, window.layers.scale
+                ),
             )
             for window, part in zip(windows, parts, strict=True)
         ]
         left = [self._left(window, residual) for window, residual in zip(windows, rest, strict=True)]
         return MemberState((pooled, self.then.regression.pool(left)))
 
-    def predict(self, window: Window, state: MemberState) -> Tensor:
+    def predict(self, window: WindowInputs, state: MemberState) -> Tensor:
         """Return the target of a window."""
         scale = window.layers.scale
         part, pooled = window.part(self.features), state.pooled
-        prediction = self.regression.predict(part, pooled[0], window.features(self.features), scale)
+        valid = window.layers.valid
+        prediction = self.regression.predict(part, pooled[0], window.features(self.features), valid, scale)
         if self.then is not None:
             left = self._left(window, self._rest(window, prediction))
             features = window.features(self.then.features)
-            prediction = prediction + self.then.regression.predict(left, pooled[1], features, scale)
+            prediction = prediction + self.then.regression.predict(left, pooled[1], features, valid, scale)
         return window.consistent(prediction, self.spread)
 
-    def _rest(self, window: Window, prediction: Tensor) -> Tensor:
+    def _rest(self, window: WindowInputs, prediction: Tensor) -> Tensor:
         return window.layers.source - degrade(prediction, window.layers.scale)
 
-    def _left(self, window: Window, residual: Tensor) -> CoarsePart:
+    def _left(self, window: WindowInputs, residual: Tensor) -> CoarsePart:
         part = window.part(self.then.features if self.then is not None else self.features)
         return CoarsePart(residual, part.known, part.means)
 

@@ -57,9 +57,11 @@ def direction_weights(steps: Sequence[Step]) -> tuple[float, ...]:
 def both_ends(shape_yx: tuple[int, int], step: Step) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
     """Return where the pixels lie that have a neighbour at a step, and where these neighbours lie."""
     (height, width), (down, across) = shape_yx, step
-    rows = slice(0, height - down), slice(down, height)
-    columns = slice(max(0, -across), width - max(0, across)), slice(max(0, across), width - max(0, -across))
-    return (rows[0], columns[0]), (rows[1], columns[1])
+    tall, wide = max(0, height - down), max(0, width - abs(across))
+    left, right = max(0, -across), max(0, across)
+    here = slice(0, tall), slice(left, left + wide)
+    there = slice(down, down + tall), slice(right, right + wide)
+    return here, there
 
 
 def three_in_a_row(
@@ -68,9 +70,11 @@ def three_in_a_row(
     """Return where the pixels lie that have neighbours a step before and after, these before, and these after them."""
     (height, width), (down, across) = shape_yx, step
     far = abs(across)
-    middle = slice(down, height - down), slice(far, width - far)
-    before = slice(0, height - 2 * down), slice(far - across, width - far - across)
-    after = slice(2 * down, height), slice(far + across, width - far + across)
+    tall, wide = max(0, height - 2 * down), max(0, width - 2 * far)
+    middle, before, after = (
+        (slice(down + sign * down, down + sign * down + tall), slice(far + sign * across, far + sign * across + wide))
+        for sign in (0, -1, 1)
+    )
     return middle, before, after
 
 

@@ -19,7 +19,6 @@ from mmsr_geo.network.variational.energy import (
     direction_weights,
     three_in_a_row,
 )
-from mmsr_geo.network.variational.gaussian import smoothed
 
 CLIPPED = (0.01, 0.99)
 """Quantiles of a guide band at which it is clipped, and which become 0 and 1."""
@@ -106,7 +105,7 @@ def second_squares(channels: Tensor, step: Step) -> Tensor:
 
 
 def first_weights(channels: Tensor, valid: Tensor, steps: Sequence[Step], contrast: Contrast) -> tuple[Tensor, ...]:
-    """Return the weights of the first differences along each step; beside gaps of the guide their median.
+    """Return the weights of the first differences along each step; beside gaps of the guide plain ones.
 
     Args:
         channels: (C, H, W), finite also where invalid.
@@ -146,11 +145,6 @@ def guided_energy(channels: Tensor, valid: Tensor, *, slope: float, contrast: Co
     shape = valid.shape[0], valid.shape[1]
     first = tuple(slope * weights for weights in first_weights(channels, valid, DIRECTIONS, contrast))
     return Energy(shape, DIRECTIONS, first, DIRECTIONS, second_weights(channels, valid, contrast))
-
-
-def channels_of(whitening: Whitening, guide: Tensor, valid: Tensor, deviation_px: float) -> Tensor:
-    """Return a guide's channels (C, H, W) after a Gaussian of a standard deviation in target pixels."""
-    return smoothed(whitening(guide), valid, deviation_px)
 
 
 def _filled(weights: Tensor, known: Tensor) -> Tensor:

@@ -1,8 +1,8 @@
 """Energies that forgive few large differences: solved by weights that follow the estimate; tensors only.
 
-An energy of a concave function of the differences, such as the Lorentzian's, has sharp edges where a quadratic one has
-slopes. It is lowered by turns: weights from the differences of the estimate, then the estimate from these weights
-(iteratively reweighted least squares, Holland and Welsch 1977).
+An energy of a concave function of the squared differences has sharp edges where a quadratic one has slopes. It is
+lowered by turns: weights from the differences of the estimate, then the estimate from these weights (iteratively
+reweighted least squares, Holland and Welsch 1977).
 """
 
 from __future__ import annotations
@@ -20,7 +20,9 @@ from mmsr_geo.network.variational.energy import Energy, Step, both_ends
 from mmsr_geo.network.variational.solve import Observation, Stop, solve
 
 LARGEST_BLOCK_PX = 8
-"""Largest side of the blocks of target pixels that the preconditioner solves exactly."""
+"""Largest side of the blocks of target pixels that the preconditioner solves exactly, but for prime scales."""
+LARGEST_PRIME_PX = 13
+"""Largest prime scale whose blocks are whole source pixels."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,18 +86,18 @@ def piecewise_constant(
 
 def _chebyshev(energy: Energy, observation: Observation, target: Tensor, steps: int, smallest: float) -> Tensor:
     """Take steps of a Chebyshev semi-iteration with fixed coefficients (Golub and Varga 1961)."""
-    project = _BlockPreconditioner(energy, observation)
+    preconditioned = _BlockPreconditioner(energy, observation)
     middle, half = (2 + smallest) / 2, (2 - smallest) / 2
     ratio = half / middle
     residual = energy.gradient(target).neg_()
-    direction = project(residual).div_(middle)
+    direction = preconditioned(residual).div_(middle)
     for index in range(steps):
         target = target + direction
         if index == steps - 1:
             break
         residual.sub_(energy.gradient(direction))
         following = 1 / (2 * middle / half - ratio)
-        direction = direction.mul_(following * ratio).add_(project(residual), alpha=2 * following / half)
+        direction = direction.mul_(following * ratio).add_(preconditioned(residual), alpha=2 * following / half)
         ratio = following
     return target
 
@@ -161,9 +163,12 @@ def _pairs(down: int, across: int, step: Step) -> tuple[list[int], list[int]]:
 
 
 def _block(factor: int) -> int:
-    """Return the side of a block: the largest part of a source pixel up to LARGEST_BLOCK_PX, or all of it if none."""
+    """Return the side of a block: the largest divisor of a source pixel's side up to LARGEST_BLOCK_PX.
+
+    Of a prime it is the whole side, or 1 above LARGEST_PRIME_PX, where matrices of whole source pixels are too large.
+    """
     fitting = [side for side in range(2, LARGEST_BLOCK_PX + 1) if factor % side == 0]
-    return max(fitting, default=factor)
+    return max(fitting, default=factor if factor <= LARGEST_PRIME_PX else 1)
 
 
 def edge_preserving(  # noqa: PLR0913  (a problem, and how far its weights follow the estimate)
@@ -188,7 +193,7 @@ def edge_preserving(  # noqa: PLR0913  (a problem, and how far its weights follo
     Returns:
         (H, W) float64.
     """
-    target = solve(energy, observation, source, stop=Stop(40, 1e-5))
+    target = solve(energy, observation, source, stop=Stop())
     count = len(energy.first)
     units = [sizes[0]] * count + [sizes[1] * (step[0] ** 2 + step[1] ** 2) for step in energy.second_steps]
     for _ in range(rounds):
@@ -199,7 +204,7 @@ def edge_preserving(  # noqa: PLR0913  (a problem, and how far its weights follo
             )
         ]
         current = replace(energy, first=tuple(followed[:count]), second=tuple(followed[count:]))
-        target = solve(current, observation, source, start=target, stop=Stop(25, 1e-6))
+        target = solve(current, observation, source, start=target, stop=Stop())
     return target
 
 

@@ -1,8 +1,8 @@
-"""The target of least energy with given block means, or near them where the source is noisy; tensors only.
+"""The target of least energy with given block means; tensors only.
 
 Solved by conjugate gradients, whose preconditioner is the exact solution for constant weights (spectral.py): 10 to 40
-steps at any scale. What they converge to does not depend on the steps, so that a tile with a halo gives what the whole
-raster gives, up to what the solution itself takes from beyond the halo.
+steps at any scale where the source has no gaps. What they converge to does not depend on the steps, so that a tile with
+a halo gives what the whole raster gives, up to what the solution itself takes from beyond the halo.
 """
 
 from __future__ import annotations
@@ -22,10 +22,11 @@ from mmsr_geo.network.variational.spectral import Spectrum, cosine_transform, in
 class Stop:
     """When conjugate gradients end."""
 
-    steps: int = 60
+    steps: int = 200
     """Most steps."""
-    tolerance: float = 1e-5
-    """Size of the preconditioned gradient at which they end, relative to that of the first step."""
+    tolerance: float = 1e-6
+    """Largest change of a pixel at which they end, in standard deviations of the source: what happens elsewhere in a
+    window does not matter."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -109,9 +110,8 @@ def solve(
     residual = observation.free(-energy.gradient(target))
     step = preconditioner(residual)
     direction, size = step, float((residual * step).sum())
-    enough = stop.tolerance**2 * size
     for _ in range(stop.steps):
-        if not size > max(enough, torch.finfo(torch.float64).tiny):
+        if not (size > torch.finfo(torch.float64).tiny and float(step.abs().max()) > stop.tolerance):
             break
         curvature = energy.gradient(direction)
         length = size / float((direction * curvature).sum())

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +16,7 @@ from torch import Tensor
 
 from mmsr_geo.errors import PixelError
 from mmsr_geo.geometry import Halo, Scale, Window
+from mmsr_geo.methods.scene import SceneFit
 from mmsr_geo.network.degradation import bicubic, degrade, make_consistent
 from mmsr_geo.network.fit import fit_samples
 from mmsr_geo.network.fit_params import FitParams
@@ -20,8 +24,7 @@ from mmsr_geo.network.members.alignment import align
 from mmsr_geo.network.members.fit import compared_parts, fit_members, reduced_predictors, stacked
 from mmsr_geo.network.members.fitted import SUPPORT_PX, Members
 from mmsr_geo.network.members.layers import Alignment, GuideScaling
-from mmsr_geo.network.members.table import MEMBERS
-from mmsr_geo.network.members.table import Window as MemberWindow
+from mmsr_geo.network.members.table import MEMBERS, MemberState, WindowInputs
 from mmsr_geo.network.samples import Sample, Statistics
 from support.scenes import patches, scene, with_gaps
 
@@ -41,7 +44,7 @@ def fitted(name: str, scale: Scale, size: tuple[int, int], gaps: float = 0.0) ->
     sample = with_gaps(smooth(scene(*size, scale), scale), source=gaps, guide=gaps)
     statistics = Statistics.of([sample])
     scaling = GuideScaling.of([sample], statistics, torch.Generator().manual_seed(0))
-    window = MemberWindow(scaling.layers(sample, statistics, scale, ALIGNED), scaling)
+    window = WindowInputs(scaling.layers(sample, statistics, scale, ALIGNED), scaling)
     return sample, Members(scaling, ALIGNED, {name: 1.0}, {name: MEMBERS[name].fit([window])})
 
 
@@ -171,18 +174,184 @@ def test_the_same_seed_gives_the_same_members_and_they_survive_as_parts() -> Non
     assert "guide blurred by" in first.sentence
 
 
+def changed(path: str, value: object) -> Callable[[dict[str, Any], dict[str, Tensor]], None]:
+    """Return the change of one value of a description: its keys are joined by slashes."""
+
+    def change(description: dict[str, Any], tensors: dict[str, Tensor]) -> None:  # noqa: ARG001  (one signature)
+        *above, key = path.split("/")
+        for name in above:
+            description = description[name]
+        description[key] = value
+
+    return change
+
+
+def replaced(name: str, tensor: Tensor) -> Callable[[dict[str, Any], dict[str, Tensor]], None]:
+    return lambda _, tensors: tensors.update({name: tensor})
+
+
 @pytest.mark.parametrize(
-    ("name", "tensor", "message"),
+    ("damage", "message"),
     [
-        ("low", torch.tensor([torch.nan, 0.0], dtype=torch.float64), "low is"),
-        ("phases", torch.zeros(3, dtype=torch.float64), "frequencies is"),
-        ("waves.spread", torch.zeros(60), "waves.spread is"),
+        (replaced("low", torch.tensor([torch.nan, 0.0], dtype=torch.float64)), "low holds values that are not finite"),
+        (replaced("phases", torch.zeros(3, dtype=torch.float64)), r"phases is \(3,\)"),
+        (replaced("waves.spread", torch.ones(60)), "waves.spread is .* torch.float32"),
+        (replaced("waves.spread", torch.zeros(60, dtype=torch.float64)), "a spread of 0 or less"),
+        (replaced("whitening.turn", torch.eye(5, dtype=torch.float64)), r"whitening.turn is \(5, 5\)"),
+        (replaced("edge-preserving.0.covariance", torch.eye(1)), None),
+        (changed("blur_px", float("nan")), "blurred by nan"),
+        (changed("blur_px", -1.0), "blurred by -1.0"),
+        (changed("shift_px", [0.0, 1e9]), "moved by 0.0, 1000000000.0"),
+        (changed("members", {}), r"the weights of its members are \[\]"),
+        (changed("members/edge-preserving/weight", 0.4), r"the weights of its members are \[0.4"),
+        (changed("members/edge-preserving/weight", float("nan")), "the weights of its members are"),
+        (changed("members/edge-preserving/sizes", [1.0]), "edge-preserving has sizes"),
+        (changed("members/edge-preserving/sizes", [1.0, 0.0]), "edge-preserving has sizes"),
     ],
 )
-def test_damaged_parts_are_refused(name: str, tensor: Tensor, message: str) -> None:
-    _, members = fitted("minimum curvature", Scale(2, 2), (12, 13))
+def test_damaged_parts_are_refused(
+    damage: Callable[[dict[str, Any], dict[str, Tensor]], None], message: str | None
+) -> None:
+    _, members = fitted("edge-preserving", Scale(2, 2), (12, 13))
+    description, tensors = json.loads(json.dumps(members.description)), dict(members.tensors)
+    damage(description, tensors)
+    if message is None:  # a tensor that no member needs
+        assert Members.from_parts(description, tensors).description == members.description
+        return
     with pytest.raises(ValueError, match=message):
-        Members.from_parts(members.description, members.tensors | {name: tensor})
+        Members.from_parts(description, tensors)
+
+
+def test_a_regression_that_is_missing_or_of_other_bands_is_refused() -> None:
+    _, members = fitted("regression on waves", Scale(2, 2), (12, 13))
+    tensors = dict(members.tensors)
+    del tensors["regression on waves.1.coefficients"]
+    with pytest.raises(KeyError, match="coefficients"):
+        Members.from_parts(members.description, tensors)
+    wrong = members.tensors | {"regression on waves.0.covariance": torch.eye(3, dtype=torch.float64)}
+    with pytest.raises(ValueError, match="covariance is"):
+        Members.from_parts(members.description, wrong)
+
+
+@pytest.mark.parametrize("name", MEMBERS)
+def test_tiles_agree_beside_a_gap_wider_than_any_halo_and_beside_an_outlier(name: str) -> None:
+    scale, size = Scale(2, 2), (56, 40)
+    sample = smooth(scene(*size, scale), scale)
+    statistics = Statistics.of([sample])
+    sample.source_valid[4:50, 12:30] = False
+    sample.source[4, 36] -= 3000 * statistics.source_spread
+    scaling = GuideScaling.of([sample], statistics, torch.Generator().manual_seed(0))
+    window = WindowInputs(scaling.layers(sample, statistics, scale, Alignment()), scaling)
+    members = Members(scaling, Alignment(), {name: 1.0}, {name: MEMBERS[name].fit([window])})
+    whole = predicted(members, sample, scale, statistics)
+    core, halo = Window(36, 4, 6, 8), members.receptive_field(scale)
+    read = core.padded(halo, Window(0, 0, *size))
+    assert read.row > 5  # the outlier is not read
+    part = predicted(members, sample.cut(read, scale), scale, statistics)
+    found = part[core.relative_to(read).refined(scale).slices]
+    torch.testing.assert_close(found, whole[core.refined(scale).slices], rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", MEMBERS)
+def test_halos_hold_where_the_scale_differs_down_and_across(name: str) -> None:
+    scale, size = Scale(1, 4), (140, 46)
+    sample, members = fitted(name, scale, size)
+    statistics, halo = Statistics.of([sample]), members.receptive_field(scale)
+    assert halo.y >= 4 * SUPPORT_PX
+    whole, core = predicted(members, sample, scale), Window(66, 22, 4, 2)
+    read = core.padded(halo, Window(0, 0, *size))
+    part = predicted(members, sample.cut(read, scale), scale, statistics)
+    found = part[core.relative_to(read).refined(scale).slices]
+    torch.testing.assert_close(found, whole[core.refined(scale).slices], rtol=0, atol=3e-5)
+
+
+@pytest.mark.parametrize("name", ["pooled regression", "local regression", "local regression with squares"])
+def test_a_gap_in_the_guide_spoils_no_prediction_beside_it(name: str) -> None:
+    scale = Scale(4, 4)
+    rows, columns = torch.meshgrid(torch.arange(96.0), torch.arange(96.0), indexing="ij")
+    truth = 2 * torch.tanh((columns - 48) / 12) + 0.3 * torch.sin(rows / 2.5)
+    valid = torch.ones(96, 96, dtype=torch.bool)
+    valid[40:54, 60:74] = False
+    beside = torch.zeros_like(valid)
+    beside[32:62, 52:82] = True
+    beside[36:58, 56:78] = False
+    source = degrade(truth.double(), scale).float()
+
+    def error(mask: Tensor) -> float:
+        sample = Sample(source, torch.ones(24, 24, dtype=torch.bool), truth[None], mask)
+        statistics = Statistics.of([sample])
+        scaling = GuideScaling.of([sample], statistics, torch.Generator().manual_seed(0))
+        window = WindowInputs(scaling.layers(sample, statistics, scale, Alignment()), scaling)
+        target = MEMBERS[name].predict(window, MEMBERS[name].fit([window]))
+        return float(
+            (target * statistics.source_spread + statistics.source_centre - truth)[beside].square().mean().sqrt()
+        )
+
+    assert error(valid) < 0.02
+
+
+@pytest.mark.parametrize("scale", [Scale(2, 2), Scale(1, 4), Scale(40, 40), Scale(17, 17), Scale(1, 64)])
+@pytest.mark.parametrize("size", [(1, 1), (1, 6), (2, 6), (3, 3), (3, 12)])
+def test_sources_of_any_size_and_scale_have_a_target(scale: Scale, size: tuple[int, int]) -> None:
+    sample = scene(*size, scale)
+    statistics = Statistics.of([sample])
+    members, _ = fit_members([sample], scale, statistics)
+    target = predicted(members, sample, scale)
+    torch.testing.assert_close(degrade(target, scale), statistics.centred_source(sample.source), rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", MEMBERS)
+def test_every_member_predicts_the_smallest_windows(name: str) -> None:
+    for scale in (Scale(2, 2), Scale(1, 4)):
+        _, members = fitted(name, scale, (12, 13))
+        for size in ((1, 1), (1, 6), (2, 3)):
+            sample = scene(*size, scale)
+            assert torch.isfinite(predicted(members, sample, scale)).all()
+
+
+def test_the_largest_scale_and_a_narrow_part_leave_the_interpolation() -> None:
+    wide, narrow = scene(16, 16, Scale(2, 2)), scene(1, 16, Scale(2, 2))
+    members, _ = fit_members([wide, narrow], Scale(2, 2), Statistics.of([wide]))
+    assert sum(members.weights.values()) == pytest.approx(1)
+    large = scene(9, 9, Scale(40, 40))
+    assert fit_members([large], Scale(40, 40), Statistics.of([large]))[0].weights == {"minimum curvature": 1.0}
+
+
+def test_a_draft_without_a_guided_member_says_that_the_guide_did_not_help() -> None:
+    scale = Scale(4, 4)
+    waves = torch.sin(torch.arange(320.0)[:, None] / 9) * torch.cos(torch.arange(320.0) / 11)
+    noise = torch.randn(2, 320, 320, generator=torch.Generator().manual_seed(0))
+    masks = torch.ones(80, 80, dtype=torch.bool), torch.ones(320, 320, dtype=torch.bool)
+    sample = Sample(degrade(waves, scale), masks[0], noise, masks[1])
+    model = fit_samples([sample], scale, FitParams.of("draft", threads=1), guide_bands=("a", "b"))
+    assert model.members is not None
+    if model.members.guided:
+        weights = {"minimum curvature": 1.0}
+        members = replace(model.members, weights=weights, states={"minimum curvature": MemberState()})
+        model = replace(model, members=members, check=replace(model.check, guided=False))
+    assert model.check.result == "did not help"
+    assert "the guide is not used" in model.check.sentence
+    assert model.sentence == "minimum curvature 100%"
+    assert not SceneFit().uses_fallback(model.check)
+
+
+def test_a_constant_source_has_no_guide_that_helped() -> None:
+    scale = Scale(2, 2)
+    sample = replace(scene(40, 40, scale), source=torch.full((40, 40), 7.0))
+    model = fit_samples([sample], scale, FitParams.of("draft", threads=1), guide_bands=("a", "b"))
+    assert model.check.result == "did not help"
+    target = model.predictor()(sample)
+    torch.testing.assert_close(target, torch.full_like(target, 7.0))
+
+
+def test_the_digest_is_of_the_members_constants_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    scale = Scale(2, 2)
+    model = fit_samples([scene(24, 24, scale)], scale, FitParams.of("draft", threads=1), guide_bands=("a", "b"))
+    assert model.members is not None
+    before, name = model.digest, next(iter(model.members.weights))
+    other = replace(MEMBERS[name], name="another")
+    monkeypatch.setitem(MEMBERS, name, other)  # type: ignore[arg-type]  # a dict, typed as a mapping
+    assert model.digest != before
 
 
 def test_too_few_pixels_leave_the_interpolation_alone() -> None:
@@ -205,6 +374,7 @@ def test_large_samples_are_cut_and_thinned() -> None:
     parts = compared_parts([large], scale)
     assert sum(part.guide_valid.numel() for part in parts) <= 2**20
     assert len({(part.row, part.col) for part in parts}) == len(parts) >= 3
+    assert len({part.col for part in parts}) > 1
     empty = replace(large, source_valid=torch.zeros_like(ones[0]))
     assert compared_parts([empty], scale) == []
 

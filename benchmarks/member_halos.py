@@ -1,0 +1,72 @@
+"""How far does a member of a draft see?
+
+    python benchmarks/member_halos.py --data DIR      3 minutes; docs/decisions/018-members-of-a-draft.md
+
+For each member and scale the largest difference, in standard deviations of the source, between the target of 2 x 2
+source pixels in the middle of 44 x 44 and the same target from a window with a halo of n source pixels. The largest of
+three pairs: a depth, a canopy and a terrain.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import torch
+from cases import read_case
+
+from mmsr_geo.geometry import Halo, Scale, Window
+from mmsr_geo.network.degradation import degrade
+from mmsr_geo.network.device import torch_threads
+from mmsr_geo.network.members.layers import Alignment, GuideScaling
+from mmsr_geo.network.members.table import MEMBERS, WindowInputs
+from mmsr_geo.network.samples import Sample, Statistics
+
+PAIRS = "depth1-x2", "vhm0-x2", "autzen-x2"
+SCALES = 2, 4, 8
+HALOS = 4, 6, 8, 10, 12, 14, 18
+SIDE_PX = 44
+
+
+def main() -> None:
+    """Print one row for each member and scale."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, help="folder of the data sets")
+    arguments = parser.parse_args()
+    print(f"| scale | member | {' | '.join(map(str, HALOS))} |\n|{'---|' * (len(HALOS) + 2)}")
+    with torch_threads(1):
+        for factor in SCALES:
+            pairs = [differences(name, Scale(factor, factor), arguments.data) for name in PAIRS]
+            for member in MEMBERS:
+                worst = (max(pair[member][halo] for pair in pairs) for halo in HALOS)
+                print(f"| {factor} | {member} | {' | '.join(f'{value:.0e}' for value in worst)} |", flush=True)
+
+
+def differences(name: str, scale: Scale, data: Path) -> dict[str, dict[int, float]]:
+    """Return the largest difference by member and halo of one pair."""
+    case = read_case(name, data)
+    side = min(SIDE_PX, min(case.truth.shape) // scale.y)
+    part = slice(0, side * scale.y), slice(0, side * scale.x)
+    truth, guide = torch.from_numpy(case.truth[part]), torch.from_numpy(case.guide[:, *part])
+    source = degrade(truth.double(), scale).float()
+    sample = Sample(source, source.isfinite(), guide, guide.isfinite().all(dim=0))
+    statistics, alignment = Statistics.of([sample]), Alignment(1.0)
+    scaling = GuideScaling.of([sample], statistics, torch.Generator().manual_seed(0))
+    whole, core = Window(0, 0, side, side), Window(side // 2 - 1, side // 2 - 1, 2, 2)
+    inputs = WindowInputs(scaling.layers(sample, statistics, scale, alignment), scaling)
+    found: dict[str, dict[int, float]] = {}
+    for member in MEMBERS.values():
+        state = member.fit([inputs])
+        target = member.predict(inputs, state)[core.refined(scale).slices]
+        found[member.name] = {}
+        for halo in HALOS:
+            read = core.padded(Halo(halo, halo), whole)
+            layers = scaling.layers(sample.cut(read, scale), statistics, scale, alignment)
+            predicted = member.predict(WindowInputs(layers, scaling), state)
+            again = predicted[core.relative_to(read).refined(scale).slices]
+            found[member.name][halo] = float((again - target).abs().max())
+    return found
+
+
+if __name__ == "__main__":
+    main()
