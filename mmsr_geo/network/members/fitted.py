@@ -21,7 +21,7 @@ from mmsr_geo.network.variational.guide_weights import Whitening
 
 SUPPORT_PX = 12
 """Source pixels around its own that a target pixel depends on, in each member: what lies farther away changes it by
-about 1e-5 standard deviations (benchmarks/member_halos.py). Where the scale differs down and across, by the larger one."""
+about 1e-5 standard deviations (benchmarks/member_halos.py). Of scales that differ down and across the larger counts."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

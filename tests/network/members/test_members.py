@@ -24,7 +24,7 @@ from mmsr_geo.network.members.alignment import align
 from mmsr_geo.network.members.fit import compared_parts, fit_members, reduced_predictors, stacked
 from mmsr_geo.network.members.fitted import SUPPORT_PX, Members
 from mmsr_geo.network.members.layers import Alignment, GuideScaling
-from mmsr_geo.network.members.table import MEMBERS, MemberState, WindowInputs
+from mmsr_geo.network.members.table import MEMBERS, EdgePreserving, MemberState, WindowInputs
 from mmsr_geo.network.samples import Sample, Statistics
 from support.scenes import patches, scene, with_gaps
 
@@ -349,8 +349,7 @@ def test_the_digest_is_of_the_members_constants_too(monkeypatch: pytest.MonkeyPa
     model = fit_samples([scene(24, 24, scale)], scale, FitParams.of("draft", threads=1), guide_bands=("a", "b"))
     assert model.members is not None
     before, name = model.digest, next(iter(model.members.weights))
-    other = replace(MEMBERS[name], name="another")
-    monkeypatch.setitem(MEMBERS, name, other)  # type: ignore[arg-type]  # a dict, typed as a mapping
+    monkeypatch.setattr("mmsr_geo.network.members.fitted.MEMBERS", {**MEMBERS, name: EdgePreserving(name, knee=7.0)})
     assert model.digest != before
 
 
