@@ -92,7 +92,7 @@ def rows_of(name: str, seed: int, data: Path, params: FitParams) -> tuple[list[s
     if model.source_interval is not None:
         everywhere = torch.ones_like(ensemble)
         half = model.source_interval.half_width(ensemble, source, everywhere, case.scale).numpy()[mask]
-        off = np.abs(np.array(model.stacking.values) @ errors)
+        off = np.abs(np.array(model.stacking.values[: len(errors)]) @ errors)
         widths = [f"{np.mean(off <= half):.2f}", f"{spearmanr(half, off).statistic:.2f}"]
     return [f"{rmse(errors, weights) / bicubic:.3f}" for weights in rules], widths
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -68,7 +69,7 @@ class GuideCheck:
 
     @property
     def result(self) -> CheckResult:
-        """Result in a word: `did not help` where the gain is below `least_gain`, or 0."""
+        """Result in a word: `did not help` where the gain is below `least_gain`."""
         if not self.guided and self.gain is not None:
             return "did not help"
         return result_of(self.gain, self.least_gain)
@@ -76,7 +77,7 @@ class GuideCheck:
     @property
     def least_gain(self) -> float:
         """Smallest gain at which the guide counts as helpful."""
-        return 0.0 if self.draft else LEAST_GAIN
+        return sys.float_info.min if self.draft else LEAST_GAIN
 
     @property
     def sentence(self) -> str:
@@ -108,11 +109,11 @@ class GuideCheck:
         return unhelpful / len(validated)
 
 
-def result_of(gain: float | None, least_gain: float = LEAST_GAIN) -> CheckResult:
-    """Return the result of a guide check with this gain."""
+def result_of(gain: float | None, least_gain: float | None = None) -> CheckResult:
+    """Return the result of a guide check with this gain; least_gain: see `GuideCheck.least_gain`, None: LEAST_GAIN."""
     if gain is None or math.isnan(gain):
         return "unknown"
-    return "helped" if gain >= least_gain and gain > 0 else "did not help"
+    return "helped" if gain >= (LEAST_GAIN if least_gain is None else least_gain) else "did not help"
 
 
 def validation_blocks(shape: tuple[int, ...], scale: Scale) -> Tensor:

@@ -163,7 +163,7 @@ case(
     "⟨quality⟩, or leave out ⟨fit⟩",
     "`--quality draft` together with `--fit adapt` or `--fit tile`.",
     "Leave out one of the two.",
-    upsampling(quality="draft", fit="tile"),
+    upsampling("--quality draft --fit tile", method="mmsr", quality="draft", fit="tile"),
 )
 
 
@@ -429,7 +429,7 @@ case(
 case(
     "a model of another format",
     ModelFileError,
-    "old.mmsr has format 5, and this version of mmsr_geo reads format 6: fit the model again with mmsr-geo fit",
+    "old.mmsr has format 5, and this version of mmsr_geo reads format 7: fit the model again with mmsr-geo fit",
     "Another version of mmsr_geo wrote the model.",
     "Fit the model again.",
     loading("old.mmsr"),
@@ -475,6 +475,19 @@ case(
     "The guide is nodata wherever the source is valid.",
     "Declare the right nodata, or give a guide that shows the same place.",
     fitting("--scale 2", source="left.tif", guide="right.tif", scale=2),
+)
+
+
+case(
+    "nothing in common for a draft",
+    PixelError,
+    "source and guide have no valid pixel in common: check that they show the same place",
+    "With `--quality draft`: no source pixel is valid that valid guide pixels cover by half.",
+    "Declare the right nodata, or give a guide that shows the same place.",
+    Doors(
+        lambda: mmsr_geo.fit("left.tif", "right.tif", 2, quality="draft"),
+        "fit left.tif right.tif -o new.mmsr --scale 2 --quality draft",
+    ),
 )
 
 
