@@ -341,11 +341,12 @@ def test_a_resampled_source_is_better_averaged_to_what_its_sensor_saw() -> None:
     guide = sentinel_guide().rio.write_crs(32618)
     truth = guide.sel(band=3).values.astype(np.float32)[:360, :360]
     source = oversampled(truth, guide.rio.transform())
-    params = mmsr_geo.FitParams(steps=150, patch_px=72, threads=1)
     optical = guide.sel(band=[1, 2, 4])
     errors = []
     for resolution in (None, "landsat-tirs"):
-        sharp = mmsr_geo.upsample(source, optical, source_resolution=resolution, params=params, if_unhelpful="warn")
+        sharp = mmsr_geo.upsample(
+            source, optical, source_resolution=resolution, quality="draft", threads=1, if_unhelpful="warn"
+        )
         assert sharp.rio.resolution() == pytest.approx((10, -10))
         missed = (sharp.values[:360, :360] - truth)[30:-30, 30:-30]
         errors.append(float(np.sqrt(np.mean(missed.astype(np.float64) ** 2))))
