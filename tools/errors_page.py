@@ -19,9 +19,9 @@ sys.path.insert(0, str(ROOT / "tests"))
 
 from mmsr_geo.options import OPTIONS, option_of  # noqa: E402  (the tests' folder comes first)
 from mmsr_geo.spelling import Door, flag, spelled  # noqa: E402  (the tests' folder comes first)
-from support.refusals import CASES  # noqa: E402
-from support.refusals.cases import KINDS, Case  # noqa: E402
-from support.refusals.inputs import LONG  # noqa: E402
+from support.refusals import CASES  # noqa: E402  (after its folder is on the path)
+from support.refusals.cases import KINDS, Case  # noqa: E402  (after its folder is on the path)
+from support.refusals.inputs import LONG  # noqa: E402  (after its folder is on the path)
 
 PAGE = ROOT / "docs" / "errors.md"
 HEAD = """# Errors and warnings

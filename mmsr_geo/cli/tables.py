@@ -81,16 +81,22 @@ def plan_rows(plan: Plan) -> list[tuple[str, str]]:
     if speed is not None and plan.predict_seconds is not None:
         machine = f"{speed.device}, {_counted(speed.threads, 'thread')}"
         rows.append((f"time on this machine ({machine})", f"predict {duration_text(plan.predict_seconds)}"))
-    rows.extend((f"fit with --quality {quality}", _fit_text(plan, *steps)) for quality, steps in plan.qualities.items())
+    for quality, steps in plan.qualities.items():
+        kind = plan.method.presets[quality].predicted_by
+        if speed is None or kind == plan.method.predicted_by:
+            text = _fit_text(plan, *steps, has_steps=kind == "network")
+        else:
+            text = f"not timed here: see plan --quality {quality}"
+        rows.append((f"fit with --quality {quality}", text))
     if plan.gpu_hours:
         basis = "measured here" if plan.is_timed_on_gpu else f"assuming {GPU_FLOPS / 1e12:.0f} TFLOP/s"
         rows.append(("GPU-hours", f"{plan.gpu_hours:.2g} at most ({basis})"))
     return rows
 
 
-def _fit_text(plan: Plan, least: int, most: int) -> str:
+def _fit_text(plan: Plan, least: int, most: int, *, has_steps: bool = True) -> str:
     """Return the pixels times steps of fits and, if it was timed, their time on this machine."""
-    work = f"{_range_text(f'{least / 1e6:.1f}', f'{most / 1e6:.1f}')} million pixels x steps"
+    work = f"{_range_text(f'{least / 1e6:.1f}', f'{most / 1e6:.1f}')} million pixels{' x steps' if has_steps else ''}"
     if plan.speed is None:
         return work
     first, last = (duration_text(steps * plan.speed.fit_s_per_px_step) for steps in (least, most))
@@ -278,7 +284,9 @@ def _model_table(file: str, model: FittedModel) -> Table:
         ("fitted to", f"{model.provenance.get('source', '?')} with {model.provenance.get('guide', '?')}"),
         (
             "steps",
-            f"{fit.get('steps', '?')}, {'after' if fit.get('first_stage') else 'without'} steps at reduced resolution",
+            f"{fit.get('steps', '?')}, {'after' if fit.get('first_stage') else 'without'} steps at reduced resolution"
+            if model.weights
+            else "none",
         ),
         ("prediction", model.sentence),
         ("did the guide help?", model.check.sentence),

@@ -22,6 +22,7 @@ from mmsr_geo.network.fit import expected_pixel_steps, fit_samples
 from mmsr_geo.network.fit_params import FitParams
 from mmsr_geo.network.fitted import FittedModel, expected_receptive_field
 from mmsr_geo.network.guide_features import PER_BAND
+from mmsr_geo.network.members.fit import MOST_TARGET_PX, with_equal_weights
 from mmsr_geo.network.members.fitted import farthest_members_receptive_field
 from mmsr_geo.network.mmsr import NetworkParams
 from mmsr_geo.network.ridge_regression import Regression, n_predictors
@@ -124,15 +125,26 @@ class SceneFit(Method):
 
     def pixel_steps(self, pair: Pair, tiling: Tiling) -> tuple[int, int]:  # noqa: ARG002  (one fit for all tiles)
         """Return the least and the most target pixels times steps of the fit: the guide check decides."""
+        if not self.params.network:  # each pixel that members are compared on, once
+            compared = min(pair.part.height * pair.part.width * pair.scale.area, MOST_TARGET_PX)
+            return compared, compared
         sampled = next(pair.sample_sites(pair.part))[0]
         return expected_pixel_steps(self.params, sampled.shape, pair.scale)
 
     def timed_fit(self, sample: Sample, scale: Scale, threads: int, device: torch.device) -> tuple[Model, float]:
-        """Fit a few steps to a sample: the model, with all parts of an ensemble, and the seconds per pixel and step."""
-        params, bands = self.params, tuple(map(str, range(len(sample.guide))))
+        """Fit a few steps to a sample: the model, with all parts of an ensemble, and the seconds per pixel and step.
 
+        A draft has no steps: it is fitted once, and its seconds are those per target pixel.
+        """
+        params, bands = self.params, tuple(map(str, range(len(sample.guide))))
         if not params.network:
-            return fit_samples([sample], scale, replace(params, threads=threads), guide_bands=bands, device=device), 0.0
+            began = time.perf_counter()
+            model = fit_samples([sample], scale, replace(params, threads=threads), guide_bands=bands, device=device)
+            seconds = (time.perf_counter() - began) / sample.guide_valid.numel()
+            if model.members is not None:
+                members = with_equal_weights(model.members, sample, model.statistics, scale)
+                model = replace(model, members=members)
+            return model, seconds
 
         def fit(steps: int) -> FittedModel:
             few = replace(params, steps=steps, first_stage=False, threads=threads)
@@ -171,7 +183,7 @@ class SavedModel(Method):
     @property
     def predicted_by(self) -> PredictedBy:
         """The network, or members that take seconds where the model has none."""
-        return "network" if self.model.stacking.network else "members" if self.model.members else "network"
+        return "members" if self.model.stacking.members and not self.model.stacking.network else "network"
 
     @property
     def samples_pixels(self) -> bool:

@@ -57,6 +57,11 @@ def select_method(
     else:
         _check_use(fit, params)
         loaded = model if isinstance(model, FittedModel) else FittedModel.load(model)
+        if fit == "adapt" and not loaded.stacking.network:
+            raise OptionError(
+                f"{option('fit', 'adapt')} adapts a model's network, and this model predicts without one: leave out "
+                f"{option('fit')}, or leave out {option('model')}"
+            )
         scene = SavedModel(loaded, choice.keep_statistics, if_unhelpful)
     if fit in {"adapt", "tile"}:
         start = scene if fit == "adapt" else None

@@ -26,7 +26,7 @@ from mmsr_geo.network.members.fit import compared_parts, fit_members, reduced_pr
 from mmsr_geo.network.mmsr import MmsrNetwork, NetworkParams
 from mmsr_geo.network.patches import PatchSampler, inside
 from mmsr_geo.network.prepared import PreparedSample
-from mmsr_geo.network.samples import Sample, Statistics, guide_range
+from mmsr_geo.network.samples import NOTHING_IN_COMMON, Sample, Statistics, guide_range
 from mmsr_geo.network.stacking import StackingWeights
 from mmsr_geo.network.validation import ReducedResolution, RegisteredRegression, Validation, detail_amplitude
 from mmsr_geo.spelling import option
@@ -127,7 +127,7 @@ def _members_alone(  # noqa: PLR0913  (what is known of a fit)
     """
     parts = [part.to(device) for part in compared_parts(samples, scale)]
     if not parts:
-        raise PixelError("source and guide have no valid pixel in common: check that they show the same place")
+        raise PixelError(NOTHING_IN_COMMON)
     members, layers = fit_members(parts, scale, statistics, seed=seed, progress=progress)
     reduced = ReducedResolution(
         [PreparedSample.of(part, statistics, scale, device, features=False) for part in parts], scale

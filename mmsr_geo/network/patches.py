@@ -10,6 +10,7 @@ from torch import Tensor
 
 from mmsr_geo.errors import PixelError
 from mmsr_geo.geometry import Window
+from mmsr_geo.network.samples import NOTHING_IN_COMMON
 
 
 class PatchSampler:
@@ -29,7 +30,7 @@ class PatchSampler:
         self.patch_yx = min(patch_yx[0], height), min(patch_yx[1], width)
         shares = torch.stack([window_means(mask.cpu(), self.patch_yx) for mask in masks])
         if shares.max() == 0:
-            raise PixelError("source and guide have no valid pixel in common: check that they show the same place")
+            raise PixelError(NOTHING_IN_COMMON)
         self.shape = shares.shape
         self.places = (shares >= shares.max() / 2).flatten().nonzero()[:, 0]
 

@@ -71,7 +71,10 @@ class Plan:
 
     @property
     def fit_pixel_steps(self) -> tuple[int, int]:
-        """Least and most target pixels times steps of the fits; the guide check decides between them."""
+        """Least and most target pixels times steps of the fits; the guide check decides between them.
+
+        Of a draft, which has no steps, the target pixels that its members are compared on.
+        """
         least, most = self.method.pixel_steps(self.pair, self.tiling)
         return least * self.bands, most * self.bands
 

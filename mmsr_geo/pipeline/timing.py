@@ -28,7 +28,7 @@ class Speed:
     device: str
     threads: int
     fit_s_per_px_step: float
-    """Seconds per target pixel and step of a fit; 0 if nothing is fitted by steps."""
+    """Seconds per target pixel and step of a fit, of a draft per target pixel; 0 if nothing is fitted by steps."""
     predict_s_per_px: float
     """Seconds per predicted target pixel, halos counted, without reading and writing."""
 

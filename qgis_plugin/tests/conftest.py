@@ -107,11 +107,11 @@ class Feedback(QgsProcessingFeedback):
         self.on_cancel: Callable[[], None] = lambda: None
         self.progressChanged.connect(self.shares.append)
 
-    def reportError(self, error: str, fatalError: bool = False) -> None:  # noqa: N802, N803, FBT001, FBT002
+    def reportError(self, error: str, fatalError: bool = False) -> None:  # noqa: N802, N803, FBT001, FBT002  (QGIS's signature)
         self.errors.append(error)
         super().reportError(error, fatalError)
 
-    def setProgressText(self, text: str) -> None:  # noqa: N802
+    def setProgressText(self, text: str) -> None:  # noqa: N802  (QGIS's signature)
         super().setProgressText(text)
         if text == self.cancel_at:
             self.on_cancel()

@@ -67,7 +67,7 @@ class OldFeedback(Feedback):
     """A feedback of QGIS before 3.36."""
 
     @property
-    def pushFormattedMessage(self) -> None:  # noqa: N802
+    def pushFormattedMessage(self) -> None:  # noqa: N802  (QGIS's name)
         raise AttributeError
 
 

@@ -335,7 +335,7 @@ class _Marked(QTranslator):
         self.asked.add(text)
         return f"«{text}»"
 
-    def isEmpty(self) -> bool:  # noqa: N802
+    def isEmpty(self) -> bool:  # noqa: N802  (QGIS's name)
         return False
 
 

@@ -241,7 +241,7 @@ def cloudy_guide(columns: slice) -> xr.DataArray:
 
 @pytest.mark.parametrize("first_stage", [None, True])
 @pytest.mark.parametrize("way", WAYS)
-def test_a_tile_without_guide_is_interpolated(way: Way, first_stage: bool | None) -> None:  # noqa: FBT001
+def test_a_tile_without_guide_is_interpolated(way: Way, *, first_stage: bool | None) -> None:
     """The crop begins at column 40 of the guide, a tile is 80 guide pixels wide and sees no more than 66 beyond."""
     source, guide = sentinel_crop(20, 20, 16, 30, 4).source, cloudy_guide(slice(0, 40 + 160))
     params = replace(PARAMS, first_stage=first_stage)
@@ -255,7 +255,8 @@ def test_a_tile_without_guide_is_interpolated(way: Way, first_stage: bool | None
 
 @pytest.mark.parametrize("first_stage", [None, True, False])
 def test_a_tile_with_no_pixel_valid_in_both_has_the_interval_of_the_baseline(
-    first_stage: bool | None,  # noqa: FBT001  (parametrised)
+    *,
+    first_stage: bool | None,
 ) -> None:
     """The guide is valid where the source is nodata, and the other way round."""
     source = crop().source.copy()

@@ -182,9 +182,10 @@ def test_the_model_holds_what_it_was_fitted_for(samples: list[Sample]) -> None:
 )
 def test_the_first_stage_is_forced_or_validated_and_recorded(
     monkeypatch: pytest.MonkeyPatch,
-    first_stage: bool | None,  # noqa: FBT001  (parametrised)
+    *,
+    first_stage: bool | None,
     gain: float,
-    kept: bool,  # noqa: FBT001
+    kept: bool,
 ) -> None:
     monkeypatch.setattr(checking, "LEAST_GAIN", gain)
     stages: list[str] = []
@@ -200,7 +201,7 @@ def test_the_first_stage_is_forced_or_validated_and_recorded(
 
 
 @pytest.mark.parametrize("first_stage", [None, False])
-def test_without_a_first_stage_none_is_run(first_stage: bool | None) -> None:  # noqa: FBT001
+def test_without_a_first_stage_none_is_run(*, first_stage: bool | None) -> None:
     """The source of 20 x 60 pixels leaves 10 x 30 at reduced resolution: too few to decide for it."""
     stages: set[str] = set()
     params = FitParams(steps=3, patch_px=16, threads=1, first_stage=first_stage, ensemble=False)
@@ -316,7 +317,7 @@ def test_a_design_changes_network_optimiser_and_stages() -> None:
 
 
 @pytest.mark.parametrize("ensemble", [True, False])
-def test_a_validation_can_be_observed(ensemble: bool) -> None:  # noqa: FBT001  (parametrised)
+def test_a_validation_can_be_observed(*, ensemble: bool) -> None:
     """The hook of benchmarks/stacking_rules.py."""
     observed: list[tuple[Validation, RegisteredRegression | None]] = []
     params = FitParams(steps=2, patch_px=16, threads=1, ensemble=ensemble)
@@ -361,7 +362,7 @@ def test_a_source_valid_only_where_it_would_be_for_validation_is_fitted_without_
 
 
 @pytest.mark.parametrize("first_stage", [True, False])
-def test_what_lies_under_nodata_changes_nothing(first_stage: bool) -> None:  # noqa: FBT001
+def test_what_lies_under_nodata_changes_nothing(*, first_stage: bool) -> None:
     gappy = with_gaps(scene(30, 26, TWO), source=0.25, guide=0.15)
     garbage = Sample(
         torch.where(gappy.source_valid, gappy.source, torch.tensor(-1e30)),

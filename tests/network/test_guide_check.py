@@ -208,7 +208,7 @@ def test_below_16_pixels_at_reduced_resolution_nothing_is_known(height: int, wid
 
 
 @pytest.mark.parametrize("first_stage", [True, None])
-def test_a_fit_is_checked_whether_its_first_stage_is_kept_or_not(first_stage: bool | None) -> None:  # noqa: FBT001
+def test_a_fit_is_checked_whether_its_first_stage_is_kept_or_not(*, first_stage: bool | None) -> None:
     assert fitted(scene(34, 34, TWO), first_stage=first_stage).check.result == "did not help"
     assert fitted(scene(34, 34, TWO), first_stage=False).check.result == "unknown"
 

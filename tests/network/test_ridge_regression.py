@@ -297,7 +297,7 @@ def test_a_damaged_regression_is_refused(damage: Damage, said: str, tmp_path: Pa
     path = tmp_path / "model.mmsr"
     replace(fitted, stacking=StackingWeights(0.2, 0.5, 0.3), regression=drawn_regression()).save(path)
     with safe_open(path, framework="pt") as file:
-        tensors, metadata = {name: file.get_tensor(name) for name in file.keys()}, file.metadata()  # noqa: SIM118
+        tensors, metadata = {name: file.get_tensor(name) for name in file.keys()}, file.metadata()  # noqa: SIM118  (not a dict)
     damage(tensors)
     save_file(tensors, path, metadata=metadata)
     with pytest.raises(ModelFileError) as caught:

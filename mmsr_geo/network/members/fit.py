@@ -75,6 +75,14 @@ def fit_members(
     return Members(scaling, alignment, weights, states), layers
 
 
+def with_equal_weights(members: Members, sample: Sample, statistics: Statistics, scale: Scale) -> Members:
+    """Return all members with the same weight, fitted to a sample: what takes the most time and memory."""
+    layers = members.scaling.layers(sample, statistics, scale, members.alignment)
+    windows = [WindowInputs(layers, members.scaling)]
+    weights = dict.fromkeys(MEMBERS, 1 / len(MEMBERS))
+    return replace(members, weights=weights, states={name: member.fit(windows) for name, member in MEMBERS.items()})
+
+
 def compared_parts(samples: Sequence[Sample], scale: Scale) -> list[Sample]:
     """Cut samples into parts, and draw as many as keep them below MOST_TARGET_PX.
 
@@ -128,16 +136,16 @@ def error_products(
         scaling: Constants of the pair.
         progress: Called with the stage "members".
     """
-    pairs = [(coarse, part) for part in layers if (coarse := part.coarser()) is not None]
-    windows = [WindowInputs(coarse, scaling) for coarse, _ in pairs]
+    pairs = [(coarse, part, _known(part)) for part in layers if (coarse := part.coarser()) is not None]
+    windows = [WindowInputs(coarse, scaling) for coarse, *_ in pairs]
     errors: list[Tensor] = []
     for index, member in enumerate(MEMBERS.values()):
         progress("members", index, len(MEMBERS))
         state = member.fit(windows)
         parts = []
-        for window, (_, reference) in zip(windows, pairs, strict=True):
+        for window, (_, reference, known) in zip(windows, pairs, strict=True):
             means = degrade(member.predict(window, state), reference.scale)
-            parts.append((means - reference.source[: len(means), : means.shape[1]])[_known(reference)])
+            parts.append((means - reference.source[: len(means), : means.shape[1]])[known])
         errors.append(torch.cat(parts))
     progress("members", len(MEMBERS), len(MEMBERS))
     every = torch.stack(errors)

@@ -126,49 +126,40 @@ class Member(Protocol):
         """Return the target of a window, (H, W) float64 in standard deviations of the source."""
 
 
-@dataclass(frozen=True, slots=True)
-class MinimumCurvature:
-    """The smoothest target, without a guide: minimum curvature under tension and exact block means.
+class _KeepsNothing:
+    """Base of members that keep nothing of a raster, and use none of its features."""
 
-    Near to Tobler's smooth pycnophylactic interpolation (1979).
+    __slots__ = ()
+    needs: ClassVar[frozenset[Features]] = frozenset()
+
+    def kept(self, bands: int) -> Kept:  # noqa: ARG002  (others' depends on it)
+        """Return how much it keeps of a raster: nothing."""
+        return Kept()
+
+    def fit(self, windows: Sequence[WindowInputs]) -> MemberState:  # noqa: ARG002  (others' depends on them)
+        """Keep nothing."""
+        return MemberState()
+
+
+@dataclass(frozen=True, slots=True)
+class SmoothSurface(_KeepsNothing):
+    """The target of least energy, of curvatures and a little of slopes, under exact block means.
+
+    Without a guide it is minimum curvature under tension, near to Tobler's smooth pycnophylactic interpolation (1979).
+    With one, slopes and curvatures weigh less where the guide has edges.
     """
 
-    name: str = "minimum curvature"
-    needs: ClassVar[frozenset[Features]] = frozenset()
-    guided: ClassVar[bool] = False
+    name: str
+    how: Spread
 
-    def kept(self, bands: int) -> Kept:  # noqa: ARG002  (nothing is kept)
-        """Return how much it keeps of a raster: nothing."""
-        return Kept()
-
-    def fit(self, windows: Sequence[WindowInputs]) -> MemberState:  # noqa: ARG002  (nothing to keep)
-        """Keep nothing."""
-        return MemberState()
+    @property
+    def guided(self) -> bool:
+        """True if the weights are the guide's."""
+        return self.how == "guided"
 
     def predict(self, window: WindowInputs, state: MemberState) -> Tensor:  # noqa: ARG002  (nothing was kept)
         """Return the target of a window."""
-        return window.spread(window.layers.source, "curvature")
-
-
-@dataclass(frozen=True, slots=True)
-class GuidedCurvature:
-    """The smoothest target along a guide: slopes and curvatures weigh less where the guide has edges."""
-
-    name: str = "guided curvature"
-    needs: ClassVar[frozenset[Features]] = frozenset()
-    guided: ClassVar[bool] = True
-
-    def kept(self, bands: int) -> Kept:  # noqa: ARG002  (nothing is kept)
-        """Return how much it keeps of a raster: nothing."""
-        return Kept()
-
-    def fit(self, windows: Sequence[WindowInputs]) -> MemberState:  # noqa: ARG002  (nothing to keep)
-        """Keep nothing."""
-        return MemberState()
-
-    def predict(self, window: WindowInputs, state: MemberState) -> Tensor:  # noqa: ARG002  (nothing was kept)
-        """Return the target of a window."""
-        return window.spread(window.layers.source, "guided")
+        return window.spread(window.layers.source, self.how)
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,21 +199,15 @@ class EdgePreserving:
 
 
 @dataclass(frozen=True, slots=True)
-class PiecewiseConstant:
-    """Flat parts with sharp edges where the guide has some: the mean of three reweighted solutions."""
+class PiecewiseConstant(_KeepsNothing):
+    """Flat parts with sharp edges where the guide has some: the mean of three reweighted solutions.
+
+    It keeps nothing of a raster: its units are the source's standard deviations.
+    """
 
     name: str = "piecewise constant"
     schedule: Schedule = field(default_factory=Schedule)
-    needs: ClassVar[frozenset[Features]] = frozenset()
     guided: ClassVar[bool] = True
-
-    def kept(self, bands: int) -> Kept:  # noqa: ARG002  (nothing is kept)
-        """Return how much it keeps of a raster: nothing."""
-        return Kept()
-
-    def fit(self, windows: Sequence[WindowInputs]) -> MemberState:  # noqa: ARG002  (nothing to keep)
-        """Keep nothing: its units are the source's standard deviations."""
-        return MemberState()
 
     def predict(self, window: WindowInputs, state: MemberState) -> Tensor:  # noqa: ARG002  (nothing was kept)
         """Return the target of a window."""
@@ -306,8 +291,8 @@ _SQUARES = FeatureRegression(
 MEMBERS: Mapping[str, Member] = {
     member.name: member
     for member in (
-        MinimumCurvature(),
-        GuidedCurvature(),
+        SmoothSurface("minimum curvature", "curvature"),
+        SmoothSurface("guided curvature", "guided"),
         EdgePreserving(),
         EdgePreserving("edge-preserving, guided more", slope=0.3, floor=0.01, knee=2.0),
         PiecewiseConstant(),

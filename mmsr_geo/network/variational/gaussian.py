@@ -7,6 +7,8 @@ import math
 import torch
 from torch import Tensor
 
+from mmsr_geo.network.registration import shifted
+
 TAIL = 4.0
 """Standard deviations from its centre at which a Gaussian is cut."""
 
@@ -55,15 +57,8 @@ def _convolved(layers: Tensor, deviation_px: float, tail: float) -> Tensor:
 
 def moved(layers: Tensor, shift: tuple[float, float]) -> Tensor:
     """Move layers (..., H, W) by rows and columns, parts of pixels linearly; pixels beyond the border repeat it."""
-    for dim, by in ((-2, shift[0]), (-1, shift[1])):
-        if by:
-            whole = math.floor(by)
-            part = by - whole
-            near = _moved_whole(layers, dim, whole)
-            layers = near if part == 0 else (1 - part) * near + part * _moved_whole(layers, dim, whole + 1)
+    for axis, by in enumerate(shift):
+        whole = math.floor(by)
+        near, far = (shifted(layers, (rows, 0) if axis == 0 else (0, rows)) for rows in (whole, whole + 1))
+        layers = near if by == whole else (1 - (by - whole)) * near + (by - whole) * far
     return layers
-
-
-def _moved_whole(layers: Tensor, dim: int, by: int) -> Tensor:
-    at = (torch.arange(layers.shape[dim], device=layers.device) - by).clamp(0, layers.shape[dim] - 1)
-    return layers.index_select(dim, at)

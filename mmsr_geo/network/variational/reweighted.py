@@ -61,7 +61,7 @@ def piecewise_constant(
 
     Args:
         source: (h, w), nodata filled, in its standard deviations over the raster.
-        observation: Where the source is valid, and the scale.
+        observation: Where the source is held, and the scale.
         steps: Steps of the first differences.
         weights: Their weights from the guide: see `first_weights`.
         schedule: How the weights follow the estimate.
@@ -103,7 +103,7 @@ def _chebyshev(energy: Energy, observation: Observation, target: Tensor, steps: 
 
 
 class _BlockPreconditioner:
-    """The energy within blocks of target pixels, inverted, and steps without a mean over a valid source pixel."""
+    """The energy within blocks of target pixels, inverted, and steps without a mean over a held source pixel."""
 
     def __init__(self, energy: Energy, observation: Observation) -> None:
         self._observation = observation
@@ -112,7 +112,7 @@ class _BlockPreconditioner:
         self._inverses = torch.linalg.inv(self._matrices(energy))
         self._ones = self._unblocked(self._inverses.sum(dim=-1))
         total = degrade(self._ones, scale)
-        self._free = torch.where(observation.valid, 1 / total, torch.zeros_like(total))
+        self._free = torch.where(observation.held, 1 / total, torch.zeros_like(total))
 
     def __call__(self, residual: Tensor) -> Tensor:
         """Return the step (H, W) for a residual (H, W)."""
@@ -184,7 +184,7 @@ def edge_preserving(  # noqa: PLR0913  (a problem, and how far its weights follo
 
     Args:
         energy: The energy to begin with: see `guided_energy`.
-        observation: Where the source is valid, and the scale.
+        observation: Where the source is held, and the scale.
         source: (h, w), nodata filled.
         sizes: Sizes of the raster's differences: see `difference_sizes`.
         knee: Difference from which on a weight falls, in these sizes.

@@ -31,43 +31,43 @@ class Stop:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Observation:
-    """What the source shows of a target: the means of its blocks, where the source is valid."""
+    """What the source shows of a target: the means of its blocks, where they are held."""
 
     scale: Scale
-    valid: Tensor
-    """(h, w) bool."""
+    held: Tensor
+    """(h, w) bool: True where a block keeps the mean that it is given; the others are gaps."""
 
     @property
     def shape_yx(self) -> tuple[int, int]:
         """The target's shape."""
-        return self.valid.shape[0] * self.scale.y, self.valid.shape[1] * self.scale.x
+        return self.held.shape[0] * self.scale.y, self.held.shape[1] * self.scale.x
 
     def free(self, gradient: Tensor) -> Tensor:
-        """Return a gradient (H, W) without its means over valid blocks, along which no target may move."""
-        return gradient - nearest(degrade(gradient, self.scale).masked_fill(~self.valid, 0.0), self.scale)
+        """Return a gradient (H, W) without its means over held blocks, along which no target may move."""
+        return gradient - nearest(degrade(gradient, self.scale).masked_fill(~self.held, 0.0), self.scale)
 
     def residual(self, source: Tensor, target: Tensor) -> Tensor:
-        """Return what the source has beyond the target's means, (h, w), 0 where it is not valid."""
-        return (source - degrade(target, self.scale)).masked_fill(~self.valid, 0.0)
+        """Return what the source has beyond the target's means, (h, w), 0 where it is not held."""
+        return (source - degrade(target, self.scale)).masked_fill(~self.held, 0.0)
 
 
 class Preconditioner:
-    """The exact solution of the problem with constant weights and a source that is valid everywhere."""
+    """The exact solution of the problem with constant weights and a source without gaps."""
 
     def __init__(self, observation: Observation, energy: Energy) -> None:
         """Prepare the frequencies of an energy whose weights are replaced by their means."""
-        device = observation.valid.device
+        device = observation.held.device
         self._spectrum = Spectrum.of(observation.shape_yx, observation.scale).to(device)
         self._inverse = 1 / symbol(energy).to(device)
         self._coarse = self._spectrum.average_of(self._inverse)
-        self._gaps = None if bool(observation.valid.all()) else (~observation.valid).double()
+        self._gaps = None if bool(observation.held.all()) else (~observation.held).double()
 
     def lift(self, source: Tensor) -> Tensor:
         """Return the target (H, W) of least energy whose block means are the source (h, w)."""
         return inverse_cosine_transform(self._lifted(cosine_transform(source)))
 
     def __call__(self, gradient: Tensor) -> Tensor:
-        """Return the step (H, W) for a gradient: of mean 0 in each block where the source is valid."""
+        """Return the step (H, W) for a gradient: of mean 0 in each block that is held."""
         solution = self._inverse * cosine_transform(gradient)
         means = self._spectrum.average(solution) / self._coarse
         step = solution - self._inverse * self._spectrum.spread(means)
@@ -93,13 +93,13 @@ def solve(
 
     Args:
         energy: The energy, none of its weights negative.
-        observation: Where the source is valid, and the scale.
-        source: (h, w), finite also where invalid; there it is only where the solution begins.
+        observation: Where the source is held, and the scale.
+        source: (h, w), finite also in gaps; there it is only where the solution begins.
         start: (H, W) to begin with; None: the solution for constant weights.
         stop: When to end.
 
     Returns:
-        (H, W) float64; its block means are the source where that is valid, to rounding.
+        (H, W) float64; its block means are the source where that is held, to rounding.
     """
     source = source.double()
     preconditioner = Preconditioner(observation, energy)

@@ -551,7 +551,7 @@ class Far:
     def is_busy(self) -> bool:
         return bool(self.running)
 
-    def share(self, value: object, name: str) -> object:  # noqa: ARG002
+    def share(self, value: object, name: str) -> object:  # noqa: ARG002  (the signature that it stands for)
         return value
 
     def submit(self, calls: Sequence[Task[TaskKey]]) -> None:

@@ -14,6 +14,7 @@ import torch
 from scipy import ndimage  # type: ignore[import-untyped]
 from torch import Tensor
 
+from mmsr_geo.engine.flags import unhelpful_regions
 from mmsr_geo.errors import PixelError
 from mmsr_geo.geometry import Halo, Scale, Window
 from mmsr_geo.methods.scene import SceneFit
@@ -333,6 +334,7 @@ def test_a_draft_without_a_guided_member_says_that_the_guide_did_not_help() -> N
     assert "the guide is not used" in model.check.sentence
     assert model.sentence == "minimum curvature 100%"
     assert not SceneFit().uses_fallback(model.check)
+    assert unhelpful_regions(model.check, Window(0, 0, 8, 8)).all()
 
 
 def test_a_constant_source_has_no_guide_that_helped() -> None:

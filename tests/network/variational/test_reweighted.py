@@ -59,13 +59,13 @@ def test_the_preconditioner_inverts_each_block_and_leaves_the_means_of_valid_pix
     inverse = torch.linalg.inv(torch.where(block[:, None] == block, dense, 0.0) + 1e-9 * torch.eye(len(dense)).double())
     expected = inverse @ residual.flatten()
     ones = inverse.sum(dim=1)
-    for index in range(observation.valid.numel()):
-        if observation.valid.flatten()[index]:
+    for index in range(observation.held.numel()):
+        if observation.held.flatten()[index]:
             inside = source_px == index
             expected[inside] -= ones[inside] * expected[inside].sum() / ones[inside].sum()
     found = _BlockPreconditioner(energy, observation)(residual)
     torch.testing.assert_close(found.flatten(), expected, rtol=1e-4, atol=1e-6)
-    assert degrade(found, scale)[observation.valid].abs().max() < 1e-12
+    assert degrade(found, scale)[observation.held].abs().max() < 1e-12
 
 
 @pytest.mark.parametrize(("scale", "size"), CASES[:3])

@@ -89,9 +89,9 @@ def direct(energy: Energy, observation: Observation, source: Tensor) -> Tensor:
         kron(eye_array(height // observation.scale.y), np.full((1, observation.scale.y), 1 / observation.scale.y)),
         kron(eye_array(width // observation.scale.x), np.full((1, observation.scale.x), 1 / observation.scale.x)),
     ).tocsr()
-    kept = means[observation.valid.flatten().numpy().nonzero()[0]]
+    kept = means[observation.held.flatten().numpy().nonzero()[0]]
     system = block_array([[hessian, kept.T], [kept, None]]).tocsc()
-    right = np.concatenate([np.zeros(height * width), source[observation.valid].numpy()])
+    right = np.concatenate([np.zeros(height * width), source[observation.held].numpy()])
     return torch.from_numpy(spsolve(system, right)[: height * width].reshape(height, width))
 
 

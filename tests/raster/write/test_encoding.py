@@ -471,7 +471,8 @@ def test_neither_appears_where_the_second_fails(
     monkeypatch: pytest.MonkeyPatch,
     error: BaseException,
     step: str,
-    links: bool,  # noqa: FBT001  (parametrised)
+    *,
+    links: bool,
     before: dict[str, str],
 ) -> None:
     for name, text in before.items():

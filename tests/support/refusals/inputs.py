@@ -207,6 +207,7 @@ def write_models() -> None:
     Path("text.mmsr").write_text("Dear colleague, please find the model attached.\n")
     model = mmsr_geo.fit("dem.tif", "ortho.tif", 2, params=QUICK)
     replace(model, check=mmsr_geo.GuideCheck()).save("scene.mmsr")
+    mmsr_geo.fit("dem.tif", "ortho.tif", 2, quality="draft", threads=1).save("draft.mmsr")
     judged = Region(WINDOW, validated_px=90, sum_squares=144.0, baseline_sum_squares=100.0)
     replace(model, check=mmsr_geo.GuideCheck((judged,))).save("unhelpful.mmsr")
     replace(model, check=mmsr_geo.GuideCheck(), interval=None).save("uncalibrated.mmsr")

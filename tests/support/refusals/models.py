@@ -168,6 +168,17 @@ case(
 
 
 case(
+    "a draft's model to be adapted",
+    OptionError,
+    '⟨fit="adapt"⟩ adapts a model\'s network, and this model predicts without one: leave out ⟨fit⟩, or leave out '
+    "⟨model⟩",
+    "`--fit adapt` together with a model that `--quality draft` fitted, or one whose network has no weight.",
+    "Leave out one of the two.",
+    upsampling("--scale 2 --fit adapt --model draft.mmsr", method="mmsr", scale=2, fit="adapt", model="draft.mmsr"),
+)
+
+
+case(
     "a quality and params",
     OptionError,
     "⟨params⟩ holds the parameters of the fit: leave out ⟨quality⟩, ⟨steps⟩ and ⟨threads⟩, or leave out ⟨params⟩",

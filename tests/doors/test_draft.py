@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -93,6 +94,27 @@ def test_the_command_writes_it_with_flags_and_uncertainty(here: Callable[..., Co
     assert "guide blurred by" in " ".join(out.split())
     status, out, _ = here("plan", *words[1:])
     assert status == 0
+
+
+def test_a_plan_times_what_it_plans_and_nothing_else(here: Callable[..., CommandResult]) -> None:
+    crop().source.rio.to_raster("source.tif")
+    words = ["plan", "source.tif", SENTINEL_GUIDE, "--scale", 4, "--threads", 1]
+
+    def rows(*more: object) -> dict[str, str]:
+        status, out, _ = here(*words, *more)
+        assert status == 0
+        found = re.findall(r"fit with --quality (\w+) *│ *(.*?) *│", out)
+        return dict(found)
+
+    draft, balanced = rows("--quality", "draft"), rows("--quality", "balanced")
+    assert re.fullmatch(r"\d+ s: 0.1 million pixels", draft["draft"])
+    assert not draft["draft"].startswith("0 s")
+    assert all(draft[quality] == f"not timed here: see plan --quality {quality}" for quality in ("fast", "balanced"))
+    assert balanced["draft"] == "not timed here: see plan --quality draft"
+    assert "million pixels x steps" in balanced["balanced"]
+    plan = mmsr_geo.plan("source.tif", SENTINEL_GUIDE, scale=4, quality="draft", threads=1)
+    assert plan.fit_seconds is None or plan.fit_seconds[0] > 0
+    assert plan.memory_bytes > mmsr_geo.plan("source.tif", SENTINEL_GUIDE, scale=4, method="bicubic").memory_bytes
 
 
 def test_the_same_call_gives_the_same_bytes(here: Callable[..., CommandResult]) -> None:
