@@ -76,7 +76,7 @@ def plan_rows(plan: Plan) -> list[tuple[str, str]]:
         ("memory per worker", size_text(plan.memory_bytes)),
         ("disk", f"{size_text(plan.disk_bytes)} at most, during the run"),
     ]
-    if plan.fit_pixel_steps[1] and not plan.qualities:
+    if (plan.fit_pixel_steps[1] or plan.compared_px) and not plan.qualities:
         rows.append(("fit", _fit_text(plan, *plan.fit_pixel_steps)))
     if speed is not None and plan.predict_seconds is not None:
         machine = f"{speed.device}, {_counted(speed.threads, 'thread')}"
@@ -84,7 +84,7 @@ def plan_rows(plan: Plan) -> list[tuple[str, str]]:
     for quality, steps in plan.qualities.items():
         kind = plan.method.presets[quality].predicted_by
         if speed is None or kind == plan.method.predicted_by:
-            text = _fit_text(plan, *steps, has_steps=kind == "network")
+            text = _fit_text(plan, *steps)
         else:
             text = f"not timed here: see plan --quality {quality}"
         rows.append((f"fit with --quality {quality}", text))
@@ -94,13 +94,17 @@ def plan_rows(plan: Plan) -> list[tuple[str, str]]:
     return rows
 
 
-def _fit_text(plan: Plan, least: int, most: int, *, has_steps: bool = True) -> str:
+def _fit_text(plan: Plan, least: int, most: int) -> str:
     """Return the pixels times steps of fits and, if it was timed, their time on this machine."""
-    work = f"{_range_text(f'{least / 1e6:.1f}', f'{most / 1e6:.1f}')} million pixels{' x steps' if has_steps else ''}"
+    work = []
+    if plan.compared_px:
+        work.append(f"members on {plan.compared_px / 1e6:.1f} million pixels")
+    if most:
+        work.append(f"{_range_text(f'{least / 1e6:.1f}', f'{most / 1e6:.1f}')} million pixels x steps")
     if plan.speed is None:
-        return work
-    first, last = (duration_text(steps * plan.speed.fit_s_per_px_step) for steps in (least, most))
-    return f"{_range_text(first, last)}: {work}"
+        return ", ".join(work)
+    first, last = map(duration_text, plan.seconds_of(least, most, plan.speed))
+    return f"{_range_text(first, last)}: {', '.join(work)}"
 
 
 def _range_text(first: str, last: str) -> str:

@@ -14,9 +14,9 @@ from mmsr_geo.spelling import option
 BASE_BYTES = 450_000_000
 """Memory of Python, torch, GDAL and xarray without pixels: 300 to 340 MB measured, and GDAL's cache."""
 BYTES_PER_COMPARED_PX = 2600
-"""Memory of a draft's fit per target pixel that its members are compared on, most of it features of the guide."""
+"""Memory of a fit per target pixel that its members are compared on, most of it features of the guide."""
 BYTES_PER_SAMPLED_VALUE = 50
-"""Memory of a fit per guide value: raw, normalised, three features, and the registration in float64."""
+"""Memory of a fit per guide value: raw, normalised, and three features."""
 TILE_SIDES_PX = (1024, 768, 512, 384, 256, 192, 128)
 """Tile sizes to choose from, in target pixels: few, so that a little more free memory gives the same tiles."""
 LIMIT_SHARE = 0.8
@@ -25,8 +25,8 @@ MEMORY_SHARE = 4
 """Divisor of the free memory: a quarter of it is used for tiles."""
 
 
-PredictedBy = Literal["network", "members", "other"]
-"""What predicts a tile, which decides its memory: the network, members that take seconds, or another method."""
+PredictedBy = Literal["network", "members", "both", "other"]
+"""What predicts a tile, which decides its memory: the network, members that take seconds, both, or another method."""
 
 
 def tile_bytes(pixels: int, guide_bands: int = 4, *, predicted_by: PredictedBy = "network") -> int:
@@ -37,13 +37,12 @@ def tile_bytes(pixels: int, guide_bands: int = 4, *, predicted_by: PredictedBy =
         guide_bands: Number of guide bands.
         predicted_by: What predicts the tile.
     """
-    if predicted_by == "members":
-        # The regressions of each source pixel take most at scale 2: matrices of twice the bands a side, thrice.
-        return pixels * (1700 + 30 * guide_bands + 40 * guide_bands**2)
-    if predicted_by == "other":
-        return pixels * (220 + 10 * guide_bands)
+    # The regressions of each source pixel take most at scale 2: matrices of twice the bands a side, thrice.
+    members = pixels * (1700 + 30 * guide_bands + 40 * guide_bands**2)
     shown = min(pixels, (PART_PX + AROUND_PX) ** 2)
-    return shown * (3000 + 150 * guide_bands) + pixels * (150 + 10 * guide_bands)
+    network = shown * (3000 + 150 * guide_bands) + pixels * (150 + 10 * guide_bands)
+    other = pixels * (220 + 10 * guide_bands)
+    return {"members": members, "network": network, "both": max(members, network), "other": other}[predicted_by]
 
 
 def tiling_for(  # noqa: PLR0913  (what decides a tile)

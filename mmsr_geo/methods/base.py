@@ -68,6 +68,16 @@ class TileFits(Protocol):
         """Return the guide check of all tiles together; warns if the guide did not help."""
 
 
+@dataclass(frozen=True, slots=True)
+class FitSpeed:
+    """Seconds that a fit takes for its pixels on this machine."""
+
+    s_per_px_step: float = 0.0
+    """Seconds per target pixel and step; 0 if it has no steps."""
+    s_per_compared_px: float = 0.0
+    """Seconds per target pixel that members are compared on; 0 if there are none."""
+
+
 class Method(Protocol):
     """Source of a pair's model: properties known before the fit, the fit itself, and the use of its result."""
 
@@ -90,11 +100,15 @@ class Method(Protocol):
     def pixel_steps(self, pair: Pair, tiling: Tiling) -> tuple[int, int]:
         """Return the least and the most target pixels times steps of the fits; (0, 0) if nothing is fitted by steps."""
 
+    def compared_px(self, pair: Pair, tiling: Tiling) -> int:  # noqa: ARG002  (a fit's depends on them)
+        """Return the target pixels that the fits compare members on; 0 if there are none."""
+        return 0
+
     @abstractmethod
-    def timed_fit(self, sample: Sample, scale: Scale, threads: int, device: torch.device) -> tuple[Model, float]:
+    def timed_fit(self, sample: Sample, scale: Scale, threads: int, device: torch.device) -> tuple[Model, FitSpeed]:
         """Fit a few steps to a sample to measure the speed.
 
-        Returns a model as large as a real one, and the seconds per target pixel and step (0 if it has no steps).
+        Returns a model as large as a real one, and the speed of the fit.
         """
 
     @property

@@ -21,7 +21,7 @@ from mmsr_geo.engine.sampling import FitJob, read_samples
 from mmsr_geo.engine.tiling import PredictedBy
 from mmsr_geo.errors import OptionError
 from mmsr_geo.geometry import Halo, Scale, Tiling
-from mmsr_geo.methods.base import Method
+from mmsr_geo.methods.base import FitSpeed, Method
 from mmsr_geo.network.device import resolve_device
 from mmsr_geo.network.samples import Sample
 from mmsr_geo.options import CONSISTENT, IfUnhelpful, check_seed
@@ -133,12 +133,12 @@ class BaselineMethod(Method):
         total = self.method.steps * self.method.pixels_per_step(pair.scale, pair.part.height * pair.part.width)
         return total, total
 
-    def timed_fit(self, sample: Sample, scale: Scale, threads: int, device: torch.device) -> tuple[Model, float]:
+    def timed_fit(self, sample: Sample, scale: Scale, threads: int, device: torch.device) -> tuple[Model, FitSpeed]:
         """Fit to a sample; of a method with steps, the time of what precedes them is left out."""
         height, width = sample.source.shape
         job = FitJob(scale, (height, width), device, 0, threads)
         if not isinstance(self.method, SteppedBaseline):
-            return self.method.fit([sample], job), 0.0
+            return self.method.fit([sample], job), FitSpeed()
         seconds = []
         for steps in _TIMED_STEPS:
             method: Baseline = replace(self.method, steps=steps)  # type: ignore[type-var]  # methods are dataclasses
@@ -147,4 +147,4 @@ class BaselineMethod(Method):
             seconds.append(time.perf_counter() - began)
         few, many = _TIMED_STEPS
         pixel_steps = (many - few) * self.method.pixels_per_step(scale, height * width)
-        return model, max(seconds[1] - seconds[0], 0.0) / pixel_steps
+        return model, FitSpeed(max(seconds[1] - seconds[0], 0.0) / pixel_steps)

@@ -16,16 +16,16 @@ from mmsr_geo.engine.sampling import read_samples
 from mmsr_geo.engine.tiling import PredictedBy
 from mmsr_geo.errors import ModelFileError
 from mmsr_geo.geometry import Halo, Scale, Tiling
-from mmsr_geo.methods.base import Method, report_guide_check
+from mmsr_geo.methods.base import FitSpeed, Method, report_guide_check
 from mmsr_geo.network.device import resolve_device
-from mmsr_geo.network.fit import expected_pixel_steps, fit_samples
+from mmsr_geo.network.fit import expected_pixel_steps, fit_samples, member_names
 from mmsr_geo.network.fit_params import FitParams
 from mmsr_geo.network.fitted import FittedModel, expected_receptive_field
 from mmsr_geo.network.guide_features import PER_BAND
 from mmsr_geo.network.members.fit import MOST_TARGET_PX, with_equal_weights
-from mmsr_geo.network.members.fitted import farthest_members_receptive_field
+from mmsr_geo.network.members.fitted import FARTHEST_ALIGNMENT, farthest_members_receptive_field
+from mmsr_geo.network.members.layers import AS_IT_IS
 from mmsr_geo.network.mmsr import NetworkParams
-from mmsr_geo.network.ridge_regression import Regression, n_predictors
 from mmsr_geo.network.samples import Sample, Statistics
 from mmsr_geo.network.stacking import StackingWeights
 from mmsr_geo.options import IfUnhelpful, Quality, check_seed
@@ -64,8 +64,10 @@ class SceneFit(Method):
 
     @property
     def predicted_by(self) -> PredictedBy:
-        """The network, or members that take seconds where none is fitted."""
-        return "network" if self.params.network else "members"
+        """The network, members that take seconds, or both."""
+        if not self.params.network:
+            return "members"
+        return "both" if self.params.compares_members else "network"
 
     @property
     def calibrates(self) -> bool:
@@ -90,12 +92,17 @@ class SceneFit(Method):
 
     def receptive_field(self, pair: Pair) -> Halo:
         """Return the source pixels around a target pixel's own that the network will depend on."""
+        members = self.params.compares_members
         if not self.params.network:
             return farthest_members_receptive_field(pair.scale)
         layers = len(pair.guide.bands) * (PER_BAND if self.params.guide_features else 1)
-        return expected_receptive_field(
-            NetworkParams(layers), pair.scale, features=self.params.guide_features, ensemble=self.params.ensemble
+        network = expected_receptive_field(
+            NetworkParams(layers),
+            pair.scale,
+            features=self.params.guide_features,
+            alignment=FARTHEST_ALIGNMENT if members else AS_IT_IS,
         )
+        return network.union(farthest_members_receptive_field(pair.scale)) if members else network
 
     def model_for(self, pair: Pair, progress: Progress = no_progress) -> FittedModel:
         """Fit a model to the pair's part.
@@ -125,29 +132,31 @@ class SceneFit(Method):
 
     def pixel_steps(self, pair: Pair, tiling: Tiling) -> tuple[int, int]:  # noqa: ARG002  (one fit for all tiles)
         """Return the least and the most target pixels times steps of the fit: the guide check decides."""
-        if not self.params.network:  # each pixel that members are compared on, once
-            compared = min(pair.part.height * pair.part.width * pair.scale.area, MOST_TARGET_PX)
-            return compared, compared
         sampled = next(pair.sample_sites(pair.part))[0]
         return expected_pixel_steps(self.params, sampled.shape, pair.scale)
 
-    def timed_fit(self, sample: Sample, scale: Scale, threads: int, device: torch.device) -> tuple[Model, float]:
-        """Fit a few steps to a sample: the model, with all parts of an ensemble, and the seconds per pixel and step.
+    def compared_px(self, pair: Pair, tiling: Tiling) -> int:  # noqa: ARG002  (one fit for all tiles)
+        """Return the target pixels that the fit compares members on."""
+        part_px = pair.part.height * pair.part.width * pair.scale.area
+        return min(part_px, MOST_TARGET_PX) if self.params.compares_members else 0
 
-        A draft has no steps: it is fitted once, and its seconds are those per target pixel.
-        """
-        params, bands = self.params, tuple(map(str, range(len(sample.guide))))
-        if not params.network:
+    def timed_fit(self, sample: Sample, scale: Scale, threads: int, device: torch.device) -> tuple[Model, FitSpeed]:
+        """Fit to a sample: the model, with all parts that it may have, and the speed of the fit."""
+        params, bands = replace(self.params, threads=threads), tuple(map(str, range(len(sample.guide))))
+        speed, members, model = FitSpeed(), None, None
+        if params.compares_members:
             began = time.perf_counter()
-            model = fit_samples([sample], scale, replace(params, threads=threads), guide_bands=bands, device=device)
-            seconds = (time.perf_counter() - began) / sample.guide_valid.numel()
+            alone = replace(params, network=False, steps=None)
+            model = fit_samples([sample], scale, alone, guide_bands=bands, device=device)
+            speed = FitSpeed(s_per_compared_px=(time.perf_counter() - began) / sample.guide_valid.numel())
             if model.members is not None:
-                members = with_equal_weights(model.members, sample, model.statistics, scale)
+                members = with_equal_weights(model.members, sample, model.statistics, scale, member_names(params))
                 model = replace(model, members=members)
-            return model, seconds
+        if model is not None and not params.network:
+            return model, speed
 
         def fit(steps: int) -> FittedModel:
-            few = replace(params, steps=steps, first_stage=False, threads=threads)
+            few = replace(params, steps=steps, first_stage=False)
             return fit_samples([sample], scale, few, guide_bands=bands, device=device)
 
         fit(1)
@@ -156,10 +165,9 @@ class SceneFit(Method):
         side = min(params.patch_px or _TIMED_PATCH_PX, *sample.guide_valid.shape)
         patch_px = (side // scale.y * scale.y) * (side // scale.x * scale.x)
         seconds = (time.perf_counter() - began) / (patch_px * params.batch * _TIMED_STEPS)
-        if params.ensemble:
-            regression = Regression.blank(n_predictors(len(bands)), torch.Generator())
-            model = replace(model, stacking=StackingWeights(0.0, 0.5, 0.5), regression=regression)
-        return model, seconds
+        if members is not None:
+            model = replace(model, stacking=StackingWeights(network=0.5, members=0.5), members=members)
+        return model, replace(speed, s_per_px_step=seconds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,8 +190,10 @@ class SavedModel(Method):
 
     @property
     def predicted_by(self) -> PredictedBy:
-        """The network, or members that take seconds where the model has none."""
-        return "members" if self.model.stacking.members and not self.model.stacking.network else "network"
+        """The parts of the model that have a weight."""
+        if not self.model.stacking.network:
+            return "members"
+        return "both" if self.model.stacking.members else "network"
 
     @property
     def samples_pixels(self) -> bool:
@@ -236,9 +246,9 @@ class SavedModel(Method):
         """Return (0, 0): nothing is fitted."""
         return 0, 0
 
-    def timed_fit(self, sample: Sample, scale: Scale, threads: int, device: torch.device) -> tuple[Model, float]:  # noqa: ARG002  (nothing is fitted)
-        """Return the model itself, and 0: nothing is fitted."""
-        return self.model, 0.0
+    def timed_fit(self, sample: Sample, scale: Scale, threads: int, device: torch.device) -> tuple[Model, FitSpeed]:  # noqa: ARG002  (nothing is fitted)
+        """Return the model itself, and no time: nothing is fitted."""
+        return self.model, FitSpeed()
 
     def __dask_tokenize__(self) -> object:
         """Identify the model by its digest, its guide check and its calibration, which decide the result."""

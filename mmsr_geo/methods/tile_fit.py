@@ -20,7 +20,7 @@ from mmsr_geo.engine.pair import Pair
 from mmsr_geo.engine.tile_upsampler import TargetTile, Upsampler, finish, halo_of, sample_of
 from mmsr_geo.errors import OptionError, PixelError
 from mmsr_geo.geometry import Halo, Scale, Tile, Tiling
-from mmsr_geo.methods.base import Method, TileFits, TilePrediction, report_guide_check
+from mmsr_geo.methods.base import FitSpeed, Method, TileFits, TilePrediction, report_guide_check
 from mmsr_geo.methods.interpolation import Interpolation
 from mmsr_geo.methods.scene import SceneFit
 from mmsr_geo.network.degradation import CONSISTENCY_SUPPORT_PX
@@ -29,6 +29,7 @@ from mmsr_geo.network.fit import adapt_model, expected_pixel_steps, fit_samples,
 from mmsr_geo.network.fit_params import FitParams
 from mmsr_geo.network.fitted import FittedModel
 from mmsr_geo.network.guide_check import GuideCheck
+from mmsr_geo.network.members.fit import MOST_TARGET_PX
 from mmsr_geo.network.samples import Sample
 from mmsr_geo.options import IfUnhelpful, check_seed
 from mmsr_geo.raster.base import Pixels
@@ -135,7 +136,14 @@ class TileFit(Method):
         tile_least, tile_most = expected_pixel_steps(params, tiling.tile_yx, pair.scale)
         return least + tile_least * len(tiling), most + tile_most * len(tiling)
 
-    def timed_fit(self, sample: Sample, scale: Scale, threads: int, device: torch.device) -> tuple[Model, float]:
+    def compared_px(self, pair: Pair, tiling: Tiling) -> int:
+        """Return the target pixels that the fits compare members on: the scene's, or those of all tiles."""
+        if self.scene is not None:
+            return self.scene.compared_px(pair, tiling)
+        tile_px = math.prod(tiling.tile_yx) * pair.scale.area
+        return min(tile_px, MOST_TARGET_PX) * len(tiling) if self.params.compares_members else 0
+
+    def timed_fit(self, sample: Sample, scale: Scale, threads: int, device: torch.device) -> tuple[Model, FitSpeed]:
         """Fit a few steps to a sample, as a scene's fit does."""
         return SceneFit(self.params).timed_fit(sample, scale, threads, device)
 

@@ -22,17 +22,20 @@ from mmsr_geo.network.device import deterministic_float32, torch_threads
 from mmsr_geo.network.fit_params import STEPS, FitParams
 from mmsr_geo.network.fitted import FittedModel, add_detail
 from mmsr_geo.network.guide_check import SMALLEST_VALIDATED_PX, reduction_step
-from mmsr_geo.network.members.fit import compared_parts, fit_members, reduced_predictors
+from mmsr_geo.network.members.fit import compared_parts, fit_members, members_evidence
+from mmsr_geo.network.members.layers import Alignment
+from mmsr_geo.network.members.table import MEMBERS, QUICK_MEMBERS
 from mmsr_geo.network.mmsr import MmsrNetwork, NetworkParams
 from mmsr_geo.network.patches import PatchSampler, inside
 from mmsr_geo.network.prepared import PreparedSample
 from mmsr_geo.network.samples import NOTHING_IN_COMMON, Sample, Statistics, guide_range
-from mmsr_geo.network.stacking import StackingWeights
-from mmsr_geo.network.validation import ReducedResolution, RegisteredRegression, Validation, detail_amplitude
+from mmsr_geo.network.validation import MembersEvidence, ReducedResolution, Validation, detail_amplitude
 from mmsr_geo.spelling import option
 
 AFTER_FIRST_STAGE = Fraction(3)
 """Factor by which the second stage has fewer steps than the first: more of them lose what the first has learnt."""
+TRIAL_STEPS = 100
+"""Number of steps of a trial, after which a network without a weight beside members is given up."""
 PUBLISHED_DECAY = 0.9998
 """Factor of the published fit's learning rate every five steps."""
 
@@ -53,8 +56,8 @@ class FitDesign:
         return math.ceil(steps / self.after_first_stage)
 
 
-Observer = Callable[[Validation, RegisteredRegression | None], None]
-"""Called after a validation, with the regression if one was solved."""
+Observer = Callable[[Validation], None]
+"""Called after a validation of the network."""
 
 
 def fit_samples(  # noqa: PLR0913  (what is known of a fit, all of it recorded in the model)
@@ -98,54 +101,70 @@ def fit_samples(  # noqa: PLR0913  (what is known of a fit, all of it recorded i
     if params.network and params.patch_px is None:
         _check_read_whole(samples)
     with torch_threads(params.fixed_threads), deterministic_float32(device):
-        if params.network:
-            features = params.guide_features
-            prepared = [PreparedSample.of(part, statistics, scale, device, features=features) for part in samples]
-            fit = _Fit(prepared, scale, params, progress, seed, design)
-            outcome, model = fit.run(on_validation), fit.model(statistics, guide_bands)
-        else:
-            outcome = {"first_stage": False, "steps": 0, "pixel_steps": 0}
-            model = _members_alone(samples, scale, statistics, guide_bands, seed, device, progress)
+        members = None
+        if params.compares_members:
+            members = _ComparedMembers(samples, scale, statistics, params, seed, device, progress)
+        features = params.network and params.guide_features
+        prepared = [
+            PreparedSample.of(
+                sample if members is None else members.alignment.applied(sample),
+                statistics,
+                scale,
+                device,
+                features=features,
+            )
+            for sample in samples
+        ]
+        fit = _Fit(prepared, scale, params, progress, seed, design, members)
+        outcome, model = fit.run(on_validation), fit.model(statistics, guide_bands)
     record = {"seed": seed, "params": asdict(params), "threads": params.fixed_threads, "device": device.type}
     record |= {"torch": torch.__version__, **outcome}
     ranges = guide_range(samples, statistics)
     return replace(model, guide_range=ranges, provenance=(provenance or {}) | {"fit": record})
 
 
-def _members_alone(  # noqa: PLR0913  (what is known of a fit)
-    samples: Sequence[Sample],
-    scale: Scale,
-    statistics: Statistics,
-    guide_bands: tuple[str, ...],
-    seed: int,
-    device: torch.device,
-    progress: Progress,
-) -> FittedModel:
-    """Return a model of members that take seconds, without a network.
+def member_names(params: FitParams) -> tuple[str, ...]:
+    """Return the names of the members that a fit chooses from."""
+    return tuple(MEMBERS) if params.ridge_regression else QUICK_MEMBERS
 
-    Raises PixelError if source and guide have no valid pixel in common.
-    """
-    parts = [part.to(device) for part in compared_parts(samples, scale)]
-    if not parts:
-        raise PixelError(NOTHING_IN_COMMON)
-    members, layers = fit_members(parts, scale, statistics, seed=seed, progress=progress)
-    reduced = ReducedResolution(
-        [PreparedSample.of(part, statistics, scale, device, features=False) for part in parts], scale
-    )
-    validation = Validation(stacking=StackingWeights(network=0.0, members=1.0))
-    if reduced.can_validate:
-        validation = reduced.validate_members(reduced_predictors(members, layers, reduced.step), guided=members.guided)
-    return FittedModel(
-        NetworkParams(len(guide_bands)),
-        scale,
-        statistics,
-        {},
-        guide_bands,
-        stacking=validation.stacking,
-        members=members.to("cpu"),
-        check=validation.check,
-        interval=validation.interval,
-    )
+
+class _ComparedMembers:
+    """The members of a fit, fitted and compared with each other on parts of its samples."""
+
+    def __init__(  # noqa: PLR0913  (what is known of a fit)
+        self,
+        samples: Sequence[Sample],
+        scale: Scale,
+        statistics: Statistics,
+        params: FitParams,
+        seed: int,
+        device: torch.device,
+        progress: Progress,
+    ) -> None:
+        """Fit the members. Raises PixelError if source and guide have no valid pixel in common."""
+        self._sites = compared_parts(samples, scale)
+        if not self._sites:
+            raise PixelError(NOTHING_IN_COMMON)
+        parts = [samples[number].cut(window, scale).to(device) for number, window in self._sites]
+        self.fitted, self._layers, self._errors = fit_members(
+            parts, scale, statistics, member_names(params), seed=seed, progress=progress
+        )
+        self._scale = scale
+
+    @property
+    def alignment(self) -> Alignment:
+        """How the guide is moved and blurred before anything uses it."""
+        return self.fitted.alignment
+
+    def reduced(self, samples: Sequence[PreparedSample]) -> tuple[ReducedResolution, list[MembersEvidence]]:
+        """Return the parts at reduced resolution, and what is known of the members there.
+
+        Args:
+            samples: The fit's samples, aligned.
+        """
+        parts = [samples[number].cut(window, self._scale) for number, window in self._sites]
+        reduced = ReducedResolution(parts, self._scale)
+        return reduced, members_evidence(self.fitted, self._layers, self._errors, reduced.step)
 
 
 def _check_read_whole(samples: Sequence[Sample]) -> None:
@@ -160,7 +179,7 @@ def _check_read_whole(samples: Sequence[Sample]) -> None:
 
 
 def expected_pixel_steps(params: FitParams, shape_yx: tuple[int, int], scale: Scale) -> tuple[int, int]:
-    """Return the least and the largest number of pixels times steps of a fit; the guide check decides between them.
+    """Return the least and the largest number of pixels times steps of a fit; its validation decides between them.
 
     Args:
         params: Steps, patches and stages of the fit.
@@ -169,22 +188,26 @@ def expected_pixel_steps(params: FitParams, shape_yx: tuple[int, int], scale: Sc
     """
     if not params.network:
         return 0, 0
-    steps, ensemble = params.steps or STEPS, params.ensemble and params.first_stage is None
+    steps = params.steps or STEPS
     patch = params.patch_px or max(side * factor for side, factor in zip(shape_yx, (scale.y, scale.x), strict=True))
     step, fine, reduced = reduction_step(shape_yx, scale), 1, 1
     for side, factor, down in zip(shape_yx, (scale.y, scale.x), (step.y, step.x), strict=True):
         fine *= min(max(1, patch // factor), side) * factor
         reduced *= max(min(patch, side) // down, 1) * down
-    fine, first = fine * params.batch, reduced * params.batch * steps
-    one_stage, two_stages = steps * fine, first + FitDesign().second_stage_steps(steps) * fine
+    fine, reduced = fine * params.batch, reduced * params.batch
+    one_stage, two_stages = steps * fine, steps * reduced + FitDesign().second_stage_steps(steps) * fine
     smallest = min(side // down for side, down in zip(shape_yx, (step.y, step.x), strict=True))
-    if params.first_stage is False or smallest < (1 if params.first_stage else SMALLEST_VALIDATED_PX):
+    too_small = smallest < (1 if params.first_stage else SMALLEST_VALIDATED_PX)
+    if params.compares_members:
+        if too_small:
+            return 0, 0
+        trial = TRIAL_STEPS * reduced if steps > TRIAL_STEPS else 0
+        return trial or steps * reduced, trial + two_stages
+    if params.first_stage is False or too_small:
         return one_stage, one_stage
     if params.first_stage:
         return two_stages, two_stages
-    if ensemble:  # the regression alone, or a network whose weight is too small to keep it
-        return (0 if params.enough_gain < 1 else first), max(two_stages, first + one_stage)
-    return min(two_stages, first + one_stage), max(two_stages, first + one_stage)
+    return min(two_stages, steps * reduced + one_stage), max(two_stages, steps * reduced + one_stage)
 
 
 def adapt_model(  # noqa: PLR0913  (a model, what it is to learn, and how)
@@ -208,7 +231,9 @@ def adapt_model(  # noqa: PLR0913  (a model, what it is to learn, and how)
     device = device or torch.device("cpu")
     with torch_threads(params.fixed_threads), deterministic_float32(device):
         prepared = [
-            PreparedSample.of(sample, model.statistics, model.scale, device, features=model.uses_features)
+            PreparedSample.of(
+                model.alignment.applied(sample), model.statistics, model.scale, device, features=model.uses_features
+            )
             for sample in samples
         ]
         fit = _Fit(prepared, model.scale, params, progress, seed)
@@ -243,13 +268,13 @@ class _Fit:
         progress: Progress,
         seed: int,
         design: FitDesign = FitDesign(),
+        members: _ComparedMembers | None = None,
     ) -> None:
         self.samples, self.scale, self.params, self.progress, self.seed = samples, scale, params, progress, seed
-        self.design = design
+        self.design, self.members = design, members
         self.reduced = ReducedResolution(samples, scale)
         self.shape = design.network(len(samples[0].guide))
         self.validation = Validation()
-        self.regression: RegisteredRegression | None = None
         self.pixel_steps = 0
         self.detail = detail_amplitude(samples, scale, over_bicubic=params.over_bicubic)
         self._begin()
@@ -265,42 +290,71 @@ class _Fit:
 
     def run(self, on_validation: Observer | None = None) -> dict[str, Any]:
         """Fit; return what is recorded in the model, as JSON values."""
+        if self.members is not None:
+            return self._run_beside(self.members, on_validation)
         record: dict[str, Any] = {"first_stage": False}
         steps = self.params.steps or STEPS
         sites = self._true_scale_sites()  # raises where there is nothing to learn from
-        if self.params.ensemble and self.params.first_stage is not False and self.reduced.can_validate:
-            self.regression = self.reduced.fit_regression(self.seed, self.progress)
-            self.validation = self._regression_alone(self.regression) or self.validation
-        if self.validation.stacking.network and self._first_stage_possible():
-            loss = self._stage("first stage", steps, self._reduced_batch, self._reduced_sites())
+        if self._first_stage_possible():
+            loss = self._first_stage(steps, "first stage")
             if self.reduced.can_validate:
                 predictor = self.reduced.network_predictor(self.network, self.detail)
-                self.validation = self.reduced.validate(predictor, self.regression)
+                self.validation = self.reduced.validate(predictor)
                 if on_validation is not None:
-                    on_validation(self.validation, self.regression)
+                    on_validation(self.validation)
             kept = self.validation.network_helped or bool(self.params.first_stage)
             record |= {"first_stage": kept, "first_stage_loss": loss}
             if kept:
                 steps = self.design.second_stage_steps(steps)
             else:
                 self._begin()
-        if not self.validation.stacking.network:
-            return record | {"steps": 0, "pixel_steps": self.pixel_steps}
         loss = self._stage("fit", steps, self._true_scale_batch, sites)
         return record | {"steps": steps, "loss": loss, "pixel_steps": self.pixel_steps}
 
+    def _run_beside(self, members: _ComparedMembers, on_validation: Observer | None) -> dict[str, Any]:
+        """Fit the network as long as it has a weight beside the members; return what is recorded.
+
+        A trial of TRIAL_STEPS comes before a longer first stage: where the network has no weight after it, more steps
+        are not taken.
+        """
+        reduced, evidence = members.reduced(self.samples)
+        self.validation = reduced.validate_members(evidence, guided=members.fitted.guided)
+        steps = self.params.steps or STEPS
+        record: dict[str, Any] = {"first_stage": False, "steps": 0}
+        if not (self.params.network and self._first_stage_possible() and reduced.can_validate):
+            return record | {"pixel_steps": self.pixel_steps}
+        for tried in (TRIAL_STEPS, steps) if steps > TRIAL_STEPS else (steps,):
+            self._begin()
+            record["first_stage_loss"] = self._first_stage(tried, "first stage" if tried == steps else "trial")
+            validation = reduced.validate_both(
+                evidence,
+                reduced.network_predictor(self.network, self.detail),
+                reduced.coarser_predictor(self.network, self.detail),
+            )
+            if on_validation is not None:
+                on_validation(validation)
+            if not validation.network_helped:
+                return record | {"pixel_steps": self.pixel_steps}
+        self.validation = validation
+        record |= {"first_stage": True, "steps": self.design.second_stage_steps(steps)}
+        record["loss"] = self._stage("fit", record["steps"], self._true_scale_batch, self._true_scale_sites())
+        return record | {"pixel_steps": self.pixel_steps}
+
+    def _first_stage(self, steps: int, name: str) -> float:
+        """Take steps at reduced resolution; return the mean loss of the last tenth."""
+        return self._stage(name, steps, self._reduced_batch, self._reduced_sites())
+
     def model(self, statistics: Statistics, guide_bands: tuple[str, ...]) -> FittedModel:
         """Return the model that was fitted."""
-        stacking, regression = self.validation.stacking, self.regression
         return FittedModel(
             self.network.params,
             self.scale,
             statistics,
-            _weights(self.network),
+            _weights(self.network) if self.validation.stacking.network else {},
             guide_bands,
             detail=self.detail,
-            stacking=stacking,
-            regression=regression.final.to("cpu") if regression is not None and stacking.regression else None,
+            stacking=self.validation.stacking,
+            members=None if self.members is None else self.members.fitted.to("cpu"),
             check=self.validation.check,
             interval=self.validation.interval,
         )
@@ -308,12 +362,6 @@ class _Fit:
     def adapt(self) -> None:
         """Take the steps of a tile, from the weights that the network has."""
         self._stage("adapt", self.params.adapt_steps, self._true_scale_batch, self._true_scale_sites())
-
-    def _regression_alone(self, regression: RegisteredRegression) -> Validation | None:
-        """Return the validation of the regression alone where its gain is enough to leave out the network."""
-        if self.params.enough_gain == 1 or self.params.first_stage:
-            return None
-        return self.reduced.validate_regression(regression, self.params.enough_gain)
 
     def _stage(
         self,

@@ -21,10 +21,10 @@ MOST_THREADS = 8
 LARGEST_THREADS = 1024
 """Largest number of torch threads that can be set: with more, the process ends where the machine cannot start them."""
 _QUALITIES: Mapping[Quality, dict[str, Any]] = {
-    "draft": {"network": False},
-    "fast": {"steps": 100, "enough_gain": 0.8},
+    "draft": {"network": False, "ridge_regression": False},
+    "fast": {"steps": 100},
     "balanced": {},
-    "best": {"steps": 600, "lr": 0.0005},
+    "best": {"steps": 1200, "lr": 0.0005},
 }
 """Values of each quality that differ from the defaults."""
 
@@ -55,15 +55,13 @@ class FitParams:
     guide_weight_decay: float = 5e-4
     """Weight decay of the guide branch, as published."""
     ensemble: bool = True
-    """True: the prediction is a weighted average (stacking) of the network's, a ridge regression's and the bicubic
-    interpolation's, with weights from their errors at reduced resolution. With `first_stage=False` these errors are not
-    known, and the network is used alone."""
-    enough_gain: float = 1.0
-    """Gain of the ridge regression at reduced resolution from which on it is used alone and no network is fitted; 1: a
-    network is always fitted."""
+    """True: the prediction is a weighted average (stacking) of the network's and of members that take seconds, with
+    weights from their errors where the source is averaged. With `first_stage=False` these errors are not known, and the
+    network is used alone."""
     network: bool = True
-    """False: no network is fitted; the prediction is a weighted average of members that take seconds, with weights from
-    their errors where the source is averaged by 2."""
+    """False: no network is fitted; the members are used alone."""
+    ridge_regression: bool = True
+    """False: the ridge regression, which takes the longest of the members, is not one of them."""
     adapt_steps: int = 50
     """Number of steps that a scene's model takes on each tile if it is adapted to tiles."""
     threads: int | None = None
@@ -86,8 +84,6 @@ class FitParams:
             raise OptionError(f"schedule is {self.schedule!r}: choose one-cycle or published")
         if not 0 < self.lr < 1:
             raise OptionError(f"lr is {self.lr}: give a number between 0 and 1")
-        if not 0 <= self.enough_gain <= 1:
-            raise OptionError(f"enough_gain is {self.enough_gain}: give a number from 0 to 1")
         if not 0 <= self.guide_weight_decay < math.inf:
             raise OptionError(f"guide_weight_decay is {self.guide_weight_decay}: give a number of 0 or more")
         if self.threads is not None and self.threads > LARGEST_THREADS:
@@ -122,6 +118,11 @@ class FitParams:
             ensemble=False,
             threads=threads,
         )
+
+    @property
+    def compares_members(self) -> bool:
+        """True if members take part in the prediction."""
+        return not self.network or (self.ensemble and self.first_stage is not False)
 
     @property
     def fixed_threads(self) -> int:

@@ -15,15 +15,14 @@ import torch
 
 from mmsr_geo._version import __version__
 from mmsr_geo.geometry import Halo, Scale, Window
-from mmsr_geo.network.degradation import FILL_PX, bicubic, bilinear, fill_nodata
+from mmsr_geo.network.degradation import FILL_PX, bicubic, bilinear
 from mmsr_geo.network.guide_check import GuideCheck
 from mmsr_geo.network.guide_features import FEATURE_RECEPTIVE_FIELD_PX, PER_BAND, guide_features
 from mmsr_geo.network.intervals import Interval
 from mmsr_geo.network.members.fitted import Members
+from mmsr_geo.network.members.layers import AS_IT_IS, Alignment
 from mmsr_geo.network.mmsr import MmsrNetwork, NetworkParams, ReceptiveField
 from mmsr_geo.network.model_file import ModelFields, load_model, refused_if_damaged, save_model, tensors_of
-from mmsr_geo.network.registration import farthest, shifted
-from mmsr_geo.network.ridge_regression import Regression, regression_receptive_field
 from mmsr_geo.network.samples import Sample, Statistics
 from mmsr_geo.network.stacking import StackingWeights
 
@@ -58,11 +57,9 @@ class FittedModel:
     """Factor of the network's output before it is added to the bicubic interpolation, in standard deviations of the
     source; None: the output is the whole target."""
     stacking: StackingWeights = field(default_factory=StackingWeights)
-    """Weights of the predictions in the ensemble."""
-    regression: Regression | None = field(default=None, repr=False)
-    """Regression of the detail; None if its weight is 0."""
+    """Weights of network and members."""
     members: Members | None = field(default=None, repr=False)
-    """Members that take seconds; None if their weight is 0."""
+    """Members that take seconds; None for a fit without them. Their alignment is that of the network's guide too."""
     check: GuideCheck = field(default_factory=GuideCheck)
     """Result of the fit's guide check."""
     guide_range: tuple[tuple[float, float], ...] = ()
@@ -75,10 +72,7 @@ class FittedModel:
     """Origin of the model, as JSON values: inputs, options, seed, threads, stages and their last losses."""
 
     def __post_init__(self) -> None:
-        """Refuse a weight for a regression or for members that are missing (ValueError)."""
-        if self.stacking.regression and self.regression is None:
-            msg = f"the weight of its regression is {self.stacking.regression:.0%}, and the regression is missing"
-            raise ValueError(msg)
+        """Refuse a weight for members that are missing (ValueError)."""
         if self.stacking.members and self.members is None:
             msg = f"the weight of its members is {self.stacking.members:.0%}, and the members are missing"
             raise ValueError(msg)
@@ -91,12 +85,17 @@ class FittedModel:
         return network.to(device=device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload,no-any-return]  # torch types no memory_format here
 
     @property
+    def alignment(self) -> Alignment:
+        """How the guide is moved and blurred before anything uses it."""
+        return AS_IT_IS if self.members is None else self.members.alignment
+
+    @property
     def receptive_field(self) -> Halo:
         """Receptive field of a prediction, in source pixels beyond a target pixel's own."""
         if self.members is not None and not self.stacking.network:
             return self.members.receptive_field(self.scale)
         network = expected_receptive_field(
-            self.params, self.scale, features=self.uses_features, ensemble=self.stacking.regression > 0
+            self.params, self.scale, features=self.uses_features, alignment=self.alignment
         )
         return network if self.members is None else network.union(self.members.receptive_field(self.scale))
 
@@ -111,10 +110,10 @@ class FittedModel:
     def sentence(self) -> str:
         """Parts of the prediction with their weights, in words."""
         if self.members is None:
-            return self.stacking.sentence
-        if self.stacking.members == 1:
+            return "network 100%"
+        if not self.stacking.network:
             return self.members.sentence
-        return f"{self.stacking.sentence}; members: {self.members.sentence}"
+        return f"network {self.stacking.network:.0%}, members {self.stacking.members:.0%}: {self.members.sentence}"
 
     @property
     def uses_guide(self) -> bool:
@@ -161,7 +160,6 @@ class FittedModel:
         return FittedPredictor(
             self,
             self.network(device) if self.stacking.network else None,
-            None if self.regression is None else self.regression.to(device),
             None if self.members is None else self.members.to(device),
         )
 
@@ -175,7 +173,7 @@ class FittedModel:
         digest = hashlib.sha256(repr((self.params, self.scale, self.statistics, self.detail, self.stacking)).encode())
         if self.members is not None:
             digest.update(json.dumps(self.members.description).encode() + self.members.constants.encode())
-        for name, tensor in sorted(tensors_of(self.weights, self.regression, self.members).items()):
+        for name, tensor in sorted(tensors_of(self.weights, self.members).items()):
             digest.update(name.encode())
             digest.update(tensor.contiguous().numpy().tobytes())
         return digest.hexdigest()[:16]
@@ -221,8 +219,6 @@ class FittedModel:
         bands = len(self.statistics.guide_centre)
         if self.members is not None and len(self.members.scaling.low) != bands:
             raise ValueError(f"its members are for {len(self.members.scaling.low)} guide bands instead of {bands}")
-        if self.regression is not None:
-            self.regression.check(bands)
         if len(self.guide_range) not in {0, bands} or any(not low <= high for low, high in self.guide_range):
             raise ValueError(
                 f"it has ranges of {len(self.guide_range)} bands for {bands}, or a least value above the largest"
@@ -240,7 +236,6 @@ class FittedPredictor:
 
     model: FittedModel
     network: Callable[[Tensor, Tensor], Tensor] | None
-    regression: Regression | None = None
     members: Members | None = None
 
     def __call__(self, sample: Sample) -> Tensor:
@@ -248,22 +243,11 @@ class FittedPredictor:
         stacking, statistics = self.model.stacking, self.model.statistics
         parts = []
         if self.network is not None and stacking.network:
-            parts.append(stacking.network * self._network_prediction(self.network, sample))
+            aligned = self.model.alignment.applied(sample)
+            parts.append(stacking.network * self._network_prediction(self.network, aligned))
         if self.members is not None and stacking.members:
             parts.append(stacking.members * self.members.predict(sample, statistics, self.model.scale))
-        if stacking.bicubic or stacking.regression:
-            valid, centred = sample.source_valid, statistics.centred_source(sample.source)
-            source = fill_nodata(torch.where(valid, centred, torch.zeros_like(centred)), valid)
-            parts.append((stacking.bicubic + stacking.regression) * bicubic(source, self.model.scale))
-            if self.regression is not None and stacking.regression:
-                parts.append(stacking.regression * self._regression_detail(self.regression, sample, source))
         return torch.stack(parts).sum(dim=0) * statistics.source_spread + statistics.source_centre
-
-    def _regression_detail(self, regression: Regression, sample: Sample, source: Tensor) -> Tensor:
-        """Return the detail that the regression adds to the bicubic interpolation, 0 where its guide is invalid."""
-        shift = self.model.stacking.shift
-        guide = shifted(self.model.statistics.normalise_guide(sample.guide, sample.guide_valid), shift)
-        return regression.detail(guide, shifted(sample.guide_valid, shift), source, self.model.scale)
 
     def _network_prediction(self, network: Callable[[Tensor, Tensor], Tensor], sample: Sample) -> Tensor:
         """Return the network's prediction in its units."""
@@ -335,23 +319,19 @@ def add_detail(output: Tensor, source: Tensor, scale: Scale, detail: float | Non
     return output if detail is None else bicubic(source, scale) + detail * output
 
 
-def expected_receptive_field(params: NetworkParams, scale: Scale, *, features: bool, ensemble: bool) -> Halo:
-    """Return the receptive field of a model of this shape, in source pixels; it is known before the fit.
+def expected_receptive_field(
+    params: NetworkParams, scale: Scale, *, features: bool, alignment: Alignment = AS_IT_IS
+) -> Halo:
+    """Return the receptive field of a network of this shape, in source pixels; it is known before the fit.
 
     Args:
         params: Shape of the network.
         scale: Target pixels per source pixel.
         features: Whether the network is shown the guide's features.
-        ensemble: Whether the prediction may include that of a regression, whose guide is moved.
+        alignment: How the guide is moved and blurred before.
     """
-    network = receptive_field_of(_receptive_field(params), scale, features=features)
-    if not ensemble:
-        return network
-    regression, shift = regression_receptive_field(scale), farthest(scale)
-    return Halo(
-        max(network.y, regression.y + math.ceil(shift[0] / scale.y)),
-        max(network.x, regression.x + math.ceil(shift[1] / scale.x)),
-    )
+    reach = max(alignment.reach_px)
+    return receptive_field_of(_receptive_field(params), scale, features=features, aligned_px=reach)
 
 
 def _receptive_field(params: NetworkParams) -> ReceptiveField:
@@ -359,18 +339,21 @@ def _receptive_field(params: NetworkParams) -> ReceptiveField:
         return MmsrNetwork(params).receptive_field
 
 
-def receptive_field_of(receptive_field: ReceptiveField, scale: Scale, *, features: bool) -> Halo:
+def receptive_field_of(
+    receptive_field: ReceptiveField, scale: Scale, *, features: bool, aligned_px: float = 0.0
+) -> Halo:
     """Return the receptive field of a network in source pixels: the larger of guide's and source's.
 
     Args:
         receptive_field: Receptive field of the network alone.
         scale: Target pixels per source pixel.
         features: Whether the network is shown the guide's features.
+        aligned_px: Target pixels around a pixel that the alignment of its guide depends on.
     """
+    shown = receptive_field.guide_px + (FEATURE_RECEPTIVE_FIELD_PX if features else 0) + aligned_px
 
     def along(factor: int) -> int:
-        guide = math.ceil((receptive_field.guide_px + (FEATURE_RECEPTIVE_FIELD_PX if features else 0)) / factor)
         source = math.ceil(receptive_field.source_target_px / factor) + receptive_field.source_px + FILL_PX
-        return max(guide, source)
+        return max(math.ceil(shown / factor), source)
 
     return Halo(along(scale.y), along(scale.x))

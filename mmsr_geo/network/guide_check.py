@@ -26,7 +26,9 @@ BLOCK_PX = 8
 SMALLEST_VALIDATED_PX = 16
 """Pixels of the reduced source, along its shorter side, below which the guide is not checked."""
 LEAST_GAIN = 0.02
-"""Smallest gain at which the guide counts as helpful; chosen in docs/decisions/004-guide-check.md."""
+"""Smallest gain at which the guide counts as helpful to a network alone: docs/decisions/004-guide-check.md."""
+ANY_GAIN = sys.float_info.min
+"""Smallest gain where an interpolation takes part in the prediction: any above 0."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +55,11 @@ class GuideCheck:
     """Result of a fit's guide check, as a whole and region by region."""
 
     regions: tuple[Region, ...] = ()
-    draft: bool = False
-    """True for a draft: nothing is learnt from the source at reduced resolution, so that all of its pixels are
-    compared, and any gain above 0 counts, because an interpolation takes part with a weight of its own."""
+    everywhere: bool = False
+    """True if all pixels of the source were compared, because nothing had learnt from it at reduced resolution."""
+    least_gain: float = LEAST_GAIN
+    """Smallest gain at which the guide counts as helpful: the least positive number where an interpolation takes part
+    with a weight of its own."""
     guided: bool = True
     """False if no part of the prediction uses the guide, because the evidence gave the interpolation all the weight."""
 
@@ -75,11 +79,6 @@ class GuideCheck:
         return result_of(self.gain, self.least_gain)
 
     @property
-    def least_gain(self) -> float:
-        """Smallest gain at which the guide counts as helpful."""
-        return sys.float_info.min if self.draft else LEAST_GAIN
-
-    @property
     def sentence(self) -> str:
         """Result in a sentence, with the error that it rests on."""
         gain = self.gain
@@ -95,7 +94,7 @@ class GuideCheck:
         regions = f"; it helped in {helped} of {len(validated)} regions" if len(validated) > 1 else ""
         error = (
             f"at reduced resolution the error is {1 - gain:.2f} times that of the bicubic baseline, "
-            f"measured on {'all pixels' if self.draft else 'validation blocks'}{regions}"
+            f"measured on {'all pixels' if self.everywhere else 'validation blocks'}{regions}"
         )
         return f"the guide {self.result}: {error}"
 
@@ -109,11 +108,11 @@ class GuideCheck:
         return unhelpful / len(validated)
 
 
-def result_of(gain: float | None, least_gain: float | None = None) -> CheckResult:
-    """Return the result of a guide check with this gain; least_gain: see `GuideCheck.least_gain`, None: LEAST_GAIN."""
+def result_of(gain: float | None, least_gain: float = LEAST_GAIN) -> CheckResult:
+    """Return the result of a guide check with this gain; least_gain: see `GuideCheck.least_gain`."""
     if gain is None or math.isnan(gain):
         return "unknown"
-    return "helped" if gain >= (LEAST_GAIN if least_gain is None else least_gain) else "did not help"
+    return "helped" if gain >= least_gain else "did not help"
 
 
 def validation_blocks(shape: tuple[int, ...], scale: Scale) -> Tensor:

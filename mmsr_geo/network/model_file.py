@@ -20,7 +20,6 @@ from mmsr_geo.network.guide_check import GuideCheck, Region
 from mmsr_geo.network.intervals import Interval, Terms
 from mmsr_geo.network.members.fitted import Members
 from mmsr_geo.network.mmsr import NetworkParams
-from mmsr_geo.network.ridge_regression import Regression
 from mmsr_geo.network.samples import Statistics
 from mmsr_geo.network.stacking import StackingWeights
 from mmsr_geo.spelling import option
@@ -30,10 +29,8 @@ if TYPE_CHECKING:
 
 METADATA_KEY = "mmsr_geo"
 """Key of the description in the metadata of the safetensors file."""
-FORMAT = 7
+FORMAT = 8
 """Number of the file format; files of other formats are refused."""
-REGRESSION = "regression."
-"""Prefix of the names of the regression's tensors."""
 MEMBERS = "members."
 """Prefix of the names of the members' tensors."""
 
@@ -48,7 +45,6 @@ class ModelFields(TypedDict):
     guide_bands: tuple[str, ...]
     detail: float | None
     stacking: StackingWeights
-    regression: Regression | None
     members: Members | None
     check: GuideCheck
     guide_range: tuple[tuple[float, float], ...]
@@ -57,15 +53,10 @@ class ModelFields(TypedDict):
     provenance: dict[str, Any]
 
 
-def tensors_of(weights: dict[str, Tensor], regression: Regression | None, members: Members | None) -> dict[str, Tensor]:
+def tensors_of(weights: dict[str, Tensor], members: Members | None) -> dict[str, Tensor]:
     """Return the tensors of a model by their names in the file."""
-    of_regression = {} if regression is None else regression.tensors
     of_members = {} if members is None else members.tensors
-    return (
-        weights
-        | {REGRESSION + name: tensor for name, tensor in of_regression.items()}
-        | {MEMBERS + name: tensor for name, tensor in of_members.items()}
-    )
+    return weights | {MEMBERS + name: tensor for name, tensor in of_members.items()}
 
 
 def save_model(model: ModelFields, path: Path, *, overwrite: bool = True) -> None:
@@ -97,9 +88,7 @@ def save_model(model: ModelFields, path: Path, *, overwrite: bool = True) -> Non
         "interval": None if model["interval"] is None else asdict(model["interval"]),
         "provenance": model["provenance"],
     }
-    tensors = {
-        name: t.contiguous() for name, t in tensors_of(model["weights"], model["regression"], model["members"]).items()
-    }
+    tensors = tensors_of(model["weights"], model["members"])
     # safetensors' own save_file writes a file that its owner alone may read.
     content = save(
         {name: t.contiguous() for name, t in tensors.items()}, metadata={METADATA_KEY: json.dumps(description)}
@@ -157,10 +146,7 @@ def refused_if_damaged(path: Path) -> Iterator[None]:
 
 def _fields_from(description: dict[str, Any], tensors: dict[str, Tensor]) -> ModelFields:
     statistics, interval, detail = (description[name] for name in ("statistics", "interval", "detail"))
-    regression, members = (
-        {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
-        for prefix in (REGRESSION, MEMBERS)
-    )
+    members = {name.removeprefix(MEMBERS): part for name, part in tensors.items() if name.startswith(MEMBERS)}
     return ModelFields(
         params=NetworkParams(**{name: index(number) for name, number in description["params"].items()}),
         scale=Scale.of((description["scale"]["y"], description["scale"]["x"])),
@@ -170,11 +156,10 @@ def _fields_from(description: dict[str, Any], tensors: dict[str, Tensor]) -> Mod
             guide_centre=tuple(map(float, statistics["guide_centre"])),
             guide_spread=tuple(map(float, statistics["guide_spread"])),
         ),
-        weights={name: tensor for name, tensor in tensors.items() if not name.startswith((REGRESSION, MEMBERS))},
+        weights={name: tensor for name, tensor in tensors.items() if not name.startswith(MEMBERS)},
         guide_bands=tuple(map(str, description["guide_bands"])),
         detail=None if detail is None else float(detail),
-        stacking=_stacking_from(description["stacking"]),
-        regression=Regression(**regression) if regression else None,
+        stacking=StackingWeights(**{name: float(weight) for name, weight in description["stacking"].items()}),
         members=None if description["members"] is None else Members.from_parts(description["members"], members),
         check=_check_from(description["check"]),
         guide_range=tuple((float(low), float(high)) for low, high in description["guide_range"]),
@@ -182,12 +167,6 @@ def _fields_from(description: dict[str, Any], tensors: dict[str, Tensor]) -> Mod
         version=str(description["version"]),
         provenance=dict(description["provenance"]),
     )
-
-
-def _stacking_from(description: dict[str, Any]) -> StackingWeights:
-    rows, columns = map(index, description["shift"])
-    weights = {name: float(description[name]) for name in ("bicubic", "network", "regression", "members")}
-    return StackingWeights(**weights, shift=(rows, columns))
 
 
 def _interval_from(description: dict[str, Any]) -> Interval:
@@ -209,6 +188,7 @@ def _check_from(description: dict[str, Any]) -> GuideCheck:
             )
             for region in description["regions"]
         ),
-        draft=bool(description["draft"]),
+        everywhere=bool(description["everywhere"]),
+        least_gain=float(description["least_gain"]),
         guided=bool(description["guided"]),
     )

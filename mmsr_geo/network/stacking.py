@@ -13,43 +13,18 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True, slots=True)
 class StackingWeights:
-    """Weights of a model's ensemble: a weighted average of its predictions."""
+    """Weights of a model's two parts: a weighted average of their predictions."""
 
-    bicubic: float = 0.0
-    """Weight of the bicubic interpolation."""
     network: float = 1.0
     """Weight of the network's prediction."""
-    regression: float = 0.0
-    """Weight of the regression's prediction."""
-    shift: tuple[int, int] = (0, 0)
-    """Rows and columns of the target grid by which the guide is moved for the regression."""
     members: float = 0.0
     """Weight of the members' weighted average."""
 
     def __post_init__(self) -> None:
         """Refuse weights below 0, or that do not add up to 1 (ValueError)."""
-        if min(self.values) < 0 or not math.isclose(sum(self.values), 1, abs_tol=1e-6):
-            msg = f"weights must be 0 or more and add up to 1, not {self.values}"
+        if min(self.network, self.members) < 0 or not math.isclose(self.network + self.members, 1, abs_tol=1e-6):
+            msg = f"weights must be 0 or more and add up to 1, not {self.network} and {self.members}"
             raise ValueError(msg)
-
-    @property
-    def values(self) -> tuple[float, float, float, float]:
-        """Weights of the bicubic interpolation, the network, the regression and the members."""
-        return self.bicubic, self.network, self.regression, self.members
-
-    @property
-    def sentence(self) -> str:
-        """Weights in words, without those of 0."""
-        named = (
-            ("network", self.network),
-            ("ridge regression", self.regression),
-            ("members", self.members),
-            ("bicubic interpolation", self.bicubic),
-        )
-        weights = ", ".join(f"{name} {weight:.0%}" for name, weight in named if weight)
-        if not self.regression or self.shift == (0, 0):
-            return weights
-        return f"{weights}; guide moved by {self.shift[0]} rows and {self.shift[1]} columns for the regression"
 
 
 def best_weights(errors: NDArray[np.float64]) -> tuple[float, ...]:

@@ -1,4 +1,4 @@
-"""What a fit finds at reduced resolution: registration, regression, and the errors on validation blocks; tensors only.
+"""What a fit finds at reduced resolution: errors, the weights of network and members, the guide check; tensors only.
 
 A sample's source and guide are averaged by the scale, so that the source itself is the reference (Wald's protocol).
 """
@@ -6,20 +6,20 @@ A sample's source and guide are averaged by the scale, so that the source itself
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from itertools import count
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from mmsr_geo.callbacks import Progress, no_progress
 from mmsr_geo.geometry import Scale, Window
-from mmsr_geo.network.degradation import bicubic, bilinear
+from mmsr_geo.network.degradation import bilinear, degrade, make_consistent
 from mmsr_geo.network.fitted import add_detail, predict_in_parts, receptive_field_on_target
 from mmsr_geo.network.guide_check import (
+    ANY_GAIN,
     SMALLEST_VALIDATED_PX,
     GuideCheck,
     ReducedPrediction,
@@ -32,19 +32,13 @@ from mmsr_geo.network.guide_check import (
     reduction_step,
 )
 from mmsr_geo.network.intervals import Interval, calibrated
+from mmsr_geo.network.members.layers import Layers
 from mmsr_geo.network.mmsr import MmsrNetwork
-from mmsr_geo.network.prepared import PreparedSample, reduced_guide, reduced_rows, true_scale_rows
-from mmsr_geo.network.registration import Shift, registration
-from mmsr_geo.network.ridge_regression import Regression, RegressionRows, blocks_of, fit_regression
+from mmsr_geo.network.prepared import PreparedSample
 from mmsr_geo.network.stacking import StackingWeights, best_weights
 
 LEAST_NETWORK_WEIGHT = 0.05
-"""Smallest weight of the network in an ensemble; below it the network is left out, and its steps with it."""
-MOST_REGRESSION_PX = 2**16
-"""About the largest number of source pixels that a regression is solved on; of more, samples and then blocks of them
-are left out."""
-REGRESSION_AREA = 16
-"""Target pixels per source pixel above which a source pixel counts more than once in MOST_REGRESSION_PX."""
+"""Smallest weight of the network beside members; below it the network is left out, and its steps with it."""
 FEWEST_TREND_PX = 16
 """Source pixels along a side below which the trend of errors over scales is not estimated."""
 SMOOTH = 0.2
@@ -55,18 +49,22 @@ LEAST_AMPLITUDE = 1e-4
 
 NetworkPredictor = Callable[[PreparedSample, Tensor], Tensor]
 """A network's prediction (H, W) of a sample from its reduced source (h, w)."""
+CoarserPredictor = Callable[[PreparedSample, Layers], Tensor]
+"""A network's prediction (H, W) of a sample from the averaged source of its layers."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class RegisteredRegression:
-    """The regression of a pair's detail, with the shift of its guide."""
+class MembersEvidence:
+    """What is known of the members' weighted average in one sample, before the network is compared with it."""
 
-    shift: Shift
-    """Rows and columns of the target grid by which the guide is moved onto its source."""
-    validated: Regression
-    """The regression that has not seen the validation blocks."""
-    final: Regression
-    """The regression on all pixels."""
+    predict: Callable[[Tensor], Tensor]
+    """The function from the source at reduced resolution (h, w) to the prediction (H, W)."""
+    coarser: Layers | None
+    """The sample with its source averaged by 2 and the guide as it is; None where that is too small."""
+    errors: Tensor
+    """(h, w): errors of the means over source pixels where the averaged source is solved to the target."""
+    known: Tensor
+    """(h, w) bool: where these errors are known."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -74,13 +72,13 @@ class Validation:
     """Predictions at reduced resolution and the decisions taken from their errors on validation blocks."""
 
     predictions: tuple[ReducedPrediction, ...] = field(default=(), repr=False)
-    """One per sample: the bicubic baseline, the network where it was fitted, the regression where it was solved."""
+    """One per sample: the bicubic baseline, the members where they are compared, the network where it was fitted."""
     stacking: StackingWeights = field(default_factory=StackingWeights)
-    """Weights of the ensemble with the least squared error."""
+    """Weights of network and members with the least squared error."""
     check: GuideCheck = field(default_factory=GuideCheck)
-    """Guide check of that ensemble."""
+    """Guide check of their weighted average."""
     interval: Interval | None = None
-    """Calibrated uncertainty of that ensemble; None: not calibrated."""
+    """Calibrated uncertainty of their weighted average; None: not calibrated."""
     network_helped: bool = False
     """True if the network alone had a smaller error than the bicubic baseline."""
 
@@ -117,90 +115,80 @@ class ReducedResolution:
             bool((sample.fit_mask & ~sample.validation).any()) for sample in self.samples
         )
 
-    def fit_regression(self, seed: int, progress: Progress = no_progress) -> RegisteredRegression:
-        """Register the guide on the source and solve both regressions, with the validation blocks and without them.
-
-        Args:
-            seed: Seed of the random features.
-            progress: Called with the stages "registration" and "regression".
-        """
-        source_px = sum(sample.source.numel() for sample in self.samples)
-        thinning = math.ceil(max(source_px, source_px * self.scale.area // REGRESSION_AREA) / MOST_REGRESSION_PX)
-        every_sample = min(thinning, len(self.samples))
-        samples, every_block = self.samples[::every_sample], math.ceil(thinning / every_sample)
-        height, width = samples[0].source.shape
-        grids = ((self.shape_yx, self.step), ((height, width), self.scale))
-        total = len(samples) * sum(len(blocks_of(shape, scale, every_block)) for shape, scale in grids)
-        done = count()
-
-        def reported(blocks: Iterator[RegressionRows]) -> Iterator[RegressionRows]:
-            for block in blocks:
-                progress("regression", next(done), total)
-                yield block
-
-        progress("registration", 0, 1)
-        shift = self._registration()
-        progress("registration", 1, 1)
-        reduced = [rows for sample in samples for rows in reported(reduced_rows(sample, shift, self.step, every_block))]
-        true_scale = (
-            rows for sample in samples for rows in reported(true_scale_rows(sample, shift, self.scale, every_block))
-        )
-        validated, final = fit_regression(reduced, true_scale, torch.Generator().manual_seed(seed))
-        progress("regression", total, total)
-        return RegisteredRegression(shift, validated, final)
-
-    def validate(self, network: NetworkPredictor, regression: RegisteredRegression | None) -> Validation:
-        """Compare the network, and the regression where there is one, with the source on the validation blocks.
-
-        The ensemble has the weights with the least squared error there. A network whose weight would be below
-        LEAST_NETWORK_WEIGHT is left out.
-        """
-        predictions = self._predictions(network, regression)
-        errors = self._errors(predictions)
-        stacking = StackingWeights()
-        if regression is not None and sum(region.validated_px for region in errors) > 0:
-            products = np.sum([region.products for region in errors], axis=0)
-            bicubic_weight, network_weight, regression_weight = best_weights(products)
-            if network_weight < LEAST_NETWORK_WEIGHT:
-                (bicubic_weight, regression_weight), network_weight = best_weights(products[::2, ::2]), 0.0
-            stacking = StackingWeights(bicubic_weight, network_weight, regression_weight, regression.shift)
-        weights = stacking.values[: len(predictions[0].raw)]
-        network_check = guide_check_of(errors, (0, 1, 0)[: len(weights)])
+    def validate(self, network: NetworkPredictor) -> Validation:
+        """Compare the network alone with the source on the validation blocks."""
+        predictions = self._predictions([[partial(network, sample)] for sample in self.samples])
+        check = guide_check_of(self._errors(predictions), (0, 1))
         return Validation(
             predictions,
-            stacking,
-            guide_check_of(errors, weights),
-            self._interval(predictions, weights),
-            network_helped=network_check.result == "helped",
+            StackingWeights(),
+            check,
+            self._interval(predictions, (0, 1)),
+            network_helped=check.result == "helped",
         )
 
-    def validate_regression(self, regression: RegisteredRegression, enough_gain: float) -> Validation | None:
-        """Compare the regression alone with the source on the validation blocks; None below `enough_gain`."""
-        predictions, weights = self._predictions(None, regression), (0, 1)
-        check = guide_check_of(self._errors(predictions), weights)
-        if check.gain is None or check.gain < enough_gain:
-            return None
-        stacking = StackingWeights(network=0.0, regression=1.0, shift=regression.shift)
-        return Validation(predictions, stacking, check, self._interval(predictions, weights))
-
-    def validate_members(self, predictors: Sequence[Callable[[Tensor], Tensor]], *, guided: bool) -> Validation:
+    def validate_members(self, evidence: Sequence[MembersEvidence], *, guided: bool) -> Validation:
         """Compare the members' weighted average alone with the source, on all pixels.
 
         Its members see the reduced source alone. Alignment and weights were chosen on the same source pixels.
 
         Args:
-            predictors: For each sample the function from a reduced source (h, w) to its prediction.
+            evidence: What is known of the members, for each sample.
             guided: Whether a member with a weight uses the guide.
         """
-        predictions = tuple(
-            predict_at_reduced_resolution(
-                [predictor], sample.source, sample.fit_mask, torch.ones_like(sample.validation), self.step
-            )
-            for predictor, sample in zip(predictors, self.samples, strict=True)
+        stacking = StackingWeights(network=0.0, members=1.0)
+        if not self.can_validate:
+            return Validation(stacking=stacking)
+        predictions = self._predictions([[part.predict] for part in evidence], everywhere=True)
+        check = guide_check_of(self._errors(predictions), (0, 1))
+        check = replace(check, everywhere=True, guided=guided, least_gain=ANY_GAIN)
+        return Validation(predictions, stacking, check, self._interval(predictions, (0, 1)))
+
+    def validate_both(
+        self, evidence: Sequence[MembersEvidence], network: NetworkPredictor, coarser: CoarserPredictor
+    ) -> Validation:
+        """Weigh the network against the members, on the validation blocks, which it has not seen.
+
+        Their weights are the best where the source is averaged by 2 and solved to the target with the guide as it is.
+        At reduced resolution, where the guide check and the uncertainty are measured, sharp edges are blurred, and the
+        network seems better there than members that draw them: decision 019.
+
+        Args:
+            evidence: What is known of the members, for each sample.
+            network: The network's prediction at reduced resolution.
+            coarser: The network's prediction of the target from the averaged source.
+        """
+        pairs = list(zip(self.samples, evidence, strict=True))
+        products = np.sum([self._coarser_products(sample, part, coarser) for sample, part in pairs], axis=0)
+        members_weight, network_weight = best_weights(products)
+        if network_weight < LEAST_NETWORK_WEIGHT:
+            members_weight, network_weight = 1.0, 0.0
+        predictions = self._predictions([[part.predict, partial(network, sample)] for sample, part in pairs])
+        errors = self._errors(predictions)
+        weights = (0.0, members_weight, network_weight)
+        return Validation(
+            predictions,
+            StackingWeights(network_weight, members_weight),
+            replace(guide_check_of(errors, weights), least_gain=ANY_GAIN),
+            self._interval(predictions, weights),
+            network_helped=network_weight > 0,
         )
-        stacking, weights = StackingWeights(network=0.0, members=1.0), (0, 1)
-        check = replace(guide_check_of(self._errors(predictions), weights), draft=True, guided=guided)
-        return Validation(predictions, stacking, check, self._interval(predictions, weights))
+
+    @torch.inference_mode()
+    def _coarser_products(
+        self, sample: PreparedSample, evidence: MembersEvidence, coarser: CoarserPredictor
+    ) -> NDArray[np.float64]:
+        """Return the products of the errors of members and network, (2, 2), where the averaged source is solved."""
+        layers = evidence.coarser
+        if layers is None:
+            return np.zeros((2, 2))
+        target = make_consistent(coarser(sample, layers), layers.source, layers.source_valid, layers.scale)
+        means = degrade(target, self.scale)
+        rows, columns = slice(len(means)), slice(means.shape[1])
+        known = evidence.known & sample.validation[rows, columns]
+        errors = torch.stack([evidence.errors, means - sample.source[rows, columns]])[:, known]
+        products: NDArray[np.float64] = (errors @ errors.T).cpu().numpy()
+        return products
 
     def network_predictor(self, network: MmsrNetwork, detail: float | None) -> NetworkPredictor:
         """Return the predictor of a network at reduced resolution; detail: see `add_detail`."""
@@ -217,29 +205,34 @@ class ReducedResolution:
 
         return predict
 
-    def _regression_prediction(
-        self, regression: RegisteredRegression, sample: PreparedSample, source: Tensor
-    ) -> Tensor:
-        guide, valid = reduced_guide(sample, regression.shift)
-        whole = Window.whole((source.shape[0], source.shape[1])).refined(self.step).slices
-        detail = regression.validated.detail(guide[:, *whole], valid[whole], source, self.step)
-        return bicubic(source.double(), self.step) + detail
+    def coarser_predictor(self, network: MmsrNetwork, detail: float | None) -> CoarserPredictor:
+        """Return the predictor of a network from an averaged source; detail: see `add_detail`."""
+        receptive_field_target_px = receptive_field_on_target(network.receptive_field)
 
+        def predict(sample: PreparedSample, layers: Layers) -> Tensor:
+            def guide_of(part: Window) -> Tensor:
+                return sample.guide[None, :, *part.slices].contiguous(memory_format=torch.channels_last)
+
+            source = layers.source.float()
+            on_target = bilinear(source[None, None], layers.scale)
+            output = predict_in_parts(network, guide_of, on_target, receptive_field_target_px)[0, 0]
+            return add_detail(output, source, layers.scale, detail)
+
+        return predict
+
+    @torch.inference_mode()
     def _predictions(
-        self, network: NetworkPredictor | None, regression: RegisteredRegression | None
+        self, predictors: Sequence[Sequence[Callable[[Tensor], Tensor]]], *, everywhere: bool = False
     ) -> tuple[ReducedPrediction, ...]:
-        predictors: list[NetworkPredictor] = [] if network is None else [network]
-        if regression is not None:
-            predictors.append(partial(self._regression_prediction, regression))
         return tuple(
             predict_at_reduced_resolution(
-                [partial(predictor, sample) for predictor in predictors],
+                of_sample,
                 sample.source,
                 sample.fit_mask,
-                sample.validation,
+                torch.ones_like(sample.validation) if everywhere else sample.validation,
                 self.step,
             )
-            for sample in self.samples
+            for of_sample, sample in zip(predictors, self.samples, strict=True)
         )
 
     def _errors(self, predictions: Sequence[ReducedPrediction]) -> list[RegionErrors]:
@@ -274,15 +267,6 @@ class ReducedResolution:
             return 1.0
         octave = math.sqrt(float(full_squares.mean() / halved_squares.mean()))
         return float(min(1.0, octave ** (math.log2(self.scale.area) / 2)))
-
-    def _registration(self) -> Shift:
-        return registration(
-            (
-                (sample.source, sample.fit_mask, sample.guide[: sample.bands], sample.guide_valid)
-                for sample in self.samples
-            ),
-            self.scale,
-        )
 
 
 def detail_amplitude(samples: Sequence[PreparedSample], scale: Scale, *, over_bicubic: bool | None) -> float | None:

@@ -71,10 +71,7 @@ class Plan:
 
     @property
     def fit_pixel_steps(self) -> tuple[int, int]:
-        """Least and most target pixels times steps of the fits; the guide check decides between them.
-
-        Of a draft, which has no steps, the target pixels that its members are compared on.
-        """
+        """Least and most target pixels times steps of the fits; the guide check decides between them."""
         least, most = self.method.pixel_steps(self.pair, self.tiling)
         return least * self.bands, most * self.bands
 
@@ -101,11 +98,14 @@ class Plan:
         tile = tile_bytes(height * width, guide_bands, predicted_by=self.method.predicted_by)
         target_px = self.target_px // self.bands
         sampled = min(target_px, SAMPLED_TARGET_PX) * guide_bands * BYTES_PER_SAMPLED_VALUE
-        if self.method.predicted_by == "members":
-            fit = min(target_px, MOST_TARGET_PX) * BYTES_PER_COMPARED_PX + sampled
-        else:
-            fit = sampled if self.fit_pixel_steps[1] else 0
+        compared = min(self.compared_px, MOST_TARGET_PX)
+        fit = compared * BYTES_PER_COMPARED_PX + (sampled if compared or self.fit_pixel_steps[1] else 0)
         return BASE_BYTES + max(tile, fit)
+
+    @property
+    def compared_px(self) -> int:
+        """Target pixels that the fits compare members on."""
+        return self.method.compared_px(self.pair, self.tiling) * self.bands
 
     @property
     def disk_bytes(self) -> int:
@@ -126,8 +126,12 @@ class Plan:
         """Least and most seconds of the fits on this machine; None if it was not timed."""
         if self.speed is None:
             return None
-        least, most = (steps * self.speed.fit_s_per_px_step for steps in self.fit_pixel_steps)
-        return least, most
+        return self.seconds_of(*self.fit_pixel_steps, self.speed)
+
+    def seconds_of(self, least: int, most: int, speed: Speed) -> tuple[float, float]:
+        """Return the least and most seconds of fits with this many target pixels times steps."""
+        compared = self.compared_px * speed.fit.s_per_compared_px
+        return least * speed.fit.s_per_px_step + compared, most * speed.fit.s_per_px_step + compared
 
     @property
     def qualities(self) -> dict[Quality, tuple[int, int]]:
@@ -155,7 +159,7 @@ class Plan:
     @property
     def gpu_hours(self) -> float:
         """Most hours on one GPU: as timed on the GPU of this machine, or computed with GPU_FLOPS, an assumption."""
-        if self.method.predicted_by != "network":
+        if self.method.predicted_by not in {"network", "both"}:
             return 0.0
         if self.is_timed_on_gpu:
             return self.seconds_at_most / 3600
@@ -187,6 +191,7 @@ class Plan:
             "target_px": self.target_px,
             "predicted_px": self.predicted_px,
             "fit_pixel_steps": list(self.fit_pixel_steps),
+            "compared_px": self.compared_px,
             "qualities": {quality: list(steps) for quality, steps in self.qualities.items()},
             "memory_bytes_per_worker": self.memory_bytes,
             "disk_bytes": self.disk_bytes,

@@ -11,7 +11,7 @@ import numpy as np
 from mmsr_geo.engine.pair import Pair
 from mmsr_geo.engine.tile_upsampler import Upsampler, sample_of
 from mmsr_geo.geometry import Scale, Tile, Window
-from mmsr_geo.methods.base import Method
+from mmsr_geo.methods.base import FitSpeed, Method
 from mmsr_geo.network.device import resolve_device, torch_threads
 from mmsr_geo.network.samples import Sample
 from mmsr_geo.raster.base import Pixels
@@ -27,8 +27,8 @@ class Speed:
 
     device: str
     threads: int
-    fit_s_per_px_step: float
-    """Seconds per target pixel and step of a fit, of a draft per target pixel; 0 if nothing is fitted by steps."""
+    fit: FitSpeed
+    """Speed of a fit."""
     predict_s_per_px: float
     """Seconds per predicted target pixel, halos counted, without reading and writing."""
 
@@ -39,14 +39,14 @@ def measure_speed(pair: Pair, method: Method, *, device: str = "auto", threads: 
     threads = threads if method.tile_fits is None else 1
     sample = _synthetic_sample(scale, len(pair.guide.bands))
     with torch_threads(threads):
-        model, fit_s = method.timed_fit(sample, scale, threads, resolved)
+        model, fit = method.timed_fit(sample, scale, threads, resolved)
         upsampler = Upsampler.of(model, device, consistent=method.consistent)
         height, width = sample.source.shape
         whole = Window.whole((height, width))
         source = Pixels(sample.source.numpy()[np.newaxis], sample.source_valid.numpy())
         guide = Pixels(sample.guide.numpy(), sample.guide_valid.numpy())
         seconds = _seconds(lambda: upsampler.upsample(Tile(0, whole, whole), source, guide))
-    return Speed(resolved.type, threads, fit_s, seconds / sample.guide_valid.numel())
+    return Speed(resolved.type, threads, fit, seconds / sample.guide_valid.numel())
 
 
 def _seconds(call: Callable[[], object]) -> float:

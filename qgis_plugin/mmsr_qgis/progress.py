@@ -7,11 +7,10 @@ from collections.abc import Mapping
 
 ENDS: Mapping[str, float] = {
     "sample": 0.03,
-    "registration": 0.04,
-    "regression": 0.08,
-    "alignment": 0.15,
-    "first stage": 0.35,
-    "members": 0.60,
+    "alignment": 0.05,
+    "members": 0.12,
+    "trial": 0.20,
+    "first stage": 0.45,
     "fit": 0.65,
     "fit tiles": 0.75,
     "predict": 0.90,

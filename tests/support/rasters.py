@@ -15,8 +15,7 @@ from affine import Affine
 from numpy.typing import NDArray
 
 import mmsr_geo
-from mmsr_geo.network.stacking import StackingWeights
-from support.scenes import drawn_regression
+from support.scenes import with_both_parts
 
 DEMO_DATA = Path(str(resources.files("mmsr_geo") / "demo_data"))
 SENTINEL_TRUTH, SENTINEL_GUIDE = DEMO_DATA / "sentinel2_b11_20m.tif", DEMO_DATA / "sentinel2_10m.tif"
@@ -80,9 +79,11 @@ def misleading_guide() -> xr.DataArray:
 @cache
 def sentinel_model(scale: int) -> mmsr_geo.FittedModel:
     """Fit shortly to the upper left 160 x 160 pixels of the truth."""
-    params = mmsr_geo.FitParams(steps=30, patch_px=48, threads=1)
+    short = mmsr_geo.FitParams(steps=30, patch_px=48, threads=1, ensemble=False)
     crop = sentinel_crop(0, 0, 160 // scale, 160 // scale, scale)
-    model = mmsr_geo.fit(crop.source, sentinel_guide(), scale, params=params)
-    # So short a fit says nothing of the guide, and all that a prediction can be mixed of shall take part.
-    stacking = StackingWeights(bicubic=0.1, network=0.5, regression=0.4, shift=(0, 1))
-    return replace(model, check=mmsr_geo.GuideCheck(), stacking=stacking, regression=drawn_regression(4))
+    network, members = (
+        mmsr_geo.fit(crop.source, sentinel_guide(), scale, params=params)
+        for params in (short, mmsr_geo.FitParams(network=False, threads=1))
+    )
+    # So short a fit says nothing of the guide, and all parts that a prediction can have take part.
+    return replace(with_both_parts(network, members), check=mmsr_geo.GuideCheck())

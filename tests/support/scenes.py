@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import math
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from mmsr_geo.geometry import Scale
 from mmsr_geo.network.degradation import degrade
-from mmsr_geo.network.ridge_regression import FREQUENCY_SCALE, N_RANDOM_FEATURES, Regression, n_predictors
+from mmsr_geo.network.fitted import FittedModel
 from mmsr_geo.network.samples import Sample
+from mmsr_geo.network.stacking import StackingWeights
 
 
 def scene(
@@ -62,18 +63,6 @@ def with_gaps(sample: Sample, *, source: float = 0.0, guide: float = 0.0, seed: 
     )
 
 
-def drawn_regression(bands: int = 2, seed: int = 0) -> Regression:
-    """Return a regression on so many bands whose every number is drawn: of coefficients as large as real ones."""
-    generator = torch.Generator().manual_seed(seed)
-    count = n_predictors(bands)
-
-    def draw(*shape: int) -> Tensor:
-        return torch.randn(*shape, generator=generator, dtype=torch.float64)
-
-    return Regression(
-        centre=draw(count, 1) / 10,
-        spread=1 + draw(count, 1).abs(),
-        waves=draw(N_RANDOM_FEATURES, count) * FREQUENCY_SCALE / math.sqrt(count),
-        phases=draw(N_RANDOM_FEATURES, 1),
-        coefficients=draw(1 + count + N_RANDOM_FEATURES) / 10,
-    )
+def with_both_parts(network: FittedModel, members: FittedModel, weight: float = 0.5) -> FittedModel:
+    """Return a model with the network of one and the members of another, whose predictions are averaged."""
+    return replace(network, members=members.members, stacking=StackingWeights(weight, 1 - weight))

@@ -17,9 +17,10 @@ from mmsr_geo.network.degradation import degrade, nearest
 from mmsr_geo.network.members.alignment import align
 from mmsr_geo.network.members.fitted import Members
 from mmsr_geo.network.members.layers import Alignment, GuideScaling, Layers, coarser_step
-from mmsr_geo.network.members.table import MEMBERS, WindowInputs
+from mmsr_geo.network.members.table import INTERPOLATION, MEMBERS, MemberState, WindowInputs
 from mmsr_geo.network.samples import Sample, Statistics
 from mmsr_geo.network.stacking import best_weights
+from mmsr_geo.network.validation import MembersEvidence
 
 LEAST_WEIGHT = 0.02
 """Smallest weight of a member; those below it are left out, and the time of their predictions with them."""
@@ -37,15 +38,16 @@ NARROW_PX = 4
 """Side, in source pixels, below which a part is left out if there are others."""
 
 
-def fit_members(
+def fit_members(  # noqa: PLR0913  (what is known of a pair)
     samples: Sequence[Sample],
     scale: Scale,
     statistics: Statistics,
+    names: Sequence[str],
     *,
     seed: int = 0,
     progress: Progress = no_progress,
-) -> tuple[Members, list[Layers]]:
-    """Return the members of a pair with their weights, and the layers that they were compared on.
+) -> tuple[Members, list[Layers], list[Tensor]]:
+    """Return the members of a pair with their weights, and what they were compared on.
 
     Where there are too few pixels to compare the members, the interpolation is used alone, and the guide is not
     aligned.
@@ -54,55 +56,87 @@ def fit_members(
         samples: Parts of the pair: see `compared_parts`.
         scale: Target pixels per source pixel.
         statistics: The pair's centre and spread.
+        names: Names of the members to choose from.
         seed: Seed of the random features.
         progress: Called with the stages "alignment" and "members".
+
+    Returns:
+        The members, the layers of each part, and for each part the errors (h, w) of the weighted average's means over
+        source pixels where the source averaged by 2 is solved to the target.
     """
     scaling = GuideScaling.of(samples, statistics, torch.Generator().manual_seed(seed))
     plain = [scaling.layers(sample, statistics, scale, Alignment(), ()) for sample in samples]
-    compared = sum(int(_known(part).sum()) for part in plain)
+    compared = sum(int(known_from_coarser(part).sum()) for part in plain)
     alignment = Alignment()
     if compared >= FEWEST_PX:
         progress("alignment", 0, 1)
         alignment = align(samples, statistics, scaling, scale)
         progress("alignment", 1, 1)
     layers = [scaling.layers(sample, statistics, scale, alignment) for sample in samples]
-    weights = {next(iter(MEMBERS)): 1.0}
+    chosen = names if compared >= FEWEST_PX else [INTERPOLATION]
+    errors = coarser_errors(layers, scaling, chosen, progress)
+    weights = {INTERPOLATION: 1.0}
     if compared >= FEWEST_PX:
-        products = error_products(layers, scaling, progress)
-        weights = stacked(dict(zip(MEMBERS, range(len(MEMBERS)), strict=True)), products)
+        known = [known_from_coarser(part) for part in layers]
+        every = torch.cat([of_part[:, mask] for of_part, mask in zip(errors, known, strict=True)], dim=1)
+        products = (every @ every.T / max(1, every.shape[1])).cpu().numpy()
+        weights = stacked({name: row for row, name in enumerate(chosen)}, products)
+    by = errors[0].new_tensor([weights.get(name, 0.0) for name in chosen])
     windows = [WindowInputs(part, scaling) for part in layers]
     states = {name: MEMBERS[name].fit(windows) for name in weights}
-    return Members(scaling, alignment, weights, states), layers
+    averaged = [torch.tensordot(by, of_part, dims=1) for of_part in errors]
+    return Members(scaling, alignment, weights, states), layers, averaged
 
 
-def with_equal_weights(members: Members, sample: Sample, statistics: Statistics, scale: Scale) -> Members:
-    """Return all members with the same weight, fitted to a sample: what takes the most time and memory."""
+def with_equal_weights(
+    members: Members, sample: Sample, statistics: Statistics, scale: Scale, names: Sequence[str]
+) -> Members:
+    """Return the named members with the same weight, fitted to a sample: what takes the most time and memory."""
     layers = members.scaling.layers(sample, statistics, scale, members.alignment)
     windows = [WindowInputs(layers, members.scaling)]
-    weights = dict.fromkeys(MEMBERS, 1 / len(MEMBERS))
-    return replace(members, weights=weights, states={name: member.fit(windows) for name, member in MEMBERS.items()})
+    weights = dict.fromkeys(names, 1 / len(names))
+    return replace(members, weights=weights, states={name: MEMBERS[name].fit(windows) for name in names})
 
 
-def compared_parts(samples: Sequence[Sample], scale: Scale) -> list[Sample]:
-    """Cut samples into parts, and draw as many as keep them below MOST_TARGET_PX.
+def compared_parts(samples: Sequence[Sample], scale: Scale) -> list[tuple[int, Window]]:
+    """Return the parts of samples that members are compared on: the sample's number and a window of its source.
 
     A part has at most PART_PX a side, or LEAST_PART_PX source pixels where those are more. Only parts with a pixel that
-    is valid in source and guide are returned, and narrow ones only where there are no others. The same samples give the
-    same parts.
+    is valid in source and guide are returned, and narrow ones only where there are no others. As many are drawn as keep
+    them below MOST_TARGET_PX. The same samples give the same parts.
     """
     factor = max(scale.y, scale.x)
     side = max(PART_PX // factor, min(LEAST_PART_PX * factor, MOST_PART_PX // factor))
+    side = max(1, side // factor) * factor  # whole pixels of the reduced source
     parts = [
-        sample.cut(window, scale)
-        for sample in samples
+        (number, window)
+        for number, sample in enumerate(samples)
         for window in Window.whole((sample.source.shape[0], sample.source.shape[1])).parts(side)
+        if _has_common_pixel(sample.cut(window, scale), scale)
     ]
-    parts = [part for part in parts if _has_common_pixel(part, scale)]
-    parts = [part for part in parts if min(part.source.shape) >= NARROW_PX] or parts
-    target_px = sum(part.guide_valid.numel() for part in parts)
+    parts = [part for part in parts if min(part[1].shape) >= NARROW_PX] or parts
+    target_px = sum(window.height * window.width * scale.area for _, window in parts)
     count = max(1, len(parts) * MOST_TARGET_PX // max(target_px, MOST_TARGET_PX))
     drawn = torch.randperm(len(parts), generator=torch.Generator().manual_seed(0))[:count]
     return [parts[index] for index in sorted(drawn.tolist())]
+
+
+def members_evidence(
+    members: Members, layers: Sequence[Layers], errors: Sequence[Tensor], step: Scale
+) -> list[MembersEvidence]:
+    """Return what is known of the members in each part.
+
+    Args:
+        members: Fitted members.
+        layers: Layers of each part at the true scale.
+        errors: Errors of each part, as `fit_members` returns them.
+        step: Source pixels per pixel of the reduced source.
+    """
+    predictors = reduced_predictors(members, layers, step)
+    return [
+        MembersEvidence(predictor, part.coarser(), of_part, known_from_coarser(part))
+        for predictor, part, of_part in zip(predictors, layers, errors, strict=True)
+    ]
 
 
 def reduced_predictors(members: Members, layers: Sequence[Layers], step: Scale) -> list[Callable[[Tensor], Tensor]]:
@@ -123,33 +157,36 @@ def reduced_predictors(members: Members, layers: Sequence[Layers], step: Scale) 
     return [partial(predict, part) for part in reduced]
 
 
-def error_products(
-    layers: Sequence[Layers], scaling: GuideScaling, progress: Progress = no_progress
-) -> NDArray[np.float64]:
-    """Return the mean products of the members' errors, (n, n), where the source averaged by 2 is solved to the target.
+def coarser_errors(
+    layers: Sequence[Layers], scaling: GuideScaling, names: Sequence[str], progress: Progress = no_progress
+) -> list[Tensor]:
+    """Return the members' errors where the source averaged by 2 is solved to the target, (n, h, w) for each part.
 
     The guide stays as it is, so that the members have the edges to follow that they will have. A member's error is
-    that of its block means, which the source knows.
+    that of its block means, which the source knows. Rows and columns that no whole coarser pixel covers are left out;
+    no pixel remains where there is no coarser source.
 
     Args:
         layers: Parts of the pair at the true scale.
         scaling: Constants of the pair.
+        names: Names of the members.
         progress: Called with the stage "members".
     """
-    pairs = [(coarse, part, _known(part)) for part in layers if (coarse := part.coarser()) is not None]
-    windows = [WindowInputs(coarse, scaling) for coarse, *_ in pairs]
-    errors: list[Tensor] = []
-    for index, member in enumerate(MEMBERS.values()):
-        progress("members", index, len(MEMBERS))
-        state = member.fit(windows)
-        parts = []
-        for window, (_, reference, known) in zip(windows, pairs, strict=True):
-            means = degrade(member.predict(window, state), reference.scale)
-            parts.append((means - reference.source[: len(means), : means.shape[1]])[known])
-        errors.append(torch.cat(parts))
-    progress("members", len(MEMBERS), len(MEMBERS))
-    every = torch.stack(errors)
-    return (every @ every.T / max(1, every.shape[1])).cpu().numpy()
+    pairs = [(part, part.coarser()) for part in layers]
+    windows = {index: WindowInputs(coarse, scaling) for index, (_, coarse) in enumerate(pairs) if coarse is not None}
+    errors: list[list[Tensor]] = [[] for _ in pairs]
+    for done, name in enumerate(names):
+        progress("members", done, len(names))
+        member = MEMBERS[name]
+        state = member.fit(list(windows.values())) if windows else MemberState()
+        for index, (part, _) in enumerate(pairs):
+            if index not in windows:
+                errors[index].append(part.source[:0, :0])
+                continue
+            means = degrade(member.predict(windows[index], state), part.scale)
+            errors[index].append(means - part.source[: len(means), : means.shape[1]])
+    progress("members", len(names), len(names))
+    return [torch.stack(of_part) for of_part in errors]
 
 
 def stacked(members: Mapping[str, int], products: NDArray[np.float64]) -> dict[str, float]:
@@ -174,7 +211,7 @@ def _has_common_pixel(part: Sample, scale: Scale) -> bool:
     return bool((part.source_valid & (share > 0.5)).any())
 
 
-def _known(layers: Layers) -> Tensor:
+def known_from_coarser(layers: Layers) -> Tensor:
     """Return where members are compared, (h, w) bool: known source pixels whose coarser pixel is valid.
 
     Rows and columns that no whole coarser pixel covers are left out; no pixel remains where there is no coarser source.

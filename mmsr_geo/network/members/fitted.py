@@ -14,9 +14,9 @@ from mmsr_geo.geometry import Halo, Scale
 from mmsr_geo.network.members.alignment import BLURS_PX, FARTHEST_PX
 from mmsr_geo.network.members.layers import WAVES, Alignment, Features, GuideScaling, Layers, Standard
 from mmsr_geo.network.members.local_regression import Pooled
+from mmsr_geo.network.members.ridge_regression import Regression
 from mmsr_geo.network.members.table import MEMBERS, MemberState, WindowInputs
 from mmsr_geo.network.samples import Sample, Statistics
-from mmsr_geo.network.variational.gaussian import radius_px
 from mmsr_geo.network.variational.guide_weights import Whitening
 
 SUPPORT_PX = 12
@@ -107,7 +107,10 @@ class Members:
             "whitening.strong_turn": scaling.strong_whitening.turn,
         }
         for name in self.weights:
-            for index, pooled in enumerate(self.states[name].pooled):
+            state = self.states[name]
+            if state.ridge is not None:
+                tensors |= {f"{name}.{part}": tensor for part, tensor in state.ridge.tensors.items()}
+            for index, pooled in enumerate(state.pooled):
                 tensors[f"{name}.{index}.covariance"] = pooled.covariance
                 tensors[f"{name}.{index}.coefficients"] = pooled.coefficients
         return tensors
@@ -128,18 +131,23 @@ class Members:
             raise ValueError("it has a spread of 0 or less")
         weights, states = {}, {}
         for name, member in description["members"].items():
-            widths, sizes = MEMBERS[name].kept(bands), tuple(map(float, member["sizes"]))
+            kept, sizes = MEMBERS[name].kept(bands), tuple(map(float, member["sizes"]))
             weights[name] = float(member["weight"])
             pooled = tuple(
                 Pooled(
                     _checked(f"{name}.{at}.covariance", tensors[f"{name}.{at}.covariance"], (width, width)),
                     _checked(f"{name}.{at}.coefficients", tensors[f"{name}.{at}.coefficients"], (width,)),
                 )
-                for at, width in enumerate(widths.pooled)
+                for at, width in enumerate(kept.pooled)
             )
-            if len(sizes) != widths.sizes or not all(0 < size < math.inf for size in sizes):
+            if len(sizes) != kept.sizes or not all(0 < size < math.inf for size in sizes):
                 raise ValueError(f"{name} has sizes {sizes}")
-            states[name] = MemberState(pooled, sizes)
+            ridge = None
+            if kept.ridge:
+                prefix = f"{name}."
+                parts = {key.removeprefix(prefix): part for key, part in tensors.items() if key.startswith(prefix)}
+                ridge = Regression.checked(parts, bands)
+            states[name] = MemberState(pooled, sizes, ridge)
         if not all(0 < weight <= 1 for weight in weights.values()) or not math.isclose(
             sum(weights.values()), 1, abs_tol=1e-6
         ):
@@ -183,15 +191,17 @@ def _checked(name: str, tensor: Tensor, shape: tuple[int, ...]) -> Tensor:
 
 def members_receptive_field(scale: Scale, alignment: Alignment) -> Halo:
     """Return the source pixels around its own that a target pixel depends on, for a guide that is aligned."""
-    blurred = radius_px(alignment.blur_px)
-    return Halo(
-        *(
-            math.ceil((SUPPORT_PX * max(scale.y, scale.x) + blurred + abs(shift)) / factor)
-            for shift, factor in zip(alignment.shift_px, (scale.y, scale.x), strict=True)
-        )
+    far = SUPPORT_PX * max(scale.y, scale.x)
+    down, across = (
+        math.ceil((far + reach) / factor) for reach, factor in zip(alignment.reach_px, (scale.y, scale.x), strict=True)
     )
+    return Halo(down, across)
+
+
+FARTHEST_ALIGNMENT = Alignment(max(BLURS_PX), (FARTHEST_PX, FARTHEST_PX))
+"""The alignment that reaches farthest."""
 
 
 def farthest_members_receptive_field(scale: Scale) -> Halo:
     """Return the receptive field for a guide that is blurred and moved as far as alignments go; known before a fit."""
-    return members_receptive_field(scale, Alignment(max(BLURS_PX), (FARTHEST_PX, FARTHEST_PX)))
+    return members_receptive_field(scale, FARTHEST_ALIGNMENT)

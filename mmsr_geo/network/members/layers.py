@@ -16,7 +16,7 @@ from mmsr_geo.geometry import LARGEST_SCALE, Scale
 from mmsr_geo.network.degradation import degrade_valid, fill_nodata
 from mmsr_geo.network.guide_check import reduce_sample
 from mmsr_geo.network.samples import FARTHEST, Sample, Statistics
-from mmsr_geo.network.variational.gaussian import moved, smoothed
+from mmsr_geo.network.variational.gaussian import moved, radius_px, smoothed
 from mmsr_geo.network.variational.guide_weights import Whitening
 
 Features = Literal["linear", "squares", "waves"]
@@ -42,9 +42,28 @@ class Alignment:
     shift_px: tuple[float, float] = (0.0, 0.0)
     """Rows and columns by which the guide is moved, in target pixels."""
 
+    @property
+    def reach_px(self) -> tuple[float, float]:
+        """Target pixels around a pixel, down and across, that its aligned guide depends on."""
+        down, across = (radius_px(self.blur_px) + abs(shift) for shift in self.shift_px)
+        return down, across
+
     def moved_mask(self, valid: Tensor) -> Tensor:
         """Return where the moved guide depends on valid pixels alone, (H, W) bool."""
         return moved(valid.double(), self.shift_px) == 1 if any(self.shift_px) else valid
+
+    def applied(self, sample: Sample) -> Sample:
+        """Return a sample with its guide moved and blurred, in float32."""
+        if self == AS_IT_IS:
+            return sample
+        valid = self.moved_mask(sample.guide_valid)
+        guide = torch.where(sample.guide_valid, sample.guide, torch.zeros_like(sample.guide)).double()
+        guide = smoothed(moved(guide, self.shift_px), valid, self.blur_px).float()
+        return replace(sample, guide=guide, guide_valid=valid)
+
+
+AS_IT_IS = Alignment()
+"""The alignment that leaves a guide as it is."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -5,7 +5,8 @@ Every member's block means are the source, so that any weighted average of membe
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import ClassVar, Literal, Protocol
@@ -13,9 +14,18 @@ from typing import ClassVar, Literal, Protocol
 import torch
 from torch import Tensor
 
-from mmsr_geo.network.degradation import degrade, degrade_valid
+from mmsr_geo.network.degradation import bicubic, degrade, degrade_valid, nearest
+from mmsr_geo.network.guide_check import reduction_step
 from mmsr_geo.network.members.layers import WAVES, Features, GuideScaling, Layers
 from mmsr_geo.network.members.local_regression import CoarsePart, LocalRegression, Pooled
+from mmsr_geo.network.members.ridge_regression import (
+    TRUE_SCALE_ROWS,
+    Regression,
+    RegressionRows,
+    fit_regression,
+    n_predictors,
+    pixel_predictors_by_block,
+)
 from mmsr_geo.network.variational.energy import Energy, steps_within
 from mmsr_geo.network.variational.gaussian import smoothed
 from mmsr_geo.network.variational.guide_weights import Contrast, Whitening, first_weights, guided_energy
@@ -28,6 +38,11 @@ GUIDE_BLUR_PX = 0.4
 """Blur of the guide before its differences become weights, in target pixels."""
 LARGEST_WEIGHTS_BLUR_PX = 1.6
 """Largest blur of the guide, as it was aligned, before its differences become weights."""
+
+MOST_RIDGE_PX = 2**16
+"""About the largest number of source pixels that the ridge regression is solved on; of more, blocks are left out."""
+RIDGE_AREA = 16
+"""Target pixels per source pixel above which a source pixel counts more than once in MOST_RIDGE_PX."""
 
 Spread = Literal["curvature", "guided"]
 """How what a regression does not explain is spread over the target: by the smoothest field, or along the guide."""
@@ -89,6 +104,8 @@ class MemberState:
     """Regressions of the raster."""
     sizes: tuple[float, ...] = ()
     """Sizes of differences: see `difference_sizes`."""
+    ridge: Regression | None = None
+    """Regression on random features."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +116,8 @@ class Kept:
     """Number of features of each regression."""
     sizes: int = 0
     """Number of sizes."""
+    ridge: bool = False
+    """True for a regression on random features."""
 
 
 class Member(Protocol):
@@ -282,6 +301,65 @@ class FeatureRegression:
         return CoarsePart(residual, part.known, part.means)
 
 
+@dataclass(frozen=True, slots=True)
+class RidgeRegression:
+    """The detail that the bicubic interpolation misses, regressed pixel by pixel: see `ridge_regression`."""
+
+    name: str = "ridge regression"
+    needs: ClassVar[frozenset[Features]] = frozenset({"linear"})
+    guided: ClassVar[bool] = True
+
+    def kept(self, bands: int) -> Kept:  # noqa: ARG002  (of any number)
+        """Return how much it keeps of a raster: the regression."""
+        return Kept(ridge=True)
+
+    def fit(self, windows: Sequence[WindowInputs]) -> MemberState:
+        """Keep the regression of the raster; its random features are the same in every fit."""
+        layers = [window.layers for window in windows]
+        source_px = sum(part.source.numel() * max(1, part.scale.area / RIDGE_AREA) for part in layers)
+        every = math.ceil(source_px / MOST_RIDGE_PX)
+        generator = torch.Generator().manual_seed(0)
+        reduced = [rows for part in layers for rows in _reduced_rows(part, every)]
+        if not reduced:  # smaller than a pixel of the reduced source
+            bands = len(layers[0].features["linear"])
+            return MemberState(ridge=Regression.blank(n_predictors(bands), generator).to(layers[0].source.device))
+        true_scale = (rows for part in layers for rows in _true_scale_rows(part, every))
+        return MemberState(ridge=fit_regression(reduced, true_scale, generator))
+
+    def predict(self, window: WindowInputs, state: MemberState) -> Tensor:
+        """Return the target of a window."""
+        layers = window.layers
+        if state.ridge is None:
+            raise AssertionError  # it was fitted
+        detail = state.ridge.detail(layers.features["linear"], layers.valid, layers.source, layers.scale)
+        return window.consistent(bicubic(layers.source, layers.scale) + detail, "curvature")
+
+
+def _reduced_rows(layers: Layers, every: int) -> Iterator[RegressionRows]:
+    """Yield the rows at reduced resolution, where the source is the reference of each pixel; one block in `every`."""
+    step = reduction_step(layers.source.shape, layers.scale)
+    if layers.source.shape[0] < step.y or layers.source.shape[1] < step.x:
+        return
+    reduced = layers.reduced(step)
+    whole = slice(reduced.valid.shape[0]), slice(reduced.valid.shape[1])
+    detail = layers.source[whole] - bicubic(reduced.source, step)
+    mask = layers.known[whole] & nearest(reduced.source_valid, step)
+    guide = reduced.features["linear"]
+    for part, predictors in pixel_predictors_by_block(guide, reduced.valid, reduced.source, step, every):
+        fine = part.refined(step).slices
+        yield RegressionRows(predictors, detail[fine], mask[fine], None, 1.0)
+
+
+def _true_scale_rows(layers: Layers, every: int) -> Iterator[RegressionRows]:
+    """Yield the rows at the true scale, where the block means of the detail are the reference; one block in `every`."""
+    detail = layers.source - degrade(bicubic(layers.source, layers.scale), layers.scale)
+    mask = layers.known & (degrade((~layers.valid).double(), layers.scale) == 0)
+    guide = layers.features["linear"]
+    for part, predictors in pixel_predictors_by_block(guide, layers.valid, layers.source, layers.scale, every):
+        at = part.slices
+        yield RegressionRows(predictors, detail[at], mask[at], layers.scale, TRUE_SCALE_ROWS)
+
+
 _SQUARES = FeatureRegression(
     "local regression with squares",
     ("linear", "squares"),
@@ -300,6 +378,11 @@ MEMBERS: Mapping[str, Member] = {
         FeatureRegression("local regression", ("linear",), LocalRegression(1.0, 0.05, 2.0, 0.3), "guided"),
         _SQUARES,
         FeatureRegression("regression on waves", ("linear", "waves"), LocalRegression(1.0, 0.1), "guided", _SQUARES),
+        RidgeRegression(),
     )
 }
 """All members by name; the first is the interpolation that a target falls back to."""
+INTERPOLATION = next(iter(MEMBERS))
+"""Name of the member that uses the source alone."""
+QUICK_MEMBERS = tuple(name for name, member in MEMBERS.items() if not isinstance(member, RidgeRegression))
+"""Names of the members of a draft: those that take a second or less."""

@@ -7,8 +7,6 @@ import math
 import torch
 from torch import Tensor
 
-from mmsr_geo.network.registration import shifted
-
 TAIL = 4.0
 """Standard deviations from its centre at which a Gaussian is cut."""
 
@@ -53,6 +51,15 @@ def _convolved(layers: Tensor, deviation_px: float, tail: float) -> Tensor:
             summed.add_(padded.narrow(dim, start, length), alpha=tap / sum(taps))
         layers = summed
     return layers
+
+
+def shifted(layer: Tensor, shift: tuple[int, int]) -> Tensor:
+    """Move a layer (..., H, W) by whole rows and columns; its border pixels are repeated."""
+    rows, columns = (
+        (torch.arange(length, device=layer.device) - by).clamp(0, length - 1)
+        for length, by in zip(layer.shape[-2:], shift, strict=True)
+    )
+    return layer[..., rows[:, None], columns] if shift != (0, 0) else layer
 
 
 def moved(layers: Tensor, shift: tuple[float, float]) -> Tensor:

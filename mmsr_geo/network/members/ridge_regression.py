@@ -8,10 +8,11 @@ where the block means of the detail are known. The solution has a closed form: n
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import partial
 from itertools import chain
+from typing import Self
 
 import torch
 import torch.nn.functional as F  # noqa: N812  (torch's own convention)
@@ -123,8 +124,6 @@ class RegressionRows:
     """(h, w): the detail, or its means over source pixels."""
     mask: Tensor
     """(h, w) bool: True where the detail is known."""
-    validation: Tensor
-    """(h, w) bool: True in the validation blocks."""
     block: Scale | None
     """The scale from (H, W) to (h, w) at the true scale; None at reduced resolution, where they are the same."""
     rows: float
@@ -187,8 +186,14 @@ class Regression:
         """Return the regression on a device, or in another precision."""
         return Regression(**{name: tensor.to(device=device, dtype=dtype) for name, tensor in self.tensors.items()})
 
-    def check(self, bands: int) -> None:
-        """Raise ValueError for tensors that do not fit this number of bands, or are not finite."""
+    @classmethod
+    def checked(cls, tensors: Mapping[str, Tensor], bands: int) -> Self:
+        """Return the regression of tensors by name.
+
+        Raises:
+            KeyError: A tensor is missing.
+            ValueError: A tensor does not fit this number of bands, or is not finite.
+        """
         count = n_predictors(bands)
         shapes = {
             "centre": (count, 1),
@@ -197,13 +202,15 @@ class Regression:
             "phases": (N_RANDOM_FEATURES, 1),
             "coefficients": (1 + count + N_RANDOM_FEATURES,),
         }
-        for name, tensor in self.tensors.items():
+        regression = cls(**{name: tensors[name] for name in shapes})
+        for name, tensor in regression.tensors.items():
             if tensor.shape != shapes[name] or tensor.dtype != torch.float64:
                 raise ValueError(f"the regression's {name} is {tuple(tensor.shape)} {tensor.dtype}")
             if not bool(torch.isfinite(tensor).all()):
                 raise ValueError(f"the regression's {name} holds values that are not finite")
-        if not bool((self.spread > 0).all()):
+        if not bool((regression.spread > 0).all()):
             raise ValueError("the regression's spread holds values that are not above 0")
+        return regression
 
     @property
     def tensors(self) -> dict[str, Tensor]:
@@ -213,19 +220,15 @@ class Regression:
 
 def fit_regression(
     reduced: Sequence[RegressionRows], true_scale: Iterable[RegressionRows], generator: torch.Generator
-) -> tuple[Regression, Regression]:
-    """Solve the regression without the validation blocks, and on all pixels.
+) -> Regression:
+    """Solve the regression: the least sum of the rows' squared errors and RIDGE times the squared coefficients.
 
-    Each minimises the rows' squared errors plus RIDGE times the squares of the coefficients, the constant's too. All
-    coefficients are 0 where no row is known.
+    The constant's counts too. All coefficients are 0 where no row is known.
 
     Args:
         reduced: Rows at reduced resolution; the predictors are centred and scaled by them.
         true_scale: Rows at the true scale.
         generator: A CPU's, from which the random features are drawn.
-
-    Returns:
-        The regression without the validation blocks, and the one on all pixels.
     """
     columns = torch.cat([rows.predictors[:, rows.mask] for rows in reduced], dim=1)
     count = len(columns)
@@ -235,20 +238,16 @@ def fit_regression(
     blank = replace(Regression.blank(count, generator).to(columns.device), centre=centre, spread=spread + (spread == 0))
     size = len(blank.coefficients)
     ridge = RIDGE * torch.eye(size, dtype=columns.dtype, device=columns.device)
-    moments = columns.new_zeros(2, size, size + 1)
+    moments = columns.new_zeros(size, size + 1)
     for rows in chain(reduced, true_scale):
         moments += _moments(blank, rows)
-    validated, final = (
-        replace(blank, coefficients=torch.linalg.solve(sums[:, :size] + ridge, sums[:, size]))
-        for sums in (moments[0], moments.sum(dim=0))
-    )
-    return validated, final
+    return replace(blank, coefficients=torch.linalg.solve(moments[:, :size] + ridge, moments[:, size]))
 
 
 def _moments(regression: Regression, block: RegressionRows) -> Tensor:
-    """Return the sums of products of features and detail, (2, n, n + 1): outside and inside the validation blocks."""
+    """Return the sums of products of features and detail, (n, n + 1)."""
     size = len(regression.coefficients)
-    sums = block.predictors.new_zeros(2, size, size + 1)
+    sums = block.predictors.new_zeros(size, size + 1)
     height = len(block.detail)
     down = block.predictors.shape[1] // height
     rows_at_once = max(1, COLUMNS_AT_ONCE // (down * block.predictors.shape[2]))
@@ -258,10 +257,8 @@ def _moments(regression: Regression, block: RegressionRows) -> Tensor:
         features = regression.features(regression.scaled(pixels.flatten(1))).view(size, *pixels.shape[1:])
         if block.block is not None:
             features = degrade(features, block.block)
-        with_detail = torch.cat([features, block.detail[None, rows]])
-        for index, part in enumerate((~block.validation, block.validation)):
-            chosen = with_detail[:, (block.mask & part)[rows]]
-            sums[index] += block.rows * (chosen[:size] @ chosen.T)
+        chosen = torch.cat([features, block.detail[None, rows]])[:, block.mask[rows]]
+        sums += block.rows * (chosen[:size] @ chosen.T)
     return sums
 
 
