@@ -2,7 +2,7 @@
 
     python benchmarks/pairs.py --data DIR                     the choosing half, all qualities: hours, resumable
     python benchmarks/pairs.py --data DIR --core              12 pairs, draft, fast and balanced: 20 minutes
-    python benchmarks/pairs.py --data DIR --quality draft     one quality: 5 minutes
+    python benchmarks/pairs.py --data DIR --quality draft     one quality: 8 minutes
     python benchmarks/pairs.py --data DIR zhangye-lst-x8      pairs by their names
     python benchmarks/pairs.py --table --rows                 the tables of the stored runs
     python benchmarks/pairs.py --list                         the pairs
@@ -302,14 +302,19 @@ def table(pairs: Sequence[PairOfKind], jobs: Sequence[Job], runs: Runs) -> str:
     methods = [method for method in methods if any((pair.name, method) in runs for pair in pairs)]
     shown = [method for method in methods if method != "bicubic"]
     averaged = [pair for pair in pairs if not pair.two_sensor]
+    qualities = [method for method in shown if method in QUALITIES]
     sections = [
         "## RMSE over the bicubic baseline",
         "",
-        "In parentheses: the number of pairs with a run, where some have none.",
+        "In parentheses: the number of pairs with a run, or of kinds, where some have none.",
         "",
         *_summary(averaged, [pair for pair in pairs if pair.two_sensor], shown, runs),
         "",
-        *_depth([pair for pair in PAIRS.values() if pair.kind == "depth" and pair.scale == 4], methods, runs),
+        *_depth([pair for pair in pairs if pair.kind == "depth" and pair.scale == 4], methods, runs),
+    ]
+    if not qualities:
+        return "\n".join(sections)
+    sections += [
         "",
         "## Guide check and uncertainty",
         "",
@@ -317,7 +322,7 @@ def table(pairs: Sequence[PairOfKind], jobs: Sequence[Job], runs: Runs) -> str:
         "The model's gain is that without the fallback to the bicubic baseline. The Winkler score is that of the 90 %",
         "interval, divided by the baseline's RMSE: its geometric mean over pairs. Two-sensor pairs are left out.",
         "",
-        *_reports(averaged, [method for method in shown if method in QUALITIES], runs),
+        *_reports(averaged, qualities, runs),
         "",
     ]
     return "\n".join(sections)
@@ -345,16 +350,19 @@ def _summary(
     lines += [row(kind, [pair for pair in averaged if pair.kind == kind], kind) for kind in kinds]
     for title, left_out in (("**all kinds**", ""), ("**without depth**", "depth")):
         chosen = [pair for pair in averaged if pair.kind != left_out]
-        cells = [
-            f"**{geometric_mean(values):.3f}**"
-            if (values := [mean for kind, mean in means[method].items() if kind != left_out])
-            else ""
-            for method in methods
-        ]
+        cells = [_over_kinds(means[method], [kind for kind in kinds if kind != left_out]) for method in methods]
         lines.append(f"| {title} | {len(chosen)}, {len({pair.place for pair in chosen})} | {' | '.join(cells)} |")
     if two_sensor:
         lines.append(row("two sensors, apart", two_sensor))
     return lines
+
+
+def _over_kinds(means: dict[str, float], kinds: Sequence[str]) -> str:
+    """Return the geometric mean over kinds, and the number of kinds where some have no run."""
+    values = [means[kind] for kind in kinds if kind in means]
+    if not values:
+        return ""
+    return f"**{geometric_mean(values):.3f}**" + (f" ({len(values)} kinds)" if len(values) < len(kinds) else "")
 
 
 def _depth(pairs: Sequence[PairOfKind], methods: Sequence[str], runs: Runs) -> list[str]:
@@ -363,8 +371,10 @@ def _depth(pairs: Sequence[PairOfKind], methods: Sequence[str], runs: Runs) -> l
     for method in methods:
         errors = [runs[pair.name, method]["rmse"] for pair in pairs if (pair.name, method) in runs]
         if errors:
-            cells.append(f"{method} {fmean(errors):.3f} ({len(errors)} of {len(pairs)})")
-    return [f"Mean RMSE over depth 1 to 6, x4, in grey levels: {', '.join(cells)}."] if cells else []
+            count = f" ({len(errors)} of {len(pairs)})" if len(errors) < len(pairs) else ""
+            cells.append(f"{method} {fmean(errors):.3f}{count}")
+    names = ", ".join(pair.place.removeprefix("depth ") for pair in pairs)
+    return [f"Mean RMSE over depth {names}, x4, in grey levels: {', '.join(cells)}."] if cells else []
 
 
 def _reports(pairs: Sequence[PairOfKind], qualities: Sequence[str], runs: Runs) -> list[str]:
@@ -472,10 +482,9 @@ def main() -> None:
         print(listed(pairs, options.data))
         return
     methods = _methods(options)
+    records = stored(options.results)
     codes = {
-        method: hashlib.sha256(options.prototype.read_bytes()).hexdigest()[:12]
-        if method == "prototype"
-        else Codes().of(method)
+        method: _code_of_prototype(options.prototype, records) if method == "prototype" else Codes().of(method)
         for method in methods
     }
     jobs = [
@@ -495,11 +504,19 @@ def main() -> None:
 
 
 def _methods(options: argparse.Namespace) -> list[str]:
-    """Return the requested methods; the bicubic baseline and, where a path was given, the prototype are among them."""
+    """Return the requested methods, of a table all, and the prototype where its path was given."""
+    if options.table:
+        return list(options.quality or METHODS)
     chosen = options.quality or (OF_CORE if options.core else ("bicubic", *QUALITIES))
-    if options.table and not options.quality:
-        chosen = tuple(method for method in METHODS if method != "prototype")
     return [*chosen, *(["prototype"] if options.prototype and "prototype" not in chosen else [])]
+
+
+def _code_of_prototype(script: Path | None, records: Sequence[Record]) -> str:
+    """Return the hash of the script's text; without a script that of the last stored run."""
+    if script is not None:
+        return hashlib.sha256(script.read_bytes()).hexdigest()[:12]
+    codes = [str(record["code"]) for record in records if record["method"] == "prototype"]
+    return codes[-1] if codes else ""
 
 
 def _options() -> argparse.Namespace:
@@ -538,7 +555,7 @@ def _options() -> argparse.Namespace:
         parser.error(f"there is no pair {', '.join(unknown)}: --list prints all pairs")
     if options.data is None and not (options.table or options.list):
         parser.error("pass the folder of the data sets: --data DIR")
-    if options.prototype is None and "prototype" in (options.quality or ()):
+    if options.prototype is None and "prototype" in (options.quality or ()) and not options.table:
         parser.error("pass the script of the prototype: --prototype PATH")
     return options
 
