@@ -1,4 +1,4 @@
-"""How large is the error of each quality on pairs of all kinds, and does a draft report its gain and its error rightly?
+"""How large is the error of each quality on pairs of all kinds, and are its reported gain and uncertainty right?
 
     python benchmarks/pairs.py --data DIR                     the choosing half, all qualities: hours, resumable
     python benchmarks/pairs.py --data DIR --core              12 pairs, draft, fast and balanced: 20 minutes
@@ -11,8 +11,8 @@ The pairs are those of pair_list.py: targets of at most 512 x 512 pixels, x2 to 
 place. Choose methods and constants on the choosing half. Run the reserved half once, for the final figures.
 
 A figure is the RMSE of a method divided by that of the bicubic baseline (bicubic with back-projection). Summaries are
-the geometric mean over the pairs of a place, then over the places of a kind, then over the kinds. Pairs of two sensors
-are apart: their truth is another sensor's, so that block means of an exact target are not the source.
+the geometric mean over the pairs of a place, then over the places of a kind, then over the kinds. Two-sensor pairs have
+a row of their own: their truth is another sensor's, so that block means of an exact target are not the source.
 
 A run is one line of benchmarks/results/pairs.jsonl. Its key is the pair, the method, the seed and the code's hash
 (versions.py). A stored run is not repeated.
@@ -353,7 +353,7 @@ def _summary(
         cells = [_over_kinds(means[method], [kind for kind in kinds if kind != left_out]) for method in methods]
         lines.append(f"| {title} | {len(chosen)}, {len({pair.place for pair in chosen})} | {' | '.join(cells)} |")
     if two_sensor:
-        lines.append(row("two sensors, apart", two_sensor))
+        lines.append(row("two-sensor pairs, not in the means", two_sensor))
     return lines
 
 
@@ -461,7 +461,7 @@ def listed(pairs: Sequence[PairOfKind], data: Path | None) -> str:
     lines = ["| pair | kind | place | half | scale | source | remarks |", "|---" * 7 + "|"]
     for pair in pairs:
         size = "" if data is None else "{} x {}".format(*pair.read(data).source.shape)
-        remarks = ", ".join(["core"] * pair.core + ["two sensors"] * pair.two_sensor)
+        remarks = ", ".join(word for word, holds in (("core", pair.core), ("two sensors", pair.two_sensor)) if holds)
         lines.append(f"| {pair.name} | {pair.kind} | {pair.place} | {pair.half} | x{pair.scale} | {size} | {remarks} |")
     return "\n".join(lines)
 
