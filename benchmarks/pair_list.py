@@ -271,7 +271,11 @@ PAIRS: Mapping[str, PairOfKind] = {
         _dem("fortbragg-dem-x16-older-guide", place="fort bragg", scale=16, reader=_fortbragg_older),
         _dem("fortbragg-dem-x16-small", place="fort bragg", scale=16, reader=_fortbragg_naip, crop=_small(80, 32, 16)),
         _dem(
-            "fortbragg-2004-by-2016-x4", place="fort bragg", scale=4, reader=fortbragg_of_two_dates(4), two_sensor=True
+            "fortbragg-2004-by-2016-x16",
+            place="fort bragg",
+            scale=16,
+            reader=fortbragg_of_two_dates(16),
+            two_sensor=True,
         ),
         _dem("rocky-dem-x2", place="rocky mountains", scale=2, reader=known("rmnp"), core=True),
         _dem("rocky-dem-x3", place="rocky mountains", scale=3, reader=known("rmnp")),
