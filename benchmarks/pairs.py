@@ -394,6 +394,8 @@ def _reports(pairs: Sequence[PairOfKind], qualities: Sequence[str], runs: Runs) 
     lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
     for quality in qualities:
         found = [runs[pair.name, quality] for pair in pairs if (pair.name, quality) in runs]
+        if not found:
+            continue
         checked = [run for run in found if run["gain"] is not None and abs(run["model_gain"]) > TRUE_GAIN]
         errors = [run["gain"] - run["model_gain"] for run in checked]
         right = sum((run["guide_check"] == "helped") == (run["model_gain"] > 0) for run in checked)
