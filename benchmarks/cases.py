@@ -41,6 +41,8 @@ class Case:
     """(H, W), NaN where nodata."""
     guide: np.ndarray
     """(C, H, W), on the truth's grid."""
+    given_source: np.ndarray | None = None
+    """(h, w), the source where another sensor measured it; None: the block means of the truth."""
 
     @property
     def dataset(self) -> str:
@@ -49,7 +51,9 @@ class Case:
 
     @property
     def source(self) -> np.ndarray:
-        """Block means of the truth, (h, w), NaN where a block has nodata."""
+        """Source that was given, or block means of the truth, (h, w), NaN where a block has nodata."""
+        if self.given_source is not None:
+            return self.given_source
         height, width = self.truth.shape
         blocks = self.truth.reshape(height // self.scale.y, self.scale.y, width // self.scale.x, self.scale.x)
         means: np.ndarray = blocks.mean(axis=(1, 3), dtype=np.float64).astype(np.float32)
@@ -78,7 +82,7 @@ def read_case(name: str, data: Path) -> Case:
     """Read a pair by its name, such as s2-B11-x4, l7-x4, vhm0-x8-shifted, autzen-x4-crop, rmnp-x2 or depth1-x4."""
     words = name.split("-")
     factor = next(int(word[1:]) for word in words if word.startswith("x"))
-    truth, guide = _READERS[dataset_of(name)](data, words)
+    truth, guide = read_layers(name, data)
     if "shifted" in words:
         guide = np.roll(guide, GUIDE_SHIFT, axis=(1, 2))
     if "crop" in words:
@@ -92,6 +96,11 @@ def read_case(name: str, data: Path) -> Case:
         truth[:height, :width].astype(np.float32),
         guide[:, :height, :width].astype(np.float32),
     )
+
+
+def read_layers(name: str, data: Path) -> Layers:
+    """Read truth (H, W) and guide (C, H, W) of a pair as a whole, whatever its scale; a name needs none."""
+    return _READERS[dataset_of(name)](data, name.split("-"))
 
 
 def _sentinel(data: Path, words: list[str]) -> Layers:

@@ -22,6 +22,7 @@ from mmsr_geo.network.degradation import bicubic, make_consistent, nearest
 from mmsr_geo.network.device import torch_threads
 from mmsr_geo.network.fit import fit_samples
 from mmsr_geo.network.fit_params import FitParams
+from mmsr_geo.network.fitted import FittedModel
 from mmsr_geo.network.members.table import MEMBERS, WindowInputs
 from mmsr_geo.network.samples import Sample
 
@@ -33,6 +34,27 @@ def sample_of(case: Case) -> Sample:
     """Return a pair as one sample."""
     source, guide = torch.from_numpy(case.source), torch.from_numpy(case.guide)
     return Sample(source, source.isfinite(), guide, guide.isfinite().all(dim=0))
+
+
+def drafted(case: Case) -> FittedModel:
+    """Return the draft's model of a pair."""
+    bands = tuple(str(band) for band in range(len(case.guide)))
+    return fit_samples([sample_of(case)], case.scale, FitParams.of("draft", threads=1), guide_bands=bands)
+
+
+def alone(case: Case, model: FittedModel | None = None) -> dict[str, np.ndarray]:
+    """Return the target of each member alone, (H, W), with the alignment of the draft's model."""
+    model = model or drafted(case)
+    sample, scale, statistics, members = sample_of(case), case.scale, model.statistics, model.members
+    if members is None:
+        raise AssertionError
+    window = WindowInputs(members.scaling.layers(sample, statistics, scale, members.alignment), members.scaling)
+    return {
+        name: (
+            member.predict(window, member.fit([window])) * statistics.source_spread + statistics.source_centre
+        ).numpy()
+        for name, member in MEMBERS.items()
+    }
 
 
 def main() -> None:
@@ -50,16 +72,11 @@ def main() -> None:
 def row(case: Case) -> str:
     """Return the errors of one pair as a row of the table."""
     sample, scale = sample_of(case), case.scale
-    bands = tuple(str(band) for band in range(len(case.guide)))
     began = time.perf_counter()
-    model = fit_samples([sample], scale, FitParams.of("draft", threads=1), guide_bands=bands)
+    model = drafted(case)
     fitted = time.perf_counter()
     target = model.predictor()(sample)
     predicted = time.perf_counter()
-    statistics, members = model.statistics, model.members
-    if members is None:
-        raise AssertionError
-
     valid = nearest(sample.source_valid, scale).numpy()
 
     def rmse(values: torch.Tensor) -> float:
@@ -67,12 +84,8 @@ def row(case: Case) -> str:
 
     source = filled_source(sample)
     baseline = rmse(make_consistent(bicubic(source, scale), source, sample.source_valid, scale))
-    window = WindowInputs(members.scaling.layers(sample, statistics, scale, members.alignment), members.scaling)
-    alone = [
-        rmse(member.predict(window, member.fit([window])) * statistics.source_spread + statistics.source_centre)
-        for member in MEMBERS.values()
-    ]
-    ratios = " | ".join(f"{error / baseline:.3f}" for error in [*alone, rmse(target)])
+    errors = [rmse(torch.from_numpy(values)) for values in alone(case, model).values()]
+    ratios = " | ".join(f"{error / baseline:.3f}" for error in [*errors, rmse(target)])
     seconds = f"{fitted - began:.1f} s, {predicted - fitted:.1f} s"
     return f"| {case.name} | {ratios} | {rmse(target):.4g} | {seconds} |"
 

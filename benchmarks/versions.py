@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, get_args
 
 import numpy as np
 from cases import Case
+from members import alone
 
 import mmsr_geo
 from mmsr_geo.engine.pair import Pair
@@ -29,10 +31,14 @@ from mmsr_geo.methods.baseline import BaselineMethod, baseline
 from mmsr_geo.methods.p2p import P2P
 from mmsr_geo.methods.scene import SceneFit
 from mmsr_geo.network.fit_params import FitParams
-from mmsr_geo.options import CONSISTENT
+from mmsr_geo.options import CONSISTENT, Quality
 
-METHODS = ("bicubic", "guided-filter", "p2p", "published", "mmsr", "uncertainty")
-"""Names that have a hash of their own; the last is that of the uncertainty of `mmsr`."""
+QUALITIES: tuple[Quality, ...] = get_args(Quality)
+METHODS = ("bicubic", "guided-filter", "p2p", "published", "mmsr", "uncertainty", *QUALITIES, "members")
+"""Names that have a hash of their own.
+
+`uncertainty` is that of `mmsr`. The hash of a quality is that of its target, its uncertainty and its parameters.
+"""
 NOISES = (0.0, 0.5, 2.0)
 """Noise of the invented guide for the uncertainty: its width is then the least, a part, or all of the baseline's."""
 
@@ -85,6 +91,10 @@ def sources() -> str:
 @cache
 def code_version(base: str) -> str:
     """Return a hash of a method's target on a small invented pair after a few steps, to three digits."""
+    if base in QUALITIES:
+        return _version_of_quality(FitParams.of(base, threads=1))
+    if base == "members":
+        return _hash(list(alone(invented_case(0.5)).values()))
     if base == "p2p":
         method: Method = BaselineMethod("p2p", P2P(steps=3), consistent=True, device="cpu")
     elif base == "published":
@@ -94,9 +104,21 @@ def code_version(base: str) -> str:
     else:
         method = BaselineMethod(base, baseline(base), consistent=True, device="cpu")
     noises = NOISES if base == "uncertainty" else (0.0,)
-    values = [_values(method, noise, half_width=base == "uncertainty") for noise in noises]
-    digits = " ".join(f"{value:.2e}" for array in values for value in array[::7, ::7].flatten().tolist())
-    return hashlib.sha256(digits.encode()).hexdigest()[:12]
+    return _hash([_values(method, noise, half_width=base == "uncertainty") for noise in noises])
+
+
+def _version_of_quality(params: FitParams) -> str:
+    """Return a hash of a quality's parameters, and of its target and uncertainty after a few steps."""
+    short = replace(params, steps=6, first_stage=True, enough_gain=1.0) if params.network else params
+    method = SceneFit(short, 0, "cpu", "warn")
+    values = [_values(method, noise, half_width=half) for noise in NOISES for half in (False, True)]
+    return _hash(values, repr(params))
+
+
+def _hash(arrays: Sequence[Values], prefix: str = "") -> str:
+    """Return a hash of arrays (H, W) to three digits."""
+    digits = " ".join(f"{value:.2e}" for array in arrays for value in array[::7, ::7].flatten().tolist())
+    return hashlib.sha256((prefix + digits).encode()).hexdigest()[:12]
 
 
 def tiling(pair: Pair, method: Method) -> Tiling:

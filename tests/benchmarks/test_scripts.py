@@ -19,7 +19,7 @@ from mmsr_geo.network.fit_params import FitParams
 pytestmark = pytest.mark.slow
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
-SHARED = {"cases", "optimisers", "versions"}
+SHARED = {"cases", "optimisers", "pair_list", "pair_readers", "versions"}
 """Modules that are no scripts."""
 SCRIPTS = sorted(path.stem for path in BENCHMARKS.glob("*.py") if path.stem not in SHARED)
 HELP = """
