@@ -306,7 +306,7 @@ def table(pairs: Sequence[PairOfKind], jobs: Sequence[Job], runs: Runs) -> str:
     sections = [
         "## RMSE over the bicubic baseline",
         "",
-        "In parentheses: the number of pairs with a run, or of kinds, where some have none.",
+        "In parentheses: the number of pairs with a run, where some have none.",
         "",
         *_summary(averaged, [pair for pair in pairs if pair.two_sensor], shown, runs),
         "",
@@ -350,19 +350,16 @@ def _summary(
     lines += [row(kind, [pair for pair in averaged if pair.kind == kind], kind) for kind in kinds]
     for title, left_out in (("**all kinds**", ""), ("**without depth**", "depth")):
         chosen = [pair for pair in averaged if pair.kind != left_out]
-        cells = [_over_kinds(means[method], [kind for kind in kinds if kind != left_out]) for method in methods]
+        cells = []
+        for method in methods:
+            values = [mean for kind, mean in means[method].items() if kind != left_out]
+            count = sum((pair.name, method) in runs for pair in chosen)
+            missing = f" ({count})" if count < len(chosen) else ""
+            cells.append(f"**{geometric_mean(values):.3f}**{missing}" if values else "")
         lines.append(f"| {title} | {len(chosen)}, {len({pair.place for pair in chosen})} | {' | '.join(cells)} |")
     if two_sensor:
         lines.append(row("two-sensor pairs, not in the means", two_sensor))
     return lines
-
-
-def _over_kinds(means: dict[str, float], kinds: Sequence[str]) -> str:
-    """Return the geometric mean over kinds, and the number of kinds where some have no run."""
-    values = [means[kind] for kind in kinds if kind in means]
-    if not values:
-        return ""
-    return f"**{geometric_mean(values):.3f}**" + (f" ({len(values)} kinds)" if len(values) < len(kinds) else "")
 
 
 def _depth(pairs: Sequence[PairOfKind], methods: Sequence[str], runs: Runs) -> list[str]:
