@@ -293,6 +293,7 @@ def _model_table(file: str, model: FittedModel) -> Table:
             else "none",
         ),
         ("prediction", model.sentence),
+        ("guide", model.guide_alignment),
         ("did the guide help?", model.check.sentence),
         ("seed, threads, device", f"{fit.get('seed', '?')}, {fit.get('threads', '?')}, {fit.get('device', '?')}"),
     ]:

@@ -123,7 +123,9 @@ def unhelpful_regions(check: GuideCheck, window: Window) -> NDArray[np.bool_]:
     validated = [region for region in check.regions if region.validated_px]
     if not check.guided:
         return np.ones(window.shape, np.bool_)
-    bad = np.array([result_of(region.gain, check.least_gain) == "did not help" for region in validated], np.bool_)
+    bad = np.array(
+        [result_of(check.gain_in(region), check.least_gain) == "did not help" for region in validated], np.bool_
+    )
     if not bad.any() or bad.all():
         return np.full(window.shape, bool(len(bad)) and bool(bad.all()))
     centres = [

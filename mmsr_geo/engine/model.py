@@ -42,6 +42,10 @@ class Model(Protocol):
         """Guide check of its fit; without regions if the fit made none."""
 
     @property
+    def guide_alignment(self) -> str:
+        """What happens to the guide before it is used, in words; empty if nothing can."""
+
+    @property
     def seen_range(self) -> GuideRange | None:
         """Minimum and maximum of each guide band in the fit; None if not known."""
 
@@ -66,6 +70,7 @@ class UncheckedModel:
 
     __slots__ = ()
     check: ClassVar = GuideCheck()
+    guide_alignment: ClassVar[str] = ""
     seen_range: ClassVar[GuideRange | None] = None
     source_interval: ClassVar[Interval | None] = None
     is_calibrated: ClassVar[bool] = False

@@ -73,7 +73,7 @@ class Evaluation:
         """Return everything but the rasters as JSON values; unknown numbers are None."""
         check = self.check
         regions = [
-            {"window": _corners(region.window), "gain": region.gain, "validated_px": region.validated_px}
+            {"window": _corners(region.window), "gain": check.gain_in(region), "validated_px": region.validated_px}
             for region in check.regions
         ]
         return {

@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -63,6 +64,7 @@ class Facts(BaseModel):
     stage_seconds: dict[str, float] = {}
     guide_check: tuple[str, ...] = ()
     guide_gain: tuple[float | None, ...] = ()
+    guide_alignment: tuple[str, ...] = ()
     flag_shares: dict[str, float] = {}
     consistency_rmse: tuple[float | None, ...] = ()
     uncertainty: tuple[str, ...] = ()
@@ -96,9 +98,10 @@ class PairReport:
 
     @property
     def guide(self) -> list[dict[str, Any]]:
-        """Guide check of each band: its result, and the gain as a share of the bicubic baseline's error."""
-        checks = zip(self.facts.guide_check, self.facts.guide_gain, strict=False)
-        return [{"result": result, "gain": gain} for result, gain in checks]
+        """Guide check of each band: its result, the gain as a share of the baseline's error, and the alignment."""
+        facts = self.facts
+        checks = zip_longest(facts.guide_check, facts.guide_gain, facts.guide_alignment)
+        return [{"result": result, "gain": gain, "alignment": alignment or ""} for result, gain, alignment in checks]
 
     @property
     def flags(self) -> list[tuple[str, float]]:
@@ -109,7 +112,7 @@ class PairReport:
     def as_dict(self, folder: Path) -> dict[str, Any]:
         """Return the row as JSON values."""
         entry = self.status.entry
-        facts = self.facts.model_dump(mode="json", exclude={"guide_check", "guide_gain", "failures"})
+        facts = self.facts.model_dump(mode="json", exclude={"guide_check", "guide_gain", "guide_alignment", "failures"})
         return {
             "name": entry.name,
             "state": self.status.state,

@@ -116,6 +116,11 @@ class FittedModel:
         return f"network {self.stacking.network:.0%}, members {self.stacking.members:.0%}: {self.members.sentence}"
 
     @property
+    def guide_alignment(self) -> str:
+        """What happens to the guide before anything uses it, in words."""
+        return self.alignment.sentence
+
+    @property
     def uses_guide(self) -> bool:
         """True: the prediction depends on the guide."""
         return True

@@ -62,14 +62,31 @@ class GuideCheck:
     with a weight of its own."""
     guided: bool = True
     """False if no part of the prediction uses the guide, because the evidence gave the interpolation all the weight."""
+    averaged_gain: float | None = None
+    """Gain where the source averaged by 2 is solved to the target and compared with the source; None: not known."""
+    expected_gain: float | None = None
+    """Gain that the target is expected to have, which is less than what was measured: see `expectation`; None: the
+    measured one is all that is known."""
+
+    @property
+    def measured_gain(self) -> float | None:
+        """1 - RMSE of the prediction / RMSE of the bicubic baseline, at reduced resolution; None if not measured."""
+        return _gain(self.regions)
 
     @property
     def gain(self) -> float | None:
-        """1 - RMSE of the prediction / RMSE of the bicubic baseline, at reduced resolution: 0.4 means 40 % less error.
+        """Expected 1 - RMSE of the target / RMSE of the bicubic baseline: 0.4 means 40 % less error.
 
         Below 0 the guide did harm. None if the source is too small to check, or the fit skipped the check.
         """
-        return _gain(self.regions)
+        return self.measured_gain if self.expected_gain is None else self.expected_gain
+
+    def gain_in(self, region: Region) -> float | None:
+        """Return the gain in a region, below the measured one in the proportion of the whole; None if unknown."""
+        measured, whole = region.gain, self.measured_gain
+        if measured is None or whole is None or self.expected_gain is None or whole >= 1:
+            return measured
+        return 1 - (1 - measured) * (1 - self.expected_gain) / (1 - whole)
 
     @property
     def result(self) -> CheckResult:
@@ -90,13 +107,16 @@ class GuideCheck:
         if not self.guided:
             return "the guide did not help: the source alone predicts itself better, and the guide is not used"
         validated = [region for region in self.regions if region.validated_px]
-        helped = sum(result_of(region.gain, self.least_gain) == "helped" for region in validated)
+        helped = sum(result_of(self.gain_in(region), self.least_gain) == "helped" for region in validated)
         regions = f"; it helped in {helped} of {len(validated)} regions" if len(validated) > 1 else ""
-        error = (
-            f"at reduced resolution the error is {1 - gain:.2f} times that of the bicubic baseline, "
-            f"measured on {'all pixels' if self.everywhere else 'validation blocks'}{regions}"
-        )
-        return f"the guide {self.result}: {error}"
+        measured = []
+        if self.measured_gain is not None:
+            where = "all pixels" if self.everywhere else "validation blocks"
+            measured.append(f"{1 - self.measured_gain:.2f} at reduced resolution, on {where}")
+        if self.averaged_gain is not None:
+            measured.append(f"{1 - self.averaged_gain:.2f} from the source averaged by 2")
+        expected = f"the error is expected to be {1 - gain:.2f} times that of the bicubic baseline"
+        return f"the guide {self.result}: {expected} (measured: {', '.join(measured)}){regions}"
 
     @property
     def unhelpful_share(self) -> float | None:
@@ -104,7 +124,7 @@ class GuideCheck:
         validated = [region for region in self.regions if region.validated_px]
         if not validated:
             return None
-        unhelpful = sum(result_of(region.gain, self.least_gain) == "did not help" for region in validated)
+        unhelpful = sum(result_of(self.gain_in(region), self.least_gain) == "did not help" for region in validated)
         return unhelpful / len(validated)
 
 
@@ -113,6 +133,17 @@ def result_of(gain: float | None, least_gain: float = LEAST_GAIN) -> CheckResult
     if gain is None or math.isnan(gain):
         return "unknown"
     return "helped" if gain >= least_gain else "did not help"
+
+
+def expectation(measured_gain: float | None, averaged_gain: float | None) -> float | None:
+    """Return the gain that a target is expected to have; None if nothing was measured.
+
+    Args:
+        measured_gain: Gain at reduced resolution; None: not known.
+        averaged_gain: Gain where the source averaged by 2 is solved to the target; None: not known.
+    """
+    known = [gain for gain in (measured_gain, averaged_gain) if gain is not None]
+    return None if not known else 1 - max(1 - min(known), 1e-9) ** 0.6
 
 
 def validation_blocks(shape: tuple[int, ...], scale: Scale) -> Tensor:

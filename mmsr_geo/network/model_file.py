@@ -177,6 +177,10 @@ def _interval_from(description: dict[str, Any]) -> Interval:
     return Interval(guided, smooth)
 
 
+def _number_or_none(value: object) -> float | None:
+    return None if value is None else float(value)  # type: ignore[arg-type]  # what is no number is refused
+
+
 def _check_from(description: dict[str, Any]) -> GuideCheck:
     return GuideCheck(
         tuple(
@@ -190,5 +194,7 @@ def _check_from(description: dict[str, Any]) -> GuideCheck:
         ),
         everywhere=bool(description["everywhere"]),
         least_gain=float(description["least_gain"]),
+        averaged_gain=_number_or_none(description["averaged_gain"]),
+        expected_gain=_number_or_none(description["expected_gain"]),
         guided=bool(description["guided"]),
     )

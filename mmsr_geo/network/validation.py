@@ -26,6 +26,7 @@ from mmsr_geo.network.guide_check import (
     RegionErrors,
     bicubic_error,
     compare,
+    expectation,
     guide_check_of,
     predict_at_reduced_resolution,
     reduce_sample,
@@ -63,6 +64,8 @@ class MembersEvidence:
     """The sample with its source averaged by 2 and the guide as it is; None where that is too small."""
     errors: Tensor
     """(h, w): errors of the means over source pixels where the averaged source is solved to the target."""
+    baseline: Tensor
+    """(h, w): these errors of the bicubic baseline."""
     known: Tensor
     """(h, w) bool: where these errors are known."""
 
@@ -137,12 +140,14 @@ class ReducedResolution:
             guided: Whether a member with a weight uses the guide.
         """
         stacking = StackingWeights(network=0.0, members=1.0)
+        errors = (torch.stack([part.baseline, part.errors])[:, part.known] for part in evidence)
+        averaged = _gain_from(np.sum([(of_part @ of_part.T).cpu().numpy() for of_part in errors], axis=0), [0, 1])
+        check = GuideCheck(everywhere=True, guided=guided, least_gain=ANY_GAIN, averaged_gain=averaged)
         if not self.can_validate:
-            return Validation(stacking=stacking)
+            return Validation(stacking=stacking, check=self._with_expectation(check))
         predictions = self._predictions([[part.predict] for part in evidence], everywhere=True)
-        check = guide_check_of(self._errors(predictions), (0, 1))
-        check = replace(check, everywhere=True, guided=guided, least_gain=ANY_GAIN)
-        return Validation(predictions, stacking, check, self._interval(predictions, (0, 1)))
+        check = replace(check, regions=guide_check_of(self._errors(predictions), (0, 1)).regions)
+        return Validation(predictions, stacking, self._with_expectation(check), self._interval(predictions, (0, 1)))
 
     def validate_both(
         self, evidence: Sequence[MembersEvidence], network: NetworkPredictor, coarser: CoarserPredictor
@@ -160,16 +165,19 @@ class ReducedResolution:
         """
         pairs = list(zip(self.samples, evidence, strict=True))
         products = np.sum([self._coarser_products(sample, part, coarser) for sample, part in pairs], axis=0)
-        members_weight, network_weight = best_weights(products)
+        members_weight, network_weight = best_weights(products[1:, 1:])
         if network_weight < LEAST_NETWORK_WEIGHT:
             members_weight, network_weight = 1.0, 0.0
         predictions = self._predictions([[part.predict, partial(network, sample)] for sample, part in pairs])
         errors = self._errors(predictions)
         weights = (0.0, members_weight, network_weight)
+        check = replace(
+            guide_check_of(errors, weights), least_gain=ANY_GAIN, averaged_gain=_gain_from(products, weights)
+        )
         return Validation(
             predictions,
             StackingWeights(network_weight, members_weight),
-            replace(guide_check_of(errors, weights), least_gain=ANY_GAIN),
+            self._with_expectation(check),
             self._interval(predictions, weights),
             network_helped=network_weight > 0,
         )
@@ -178,15 +186,15 @@ class ReducedResolution:
     def _coarser_products(
         self, sample: PreparedSample, evidence: MembersEvidence, coarser: CoarserPredictor
     ) -> NDArray[np.float64]:
-        """Return the products of the errors of members and network, (2, 2), where the averaged source is solved."""
+        """Return the products of the errors of baseline, members and network where the averaged source is solved."""
         layers = evidence.coarser
         if layers is None:
-            return np.zeros((2, 2))
+            return np.zeros((3, 3))
         target = make_consistent(coarser(sample, layers), layers.source, layers.source_valid, layers.scale)
         means = degrade(target, self.scale)
         rows, columns = slice(len(means)), slice(means.shape[1])
         known = evidence.known & sample.validation[rows, columns]
-        errors = torch.stack([evidence.errors, means - sample.source[rows, columns]])[:, known]
+        errors = torch.stack([evidence.baseline, evidence.errors, means - sample.source[rows, columns]])[:, known]
         products: NDArray[np.float64] = (errors @ errors.T).cpu().numpy()
         return products
 
@@ -242,6 +250,10 @@ class ReducedResolution:
             for region in compare(prediction, self.step, sample.corner)
         ]
 
+    def _with_expectation(self, check: GuideCheck) -> GuideCheck:
+        """Return a guide check with the gain that is expected of the target."""
+        return replace(check, expected_gain=expectation(check.measured_gain, check.averaged_gain))
+
     def _interval(self, predictions: Sequence[ReducedPrediction], weights: Sequence[float]) -> Interval | None:
         """Calibrate the uncertainty; None where the reduction is not by the scale.
 
@@ -267,6 +279,12 @@ class ReducedResolution:
             return 1.0
         octave = math.sqrt(float(full_squares.mean() / halved_squares.mean()))
         return float(min(1.0, octave ** (math.log2(self.scale.area) / 2)))
+
+
+def _gain_from(products: NDArray[np.float64], weights: Sequence[float]) -> float | None:
+    """Return 1 - the error of a weighted average / that of the first prediction, from products of errors."""
+    by = np.array(weights)
+    return 1 - math.sqrt(float(by @ products @ by) / products[0, 0]) if products[0, 0] > 0 else None
 
 
 def detail_amplitude(samples: Sequence[PreparedSample], scale: Scale, *, over_bicubic: bool | None) -> float | None:

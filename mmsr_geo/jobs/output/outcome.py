@@ -115,6 +115,7 @@ def output_tags(output_job: OutputJob, missed: Sequence[float]) -> dict[str, str
         "MMSR_GEO_SEED": str(options.get("seed", "")),
         "MMSR_GEO_GUIDE_GAIN": ",".join(gains),
         "MMSR_GEO_GUIDE_CHECK": ",".join(check.result for check in checks),
+        "MMSR_GEO_GUIDE_ALIGNMENT": "; ".join(model.guide_alignment for model in output_job.models),
         "MMSR_GEO_OPTIONS": json.dumps(options, default=_plain),
         **({"MMSR_GEO_CONSISTENCY_RMSE": ",".join(f"{rmse:.6g}" for rmse in missed)} if missed else {}),
         **({"MMSR_GEO_FAILED_TILES": ",".join(skipped)} if skipped else {}),

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from mmsr_geo.callbacks import Progress, no_progress
 from mmsr_geo.geometry import Scale, Window
-from mmsr_geo.network.degradation import degrade, nearest
+from mmsr_geo.network.degradation import bicubic, degrade, make_consistent, nearest
 from mmsr_geo.network.members.alignment import align
 from mmsr_geo.network.members.fitted import Members
 from mmsr_geo.network.members.layers import Alignment, GuideScaling, Layers, coarser_step
@@ -134,9 +134,19 @@ def members_evidence(
     """
     predictors = reduced_predictors(members, layers, step)
     return [
-        MembersEvidence(predictor, part.coarser(), of_part, known_from_coarser(part))
+        MembersEvidence(predictor, part.coarser(), of_part, _baseline_errors(part), known_from_coarser(part))
         for predictor, part, of_part in zip(predictors, layers, errors, strict=True)
     ]
+
+
+def _baseline_errors(part: Layers) -> Tensor:
+    """Return the errors (h, w) of the bicubic baseline's block means from the averaged source."""
+    coarse = part.coarser()
+    if coarse is None:
+        return part.source[:0, :0]
+    smooth = bicubic(coarse.source, coarse.scale)
+    means = degrade(make_consistent(smooth, coarse.source, coarse.source_valid, coarse.scale), part.scale)
+    return means - part.source[: len(means), : means.shape[1]]
 
 
 def reduced_predictors(members: Members, layers: Sequence[Layers], step: Scale) -> list[Callable[[Tensor], Tensor]]:

@@ -51,13 +51,8 @@ class Members:
 
     @property
     def sentence(self) -> str:
-        """The members with their weights, and the alignment, in words."""
-        weights = ", ".join(f"{name} {weight:.0%}" for name, weight in self.weights.items())
-        if not self.guided:
-            return weights
-        down, across = self.alignment.shift_px
-        moved = f", moved by {down:g} rows and {across:g} columns" if (down, across) != (0, 0) else ""
-        return f"{weights}; guide blurred by {self.alignment.blur_px:g} target pixels{moved}"
+        """The members with their weights, in words."""
+        return ", ".join(f"{name} {weight:.0%}" for name, weight in self.weights.items())
 
     def predict(self, sample: Sample, statistics: Statistics, scale: Scale) -> Tensor:
         """Return the target of a window, (H, W) float64 in standard deviations; its block means are the source."""

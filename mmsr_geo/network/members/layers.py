@@ -48,6 +48,14 @@ class Alignment:
         down, across = (radius_px(self.blur_px) + abs(shift) for shift in self.shift_px)
         return down, across
 
+    @property
+    def sentence(self) -> str:
+        """What happens to the guide, in words."""
+        down, across = self.shift_px
+        done = [f"blurred by {self.blur_px:g} target pixels"] if self.blur_px else []
+        done += [f"moved {down:g} rows down and {across:g} columns right"] if (down, across) != (0, 0) else []
+        return ", ".join(done) or "as it is"
+
     def moved_mask(self, valid: Tensor) -> Tensor:
         """Return where the moved guide depends on valid pixels alone, (H, W) bool."""
         return moved(valid.double(), self.shift_px) == 1 if any(self.shift_px) else valid
