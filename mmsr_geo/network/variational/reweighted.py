@@ -109,44 +109,73 @@ class _BlockPreconditioner:
         self._observation = observation
         scale = observation.scale
         self._block = _block(scale.y), _block(scale.x)
-        self._inverses = torch.linalg.inv(self._matrices(energy))
-        self._ones = self._unblocked(self._inverses.sum(dim=-1))
+        self._reach = max(down * self._block[1] + across for down, across in energy.first_steps)
+        self._factors = self._factored(self._matrices(energy))
+        self._ones = self._solved(torch.ones_like(energy.first[0][:1, :1]).expand(energy.shape_yx))
         total = degrade(self._ones, scale)
         self._free = torch.where(observation.held, 1 / total, torch.zeros_like(total))
 
     def __call__(self, residual: Tensor) -> Tensor:
         """Return the step (H, W) for a residual (H, W)."""
         scale = self._observation.scale
-        step = self._unblocked(torch.matmul(self._inverses, self._blocked(residual)[..., None])[..., 0])
-        return step - self._ones * nearest(degrade(step, scale) * self._free, scale)
+        step = self._solved(residual)
+        return step.sub_(nearest(degrade(step, scale).mul_(self._free), scale).mul_(self._ones))
 
     def _matrices(self, energy: Energy) -> Tensor:
-        """Return the second derivatives within each block, (blocks, n, n); edges that leave it stay on the diagonal."""
+        """Return the second derivatives within each block, (n, n, blocks), their lower triangles.
+
+        Edges that leave a block stay on the diagonal.
+        """
         (height, width), (down, across) = energy.shape_yx, self._block
         count = down * across
-        diagonal = energy.first[0].new_zeros(height, width)
-        matrices = energy.first[0].new_zeros(height // down * (width // across), count, count)
+        diagonal, full = energy.first[0].new_zeros(2, height, width)
+        matrices = energy.first[0].new_zeros(count, count, height // down * (width // across))
         for step, weights in zip(energy.first_steps, energy.first, strict=True):
             here, there = both_ends(energy.shape_yx, step)
             diagonal[here] += weights
             diagonal[there] += weights
-            full = weights.new_zeros(height, width)
-            full[here] = weights
             inside, to = _pairs(down, across, step)
             if len(inside):
-                values = self._blocked(full)[:, inside]
-                matrices[:, inside, to] -= values
-                matrices[:, to, inside] -= values
-        matrices.diagonal(dim1=1, dim2=2).add_(self._blocked(diagonal) * (1 + 1e-6) + 1e-9)
+                full[here] = weights  # what an earlier step left beyond has no neighbour in its block
+                matrices[to, inside] = self._blocked(full)[inside].neg_()
+        matrices.diagonal().copy_((self._blocked(diagonal) * (1 + 1e-6) + 1e-9).T)
         return matrices
 
-    def _blocked(self, layer: Tensor) -> Tensor:
-        (height, width), (down, across) = layer.shape, self._block
-        return layer.view(height // down, down, width // across, across).transpose(1, 2).reshape(-1, down * across)
+    def _factored(self, matrices: Tensor) -> Tensor:
+        """Factor matrices (n, n, blocks) in place: lower triangles of ones, and the pivots on the diagonal.
 
-    def _unblocked(self, blocks: Tensor) -> Tensor:
-        (height, width), (down, across) = self._observation.shape_yx, self._block
-        return blocks.view(height // down, width // across, down, across).transpose(1, 2).reshape(height, width)
+        Each operation is one of all blocks: LAPACK, called for each of these small matrices, takes four times as long.
+        """
+        for pivot in range(len(matrices)):
+            below = self._below(pivot)
+            column = matrices[below, pivot]
+            scaled = column / matrices[pivot, pivot]
+            matrices[below, below].addcmul_(scaled[:, None], column, value=-1)
+            column.copy_(scaled)
+        return matrices
+
+    def _solved(self, layer: Tensor) -> Tensor:
+        """Return the inverses of the blocks times a layer, (H, W)."""
+        factors, values = self._factors, self._blocked(layer)
+        for pivot in range(len(factors)):
+            below = self._below(pivot)
+            values[below].addcmul_(factors[below, pivot], values[pivot], value=-1)
+        values /= factors.diagonal().T
+        for pivot in reversed(range(len(factors))):
+            below = self._below(pivot)
+            values[pivot] -= (factors[below, pivot] * values[below]).sum(dim=0)
+        (height, width), (down, across) = layer.shape, self._block
+        return values.view(down, across, height // down, width // across).permute(2, 0, 3, 1).reshape(height, width)
+
+    def _below(self, pivot: int) -> slice:
+        """Return the rows below a pivot that its column reaches."""
+        return slice(pivot + 1, pivot + 1 + self._reach)
+
+    def _blocked(self, layer: Tensor) -> Tensor:
+        """Return a layer (H, W) as (n, blocks), a copy."""
+        (height, width), (down, across) = layer.shape, self._block
+        blocks = layer.view(height // down, down, width // across, across).permute(1, 3, 0, 2)
+        return blocks.clone(memory_format=torch.contiguous_format).view(down * across, -1)
 
 
 @cache
