@@ -54,9 +54,9 @@ class WindowInputs:
         return guided_energy(self.channels(blur_px=blur), self.layers.valid, slope=0.3, contrast=Contrast(0.01))
 
     def channels(self, *, blur_px: float = GUIDE_BLUR_PX, strong: bool = False) -> Tensor:
-        """Return the guide's whitened channels (C, H, W), blurred."""
+        """Return the guide's whitened channels (C, H, W) float32, blurred."""
         whitening: Whitening = self._scaling.strong_whitening if strong else self._scaling.whitening
-        return smoothed(whitening(self.layers.guide), self.layers.valid, blur_px)
+        return smoothed(whitening(self.layers.guide).float(), self.layers.valid, blur_px)
 
     def part(self, features: tuple[Features, ...]) -> CoarsePart:
         """Return source and features on the source grid."""
@@ -215,7 +215,7 @@ class PiecewiseConstant(_KeepsNothing):
         guides = (window.channels(), near), (window.channels(blur_px=0.7, strong=True), near), (window.channels(), far)
         layers, solutions = window.layers, []
         for channels, steps in guides:
-            weights = first_weights(channels.float(), layers.valid, steps, Contrast(0.05))
+            weights = first_weights(channels, layers.valid, steps, Contrast(0.05))
             solutions.append(
                 piecewise_constant(layers.source, window.observation, steps, weights, self.schedule).double()
             )

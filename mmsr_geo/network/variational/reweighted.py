@@ -128,17 +128,14 @@ class _BlockPreconditioner:
         """
         (height, width), (down, across) = energy.shape_yx, self._block
         count = down * across
-        diagonal, full = energy.first[0].new_zeros(2, height, width)
+        full = energy.first[0].new_zeros(height, width)
         matrices = energy.first[0].new_zeros(count, count, height // down * (width // across))
         for step, weights in zip(energy.first_steps, energy.first, strict=True):
-            here, there = both_ends(energy.shape_yx, step)
-            diagonal[here] += weights
-            diagonal[there] += weights
             inside, to = _pairs(down, across, step)
             if len(inside):
-                full[here] = weights  # what an earlier step left beyond has no neighbour in its block
+                full[both_ends(energy.shape_yx, step)[0]] = weights  # what an earlier step left beyond has no neighbour in its block
                 matrices[to, inside] = self._blocked(full)[inside].neg_()
-        matrices.diagonal().copy_((self._blocked(diagonal) * (1 + 1e-6) + 1e-9).T)
+        matrices.diagonal().copy_((self._blocked(energy.diagonal()) * (1 + 1e-6) + 1e-9).T)
         return matrices
 
     def _factored(self, matrices: Tensor) -> Tensor:
@@ -227,7 +224,7 @@ def edge_preserving(  # noqa: PLR0913  (a problem, and how far its weights follo
     units = [sizes[0]] * count + [sizes[1] * (step[0] ** 2 + step[1] ** 2) for step in energy.second_steps]
     for _ in range(rounds):
         followed = [
-            weights * torch.rsqrt(1 + (difference / (knee * unit)) ** 2)
+            (difference / (knee * unit)).to(weights.dtype).square_().add_(1).rsqrt_().mul_(weights)
             for difference, weights, unit in zip(
                 energy.differences(target), (*energy.first, *energy.second), units, strict=True
             )
