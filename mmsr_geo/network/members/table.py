@@ -41,6 +41,8 @@ class WindowInputs:
         self.layers, self._scaling = layers, scaling
         self.observation = Observation(layers.scale, layers.held)
         self._parts: dict[tuple[Features, ...], CoarsePart] = {}
+        self.firsts: dict[str, tuple[Energy, Tensor]] = {}
+        """By member, what its fit leaves to its prediction: an energy and its solution."""
 
     @cached_property
     def curvature_energy(self) -> Energy:
@@ -182,20 +184,22 @@ class EdgePreserving:
 
     def fit(self, windows: Sequence[WindowInputs]) -> MemberState:
         """Keep the sizes of the differences of the first solution."""
-        solutions = [(self._energy(window), window) for window in windows]
-        pairs = [(energy, solve(energy, w.observation, w.layers.source)) for energy, w in solutions]
-        return MemberState(sizes=difference_sizes(pairs))
+        for window in windows:
+            window.firsts[self.name] = self._first(window)
+        return MemberState(sizes=difference_sizes([window.firsts[self.name] for window in windows]))
 
     def predict(self, window: WindowInputs, state: MemberState) -> Tensor:
         """Return the target of a window."""
-        first, second = state.sizes
-        return edge_preserving(
-            self._energy(window), window.observation, window.layers.source, (first, second), knee=self.knee
-        )
+        slopes, curvatures = state.sizes
+        energy, first = window.firsts.pop(self.name, None) or self._first(window)
+        sizes = slopes, curvatures
+        return edge_preserving(energy, window.observation, window.layers.source, sizes, first=first, knee=self.knee)
 
-    def _energy(self, window: WindowInputs) -> Energy:
-        contrast = Contrast(self.floor)
-        return guided_energy(window.channels(), window.layers.valid, slope=self.slope, contrast=contrast)
+    def _first(self, window: WindowInputs) -> tuple[Energy, Tensor]:
+        """Return the energy before its weights follow the target, and its solution."""
+        layers, contrast = window.layers, Contrast(self.floor)
+        energy = guided_energy(window.channels(), layers.valid, slope=self.slope, contrast=contrast)
+        return energy, solve(energy, window.observation, layers.source)
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from mmsr_geo.network.degradation import bicubic, degrade, nearest
 from mmsr_geo.network.variational.energy import Energy, Step, both_ends
-from mmsr_geo.network.variational.solve import Observation, Stop, solve
+from mmsr_geo.network.variational.solve import Observation, solve
 
 LARGEST_BLOCK_PX = 8
 """Largest side of the blocks of target pixels that the preconditioner solves exactly, but for prime scales."""
@@ -203,6 +203,7 @@ def edge_preserving(  # noqa: PLR0913  (a problem, and how far its weights follo
     source: Tensor,
     sizes: tuple[float, float],
     *,
+    first: Tensor | None = None,
     knee: float = 1.0,
     rounds: int = 4,
 ) -> Tensor:
@@ -213,13 +214,14 @@ def edge_preserving(  # noqa: PLR0913  (a problem, and how far its weights follo
         observation: Where the source is held, and the scale.
         source: (h, w), nodata filled.
         sizes: Sizes of the raster's differences: see `difference_sizes`.
+        first: The target of least energy before the weights follow it: see `solve`; None: it is solved for.
         knee: Difference from which on a weight falls, in these sizes.
         rounds: How often the weights follow the estimate.
 
     Returns:
         (H, W) float64.
     """
-    target = solve(energy, observation, source, stop=Stop())
+    target = solve(energy, observation, source) if first is None else first
     count = len(energy.first)
     units = [sizes[0]] * count + [sizes[1] * (step[0] ** 2 + step[1] ** 2) for step in energy.second_steps]
     for _ in range(rounds):
@@ -230,7 +232,7 @@ def edge_preserving(  # noqa: PLR0913  (a problem, and how far its weights follo
             )
         ]
         current = replace(energy, first=tuple(followed[:count]), second=tuple(followed[count:]))
-        target = solve(current, observation, source, start=target, stop=Stop())
+        target = solve(current, observation, source, start=target)
     return target
 
 
