@@ -133,7 +133,9 @@ class _BlockPreconditioner:
         for step, weights in zip(energy.first_steps, energy.first, strict=True):
             inside, to = _pairs(down, across, step)
             if len(inside):
-                full[both_ends(energy.shape_yx, step)[0]] = weights  # what an earlier step left beyond has no neighbour in its block
+                full[both_ends(energy.shape_yx, step)[0]] = (
+                    weights  # what an earlier step left beyond has no neighbour in its block
+                )
                 matrices[to, inside] = self._blocked(full)[inside].neg_()
         matrices.diagonal().copy_((self._blocked(energy.diagonal()) * (1 + 1e-6) + 1e-9).T)
         return matrices
