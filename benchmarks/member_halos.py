@@ -1,6 +1,6 @@
 """How far does a member of a draft see?
 
-    python benchmarks/member_halos.py --data DIR      4 minutes; docs/decisions/018-members-of-a-draft.md
+    python benchmarks/member_halos.py --data DIR      6 minutes; docs/decisions/018-members-of-a-draft.md
 
 For each member and scale the largest difference, in standard deviations of the source, between the target of 2 x 2
 source pixels in the middle of 44 x 44 and the same target from a window with a halo of n source pixels. The largest of

@@ -191,7 +191,7 @@ class EdgePreserving:
     def predict(self, window: WindowInputs, state: MemberState) -> Tensor:
         """Return the target of a window."""
         slopes, curvatures = state.sizes
-        energy, first = window.firsts.pop(self.name, None) or self._first(window)
+        energy, first = window.firsts.pop(self.name) if self.name in window.firsts else self._first(window)
         sizes = slopes, curvatures
         return edge_preserving(energy, window.observation, window.layers.source, sizes, first=first, knee=self.knee)
 

@@ -1,8 +1,9 @@
 """The target of least energy with given block means; tensors only.
 
 Solved by conjugate gradients, whose preconditioner is the exact solution for constant weights (spectral.py): 10 to 40
-steps at any scale where the source has no gaps. They are of what is added to a start, so that float32 is enough. What they converge to does not depend on the steps, so that a tile with
-a halo gives what the whole raster gives, up to what the solution itself takes from beyond the halo.
+steps at any scale where the source has no gaps. They change a float64 start, and the change is small enough for
+float32. What they converge to does not depend on the steps, so that a tile with a halo gives what the whole raster
+gives, up to what the solution itself takes from beyond the halo.
 """
 
 from __future__ import annotations

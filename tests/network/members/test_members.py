@@ -17,7 +17,7 @@ from torch import Tensor
 
 from mmsr_geo.engine.flags import unhelpful_regions
 from mmsr_geo.errors import PixelError
-from mmsr_geo.geometry import Halo, Scale, Window
+from mmsr_geo.geometry import Scale, Window
 from mmsr_geo.methods.scene import SceneFit
 from mmsr_geo.network.degradation import bicubic, degrade, make_consistent
 from mmsr_geo.network.fit import fit_samples
