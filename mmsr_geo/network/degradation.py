@@ -39,7 +39,7 @@ def degrade(target: Tensor, scale: Scale) -> Tensor:
     """
     shape = target.shape
     blocks = target.reshape(*shape[:-2], shape[-2] // scale.y, scale.y, shape[-1] // scale.x, scale.x)
-    return blocks.mean(dim=(-3, -1))
+    return blocks.mean(dim=-3).mean(dim=-1)  # both at once take three times as long
 
 
 def degrade_valid(target: Tensor, valid: Tensor, scale: Scale) -> tuple[Tensor, Tensor]:
@@ -139,7 +139,9 @@ def make_consistent(prediction: Tensor, source: Tensor, valid: Tensor, scale: Sc
 
 def nearest(source: Tensor, scale: Scale) -> Tensor:
     """Repeat each source pixel over its block: (..., h, w) → (..., h * scale.y, w * scale.x)."""
-    return source.repeat_interleave(scale.y, dim=-2).repeat_interleave(scale.x, dim=-1)
+    *others, height, width = source.shape
+    blocks = source[..., :, None, :, None].expand(*others, height, scale.y, width, scale.x)
+    return blocks.reshape(*others, height * scale.y, width * scale.x).contiguous()
 
 
 def _solve(residual: Tensor, mask: Tensor, scale: Scale) -> Tensor:

@@ -16,6 +16,8 @@ from mmsr_geo.network.variational.gaussian import moved, smoothed
 
 BLURS_PX = (0.0, 0.3, 0.45, 0.6, 0.75, 0.9, 1.1, 1.3, 1.6, 2.0, 2.4, 2.9, 3.5)
 """Standard deviations, in target pixels, of the Gaussians that are tried."""
+WORSE_IN_A_ROW = 3
+"""Number of blurs, each larger than the best and none better, after which larger ones are not tried: they cost most."""
 LEAST_BLUR_PX = 0.6
 """Least blur under which shifts are compared."""
 FARTHEST_PX = 3.0
@@ -41,7 +43,7 @@ def align(samples: Sequence[Sample], statistics: Statistics, scaling: GuideScali
         return _misfit(regression, [part(alignment) for part in parts])
 
     def best_blur(shift: tuple[float, float]) -> float:
-        return min(BLURS_PX, key=lambda blur: misfit(_LOCAL, Alignment(blur, shift)))
+        return _first_lowest(lambda blur: misfit(_LOCAL, Alignment(blur, shift)))
 
     blur = best_blur((0.0, 0.0))
     shift = _lowest(lambda at: misfit(_POOLED, Alignment(max(blur, LEAST_BLUR_PX), at)))
@@ -54,13 +56,14 @@ class _Part:
     def __init__(self, sample: Sample, statistics: Statistics, scaling: GuideScaling, scale: Scale) -> None:
         self._source, self._source_valid = filled_source(sample, statistics), sample.source_valid
         self._valid, self._scale = sample.guide_valid, scale
-        self._bands = scaling.cut(statistics.normalise_guide(sample.guide, sample.guide_valid)) * sample.guide_valid
+        bands = scaling.cut(statistics.normalise_guide(sample.guide, sample.guide_valid)) * sample.guide_valid
+        self._bands = bands.float()
 
     def __call__(self, alignment: Alignment) -> CoarsePart:
         valid = alignment.moved_mask(self._valid)
         bands = smoothed(moved(self._bands, alignment.shift_px), valid, alignment.blur_px)
         means, share = degrade_valid(bands, valid, self._scale)
-        return CoarsePart(self._source, self._source_valid & (share > 0.5), means)
+        return CoarsePart(self._source, self._source_valid & (share > 0.5), means.double())
 
 
 def _misfit(regression: LocalRegression, parts: Sequence[CoarsePart]) -> float:
@@ -73,6 +76,18 @@ def _misfit(regression: LocalRegression, parts: Sequence[CoarsePart]) -> float:
         squares += float(rest[part.known].square().sum())
         count += int(part.known.sum())
     return math.sqrt(squares / max(count, 1))
+
+
+def _first_lowest(cost: Callable[[float], float]) -> float:
+    """Return the blur of the least cost; larger ones are not tried after WORSE_IN_A_ROW that cost more."""
+    costs: dict[float, float] = {}
+    best = BLURS_PX[0]
+    for index, blur in enumerate(BLURS_PX):
+        costs[blur] = cost(blur)
+        best = min(costs, key=lambda tried: costs[tried])
+        if index - BLURS_PX.index(best) == WORSE_IN_A_ROW:
+            break
+    return best
 
 
 def _lowest(cost: Callable[[tuple[float, float]], float]) -> tuple[float, float]:

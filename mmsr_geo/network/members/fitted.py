@@ -10,7 +10,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
-from mmsr_geo.geometry import Halo, Scale
+from mmsr_geo.geometry import LARGEST_SCALE, Halo, Scale
 from mmsr_geo.network.members.alignment import BLURS_PX, FARTHEST_PX
 from mmsr_geo.network.members.layers import WAVES, Alignment, Features, GuideScaling, Layers, Standard
 from mmsr_geo.network.members.local_regression import Pooled
@@ -19,9 +19,19 @@ from mmsr_geo.network.members.table import MEMBERS, MemberState, WindowInputs
 from mmsr_geo.network.samples import Sample, Statistics
 from mmsr_geo.network.variational.guide_weights import Whitening
 
-SUPPORT_PX = 12
-"""Source pixels around its own that a target pixel depends on, in each member: what lies farther away changes it by
-about 1e-5 standard deviations (benchmarks/member_halos.py). Of scales that differ down and across the larger counts."""
+SUPPORT_PX: Mapping[int, int] = {10: 12, LARGEST_SCALE: 8}
+"""Source pixels around its own that a target pixel depends on, in each member, for scales up to each key.
+
+At most 128 target pixels up to scale 16. The largest change of a target, in standard deviations, by what lies farther
+away (benchmarks/member_halos.py):
+
+| scale | source pixels | smooth surfaces | edge-preserving | piecewise constant | regressions |
+|---|---|---|---|---|---|
+| 2 | 12 | 5e-7 | 2e-6 | 3e-7 | 4e-7 |
+| 4 | 12 | 1e-5 | 8e-6 | 5e-7 | 1e-5 |
+| 8 | 12 | 7e-6 | 5e-6 | 2e-7 | 6e-6 |
+| 16 | 8 | 8e-5 | 5e-5 | 2e-6 | 5e-5 |
+"""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -185,10 +195,15 @@ def _checked(name: str, tensor: Tensor, shape: tuple[int, ...]) -> Tensor:
 
 
 def members_receptive_field(scale: Scale, alignment: Alignment) -> Halo:
-    """Return the source pixels around its own that a target pixel depends on, for a guide that is aligned."""
-    far = SUPPORT_PX * max(scale.y, scale.x)
+    """Return the source pixels around its own that a target pixel depends on, for a guide that is aligned.
+
+    Of scales that differ down and across the larger one counts.
+    """
+    largest = max(scale.y, scale.x)
+    support = next(source_px for most, source_px in SUPPORT_PX.items() if largest <= most)
     down, across = (
-        math.ceil((far + reach) / factor) for reach, factor in zip(alignment.reach_px, (scale.y, scale.x), strict=True)
+        math.ceil((support * largest + reach) / factor)
+        for reach, factor in zip(alignment.reach_px, (scale.y, scale.x), strict=True)
     )
     return Halo(down, across)
 

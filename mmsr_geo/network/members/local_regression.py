@@ -16,7 +16,7 @@ from mmsr_geo.geometry import Scale
 from mmsr_geo.network.degradation import bicubic
 from mmsr_geo.network.variational.gaussian import radius_px, smoothed
 
-TAIL = 3.0
+TAIL = 2.0
 """Standard deviations at which the Gaussians of surroundings are cut."""
 
 

@@ -56,6 +56,8 @@ class WindowInputs:
         self.layers, self._scaling = layers, scaling
         self.observation = Observation(layers.scale, layers.held)
         self._parts: dict[tuple[Features, ...], CoarsePart] = {}
+        self.firsts: dict[str, tuple[Energy, Tensor]] = {}
+        """By member, what its fit leaves to its prediction: an energy and its solution."""
 
     @cached_property
     def curvature_energy(self) -> Energy:
@@ -69,9 +71,9 @@ class WindowInputs:
         return guided_energy(self.channels(blur_px=blur), self.layers.valid, slope=0.3, contrast=Contrast(0.01))
 
     def channels(self, *, blur_px: float = GUIDE_BLUR_PX, strong: bool = False) -> Tensor:
-        """Return the guide's whitened channels (C, H, W), blurred."""
+        """Return the guide's whitened channels (C, H, W) float32, blurred."""
         whitening: Whitening = self._scaling.strong_whitening if strong else self._scaling.whitening
-        return smoothed(whitening(self.layers.guide), self.layers.valid, blur_px)
+        return smoothed(whitening(self.layers.guide).float(), self.layers.valid, blur_px)
 
     def part(self, features: tuple[Features, ...]) -> CoarsePart:
         """Return source and features on the source grid."""
@@ -201,20 +203,22 @@ class EdgePreserving:
 
     def fit(self, windows: Sequence[WindowInputs]) -> MemberState:
         """Keep the sizes of the differences of the first solution."""
-        solutions = [(self._energy(window), window) for window in windows]
-        pairs = [(energy, solve(energy, w.observation, w.layers.source)) for energy, w in solutions]
-        return MemberState(sizes=difference_sizes(pairs))
+        for window in windows:
+            window.firsts[self.name] = self._first(window)
+        return MemberState(sizes=difference_sizes([window.firsts[self.name] for window in windows]))
 
     def predict(self, window: WindowInputs, state: MemberState) -> Tensor:
         """Return the target of a window."""
-        first, second = state.sizes
-        return edge_preserving(
-            self._energy(window), window.observation, window.layers.source, (first, second), knee=self.knee
-        )
+        slopes, curvatures = state.sizes
+        energy, first = window.firsts.pop(self.name) if self.name in window.firsts else self._first(window)
+        sizes = slopes, curvatures
+        return edge_preserving(energy, window.observation, window.layers.source, sizes, first=first, knee=self.knee)
 
-    def _energy(self, window: WindowInputs) -> Energy:
-        contrast = Contrast(self.floor)
-        return guided_energy(window.channels(), window.layers.valid, slope=self.slope, contrast=contrast)
+    def _first(self, window: WindowInputs) -> tuple[Energy, Tensor]:
+        """Return the energy before its weights follow the target, and its solution."""
+        layers, contrast = window.layers, Contrast(self.floor)
+        energy = guided_energy(window.channels(), layers.valid, slope=self.slope, contrast=contrast)
+        return energy, solve(energy, window.observation, layers.source)
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,7 +238,7 @@ class PiecewiseConstant(_KeepsNothing):
         guides = (window.channels(), near), (window.channels(blur_px=0.7, strong=True), near), (window.channels(), far)
         layers, solutions = window.layers, []
         for channels, steps in guides:
-            weights = first_weights(channels.float(), layers.valid, steps, Contrast(0.05))
+            weights = first_weights(channels, layers.valid, steps, Contrast(0.05))
             solutions.append(
                 piecewise_constant(layers.source, window.observation, steps, weights, self.schedule).double()
             )

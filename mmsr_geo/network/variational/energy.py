@@ -80,7 +80,10 @@ def three_in_a_row(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Energy:
-    """Half the sum of weighted squares of differences of a target (H, W), first and second ones."""
+    """Half the sum of weighted squares of differences of a target (H, W), first and second ones.
+
+    The dtype of its weights, float32 but in tests, is that in which it is minimised.
+    """
 
     shape_yx: tuple[int, int]
     first_steps: tuple[Step, ...]
@@ -97,7 +100,7 @@ class Energy:
         cls, shape_yx: tuple[int, int], *, slope: float, curvature: float, device: torch.device | None = None
     ) -> Energy:
         """Return the energy with one weight for slopes (across and down) and one for the curvature of a thin plate."""
-        ones = torch.ones(shape_yx, dtype=torch.float64, device=device)
+        ones = torch.ones(shape_yx, device=device)
         first = [slope * ones[both_ends(shape_yx, step)[0]] for step in AXES] if slope else []
         second = (
             [
@@ -123,6 +126,17 @@ class Energy:
             total[before] += bend
             total[after] += bend
             total[middle].sub_(bend, alpha=2)
+        return total
+
+    def diagonal(self) -> Tensor:
+        """Return the second derivative of the energy by each pixel, (H, W)."""
+        total = (*self.first, *self.second)[0].new_zeros(self.shape_yx)
+        for step, weights in zip(self.first_steps, self.first, strict=True):
+            for part in both_ends(self.shape_yx, step):
+                total[part] += weights
+        for step, weights in zip(self.second_steps, self.second, strict=True):
+            for part, factor in zip(three_in_a_row(self.shape_yx, step), (4, 1, 1), strict=True):
+                total[part].add_(weights, alpha=factor)
         return total
 
     def __call__(self, target: Tensor) -> float:

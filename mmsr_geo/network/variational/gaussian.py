@@ -64,8 +64,10 @@ def shifted(layer: Tensor, shift: tuple[int, int]) -> Tensor:
 
 def moved(layers: Tensor, shift: tuple[float, float]) -> Tensor:
     """Move layers (..., H, W) by rows and columns, parts of pixels linearly; pixels beyond the border repeat it."""
-    for axis, by in enumerate(shift):
-        whole = math.floor(by)
-        near, far = (shifted(layers, (rows, 0) if axis == 0 else (0, rows)) for rows in (whole, whole + 1))
-        layers = near if by == whole else (1 - (by - whole)) * near + (by - whole) * far
+    for dim, by in zip((-2, -1), shift, strict=True):
+        whole, length = math.floor(by), layers.shape[dim]
+        at = torch.arange(length, device=layers.device) - whole
+        if by != 0:
+            near, far = (layers.index_select(dim, part.clamp(0, length - 1)) for part in (at, at - 1))
+            layers = near.lerp_(far, by - whole)
     return layers

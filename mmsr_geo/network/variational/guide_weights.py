@@ -88,7 +88,7 @@ class Contrast:
 
     def weights(self, squares: Tensor) -> Tensor:
         """Return the weights of squared differences D per pixel."""
-        return self.floor + (1 - self.floor) * torch.rsqrt(1 + squares / self.knee**2)
+        return (1 + squares / self.knee**2).rsqrt_().mul_(1 - self.floor).add_(self.floor)
 
 
 def first_squares(channels: Tensor, step: Step) -> Tensor:

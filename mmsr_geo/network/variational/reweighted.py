@@ -17,7 +17,7 @@ from torch import Tensor
 
 from mmsr_geo.network.degradation import bicubic, degrade, nearest
 from mmsr_geo.network.variational.energy import Energy, Step, both_ends
-from mmsr_geo.network.variational.solve import Observation, Stop, solve
+from mmsr_geo.network.variational.solve import Observation, solve
 
 LARGEST_BLOCK_PX = 8
 """Largest side of the blocks of target pixels that the preconditioner solves exactly, but for prime scales."""
@@ -109,44 +109,72 @@ class _BlockPreconditioner:
         self._observation = observation
         scale = observation.scale
         self._block = _block(scale.y), _block(scale.x)
-        self._inverses = torch.linalg.inv(self._matrices(energy))
-        self._ones = self._unblocked(self._inverses.sum(dim=-1))
+        self._reach = max(down * self._block[1] + across for down, across in energy.first_steps)
+        self._factors = self._factored(self._matrices(energy))
+        self._ones = self._solved(torch.ones_like(energy.first[0][:1, :1]).expand(energy.shape_yx))
         total = degrade(self._ones, scale)
         self._free = torch.where(observation.held, 1 / total, torch.zeros_like(total))
 
     def __call__(self, residual: Tensor) -> Tensor:
         """Return the step (H, W) for a residual (H, W)."""
         scale = self._observation.scale
-        step = self._unblocked(torch.matmul(self._inverses, self._blocked(residual)[..., None])[..., 0])
-        return step - self._ones * nearest(degrade(step, scale) * self._free, scale)
+        step = self._solved(residual)
+        return step.sub_(nearest(degrade(step, scale).mul_(self._free), scale).mul_(self._ones))
 
     def _matrices(self, energy: Energy) -> Tensor:
-        """Return the second derivatives within each block, (blocks, n, n); edges that leave it stay on the diagonal."""
+        """Return the second derivatives within each block, (n, n, blocks), their lower triangles.
+
+        Edges that leave a block stay on the diagonal.
+        """
         (height, width), (down, across) = energy.shape_yx, self._block
         count = down * across
-        diagonal = energy.first[0].new_zeros(height, width)
-        matrices = energy.first[0].new_zeros(height // down * (width // across), count, count)
+        full = energy.first[0].new_zeros(height, width)
+        matrices = energy.first[0].new_zeros(count, count, height // down * (width // across))
         for step, weights in zip(energy.first_steps, energy.first, strict=True):
-            here, there = both_ends(energy.shape_yx, step)
-            diagonal[here] += weights
-            diagonal[there] += weights
-            full = weights.new_zeros(height, width)
-            full[here] = weights
             inside, to = _pairs(down, across, step)
             if len(inside):
-                values = self._blocked(full)[:, inside]
-                matrices[:, inside, to] -= values
-                matrices[:, to, inside] -= values
-        matrices.diagonal(dim1=1, dim2=2).add_(self._blocked(diagonal) * (1 + 1e-6) + 1e-9)
+                full[both_ends(energy.shape_yx, step)[0]] = (
+                    weights  # what an earlier step left beyond has no neighbour in its block
+                )
+                matrices[to, inside] = self._blocked(full)[inside].neg_()
+        matrices.diagonal().copy_((self._blocked(energy.diagonal()) * (1 + 1e-6) + 1e-9).T)
         return matrices
 
-    def _blocked(self, layer: Tensor) -> Tensor:
-        (height, width), (down, across) = layer.shape, self._block
-        return layer.view(height // down, down, width // across, across).transpose(1, 2).reshape(-1, down * across)
+    def _factored(self, matrices: Tensor) -> Tensor:
+        """Factor matrices (n, n, blocks) in place: lower triangles of ones, and the pivots on the diagonal.
 
-    def _unblocked(self, blocks: Tensor) -> Tensor:
-        (height, width), (down, across) = self._observation.shape_yx, self._block
-        return blocks.view(height // down, width // across, down, across).transpose(1, 2).reshape(height, width)
+        Each operation is one of all blocks: LAPACK, called for each of these small matrices, takes four times as long.
+        """
+        for pivot in range(len(matrices)):
+            below = self._below(pivot)
+            column = matrices[below, pivot]
+            scaled = column / matrices[pivot, pivot]
+            matrices[below, below].addcmul_(scaled[:, None], column, value=-1)
+            column.copy_(scaled)
+        return matrices
+
+    def _solved(self, layer: Tensor) -> Tensor:
+        """Return the inverses of the blocks times a layer, (H, W)."""
+        factors, values = self._factors, self._blocked(layer)
+        for pivot in range(len(factors)):
+            below = self._below(pivot)
+            values[below].addcmul_(factors[below, pivot], values[pivot], value=-1)
+        values /= factors.diagonal().T
+        for pivot in reversed(range(len(factors))):
+            below = self._below(pivot)
+            values[pivot] -= (factors[below, pivot] * values[below]).sum(dim=0)
+        (height, width), (down, across) = layer.shape, self._block
+        return values.view(down, across, height // down, width // across).permute(2, 0, 3, 1).reshape(height, width)
+
+    def _below(self, pivot: int) -> slice:
+        """Return the rows below a pivot that its column reaches."""
+        return slice(pivot + 1, pivot + 1 + self._reach)
+
+    def _blocked(self, layer: Tensor) -> Tensor:
+        """Return a layer (H, W) as (n, blocks), a copy."""
+        (height, width), (down, across) = layer.shape, self._block
+        blocks = layer.view(height // down, down, width // across, across).permute(1, 3, 0, 2)
+        return blocks.clone(memory_format=torch.contiguous_format).view(down * across, -1)
 
 
 @cache
@@ -177,6 +205,7 @@ def edge_preserving(  # noqa: PLR0913  (a problem, and how far its weights follo
     source: Tensor,
     sizes: tuple[float, float],
     *,
+    first: Tensor | None = None,
     knee: float = 1.0,
     rounds: int = 4,
 ) -> Tensor:
@@ -187,24 +216,25 @@ def edge_preserving(  # noqa: PLR0913  (a problem, and how far its weights follo
         observation: Where the source is held, and the scale.
         source: (h, w), nodata filled.
         sizes: Sizes of the raster's differences: see `difference_sizes`.
+        first: The target of least energy before the weights follow it: see `solve`; None: it is solved for.
         knee: Difference from which on a weight falls, in these sizes.
         rounds: How often the weights follow the estimate.
 
     Returns:
         (H, W) float64.
     """
-    target = solve(energy, observation, source, stop=Stop())
+    target = solve(energy, observation, source) if first is None else first
     count = len(energy.first)
     units = [sizes[0]] * count + [sizes[1] * (step[0] ** 2 + step[1] ** 2) for step in energy.second_steps]
     for _ in range(rounds):
         followed = [
-            weights * torch.rsqrt(1 + (difference / (knee * unit)) ** 2)
+            (difference / (knee * unit)).to(weights.dtype).square_().add_(1).rsqrt_().mul_(weights)
             for difference, weights, unit in zip(
                 energy.differences(target), (*energy.first, *energy.second), units, strict=True
             )
         ]
         current = replace(energy, first=tuple(followed[:count]), second=tuple(followed[count:]))
-        target = solve(current, observation, source, start=target, stop=Stop())
+        target = solve(current, observation, source, start=target)
     return target
 
 

@@ -22,7 +22,7 @@ from mmsr_geo.network.variational.energy import Energy, Step
 
 
 def cosine_transform(values: Tensor) -> Tensor:
-    """Return the orthonormal type II cosine transform of (H, W), in float64."""
+    """Return the orthonormal type II cosine transform of (H, W), in its dtype."""
     if values.device.type == "cpu":
         result: Tensor = torch.from_numpy(scipy.fft.dctn(values.numpy(), type=2, norm="ortho"))
     else:
@@ -43,7 +43,7 @@ def _dct_last(values: Tensor) -> Tensor:
     """Type II cosine transform along the last axis, by a Fourier transform of the reordered values (Makhoul 1980)."""
     length = values.shape[-1]
     reordered = torch.cat([values[..., ::2], values[..., 1::2].flip(-1)], dim=-1)
-    turned = torch.fft.fft(reordered) * _half_turns(length, values.device)
+    turned = torch.fft.fft(reordered) * _half_turns(length, values)
     scaled: Tensor = turned.real * math.sqrt(2 / length)
     scaled[..., 0] /= math.sqrt(2)
     return scaled
@@ -54,15 +54,15 @@ def _idct_last(values: Tensor) -> Tensor:
     scaled = values * math.sqrt(length / 2)
     scaled[..., 0] *= math.sqrt(2)
     mirrored = torch.cat([torch.zeros_like(scaled[..., :1]), scaled[..., 1:].flip(-1)], dim=-1)
-    reordered = torch.fft.ifft(torch.complex(scaled, -mirrored) * _half_turns(length, values.device).conj()).real
+    reordered = torch.fft.ifft(torch.complex(scaled, -mirrored) * _half_turns(length, values).conj()).real
     result = torch.empty_like(reordered)
     result[..., ::2] = reordered[..., : (length + 1) // 2]
     result[..., 1::2] = reordered[..., (length + 1) // 2 :].flip(-1)
     return result
 
 
-def _half_turns(length: int, device: torch.device) -> Tensor:
-    angles = -math.pi / (2 * length) * torch.arange(length, dtype=torch.float64, device=device)
+def _half_turns(length: int, like: Tensor) -> Tensor:
+    angles = -math.pi / (2 * length) * torch.arange(length, dtype=like.dtype, device=like.device)
     return torch.polar(torch.ones_like(angles), angles)
 
 
@@ -107,9 +107,9 @@ class Spectrum:
         """Return the spectrum of targets of a shape."""
         return _spectrum(shape_yx, scale)
 
-    def to(self, device: torch.device) -> Spectrum:
-        """Return the spectrum with its tensors on a device."""
-        rows, columns = (_Aliases(axis.of.to(device), axis.weights.to(device)) for axis in (self.rows, self.columns))
+    def to(self, like: Tensor) -> Spectrum:
+        """Return the spectrum with its tensors in the dtype and on the device of another."""
+        rows, columns = (_Aliases(axis.of.to(like.device), axis.weights.to(like)) for axis in (self.rows, self.columns))
         return Spectrum(self.scale, self.shape_yx, rows, columns)
 
     def average(self, frequencies: Tensor) -> Tensor:
