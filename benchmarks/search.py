@@ -29,6 +29,7 @@ from typing import Any
 import numpy as np
 import torch
 from cases import Case, dataset_of, read_case
+from mmsr_geo.network.registration import registration, shifted
 from optimisers import OPTIMISERS
 from versions import Codes, tiling
 
@@ -42,7 +43,6 @@ from mmsr_geo.network.degradation import degrade
 from mmsr_geo.network.fit import FitDesign, fit_samples
 from mmsr_geo.network.fit_params import FitParams
 from mmsr_geo.network.mmsr import NetworkParams
-from mmsr_geo.network.registration import registration, shifted
 from mmsr_geo.pipeline.in_process import run_of, whole_target
 
 HERE = Path(__file__).parent
