@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 
 import torch
+from scipy.optimize import minimize_scalar  # type: ignore[import-untyped]
 
 from mmsr_geo.geometry import Scale
 from mmsr_geo.network.degradation import degrade_valid
@@ -16,6 +17,13 @@ from mmsr_geo.network.variational.gaussian import moved, smoothed
 
 BLURS_PX = (0.0, 0.3, 0.45, 0.6, 0.75, 0.9, 1.1, 1.3, 1.6, 2.0, 2.4, 2.9, 3.5)
 """Standard deviations, in target pixels, of the Gaussians that are tried."""
+BLUR_PRECISION_PX = 0.02
+"""How exactly the best blur is found between two that are tried."""
+BLUR_FACTOR = 1.15
+"""Factor on the blur that explains the source best: block means show less of a blur than the target has. Measured on
+three kinds of source (docs/decisions/019-ensemble-and-evidence.md)."""
+LARGEST_BLUR_PX = BLUR_FACTOR * max(BLURS_PX)
+"""Largest blur of an alignment."""
 WORSE_IN_A_ROW = 3
 """Number of blurs, each larger than the best and none better, after which larger ones are not tried: they cost most."""
 LEAST_BLUR_PX = 0.6
@@ -35,7 +43,8 @@ def align(samples: Sequence[Sample], statistics: Statistics, scaling: GuideScali
     """Return the alignment of a pair, read off samples of it.
 
     First the blur under which a local regression leaves the smallest residual beyond its own means; then the shift, by
-    a pattern search with a pooled regression; and where that is taken, the blur once more.
+    a pattern search with a pooled regression; and where that is taken, the blur once more. Of the blur that was found
+    BLUR_FACTOR times as much is taken.
     """
     parts = [_Part(sample, statistics, scaling, scale) for sample in samples]
 
@@ -43,11 +52,13 @@ def align(samples: Sequence[Sample], statistics: Statistics, scaling: GuideScali
         return _misfit(regression, [part(alignment) for part in parts])
 
     def best_blur(shift: tuple[float, float]) -> float:
-        return _first_lowest(lambda blur: misfit(_LOCAL, Alignment(blur, shift)))
+        return _least(lambda blur: misfit(_LOCAL, Alignment(blur, shift)))
 
     blur = best_blur((0.0, 0.0))
     shift = _lowest(lambda at: misfit(_POOLED, Alignment(max(blur, LEAST_BLUR_PX), at)))
-    return Alignment(blur) if shift == (0.0, 0.0) else Alignment(best_blur(shift), shift)
+    if shift != (0.0, 0.0):
+        blur = best_blur(shift)
+    return Alignment(BLUR_FACTOR * blur, shift)
 
 
 class _Part:
@@ -78,20 +89,27 @@ def _misfit(regression: LocalRegression, parts: Sequence[CoarsePart]) -> float:
     return math.sqrt(squares / max(count, 1))
 
 
-def _first_lowest(cost: Callable[[float], float]) -> float:
-    """Return the blur of the least cost; larger ones are not tried after WORSE_IN_A_ROW that cost more."""
+def _least(cost: Callable[[float], float]) -> float:
+    """Return the blur of the least cost: the best of BLURS_PX, or a better one between its neighbours; 0 stays 0."""
     costs: dict[float, float] = {}
-    best = BLURS_PX[0]
+    best = 0
     for index, blur in enumerate(BLURS_PX):
         costs[blur] = cost(blur)
-        best = min(costs, key=lambda tried: costs[tried])
-        if index - BLURS_PX.index(best) == WORSE_IN_A_ROW:
+        best = min(range(index + 1), key=lambda tried: costs[BLURS_PX[tried]])
+        if index - best == WORSE_IN_A_ROW:
             break
-    return best
+    if best == 0:
+        return 0.0
+    around = BLURS_PX[best - 1], BLURS_PX[min(best + 1, len(BLURS_PX) - 1)]
+    found = minimize_scalar(cost, bounds=around, method="bounded", options={"xatol": BLUR_PRECISION_PX})
+    return round(float(found.x), 2) if found.fun < costs[BLURS_PX[best]] else BLURS_PX[best]
 
 
 def _lowest(cost: Callable[[tuple[float, float]], float]) -> tuple[float, float]:
-    """Return the shift of the least cost, by a pattern search; no shift unless it is ENOUGH better."""
+    """Return the shift of the least cost, by a pattern search; no shift unless it is ENOUGH better.
+
+    None either where the search ended at the largest shift: there the least cost was not found.
+    """
     start = (0.0, 0.0)
     costs = {start: cost(start)}
     best = start
@@ -105,7 +123,8 @@ def _lowest(cost: Callable[[tuple[float, float]], float]) -> tuple[float, float]
             if costs[lowest] >= costs[best]:
                 break
             best = lowest
-    return best if costs[best] < ENOUGH * costs[start] else start
+    found = max(map(abs, best)) < FARTHEST_PX and costs[best] < ENOUGH * costs[start]
+    return best if found else start
 
 
 _SIDES = (1, 0), (-1, 0), (0, 1), (0, -1)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from mmsr_geo.geometry import LARGEST_SCALE, Halo, Scale
-from mmsr_geo.network.members.alignment import BLURS_PX, FARTHEST_PX
+from mmsr_geo.network.members.alignment import FARTHEST_PX, LARGEST_BLUR_PX
 from mmsr_geo.network.members.layers import WAVES, Alignment, Features, GuideScaling, Layers, Standard
 from mmsr_geo.network.members.local_regression import Pooled
 from mmsr_geo.network.members.ridge_regression import Regression
@@ -158,7 +158,7 @@ class Members:
         ):
             raise ValueError(f"the weights of its members are {list(weights.values())}")
         blur, (down, across) = float(description["blur_px"]), map(float, description["shift_px"])
-        if not (0 <= blur <= max(BLURS_PX) and max(abs(down), abs(across)) <= FARTHEST_PX):
+        if not (0 <= blur <= LARGEST_BLUR_PX and max(abs(down), abs(across)) <= FARTHEST_PX):
             raise ValueError(f"its guide is blurred by {blur} and moved by {down}, {across} pixels")
         ends = scaling_tensors["whitening.low"], scaling_tensors["whitening.high"]
         scaling = GuideScaling(
@@ -208,7 +208,7 @@ def members_receptive_field(scale: Scale, alignment: Alignment) -> Halo:
     return Halo(down, across)
 
 
-FARTHEST_ALIGNMENT = Alignment(max(BLURS_PX), (FARTHEST_PX, FARTHEST_PX))
+FARTHEST_ALIGNMENT = Alignment(LARGEST_BLUR_PX, (FARTHEST_PX, FARTHEST_PX))
 """The alignment that reaches farthest."""
 
 
