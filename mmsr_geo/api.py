@@ -31,7 +31,7 @@ from mmsr_geo.jobs.schema import OnError
 from mmsr_geo.jobs.status import JobStatus, status_of
 from mmsr_geo.machine import cores
 from mmsr_geo.methods.scene import SceneFit
-from mmsr_geo.methods.select import resolve_fit_params, select_evaluated_method, select_method
+from mmsr_geo.methods.select import resolve_fit_params, select_evaluated_method, select_method, start_of
 from mmsr_geo.network.device import resolve_device
 from mmsr_geo.network.fitted import FittedModel
 from mmsr_geo.options import (
@@ -207,7 +207,8 @@ def fit(
     resolve_device(fitting.device)
     pair = inputs.pair(inputs.source(source, band), guide, scale)
     warn_undeclared_nodata(pair.source, pair.guides.rasters)
-    return SceneFit(resolve_fit_params(fitting), fitting.seed, fitting.device, "warn").model_for(pair, progress)
+    method = SceneFit(resolve_fit_params(fitting), fitting.seed, fitting.device, "warn", start_of(fitting))
+    return method.model_for(pair, progress)
 
 
 @documented("evaluate")

@@ -31,7 +31,9 @@ class FitKeywords(TypedDict, total=False):
     """How a model is fitted, and on what."""
 
     quality: Quality
+    work: float | None
     steps: int | None
+    from_model: ModelLike | None
     threads: int | None
     params: FitParams | None
     device: str

@@ -261,8 +261,24 @@ class FitOptions(_Checked):
         "before. The fidelity page of the documentation has the figures.",
         choices=get_args(Quality),
     )
+    work: float | None = _declare(
+        None,
+        "Work that the fit of a network may take, in million target pixels times steps. Default: that of the quality, "
+        "which is 0 for draft, 1.2 for fast, 7.4 for balanced and 37 for best.",
+        metavar="N",
+        least=0,
+    )
     steps: int | None = _declare(
-        None, "Number of steps of the fit. Default: the number that belongs to the quality.", least=1
+        None,
+        "Number of steps of the fit, instead of its work. Default: the number that belongs to the quality.",
+        least=1,
+    )
+    from_model: "ModelLike | None" = _declare(
+        None,
+        "Saved model of another date, whose network the fit begins with. It must have the same guide bands.",
+        metavar="FILE",
+        path=True,
+        job_type=str | None,
     )
     threads: int | None = _declare(
         None,
@@ -272,7 +288,7 @@ class FitOptions(_Checked):
     )
     params: "FitParams | None" = _declare(
         None,
-        "All parameters of the fit as one object, instead of quality, steps and threads.",
+        "All parameters of the fit as one object, instead of quality, work, steps and threads.",
         python_only=True,
     )
     device: str = _declare(
@@ -286,10 +302,16 @@ class FitOptions(_Checked):
         """Refuse a seed that torch does not take, and parameters that are given twice (OptionError)."""
         _Checked.__post_init__(self)
         check_seed(self.seed)
-        if self.params is not None and (self.quality, self.steps, self.threads) != ("balanced", None, None):
+        if self.params is not None and (
+            (self.quality, self.work, self.steps, self.threads) != ("balanced", None, None, None)
+        ):
             raise OptionError(
-                f"{option('params')} holds the parameters of the fit: leave out {option('quality')}, "
+                f"{option('params')} holds the parameters of the fit: leave out {option('quality')}, {option('work')}, "
                 f"{option('steps')} and {option('threads')}, or leave out {option('params')}"
+            )
+        if self.work is not None and self.steps is not None:
+            raise OptionError(
+                f"{option('work')} and {option('steps')} both say how long the fit is: leave out one of them"
             )
 
 

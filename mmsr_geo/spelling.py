@@ -15,7 +15,7 @@ from typing import Any, Literal
 Door = Literal["python", "command", "job"]
 
 _MARKER = re.compile(r"⟨(?P<name>[a-z][a-z0-9_]*)(?:=(?P<value>[^⟩]*))?⟩")
-_FLAGS = {"creation_options": "--co"}
+_FLAGS = {"creation_options": "--co", "from_model": "--from"}
 """Options whose name on the command line is another one."""
 
 

@@ -43,6 +43,8 @@ class SceneFit(Method):
     seed: int = 0
     device: str = "auto"
     if_unhelpful: IfUnhelpful = "bicubic"
+    start: FittedModel | None = None
+    """Model of another date, whose network the fit begins with."""
     consistent: bool = True
     """Correct the targets to average to the source; False only to show what the published method gives."""
 
@@ -59,6 +61,7 @@ class SceneFit(Method):
             "seed": self.seed,
             "if_unhelpful": self.if_unhelpful,
             "consistent": self.consistent,
+            **({} if self.start is None else {"from_model": self.start.digest}),
             **asdict(self.params),
         }
 
@@ -111,6 +114,8 @@ class SceneFit(Method):
             PixelError: Source and guide have no valid pixel in common.
             UnhelpfulGuideError: The guide did not help, and if_unhelpful is "error".
         """
+        if self.start is not None:
+            check_start(self.start, self.params, pair)
         model = fit_samples(
             read_samples(pair, pair.part, progress),
             pair.scale,
@@ -119,7 +124,12 @@ class SceneFit(Method):
             seed=self.seed,
             device=resolve_device(self.device),
             progress=progress,
-            provenance={"source": pair.source.name, "guide": pair.guide.name},
+            provenance={
+                "source": pair.source.name,
+                "guide": pair.guide.name,
+                **({} if self.start is None else {"from_model": self.start.digest}),
+            },
+            start=self.start,
         )
         report_guide_check(model.check, pair, self.if_unhelpful)
         return model
@@ -139,6 +149,10 @@ class SceneFit(Method):
         """Return the target pixels that the fit compares members on."""
         part_px = pair.part.height * pair.part.width * pair.scale.area
         return min(part_px, MOST_TARGET_PX) if self.params.compares_members else 0
+
+    def __dask_tokenize__(self) -> object:
+        """Identify the fit by its description."""
+        return type(self).__name__, self.device, self.description
 
     def timed_fit(self, sample: Sample, scale: Scale, threads: int, device: torch.device) -> tuple[Model, FitSpeed]:
         """Fit to a sample: the model, with all parts that it may have, and the speed of the fit."""
@@ -268,4 +282,19 @@ def check_model(model: FittedModel, pair: Pair) -> None:
         raise ModelFileError(
             f"the model is for scale {model.scale}, this pair has scale {pair.scale}: pass "
             f"{option('scale', model.scale.as_option)}, or fit a new model"
+        )
+
+
+def check_start(start: FittedModel, params: FitParams, pair: Pair) -> None:
+    """Raise ModelFileError if a fit to a pair cannot begin with a model's network."""
+    if not start.weights:
+        raise ModelFileError(
+            f"the model of {option('from_model')} has no network to begin with: leave it out, or pass "
+            f"{option('model')} to use it as it is"
+        )
+    bands = len(pair.guide.bands)
+    if start.params != NetworkParams(bands * (PER_BAND if params.guide_features else 1)):
+        raise ModelFileError(
+            f"the network of {option('from_model')} is for {len(start.guide_bands)} guide bands, and this guide has "
+            f"{bands}: use a guide with the same bands, or leave out {option('from_model')}"
         )

@@ -51,22 +51,43 @@ def select_method(
         return _baseline_method(name, params, fitting, consistent=name != method)
     params = _published(params) if fit == "published" else params
     if_unhelpful = prediction.if_unhelpful
-    scene: SceneFit | SavedModel
-    if model is None:
-        scene = SceneFit(params, fitting.seed, fitting.device, if_unhelpful)
-    else:
-        _check_use(fit, params)
-        loaded = model if isinstance(model, FittedModel) else FittedModel.load(model)
-        if fit == "adapt" and not loaded.stacking.network:
-            raise OptionError(
-                f"{option('fit', 'adapt')} adapts a model's network, and this model predicts without one: leave out "
-                f"{option('fit')}, or leave out {option('model')}"
-            )
-        scene = SavedModel(loaded, choice.keep_statistics, if_unhelpful)
+    scene = _saved(choice, fitting, params, if_unhelpful) or _fitted(choice, fitting, params, if_unhelpful)
     if fit in {"adapt", "tile"}:
         start = scene if fit == "adapt" else None
         return TileFit(params, fitting.seed, fitting.device, if_unhelpful, start)
     return scene
+
+
+def _fitted(choice: MethodOptions, fitting: FitOptions, params: FitParams, if_unhelpful: IfUnhelpful) -> SceneFit:
+    """Return the fit of one model to the scene."""
+    start = start_of(fitting)
+    if start is not None and (choice.fit == "tile" or not params.network):
+        chosen = option("fit", "tile") if choice.fit == "tile" else option("quality", "draft")
+        raise OptionError(
+            f"{option('from_model')} begins the fit of one network for all tiles: leave it out, or leave out {chosen}"
+        )
+    return SceneFit(params, fitting.seed, fitting.device, if_unhelpful, start)
+
+
+def _saved(
+    choice: MethodOptions, fitting: FitOptions, params: FitParams, if_unhelpful: IfUnhelpful
+) -> SavedModel | None:
+    """Return the use of a saved model; None if none was given."""
+    model = choice.model
+    if model is None:
+        return None
+    _check_use(choice.fit, params)
+    if fitting.from_model is not None:
+        raise OptionError(
+            f"a saved model is not fitted again: leave out {option('model')}, or leave out {option('from_model')}"
+        )
+    loaded = model if isinstance(model, FittedModel) else FittedModel.load(model)
+    if choice.fit == "adapt" and not loaded.stacking.network:
+        raise OptionError(
+            f"{option('fit', 'adapt')} adapts a model's network, and this model predicts without one: leave out "
+            f"{option('fit')}, or leave out {option('model')}"
+        )
+    return SavedModel(loaded, choice.keep_statistics, if_unhelpful)
 
 
 def _check_use(fit: Fit, params: FitParams) -> None:
@@ -79,13 +100,25 @@ def _check_use(fit: Fit, params: FitParams) -> None:
     if fit == "scene" and params != FitParams(threads=params.threads):
         raise OptionError(
             f"a saved model is not fitted again: leave out {option('model')}, or leave out {option('quality')}, "
-            f"{option('steps')} and {option('params')}"
+            f"{option('work')}, {option('steps')} and {option('params')}"
         )
 
 
 def resolve_fit_params(fitting: FitOptions) -> FitParams:
     """Return the parameters of the fit: those given as one object, or those of the quality, steps and threads."""
-    return fitting.params or FitParams.of(fitting.quality, steps=fitting.steps, threads=fitting.threads)
+    return fitting.params or FitParams.of(
+        fitting.quality, work=fitting.work, steps=fitting.steps, threads=fitting.threads
+    )
+
+
+def start_of(fitting: FitOptions) -> FittedModel | None:
+    """Return the model that a fit begins with, if one was given.
+
+    Raises:
+        ModelFileError: The file cannot be read.
+    """
+    start = fitting.from_model
+    return start if start is None or isinstance(start, FittedModel) else FittedModel.load(start)
 
 
 def select_evaluated_method(name: str, fitting: FitOptions, prediction: PredictionOptions) -> Method:

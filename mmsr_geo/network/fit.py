@@ -19,7 +19,7 @@ from mmsr_geo.errors import OptionError, PixelError
 from mmsr_geo.geometry import Scale, Window
 from mmsr_geo.network.degradation import degrade, degrade_valid, fill_nodata
 from mmsr_geo.network.device import deterministic_float32, torch_threads
-from mmsr_geo.network.fit_params import STEPS, FitParams
+from mmsr_geo.network.fit_params import AFTER_FIRST_STAGE, STEPS, FitParams
 from mmsr_geo.network.fitted import FittedModel, add_detail
 from mmsr_geo.network.guide_check import SMALLEST_VALIDATED_PX, reduction_step
 from mmsr_geo.network.members.fit import compared_parts, fit_members, members_evidence
@@ -32,8 +32,6 @@ from mmsr_geo.network.samples import NOTHING_IN_COMMON, Sample, Statistics, guid
 from mmsr_geo.network.validation import MembersEvidence, ReducedResolution, Validation, detail_amplitude
 from mmsr_geo.spelling import option
 
-AFTER_FIRST_STAGE = Fraction(3)
-"""Factor by which the second stage has fewer steps than the first: more of them lose what the first has learnt."""
 TRIAL_STEPS = 100
 """Number of steps of a trial, after which a network without a weight beside members is given up."""
 PUBLISHED_DECAY = 0.9998
@@ -71,6 +69,7 @@ def fit_samples(  # noqa: PLR0913  (what is known of a fit, all of it recorded i
     progress: Progress = no_progress,
     provenance: dict[str, Any] | None = None,
     design: FitDesign = FitDesign(),
+    start: FittedModel | None = None,
     on_validation: Observer | None = None,
 ) -> FittedModel:
     """Fit one model to samples of one pair.
@@ -89,6 +88,7 @@ def fit_samples(  # noqa: PLR0913  (what is known of a fit, all of it recorded i
         progress: Called with each stage's name, the steps done and the steps in all.
         provenance: JSON values that are kept in the model, such as the names of the inputs.
         design: Network, optimiser and proportion of the stages.
+        start: Model of another date, whose network the fit begins with; None: weights are drawn.
         on_validation: Called with what was found at reduced resolution, once the network was validated.
 
     Raises:
@@ -115,7 +115,7 @@ def fit_samples(  # noqa: PLR0913  (what is known of a fit, all of it recorded i
             )
             for sample in samples
         ]
-        fit = _Fit(prepared, scale, params, progress, seed, design, members)
+        fit = _Fit(prepared, scale, params, progress, seed, design, members, start)
         outcome, model = fit.run(on_validation), fit.model(statistics, guide_bands)
     record = {"seed": seed, "params": asdict(params), "threads": params.fixed_threads, "device": device.type}
     record |= {"torch": torch.__version__, **outcome}
@@ -269,9 +269,10 @@ class _Fit:
         seed: int,
         design: FitDesign = FitDesign(),
         members: _ComparedMembers | None = None,
+        start: FittedModel | None = None,
     ) -> None:
         self.samples, self.scale, self.params, self.progress, self.seed = samples, scale, params, progress, seed
-        self.design, self.members = design, members
+        self.design, self.members, self.start = design, members, start
         self.reduced = ReducedResolution(samples, scale)
         self.shape = design.network(len(samples[0].guide))
         self.validation = Validation()
@@ -280,12 +281,14 @@ class _Fit:
         self._begin()
 
     def _begin(self) -> None:
-        """Draw fresh weights, and restart the generator of the patches."""
+        """Draw fresh weights, or take those that the fit begins with, and restart the generator of the patches."""
         # Generators of its own: torch's global one is shared with whatever else runs in the process.
         weights, self.patches_generator = (torch.Generator().manual_seed(self.seed) for _ in range(2))
         with torch.device("meta"):
             network = MmsrNetwork(self.shape)
         network = network.to_empty(device="cpu").draw_weights(weights).to(self.samples[0].source.device)
+        if self.start is not None:
+            network.load_state_dict(self.start.weights)
         self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch types no memory_format here
 
     def run(self, on_validation: Observer | None = None) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any, Literal, Self, get_args
 
 from mmsr_geo.errors import OptionError
@@ -12,21 +13,25 @@ from mmsr_geo.machine import cores
 from mmsr_geo.options import Quality
 from mmsr_geo.spelling import option
 
-STEPS = 300
+STEPS = 600
 """Default number of steps."""
+PATCH_PX = 96
+"""Default side of a patch in target pixels."""
+AFTER_FIRST_STAGE = Fraction(3)
+"""Factor by which the second stage has fewer steps than the first: more of them lose what the first has learnt."""
 PUBLISHED_STEPS = 1000
 """Number of steps of the published fit."""
 MOST_THREADS = 8
 """Largest number of torch threads that is chosen by default."""
 LARGEST_THREADS = 1024
 """Largest number of torch threads that can be set: with more, the process ends where the machine cannot start them."""
-_QUALITIES: Mapping[Quality, dict[str, Any]] = {
+QUALITIES: Mapping[Quality, dict[str, Any]] = {
     "draft": {"network": False, "ridge_regression": False},
     "fast": {"steps": 100},
     "balanced": {},
-    "best": {"steps": 1200, "lr": 0.0005},
+    "best": {"steps": 3000, "lr": 0.0005},
 }
-"""Values of each quality that differ from the defaults."""
+"""Values of each quality that differ from the defaults: budgets of about 5 s, 30 s, 3 and 15 minutes on 2 cores."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +40,11 @@ class FitParams:
 
     steps: int | None = None
     """Number of steps of the first stage; a third as many follow at the true scale. Without a first stage all of them
-    are taken at the true scale. None: the number the method was measured with, 300 for mmsr."""
+    are taken at the true scale. None: the number the method was measured with, STEPS for mmsr."""
     first_stage: bool | None = None
     """First stage, a fit at reduced resolution: True, False, or None, where there are enough pixels and the guide helps
     there. With False the guide is not checked."""
-    patch_px: int | None = 96
+    patch_px: int | None = PATCH_PX
     """Side of a patch in target pixels; None: the whole raster is one patch."""
     batch: int = 1
     """Number of patches per step."""
@@ -90,15 +95,29 @@ class FitParams:
             raise OptionError(f"{option('threads')} is {self.threads}: give a number of {LARGEST_THREADS} or less")
 
     @classmethod
-    def of(cls, quality: Quality, *, steps: int | None = None, threads: int | None = None) -> Self:
+    def of(
+        cls, quality: Quality, *, work: float | None = None, steps: int | None = None, threads: int | None = None
+    ) -> Self:
         """Return the parameters of a quality; docs/fidelity.md has the error and the work of each.
+
+        Args:
+            quality: The quality.
+            work: Million target pixels times steps, instead of the quality's; 0: no network is fitted.
+            steps: Number of steps, instead of the quality's.
+            threads: Number of torch threads on a CPU.
 
         Raises:
             OptionError: The quality is unknown.
         """
         if quality not in get_args(Quality):
             raise OptionError(f"{option('quality')} is {quality!r}: choose one of {', '.join(get_args(Quality))}")
-        chosen = _QUALITIES[quality] | ({} if steps is None else {"steps": steps})
+        chosen = dict(QUALITIES[quality])
+        if work is not None:
+            chosen |= {"network": False} if work < work_of(1) else {"network": True, "steps": steps_of(work)}
+            if work < work_of(1):
+                chosen.pop("steps", None)
+        if steps is not None:
+            chosen |= {"steps": steps}
         return cls(**chosen, threads=threads)
 
     @classmethod
@@ -120,6 +139,11 @@ class FitParams:
         )
 
     @property
+    def work(self) -> float:
+        """Most million target pixels times steps of its network, without the trial."""
+        return work_of(self.steps or STEPS) if self.network else 0.0
+
+    @property
     def compares_members(self) -> bool:
         """True if members take part in the prediction."""
         return not self.network or (self.ensemble and self.first_stage is not False)
@@ -128,3 +152,16 @@ class FitParams:
     def fixed_threads(self) -> int:
         """Number of torch threads of a fit that is requested here, wherever it runs."""
         return self.threads or min(MOST_THREADS, cores())
+
+
+def work_of(steps: int) -> float:
+    """Return the million target pixels times steps of both stages, the first of which has this number of steps."""
+    return (steps + math.ceil(steps / AFTER_FIRST_STAGE)) * PATCH_PX**2 / 1e6
+
+
+def steps_of(work: float) -> int:
+    """Return the largest number of steps whose work, as `work_of` has it, is not above `work`; at least 1."""
+    steps = max(1, math.floor(work * 1e6 / PATCH_PX**2 / (1 + 1 / AFTER_FIRST_STAGE)) + 1)
+    while steps > 1 and work_of(steps) > work:
+        steps -= 1
+    return steps
