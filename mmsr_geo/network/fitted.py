@@ -122,8 +122,8 @@ class FittedModel:
 
     @property
     def uses_guide(self) -> bool:
-        """True: the prediction depends on the guide."""
-        return True
+        """True if the prediction depends on the guide: that of members alone may not."""
+        return self.stacking.network > 0 or self.members is None or self.members.guided
 
     @property
     def uses_features(self) -> bool:

@@ -58,7 +58,7 @@ def align(samples: Sequence[Sample], statistics: Statistics, scaling: GuideScali
     shift = _lowest(lambda at: misfit(_POOLED, Alignment(max(blur, LEAST_BLUR_PX), at)))
     if shift != (0.0, 0.0):
         blur = best_blur(shift)
-    return Alignment(BLUR_FACTOR * blur, shift)
+    return Alignment(round(BLUR_FACTOR * blur, 3), shift)
 
 
 class _Part:
