@@ -134,6 +134,8 @@ def _quality(case: Case, params: FitParams, seed: int, base: float) -> Record:
     return {
         "rmse": error,
         "gain": model.check.gain,
+        "measured_gain": model.check.measured_gain,
+        "averaged_gain": model.check.averaged_gain,
         "guide_check": model.check.result,
         "fallback": fallback,
         "true_gain": 1 - error / base,
@@ -147,13 +149,9 @@ def _quality(case: Case, params: FitParams, seed: int, base: float) -> Record:
 
 def _parts(model: FittedModel) -> Record:
     """Return the ensemble's weights, and how the guide was aligned."""
-    stacking, members = model.stacking, model.members
-    names = ("bicubic", "network", "regression", "members")
-    record: Record = {
-        "weights": {name: round(weight, 4) for name, weight in zip(names, stacking.values, strict=True) if weight}
-    }
-    if stacking.regression:
-        record["regression_shift"] = list(stacking.shift)
+    members = model.members
+    weights = {"network": model.stacking.network, "members": model.stacking.members}
+    record: Record = {"weights": {name: round(weight, 4) for name, weight in weights.items() if weight}}
     if members is not None:
         record["member_weights"] = {name: round(weight, 4) for name, weight in members.weights.items()}
         record["alignment"] = {

@@ -83,15 +83,19 @@ def predictors_of(prediction: Tensor, source: Tensor, scale: Scale) -> Tensor:
 
 
 def calibrated(
-    predictions: Sequence[ReducedPrediction], weights: Sequence[float], growth: float, scale: Scale
+    predictions: Sequence[ReducedPrediction],
+    weights: Sequence[float],
+    growth: float,
+    scale: Scale,
+    correction: float = CORRECTION_FACTOR,
 ) -> Interval | None:
     """Return the interval that holds 90 % of the validated errors at reduced resolution, carried to the true scale.
 
     Quantile regressions (Koenker and Bassett 1978) of the absolute errors of the ensemble, and of the bicubic baseline,
     on what `predictors_of` gives. The ranges are measured again where the interval is used and so shrink with the scale
     by themselves. The baseline's errors shrink more than that, by `growth`, their trend over the octaves above. Those
-    of guided predictions shrink less and are multiplied by CORRECTION_FACTOR; an ensemble's factor is the weighted
-    average of both. A guide leaves LEAST of the baseline's width and never widens it
+    of guided predictions shrink less and are multiplied by `correction`; an ensemble's factor is the weighted average
+    of both. A guide leaves LEAST of the baseline's width and never widens it
     (docs/decisions/014-uncertainty-interval.md).
 
     Args:
@@ -99,6 +103,7 @@ def calibrated(
         weights: Weight of each prediction in the ensemble, that of the bicubic interpolation first.
         growth: Error of the bicubic baseline at the true scale, divided by that at reduced resolution.
         scale: Target pixels per source pixel.
+        correction: Factor on the width of a guided prediction.
 
     Returns:
         The interval; None where fewer than FEWEST_PX pixels were validated.
@@ -120,7 +125,7 @@ def calibrated(
     constant, rough, contrast, plain, ensemble_error, bicubic_error = rows[:: math.ceil(len(rows) / MOST_PX)].T
     guided = _quantile_regression(np.stack([constant, rough, contrast], axis=1), ensemble_error)
     smooth = _quantile_regression(np.stack([constant, rough, plain], axis=1), bicubic_error)
-    carried = weights[0] * growth + (1 - weights[0]) * CORRECTION_FACTOR
+    carried = weights[0] * growth + (1 - weights[0]) * correction
     return Interval(Terms(*(carried * term for term in guided)), Terms(*(growth * term for term in smooth)))
 
 

@@ -126,7 +126,7 @@ class ReducedResolution:
             predictions,
             StackingWeights(),
             check,
-            self._interval(predictions, (0, 1)),
+            self._interval(predictions, (0, 1), check),
             network_helped=check.result == "helped",
         )
 
@@ -146,8 +146,9 @@ class ReducedResolution:
         if not self.can_validate:
             return Validation(stacking=stacking, check=self._with_expectation(check))
         predictions = self._predictions([[part.predict] for part in evidence], everywhere=True)
-        check = replace(check, regions=guide_check_of(self._errors(predictions), (0, 1)).regions)
-        return Validation(predictions, stacking, self._with_expectation(check), self._interval(predictions, (0, 1)))
+        regions = guide_check_of(self._errors(predictions), (0, 1)).regions
+        check = self._with_expectation(replace(check, regions=regions))
+        return Validation(predictions, stacking, check, self._interval(predictions, (0, 1), check))
 
     def validate_both(
         self, evidence: Sequence[MembersEvidence], network: NetworkPredictor, coarser: CoarserPredictor
@@ -171,14 +172,14 @@ class ReducedResolution:
         predictions = self._predictions([[part.predict, partial(network, sample)] for sample, part in pairs])
         errors = self._errors(predictions)
         weights = (0.0, members_weight, network_weight)
-        check = replace(
-            guide_check_of(errors, weights), least_gain=ANY_GAIN, averaged_gain=_gain_from(products, weights)
+        check = self._with_expectation(
+            replace(guide_check_of(errors, weights), least_gain=ANY_GAIN, averaged_gain=_gain_from(products, weights))
         )
         return Validation(
             predictions,
             StackingWeights(network_weight, members_weight),
-            self._with_expectation(check),
-            self._interval(predictions, weights),
+            check,
+            self._interval(predictions, weights, check),
             network_helped=network_weight > 0,
         )
 
@@ -254,12 +255,20 @@ class ReducedResolution:
         """Return a guide check with the gain that is expected of the target."""
         return replace(check, expected_gain=expectation(check.measured_gain, check.averaged_gain))
 
-    def _interval(self, predictions: Sequence[ReducedPrediction], weights: Sequence[float]) -> Interval | None:
+    def _interval(
+        self, predictions: Sequence[ReducedPrediction], weights: Sequence[float], check: GuideCheck
+    ) -> Interval | None:
         """Calibrate the uncertainty; None where the reduction is not by the scale.
 
-        Errors of half a source pixel say little about an eighth of it.
+        Errors of half a source pixel say little about an eighth of it. Where the guide check expects a larger error
+        than was measured, in proportion to the baseline's, the width grows by as much.
         """
-        return calibrated(predictions, weights, self._growth(), self.scale) if self.step == self.scale else None
+        if self.step != self.scale:
+            return None
+        growth, expected, measured = self._growth(), check.expected_gain, check.measured_gain
+        if expected is None or measured is None or measured >= 1:
+            return calibrated(predictions, weights, growth, self.scale)
+        return calibrated(predictions, weights, growth, self.scale, growth * (1 - expected) / (1 - measured))
 
     def _growth(self) -> float:
         """Return the bicubic baseline's error at the true scale, divided by its error at reduced resolution.
