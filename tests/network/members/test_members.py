@@ -30,6 +30,7 @@ from mmsr_geo.network.samples import Sample, Statistics
 from support.scenes import patches, scene, with_gaps
 
 ALIGNED = Alignment(blur_px=0.6, shift_px=(0.5, -1.0))
+NAMES = tuple(MEMBERS)
 
 
 def smooth(sample: Sample, scale: Scale) -> Sample:
@@ -108,7 +109,7 @@ def test_what_lies_beyond_the_halo_changes_next_to_nothing(name: str) -> None:
 def test_a_raster_in_other_units_has_the_same_target_in_these() -> None:
     scale = Scale(4, 4)
     sample = scene(24, 22, scale)
-    members, _ = fit_members([sample], scale, Statistics.of([sample]))
+    members, *_ = fit_members([sample], scale, Statistics.of([sample]), NAMES)
     other = replace(sample, source=10 * sample.source - 500, guide=0.01 * sample.guide + 3)
     torch.testing.assert_close(predicted(members, other, scale), predicted(members, sample, scale), rtol=0, atol=1e-3)
 
@@ -137,7 +138,7 @@ def test_a_guide_of_noise_leaves_the_interpolation_and_flat_parts_the_piecewise_
 
     def weights(target: Tensor, guide: Tensor) -> dict[str, float]:
         sample = Sample(degrade(target.double(), scale).float(), ones[0], guide.float(), ones[1])
-        return dict(fit_members([sample], scale, Statistics.of([sample]))[0].weights)
+        return dict(fit_members([sample], scale, Statistics.of([sample]), NAMES)[0].weights)
 
     unguided = weights(waves, noise)
     assert max(unguided, key=lambda name: unguided[name]) == "minimum curvature"
@@ -154,7 +155,7 @@ def test_members_beat_the_bicubic_baseline_on_a_truth_that_the_guide_shows() -> 
     source, valid = degrade(truth, scale), torch.ones(32, 32, dtype=torch.bool)
     sample = Sample(source.float(), valid, guide, torch.ones(128, 128, dtype=torch.bool))
     statistics = Statistics.of([sample])
-    members, _ = fit_members([sample], scale, statistics)
+    members, *_ = fit_members([sample], scale, statistics, NAMES)
     target = predicted(members, sample, scale) * statistics.source_spread + statistics.source_centre
     baseline = make_consistent(bicubic(source, scale), source, valid, scale)
     assert (target - truth).square().mean() < 0.05 * (baseline - truth).square().mean()
@@ -164,7 +165,7 @@ def test_the_same_seed_gives_the_same_members_and_they_survive_as_parts() -> Non
     scale = Scale(3, 3)
     sample = scene(20, 22, scale)
     statistics = Statistics.of([sample])
-    first, again, other = (fit_members([sample], scale, statistics, seed=seed)[0] for seed in (1, 1, 2))
+    first, again, other = (fit_members([sample], scale, statistics, NAMES, seed=seed)[0] for seed in (1, 1, 2))
     assert first.description == again.description
     for name, tensor in first.tensors.items():
         assert torch.equal(tensor, again.tensors[name])
@@ -296,7 +297,7 @@ def test_a_gap_in_the_guide_spoils_no_prediction_beside_it(name: str) -> None:
 def test_sources_of_any_size_and_scale_have_a_target(scale: Scale, size: tuple[int, int]) -> None:
     sample = scene(*size, scale)
     statistics = Statistics.of([sample])
-    members, _ = fit_members([sample], scale, statistics)
+    members, *_ = fit_members([sample], scale, statistics, NAMES)
     target = predicted(members, sample, scale)
     torch.testing.assert_close(degrade(target, scale), statistics.centred_source(sample.source), rtol=0, atol=1e-4)
 
@@ -312,10 +313,10 @@ def test_every_member_predicts_the_smallest_windows(name: str) -> None:
 
 def test_the_largest_scale_and_a_narrow_part_leave_the_interpolation() -> None:
     wide, narrow = scene(16, 16, Scale(2, 2)), scene(1, 16, Scale(2, 2))
-    members, _ = fit_members([wide, narrow], Scale(2, 2), Statistics.of([wide]))
+    members, *_ = fit_members([wide, narrow], Scale(2, 2), Statistics.of([wide]), NAMES)
     assert sum(members.weights.values()) == pytest.approx(1)
     large = scene(9, 9, Scale(40, 40))
-    assert fit_members([large], Scale(40, 40), Statistics.of([large]))[0].weights == {"minimum curvature": 1.0}
+    assert fit_members([large], Scale(40, 40), Statistics.of([large]), NAMES)[0].weights == {"minimum curvature": 1.0}
 
 
 def test_a_draft_without_a_guided_member_says_that_the_guide_did_not_help() -> None:
@@ -358,7 +359,7 @@ def test_the_digest_is_of_the_members_constants_too(monkeypatch: pytest.MonkeyPa
 def test_too_few_pixels_leave_the_interpolation_alone() -> None:
     scale = Scale(4, 4)
     sample = scene(7, 8, scale)
-    members, _ = fit_members([sample], scale, Statistics.of([sample]))
+    members, *_ = fit_members([sample], scale, Statistics.of([sample]), NAMES)
     assert members.weights == {"minimum curvature": 1.0}
 
 
@@ -373,9 +374,14 @@ def test_large_samples_are_cut_and_thinned() -> None:
     ones = torch.ones(1400, 600, dtype=torch.bool), torch.ones(2800, 1200, dtype=torch.bool)
     large = Sample(torch.zeros(1400, 600), ones[0], torch.zeros(1, 2800, 1200), ones[1])
     parts = compared_parts([large], scale)
-    assert sum(part.guide_valid.numel() for part in parts) <= 2**20
-    assert len({(part.row, part.col) for part in parts}) == len(parts) >= 3
-    assert len({part.col for part in parts}) > 1
+    assert {number for number, _ in parts} == {0}
+    windows = [window for _, window in parts]
+    assert sum(large.cut(window, scale).guide_valid.numel() for window in windows) <= 2**20
+    assert len({(window.row, window.col) for window in windows}) == len(windows) >= 3
+    assert len({window.col for window in windows}) > 1
+    both = compared_parts([large, large], scale)
+    assert {number for number, _ in both} == {0, 1}
+    assert sum(window.height * window.width * 4 for _, window in both) <= 2**20
     empty = replace(large, source_valid=torch.zeros_like(ones[0]))
     assert compared_parts([empty], scale) == []
 
@@ -384,7 +390,7 @@ def test_at_reduced_resolution_the_source_is_predicted_from_its_means() -> None:
     scale = Scale(4, 4)
     sample = scene(48, 52, scale)
     statistics = Statistics.of([sample])
-    members, layers = fit_members([sample], scale, statistics)
+    members, layers, _ = fit_members([sample], scale, statistics, NAMES)
     (predict,) = reduced_predictors(members, layers, scale)
     reference = statistics.centred_source(sample.source)
     source = degrade(reference, scale)
