@@ -31,7 +31,7 @@ from mmsr_geo.network.device import torch_threads
 from mmsr_geo.network.fit import TRIAL_STEPS, FitDesign, adapt_model, expected_pixel_steps, fit_samples
 from mmsr_geo.network.fit_params import FitParams
 from mmsr_geo.network.fitted import FittedModel
-from mmsr_geo.network.guide_check import GuideCheck, guide_check_of, reduce_sample, validation_blocks
+from mmsr_geo.network.guide_check import reduce_sample, validation_blocks
 from mmsr_geo.network.members.fit import fit_members
 from mmsr_geo.network.members.table import MEMBERS, QUICK_MEMBERS
 from mmsr_geo.network.mmsr import MmsrNetwork, NetworkParams
@@ -40,6 +40,7 @@ from mmsr_geo.network.prepared import PreparedSample
 from mmsr_geo.network.samples import Sample, Statistics
 from mmsr_geo.network.stacking import StackingWeights
 from mmsr_geo.network.validation import Validation
+from support.checks import require_gain
 from support.scenes import scene, with_gaps
 
 pytestmark = pytest.mark.slow
@@ -179,15 +180,6 @@ def test_the_model_holds_what_it_was_fitted_for(samples: list[Sample]) -> None:
     assert math.isfinite(record["loss"])
     assert json.loads(json.dumps(model.provenance)) == model.provenance
     model.check_weights()
-
-
-def require_gain(monkeypatch: pytest.MonkeyPatch, gain: float) -> None:
-    """Let a guide count as helpful from this gain on."""
-
-    def checked(*arguments: Any) -> GuideCheck:
-        return replace(guide_check_of(*arguments), least_gain=gain)
-
-    monkeypatch.setattr(validating, "guide_check_of", checked)
 
 
 @pytest.mark.parametrize(
@@ -368,9 +360,7 @@ def test_a_network_without_a_weight_is_given_up_after_the_trial() -> None:
     stages: list[str] = []
     observed: list[Validation] = []
     sample = without_guide(scene(40, 40, TWO))
-    model = fit(
-        [sample], TWO, BESIDE, progress=lambda stage, *_: stages.append(stage), on_validation=observed.append
-    )
+    model = fit([sample], TWO, BESIDE, progress=lambda stage, *_: stages.append(stage), on_validation=observed.append)
     assert list(dict.fromkeys(stages)) == ["alignment", "members", "trial"]
     assert stages.count("trial") == TRIAL_STEPS + 1
     assert (model.weights, model.stacking) == ({}, StackingWeights(0, 1))
@@ -498,7 +488,7 @@ def test_a_fit_chooses_from_all_members_or_from_the_quick_ones(
 ) -> None:
     compared: list[tuple[str, ...]] = []
 
-    def counted(*arguments: Any, **options: Any) -> Any:  # noqa: ANN401  (what it is given)
+    def counted(*arguments: Any, **options: Any) -> Any:
         compared.append(arguments[3])
         return fit_members(*arguments, **options)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
@@ -24,7 +25,7 @@ from mmsr_geo.network.fit_params import FitParams
 from mmsr_geo.network.members.alignment import align
 from mmsr_geo.network.members.fit import compared_parts, fit_members, reduced_predictors, stacked
 from mmsr_geo.network.members.fitted import SUPPORT_PX, Members
-from mmsr_geo.network.members.layers import Alignment, GuideScaling
+from mmsr_geo.network.members.layers import AS_IT_IS, Alignment, GuideScaling
 from mmsr_geo.network.members.table import MEMBERS, EdgePreserving, MemberState, WindowInputs
 from mmsr_geo.network.samples import Sample, Statistics
 from support.scenes import patches, scene, with_gaps
@@ -128,6 +129,88 @@ def test_blur_and_shift_of_a_source_are_found(blur: float, shift: tuple[float, f
     found = align([sample], statistics, scaling, scale)
     assert found.shift_px == pytest.approx(shift, abs=0.25)
     assert found.blur_px == pytest.approx(blur, abs=0.35)
+
+
+def slowly_applied(alignment: Alignment, sample: Sample) -> tuple[Tensor, Tensor]:
+    """Move and blur a guide pixel by pixel: NaN marks what depends on a gap while the guide is moved."""
+    guide = torch.where(sample.guide_valid, sample.guide.double(), torch.nan).numpy()
+    height, width = sample.guide_valid.shape
+    for axis, shift in zip((1, 2), alignment.shift_px, strict=True):
+        length, whole = guide.shape[axis], int(np.floor(shift))
+        at = [np.clip(np.arange(length) - by, 0, length - 1) for by in (whole, whole + 1)]
+        near, far = (guide.take(indices, axis) for indices in at)
+        share = shift - whole
+        guide = near if share == 0 else (1 - share) * near + share * far
+    valid = np.isfinite(guide).all(axis=0)
+    radius = int(np.floor(4 * alignment.blur_px + 0.5))
+    blurred = np.zeros_like(guide)
+    for row in range(height):
+        for col in range(width):
+            sums, total = np.zeros(len(guide)), 0.0
+            for down in range(-radius, radius + 1):
+                for across in range(-radius, radius + 1):
+                    y, x = np.clip(row + down, 0, height - 1), np.clip(col + across, 0, width - 1)
+                    weight = np.exp(-(down**2 + across**2) / (2 * alignment.blur_px**2)) if radius else 1.0
+                    if valid[y, x]:
+                        sums, total = sums + weight * guide[:, y, x], total + weight
+            if total:
+                blurred[:, row, col] = sums / total
+    return torch.from_numpy(blurred), torch.from_numpy(valid)
+
+
+@pytest.mark.parametrize("gaps", [0.0, 0.1])
+@pytest.mark.parametrize(
+    "alignment",
+    [
+        Alignment(0.6),
+        Alignment(1.1, (1.0, -2.0)),
+        Alignment(0.0, (0.25, -1.5)),
+        Alignment(0.45, (-0.75, 3.0)),
+        Alignment(0.0, (0.0, 1.0)),
+    ],
+)
+def test_an_alignment_moves_and_blurs_a_guide_as_pixel_by_pixel(alignment: Alignment, gaps: float) -> None:
+    sample = with_gaps(scene(9, 8, Scale(2, 2), seed=2), guide=gaps)
+    sample = replace(sample, guide=torch.where(sample.guide_valid, sample.guide, torch.nan))
+    applied = alignment.applied(sample)
+    wanted, valid = slowly_applied(alignment, sample)
+    assert applied.guide.dtype == torch.float32
+    assert torch.equal(applied.guide_valid, valid)
+    assert bool(valid.all()) is (gaps == 0)
+    assert bool(valid.any())
+    torch.testing.assert_close(applied.guide[:, valid].double(), wanted[:, valid], rtol=1e-6, atol=0)
+    assert bool(applied.guide.isfinite().all())
+    assert applied.source is sample.source
+    assert applied.source_valid is sample.source_valid
+
+
+def test_what_a_gap_holds_does_not_reach_an_aligned_guide() -> None:
+    sample = with_gaps(scene(12, 11, Scale(2, 2)), guide=0.1)
+    first, other = (
+        ALIGNED.applied(replace(sample, guide=torch.where(sample.guide_valid, sample.guide, torch.tensor(value))))
+        for value in (torch.nan, 3e38)
+    )
+    assert torch.equal(first.guide, other.guide)
+    assert torch.equal(first.guide_valid, other.guide_valid)
+
+
+def test_no_alignment_leaves_a_sample_as_it_is() -> None:
+    sample = with_gaps(scene(6, 5, Scale(2, 2)), guide=0.1)
+    assert Alignment().applied(sample) is sample
+    assert AS_IT_IS.reach_px == (0, 0)
+
+
+def test_a_window_with_its_reach_is_aligned_as_the_whole() -> None:
+    scale, alignment = Scale(2, 2), Alignment(0.75, (1.5, -0.25))
+    sample = with_gaps(scene(24, 20, scale), guide=0.05)
+    whole = alignment.applied(sample)
+    down, across = (math.ceil(reach / 2) for reach in alignment.reach_px)
+    core = Window(9, 8, 4, 5)
+    read = core.padded(Halo(down, across), Window(0, 0, 24, 20))
+    part = alignment.applied(sample.cut(read, scale))
+    at, inner = core.refined(scale).slices, core.relative_to(read).refined(scale).slices
+    assert torch.equal(part.guide_valid[inner], whole.guide_valid[at])
+    torch.testing.assert_close(part.guide[:, *inner], whole.guide[:, *at], rtol=1e-6, atol=0)
 
 
 def test_a_guide_of_noise_leaves_the_interpolation_and_flat_parts_the_piecewise_constant() -> None:

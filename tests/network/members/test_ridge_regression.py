@@ -23,7 +23,7 @@ from mmsr_geo.network.guide_check import reduce_sample
 from mmsr_geo.network.members import ridge_regression as module
 from mmsr_geo.network.members import table
 from mmsr_geo.network.members.fitted import Members
-from mmsr_geo.network.members.layers import FREE_PX, Alignment, GuideScaling
+from mmsr_geo.network.members.layers import AS_IT_IS, FREE_PX, Alignment, GuideScaling
 from mmsr_geo.network.members.ridge_regression import (
     FARTHEST,
     FREQUENCY_SCALE,
@@ -67,14 +67,14 @@ def drawn_regression(bands: int = 2, seed: int = 0) -> Regression:
     )
 
 
-def window_of(sample: Sample, scale: Scale, alignment: Alignment = Alignment()) -> WindowInputs:
+def window_of(sample: Sample, scale: Scale, alignment: Alignment = AS_IT_IS) -> WindowInputs:
     """Return what members see of a sample."""
     statistics = Statistics.of([sample])
     scaling = GuideScaling.of([sample], statistics, torch.Generator().manual_seed(0))
     return WindowInputs(scaling.layers(sample, statistics, scale, alignment), scaling)
 
 
-def members_of(sample: Sample, state: MemberState, alignment: Alignment = Alignment()) -> Members:
+def members_of(sample: Sample, state: MemberState, alignment: Alignment = AS_IT_IS) -> Members:
     """Return the ridge regression as the only member."""
     scaling = GuideScaling.of([sample], Statistics.of([sample]), torch.Generator().manual_seed(0))
     return Members(scaling, alignment, {NAME: 1.0}, {NAME: state})
