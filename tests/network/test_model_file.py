@@ -176,7 +176,6 @@ def pop(description: Description, *keys: str) -> None:
         lambda d: d["statistics"].update(guide_centre=[]),
         lambda d: d.update(provenance=[1]),
         lambda d: pop(d, "stacking"),
-        lambda d: pop(d, "stacking", "members"),
         lambda d: d["stacking"].update(network=0.5),
         lambda d: d["stacking"].update(regression=0.0),
         lambda d: d.update(stacking={"network": 0.0, "members": 1.0}),
