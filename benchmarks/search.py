@@ -29,7 +29,6 @@ from typing import Any
 import numpy as np
 import torch
 from cases import Case, dataset_of, read_case
-from mmsr_geo.network.registration import registration, shifted
 from optimisers import OPTIMISERS
 from versions import Codes, tiling
 
@@ -42,7 +41,10 @@ from mmsr_geo.methods.scene import SceneFit
 from mmsr_geo.network.degradation import degrade
 from mmsr_geo.network.fit import FitDesign, fit_samples
 from mmsr_geo.network.fit_params import FitParams
+from mmsr_geo.network.members.alignment import align
+from mmsr_geo.network.members.layers import GuideScaling
 from mmsr_geo.network.mmsr import NetworkParams
+from mmsr_geo.network.samples import Sample, Statistics
 from mmsr_geo.pipeline.in_process import run_of, whole_target
 
 HERE = Path(__file__).parent
@@ -76,7 +78,7 @@ class Variant:
     prior: str = "none"
     """One of `PRIORS`: a prediction that is subtracted from the source, and added to the target again."""
     registered: bool = False
-    """True: the guide is moved by whole target pixels onto the source before the fit."""
+    """True: the guide is moved and blurred as members align it, for a network alone too."""
 
     @property
     def changed(self) -> dict[str, Any]:
@@ -284,12 +286,13 @@ def _target(case: Case, method: Method, device: str) -> np.ndarray:
 
 
 def registered(case: Case) -> Case:
-    """Return the case with its guide moved by whole target pixels onto the source, as the package's fit does."""
+    """Return the case with its guide moved and blurred, as the package's fit with members does; gaps stay gaps."""
     source, guide = torch.from_numpy(case.source), torch.from_numpy(case.guide)
-    mask = source.isfinite()
-    centre, spread = guide.mean(dim=(1, 2), keepdim=True), guide.std(dim=(1, 2), keepdim=True)
-    layer = (source.nan_to_num(), mask, (guide - centre) / spread, torch.ones(guide.shape[1:], dtype=torch.bool))
-    return replace(case, guide=shifted(guide, registration([layer], case.scale)).numpy())
+    sample = Sample(source, source.isfinite(), guide, guide.isfinite().all(dim=0))
+    statistics = Statistics.of([sample])
+    scaling = GuideScaling.of([sample], statistics, torch.Generator().manual_seed(0))
+    aligned = align([sample], statistics, scaling, case.scale).applied(sample)
+    return replace(case, guide=torch.where(aligned.guide_valid, aligned.guide, torch.nan).numpy())
 
 
 @cache

@@ -1,4 +1,4 @@
-"""Time of the default fit and of a prediction, and memory of a tile on a GPU.
+"""Time of the default fit and of a prediction by the network, and memory of a tile on a GPU.
 
 python benchmarks/speed.py --data DIR [--device cuda]        a minute on a GPU, ten on 2 cores
 """
@@ -56,15 +56,21 @@ def short_model(device: str) -> FittedModel:
 
 
 def fits(data: Path, device: str, threads: int) -> None:
-    """Print a row for the default fit of each pair."""
-    print("| pair | fit | pixels x steps | per second |\n|---|---|---|---|")
+    """Print a row for the default fit of each pair: members, and the network as long as it has a weight."""
+    print("| pair | fit | of it members | pixels x steps | per second |\n|---|---|---|---|---|")
     for name in FITTED:
         pair = read_case(name, data).trial.pair
-        started = time.perf_counter()
-        model = SceneFit(FitParams(threads=threads), 0, device, "warn").model_for(pair)
+        started, ends = time.perf_counter(), dict[str, float]()
+
+        def note(stage: str, _done: int, _steps: int, ends: dict[str, float] = ends) -> None:
+            ends[stage] = time.perf_counter()
+
+        model = SceneFit(FitParams(threads=threads), 0, device, "warn").model_for(pair, note)
         seconds = time.perf_counter() - started
+        members = ends["members"] - started
         work = model.provenance["fit"]["pixel_steps"]
-        print(f"| {name} | {seconds:.1f} s | {work / 1e6:.1f} M | {work / seconds / 1e6:.2f} M |", flush=True)
+        rate = f"{work / (seconds - members) / 1e6:.2f} M" if work else ""
+        print(f"| {name} | {seconds:.1f} s | {members:.1f} s | {work / 1e6:.1f} M | {rate} |", flush=True)
 
 
 def predictions(sides: list[int], device: str, threads: int) -> None:

@@ -23,12 +23,15 @@ from mmsr_geo.methods.p2p import P2P
 from mmsr_geo.network.fit import fit_samples
 from mmsr_geo.network.fit_params import FitParams
 from mmsr_geo.network.fitted import FittedModel
+from mmsr_geo.network.members.fit import with_equal_weights
+from mmsr_geo.network.members.table import MEMBERS
 from mmsr_geo.network.stacking import StackingWeights
 from mmsr_geo.raster.base import Pixels
 
 SCALE = Scale(4, 4)
 RUNS = [("bicubic", 2048, 1), ("bicubic", 2048, 4), ("guided-filter", 2048, 4), ("p2p", 1024, 4)]
 RUNS += [("mmsr", side, bands) for side in (256, 512, 1024) for bands in (4, 8)]
+RUNS += [("members", side, 4) for side in (256, 512, 1024)]
 
 
 def peak_bytes() -> int:
@@ -45,12 +48,19 @@ def pixels(side: int, bands: int) -> tuple[Pixels, Pixels]:
 
 
 def fitted(method: str, bands: int) -> Model:
-    """Return a model after a short fit to 256 x 256 target pixels; every prediction has a weight in mmsr's ensemble."""
+    """Return a model after a short fit to 256 x 256 target pixels; every part of mmsr's has a weight."""
     sample = sample_of(*pixels(256, bands))
-    if method == "mmsr":
-        params = FitParams(steps=2, enough_gain=0, threads=1)
-        model = fit_samples([sample], SCALE, params, guide_bands=tuple(map(str, range(bands))))
-        return replace(model, stacking=StackingWeights(0.2, 0.4, 0.4, (1, -1)))
+    names = tuple(map(str, range(bands)))
+    if method in {"mmsr", "members"}:
+        model = fit_samples([sample], SCALE, FitParams(network=False, threads=1), guide_bands=names)
+        if model.members is None:
+            raise AssertionError
+        members = with_equal_weights(model.members, sample, model.statistics, SCALE, tuple(MEMBERS))
+        if method == "members":
+            return replace(model, members=members)
+        params = FitParams(steps=2, ensemble=False, threads=1)
+        network = fit_samples([sample], SCALE, params, guide_bands=names)
+        return replace(network, members=members, stacking=StackingWeights(0.5, 0.5), interval=model.interval)
     job = FitJob(SCALE, (64, 64), torch.device("cpu"))
     return (P2P(4) if method == "p2p" else baseline(method)).fit([sample], job)
 

@@ -100,19 +100,30 @@ def code_version(base: str) -> str:
     elif base == "published":
         method = SceneFit(FitParams.published(steps=3, threads=1), 0, "cpu", "warn")
     elif base in {"mmsr", "uncertainty"}:
-        method = SceneFit(FitParams(steps=6, first_stage=True, threads=1), 0, "cpu", "warn")
+        method = SceneFit(FitParams(steps=6, threads=1), 0, "cpu", "warn")
     else:
         method = BaselineMethod(base, baseline(base), consistent=True, device="cpu")
     noises = NOISES if base == "uncertainty" else (0.0,)
-    return _hash([_values(method, noise, half_width=base == "uncertainty") for noise in noises])
+    values = [_values(method, noise, half_width=base == "uncertainty") for noise in noises]
+    if base == "mmsr":
+        values.append(_network_alone(FitParams(threads=1)))
+    return _hash(values)
 
 
 def _version_of_quality(params: FitParams) -> str:
     """Return a hash of a quality's parameters, and of its target and uncertainty after a few steps."""
-    short = replace(params, steps=6, first_stage=True, enough_gain=1.0) if params.network else params
+    short = replace(params, steps=6, first_stage=True) if params.network else params
     method = SceneFit(short, 0, "cpu", "warn")
     values = [_values(method, noise, half_width=half) for noise in NOISES for half in (False, True)]
+    if params.network:
+        values.append(_network_alone(params))
     return _hash(values, repr(params))
+
+
+def _network_alone(params: FitParams) -> Values:
+    """Return the target of a few steps of a network alone: beside members so short a fit may have no weight."""
+    alone = replace(params, steps=6, first_stage=True, ensemble=False)
+    return _values(SceneFit(alone, 0, "cpu", "warn"), 0.0, half_width=False)
 
 
 def _hash(arrays: Sequence[Values], prefix: str = "") -> str:

@@ -14,8 +14,6 @@ import numpy as np
 import pytest
 import torch
 
-from mmsr_geo.network.fit_params import FitParams
-
 pytestmark = pytest.mark.slow
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
@@ -36,7 +34,7 @@ for script in sys.argv[1:]:
     else:
         print(script, "ran")
 """
-SHORT = FitParams(steps=3, patch_px=24, threads=1)
+LAYERS = "mmsr_geo.network.members.layers"
 
 
 @pytest.fixture
@@ -62,18 +60,15 @@ def test_the_readme_has_a_row_for_each_script_and_each_result() -> None:
     assert sorted(re.findall(r"^\| `results/([\w.]+)` \|", text, re.MULTILINE)) == results
 
 
-@pytest.mark.parametrize("module", ["stacking_rules"], indirect=True)
-def test_stacking_rules_come_from_a_fits_own_predictions(module: ModuleType) -> None:
-    ratios, (coverage, _) = module.rows_of("invented", 0, Path(), SHORT)
-    assert len(ratios) == 5 + len(module.PENALTIES)
-    assert float(ratios[-1]) == min(map(float, ratios))  # the best possible weights
-    assert 0 <= float(coverage) <= 1
-
-
 @pytest.mark.parametrize("module", ["search"], indirect=True)
 @pytest.mark.parametrize(
     "changes",
-    [{}, {"optimiser": "muon", "after": "3/2"}, {"channels": 8, "prior": "detail", "registered": True}],
+    [
+        {},
+        {"ensemble": False},
+        {"ensemble": False, "optimiser": "muon", "after": "3/2"},
+        {"ensemble": False, "channels": 8, "prior": "detail", "registered": True},
+    ],
 )
 def test_a_configuration_of_the_search_is_fitted(module: ModuleType, changes: dict[str, Any]) -> None:
     module.prepared.cache_clear()
@@ -81,7 +76,9 @@ def test_a_configuration_of_the_search_is_fitted(module: ModuleType, changes: di
     result = module.run(module.Trial("invented", 0, configuration), Path(), "cpu", "code")
     assert result["way"] == {"steps": 3, "patch_px": 24, "first_stage": True} | changes
     assert 0 < result["ratio"] < 5
-    assert result["first_stage"] is True
+    assert result["pixel_steps"] >= 3 * 24**2
+    if changes:  # beside members the network may be given up after the first stage
+        assert result["first_stage"] is True
 
 
 @pytest.mark.parametrize("module", ["search"], indirect=True)
@@ -93,8 +90,22 @@ def test_every_plan_of_the_search_is_a_configuration_of_today(module: ModuleType
 
 @pytest.mark.parametrize("module", ["search"], indirect=True)
 def test_a_shifted_guide_is_moved_back(module: ModuleType) -> None:
+    """And blurred as the source is, if at all: it is nearer to the unshifted guide than before."""
     case = importlib.import_module("versions").invented_case(0.0)
     moved = module.replace(case, guide=np.roll(case.guide, (2, -1), axis=(1, 2)))
     found = module.registered(moved)
-    assert np.array_equal(found.guide[:, 4:-4, 4:-4], case.guide[:, 4:-4, 4:-4])
+    inner = np.s_[0, 8:-8, 8:-8]
+    before, after = (float(np.abs(other.guide[inner] - case.guide[inner]).mean()) for other in (moved, found))
+    assert after < 0.3 * before
     assert torch.from_numpy(found.guide).isfinite().all()
+
+
+@pytest.mark.parametrize("module", ["search"], indirect=True)
+def test_a_gap_in_a_guide_moves_with_it(module: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    case = importlib.import_module("versions").invented_case(0.0)
+    guide = case.guide.copy()
+    guide[:, 20:23, 30:33] = np.nan
+    monkeypatch.setattr(module, "align", lambda *_: importlib.import_module(LAYERS).Alignment(0.5, (2.0, -1.0)))
+    gaps = np.isnan(module.registered(module.replace(case, guide=guide)).guide)
+    assert gaps[:, 22:25, 29:32].all()
+    assert gaps.sum() == 2 * 9

@@ -33,7 +33,7 @@ def model() -> FittedModel:
 
 def test_it_has_no_network_and_says_what_it_has(model: FittedModel) -> None:
     assert model.weights == {}
-    assert model.stacking.values == (0, 0, 0, 1)
+    assert (model.stacking.network, model.stacking.members) == (0, 1)
     assert model.members is not None
     assert sum(model.members.weights.values()) == pytest.approx(1)
     assert model.sentence == model.members.sentence
@@ -107,11 +107,15 @@ def test_a_plan_times_what_it_plans_and_nothing_else(here: Callable[..., Command
         return dict(found)
 
     draft, balanced = rows("--quality", "draft"), rows("--quality", "balanced")
-    assert re.fullmatch(r"\d+ s: 0.1 million pixels", draft["draft"])
+    assert re.fullmatch(r"\d+ s: members on 0.1 million pixels", draft["draft"])
     assert not draft["draft"].startswith("0 s")
     assert all(draft[quality] == f"not timed here: see plan --quality {quality}" for quality in ("fast", "balanced"))
     assert balanced["draft"] == "not timed here: see plan --quality draft"
-    assert "million pixels x steps" in balanced["balanced"]
+    assert re.fullmatch(
+        r"\d+ s to \d+ (s|min): members on 0.1 million pixels, [\d.]+ to [\d.]+ million pixels x steps",
+        balanced["balanced"],
+    )
+    assert all(quality in balanced for quality in ("fast", "best"))
     plan = mmsr_geo.plan("source.tif", SENTINEL_GUIDE, scale=4, quality="draft", threads=1)
     assert plan.fit_seconds is None or plan.fit_seconds[0] > 0
     assert plan.memory_bytes > mmsr_geo.plan("source.tif", SENTINEL_GUIDE, scale=4, method="bicubic").memory_bytes

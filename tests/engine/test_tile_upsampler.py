@@ -19,13 +19,18 @@ from mmsr_geo.errors import OptionError
 from mmsr_geo.geometry import Halo, Scale, Tile, Tiling, Window
 from mmsr_geo.network.degradation import CONSISTENCY_SUPPORT_PX, bicubic, degrade, fill_nodata, make_consistent, nearest
 from mmsr_geo.network.device import resolve_device
+from mmsr_geo.network.fit import fit_samples
+from mmsr_geo.network.fit_params import FitParams
 from mmsr_geo.network.fitted import FittedModel, FittedPredictor, expected_receptive_field, receptive_field_of
 from mmsr_geo.network.guide_features import FEATURE_RECEPTIVE_FIELD_PX, guide_features
+from mmsr_geo.network.members.fit import with_equal_weights
+from mmsr_geo.network.members.fitted import members_receptive_field
+from mmsr_geo.network.members.layers import Alignment
 from mmsr_geo.network.mmsr import MmsrNetwork, NetworkParams, ReceptiveField
 from mmsr_geo.network.samples import Sample, Statistics
 from mmsr_geo.network.stacking import StackingWeights
 from mmsr_geo.raster.base import Pixels
-from support.scenes import drawn_regression, scene, with_gaps
+from support.scenes import scene, with_both_parts, with_gaps
 
 SCALE = Scale(3, 3)
 Target = NDArray[np.float32]
@@ -79,12 +84,26 @@ def clean() -> Sample:
     return scene(31, 28, SCALE, seed=3)
 
 
-MIXTURES = (StackingWeights(), StackingWeights(0.2, 0.3, 0.5, (2, -3)), StackingWeights(0.0, 0.0, 1.0, (-1, 0)))
+MEMBERS = ("guided curvature", "local regression", "ridge regression")
+"""Members that take part here: each kind, the quickest of it."""
 
 
-@pytest.fixture(scope="module", params=MIXTURES, ids=["network", "mixture", "regression"])
-def upsampler(fitted: FittedModel, clean: Sample, request: pytest.FixtureRequest) -> Upsampler:
-    return for_pair(replace(fitted, stacking=request.param, regression=drawn_regression()), clean)
+@pytest.fixture(scope="module")
+def both(fitted: FittedModel) -> FittedModel:
+    """A model with a network and members, whose guide is moved and blurred."""
+    sample = scene(24, 24, SCALE)
+    alone = fit_samples([sample], SCALE, FitParams(network=False, threads=1), guide_bands=("red", "nir"))
+    assert alone.members is not None
+    aligned = replace(alone.members, alignment=Alignment(0.6, (1.0, -1.5)))
+    members = with_equal_weights(aligned, sample, alone.statistics, SCALE, MEMBERS)
+    return with_both_parts(fitted, replace(alone, members=members), 0.4)
+
+
+@pytest.fixture(scope="module", params=["network", "both", "members"])
+def upsampler(fitted: FittedModel, both: FittedModel, clean: Sample, request: pytest.FixtureRequest) -> Upsampler:
+    alone = replace(both, weights={}, stacking=StackingWeights(0, 1))
+    models = {"network": fitted, "both": both, "members": alone}
+    return for_pair(models[request.param], clean)
 
 
 @pytest.fixture(scope="module")
@@ -221,6 +240,18 @@ def test_tiles_with_their_halo_are_the_untiled(fitted: FittedModel, tile_yx: tup
         np.testing.assert_allclose(result, wanted, rtol=0, atol=tolerance(sample))
 
 
+@pytest.mark.parametrize("part", [Window(0, 0, 61, 58), Window(40, 20, 12, 18)])
+def test_tiles_of_network_and_members_are_the_untiled(both: FittedModel, part: Window) -> None:
+    """A halo of members holds their solution to 3e-5 standard deviations: decision 018."""
+    sample = with_gaps(scene(61, 58, SCALE, seed=6), source=0.03, guide=0.03)
+    upsampler = for_pair(both, sample)
+    untiled = upsampled(upsampler, sample)
+    for tile in Tiling(part, (11, 18), upsampler.halo, whole_of(sample)):
+        result = upsampler.upsample(tile, *pixels(cut(sample, tile.read))).values
+        wanted = untiled[tile.core.refined(SCALE).slices]
+        np.testing.assert_allclose(result, wanted, rtol=0, atol=1e-4 * spread(sample))
+
+
 @pytest.mark.parametrize("shape", [(1, 1), (1, 7), (5, 2)])
 def test_a_source_smaller_than_any_halo_is_upsampled(fitted: FittedModel, shape: tuple[int, int]) -> None:
     sample = scene(*shape, SCALE)
@@ -347,11 +378,16 @@ def test_a_network_that_is_shown_the_bands_alone_looks_less_far() -> None:
 
 def test_the_reach_of_a_network_is_known_without_its_weights(upsampler: Upsampler) -> None:
     assert isinstance(upsampler.model, FittedModel)
-    ensemble = upsampler.model.stacking.regression > 0
-    assert (
-        expected_receptive_field(NetworkParams(6), SCALE, features=True, ensemble=ensemble)
-        == upsampler.model.receptive_field
-    )
+    model, members = upsampler.model, Halo(0, 0)
+    if model.members is not None:
+        assert model.alignment.reach_px == (3, 3.5)
+        members = members_receptive_field(SCALE, model.alignment)
+        assert members == model.members.receptive_field(SCALE) == Halo(13, 14)
+    if model.stacking.network:
+        network = expected_receptive_field(NetworkParams(6), SCALE, features=True, alignment=model.alignment)
+        assert model.receptive_field == network.union(members)
+    else:
+        assert model.receptive_field == members
 
 
 def test_a_sample_holds_a_windows_pixels_with_their_masks(clean: Sample) -> None:

@@ -28,7 +28,6 @@ from mmsr_geo.methods import tile_fit as tilewise
 from mmsr_geo.methods.base import TilePrediction
 from mmsr_geo.methods.interpolation import Interpolation
 from mmsr_geo.methods.tile_fit import TileFit, blend_tile
-from mmsr_geo.network import guide_check as checking
 from mmsr_geo.network.device import torch_threads
 from mmsr_geo.network.fit import tile_seed
 from mmsr_geo.network.fit_params import FitParams
@@ -36,6 +35,7 @@ from mmsr_geo.network.fitted import FittedModel
 from mmsr_geo.network.guide_check import GuideCheck
 from mmsr_geo.raster.read.files import FileRaster
 from mmsr_geo.raster.read.open import open_guide, open_source
+from support.checks import require_gain
 from support.rasters import Crop, block_means, sentinel_crop, sentinel_guide, sentinel_model
 
 Values = NDArray[np.float32]
@@ -466,7 +466,7 @@ def test_an_unhelpful_guide_can_be_an_error_and_is_reported_once(tmp_path: Path,
 
 def test_the_tiles_checks_are_one(monkeypatch: pytest.MonkeyPatch) -> None:
     """What each tile's fit found counts by its pixels; where a scene's model is adapted, what the scene's fit found."""
-    monkeypatch.setattr(checking, "LEAST_GAIN", -np.inf)
+    require_gain(monkeypatch, -np.inf)
     seen: list[GuideCheck] = []
     predict: Callable[..., TilePrediction] = TileFit.predict
 
@@ -491,7 +491,7 @@ def test_the_tiles_checks_are_one(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_what_a_tile_found_is_counted_in_the_rasters_pixels(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(checking, "LEAST_GAIN", -np.inf)
+    require_gain(monkeypatch, -np.inf)
     pair = Pair.of(open_source(sentinel_crop(60, 60, 32, 56, 2).source), open_guide(sentinel_guide()), Scale(2, 2))
     method = TileFit(replace(PARAMS, steps=1, first_stage=None))
     blended = method.blended(pair, Tiling(pair.part, (32, 28), method.halo(pair), pair.whole))

@@ -25,18 +25,22 @@ from mmsr_geo.callbacks import Progress, no_progress
 from mmsr_geo.errors import OptionError, PixelError
 from mmsr_geo.geometry import Halo, Scale, Window
 from mmsr_geo.network import fit as fitting
-from mmsr_geo.network import guide_check as checking
+from mmsr_geo.network import validation as validating
 from mmsr_geo.network.degradation import bicubic, degrade
 from mmsr_geo.network.device import torch_threads
-from mmsr_geo.network.fit import FitDesign, fit_samples
+from mmsr_geo.network.fit import TRIAL_STEPS, FitDesign, adapt_model, expected_pixel_steps, fit_samples
 from mmsr_geo.network.fit_params import FitParams
 from mmsr_geo.network.fitted import FittedModel
 from mmsr_geo.network.guide_check import reduce_sample, validation_blocks
+from mmsr_geo.network.members.fit import fit_members
+from mmsr_geo.network.members.table import MEMBERS, QUICK_MEMBERS
 from mmsr_geo.network.mmsr import MmsrNetwork, NetworkParams
 from mmsr_geo.network.patches import PatchSampler, window_means
 from mmsr_geo.network.prepared import PreparedSample
 from mmsr_geo.network.samples import Sample, Statistics
-from mmsr_geo.network.validation import RegisteredRegression, Validation
+from mmsr_geo.network.stacking import StackingWeights
+from mmsr_geo.network.validation import Validation
+from support.checks import require_gain
 from support.scenes import scene, with_gaps
 
 pytestmark = pytest.mark.slow
@@ -158,6 +162,7 @@ def test_weights_start_as_torch_starts_convolutions() -> None:
 
 def test_the_loss_falls(samples: list[Sample]) -> None:
     params = FitParams(steps=60, patch_px=24, threads=1, first_stage=False)
+    assert not params.compares_members
     losses = [
         fit(samples, params=replace(params, steps=steps)).provenance["fit"]["loss"] for steps in (1, params.steps)
     ]
@@ -187,7 +192,7 @@ def test_the_first_stage_is_forced_or_validated_and_recorded(
     gain: float,
     kept: bool,
 ) -> None:
-    monkeypatch.setattr(checking, "LEAST_GAIN", gain)
+    require_gain(monkeypatch, gain)
     stages: list[str] = []
     params = FitParams(steps=9, patch_px=16, threads=1, first_stage=first_stage, ensemble=False)
     model = fit([scene(34, 33, TWO)], TWO, params, progress=lambda stage, *_: stages.append(stage))
@@ -215,7 +220,7 @@ def test_without_a_first_stage_none_is_run(*, first_stage: bool | None) -> None:
 
 def test_a_first_stage_that_is_dropped_leaves_no_trace(monkeypatch: pytest.MonkeyPatch) -> None:
     """It starts again from the same fresh weights and draws the same patches as if it had not been."""
-    monkeypatch.setattr(checking, "LEAST_GAIN", math.inf)
+    require_gain(monkeypatch, math.inf)
     params = FitParams(steps=3, patch_px=16, threads=1, ensemble=False)
     dropped, never = (fit([scene(34, 33, TWO)], TWO, replace(params, first_stage=first)) for first in (None, False))
     assert dropped.provenance["fit"]["first_stage_loss"] > 0
@@ -297,7 +302,7 @@ def test_the_first_stage_is_validated_by_its_error_over_the_bicubics() -> None:
 
     for share in (1.0, 0.5, 0.0):
         predictor = work.reduced.network_predictor(cast("MmsrNetwork", Saying(share)), work.detail)
-        check = work.reduced.validate(predictor, None).check
+        check = work.reduced.validate(predictor).check
         assert check.gain == pytest.approx(1 - share, abs=0.05 * share + 1e-3)
 
 
@@ -318,20 +323,208 @@ def test_a_design_changes_network_optimiser_and_stages() -> None:
 
 @pytest.mark.parametrize("ensemble", [True, False])
 def test_a_validation_can_be_observed(*, ensemble: bool) -> None:
-    """The hook of benchmarks/stacking_rules.py."""
-    observed: list[tuple[Validation, RegisteredRegression | None]] = []
+    """The hook of benchmarks and tests: what was found once the network was validated."""
+    observed: list[Validation] = []
     params = FitParams(steps=2, patch_px=16, threads=1, ensemble=ensemble)
-    model = fit([scene(34, 33, TWO)], TWO, params, on_validation=lambda *found: observed.append(found))
-    ((validation, regression),) = observed
-    assert (validation.check, validation.interval, validation.stacking) == (model.check, model.interval, model.stacking)
+    model = fit([scene(34, 33, TWO)], TWO, params, on_validation=observed.append)
+    (validation,) = observed
     assert len(validation.predictions[0].raw) == 2 + ensemble
-    assert (regression is not None) == ensemble
+    if ensemble and not validation.network_helped:  # the members are validated alone, on all pixels
+        assert (model.stacking, validation.stacking) == (StackingWeights(0, 1), StackingWeights(0, 1))
+        assert model.check.everywhere
+    else:
+        assert (validation.check, validation.interval, validation.stacking) == (
+            model.check,
+            model.interval,
+            model.stacking,
+        )
+
+
+def without_guide(sample: Sample, seed: int = 1) -> Sample:
+    """Return a pair whose guide is noise."""
+    return replace(sample, guide=torch.randn(sample.guide.shape, generator=torch.Generator().manual_seed(seed)))
+
+
+BESIDE = FitParams(steps=TRIAL_STEPS + 1, patch_px=16, threads=1)
+"""A fit with members that tries the network first."""
+
+
+def weigh(monkeypatch: pytest.MonkeyPatch, network: float) -> None:
+    """Let the network have this weight beside two quick members, whatever it predicts."""
+    monkeypatch.setattr(fitting, "member_names", lambda _params: ("minimum curvature", "pooled regression"))
+    monkeypatch.setattr(validating, "best_weights", lambda _products: (1 - network, network))
+
+
+def test_a_network_without_a_weight_is_given_up_after_the_trial() -> None:
+    """A guide of noise shows it nothing."""
+    stages: list[str] = []
+    observed: list[Validation] = []
+    sample = without_guide(scene(40, 40, TWO))
+    model = fit([sample], TWO, BESIDE, progress=lambda stage, *_: stages.append(stage), on_validation=observed.append)
+    assert list(dict.fromkeys(stages)) == ["alignment", "members", "trial"]
+    assert stages.count("trial") == TRIAL_STEPS + 1
+    assert (model.weights, model.stacking) == ({}, StackingWeights(0, 1))
+    record = model.provenance["fit"]
+    assert (record["first_stage"], record["steps"], "loss" in record) == (False, 0, False)
+    assert math.isfinite(record["first_stage_loss"])
+    assert record["pixel_steps"] == TRIAL_STEPS * 16**2 == expected_pixel_steps(BESIDE, (40, 40), TWO)[0]
+    (validation,) = observed
+    assert not validation.network_helped
+    model.check_weights()
+    alone = fit([sample], TWO, replace(BESIDE, network=False, steps=None))
+    assert model.members is not None
+    assert alone.members is not None
+    assert model.members.description == alone.members.description
+    assert (model.check, model.interval) == (alone.check, alone.interval)
+    assert torch.equal(model.predictor()(sample), alone.predictor()(sample))
+
+
+@pytest.mark.parametrize(
+    ("weight", "kept"),
+    [(validating.LEAST_NETWORK_WEIGHT * 0.99, False), (validating.LEAST_NETWORK_WEIGHT * 1.01, True), (1.0, True)],
+)
+def test_a_short_fit_has_no_trial_and_a_weight_below_the_least_is_none(
+    monkeypatch: pytest.MonkeyPatch, weight: float, *, kept: bool
+) -> None:
+    weigh(monkeypatch, weight)
+    stages: list[str] = []
+    params = replace(BESIDE, steps=6)
+    model = fit([scene(34, 33, TWO)], TWO, params, progress=lambda stage, *_: stages.append(stage))
+    assert list(dict.fromkeys(stages)) == ["alignment", "members", "first stage", *(["fit"] if kept else [])]
+    assert stages.count("first stage") == 7
+    assert model.stacking.network == pytest.approx(weight if kept else 0)
+    assert bool(model.weights) is kept
+    record = model.provenance["fit"]
+    assert (record["first_stage"], record["steps"]) == ((True, 2) if kept else (False, 0))
+    assert record["pixel_steps"] == expected_pixel_steps(params, (34, 33), TWO)[1 if kept else 0]
+    model.check_weights()
+
+
+def test_a_trial_that_is_passed_leaves_no_trace_but_its_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first stage starts again from the same fresh weights, and draws the same patches."""
+    weigh(monkeypatch, 0.5)
+    params, stages = replace(BESIDE, steps=6), []
+    plain = fit([scene(34, 33, TWO)], TWO, params)
+    monkeypatch.setattr(fitting, "TRIAL_STEPS", 4)
+    observed: list[Validation] = []
+    tried = fit(
+        [scene(34, 33, TWO)],
+        TWO,
+        params,
+        progress=lambda stage, *_: stages.append(stage),
+        on_validation=observed.append,
+    )
+    assert list(dict.fromkeys(stages)) == ["alignment", "members", "trial", "first stage", "fit"]
+    assert (stages.count("trial"), stages.count("first stage"), stages.count("fit")) == (5, 7, 3)
+    assert same_weights(tried, plain)
+    assert tried.digest == plain.digest
+    records = [model.provenance["fit"] for model in (tried, plain)]
+    assert records[0]["pixel_steps"] - records[1]["pixel_steps"] == 4 * 16**2
+    assert records[0]["pixel_steps"] == expected_pixel_steps(params, (34, 33), TWO)[1]
+    assert (len(observed), observed[1].check) == (2, tried.check)
+
+
+def test_a_network_that_is_given_up_after_the_first_stage_leaves_the_members(monkeypatch: pytest.MonkeyPatch) -> None:
+    weights = iter([(0.2, 0.8), (1.0, 0.0)])
+    weigh(monkeypatch, 0.0)
+    monkeypatch.setattr(validating, "best_weights", lambda _products: next(weights))
+    monkeypatch.setattr(fitting, "TRIAL_STEPS", 3)
+    params = replace(BESIDE, steps=5)
+    model = fit([scene(34, 33, TWO)], TWO, params)
+    assert (model.weights, model.stacking, model.check.everywhere) == ({}, StackingWeights(0, 1), True)
+    least, most = expected_pixel_steps(params, (34, 33), TWO)
+    assert least < model.provenance["fit"]["pixel_steps"] == (3 + 5) * 16**2 < most
+
+
+@pytest.mark.parametrize("weight", [0.0, 0.5])
+@pytest.mark.parametrize(("scale", "shape"), [(TWO, (34, 41)), (Scale(4, 4), (40, 66)), (Scale(1, 3), (40, 70))])
+@pytest.mark.parametrize(
+    "params",
+    [
+        replace(BESIDE, steps=3),
+        replace(BESIDE, steps=TRIAL_STEPS + 1, patch_px=8),
+        replace(BESIDE, steps=3, batch=2),
+        replace(BESIDE, steps=3, ensemble=False),
+        replace(BESIDE, steps=3, first_stage=False),
+        replace(BESIDE, steps=3, first_stage=True),
+        replace(BESIDE, steps=3, first_stage=True, ensemble=False),
+        replace(BESIDE, steps=None, network=False),
+    ],
+    ids=["short", "with a trial", "batch", "network", "one stage", "two stages", "network, two stages", "members"],
+)
+def test_what_is_expected_of_a_fit_lies_around_what_it_takes(
+    monkeypatch: pytest.MonkeyPatch, params: FitParams, scale: Scale, shape: tuple[int, int], weight: float
+) -> None:
+    weigh(monkeypatch, weight)
+    require_gain(monkeypatch, math.inf if weight == 0 else -math.inf)
+    least, most = expected_pixel_steps(params, shape, scale)
+    taken = fit([scene(*shape, scale)], scale, params).provenance["fit"]["pixel_steps"]
+    assert least <= taken <= most
+    assert taken in {least, most}
+
+
+@pytest.mark.parametrize("shape", [(31, 40), (9, 12), (3, 4)])
+def test_with_too_few_pixels_to_validate_the_members_are_used_alone(
+    monkeypatch: pytest.MonkeyPatch, shape: tuple[int, int]
+) -> None:
+    weigh(monkeypatch, 0.5)
+    stages: set[str] = set()
+    params = replace(BESIDE, steps=3)
+    sample = scene(*shape, TWO)
+    model = fit([sample], TWO, params, progress=lambda stage, *_: stages.add(stage))
+    assert (model.weights, model.stacking, model.check.result) == ({}, StackingWeights(0, 1), "unknown")
+    assert model.provenance["fit"]["pixel_steps"] == 0
+    assert expected_pixel_steps(params, shape, TWO) == (0, 0)
+    assert stages <= {"alignment", "members"}
+    for alone in (replace(params, ensemble=False), replace(params, first_stage=False)):
+        network = fit([sample], TWO, alone)
+        assert (network.members, network.stacking) == (None, StackingWeights())
+        assert network.provenance["fit"]["pixel_steps"] == expected_pixel_steps(alone, shape, TWO)[0] > 0
+
+
+@pytest.mark.parametrize(("ridge", "names"), [(True, tuple(MEMBERS)), (False, QUICK_MEMBERS)])
+def test_a_fit_chooses_from_all_members_or_from_the_quick_ones(
+    monkeypatch: pytest.MonkeyPatch, names: tuple[str, ...], *, ridge: bool
+) -> None:
+    compared: list[tuple[str, ...]] = []
+
+    def counted(*arguments: Any, **options: Any) -> Any:
+        compared.append(arguments[3])
+        return fit_members(*arguments, **options)
+
+    monkeypatch.setattr(fitting, "fit_members", counted)
+    fit([scene(16, 16, TWO)], TWO, FitParams(network=False, ridge_regression=ridge, threads=1))
+    assert compared == [names]
+    assert set(names) - set(QUICK_MEMBERS) == ({"ridge regression"} if ridge else set())
+
+
+def test_the_network_is_shown_the_guide_as_aligned(monkeypatch: pytest.MonkeyPatch) -> None:
+    weigh(monkeypatch, 0.5)
+    sample = scene(40, 40, TWO)
+    off = replace(sample, guide=torch.roll(sample.guide, (1, -1), (-2, -1)))
+    seen: list[Sample] = []
+
+    def watched(sample: Sample, *arguments: Any, **options: Any) -> PreparedSample:
+        seen.append(sample)
+        return prepare(sample, *arguments, **options)
+
+    prepare = PreparedSample.of
+    monkeypatch.setattr(PreparedSample, "of", watched)
+    model = fit([off], TWO, replace(BESIDE, steps=2))
+    assert model.members is not None
+    assert model.alignment.shift_px != (0.0, 0.0)
+    assert model.alignment == model.members.alignment
+    assert torch.equal(seen[0].guide, model.alignment.applied(off).guide)
+    adapted = adapt_model(model, [off], replace(BESIDE, adapt_steps=2))
+    assert torch.equal(seen[1].guide, seen[0].guide)
+    assert adapted.members is model.members
+    assert not same_weights(adapted, model)
 
 
 def test_without_validation_blocks_the_check_is_unknown() -> None:
     work = a_fit(scene(8, 8, TWO), TWO)
     assert not work.reduced.can_validate
-    validation = work.reduced.validate(work.reduced.network_predictor(work.network, work.detail), None)
+    validation = work.reduced.validate(work.reduced.network_predictor(work.network, work.detail))
     assert (validation.check.gain, validation.network_helped) == (None, False)
 
 
@@ -370,7 +563,7 @@ def test_what_lies_under_nodata_changes_nothing(*, first_stage: bool) -> None:
         torch.where(gappy.guide_valid, gappy.guide, torch.tensor(torch.inf)),
         gappy.guide_valid,
     )
-    params = replace(SHORT, steps=4, first_stage=first_stage)
+    params = replace(SHORT, steps=4, first_stage=first_stage, ensemble=first_stage)
     models = [fit([sample], TWO, params) for sample in (gappy, garbage)]
     assert models[0].digest == models[1].digest
     assert same_weights(*models)
@@ -402,23 +595,33 @@ def test_progress_comes_for_every_step_from_nothing_to_all(samples: list[Sample]
     assert calls == first + second
 
 
-def test_the_regression_reports_its_progress() -> None:
-    """Of two samples at two levels, each in one part: registration first, then one call a part, and all."""
+def test_members_report_their_progress_before_the_network() -> None:
+    """Alignment is one call before and one after; members are counted one by one."""
     calls: list[tuple[str, int, int]] = []
     both = [scene(36, 36, TWO), scene(36, 36, TWO, seed=1)]
     fit(both, TWO, FitParams(steps=1, patch_px=24, threads=1), progress=lambda *call: calls.append(call))
-    assert calls[:2] == [("registration", 0, 1), ("registration", 1, 1)]
-    assert [call for call in calls if call[0] == "regression"] == [("regression", done, 4) for done in range(5)]
+    count = len(MEMBERS)
+    assert calls[:2] == [("alignment", 0, 1), ("alignment", 1, 1)]
+    assert calls[2 : 3 + count] == [("members", done, count) for done in range(count + 1)]
+    assert calls[3 + count :][:2] == [("first stage", 0, 1), ("first stage", 1, 1)]
+    assert {call[0] for call in calls[5 + count :]} <= {"fit"}
 
 
 class Cancelled(BaseException):
     """What a user's Ctrl-C is: no Exception."""
 
 
-@pytest.mark.parametrize("last_stage", ["regression", "first stage", "fit"])
+@pytest.mark.parametrize("last_stage", ["alignment", "members", "trial", "first stage", "fit"])
 def test_what_the_callback_raises_ends_the_fit_at_once(last_stage: str) -> None:
     samples = [scene(36, 36, TWO), scene(36, 36, TWO, seed=1)]
-    params = FitParams(steps=6, patch_px=24, threads=1, first_stage=True, ensemble=last_stage == "regression")
+    beside_members = last_stage in {"alignment", "members", "trial"}
+    params = FitParams(
+        steps=TRIAL_STEPS + 1 if beside_members else 6,
+        patch_px=24,
+        threads=1,
+        first_stage=True,
+        ensemble=beside_members,
+    )
     calls: list[tuple[str, int, int]] = []
 
     def cancel(*call: Any) -> None:

@@ -4,14 +4,26 @@ from __future__ import annotations
 
 import pickle
 from dataclasses import replace
+from functools import cache
+from typing import cast
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import Tensor
 
+from mmsr_geo.engine.pair import Pair
 from mmsr_geo.geometry import Scale
+from mmsr_geo.methods.scene import SceneFit
 from mmsr_geo.network import fitted as fitted_module
+from mmsr_geo.network.fit import fit_samples
+from mmsr_geo.network.fit_params import FitParams
 from mmsr_geo.network.fitted import FittedModel
+from mmsr_geo.network.members.alignment import BLURS_PX
+from mmsr_geo.network.members.fitted import FARTHEST_ALIGNMENT
+from mmsr_geo.network.members.layers import Alignment
+from mmsr_geo.network.stacking import StackingWeights
 from support.scenes import scene, with_gaps
 
 
@@ -43,6 +55,51 @@ def test_the_network_is_ready_to_predict_and_apart_from_the_model(fitted: Fitted
     digest = fitted.digest
     network(torch.zeros(1, fitted.params.guide_bands, 6, 6), torch.zeros(1, 1, 2, 2)).sum().backward()
     assert fitted.digest == digest
+
+
+pairs = st.tuples(st.integers(1, 16), st.integers(1, 16)).filter(lambda scale: scale != (1, 1))
+shifts = st.integers(-12, 12).map(lambda quarters: quarters / 4)
+
+
+@given(pairs, st.sampled_from(BLURS_PX), st.tuples(shifts, shifts), st.sampled_from(["network", "members", "both"]))
+def test_what_a_model_reads_is_known_before_its_fit(
+    fitted: FittedModel, scale: tuple[int, int], blur: float, shift: tuple[float, float], parts: str
+) -> None:
+    """Whatever the alignment and the weights that the fit finds: the halo of tiles is chosen before."""
+    members = alone().members
+    assert members is not None
+    aligned = replace(members, alignment=Alignment(blur, shift))
+    model = replace(fitted, scale=Scale(*scale), members=aligned, stacking=StackingWeights(0.5, 0.5))
+    if parts == "members":
+        model = replace(model, stacking=StackingWeights(0.0, 1.0), weights={})
+    if parts == "network":
+        model = replace(model, members=None, stacking=StackingWeights())
+    params = FitParams(ensemble=parts != "network", network=parts != "members")
+    known = SceneFit(params).receptive_field(cast("Pair", Planned(Scale(*scale))))
+    assert known.y >= model.receptive_field.y
+    assert known.x >= model.receptive_field.x
+    farthest = replace(members, alignment=FARTHEST_ALIGNMENT)
+    if parts == "members":
+        assert known == farthest.receptive_field(Scale(*scale))
+
+
+class Planned:
+    """What a plan knows of a pair."""
+
+    class Guide:
+        bands = ("red", "nir")
+
+    guide = Guide()
+
+    def __init__(self, scale: Scale) -> None:
+        self.scale = scale
+
+
+@cache
+def alone() -> FittedModel:
+    """A model of members alone."""
+    params = FitParams(network=False, ridge_regression=False, threads=1)
+    return fit_samples([scene(16, 16, Scale(2, 2))], Scale(2, 2), params, guide_bands=("red", "nir"))
 
 
 def test_a_model_can_be_sent_to_a_worker(fitted: FittedModel) -> None:

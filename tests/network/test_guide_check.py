@@ -46,6 +46,7 @@ from mmsr_geo.network.guide_check import (
 )
 from mmsr_geo.network.samples import Sample
 from mmsr_geo.options import IfUnhelpful
+from support.checks import require_gain
 from support.rasters import block_means, georeferenced, sentinel_crop, sentinel_guide
 from support.scenes import scene, with_gaps
 
@@ -349,7 +350,7 @@ def test_a_file_says_what_it_was_made_with(tmp_path: Path, monkeypatch: pytest.M
     assert tags(params=replace(SHORT, first_stage=False)) == ("mmsr", "unknown", "unknown")
     assert tags(method="bicubic") == ("bicubic", "unknown", "unknown")
     assert tags(method="bicubic+consistency") == ("bicubic+consistency", "unknown", "unknown")
-    monkeypatch.setattr(checking, "LEAST_GAIN", -math.inf)
+    require_gain(monkeypatch, -math.inf)
     assert tags(params=SHORT)[:2] == ("mmsr", "helped")
 
 

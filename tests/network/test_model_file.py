@@ -175,6 +175,15 @@ def pop(description: Description, *keys: str) -> None:
         lambda d: d["statistics"].update(guide_centre=[1.0, float("inf")]),
         lambda d: d["statistics"].update(guide_centre=[]),
         lambda d: d.update(provenance=[1]),
+        lambda d: pop(d, "stacking"),
+        lambda d: d["stacking"].update(network=0.5),
+        lambda d: d["stacking"].update(regression=0.0),
+        lambda d: d.update(stacking={"network": 0.0, "members": 1.0}),
+        lambda d: d.update(members={}),
+        lambda d: pop(d, "members"),
+        lambda d: pop(d, "check", "least_gain"),
+        lambda d: d["check"].update(least_gain="any"),
+        lambda d: pop(d, "check", "everywhere"),
     ],
 )
 def test_a_damaged_description_is_refused(saved: Path, damage: Callable[[Description], None]) -> None:

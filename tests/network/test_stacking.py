@@ -1,9 +1,10 @@
-"""Stacking: the weights with the least error, a guide's registration, and both in a fitted model."""
+"""Stacking: the weights with the least error, those of network and members, and both in a fitted model."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
-from itertools import product
+from functools import partial
 from pathlib import Path
 from typing import get_args
 
@@ -14,16 +15,20 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mmsr_geo.geometry import Scale
-from mmsr_geo.network.degradation import bicubic, degrade
+from mmsr_geo.network.degradation import bicubic, degrade, make_consistent, nearest
 from mmsr_geo.network.fit import adapt_model, fit_samples
 from mmsr_geo.network.fit_params import STEPS, FitParams
 from mmsr_geo.network.fitted import FittedModel
-from mmsr_geo.network.registration import RIDGE, farthest, registration, shifted
-from mmsr_geo.network.ridge_regression import pixel_predictors
-from mmsr_geo.network.samples import Statistics
+from mmsr_geo.network.guide_check import ANY_GAIN, reduce_sample
+from mmsr_geo.network.members.fitted import Members
+from mmsr_geo.network.members.layers import AS_IT_IS, Alignment, GuideScaling, Layers
+from mmsr_geo.network.members.table import MEMBERS, WindowInputs
+from mmsr_geo.network.prepared import PreparedSample
+from mmsr_geo.network.samples import Sample, Statistics
 from mmsr_geo.network.stacking import StackingWeights, best_weights
+from mmsr_geo.network.validation import LEAST_NETWORK_WEIGHT, MembersEvidence, ReducedResolution
 from mmsr_geo.options import Quality
-from support.scenes import drawn_regression, scene, with_gaps
+from support.scenes import scene, with_both_parts, with_gaps
 
 pytestmark = pytest.mark.slow
 
@@ -65,77 +70,10 @@ def test_shares_of_known_errors() -> None:
     assert best_weights(np.zeros((3, 3))) == (1, 0, 0)
 
 
-@pytest.mark.parametrize("shares", [(0.5, 0.6, 0.0), (-0.1, 1.1, 0.0), (float("nan"), 1.0, 0.0)])
-def test_what_is_no_share_is_refused(shares: tuple[float, float, float]) -> None:
+@pytest.mark.parametrize("weights", [(0.5, 0.6), (-0.1, 1.1), (float("nan"), 1.0), (0.0, 0.0)])
+def test_weights_below_0_or_of_another_sum_are_refused(weights: tuple[float, float]) -> None:
     with pytest.raises(ValueError, match="weights must be 0 or more and add up to 1"):
-        StackingWeights(*shares)
-
-
-Layer = tuple[Tensor, Tensor, Tensor, Tensor]
-
-
-def moved_pair(scale: Scale, shift: tuple[int, int], *, height: int = 24, width: int = 31, missing: float = 0) -> Layer:
-    """Return a source that a linear function of the guide tells, and the guide so moved that `shift` mends it."""
-    whole = scene(height, width, scale, centre=0, spread=1)
-    made = with_gaps(whole, source=missing, guide=missing)
-    source = degrade(whole.guide[0] - 0.5 * whole.guide[1], scale)
-    asked = made.source_valid
-    back = -shift[0], -shift[1]
-    guide, valid = shifted(made.guide, back), shifted(made.guide_valid, back)
-    return torch.where(asked, source, 9.0), asked, torch.where(valid, guide, 0.0), valid
-
-
-@pytest.mark.parametrize(
-    ("scale", "shift"),
-    [(TWO, (0, 0)), (TWO, (3, -2)), (Scale(4, 4), (2, 1)), (Scale(4, 4), (-4, 4)), (Scale(3, 5), (-1, 5))],
-)
-@pytest.mark.parametrize("missing", [0.0, 0.01])
-def test_a_guide_is_moved_to_where_it_explains_the_source(scale: Scale, shift: tuple[int, int], missing: float) -> None:
-    layers = [moved_pair(scale, shift, missing=missing), moved_pair(scale, shift, height=24, width=31)]
-    assert registration(layers, scale) == shift
-
-
-def test_a_registration_is_the_slow_one() -> None:
-    """Move the guide as a whole, take its block means and regress, for every shift."""
-    scale = Scale(2, 3)
-    source, asked, guide, valid = moved_pair(scale, (1, 2), missing=0.02)
-    source = source + 0.3 * torch.randn(source.shape, generator=torch.Generator().manual_seed(1))
-    far_y, far_x = farthest(scale)
-    shifts = list(product(range(-far_y, far_y + 1), range(-far_x, far_x + 1)))
-    edge = 2, 1
-    inner = torch.zeros_like(asked)
-    inner[edge[0] : -edge[0], edge[1] : -edge[1]] = True
-    for shift in shifts:
-        inner &= degrade(shifted(valid, shift).double(), scale) == 1
-    inner &= asked
-    assert 100 < int(inner.sum()) < inner.numel()
-    left = {}
-    for shift in shifts:
-        bands = degrade(shifted(guide, shift).double(), scale)[:, inner].T
-        bands = bands - bands.mean(dim=0)
-        wanted = source[inner].double() - source[inner].double().mean()
-        ridge = RIDGE * bands.square().sum(dim=0).diag()
-        slopes = torch.linalg.solve(bands.T @ bands + ridge, bands.T @ wanted)
-        left[shift] = float(wanted @ wanted - (bands.T @ wanted) @ slopes)
-    assert registration([(source, asked, guide, valid)], scale) == min(left, key=left.__getitem__)
-
-
-def test_where_nothing_can_be_compared_a_guide_stays() -> None:
-    small = moved_pair(Scale(4, 4), (0, 0), height=2, width=2)
-    source, asked, guide, valid = moved_pair(Scale(4, 4), (2, 1))
-    nothing = torch.zeros_like(asked)
-    assert registration([small], Scale(4, 4)) == (0, 0)
-    assert registration([(source, nothing, guide, valid)], Scale(4, 4)) == (0, 0)
-    assert registration([], Scale(4, 4)) == (0, 0)
-    assert registration([small, (source, asked, guide, valid)], Scale(4, 4)) == (2, 1)
-
-
-def test_a_layer_is_moved_and_its_border_repeated() -> None:
-    layer = torch.arange(6.0).reshape(1, 2, 3)
-    assert shifted(layer, (0, 0)) is layer
-    assert shifted(layer, (0, 1))[0].tolist() == [[0, 0, 1], [3, 3, 4]]
-    assert shifted(layer, (-1, -1))[0].tolist() == [[4, 5, 5], [4, 5, 5]]
-    assert shifted(layer, (5, 0))[0].tolist() == [[0, 1, 2], [0, 1, 2]]
+        StackingWeights(*weights)
 
 
 CPU = torch.device("cpu")
@@ -143,106 +81,238 @@ QUICK = FitParams(steps=20, patch_px=24, threads=1)
 BANDS = ("red", "nir")
 
 
-@pytest.mark.parametrize("shift", [(0, 0), (2, -1)])
-@torch.inference_mode()
-def test_an_ensemble_is_the_sum_of_its_parts(fitted: FittedModel, shift: tuple[int, int]) -> None:
-    """The parts: a network, bicubic with the regression's detail (its guide moved beforehand), and bicubic alone."""
-    sample, regression = scene(12, 14, fitted.scale, seed=2), drawn_regression()
+def members_of(sample: Sample, scale: Scale, alignment: Alignment = AS_IT_IS) -> Members:
+    """Return two members of equal weight, aligned as a test wants."""
     statistics = Statistics.of([sample])
-    ensemble = replace(
-        fitted, stacking=StackingWeights(0.2, 0.5, 0.3, shift), regression=regression, statistics=statistics
-    )
-    model = replace(ensemble, stacking=StackingWeights())
-    guide = statistics.normalise_guide(sample.guide, sample.guide_valid)
-    source = statistics.centred_source(sample.source)
-    detail = regression(pixel_predictors(shifted(guide, shift), sample.guide_valid, source, fitted.scale))
-    wanted = (
-        0.5 * bicubic(sample.source.double(), fitted.scale)
-        + 0.3 * statistics.source_spread * detail
-        + 0.5 * model.predictor(CPU)(sample)
-    )
-    assert float(detail.std()) > 0.1
-    np.testing.assert_allclose(ensemble.predictor(CPU)(sample).numpy(), wanted.numpy(), rtol=1e-6)
+    scaling = GuideScaling.of([sample], statistics, torch.Generator().manual_seed(0))
+    window = WindowInputs(scaling.layers(sample, statistics, scale, alignment), scaling)
+    names = ("guided curvature", "ridge regression")
+    states = {name: MEMBERS[name].fit([window]) for name in names}
+    return Members(scaling, alignment, dict.fromkeys(names, 0.5), states)
 
 
-def test_where_the_moved_guide_has_a_gap_the_regression_has_no_detail(fitted: FittedModel) -> None:
-    sample = scene(12, 14, fitted.scale, seed=2)
-    missing = torch.ones_like(sample.guide_valid)
-    missing[10:14, 20:23] = False
-    sample = replace(sample, guide=torch.where(missing, sample.guide, torch.nan), guide_valid=missing)
-    alone = StackingWeights(0, 0, 1, (3, 5))
-    model = replace(fitted, stacking=alone, regression=drawn_regression(), statistics=Statistics.of([sample]))
-    reported = model.predictor(CPU)(sample)
-    smooth = bicubic(sample.source.double(), fitted.scale)
-    alike = (reported - smooth).abs() < 1e-6 * smooth.abs()
-    assert bool(alike[13:17, 25:28].all())
-    assert float(alike.float().mean()) < 0.1
+@pytest.mark.parametrize("alignment", [Alignment(), Alignment(0.9, (2.0, -0.5))])
+@torch.inference_mode()
+def test_a_prediction_is_the_weighted_average_of_network_and_members(fitted: FittedModel, alignment: Alignment) -> None:
+    """The network sees the guide as it was aligned; the members align it themselves."""
+    sample = with_gaps(scene(12, 14, fitted.scale, seed=2), guide=0.05)
+    statistics, members = Statistics.of([sample]), members_of(sample, fitted.scale, alignment)
+    alone = replace(fitted, statistics=statistics)
+    model = replace(alone, stacking=StackingWeights(0.3, 0.7), members=members)
+    of_network = alone.predictor(CPU)(alignment.applied(sample))
+    of_members = members.predict(sample, statistics, fitted.scale) * statistics.source_spread + statistics.source_centre
+    wanted = 0.3 * of_network + 0.7 * of_members
+    np.testing.assert_allclose(model.predictor(CPU)(sample).numpy(), wanted.numpy(), rtol=1e-6)
+    assert float((of_network - of_members).std()) > 0.01 * statistics.source_spread
+    assert model.alignment == alignment
+    only = replace(model, stacking=StackingWeights(0, 1), weights={})
+    np.testing.assert_allclose(only.predictor(CPU)(sample).numpy(), of_members.numpy(), rtol=1e-12)
+    assert only.predictor(CPU).network is None
 
 
-def test_a_share_of_a_regression_asks_for_one(fitted: FittedModel) -> None:
-    with pytest.raises(ValueError, match="the weight of its regression is 30%, and the regression is missing"):
-        replace(fitted, stacking=StackingWeights(0.2, 0.5, 0.3))
+def test_a_weight_of_members_needs_members(fitted: FittedModel) -> None:
+    with pytest.raises(ValueError, match="the weight of its members is 30%, and the members are missing"):
+        replace(fitted, stacking=StackingWeights(0.7, 0.3))
 
 
-def test_where_the_regression_is_enough_no_network_is_fitted() -> None:
-    model = fit_samples([scene(48, 48, TWO)], TWO, replace(QUICK, enough_gain=0.3), guide_bands=BANDS)
-    assert model.stacking == StackingWeights(0, 0, 1, (0, 0))
-    record = model.provenance["fit"]
-    assert (record["steps"], record["pixel_steps"], "loss" in record) == (0, 0, False)
-    assert model.check.result == "helped"
+def test_a_model_without_a_network_is_not_adapted() -> None:
+    model = fit_samples([scene(24, 24, TWO)], TWO, FitParams(network=False, threads=1), guide_bands=BANDS)
     assert adapt_model(model, [scene(16, 16, TWO)], QUICK) is model
-    assert fit_samples([scene(48, 48, TWO)], TWO, QUICK, guide_bands=BANDS).provenance["fit"]["pixel_steps"] > 0
-
-
-def test_a_first_stage_that_is_wanted_is_taken_though_the_regression_is_enough() -> None:
-    params = replace(QUICK, enough_gain=0.3, first_stage=True)
-    record = fit_samples([scene(48, 48, TWO)], TWO, params, guide_bands=BANDS).provenance["fit"]
-    assert record["first_stage"] is True
-    assert record["pixel_steps"] >= 20 * 24**2  # QUICK's
 
 
 def test_a_source_too_small_for_its_scale_is_validated_on_itself_degraded_by_2() -> None:
-    """With a verdict, but no interval: errors of halves of a source pixel say little of those of quarters."""
+    """With a guide check, but no interval: errors of halves of a source pixel say little of those of quarters."""
     four, sample = Scale(4, 4), scene(40, 40, Scale(4, 4))
     model = fit_samples([sample], four, QUICK, guide_bands=BANDS)
     assert model.check.result == "helped"
-    assert model.stacking.regression > 0
+    assert model.stacking.members > 0
     assert model.interval is None
     strange = replace(sample, guide=torch.randn(sample.guide.shape, generator=torch.Generator().manual_seed(1)))
     assert fit_samples([strange], four, replace(QUICK, steps=2), guide_bands=BANDS).check.result == "did not help"
     tiny = fit_samples([scene(31, 31, four)], four, replace(QUICK, steps=2), guide_bands=BANDS)
-    assert (tiny.stacking, tiny.check.result) == (StackingWeights(), "unknown")
+    assert (tiny.stacking, tiny.check.result) == (StackingWeights(0, 1), "unknown")
 
 
 def test_a_quality_is_a_preset_whose_steps_can_be_others() -> None:
     draft, fast, balanced, best = (FitParams.of(quality) for quality in get_args(Quality))
-    assert not draft.network
+    assert (draft.network, draft.ridge_regression) == (False, False)
+    assert all(params.network and params.ridge_regression for params in (fast, balanced, best))
+    assert all(params.compares_members for params in (draft, fast, balanced, best))
     assert balanced == FitParams()
     assert (fast.steps or STEPS) < (balanced.steps or STEPS) < (best.steps or STEPS)
     assert FitParams.of("best", steps=7, threads=3) == replace(best, steps=7, threads=3)
 
 
-def test_without_mixing_the_network_is_alone() -> None:
+def test_without_an_ensemble_the_network_is_alone() -> None:
     for ensemble in (True, False):
         model = fit_samples([scene(48, 48, TWO)], TWO, replace(QUICK, steps=2, ensemble=ensemble), guide_bands=BANDS)
         assert (model.stacking == StackingWeights()) is not ensemble
+        assert (model.members is None) is not ensemble
     assert FitParams.published().ensemble is False
 
 
-def test_an_ensemble_is_kept_in_the_models_file(tmp_path: Path, fitted: FittedModel) -> None:
-    ensemble = replace(fitted, stacking=StackingWeights(0.25, 0.25, 0.5, (-2, 3)), regression=drawn_regression())
-    ensemble.save(tmp_path / "mixed.mmsr")
-    again = FittedModel.load(tmp_path / "mixed.mmsr")
-    assert again.stacking == ensemble.stacking
-    assert again.digest == ensemble.digest != fitted.digest
-    assert replace(ensemble, regression=drawn_regression(seed=1)).digest != ensemble.digest
-    assert again.receptive_field == ensemble.receptive_field
+def test_network_and_members_are_kept_in_the_models_file(tmp_path: Path, fitted: FittedModel) -> None:
+    sample = scene(24, 24, fitted.scale)
+    members = members_of(sample, fitted.scale, Alignment(0.6, (-2.0, 3.0)))
+    alone = replace(fitted, members=members, stacking=StackingWeights(0.0, 1.0), weights={})
+    both = with_both_parts(fitted, alone, 0.25)
+    for model in (both, alone):
+        model.save(tmp_path / "model.mmsr")
+        again = FittedModel.load(tmp_path / "model.mmsr")
+        assert again.stacking == model.stacking
+        assert again.digest == model.digest != fitted.digest
+        assert again.receptive_field == model.receptive_field
+        assert again.sentence == model.sentence
+        assert torch.equal(again.predictor()(sample), model.predictor()(sample))
+    assert both.sentence == f"network 25%, members 75%: {members.sentence}"
+    assert both.digest != with_both_parts(fitted, alone, 0.5).digest
+    moved = members_of(sample, fitted.scale, Alignment(0.6, (-2.0, 2.0)))
+    assert both.digest != replace(both, members=moved).digest
 
 
-def test_a_shifted_ensemble_is_found_again() -> None:
+def test_a_shifted_guide_is_aligned_for_members_and_network() -> None:
     """A guide that lies off by less than a source pixel is moved back, whatever the network makes of it."""
     scale = Scale(3, 3)
     sample = scene(60, 60, scale)
-    off = replace(sample, guide=shifted(sample.guide, (-1, 2)))
+    off = replace(sample, guide=torch.roll(sample.guide, (-1, 2), (-2, -1)))
     model = fit_samples([off], scale, replace(QUICK, steps=2), guide_bands=BANDS)
-    assert model.stacking.shift == (1, -2)
+    assert model.alignment.shift_px == pytest.approx((1, -2), abs=0.25)
+    back = model.alignment.applied(off).guide[:, 6:-6, 6:-6]
+    wanted = replace(model.alignment, shift_px=(0.0, 0.0)).applied(sample).guide[:, 6:-6, 6:-6]
+    assert float((back - wanted).abs().max()) < 0.1 * float(sample.guide.std())
+
+
+class Evidence:
+    """A sample with predictions of members and network that a test can compute again by hand."""
+
+    def __init__(self, seed: int, scale: Scale, size: tuple[int, int] = (40, 42)) -> None:
+        self.sample = with_gaps(scene(*size, scale, seed=seed), source=0.02, guide=0.02)
+        statistics = Statistics.of([self.sample])
+        self.prepared = PreparedSample.of(self.sample, statistics, scale, CPU)
+        scaling = GuideScaling.of([self.sample], statistics, torch.Generator().manual_seed(0))
+        layers = scaling.layers(self.sample, statistics, scale, Alignment(), ())
+        coarser = layers.coarser()
+        assert coarser is not None
+        self.coarser, self.scale = coarser, scale
+        generator = torch.Generator().manual_seed(seed)
+
+        def draw(*shape: int) -> Tensor:
+            return torch.randn(*shape, generator=generator, dtype=torch.float64)
+
+        height, width = (side // 2 * 2 for side in size)
+        self.members_errors = 0.3 * draw(height, width)
+        self.baseline_errors = 0.6 * draw(height, width)
+        self.known = self.sample.source_valid[:height, :width] & (draw(height, width) < 1)
+        self.network_noise = draw(height * scale.y, width * scale.x)
+        self.reduced_noise = draw(2, *size)
+
+    @property
+    def of_members(self) -> MembersEvidence:
+        errors = self.members_errors, self.baseline_errors
+        return MembersEvidence(partial(self.reduced, 0, 0.2), self.coarser, *errors, self.known)
+
+    def reduced(self, row: int, size: float, source: Tensor) -> Tensor:
+        """Return a prediction at reduced resolution: the truth and errors of this size."""
+        height, width = (side * factor for side, factor in zip(source.shape, (self.scale.y, self.scale.x), strict=True))
+        return (self.prepared.source.double() + size * self.reduced_noise[row])[:height, :width]
+
+    def from_coarser(self, size: float, layers: Layers) -> Tensor:
+        """Return a network's target from the averaged source: the source's blocks and errors of this size."""
+        assert layers is self.coarser
+        rows, columns = (
+            side // factor for side, factor in zip(layers.valid.shape, (self.scale.y, self.scale.x), strict=True)
+        )
+        return nearest(self.prepared.source[:rows, :columns].double(), self.scale) + size * self.network_noise
+
+
+def network_of(evidence: list[Evidence], name: str, *sizes: float) -> Callable[..., Tensor]:
+    by_sample = {id(part.prepared): part for part in evidence}
+
+    def predict(sample: PreparedSample, shown: Tensor | Layers) -> Tensor:
+        found: Tensor = getattr(by_sample[id(sample)], name)(*sizes, shown)
+        return found
+
+    return predict
+
+
+@pytest.mark.parametrize("scale", [TWO, Scale(1, 2)])
+@pytest.mark.parametrize("size", [0.1, 0.5, 2.0, 9.0])
+def test_network_and_members_have_the_weights_of_products_computed_by_hand(scale: Scale, size: float) -> None:
+    """On the validation blocks alone, from means over source pixels of targets that were made consistent."""
+    evidence = [Evidence(seed, scale) for seed in (1, 2)]
+    reduced = ReducedResolution([part.prepared for part in evidence], scale)
+    found = reduced.validate_both(
+        [part.of_members for part in evidence],
+        network_of(evidence, "reduced", 1, 0.3),
+        network_of(evidence, "from_coarser", size),
+    )
+    products = np.zeros((2, 2))
+    for part in evidence:
+        coarser = part.coarser
+        target = make_consistent(part.from_coarser(size, coarser), coarser.source, coarser.source_valid, coarser.scale)
+        means = degrade(target, scale)
+        for row in range(means.shape[0]):
+            for col in range(means.shape[1]):
+                if part.known[row, col] and part.prepared.validation[row, col]:
+                    both = np.array([part.members_errors[row, col], means[row, col] - part.prepared.source[row, col]])
+                    products += np.outer(both, both)
+    members, network = best_weights(products)
+    if network < LEAST_NETWORK_WEIGHT:
+        members, network = 1.0, 0.0
+    assert (found.stacking.members, found.stacking.network) == pytest.approx((members, network), abs=1e-9)
+    assert found.network_helped == (network > 0)
+    assert found.check.least_gain == ANY_GAIN
+
+    squares = baseline = 0.0
+    for part in evidence:
+        reference, mask = part.prepared.source, part.prepared.fit_mask
+        source, known = reduce_sample(reference, mask, scale)
+        predictions = [part.reduced(0, 0.2, source), part.reduced(1, 0.3, source), bicubic(source, scale)]
+        consistent = [make_consistent(each, source, known, scale) for each in predictions]
+        at = (mask & part.prepared.validation)[: consistent[0].shape[0], : consistent[0].shape[1]]
+        truth = reference[: at.shape[0], : at.shape[1]]
+        average = members * consistent[0] + network * consistent[1]
+        squares += float((average - truth)[at].square().sum())
+        baseline += float((consistent[2] - truth)[at].square().sum())
+    assert sum(region.sum_squares for region in found.check.regions) == pytest.approx(squares, rel=1e-5)
+    assert found.check.gain == pytest.approx(1 - (squares / baseline) ** 0.5, abs=1e-5)
+
+
+def test_the_sizes_of_that_test_give_weights_on_both_sides() -> None:
+    """A good network has most of the weight, a bad one none."""
+    evidence = [Evidence(1, TWO)]
+    reduced = ReducedResolution([evidence[0].prepared], TWO)
+    weights = [
+        reduced.validate_both(
+            [evidence[0].of_members],
+            network_of(evidence, "reduced", 1, 0.3),
+            network_of(evidence, "from_coarser", size),
+        ).stacking.network
+        for size in (0.1, 2.0, 9.0)
+    ]
+    assert weights[0] > 0.9
+    assert 0 < weights[1] < 0.5
+    assert weights[2] == 0
+
+
+def test_where_nothing_can_be_compared_the_members_have_all_the_weight() -> None:
+    """There is no coarser source, as beyond the largest scale."""
+    evidence = [Evidence(1, TWO)]
+    unknown = replace(evidence[0].of_members, coarser=None)
+    network = network_of(evidence, "reduced", 1, 0.3)
+    found = ReducedResolution([evidence[0].prepared], TWO).validate_both([unknown], network, network)
+    assert (found.stacking, found.network_helped) == (StackingWeights(0, 1), False)
+
+
+def test_members_alone_are_validated_on_all_pixels() -> None:
+    evidence = Evidence(3, TWO)
+    reduced = ReducedResolution([evidence.prepared], TWO)
+    found = reduced.validate_members([evidence.of_members], guided=True)
+    assert found.stacking == StackingWeights(0, 1)
+    source, known = reduce_sample(evidence.prepared.source, evidence.prepared.fit_mask, TWO)
+    errors = make_consistent(evidence.reduced(0, 0.2, source), source, known, TWO) - evidence.prepared.source
+    squares = float(errors[evidence.prepared.fit_mask].square().sum())
+    assert sum(region.sum_squares for region in found.check.regions) == pytest.approx(squares, rel=1e-5)
+    assert sum(region.validated_px for region in found.check.regions) == int(evidence.prepared.fit_mask.sum())
+    assert (found.check.everywhere, found.check.least_gain, found.interval is not None) == (True, ANY_GAIN, True)
+    assert reduced.validate_members([evidence.of_members], guided=False).check.result == "did not help"

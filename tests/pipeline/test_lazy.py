@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import dask
@@ -18,6 +20,7 @@ from numpy.typing import NDArray
 
 import mmsr_geo
 from mmsr_geo.engine import pair as pair_module
+from mmsr_geo.engine.tile_upsampler import halo_of
 from mmsr_geo.geometry import Window
 from mmsr_geo.raster.base import Pixels
 from mmsr_geo.raster.read.files import FileRaster
@@ -91,10 +94,17 @@ def test_a_chunk_reads_what_it_needs_from_dask(guide: xr.DataArray, model: mmsr_
     source, fine = counted_chunks(crop.source, 8, source_read), counted_chunks(guide, 32, guide_read)
     sharp = source.mmsr.upsample(fine, 4, model=model, keep_statistics=True, tile_size=32)
     sharp[0:32, 224:256].compute()
-    # 8 source pixels and a halo of 15 reach 23 pixels from the upper right corner: three chunks of 8.
-    assert source_read == {(row, column) for row in range(3) for column in range(5, 8)}
-    # 23 source pixels are 184 guide pixels, and the warp's margin some more: six chunks of 32.
-    assert {(0, 15), (5, 10)} <= guide_read <= {(row, column) for row in range(7) for column in range(9, 17)}
+    halo = halo_of(model.receptive_field, model.scale)
+    # 8 source pixels and a halo reach so far from the upper right corner, in chunks of 8.
+    reach = 8 + halo.y
+    assert halo.x == halo.y
+    assert 23 <= reach < 48
+    chunks = math.ceil(reach / 8)
+    assert source_read == {(row, column) for row in range(chunks) for column in range(8 - chunks, 8)}
+    # A source pixel is 8 guide pixels, in chunks of 32, and the warp's margin takes some more.
+    last = (reach * 8 - 1) // 32
+    most = {(row, column) for row in range(last + 2) for column in range(14 - last, 17)}
+    assert {(0, 15), (last, 15 - last)} <= guide_read <= most
 
 
 def test_a_chunk_reads_what_it_needs_and_the_samples_from_files(
@@ -104,7 +114,8 @@ def test_a_chunk_reads_what_it_needs_and_the_samples_from_files(
     monkeypatch.setattr(pair_module, "SAMPLED_WINDOWS", 4)
     crop = sentinel_crop(0, 0, 64, 64, 4)
     crop.source.rio.to_raster(tmp_path / "source.tif")
-    sharp = mmsr_geo.upsample(tmp_path / "source.tif", SENTINEL_GUIDE, 4, tile_size=32, params=PARAMS)
+    alone = replace(PARAMS, ensemble=False)
+    sharp = mmsr_geo.upsample(tmp_path / "source.tif", SENTINEL_GUIDE, 4, tile_size=32, params=alone)
     assert not files_read
     sharp[0:32, 224:256].compute()
     looks = {  # for undeclared nodata: the source has 64 pixels a side, the guide is looked at in 4 x 4 places

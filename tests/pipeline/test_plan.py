@@ -17,10 +17,13 @@ import mmsr_geo
 from mmsr_geo.cli.tables import plan_rows
 from mmsr_geo.engine.sampling import FitJob
 from mmsr_geo.geometry import Halo, Scale, Tiling, Window
+from mmsr_geo.methods.base import FitSpeed
 from mmsr_geo.methods.p2p import P2P
 from mmsr_geo.network.device import resolve_device
-from mmsr_geo.network.fit import expected_pixel_steps, fit_samples
+from mmsr_geo.network.fit import TRIAL_STEPS, expected_pixel_steps, fit_samples
 from mmsr_geo.network.fit_params import FitParams
+from mmsr_geo.pipeline.plan import Plan
+from mmsr_geo.pipeline.timing import Speed
 from mmsr_geo.raster.read.files import FileRaster
 from support.command import CommandResult
 from support.rasters import SENTINEL_GUIDE, sentinel_crop
@@ -46,8 +49,9 @@ def test_the_halos_share_is_what_the_tiles_read(
     ("side", "scale", "options"),
     [
         (24, (3, 3), {"first_stage": False}),
-        (24, (3, 3), {"first_stage": True}),
-        (30, (3, 2), {"first_stage": True, "batch": 2}),
+        (24, (3, 3), {"first_stage": True, "ensemble": False}),
+        (30, (3, 2), {"first_stage": True, "batch": 2, "ensemble": False}),
+        (10, (4, 4), {"ensemble": False}),
         (10, (4, 4), {}),
         (10, (4, 4), {"patch_px": 17, "first_stage": False}),
         (12, (4, 4), {"patch_px": None, "first_stage": False}),
@@ -62,16 +66,20 @@ def test_a_fit_takes_the_steps_that_were_asked_for(side: int, scale: tuple[int, 
 
 
 def test_a_fit_that_decides_by_its_check_lies_between() -> None:
+    """Beside members the fit ends after the first stage, or takes both; a network alone takes both or starts anew."""
     params = FitParams(steps=4, patch_px=24, threads=1)
     by = Scale(2, 2)
     model = fit_samples([scene(40, 40, by)], by, params, guide_bands=("red", "nir"))
-    least, most = expected_pixel_steps(params, (40, 40), by)
-    stayed, began_anew = expected_pixel_steps(replace(params, ensemble=False), (40, 40), by)
-    assert least < stayed < began_anew == most
-    assert model.provenance["fit"]["pixel_steps"] in {least, stayed, most}
-    alone = fit_samples([scene(40, 40, by)], by, replace(params, enough_gain=0.0), guide_bands=("red", "nir"))
-    assert alone.provenance["fit"]["pixel_steps"] == 0
-    assert expected_pixel_steps(replace(params, enough_gain=0.0), (40, 40), by) == (0, most)
+    given_up, stayed = expected_pixel_steps(params, (40, 40), by)
+    kept, began_anew = expected_pixel_steps(replace(params, ensemble=False), (40, 40), by)
+    assert given_up == 4 * 24**2
+    assert given_up < stayed == kept < began_anew
+    assert model.provenance["fit"]["pixel_steps"] in {given_up, stayed}
+    assert expected_pixel_steps(replace(params, network=False, steps=None), (40, 40), by) == (0, 0)
+    longer = replace(params, steps=2 * TRIAL_STEPS)
+    tried, most = expected_pixel_steps(longer, (40, 40), by)
+    alone, _ = expected_pixel_steps(replace(longer, ensemble=False), (40, 40), by)
+    assert (tried, most - alone) == (TRIAL_STEPS * 24**2, TRIAL_STEPS * 24**2)
 
 
 def test_p2p_takes_the_steps_that_were_asked_for() -> None:
@@ -152,6 +160,30 @@ def test_a_saved_model_needs_no_fit(source: Path, tmp_path: Path) -> None:
     plan = mmsr_geo.plan(source, SENTINEL_GUIDE, model=tmp_path / "n.mmsr")
     assert plan.fit_seconds == (0, 0)
     assert plan.fit_pixel_steps == (0, 0)
+    assert plan.compared_px == 0
+
+
+def test_the_members_of_a_fit_are_planned_apart_from_its_steps(source: Path) -> None:
+    """Their pixels are compared once, and count in time and memory of each quality that has members."""
+
+    def planned(**options: Any) -> Plan:
+        return mmsr_geo.plan(source, SENTINEL_GUIDE, 4, timed=False, **options)
+
+    balanced, draft = planned(), planned(quality="draft")
+    assert balanced.compared_px == draft.compared_px == 256 * 240 == balanced.as_dict()["compared_px"]
+    assert draft.fit_pixel_steps == (0, 0)
+    alone = planned(params=mmsr_geo.FitParams(ensemble=False))
+    assert alone.compared_px == planned(method="bicubic").compared_px == 0
+    assert balanced.fit_pixel_steps[1] > 0
+    assert dict(plan_rows(balanced))["fit with --quality draft"] == "members on 0.1 million pixels"
+    assert "members on 0.1 million pixels, " in dict(plan_rows(balanced))["fit with --quality balanced"]
+    assert "members" not in dict(plan_rows(alone))["fit"]
+    speed = Speed("cpu", 1, FitSpeed(2e-7, 3e-5), 1e-6)
+    timed = replace(balanced, speed=speed)
+    assert timed.fit_seconds is not None
+    least, most = balanced.fit_pixel_steps
+    for found, steps in zip(timed.fit_seconds, (least, most), strict=True):
+        assert found == pytest.approx(steps * 2e-7 + 256 * 240 * 3e-5)
 
 
 def test_the_command_prints_the_plan(here: Callable[..., CommandResult], source: Path) -> None:

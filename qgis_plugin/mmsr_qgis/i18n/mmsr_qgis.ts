@@ -776,11 +776,7 @@
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>registering the guide</source>
-        <translation type="unfinished"></translation>
-    </message>
-    <message>
-        <source>fitting the ridge regression</source>
+        <source>trying a network</source>
         <translation type="unfinished"></translation>
     </message>
     <message>

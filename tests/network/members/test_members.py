@@ -17,7 +17,7 @@ from torch import Tensor
 
 from mmsr_geo.engine.flags import unhelpful_regions
 from mmsr_geo.errors import PixelError
-from mmsr_geo.geometry import Scale, Window
+from mmsr_geo.geometry import Halo, Scale, Window
 from mmsr_geo.methods.scene import SceneFit
 from mmsr_geo.network.degradation import bicubic, degrade, make_consistent
 from mmsr_geo.network.fit import fit_samples
@@ -25,12 +25,13 @@ from mmsr_geo.network.fit_params import FitParams
 from mmsr_geo.network.members.alignment import align
 from mmsr_geo.network.members.fit import compared_parts, fit_members, reduced_predictors, stacked
 from mmsr_geo.network.members.fitted import Members
-from mmsr_geo.network.members.layers import Alignment, GuideScaling
+from mmsr_geo.network.members.layers import AS_IT_IS, Alignment, GuideScaling
 from mmsr_geo.network.members.table import MEMBERS, EdgePreserving, MemberState, WindowInputs
 from mmsr_geo.network.samples import Sample, Statistics
 from support.scenes import patches, scene, with_gaps
 
 ALIGNED = Alignment(blur_px=0.6, shift_px=(0.5, -1.0))
+NAMES = tuple(MEMBERS)
 
 
 def smooth(sample: Sample, scale: Scale) -> Sample:
@@ -123,7 +124,7 @@ def test_what_lies_beyond_the_halo_changes_next_to_nothing(
 def test_a_raster_in_other_units_has_the_same_target_in_these() -> None:
     scale = Scale(4, 4)
     sample = scene(24, 22, scale)
-    members, _ = fit_members([sample], scale, Statistics.of([sample]))
+    members, *_ = fit_members([sample], scale, Statistics.of([sample]), NAMES)
     other = replace(sample, source=10 * sample.source - 500, guide=0.01 * sample.guide + 3)
     torch.testing.assert_close(predicted(members, other, scale), predicted(members, sample, scale), rtol=0, atol=1e-3)
 
@@ -144,6 +145,88 @@ def test_blur_and_shift_of_a_source_are_found(blur: float, shift: tuple[float, f
     assert found.blur_px == pytest.approx(blur, abs=0.35)
 
 
+def slowly_applied(alignment: Alignment, sample: Sample) -> tuple[Tensor, Tensor]:
+    """Move and blur a guide pixel by pixel: NaN marks what depends on a gap while the guide is moved."""
+    guide = torch.where(sample.guide_valid, sample.guide.double(), torch.nan).numpy()
+    height, width = sample.guide_valid.shape
+    for axis, shift in zip((1, 2), alignment.shift_px, strict=True):
+        length, whole = guide.shape[axis], int(np.floor(shift))
+        at = [np.clip(np.arange(length) - by, 0, length - 1) for by in (whole, whole + 1)]
+        near, far = (guide.take(indices, axis) for indices in at)
+        share = shift - whole
+        guide = near if share == 0 else (1 - share) * near + share * far
+    valid = np.isfinite(guide).all(axis=0)
+    radius = int(np.floor(4 * alignment.blur_px + 0.5))
+    blurred = np.zeros_like(guide)
+    for row in range(height):
+        for col in range(width):
+            sums, total = np.zeros(len(guide)), 0.0
+            for down in range(-radius, radius + 1):
+                for across in range(-radius, radius + 1):
+                    y, x = np.clip(row + down, 0, height - 1), np.clip(col + across, 0, width - 1)
+                    weight = np.exp(-(down**2 + across**2) / (2 * alignment.blur_px**2)) if radius else 1.0
+                    if valid[y, x]:
+                        sums, total = sums + weight * guide[:, y, x], total + weight
+            if total:
+                blurred[:, row, col] = sums / total
+    return torch.from_numpy(blurred), torch.from_numpy(valid)
+
+
+@pytest.mark.parametrize("gaps", [0.0, 0.1])
+@pytest.mark.parametrize(
+    "alignment",
+    [
+        Alignment(0.6),
+        Alignment(1.1, (1.0, -2.0)),
+        Alignment(0.0, (0.25, -1.5)),
+        Alignment(0.45, (-0.75, 3.0)),
+        Alignment(0.0, (0.0, 1.0)),
+    ],
+)
+def test_an_alignment_moves_and_blurs_a_guide_as_pixel_by_pixel(alignment: Alignment, gaps: float) -> None:
+    sample = with_gaps(scene(9, 8, Scale(2, 2), seed=2), guide=gaps)
+    sample = replace(sample, guide=torch.where(sample.guide_valid, sample.guide, torch.nan))
+    applied = alignment.applied(sample)
+    wanted, valid = slowly_applied(alignment, sample)
+    assert applied.guide.dtype == torch.float32
+    assert torch.equal(applied.guide_valid, valid)
+    assert bool(valid.all()) is (gaps == 0)
+    assert bool(valid.any())
+    torch.testing.assert_close(applied.guide[:, valid].double(), wanted[:, valid], rtol=1e-6, atol=0)
+    assert bool(applied.guide.isfinite().all())
+    assert applied.source is sample.source
+    assert applied.source_valid is sample.source_valid
+
+
+def test_what_a_gap_holds_does_not_reach_an_aligned_guide() -> None:
+    sample = with_gaps(scene(12, 11, Scale(2, 2)), guide=0.1)
+    first, other = (
+        ALIGNED.applied(replace(sample, guide=torch.where(sample.guide_valid, sample.guide, torch.tensor(value))))
+        for value in (torch.nan, 3e38)
+    )
+    assert torch.equal(first.guide, other.guide)
+    assert torch.equal(first.guide_valid, other.guide_valid)
+
+
+def test_no_alignment_leaves_a_sample_as_it_is() -> None:
+    sample = with_gaps(scene(6, 5, Scale(2, 2)), guide=0.1)
+    assert Alignment().applied(sample) is sample
+    assert AS_IT_IS.reach_px == (0, 0)
+
+
+def test_a_window_with_its_reach_is_aligned_as_the_whole() -> None:
+    scale, alignment = Scale(2, 2), Alignment(0.75, (1.5, -0.25))
+    sample = with_gaps(scene(24, 20, scale), guide=0.05)
+    whole = alignment.applied(sample)
+    down, across = (math.ceil(reach / 2) for reach in alignment.reach_px)
+    core = Window(9, 8, 4, 5)
+    read = core.padded(Halo(down, across), Window(0, 0, 24, 20))
+    part = alignment.applied(sample.cut(read, scale))
+    at, inner = core.refined(scale).slices, core.relative_to(read).refined(scale).slices
+    assert torch.equal(part.guide_valid[inner], whole.guide_valid[at])
+    torch.testing.assert_close(part.guide[:, *inner], whole.guide[:, *at], rtol=1e-6, atol=0)
+
+
 def test_a_guide_of_noise_leaves_the_interpolation_and_flat_parts_the_piecewise_constant() -> None:
     scale, truth = Scale(4, 4), patches(128, 128, 5)
     ones = torch.ones(32, 32, dtype=torch.bool), torch.ones(128, 128, dtype=torch.bool)
@@ -152,7 +235,7 @@ def test_a_guide_of_noise_leaves_the_interpolation_and_flat_parts_the_piecewise_
 
     def weights(target: Tensor, guide: Tensor) -> dict[str, float]:
         sample = Sample(degrade(target.double(), scale).float(), ones[0], guide.float(), ones[1])
-        return dict(fit_members([sample], scale, Statistics.of([sample]))[0].weights)
+        return dict(fit_members([sample], scale, Statistics.of([sample]), NAMES)[0].weights)
 
     unguided = weights(waves, noise)
     assert max(unguided, key=lambda name: unguided[name]) == "minimum curvature"
@@ -169,7 +252,7 @@ def test_members_beat_the_bicubic_baseline_on_a_truth_that_the_guide_shows() -> 
     source, valid = degrade(truth, scale), torch.ones(32, 32, dtype=torch.bool)
     sample = Sample(source.float(), valid, guide, torch.ones(128, 128, dtype=torch.bool))
     statistics = Statistics.of([sample])
-    members, _ = fit_members([sample], scale, statistics)
+    members, *_ = fit_members([sample], scale, statistics, NAMES)
     target = predicted(members, sample, scale) * statistics.source_spread + statistics.source_centre
     baseline = make_consistent(bicubic(source, scale), source, valid, scale)
     assert (target - truth).square().mean() < 0.05 * (baseline - truth).square().mean()
@@ -179,7 +262,7 @@ def test_the_same_seed_gives_the_same_members_and_they_survive_as_parts() -> Non
     scale = Scale(3, 3)
     sample = scene(20, 22, scale)
     statistics = Statistics.of([sample])
-    first, again, other = (fit_members([sample], scale, statistics, seed=seed)[0] for seed in (1, 1, 2))
+    first, again, other = (fit_members([sample], scale, statistics, NAMES, seed=seed)[0] for seed in (1, 1, 2))
     assert first.description == again.description
     for name, tensor in first.tensors.items():
         assert torch.equal(tensor, again.tensors[name])
@@ -311,7 +394,7 @@ def test_a_gap_in_the_guide_spoils_no_prediction_beside_it(name: str) -> None:
 def test_sources_of_any_size_and_scale_have_a_target(scale: Scale, size: tuple[int, int]) -> None:
     sample = scene(*size, scale)
     statistics = Statistics.of([sample])
-    members, _ = fit_members([sample], scale, statistics)
+    members, *_ = fit_members([sample], scale, statistics, NAMES)
     target = predicted(members, sample, scale)
     torch.testing.assert_close(degrade(target, scale), statistics.centred_source(sample.source), rtol=0, atol=1e-4)
 
@@ -327,10 +410,10 @@ def test_every_member_predicts_the_smallest_windows(name: str) -> None:
 
 def test_the_largest_scale_and_a_narrow_part_leave_the_interpolation() -> None:
     wide, narrow = scene(16, 16, Scale(2, 2)), scene(1, 16, Scale(2, 2))
-    members, _ = fit_members([wide, narrow], Scale(2, 2), Statistics.of([wide]))
+    members, *_ = fit_members([wide, narrow], Scale(2, 2), Statistics.of([wide]), NAMES)
     assert sum(members.weights.values()) == pytest.approx(1)
     large = scene(9, 9, Scale(40, 40))
-    assert fit_members([large], Scale(40, 40), Statistics.of([large]))[0].weights == {"minimum curvature": 1.0}
+    assert fit_members([large], Scale(40, 40), Statistics.of([large]), NAMES)[0].weights == {"minimum curvature": 1.0}
 
 
 def test_a_draft_without_a_guided_member_says_that_the_guide_did_not_help() -> None:
@@ -373,7 +456,7 @@ def test_the_digest_is_of_the_members_constants_too(monkeypatch: pytest.MonkeyPa
 def test_too_few_pixels_leave_the_interpolation_alone() -> None:
     scale = Scale(4, 4)
     sample = scene(7, 8, scale)
-    members, _ = fit_members([sample], scale, Statistics.of([sample]))
+    members, *_ = fit_members([sample], scale, Statistics.of([sample]), NAMES)
     assert members.weights == {"minimum curvature": 1.0}
 
 
@@ -388,9 +471,14 @@ def test_large_samples_are_cut_and_thinned() -> None:
     ones = torch.ones(1400, 600, dtype=torch.bool), torch.ones(2800, 1200, dtype=torch.bool)
     large = Sample(torch.zeros(1400, 600), ones[0], torch.zeros(1, 2800, 1200), ones[1])
     parts = compared_parts([large], scale)
-    assert sum(part.guide_valid.numel() for part in parts) <= 2**20
-    assert len({(part.row, part.col) for part in parts}) == len(parts) >= 3
-    assert len({part.col for part in parts}) > 1
+    assert {number for number, _ in parts} == {0}
+    windows = [window for _, window in parts]
+    assert sum(large.cut(window, scale).guide_valid.numel() for window in windows) <= 2**20
+    assert len({(window.row, window.col) for window in windows}) == len(windows) >= 3
+    assert len({window.col for window in windows}) > 1
+    both = compared_parts([large, large], scale)
+    assert {number for number, _ in both} == {0, 1}
+    assert sum(window.height * window.width * 4 for _, window in both) <= 2**20
     empty = replace(large, source_valid=torch.zeros_like(ones[0]))
     assert compared_parts([empty], scale) == []
 
@@ -399,7 +487,7 @@ def test_at_reduced_resolution_the_source_is_predicted_from_its_means() -> None:
     scale = Scale(4, 4)
     sample = scene(48, 52, scale)
     statistics = Statistics.of([sample])
-    members, layers = fit_members([sample], scale, statistics)
+    members, layers, _ = fit_members([sample], scale, statistics, NAMES)
     (predict,) = reduced_predictors(members, layers, scale)
     reference = statistics.centred_source(sample.source)
     source = degrade(reference, scale)

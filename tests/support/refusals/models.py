@@ -214,16 +214,6 @@ case(
 
 
 case(
-    "a gain out of range",
-    OptionError,
-    "enough_gain is 2: give a number from 0 to 1",
-    "`enough_gain` is not between 0 and 1.",
-    "Pass a number from 0 to 1.",
-    arrays(lambda: mmsr_geo.FitParams(enough_gain=2), "no option of the command"),
-)
-
-
-case(
     "a weight decay out of range",
     OptionError,
     "guide_weight_decay is -1: give a number of 0 or more",
