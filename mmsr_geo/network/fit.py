@@ -22,6 +22,7 @@ from mmsr_geo.network.device import deterministic_float32, torch_threads
 from mmsr_geo.network.fit_params import AFTER_FIRST_STAGE, STEPS, FitParams
 from mmsr_geo.network.fitted import FittedModel, add_detail
 from mmsr_geo.network.guide_check import SMALLEST_VALIDATED_PX, reduction_step
+from mmsr_geo.network.members.evidence import MembersEvidence
 from mmsr_geo.network.members.fit import compared_parts, fit_members, members_evidence
 from mmsr_geo.network.members.layers import Alignment
 from mmsr_geo.network.members.table import MEMBERS, QUICK_MEMBERS
@@ -29,7 +30,7 @@ from mmsr_geo.network.mmsr import MmsrNetwork, NetworkParams
 from mmsr_geo.network.patches import PatchSampler, inside
 from mmsr_geo.network.prepared import PreparedSample
 from mmsr_geo.network.samples import NOTHING_IN_COMMON, Sample, Statistics, guide_range
-from mmsr_geo.network.validation import MembersEvidence, ReducedResolution, Validation, detail_amplitude
+from mmsr_geo.network.validation import ReducedResolution, Validation, detail_amplitude
 from mmsr_geo.spelling import option
 
 TRIAL_STEPS = 100
@@ -197,13 +198,12 @@ def expected_pixel_steps(params: FitParams, shape_yx: tuple[int, int], scale: Sc
     fine, reduced = fine * params.batch, reduced * params.batch
     one_stage, two_stages = steps * fine, steps * reduced + FitDesign().second_stage_steps(steps) * fine
     smallest = min(side // down for side, down in zip(shape_yx, (step.y, step.x), strict=True))
-    too_small = smallest < (1 if params.first_stage else SMALLEST_VALIDATED_PX)
     if params.compares_members:
-        if too_small:
+        if smallest < SMALLEST_VALIDATED_PX:
             return 0, 0
         trial = TRIAL_STEPS * reduced if steps > TRIAL_STEPS else 0
         return trial or steps * reduced, trial + two_stages
-    if params.first_stage is False or too_small:
+    if params.first_stage is False or smallest < (1 if params.first_stage else SMALLEST_VALIDATED_PX):
         return one_stage, one_stage
     if params.first_stage:
         return two_stages, two_stages

@@ -27,6 +27,8 @@ SMALLEST_VALIDATED_PX = 16
 """Pixels of the reduced source, along its shorter side, below which the guide is not checked."""
 LEAST_GAIN = 0.02
 """Smallest gain at which the guide counts as helpful to a network alone: docs/decisions/004-guide-check.md."""
+EXPECTED_POWER = 0.6
+"""Power of a measured error, in proportion to the baseline's, that the target's error is expected to be."""
 ANY_GAIN = sys.float_info.min
 """Smallest gain where an interpolation takes part in the prediction: any above 0."""
 
@@ -138,12 +140,15 @@ def result_of(gain: float | None, least_gain: float = LEAST_GAIN) -> CheckResult
 def expectation(measured_gain: float | None, averaged_gain: float | None) -> float | None:
     """Return the gain that a target is expected to have; None if nothing was measured.
 
+    The error of the target, in proportion to that of the bicubic baseline, is about the one measured to the power of
+    EXPECTED_POWER (docs/decisions/019-ensemble-and-evidence.md).
+
     Args:
-        measured_gain: Gain at reduced resolution; None: not known.
+        measured_gain: Gain at reduced resolution; None: not known. It counts where the other is not known.
         averaged_gain: Gain where the source averaged by 2 is solved to the target; None: not known.
     """
-    known = [gain for gain in (measured_gain, averaged_gain) if gain is not None]
-    return None if not known else 1 - max(1 - min(known), 1e-9) ** 0.6
+    known = measured_gain if averaged_gain is None else averaged_gain
+    return None if known is None else 1 - max(1 - known, 0.0) ** EXPECTED_POWER
 
 
 def validation_blocks(shape: tuple[int, ...], scale: Scale) -> Tensor:

@@ -33,6 +33,7 @@ from mmsr_geo.network.guide_check import (
     reduction_step,
 )
 from mmsr_geo.network.intervals import Interval, calibrated
+from mmsr_geo.network.members.evidence import MembersEvidence
 from mmsr_geo.network.members.layers import Layers
 from mmsr_geo.network.mmsr import MmsrNetwork
 from mmsr_geo.network.prepared import PreparedSample
@@ -52,22 +53,6 @@ NetworkPredictor = Callable[[PreparedSample, Tensor], Tensor]
 """A network's prediction (H, W) of a sample from its reduced source (h, w)."""
 CoarserPredictor = Callable[[PreparedSample, Layers], Tensor]
 """A network's prediction (H, W) of a sample from the averaged source of its layers."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class MembersEvidence:
-    """What is known of the members' weighted average in one sample, before the network is compared with it."""
-
-    predict: Callable[[Tensor], Tensor]
-    """The function from the source at reduced resolution (h, w) to the prediction (H, W)."""
-    coarser: Layers | None
-    """The sample with its source averaged by 2 and the guide as it is; None where that is too small."""
-    errors: Tensor
-    """(h, w): errors of the means over source pixels where the averaged source is solved to the target."""
-    baseline: Tensor
-    """(h, w): these errors of the bicubic baseline."""
-    known: Tensor
-    """(h, w) bool: where these errors are known."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

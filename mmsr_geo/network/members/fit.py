@@ -15,12 +15,12 @@ from mmsr_geo.callbacks import Progress, no_progress
 from mmsr_geo.geometry import Scale, Window
 from mmsr_geo.network.degradation import bicubic, degrade, make_consistent, nearest
 from mmsr_geo.network.members.alignment import align
+from mmsr_geo.network.members.evidence import MembersEvidence
 from mmsr_geo.network.members.fitted import Members
 from mmsr_geo.network.members.layers import Alignment, GuideScaling, Layers, coarser_step
 from mmsr_geo.network.members.table import INTERPOLATION, MEMBERS, MemberState, WindowInputs
 from mmsr_geo.network.samples import Sample, Statistics
 from mmsr_geo.network.stacking import best_weights
-from mmsr_geo.network.validation import MembersEvidence
 
 LEAST_WEIGHT = 0.02
 """Smallest weight of a member; those below it are left out, and the time of their predictions with them."""

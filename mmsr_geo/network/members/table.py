@@ -321,7 +321,9 @@ class RidgeRegression:
         """Keep the regression of the raster; its random features are the same in every fit."""
         layers = [window.layers for window in windows]
         source_px = sum(part.source.numel() * max(1, part.scale.area / RIDGE_AREA) for part in layers)
-        every = math.ceil(source_px / MOST_RIDGE_PX)
+        thinning = math.ceil(source_px / MOST_RIDGE_PX)
+        every_part = min(thinning, len(layers))
+        layers, every = layers[::every_part], math.ceil(thinning / every_part)
         generator = torch.Generator().manual_seed(0)
         reduced = [rows for part in layers for rows in _reduced_rows(part, every)]
         if not reduced:  # smaller than a pixel of the reduced source

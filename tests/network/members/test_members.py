@@ -270,7 +270,7 @@ def test_the_same_seed_gives_the_same_members_and_they_survive_as_parts() -> Non
     restored = Members.from_parts(first.description, first.tensors)
     assert restored.description == first.description
     assert torch.equal(predicted(restored, sample, scale), predicted(first, sample, scale))
-    assert "guide blurred by" in first.sentence
+    assert first.sentence == ", ".join(f"{name} {weight:.0%}" for name, weight in first.weights.items())
 
 
 def changed(path: str, value: object) -> Callable[[dict[str, Any], dict[str, Tensor]], None]:

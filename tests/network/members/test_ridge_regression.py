@@ -330,9 +330,7 @@ def test_a_source_smaller_than_a_reduced_pixel_has_no_detail() -> None:
         (2, 500),
         (2, 1000),
         (9, 1000),
-        pytest.param(
-            *(9, 500), marks=pytest.mark.xfail(strict=True, reason="at least one block of each sample is used")
-        ),
+        (9, 500),
     ],
 )
 def test_of_many_pixels_a_regression_sees_some(samples: int, most: int, monkeypatch: pytest.MonkeyPatch) -> None:

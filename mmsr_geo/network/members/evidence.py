@@ -1,0 +1,26 @@
+"""What is known of the members of a fit in one sample, before a network is compared with them; tensors only."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from mmsr_geo.network.members.layers import Layers
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MembersEvidence:
+    """What is known of the members' weighted average in one sample."""
+
+    predict: Callable[[Tensor], Tensor]
+    """The function from the source at reduced resolution (h, w) to the prediction (H, W)."""
+    coarser: Layers | None
+    """The sample with its source averaged by 2 and the guide as it is; None where that is too small."""
+    errors: Tensor
+    """(h, w): errors of the means over source pixels where the averaged source is solved to the target."""
+    baseline: Tensor
+    """(h, w): these errors of the bicubic baseline."""
+    known: Tensor
+    """(h, w) bool: where these errors are known."""
