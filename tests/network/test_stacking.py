@@ -20,13 +20,14 @@ from mmsr_geo.network.fit import adapt_model, fit_samples
 from mmsr_geo.network.fit_params import STEPS, FitParams
 from mmsr_geo.network.fitted import FittedModel
 from mmsr_geo.network.guide_check import ANY_GAIN, reduce_sample
+from mmsr_geo.network.members.evidence import MembersEvidence
 from mmsr_geo.network.members.fitted import Members
 from mmsr_geo.network.members.layers import AS_IT_IS, Alignment, GuideScaling, Layers
 from mmsr_geo.network.members.table import MEMBERS, WindowInputs
 from mmsr_geo.network.prepared import PreparedSample
 from mmsr_geo.network.samples import Sample, Statistics
 from mmsr_geo.network.stacking import StackingWeights, best_weights
-from mmsr_geo.network.validation import LEAST_NETWORK_WEIGHT, MembersEvidence, ReducedResolution
+from mmsr_geo.network.validation import LEAST_NETWORK_WEIGHT, ReducedResolution
 from mmsr_geo.options import Quality
 from support.scenes import scene, with_both_parts, with_gaps
 

@@ -90,7 +90,10 @@ def _misfit(regression: LocalRegression, parts: Sequence[CoarsePart]) -> float:
 
 
 def _least(cost: Callable[[float], float]) -> float:
-    """Return the blur of the least cost: the best of BLURS_PX, or a better one between its neighbours; 0 stays 0."""
+    """Return the blur of the least cost: the best of BLURS_PX, or a better one between its neighbours; 0 stays 0.
+
+    It is 0 as well where the largest blur is the best: then no detail of the guide explains the source.
+    """
     costs: dict[float, float] = {}
     best = 0
     for index, blur in enumerate(BLURS_PX):
@@ -98,9 +101,9 @@ def _least(cost: Callable[[float], float]) -> float:
         best = min(range(index + 1), key=lambda tried: costs[BLURS_PX[tried]])
         if index - best == WORSE_IN_A_ROW:
             break
-    if best == 0:
+    if best in {0, len(BLURS_PX) - 1}:
         return 0.0
-    around = BLURS_PX[best - 1], BLURS_PX[min(best + 1, len(BLURS_PX) - 1)]
+    around = BLURS_PX[best - 1], BLURS_PX[best + 1]
     found = minimize_scalar(cost, bounds=around, method="bounded", options={"xatol": BLUR_PRECISION_PX})
     return round(float(found.x), 2) if found.fun < costs[BLURS_PX[best]] else BLURS_PX[best]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -24,6 +25,9 @@ from mmsr_geo.network.stacking import best_weights
 
 LEAST_WEIGHT = 0.02
 """Smallest weight of a member; those below it are left out, and the time of their predictions with them."""
+NOTICEABLE = 0.985
+"""Largest error of a weighted average, divided by that of the interpolation, with which members that use the guide are
+used: with noise as the guide it was 0.987 to 1 (docs/decisions/019-ensemble-and-evidence.md)."""
 FEWEST_PX = 64
 """Number of source pixels below which members are not compared, and the interpolation alone is used."""
 MOST_TARGET_PX = 2**20
@@ -81,11 +85,20 @@ def fit_members(  # noqa: PLR0913  (what is known of a pair)
         every = torch.cat([of_part[:, mask] for of_part, mask in zip(errors, known, strict=True)], dim=1)
         products = (every @ every.T / max(1, every.shape[1])).cpu().numpy()
         weights = stacked({name: row for row, name in enumerate(chosen)}, products)
+        if _share_of_interpolation(weights, chosen, products) > NOTICEABLE:
+            weights = {INTERPOLATION: 1.0}
     by = errors[0].new_tensor([weights.get(name, 0.0) for name in chosen])
     windows = [WindowInputs(part, scaling) for part in layers]
     states = {name: MEMBERS[name].fit(windows) for name in weights}
     averaged = [torch.tensordot(by, of_part, dims=1) for of_part in errors]
     return Members(scaling, alignment, weights, states), layers, averaged
+
+
+def _share_of_interpolation(weights: Mapping[str, float], names: Sequence[str], products: NDArray[np.float64]) -> float:
+    """Return the error of a weighted average, divided by that of the interpolation; 0 where that has none."""
+    by = np.array([weights.get(name, 0.0) for name in names])
+    row = names.index(INTERPOLATION)
+    return math.sqrt(float(by @ products @ by) / products[row, row]) if products[row, row] > 0 else 0.0
 
 
 def with_equal_weights(
