@@ -60,6 +60,46 @@ def test_the_readme_has_a_row_for_each_script_and_each_result() -> None:
     assert sorted(re.findall(r"^\| `results/([\w.]+)` \|", text, re.MULTILINE)) == results
 
 
+@pytest.fixture
+def comparison(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    return importlib.import_module("plot_comparison")
+
+
+def test_a_compared_target_is_computed_once_by_the_package_of_a_checkout(
+    comparison: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    case = importlib.import_module("versions").invented_case(0.5)
+    target = comparison.target_of(case, comparison.HERE, "draft", tmp_path)
+    assert target.shape == case.truth.shape
+    assert comparison.rmse(target, case.truth) < comparison.rmse(comparison.baseline_of(case), case.truth)
+    with monkeypatch.context() as patched:
+        patched.setattr(subprocess, "run", None)
+        assert np.array_equal(comparison.target_of(case, comparison.HERE, "draft", tmp_path), target, equal_nan=True)
+    with pytest.raises(subprocess.CalledProcessError):  # it contains no package, so another one would be imported
+        comparison.target_of(case, tmp_path, "draft", tmp_path)
+
+
+@pytest.mark.parametrize("colours", [None, "viridis"])
+def test_a_comparison_is_drawn(comparison: ModuleType, tmp_path: Path, colours: str | None) -> None:
+    case = importlib.import_module("versions").invented_case(0.5)
+    row = comparison.Row("invented", "Invented", "m", comparison.Window(0, 0, 64, 64), "noise", (0,), colours)
+    targets = [case.truth + error for error in (1, 0.5, 0.2)]
+    comparison.draw({row: (case, targets)}, list("abcde"), tmp_path / "new" / "drawn.png")
+    assert (tmp_path / "new" / "drawn.png").stat().st_size > 10_000
+
+
+def test_pictures_of_what_may_only_be_measured_stay_out_of_the_checkout(
+    comparison: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert {comparison.PAIRS[row.pair].kind for row in comparison.ROWS if not row.published} == {"depth"}
+    assert {comparison.PAIRS[row.pair].half for row in comparison.ROWS} == {"choosing"}
+    monkeypatch.setattr(sys, "argv", ["script", "--data", ".", "--before", ".", "--cache", ".", "--depth"])
+    with pytest.raises(SystemExit):
+        comparison.main()
+    assert "--output" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("module", ["search"], indirect=True)
 @pytest.mark.parametrize(
     "changes",
