@@ -181,11 +181,78 @@ case(
 case(
     "a quality and params",
     OptionError,
-    "⟨params⟩ holds the parameters of the fit: leave out ⟨quality⟩, ⟨steps⟩ and ⟨threads⟩, or leave out ⟨params⟩",
+    "⟨params⟩ holds the parameters of the fit: leave out ⟨quality⟩, ⟨work⟩, ⟨steps⟩ and ⟨threads⟩, or leave out "
+    "⟨params⟩",
     "`quality` and `params` together.",
     "Leave one of them out.",
     arrays(
         lambda: mmsr_geo.upsample("dem.tif", "ortho.tif", quality="best", params=QUICK), "no params for the command"
+    ),
+)
+
+
+case(
+    "work and steps",
+    OptionError,
+    "⟨work⟩ and ⟨steps⟩ both say how long the fit is: leave out one of them",
+    "`--work` together with `--steps`.",
+    "Leave out one of the two.",
+    Doors(
+        lambda: mmsr_geo.fit("dem.tif", "ortho.tif", work=2, steps=3),
+        "fit dem.tif ortho.tif -o new.mmsr --work 2 --steps 3",
+    ),
+)
+
+
+case(
+    "a start without a network to fit",
+    OptionError,
+    '⟨from_model⟩ begins the fit of one network for all tiles: leave it out, or leave out ⟨quality="draft"⟩',
+    "`--from` together with `--quality draft`, `--work 0` or `--fit tile`.",
+    "Leave out one of the two.",
+    upsampling("--quality draft --from scene.mmsr", method="mmsr", quality="draft", from_model="scene.mmsr"),
+)
+
+
+case(
+    "a start from a model without a network",
+    ModelFileError,
+    "the model of ⟨from_model⟩ has no network to begin with: leave it out, or pass ⟨model⟩ to use it as it is",
+    "`--from` with a model that `--quality draft` fitted, or one whose network has no weight.",
+    "Leave it out, or use the model as it is.",
+    Doors(
+        lambda: mmsr_geo.fit("dem.tif", "ortho.tif", 2, from_model="draft.mmsr", params=QUICK),
+        "fit dem.tif ortho.tif -o new.mmsr --scale 2 --from draft.mmsr --steps 2 --threads 1",
+    ),
+)
+
+
+case(
+    "a start from a model of other bands",
+    ModelFileError,
+    "the network of ⟨from_model⟩ is for 3 guide bands, and this guide has 1: use a guide with the same bands, or leave "
+    "out ⟨from_model⟩",
+    "`--from` with a model for a guide with another number of bands.",
+    "Choose the same bands with `--guide-band`.",
+    Doors(
+        lambda: mmsr_geo.fit("dem.tif", "ortho.tif", 2, from_model="scene.mmsr", guide_band=1, params=QUICK),
+        "fit dem.tif ortho.tif -o new.mmsr --scale 2 --from scene.mmsr --guide-band 1 --steps 2 --threads 1",
+    ),
+)
+
+
+case(
+    "a saved model and a start",
+    OptionError,
+    "a saved model is not fitted again: leave out ⟨model⟩, or leave out ⟨from_model⟩",
+    "`--model` together with `--from`.",
+    "Leave out one of the two.",
+    upsampling(
+        "--scale 2 --model scene.mmsr --from scene.mmsr",
+        method="mmsr",
+        scale=2,
+        model="scene.mmsr",
+        from_model="scene.mmsr",
     ),
 )
 
@@ -330,7 +397,7 @@ case(
 case(
     "a model that is to be fitted again",
     OptionError,
-    "a saved model is not fitted again: leave out ⟨model⟩, or leave out ⟨quality⟩, ⟨steps⟩ and ⟨params⟩",
+    "a saved model is not fitted again: leave out ⟨model⟩, or leave out ⟨quality⟩, ⟨work⟩, ⟨steps⟩ and ⟨params⟩",
     "`--model` with `--steps`.",
     "Leave one out, or adapt the model with `--fit adapt`.",
     upsampling("--model scene.mmsr --steps 2 --threads 1", method="mmsr", model="scene.mmsr", params=QUICK),
