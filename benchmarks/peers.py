@@ -60,7 +60,7 @@ from cases import Case
 from pair_list import PAIRS, PairOfKind
 from pairs import RESULTS as RESULTS_OF_PAIRS
 from pairs import Record, Runs, bicubic, stored, summary, write_raster
-from scipy.ndimage import distance_transform_edt
+from scipy.ndimage import distance_transform_edt  # type: ignore[import-untyped]
 
 from mmsr_geo.evaluation.metrics import rmse
 from mmsr_geo.options import Quality
@@ -70,16 +70,17 @@ LIMIT_S = 120.0
 """Most seconds of a run."""
 LEAST_SCORED = 0.9
 """Least share of the baseline's pixels that a target must have, to be scored."""
-ONE_THREAD = {
-    name: "1"
-    for name in (
+ONE_THREAD = dict.fromkeys(
+    (
         "OMP_NUM_THREADS",
         "OPENBLAS_NUM_THREADS",
         "NUMBA_NUM_THREADS",
         "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS",
         "GDAL_NUM_THREADS",
-    )
-}
+    ),
+    "1",
+)
+"""Environment variables of a peer's run."""
 
 
 class PeerError(Exception):
@@ -381,17 +382,14 @@ def table(pairs: Sequence[PairOfKind], records: Sequence[Record], of_pairs: Sequ
     methods = [name for name in (*PEERS, *get_args(Quality)) if any(method == name for _, method in runs)]
     columns = [[run for (_, name), run in runs.items() if name == method] for method in methods]
     more: dict[str, Callable[[str, list[Record]], str]] = {
-        "pairs run, failed": lambda method, found: f"{len(found)}, {failed.get(method, 0)}",
+        "pairs scored, failed": lambda method, found: f"{len(found)}, {failed.get(method, 0)}",
         "median seconds": lambda _, found: f"{median(map(_seconds, found)):.1f}",
         "version": lambda _, found: found[0].get("version") or f"code {found[0]['code']}",
     }
     return "\n".join(
         [
             *summary(pairs, [], methods, runs),
-            *(
-                f"| {title} | | {' | '.join(map(cell, methods, columns))} |"
-                for title, cell in more.items()
-            ),
+            *(f"| {title} | | {' | '.join(map(cell, methods, columns))} |" for title, cell in more.items()),
         ]
     )
 
