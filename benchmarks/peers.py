@@ -6,7 +6,8 @@
 
 The pairs are the Wald pairs of the choosing half: the source is the block means of the truth. Two-sensor pairs are left
 out. Each peer runs as a program of its own on GeoTIFFs, with one thread where that can be set, and for at most 120
-seconds. Seconds include starting the program and reading and writing files. All settings are the peer's defaults.
+seconds. Seconds include starting the program and reading and writing files. CPU seconds depend less on what else the
+machine does. All settings are the peer's defaults.
 
 peer                    guide                                       nodata       method
 pydms                   all bands                                   as nodata    decision trees, residual correction
@@ -42,6 +43,7 @@ import argparse
 import json
 import os
 import re
+import resource
 import signal
 import subprocess
 import tempfile
@@ -184,8 +186,8 @@ def run(peer: Peer, case: Case, baseline: np.ndarray, places: Mapping[str, str],
         limit_s: Most seconds of the run.
     """
     try:
-        target, seconds = _target(peer, case, places, limit_s)
-        return _scores(target, case, baseline) | {"seconds": round(seconds, 2)}
+        target, times = _target(peer, case, places, limit_s)
+        return _scores(target, case, baseline) | times
     except PeerError as error:
         return {"failed": str(error)}
 
@@ -202,18 +204,21 @@ def _scores(target: np.ndarray, case: Case, baseline: np.ndarray) -> Record:
     return {"rmse": error, "baseline_rmse": base, "ratio": error / base, "scored": round(share, 4)}
 
 
-def _target(peer: Peer, case: Case, places: Mapping[str, str], limit_s: float) -> tuple[np.ndarray, float]:
-    """Run a peer in a temporary folder; return its target (H, W), NaN where nodata, and the seconds it took."""
+def _target(peer: Peer, case: Case, places: Mapping[str, str], limit_s: float) -> tuple[np.ndarray, Record]:
+    """Run a peer in a temporary folder; return its target (H, W), NaN where nodata, and its seconds and CPU seconds."""
     with tempfile.TemporaryDirectory() as folder:
         paths = _inputs(peer, case, Path(folder))
         command = _filled_in(peer.command, {**places, **paths})
-        began = time.monotonic()
+        began, used = time.monotonic(), _cpu_seconds()
         printed = _ended(command, folder, limit_s)
-        seconds = time.monotonic() - began
+        times = {
+            "seconds": round(time.monotonic() - began, 2),
+            "cpu_seconds": round(_cpu_seconds() - used, 2),
+        }
         out = Path(paths["out"])
         if not out.exists():
             raise PeerError(f"no result was written: {_last_line(printed)}")
-        return _read(out, case), seconds
+        return _read(out, case), times
 
 
 def _inputs(peer: Peer, case: Case, folder: Path) -> dict[str, str]:
@@ -294,6 +299,12 @@ def _read(path: Path, case: Case) -> np.ndarray:
             f"the result has {values.shape} pixels and the transform {tuple(transform)[:6]}, not the guide's grid"
         )
     return values
+
+
+def _cpu_seconds() -> float:
+    """Return the CPU seconds of all programs that this process has run to their end."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def _filled_in(command: Sequence[str], places: Mapping[str, str]) -> list[str]:
@@ -384,6 +395,9 @@ def table(pairs: Sequence[PairOfKind], records: Sequence[Record], of_pairs: Sequ
     more: dict[str, Callable[[str, list[Record]], str]] = {
         "pairs scored, failed": lambda method, found: f"{len(found)}, {failed.get(method, 0)}",
         "median seconds": lambda _, found: f"{median(map(_seconds, found)):.1f}",
+        "median CPU seconds": lambda _, found: (
+            f"{median(run['cpu_seconds'] for run in found):.1f}" if "cpu_seconds" in found[0] else ""
+        ),
         "version": lambda _, found: found[0].get("version") or f"code {found[0]['code']}",
     }
     return "\n".join(
