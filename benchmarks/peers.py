@@ -1,6 +1,6 @@
 """How large is the error of programs that can be installed today, on the pairs of pairs.py?
 
-    python benchmarks/peers.py --data DIR --pydms-python PATH     all peers: 10 minutes, resumable
+    python benchmarks/peers.py --data DIR --pydms-python PATH     all peers: 15 minutes, resumable
     python benchmarks/peers.py --data DIR --peer saga-gwr         one peer
     python benchmarks/peers.py --table                            the table of the stored runs
 
