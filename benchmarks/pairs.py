@@ -40,6 +40,7 @@ import rasterio
 import torch
 from cases import Case
 from members import alone, drafted
+from odc.geo.geobox import GeoBox
 from pair_list import PAIRS, Kind, PairOfKind
 from versions import QUALITIES, Codes, tiling
 
@@ -91,7 +92,7 @@ def run(job: Job, data: Path) -> list[Record]:
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)
     case = PAIRS[job.pair].read(data)
-    plain, consistent = (_bicubic(case, consistent=consistent) for consistent in (False, True))
+    plain, consistent = (bicubic(case, consistent=consistent) for consistent in (False, True))
     base = rmse(consistent, case.truth)
     if job.method == "bicubic":
         results: list[Record] = [{"rmse": base, "plain_rmse": rmse(plain, case.truth)}]
@@ -107,7 +108,8 @@ def run(job: Job, data: Path) -> list[Record]:
     ]
 
 
-def _bicubic(case: Case, *, consistent: bool) -> np.ndarray:
+def bicubic(case: Case, *, consistent: bool) -> np.ndarray:
+    """Return bicubic interpolation (H, W), with back-projection if `consistent`."""
     method = BaselineMethod("bicubic", baseline("bicubic"), consistent, device="cpu")
     pair = case.trial.pair
     return _target(pair, method, method.model_for(pair))[0]
@@ -186,24 +188,8 @@ def _prototype(case: Case, command: Sequence[str]) -> Record:
     pair = case.trial.pair
     with tempfile.TemporaryDirectory() as folder:
         source, guide, out = (str(Path(folder) / f"{name}.tif") for name in ("source", "guide", "out"))
-        for path, values, grid in (
-            (source, case.source[None], pair.source.grid),
-            (guide, case.guide, pair.guide.grid),
-        ):
-            count, height, width = values.shape
-            with rasterio.open(
-                path,
-                "w",
-                driver="GTiff",
-                dtype="float32",
-                nodata=np.nan,
-                count=count,
-                height=height,
-                width=width,
-                crs=str(grid.crs),
-                transform=grid.transform,
-            ) as raster:
-                raster.write(values)
+        write_raster(source, case.source[None], pair.source.grid)
+        write_raster(guide, case.guide, pair.guide.grid)
         began = time.monotonic()
         ended = subprocess.run(  # noqa: S603  (the script that the user named)
             [*command, source, guide, out, str(case.scale.y)], capture_output=True, text=True, check=False
@@ -219,6 +205,24 @@ def _prototype(case: Case, command: Sequence[str]) -> Record:
         "fit_seconds": round(seconds, 2),
         "printed": ended.stdout.strip(),
     }
+
+
+def write_raster(path: str | Path, values: np.ndarray, grid: GeoBox) -> None:
+    """Write bands (C, H, W) as a GeoTIFF of float32 with NaN as nodata."""
+    count, height, width = values.shape
+    with rasterio.open(
+        path,
+        "w",
+        driver="GTiff",
+        dtype="float32",
+        nodata=np.nan,
+        count=count,
+        height=height,
+        width=width,
+        crs=str(grid.crs),
+        transform=grid.transform,
+    ) as raster:
+        raster.write(values)
 
 
 def jobs_of(pairs: Iterable[PairOfKind], methods: Sequence[str], seed: int, codes: dict[str, str]) -> list[Job]:
@@ -306,7 +310,7 @@ def table(pairs: Sequence[PairOfKind], jobs: Sequence[Job], runs: Runs) -> str:
         "",
         "In parentheses: the number of pairs with a run, where some have none.",
         "",
-        *_summary(averaged, [pair for pair in pairs if pair.two_sensor], shown, runs),
+        *summary(averaged, [pair for pair in pairs if pair.two_sensor], shown, runs),
         "",
         *_depth([pair for pair in pairs if pair.kind == "depth" and pair.scale == 4], methods, runs),
     ]
@@ -326,9 +330,10 @@ def table(pairs: Sequence[PairOfKind], jobs: Sequence[Job], runs: Runs) -> str:
     return "\n".join(sections)
 
 
-def _summary(
+def summary(
     averaged: Sequence[PairOfKind], two_sensor: Sequence[PairOfKind], methods: Sequence[str], runs: Runs
 ) -> list[str]:
+    """Return the lines of a table: the mean ratio of each method by kind, over the kinds, and of two-sensor pairs."""
     lines = [f"| kind | pairs, places | {' | '.join(methods)} |", "|---" * (len(methods) + 2) + "|"]
     kinds = [kind for kind in get_args(Kind) if any(pair.kind == kind for pair in averaged)]
     means: dict[str, dict[str, float]] = {method: {} for method in methods}
