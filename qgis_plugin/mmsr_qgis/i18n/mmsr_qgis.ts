@@ -732,7 +732,7 @@
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>Number of steps of the fit. Default: the number that belongs to the quality.</source>
+        <source>Number of steps of the fit, instead of its work. Default: the number that belongs to the quality.</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
