@@ -333,6 +333,7 @@ class _Fit:
                 evidence,
                 reduced.network_predictor(self.network, self.detail),
                 reduced.coarser_predictor(self.network, self.detail),
+                guided=members.fitted.guided,
             )
             if on_validation is not None:
                 on_validation(validation)

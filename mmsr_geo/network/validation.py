@@ -33,7 +33,7 @@ from mmsr_geo.network.guide_check import (
     reduction_step,
 )
 from mmsr_geo.network.intervals import Interval, calibrated
-from mmsr_geo.network.members.evidence import MembersEvidence
+from mmsr_geo.network.members.evidence import NOTICEABLE, MembersEvidence
 from mmsr_geo.network.members.layers import Layers
 from mmsr_geo.network.mmsr import MmsrNetwork
 from mmsr_geo.network.prepared import PreparedSample
@@ -136,7 +136,12 @@ class ReducedResolution:
         return Validation(predictions, stacking, check, self._interval(predictions, (0, 1), check))
 
     def validate_both(
-        self, evidence: Sequence[MembersEvidence], network: NetworkPredictor, coarser: CoarserPredictor
+        self,
+        evidence: Sequence[MembersEvidence],
+        network: NetworkPredictor,
+        coarser: CoarserPredictor,
+        *,
+        guided: bool = True,
     ) -> Validation:
         """Weigh the network against the members, on the validation blocks, which it has not seen.
 
@@ -148,11 +153,15 @@ class ReducedResolution:
             evidence: What is known of the members, for each sample.
             network: The network's prediction at reduced resolution.
             coarser: The network's prediction of the target from the averaged source.
+            guided: Whether a member with a weight uses the guide. Beside an interpolation alone the network has to be
+                noticeable.
         """
         pairs = list(zip(self.samples, evidence, strict=True))
         products = np.sum([self._coarser_products(sample, part, coarser) for sample, part in pairs], axis=0)
         members_weight, network_weight = best_weights(products[1:, 1:])
-        if network_weight < LEAST_NETWORK_WEIGHT:
+        by = np.array([members_weight, network_weight])
+        unnoticed = not guided and by @ products[1:, 1:] @ by > NOTICEABLE**2 * products[1, 1]
+        if network_weight < LEAST_NETWORK_WEIGHT or unnoticed:
             members_weight, network_weight = 1.0, 0.0
         predictions = self._predictions([[part.predict, partial(network, sample)] for sample, part in pairs])
         errors = self._errors(predictions)

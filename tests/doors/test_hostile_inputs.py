@@ -57,7 +57,13 @@ def at() -> Iterator[Path]:
     shutil.rmtree(folder)
 
 
-def quick_if_stepped(_quality: str, *, steps: int | None = None, threads: int | None = None) -> mmsr_geo.FitParams:
+def quick_if_stepped(
+    _quality: str,
+    *,
+    work: float | None = None,  # noqa: ARG001  (as the real one)
+    steps: int | None = None,
+    threads: int | None = None,
+) -> mmsr_geo.FitParams:
     """Return a fit that tests can wait for, where a case asks for steps."""
     return QUICK if steps else mmsr_geo.FitParams(threads=threads)
 

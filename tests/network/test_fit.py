@@ -472,7 +472,7 @@ def test_with_too_few_pixels_to_validate_the_members_are_used_alone(
     params = replace(BESIDE, steps=3)
     sample = scene(*shape, TWO)
     model = fit([sample], TWO, params, progress=lambda stage, *_: stages.add(stage))
-    assert (model.weights, model.stacking, model.check.result) == ({}, StackingWeights(0, 1), "unknown")
+    assert (model.weights, model.stacking, model.check.measured_gain) == ({}, StackingWeights(0, 1), None)
     assert model.provenance["fit"]["pixel_steps"] == 0
     assert expected_pixel_steps(params, shape, TWO) == (0, 0)
     assert stages <= {"alignment", "members"}
@@ -719,3 +719,12 @@ def test_every_site_is_as_likely_as_the_other() -> None:
     for index, window in drawn:
         counts[index, window.row, window.col] += 1
     assert bool(((counts - 1000).abs() < 150).all())
+
+
+def test_a_fit_begins_with_the_network_of_another_date() -> None:
+    first = fit([scene(20, 22, TWO)], TWO, replace(SHORT, steps=20))
+    params = replace(SHORT, steps=1, lr=1e-6)
+    begun, fresh = (fit([scene(20, 22, TWO, seed=3)], TWO, params, start=start) for start in (first, None))
+    for name, weights in first.weights.items():
+        assert torch.allclose(begun.weights[name], weights, atol=1e-5)
+    assert not all(torch.allclose(fresh.weights[name], weights, atol=1e-3) for name, weights in first.weights.items())

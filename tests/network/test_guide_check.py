@@ -37,6 +37,7 @@ from mmsr_geo.network.guide_check import (
     GuideCheck,
     Region,
     compare,
+    expectation,
     guide_check_of,
     predict_at_reduced_resolution,
     reduce_sample,
@@ -173,12 +174,12 @@ def test_the_result_depends_on_the_gain(gain: float | None, result: str) -> None
 def test_a_check_says_it_in_a_sentence() -> None:
     assert HELPED.gain == 0.5
     assert HELPED.sentence == (
-        "the guide helped: at reduced resolution the error is 0.50 times that of the bicubic baseline, "
-        "measured on validation blocks"
+        "the guide helped: the error is expected to be 0.50 times that of the bicubic baseline "
+        "(measured: 0.50 at reduced resolution, on validation blocks)"
     )
     both = GuideCheck(HELPED.regions + UNHELPFUL.regions + (Region(Window(0, 0, 4, 4), 0, 0.0, 0.0),))
     assert both.gain == pytest.approx(1 - math.sqrt(5 / 5))
-    assert both.sentence.startswith("the guide did not help: at reduced resolution the error is 1.00 times that of")
+    assert both.sentence.startswith("the guide did not help: the error is expected to be 1.00 times that of")
     assert both.sentence.endswith("; it helped in 1 of 2 regions")
     assert both.unhelpful_share == 0.5
     nothing = GuideCheck()
@@ -510,3 +511,25 @@ def test_tile_fits_are_weighed_together_on_the_cluster(client: Client, monkeypat
     assert float(there.guide_gain) == float(here.guide_gain)
     given = client.compute(mmsr_geo.upsample(source, guide, 2, **options)).result()
     assert np.abs(given.values - smooth_target(source, guide).values).max() <= 1e-5 * float(source.std())
+
+
+def test_the_expected_gain_is_less_than_what_was_measured_from_the_averaged_source() -> None:
+    assert expectation(None, None) is None
+    assert expectation(0.5, None) == expectation(None, 0.5) == expectation(0.9, 0.5)
+    gains = [expectation(None, gain) for gain in (-0.5, -0.1, 0.0, 0.3, 0.8, 1.0)]
+    known = [gain for gain in gains if gain is not None]
+    assert known == sorted(known)
+    assert (known[2], known[-1]) == (0, 1)
+    assert 0 < known[3] < 0.3
+    assert -0.5 < known[0] < 0
+
+
+def test_regions_have_less_gain_in_the_proportion_of_the_whole() -> None:
+    check = replace(HELPED, expected_gain=0.2)
+    assert (check.gain, check.measured_gain) == (0.2, 0.5)
+    assert [check.gain_in(region) for region in check.regions] == pytest.approx([0.2] * len(check.regions))
+    both = replace(GuideCheck(HELPED.regions + UNHELPFUL.regions), expected_gain=0.1)
+    measured = [1 - (1 - (region.gain or 0)) * 0.9 / (1 - (both.measured_gain or 0)) for region in both.regions]
+    assert [both.gain_in(region) for region in both.regions] == pytest.approx(measured)
+    assert "(measured: 0.50 at reduced resolution, on validation blocks)" in check.sentence
+    assert "0.70 from the source averaged by 2" in replace(check, averaged_gain=0.3).sentence

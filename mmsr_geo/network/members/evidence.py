@@ -9,6 +9,10 @@ from torch import Tensor
 
 from mmsr_geo.network.members.layers import Layers
 
+NOTICEABLE = 0.985
+"""Largest error of a prediction that uses the guide, divided by that of the interpolation, with which it is used: with
+noise as the guide it was 0.987 to 1 (docs/decisions/019-ensemble-and-evidence.md)."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class MembersEvidence:

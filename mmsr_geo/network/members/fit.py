@@ -16,7 +16,7 @@ from mmsr_geo.callbacks import Progress, no_progress
 from mmsr_geo.geometry import Scale, Window
 from mmsr_geo.network.degradation import bicubic, degrade, make_consistent, nearest
 from mmsr_geo.network.members.alignment import align
-from mmsr_geo.network.members.evidence import MembersEvidence
+from mmsr_geo.network.members.evidence import NOTICEABLE, MembersEvidence
 from mmsr_geo.network.members.fitted import Members
 from mmsr_geo.network.members.layers import Alignment, GuideScaling, Layers, coarser_step
 from mmsr_geo.network.members.table import INTERPOLATION, MEMBERS, MemberState, WindowInputs
@@ -25,9 +25,6 @@ from mmsr_geo.network.stacking import best_weights
 
 LEAST_WEIGHT = 0.02
 """Smallest weight of a member; those below it are left out, and the time of their predictions with them."""
-NOTICEABLE = 0.985
-"""Largest error of a weighted average, divided by that of the interpolation, with which members that use the guide are
-used: with noise as the guide it was 0.987 to 1 (docs/decisions/019-ensemble-and-evidence.md)."""
 FEWEST_PX = 64
 """Number of source pixels below which members are not compared, and the interpolation alone is used."""
 MOST_TARGET_PX = 2**20

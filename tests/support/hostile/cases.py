@@ -25,7 +25,7 @@ UTM = "EPSG:32618"
 PLACE = Affine(30, 0, 435_730, 0, -30, 4_176_900)
 SHAPE = (20, 24)
 OTHER_USER = 65534
-QUICK = mmsr_geo.FitParams(steps=4, patch_px=32, threads=1)
+QUICK = mmsr_geo.FitParams(steps=4, patch_px=32, threads=1, ensemble=False)
 MEMORY_MB = 700
 """What a job on a part of a huge raster may take beyond what the process held."""
 
