@@ -98,7 +98,7 @@ def _fit_text(plan: Plan, least: int, most: int) -> str:
     """Return the pixels times steps of fits and, if it was timed, their time on this machine."""
     work = []
     if plan.compared_px:
-        work.append(f"members on {plan.compared_px / 1e6:.1f} million pixels")
+        work.append(f"members on {plan.compared_px / 1e6:.2g} million pixels")
     if most:
         work.append(f"{_range_text(f'{least / 1e6:.1f}', f'{most / 1e6:.1f}')} million pixels x steps")
     if plan.speed is None:

@@ -114,11 +114,11 @@ class GuideCheck:
         measured = []
         if self.measured_gain is not None:
             where = "all pixels" if self.everywhere else "validation blocks"
-            measured.append(f"{1 - self.measured_gain:.2f} at reduced resolution, on {where}")
+            measured.append(f"{1 - self.measured_gain:.2f} at reduced resolution on {where}")
         if self.averaged_gain is not None:
             measured.append(f"{1 - self.averaged_gain:.2f} from the source averaged by 2")
         expected = f"the error is expected to be {1 - gain:.2f} times that of the bicubic baseline"
-        return f"the guide {self.result}: {expected} (measured: {', '.join(measured)}){regions}"
+        return f"the guide {self.result}: {expected} (measured: {' and '.join(measured)}){regions}"
 
     @property
     def unhelpful_share(self) -> float | None:

@@ -175,7 +175,7 @@ def test_a_check_says_it_in_a_sentence() -> None:
     assert HELPED.gain == 0.5
     assert HELPED.sentence == (
         "the guide helped: the error is expected to be 0.50 times that of the bicubic baseline "
-        "(measured: 0.50 at reduced resolution, on validation blocks)"
+        "(measured: 0.50 at reduced resolution on validation blocks)"
     )
     both = GuideCheck(HELPED.regions + UNHELPFUL.regions + (Region(Window(0, 0, 4, 4), 0, 0.0, 0.0),))
     assert both.gain == pytest.approx(1 - math.sqrt(5 / 5))
@@ -531,5 +531,5 @@ def test_regions_have_less_gain_in_the_proportion_of_the_whole() -> None:
     both = replace(GuideCheck(HELPED.regions + UNHELPFUL.regions), expected_gain=0.1)
     measured = [1 - (1 - (region.gain or 0)) * 0.9 / (1 - (both.measured_gain or 0)) for region in both.regions]
     assert [both.gain_in(region) for region in both.regions] == pytest.approx(measured)
-    assert "(measured: 0.50 at reduced resolution, on validation blocks)" in check.sentence
+    assert "(measured: 0.50 at reduced resolution on validation blocks)" in check.sentence
     assert "0.70 from the source averaged by 2" in replace(check, averaged_gain=0.3).sentence

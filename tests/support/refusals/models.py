@@ -575,7 +575,7 @@ case(
     "a guide that did not help",
     UnhelpfulGuideError,
     "ortho.tif for dem.tif: the guide did not help: the error is expected to be 1.20 times that of the bicubic "
-    "baseline (measured: 1.20 at reduced resolution, on validation blocks); use another guide, or pass "
+    "baseline (measured: 1.20 at reduced resolution on validation blocks); use another guide, or pass "
     '⟨if_unhelpful="bicubic"⟩ or ⟨if_unhelpful="warn"⟩',
     "`--if-unhelpful error`, and the guide did not help.",
     "Use another guide, or the bicubic baseline.",

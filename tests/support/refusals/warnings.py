@@ -32,7 +32,7 @@ case(
     "a guide that did not help is left out",
     GuideWarning,
     "ortho.tif for dem.tif: the guide did not help: the error is expected to be 1.20 times that of the bicubic "
-    "baseline (measured: 1.20 at reduced resolution, on validation blocks); the bicubic baseline is used instead",
+    "baseline (measured: 1.20 at reduced resolution on validation blocks); the bicubic baseline is used instead",
     "At reduced resolution, on validation blocks, the model was not better than the bicubic baseline.",
     "Use another guide. The target is the bicubic baseline; its tags record this.",
     upsampling("--model unhelpful.mmsr", method="mmsr", model="unhelpful.mmsr"),
@@ -43,7 +43,7 @@ case(
     "a guide that did not help is used",
     GuideWarning,
     "ortho.tif for dem.tif: the guide did not help: the error is expected to be 1.20 times that of the bicubic "
-    "baseline (measured: 1.20 at reduced resolution, on validation blocks); the guide is used anyway",
+    "baseline (measured: 1.20 at reduced resolution on validation blocks); the guide is used anyway",
     "The guide did not help, and `--if-unhelpful warn` is given.",
     "Check the target with care, or leave out the option.",
     upsampling(
