@@ -139,9 +139,9 @@ def _running(marker: str) -> Iterator[int]:
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
 def test_ending_qgis_ends_the_command_and_leaves_nothing(
-    environment: dict[str, str], source: Path, tmp_path: Path, how: signal.Signals
+    environment: dict[str, str], tmp_path: Path, how: signal.Signals
 ) -> None:
-    folder = tmp_path / "out"
+    source, folder = coarse(tmp_path / "large.tif", 0, 0, 256, 256), tmp_path / "out"
     folder.mkdir()
     output = folder / "sharp.tif"
     words = [f"SOURCE={source}", f"GUIDE={GUIDE}", f"OUTPUT={output}", "SCALE=4", "STEPS=100000", "THREADS=1"]
@@ -151,7 +151,7 @@ def test_ending_qgis_ends_the_command_and_leaves_nothing(
     )  # fmt: skip
     assert running.stdout is not None
     printed = b""
-    while stage_text("fit").encode() not in printed:
+    while stage_text("trial").encode() not in printed:
         byte = running.stdout.read(1)
         assert byte, printed.decode()
         printed += byte

@@ -68,7 +68,7 @@ def test_the_output_is_the_commands_own(run: Runner, source: Path, tmp_path: Pat
     assert done.returncode == 0, done.stderr
     assert np.array_equal(pixels(by_qgis), pixels(by_hand))
     assert (gdal.Open(str(by_qgis)).GetMetadataItem("LAYOUT", "IMAGE_STRUCTURE")) == "COG"
-    assert ran.results["GUIDE_CHECK"] == "unknown"
+    assert ran.results["GUIDE_CHECK"] == "helped"
     assert ran.results["QA"] == str(tmp_path / "qa.tif")
     assert children() == []
 
@@ -77,10 +77,10 @@ def test_the_log_has_the_command_its_stages_and_its_results(run: Runner, source:
     feedback = Feedback()
     ran = upsample(run, source, tmp_path / "sharp.tif", feedback, METHOD="mmsr", **QUICK)
     assert f"mmsr-geo upsample {source} {GUIDE} --scale 4 --steps 6" in ran.log
-    found = [ran.log.index(f"{stage_text(stage)}\n") for stage in ("sample", "fit", "predict", "write")]
+    found = [ran.log.index(f"{stage_text(stage)}\n") for stage in ("sample", "members", "predict", "write")]
     assert found == sorted(found)
     assert "Scale: 4; tiles: 1; time: " in ran.log
-    assert "Guide check: unknown." in ran.log
+    assert "Guide check: helped" in ran.log
     assert feedback.shares == sorted(feedback.shares)
     assert feedback.shares[-1] == 100
     assert len(set(feedback.shares)) > 5
@@ -125,7 +125,7 @@ def test_variables_of_qgiss_own_python_do_not_reach_the_commands(
 # Cancelling
 
 
-@pytest.mark.parametrize("stage", ["fit", "predict", "write"])
+@pytest.mark.parametrize("stage", ["trial", "predict", "write"])
 def test_cancelling_ends_the_command_and_leaves_nothing(run: Runner, tmp_path: Path, stage: str) -> None:
     """A COG is written by one call into GDAL, which receives no signal: there the command has to be killed."""
     folder = tmp_path / "out"
@@ -135,9 +135,9 @@ def test_cancelling_ends_the_command_and_leaves_nothing(run: Runner, tmp_path: P
     source = make(tmp_path / "large.tif", random.normal(100, 10, (384, 384)).astype(np.float32))
     guide = make(tmp_path / "guide.tif", random.normal(100, 10, (768, 768)).astype(np.float32), 40)
     how: dict[str, Any] = {"SCALE": "8", "METHOD": "bicubic", "CREATION_OPTIONS": "COMPRESS=LZMA"}
-    if stage == "fit":
+    if stage == "trial":
         how = {**QUICK, "METHOD": "mmsr", "STEPS": 100_000}
-        source = coarse(tmp_path / "source.tif", 80, 80, 96, 80)  # too small for a first stage
+        source = coarse(tmp_path / "source.tif", 0, 0, 256, 256)
         guide = GUIDE
     began: list[float] = []
     feedback = Feedback(cancel_at=stage_text(stage))
@@ -156,12 +156,12 @@ def test_a_command_that_is_killed_gives_one_line_and_leaves_nothing(run: Runner,
     feedback = Feedback()
 
     def kill(text: str) -> None:
-        if text == stage_text("fit"):
+        if text == stage_text("trial"):
             (pid,) = children()
             os.kill(pid, signal.SIGKILL)
 
     feedback.setProgressText = kill  # type: ignore[method-assign]
-    source = coarse(tmp_path / "source.tif", 80, 80, 96, 80)
+    source = coarse(tmp_path / "source.tif", 0, 0, 256, 256)
     ran = upsample(run, source, folder / "sharp.tif", feedback, **{**QUICK, "METHOD": "mmsr", "STEPS": 100_000})
     assert not ran.ok
     assert ran.errors == ["mmsr-geo was ended by signal 9, possibly because memory ran out: set a smaller “Tile size”"]
