@@ -49,7 +49,7 @@ def select_method(
                     f"{option('method')}"
                 )
         return _baseline_method(name, params, fitting, consistent=name != method)
-    params = _published(params) if fit == "published" else params
+    params = _published(params, fitting) if fit == "published" else params
     if_unhelpful = prediction.if_unhelpful
     scene = _saved(choice, fitting, params, if_unhelpful) or _fitted(choice, fitting, params, if_unhelpful)
     if fit in {"adapt", "tile"}:
@@ -76,7 +76,7 @@ def _saved(
     model = choice.model
     if model is None:
         return None
-    _check_use(choice.fit, params)
+    _check_use(choice.fit, params, fitting)
     if fitting.from_model is not None:
         raise OptionError(
             f"a saved model is not fitted again: leave out {option('model')}, or leave out {option('from_model')}"
@@ -90,14 +90,15 @@ def _saved(
     return SavedModel(loaded, choice.keep_statistics, if_unhelpful)
 
 
-def _check_use(fit: Fit, params: FitParams) -> None:
+def _check_use(fit: Fit, params: FitParams, fitting: FitOptions) -> None:
     """Refuse options of a fit next to a saved model."""
     if fit in {"tile", "published"}:
         raise OptionError(
             f"{option('fit', fit)} fits a new model: leave out {option('model')}, or pass {option('fit', 'scene')} or "
             f"{option('fit', 'adapt')}"
         )
-    if fit == "scene" and params != FitParams(threads=params.threads):
+    lengthened = fitting.work is not None or fitting.steps is not None or params.steps is not None
+    if fit == "scene" and (lengthened or not _only_lengthened(params, fitting)):
         raise OptionError(
             f"a saved model is not fitted again: leave out {option('model')}, or leave out {option('quality')}, "
             f"{option('work')}, {option('steps')} and {option('params')}"
@@ -147,9 +148,16 @@ def select_evaluated_method(name: str, fitting: FitOptions, prediction: Predicti
     return select_method(MethodOptions(method=name), plain, prediction)
 
 
-def _published(params: FitParams) -> FitParams:
+def _only_lengthened(params: FitParams, fitting: FitOptions) -> bool:
+    """Return whether no parameters but work, steps and threads were asked for."""
+    if fitting.params is None:
+        return fitting.quality == "balanced" and params.network
+    return params == FitParams(steps=params.steps, threads=params.threads)
+
+
+def _published(params: FitParams, fitting: FitOptions) -> FitParams:
     """Return the parameters of the published fit, with the steps and threads that were asked for."""
-    if params == FitParams(steps=params.steps, threads=params.threads):
+    if _only_lengthened(params, fitting):
         return FitParams.published(params.steps or PUBLISHED_STEPS, params.threads)
     if params.schedule != "published":
         raise OptionError(
@@ -160,7 +168,7 @@ def _published(params: FitParams) -> FitParams:
 
 
 def _baseline_method(name: str, params: FitParams, fitting: FitOptions, *, consistent: bool) -> BaselineMethod:
-    if params != FitParams(steps=params.steps, threads=params.threads):
+    if not _only_lengthened(params, fitting):
         raise OptionError(
             f"the method {name} is not fitted as mmsr is: leave out {option('quality')} and all of {option('params')} "
             "but steps and threads"

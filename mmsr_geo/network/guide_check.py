@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -29,8 +28,9 @@ LEAST_GAIN = 0.02
 """Smallest gain at which the guide counts as helpful to a network alone: docs/decisions/004-guide-check.md."""
 EXPECTED_POWER = 0.6
 """Power of a measured error, in proportion to the baseline's, that the target's error is expected to be."""
-ANY_GAIN = sys.float_info.min
-"""Smallest gain where an interpolation takes part in the prediction: any above 0."""
+LEAST_ENSEMBLE_GAIN = 0.01
+"""Smallest gain at which the guide counts as helpful where members take part: edge-preserving ones gain as much without
+a guide."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +60,7 @@ class GuideCheck:
     everywhere: bool = False
     """True if all pixels of the source were compared, because nothing had learnt from it at reduced resolution."""
     least_gain: float = LEAST_GAIN
-    """Smallest gain at which the guide counts as helpful: the least positive number where an interpolation takes part
-    with a weight of its own."""
+    """Smallest gain at which the guide counts as helpful."""
     guided: bool = True
     """False if no part of the prediction uses the guide, because the evidence gave the interpolation all the weight."""
     averaged_gain: float | None = None

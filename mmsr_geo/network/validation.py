@@ -19,7 +19,7 @@ from mmsr_geo.geometry import Scale, Window
 from mmsr_geo.network.degradation import bilinear, degrade, make_consistent
 from mmsr_geo.network.fitted import add_detail, predict_in_parts, receptive_field_on_target
 from mmsr_geo.network.guide_check import (
-    ANY_GAIN,
+    LEAST_ENSEMBLE_GAIN,
     SMALLEST_VALIDATED_PX,
     GuideCheck,
     ReducedPrediction,
@@ -121,13 +121,15 @@ class ReducedResolution:
         Its members see the reduced source alone. Alignment and weights were chosen on the same source pixels.
 
         Args:
-            evidence: What is known of the members, for each sample.
+            evidence: What is known of the members, for each sample; empty where the samples are too small.
             guided: Whether a member with a weight uses the guide.
         """
         stacking = StackingWeights(network=0.0, members=1.0)
+        if not evidence:
+            return Validation(stacking=stacking, check=GuideCheck(guided=guided, least_gain=LEAST_ENSEMBLE_GAIN))
         errors = (torch.stack([part.baseline, part.errors])[:, part.known] for part in evidence)
         averaged = _gain_from(np.sum([(of_part @ of_part.T).cpu().numpy() for of_part in errors], axis=0), [0, 1])
-        check = GuideCheck(everywhere=True, guided=guided, least_gain=ANY_GAIN, averaged_gain=averaged)
+        check = GuideCheck(everywhere=True, guided=guided, least_gain=LEAST_ENSEMBLE_GAIN, averaged_gain=averaged)
         if not self.can_validate:
             return Validation(stacking=stacking, check=self._with_expectation(check))
         predictions = self._predictions([[part.predict] for part in evidence], everywhere=True)
@@ -167,7 +169,11 @@ class ReducedResolution:
         errors = self._errors(predictions)
         weights = (0.0, members_weight, network_weight)
         check = self._with_expectation(
-            replace(guide_check_of(errors, weights), least_gain=ANY_GAIN, averaged_gain=_gain_from(products, weights))
+            replace(
+                guide_check_of(errors, weights),
+                least_gain=LEAST_ENSEMBLE_GAIN,
+                averaged_gain=_gain_from(products, weights),
+            )
         )
         return Validation(
             predictions,

@@ -329,9 +329,7 @@ def _guide_check(done: Event) -> str:
     if gain is None:
         return tr("Guide check: unknown. The source is too small for it, or no model was fitted.")
     result = tr("The guide helped") if done["guide_check"] == "helped" else tr("The guide did not help")
-    return tr("{}: at reduced resolution, the error is {:.2f} times that of the bicubic baseline.").format(
-        result, 1 - gain
-    )
+    return tr("{}: the error is expected to be {:.2f} times that of the bicubic baseline.").format(result, 1 - gain)
 
 
 def _values(path: str) -> list[int]:

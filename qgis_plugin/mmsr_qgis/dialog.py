@@ -96,7 +96,9 @@ _INPUTS: Mapping[str, Field] = {
 }
 _FITTING: Mapping[str, Field] = {
     "quality": Choice("Quality"),
+    "work": Number("Fitting work (million pixels x steps)", least=0),
     "steps": Number("Fitting steps", least=1),
+    "from_model": File("Begin the fit with a saved model", ending=_MODEL),
     "threads": Number("CPU threads", least=1),
     "device": Text("Device"),
     "seed": Number("Random seed"),

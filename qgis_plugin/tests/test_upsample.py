@@ -80,7 +80,7 @@ def test_the_log_has_the_command_its_stages_and_its_results(run: Runner, source:
     found = [ran.log.index(f"{stage_text(stage)}\n") for stage in ("sample", "members", "predict", "write")]
     assert found == sorted(found)
     assert "Scale: 4; tiles: 1; time: " in ran.log
-    assert "Guide check: helped" in ran.log
+    assert "The guide helped: the error is expected to be 0." in ran.log
     assert feedback.shares == sorted(feedback.shares)
     assert feedback.shares[-1] == 100
     assert len(set(feedback.shares)) > 5

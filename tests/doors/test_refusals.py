@@ -239,6 +239,7 @@ UNREACHED = {
     "engine/tiling.py tiling_for 1": "the option's own check comes before",
     "jobs/executors/config.py Cluster.__post_init__ 5": "the option's own check comes before",
     "network/fit_params.py FitParams.of 1": "the option's own check comes before",
+    "network/patches.py PatchSampler.__init__ 1": "members are compared before; a network alone: network/test_fit.py",
     "methods/stored.py model_from_bytes 1": "a damaged model of a job is fitted again: methods/test_stored.py",
     "methods/baseline.py baseline 1": "who calls it has looked the name up before",
     "methods/guided_filter.py GuidedFilter.__post_init__ 1": "no option of the package sets the filter's radius",

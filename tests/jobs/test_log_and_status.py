@@ -108,7 +108,7 @@ def test_warnings_and_guide_checks_are_logged(folder: Path) -> None:
     said = happened(folder)
     assert any(line.startswith("WARNING - ") and "-9999" in line for line in said)
     (fit,) = [line for line in said if "fit done in" in line]
-    assert re.search(r"fit done in 0 s: the guide (helped|did not help): at reduced resolution", fit)
+    assert re.search(r"fit done in 0 s: the guide (helped|did not help): the (error|source)", fit)
 
 
 def test_a_kill_leaves_the_lines(folder: Path) -> None:
@@ -120,7 +120,7 @@ def test_a_kill_leaves_the_lines(folder: Path) -> None:
         assert process.stdout is not None
         for line in process.stdout:
             event = json.loads(line)
-            if event["event"] == "progress" and event["stage"] in {"first stage", "fit"} and event["done"] > 3:
+            if event["event"] == "progress" and event["stage"] in {"members", "trial"} and event["done"] > 3:
                 process.send_signal(signal.SIGKILL)
                 break
     assert process.returncode == -signal.SIGKILL

@@ -127,7 +127,7 @@ def test_a_chunk_reads_what_it_needs_and_the_samples_from_files(
     files_read[:] = [read for read in files_read if read not in looks]
     source = [window for name, window in files_read if name == "source.tif"]
     # Four samples of 8 x 8 source pixels, one a quarter of the raster, and the tile with its halo.
-    tile = Window(0, 41, 23, 23)
+    tile = Window(0, 42, 22, 22)
     samples = [window for window in source if window != tile]
     assert source.count(tile) == 1
     assert [window.shape for window in samples] == [(8, 8)] * 4

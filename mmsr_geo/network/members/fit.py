@@ -134,7 +134,7 @@ def compared_parts(samples: Sequence[Sample], scale: Scale) -> list[tuple[int, W
 def members_evidence(
     members: Members, layers: Sequence[Layers], errors: Sequence[Tensor], step: Scale
 ) -> list[MembersEvidence]:
-    """Return what is known of the members in each part.
+    """Return what is known of the members in each part; nothing if a part is smaller than a step.
 
     Args:
         members: Fitted members.
@@ -142,6 +142,8 @@ def members_evidence(
         errors: Errors of each part, as `fit_members` returns them.
         step: Source pixels per pixel of the reduced source.
     """
+    if any(part.source.shape[0] < step.y or part.source.shape[1] < step.x for part in layers):
+        return []
     predictors = reduced_predictors(members, layers, step)
     return [
         MembersEvidence(predictor, part.coarser(), of_part, _baseline_errors(part), known_from_coarser(part))

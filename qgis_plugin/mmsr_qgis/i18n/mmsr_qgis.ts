@@ -16,7 +16,7 @@
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>{}: at reduced resolution, the error is {:.2f} times that of the bicubic baseline.</source>
+        <source>{}: the error is expected to be {:.2f} times that of the bicubic baseline.</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
@@ -440,7 +440,15 @@
         <translation type="unfinished"></translation>
     </message>
     <message>
+        <source>Fitting work (million pixels x steps)</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
         <source>Fitting steps</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>Begin the fit with a saved model</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
@@ -732,7 +740,15 @@
         <translation type="unfinished"></translation>
     </message>
     <message>
+        <source>Work that the fit of a network may take, in million target pixels times steps. Default: that of the quality, which is 0 for draft, 1.2 for fast, 7.4 for balanced and 37 for best.</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
         <source>Number of steps of the fit, instead of its work. Default: the number that belongs to the quality.</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>Saved model of another date, whose network the fit begins with. It must have the same guide bands.</source>
         <translation type="unfinished"></translation>
     </message>
     <message>

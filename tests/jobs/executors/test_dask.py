@@ -104,7 +104,7 @@ def test_a_workers_refusal_is_the_callers(tmp_path: Path, source: xr.DataArray) 
             misleading_guide(),
             tmp_path / "o.tif",
             4,
-            params=mmsr_geo.FitParams(steps=2, threads=1),
+            params=mmsr_geo.FitParams(steps=2, threads=1, ensemble=False),
             if_unhelpful="error",
             workers=1,
         )

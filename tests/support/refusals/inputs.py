@@ -201,11 +201,11 @@ def write_jobs() -> None:
 def write_models() -> None:
     """Save a model for two guide bands and scale 2, one whose guide did not help, and files that hold none."""
     save_file({"weights": np.zeros(3, np.float32)}, "other.mmsr")
-    for name, file_format in (("damaged", 7), ("old", 5)):
+    for name, file_format in (("damaged", 8), ("old", 5)):
         description = {"mmsr_geo": json.dumps({"format": file_format})}
         save_file({"weights": np.zeros(3, np.float32)}, f"{name}.mmsr", metadata=description)
     Path("text.mmsr").write_text("Dear colleague, please find the model attached.\n")
-    model = mmsr_geo.fit("dem.tif", "ortho.tif", 2, params=QUICK)
+    model = mmsr_geo.fit("dem.tif", "ortho.tif", 2, params=replace(QUICK, ensemble=False))
     replace(model, check=mmsr_geo.GuideCheck()).save("scene.mmsr")
     mmsr_geo.fit("dem.tif", "ortho.tif", 2, quality="draft", threads=1).save("draft.mmsr")
     judged = Region(WINDOW, validated_px=90, sum_squares=144.0, baseline_sum_squares=100.0)

@@ -230,7 +230,7 @@ case(
 case(
     "a start from a model of other bands",
     ModelFileError,
-    "the network of ⟨from_model⟩ is for 3 guide bands, and this guide has 1: use a guide with the same bands, or leave "
+    "the network of ⟨from_model⟩ is for 2 guide bands, and this guide has 1: use a guide with the same bands, or leave "
     "out ⟨from_model⟩",
     "`--from` with a model for a guide with another number of bands.",
     "Choose the same bands with `--guide-band`.",
@@ -497,7 +497,7 @@ case(
 case(
     "a model of another format",
     ModelFileError,
-    "old.mmsr has format 5, and this version of mmsr_geo reads format 7: fit the model again with mmsr-geo fit",
+    "old.mmsr has format 5, and this version of mmsr_geo reads format 8: fit the model again with mmsr-geo fit",
     "Another version of mmsr_geo wrote the model.",
     "Fit the model again.",
     loading("old.mmsr"),
