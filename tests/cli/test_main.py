@@ -300,7 +300,7 @@ def test_each_band_of_a_source_has_a_model(tmp_path: Path, source: Path) -> None
 
 @pytest.mark.faults
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("stages", [{"first stage", "fit"}, {"predict"}, {"fit tiles"}])
+@pytest.mark.parametrize("stages", [{"members", "trial"}, {"predict"}, {"fit tiles"}])
 def test_stopping_leaves_nothing(tmp_path: Path, sent: signal.Signals, stages: set[str]) -> None:
     """The command is stopped when it says that it is in one of the stages; it ends soon and leaves nothing."""
     with rasterio.open(LANDSAT_TRUTH) as truth:

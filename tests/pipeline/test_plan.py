@@ -175,8 +175,8 @@ def test_the_members_of_a_fit_are_planned_apart_from_its_steps(source: Path) -> 
     alone = planned(params=mmsr_geo.FitParams(ensemble=False))
     assert alone.compared_px == planned(method="bicubic").compared_px == 0
     assert balanced.fit_pixel_steps[1] > 0
-    assert dict(plan_rows(balanced))["fit with --quality draft"] == "members on 0.1 million pixels"
-    assert "members on 0.1 million pixels, " in dict(plan_rows(balanced))["fit with --quality balanced"]
+    assert dict(plan_rows(balanced))["fit with --quality draft"] == "members on 0.061 million pixels"
+    assert "members on 0.061 million pixels, " in dict(plan_rows(balanced))["fit with --quality balanced"]
     assert "members" not in dict(plan_rows(alone))["fit"]
     speed = Speed("cpu", 1, FitSpeed(2e-7, 3e-5), 1e-6)
     timed = replace(balanced, speed=speed)

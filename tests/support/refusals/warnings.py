@@ -71,13 +71,17 @@ case(
     "validate the fit at reduced resolution; choose a larger part (⟨bounds⟩) or a smaller ⟨scale⟩",
     "At reduced resolution the source has fewer than 16 x 16 pixels, or too few validation blocks.",
     "Choose a larger part or a smaller scale. The target itself does not depend on `--uncertainty`.",
-    upsampling(
-        "--scale 2 --bounds 435730,4176300,436330,4176900 --uncertainty --steps 2 --threads 1",
-        method="mmsr",
-        scale=2,
-        bounds=(435_730, 4_176_300, 436_330, 4_176_900),
-        uncertainty=True,
-        params=QUICK,
+    arrays(
+        lambda: mmsr_geo.upsample_to_file(
+            "dem.tif",
+            "ortho.tif",
+            "sharp.tif",
+            2,
+            bounds=(435_730, 4_176_300, 436_330, 4_176_900),
+            uncertainty=True,
+            params=replace(QUICK, ensemble=False),
+        ),
+        "the command warns of the guide as well",
     ),
 )
 
