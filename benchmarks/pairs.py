@@ -377,6 +377,11 @@ def _depth(pairs: Sequence[PairOfKind], methods: Sequence[str], runs: Runs) -> l
     return [f"Mean RMSE over depth {names}, x4, in grey levels: {', '.join(cells)}."] if cells else []
 
 
+def _heading(columns: Sequence[str]) -> list[str]:
+    """Return the first two lines of a table in Markdown."""
+    return [f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
+
+
 def _reports(pairs: Sequence[PairOfKind], qualities: Sequence[str], runs: Runs) -> list[str]:
     head = (
         "quality",
@@ -391,7 +396,7 @@ def _reports(pairs: Sequence[PairOfKind], qualities: Sequence[str], runs: Runs) 
         "Winkler",
         "fit + prediction, median s",
     )
-    lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
+    lines = _heading(head)
     for quality in qualities:
         found = [runs[pair.name, quality] for pair in pairs if (pair.name, quality) in runs]
         if not found:
@@ -434,7 +439,7 @@ def rows(pairs: Sequence[PairOfKind], runs: Runs) -> str:
         "blur, shift of the guide",
         "s",
     )
-    lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
+    lines = _heading(head)
     for pair in pairs:
         for (name, method), run in runs.items():
             if name != pair.name:

@@ -55,7 +55,7 @@ class Evaluation:
     @property
     def check(self) -> GuideCheck:
         """Guide check of the first method that made one."""
-        checks = [result.check for result in self.results.values() if result.check.regions]
+        checks = [result.check for result in self.results.values() if result.check.gain is not None]
         return checks[0] if checks else GuideCheck()
 
     def ratio(self, method: str, to: str = "bicubic") -> float:

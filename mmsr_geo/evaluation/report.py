@@ -114,7 +114,7 @@ def print_scores(evaluation: Evaluation) -> None:
     console.print(artefact_table(evaluation))
     if any(result.uncertainty is not None for result in evaluation.results.values()):
         console.print(uncertainty_table(evaluation))
-    if any(result.check.regions for result in evaluation.results.values()) or "mmsr" in evaluation.results:
+    if any(result.check.gain is not None for result in evaluation.results.values()) or "mmsr" in evaluation.results:
         where = "" if evaluation.trial.protocol == "truth" else " (at a still lower resolution)"
         sentence = f"Guide check of the fit{where}: {evaluation.check.sentence}."
         console.print(sentence, highlight=False, soft_wrap=True)

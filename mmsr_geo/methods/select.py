@@ -42,7 +42,8 @@ def select_method(
         )
     params = resolve_fit_params(fitting)
     if name != "mmsr":
-        for given, value, default in (("model", model, None), ("fit", fit, "scene")):
+        belonging = ("model", model, None), ("fit", fit, "scene"), ("work", fitting.work, None)
+        for given, value, default in (*belonging, ("from_model", fitting.from_model, None)):
             if value != default:
                 raise OptionError(
                     f"{option(given)} belongs to mmsr, and the method is {method}: leave out {option(given)} or "
@@ -97,8 +98,7 @@ def _check_use(fit: Fit, params: FitParams, fitting: FitOptions) -> None:
             f"{option('fit', fit)} fits a new model: leave out {option('model')}, or pass {option('fit', 'scene')} or "
             f"{option('fit', 'adapt')}"
         )
-    lengthened = fitting.work is not None or fitting.steps is not None or params.steps is not None
-    if fit == "scene" and (lengthened or not _only_lengthened(params, fitting)):
+    if fit == "scene" and (params.steps is not None or not _only_steps(params, fitting)):
         raise OptionError(
             f"a saved model is not fitted again: leave out {option('model')}, or leave out {option('quality')}, "
             f"{option('work')}, {option('steps')} and {option('params')}"
@@ -148,27 +148,27 @@ def select_evaluated_method(name: str, fitting: FitOptions, prediction: Predicti
     return select_method(MethodOptions(method=name), plain, prediction)
 
 
-def _only_lengthened(params: FitParams, fitting: FitOptions) -> bool:
-    """Return whether no parameters but work, steps and threads were asked for."""
+def _only_steps(params: FitParams, fitting: FitOptions) -> bool:
+    """Return whether no parameters but steps and threads were asked for."""
     if fitting.params is None:
-        return fitting.quality == "balanced" and params.network
+        return fitting.quality == "balanced" and fitting.work is None
     return params == FitParams(steps=params.steps, threads=params.threads)
 
 
 def _published(params: FitParams, fitting: FitOptions) -> FitParams:
     """Return the parameters of the published fit, with the steps and threads that were asked for."""
-    if _only_lengthened(params, fitting):
+    if _only_steps(params, fitting):
         return FitParams.published(params.steps or PUBLISHED_STEPS, params.threads)
     if params.schedule != "published":
         raise OptionError(
-            f"{option('fit', 'published')} has parameters of its own: leave out {option('quality')} and all of "
-            f"{option('params')} but steps and threads"
+            f"{option('fit', 'published')} has parameters of its own: leave out {option('quality')}, "
+            f"{option('work')} and all of {option('params')} but steps and threads"
         )
     return params
 
 
 def _baseline_method(name: str, params: FitParams, fitting: FitOptions, *, consistent: bool) -> BaselineMethod:
-    if not _only_lengthened(params, fitting):
+    if not _only_steps(params, fitting):
         raise OptionError(
             f"the method {name} is not fitted as mmsr is: leave out {option('quality')} and all of {option('params')} "
             "but steps and threads"

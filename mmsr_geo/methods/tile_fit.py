@@ -28,7 +28,7 @@ from mmsr_geo.network.device import resolve_device, torch_threads
 from mmsr_geo.network.fit import adapt_model, expected_pixel_steps, fit_samples, tile_seed
 from mmsr_geo.network.fit_params import FitParams
 from mmsr_geo.network.fitted import FittedModel
-from mmsr_geo.network.guide_check import GuideCheck
+from mmsr_geo.network.guide_check import LEAST_ENSEMBLE_GAIN, GuideCheck, expectation
 from mmsr_geo.network.members.fit import MOST_TARGET_PX
 from mmsr_geo.network.samples import Sample
 from mmsr_geo.options import IfUnhelpful, check_seed
@@ -172,7 +172,9 @@ class TileFit(Method):
             model = self._fitted(self.model_or_fallback(base), tile, source, guide, guide_bands, progress)
             rules = FlagRules(guide_range=model.seen_range)
             predicted = Upsampler.of(model, self.device, consistent=False, rules=rules).predict(tile, source, guide)
-        return TilePrediction(predicted.values, predicted.qa, model.check if self.checks_tiles else GuideCheck())
+        return TilePrediction(
+            predicted.values, predicted.qa, model.check.of_guide if self.checks_tiles else GuideCheck()
+        )
 
     def check(self, base: Model, tiles: Sequence[GuideCheck], pair: Pair) -> GuideCheck:
         """Return the guide check of all tiles together; warns if the guide did not help.
@@ -188,6 +190,9 @@ class TileFit(Method):
         if not self.checks_tiles:
             return base.check
         check = GuideCheck(tuple(region for tile in tiles for region in tile.regions))
+        if self.params.compares_members:
+            expected = expectation(check.measured_gain, None)
+            check = replace(check, least_gain=LEAST_ENSEMBLE_GAIN, expected_gain=expected)
         report_guide_check(check, pair, self.if_unhelpful)
         return check
 

@@ -36,7 +36,7 @@ QUALITIES: Mapping[Quality, dict[str, Any]] = {
 
 @dataclass(frozen=True, slots=True)
 class FitParams:
-    """Parameters of a fit; the defaults are those of `balanced`, measured in docs/decisions/002-fit-defaults.md."""
+    """Parameters of a fit; the defaults are those of `balanced`: docs/decisions/002-fit-defaults.md, and 019."""
 
     steps: int | None = None
     """Number of steps of the first stage; a third as many follow at the true scale. Without a first stage all of them

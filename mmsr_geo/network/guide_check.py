@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Literal
 
@@ -88,6 +88,13 @@ class GuideCheck:
         if measured is None or whole is None or self.expected_gain is None or whole >= 1:
             return measured
         return 1 - (1 - measured) * (1 - self.expected_gain) / (1 - whole)
+
+    @property
+    def of_guide(self) -> GuideCheck:
+        """The check, without a gain in any region if the guide is not used: what an interpolation gains is not its."""
+        if self.guided:
+            return self
+        return replace(self, regions=tuple(replace(r, sum_squares=r.baseline_sum_squares) for r in self.regions))
 
     @property
     def result(self) -> CheckResult:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 import pytest
@@ -32,7 +32,7 @@ from mmsr_geo.network.device import torch_threads
 from mmsr_geo.network.fit import tile_seed
 from mmsr_geo.network.fit_params import FitParams
 from mmsr_geo.network.fitted import FittedModel
-from mmsr_geo.network.guide_check import GuideCheck
+from mmsr_geo.network.guide_check import EXPECTED_POWER, LEAST_ENSEMBLE_GAIN, LEAST_GAIN, GuideCheck, Region
 from mmsr_geo.raster.read.files import FileRaster
 from mmsr_geo.raster.read.open import open_guide, open_source
 from support.checks import require_gain
@@ -499,3 +499,14 @@ def test_what_a_tile_found_is_counted_in_the_rasters_pixels(monkeypatch: pytest.
     made = method.predict(method.model_for(pair), last, *pair.read(last.read), pair.guide.bands)
     (region,) = made.check.regions
     assert (region.window.row, region.window.col) == (last.read.row, last.read.col)
+
+
+@pytest.mark.parametrize("ensemble", [True, False])
+def test_tiles_with_members_promise_what_is_expected(*, ensemble: bool) -> None:
+    """Of the error that their fits measured; that of networks alone is as measured."""
+    tiles = [GuideCheck((Region(Window(0, column, 8, 8), 64, 0.25, 1.0),)) for column in (0, 8)]
+    params = mmsr_geo.FitParams(threads=1, ensemble=ensemble)
+    together = TileFit(params).check(Interpolation("bicubic", Scale(2, 2)), tiles, cast("Pair", None))
+    assert together.measured_gain == 0.5
+    assert together.gain == pytest.approx(1 - 0.5**EXPECTED_POWER if ensemble else 0.5)
+    assert together.least_gain == (LEAST_ENSEMBLE_GAIN if ensemble else LEAST_GAIN)

@@ -533,3 +533,9 @@ def test_regions_have_less_gain_in_the_proportion_of_the_whole() -> None:
     assert [both.gain_in(region) for region in both.regions] == pytest.approx(measured)
     assert "(measured: 0.50 at reduced resolution on validation blocks)" in check.sentence
     assert "0.70 from the source averaged by 2" in replace(check, averaged_gain=0.3).sentence
+
+
+def test_what_an_interpolation_gains_is_not_the_guides() -> None:
+    assert HELPED.of_guide is HELPED
+    alone = replace(HELPED, guided=False).of_guide
+    assert [region.gain for region in alone.regions] == [0.0] * len(HELPED.regions)

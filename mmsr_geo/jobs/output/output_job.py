@@ -328,7 +328,7 @@ class OutputJob:
             self.log.warning("%stile %d failed and is skipped: %s", self._label(band), number, reason)
 
     def _log_fit(self, band: _Band, event: str) -> None:
-        check = f": {band.check.sentence}" if band.check.regions else ""
+        check = f": {band.check.sentence}" if band.check.gain is not None else ""
         self.log.info("%s%s%s", self._label(band), event, check)
 
     def _report(self, band: _Band, stage: Stage) -> None:

@@ -327,7 +327,8 @@ case(
 case(
     "a published fit with params",
     OptionError,
-    '⟨fit="published"⟩ has parameters of its own: leave out ⟨quality⟩ and all of ⟨params⟩ but steps and threads',
+    '⟨fit="published"⟩ has parameters of its own: leave out ⟨quality⟩, ⟨work⟩ and all of ⟨params⟩ but steps and '
+    "threads",
     "`--fit published` with `--quality`, or with other params than steps and threads.",
     "Leave them out.",
     upsampling("--fit published --quality best", method="mmsr", fit="published", quality="best"),
@@ -341,6 +342,16 @@ case(
     "`--quality`, or params of a fit, for a method that has none of them.",
     "Give steps and threads alone.",
     upsampling("--method p2p --quality fast", method="p2p", quality="fast"),
+)
+
+
+case(
+    "work of another method",
+    OptionError,
+    "⟨work⟩ belongs to mmsr, and the method is p2p: leave out ⟨work⟩ or ⟨method⟩",
+    "`--work` or `--from` with another `--method` than mmsr.",
+    "Leave one out.",
+    upsampling("--method p2p --work 2", method="p2p", work=2),
 )
 
 
