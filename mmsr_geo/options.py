@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from mmsr_geo.network.fitted import FittedModel
 
 Fit = Literal["scene", "adapt", "tile", "published"]
-IfUnhelpful = Literal["bicubic", "warn", "error"]
+IfUnhelpful = Literal["interpolate", "warn", "error"]
 OnGrid = Literal["source", "guide"]
 Quality = Literal["draft", "fast", "balanced", "best"]
 
@@ -154,7 +154,7 @@ class InputOptions(_Checked):
     min_coverage: float = _declare(
         MIN_COVERAGE,
         "Smallest part of the source, from 0 to 1, that the guide must cover. Lower it to accept a guide that covers "
-        "less: the target is the bicubic baseline where there is no guide.",
+        "less: the target is interpolated from the source alone where there is no guide.",
         least=0,
         most=1,
     )
@@ -197,8 +197,8 @@ class InputOptions(_Checked):
     )
     guide_mask: "MaskLike | None" = _declare(
         None,
-        "Mask of the guide, as for the source, for example of clouds. Where it masks the guide, the target is the "
-        "bicubic baseline.",
+        "Mask of the guide, as for the source, for example of clouds. Where it masks the guide, the target is "
+        "interpolated from the source alone.",
         metavar="FILE[:BITS]",
         path=True,
         job_type=str | None,
@@ -350,9 +350,9 @@ class PredictionOptions(_Checked):
     """How a target is predicted."""
 
     if_unhelpful: IfUnhelpful = _declare(
-        "bicubic",
-        "What to do if the guide check says that the guide did not help: bicubic (return the bicubic baseline), warn "
-        "(use the model and warn) or error.",
+        "interpolate",
+        "What to do if the guide check says that the guide did not help: interpolate (the source alone), warn (use the "
+        "model and warn) or error.",
         choices=get_args(IfUnhelpful),
     )
     tile_size: int | None = _declare(

@@ -23,12 +23,12 @@ class Flag(IntFlag):
     SOURCE_NODATA = 1
     """The source has no data there, and so the target has none."""
     GUIDE_GAP = 2
-    """The guide has a gap there or within FEATHER_PX pixels: bicubic interpolation replaces all or part of the
-    prediction."""
+    """The guide has a gap there or within FEATHER_PX pixels: all or part of the target is interpolated from the source
+    alone."""
     EXTRAPOLATED = 4
     """A guide band lies outside the range that the model was fitted on."""
     UNHELPFUL = 8
-    """The guide did not help in that part of the raster, or the bicubic baseline was used for that reason."""
+    """The guide did not help in that part of the raster, or an interpolation was used for that reason."""
     OUT_OF_RANGE = 16
     """The source itself lies outside the valid range: the target averages to it and does not keep the range."""
     FAILED = 32
@@ -37,7 +37,7 @@ class Flag(IntFlag):
 
 MEANINGS = {
     Flag.SOURCE_NODATA: "no data in the source",
-    Flag.GUIDE_GAP: "gap in the guide, bicubic interpolation used",
+    Flag.GUIDE_GAP: "gap in the guide, interpolated from the source alone",
     Flag.EXTRAPOLATED: "guide outside the range the model was fitted on",
     Flag.UNHELPFUL: "guide did not help here",
     Flag.OUT_OF_RANGE: "source outside the valid range",
@@ -68,7 +68,7 @@ class FlagRules:
     check: GuideCheck = field(default_factory=GuideCheck)
     """Guide check, region by region."""
     fell_back: bool = False
-    """True if the bicubic baseline replaces the prediction everywhere because the guide did not help."""
+    """True if an interpolation replaces the prediction everywhere because the guide did not help."""
     guide_range: GuideRange | None = None
     """Range of each guide band in the fit; None: not known, or the model uses no guide."""
     valid_range: ValidRange | None = None
@@ -80,8 +80,8 @@ class FlagRules:
             sample: Source and guide of a larger window.
             core: The window, in source pixels of the sample.
             scale: Target pixels per source pixel.
-            guided: (H, W) of the sample: weight of the model's prediction in each pixel, 0..1; the rest is bicubic
-                interpolation. None if the model uses no guide.
+            guided: (H, W) of the sample: weight of the guide in each pixel, 0..1; the rest is interpolated. None if the
+                model uses no guide.
         """
         fine = core.refined(scale).slices
         flags = torch.zeros(core.refined(scale).shape, dtype=torch.uint8, device=sample.source.device)

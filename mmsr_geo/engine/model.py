@@ -31,7 +31,15 @@ class Model(Protocol):
 
     @property
     def uses_guide(self) -> bool:
-        """True if it predicts from the guide, so that it has no prediction where the guide has no data."""
+        """True if it predicts from the guide."""
+
+    @property
+    def predicts_in_gaps(self) -> bool:
+        """True if it predicts from the source alone where the guide has no data; else bicubic interpolation does."""
+
+    @property
+    def unguided(self) -> Model | None:
+        """The fit's interpolation of the source, which replaces it if the guide did not help; None: bicubic does."""
 
     @property
     def digest(self) -> str:
@@ -70,6 +78,8 @@ class UncheckedModel:
 
     __slots__ = ()
     check: ClassVar = GuideCheck()
+    predicts_in_gaps: ClassVar[bool] = False
+    unguided: ClassVar[Model | None] = None
     guide_alignment: ClassVar[str] = ""
     seen_range: ClassVar[GuideRange | None] = None
     source_interval: ClassVar[Interval | None] = None

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
-import torch.nn.functional as F  # noqa: N812  (torch's own convention)
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -25,15 +24,13 @@ from mmsr_geo.network.degradation import (
     nearest,
 )
 from mmsr_geo.network.device import deterministic_float32, resolve_device
+from mmsr_geo.network.guide_gaps import FEATHER_PX, faded, feathered
 from mmsr_geo.network.intervals import Interval
 from mmsr_geo.network.samples import Sample
 from mmsr_geo.raster.base import Pixels
 
 _LARGEST = torch.finfo(torch.float32).max
 """Largest value of a target: an interpolation overshoots it next to source values near it."""
-FEATHER_PX = 2
-"""Half of the target pixels over which a prediction fades into bicubic interpolation next to a gap in the guide: enough
-that no edge is visible; more would cost detail (docs/decisions/007-feathering-at-guide-gaps.md)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +142,7 @@ class Upsampler:
     def predict(self, tile: Tile, source: Pixels, guide: Pixels) -> TargetTile:
         """Return the prediction of a tile's core, neither consistent nor masked, to be blended with its neighbours'.
 
-        In gaps of the guide it is bicubic interpolation. `finish` turns a blend into a target.
+        In gaps of the guide it is an interpolation. `finish` turns a blend into a target.
         """
         return self._by_parts(tile, sample_of(source, guide, tile.read.row, tile.read.col), self._predict_window)
 
@@ -194,7 +191,7 @@ class Upsampler:
         target = finish(prediction, sample, scale, core, consistent=self.consistent, valid_range=limits)
         if not self.uncertainty or self.interval is None:
             return _TileTensors(target, flags)
-        # A model without a guide is the bicubic fallback of a model whose guide did not help.
+        # A model without a guide is the interpolation that replaces a model whose guide did not help.
         weight = torch.zeros_like(prediction) if guided is None else guided
         half = self.interval.half_width(prediction, filled_source(sample), weight, scale)[core.refined(scale).slices]
         return _TileTensors(target, flags, half.masked_fill(target.isnan(), torch.nan))
@@ -210,23 +207,11 @@ class Upsampler:
         return feathered(sample.guide_valid) if self.model.uses_guide else None
 
     def _prediction(self, sample: Sample, guided: Tensor | None) -> Tensor:
-        """Return the model's prediction, (H, W) float64, faded into bicubic interpolation in gaps of the guide."""
-        if guided is None or bool((guided == 1).all()):
+        """Return the model's prediction, (H, W) float64, faded into bicubic interpolation where it knows no gaps."""
+        if guided is None or self.model.predicts_in_gaps or bool((guided == 1).all()):
             return self.predictor(sample)
         smooth = bicubic(filled_source(sample), self.model.scale)
-        return smooth + guided * (self.predictor(sample) - smooth) if bool(guided.any()) else smooth
-
-
-def feathered(valid: Tensor) -> Tensor:
-    """Return (H, W) float64 in 0..1: 0 where `valid` (bool) is False, rising to 1 over 2 * FEATHER_PX pixels."""
-    if bool(valid.all()):
-        return valid.double()
-    side = 2 * FEATHER_PX + 1
-    missing = (~valid).double()[None, None]
-    kept = 1 - F.max_pool2d(missing, side, stride=1, padding=FEATHER_PX)
-    weights = F.avg_pool2d(F.pad(kept, (FEATHER_PX,) * 4, mode="replicate"), side, stride=1)[0, 0]
-    # A mean of ones need not be 1 to the last bit.
-    return torch.where(weights > 1 - 1e-9, 1.0, weights)
+        return faded(self.predictor(sample), smooth, guided) if bool(guided.any()) else smooth
 
 
 def finish(  # noqa: PLR0913  (a prediction, and the requirements of the target)

@@ -22,6 +22,7 @@ from mmsr_geo.errors import GuideWarning, OptionError, UnhelpfulGuideError
 from mmsr_geo.geometry import Halo, Scale, Tile, Tiling
 from mmsr_geo.methods.interpolation import Interpolation
 from mmsr_geo.network.guide_check import GuideCheck
+from mmsr_geo.network.members.table import INTERPOLATION
 from mmsr_geo.network.samples import Sample
 from mmsr_geo.options import IfUnhelpful, Quality
 from mmsr_geo.raster.base import Pixels
@@ -129,7 +130,7 @@ class Method(Protocol):
     @property
     def if_unhelpful(self) -> IfUnhelpful:
         """Treatment of a guide that did not help."""
-        return "bicubic"
+        return "interpolate"
 
     @property
     def predicted_by(self) -> PredictedBy:
@@ -200,12 +201,18 @@ class Method(Protocol):
         )
 
     def uses_fallback(self, check: GuideCheck) -> bool:
-        """Return True if the bicubic baseline replaces the model's prediction after such a check."""
-        return self.if_unhelpful == "bicubic" and check.result == "did not help" and check.guided
+        """Return True if an interpolation replaces the model's prediction after such a check."""
+        return self.if_unhelpful == "interpolate" and check.result == "did not help" and check.guided
 
     def model_or_fallback(self, model: Model) -> Model:
-        """Return the model, or bicubic interpolation if the guide did not help and that is to replace it."""
-        return Interpolation("bicubic", model.scale) if self.uses_fallback(model.check) else model
+        """Return the model, or an interpolation of the source if the guide did not help and that is to replace it."""
+        if not self.uses_fallback(model.check):
+            return model
+        return model.unguided or Interpolation("bicubic", model.scale)
+
+    def fallback_title(self, model: Model) -> str:
+        """Return the title of the interpolation that replaces a model whose guide did not help."""
+        return "bicubic+consistency" if model.unguided is None else INTERPOLATION
 
 
 def report_guide_check(check: GuideCheck, pair: Pair, if_unhelpful: IfUnhelpful) -> None:
@@ -219,10 +226,10 @@ def report_guide_check(check: GuideCheck, pair: Pair, if_unhelpful: IfUnhelpful)
     finding = f"{pair.guide.name} for {pair.source.name}: {check.sentence}"
     if if_unhelpful == "error":
         raise UnhelpfulGuideError(
-            f"{finding}; use another guide, or pass {option('if_unhelpful', 'bicubic')} or "
+            f"{finding}; use another guide, or pass {option('if_unhelpful', 'interpolate')} or "
             f"{option('if_unhelpful', 'warn')}"
         )
-    consequence = "the bicubic baseline is used instead" if if_unhelpful == "bicubic" else "the guide is used anyway"
-    if not check.guided:
-        consequence = "the target is an interpolation of the source alone"
+    consequence = "the guide is used anyway"
+    if if_unhelpful == "interpolate" or not check.guided:
+        consequence = "the target is interpolated from the source alone"
     warnings.warn(f"{finding}; {consequence}", GuideWarning, stacklevel=2)

@@ -42,7 +42,7 @@ class SceneFit(Method):
     params: FitParams = field(default_factory=FitParams)
     seed: int = 0
     device: str = "auto"
-    if_unhelpful: IfUnhelpful = "bicubic"
+    if_unhelpful: IfUnhelpful = "interpolate"
     start: FittedModel | None = None
     """Model of another date, whose network the fit begins with."""
     consistent: bool = True
@@ -96,8 +96,9 @@ class SceneFit(Method):
     def receptive_field(self, pair: Pair) -> Halo:
         """Return the source pixels around a target pixel's own that the network will depend on."""
         members = self.params.compares_members
+        of_members = farthest_members_receptive_field(pair.scale, member_names(self.params))
         if not self.params.network:
-            return farthest_members_receptive_field(pair.scale)
+            return of_members
         layers = len(pair.guide.bands) * (PER_BAND if self.params.guide_features else 1)
         network = expected_receptive_field(
             NetworkParams(layers),
@@ -105,7 +106,7 @@ class SceneFit(Method):
             features=self.params.guide_features,
             alignment=FARTHEST_ALIGNMENT if members else AS_IT_IS,
         )
-        return network.union(farthest_members_receptive_field(pair.scale)) if members else network
+        return network.union(of_members) if members else network
 
     def model_for(self, pair: Pair, progress: Progress = no_progress) -> FittedModel:
         """Fit a model to the pair's part.
@@ -190,7 +191,7 @@ class SavedModel(Method):
 
     model: FittedModel
     keep_statistics: bool = False
-    if_unhelpful: IfUnhelpful = "bicubic"
+    if_unhelpful: IfUnhelpful = "interpolate"
 
     @property
     def description(self) -> dict[str, Any]:

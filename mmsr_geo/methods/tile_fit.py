@@ -48,7 +48,7 @@ class TileFit(Method):
     params: FitParams = field(default_factory=FitParams)
     seed: int = 0
     device: str = "auto"
-    if_unhelpful: IfUnhelpful = "bicubic"
+    if_unhelpful: IfUnhelpful = "interpolate"
     scene: Method | None = None
     """Method of the model that is adapted to each tile; None: each tile's model begins with random weights."""
 
@@ -125,6 +125,10 @@ class TileFit(Method):
         if self.scene is None:
             return Interpolation("bicubic", pair.scale)
         return self.scene.model_for(pair, progress)
+
+    def fallback_title(self, model: Model) -> str:  # noqa: ARG002  (the same for all)
+        """Return the title of what replaces the blend of the tiles' predictions, which are not of one model."""
+        return "bicubic+consistency"
 
     def pixel_steps(self, pair: Pair, tiling: Tiling) -> tuple[int, int]:
         """Return the least and the most target pixels times steps of the fits, the scene's included."""

@@ -25,7 +25,7 @@ from mmsr_geo.network.guide_check import SMALLEST_VALIDATED_PX, reduction_step
 from mmsr_geo.network.members.evidence import MembersEvidence
 from mmsr_geo.network.members.fit import compared_parts, fit_members, members_evidence
 from mmsr_geo.network.members.layers import Alignment
-from mmsr_geo.network.members.table import MEMBERS, QUICK_MEMBERS
+from mmsr_geo.network.members.table import ALL_MEMBERS, QUICK_MEMBERS
 from mmsr_geo.network.mmsr import MmsrNetwork, NetworkParams
 from mmsr_geo.network.patches import PatchSampler, inside
 from mmsr_geo.network.prepared import PreparedSample
@@ -126,7 +126,7 @@ def fit_samples(  # noqa: PLR0913  (what is known of a fit, all of it recorded i
 
 def member_names(params: FitParams) -> tuple[str, ...]:
     """Return the names of the members that a fit chooses from."""
-    return tuple(MEMBERS) if params.ridge_regression else QUICK_MEMBERS
+    return QUICK_MEMBERS if params.quick_members else ALL_MEMBERS
 
 
 class _ComparedMembers:

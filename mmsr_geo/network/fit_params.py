@@ -26,7 +26,7 @@ MOST_THREADS = 8
 LARGEST_THREADS = 1024
 """Largest number of torch threads that can be set: with more, the process ends where the machine cannot start them."""
 QUALITIES: Mapping[Quality, dict[str, Any]] = {
-    "draft": {"network": False, "ridge_regression": False},
+    "draft": {"network": False, "quick_members": True},
     "fast": {"steps": 100},
     "balanced": {},
     "best": {"steps": 3000, "lr": 0.0005},
@@ -65,8 +65,8 @@ class FitParams:
     network is used alone."""
     network: bool = True
     """False: no network is fitted; the members are used alone."""
-    ridge_regression: bool = True
-    """False: the ridge regression, which takes the longest of the members, is not one of them."""
+    quick_members: bool = False
+    """True: only members that take a second or less are compared."""
     adapt_steps: int = 50
     """Number of steps that a scene's model takes on each tile if it is adapted to tiles."""
     threads: int | None = None

@@ -126,6 +126,19 @@ class FittedModel:
         return self.stacking.network > 0 or self.members is None or self.members.guided
 
     @property
+    def predicts_in_gaps(self) -> bool:
+        """True if it predicts from the source alone where the guide has no data: its members do."""
+        return self.members is not None
+
+    @property
+    def unguided(self) -> FittedModel | None:
+        """The members' interpolation alone, with the same guide check and uncertainty; None without members."""
+        if self.members is None:
+            return None
+        alone = StackingWeights(network=0.0, members=1.0)
+        return replace(self, weights={}, stacking=alone, members=self.members.unguided)
+
+    @property
     def uses_features(self) -> bool:
         """True if the network is shown local contrast and edges next to the guide's bands."""
         return self.params.guide_bands != len(self.statistics.guide_centre)
@@ -243,16 +256,25 @@ class FittedPredictor:
     network: Callable[[Tensor, Tensor], Tensor] | None
     members: Members | None = None
 
+    @torch.no_grad()
     def __call__(self, sample: Sample) -> Tensor:
-        """Predict a window, (H, W) float64; values where the guide is invalid have no meaning."""
+        """Predict a window, (H, W) float64; without members, values where the guide is invalid have no meaning."""
         stacking, statistics = self.model.stacking, self.model.statistics
-        parts = []
+        network = None
         if self.network is not None and stacking.network:
-            aligned = self.model.alignment.applied(sample)
-            parts.append(stacking.network * self._network_prediction(self.network, aligned))
-        if self.members is not None and stacking.members:
-            parts.append(stacking.members * self.members.predict(sample, statistics, self.model.scale))
-        return torch.stack(parts).sum(dim=0) * statistics.source_spread + statistics.source_centre
+            network = self._network_prediction(self.network, self.model.alignment.applied(sample))
+        if self.members is None:
+            if network is None:
+                raise AssertionError
+            target = network
+        else:
+            window = self.members.window(sample, statistics, self.model.scale)
+            target = torch.zeros((), dtype=torch.float64)
+            if network is not None:
+                target = target + stacking.network * window.consistent(network, "guided")
+            if stacking.members:
+                target = target + stacking.members * self.members.predict(window)
+        return target * statistics.source_spread + statistics.source_centre
 
     def _network_prediction(self, network: Callable[[Tensor, Tensor], Tensor], sample: Sample) -> Tensor:
         """Return the network's prediction in its units."""

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mmsr_geo.geometry import Scale, Window
-from mmsr_geo.network.degradation import bilinear, degrade, make_consistent
+from mmsr_geo.network.degradation import bilinear, degrade
 from mmsr_geo.network.fitted import add_detail, predict_in_parts, receptive_field_on_target
 from mmsr_geo.network.guide_check import (
     LEAST_ENSEMBLE_GAIN,
@@ -147,7 +147,9 @@ class ReducedResolution:
     ) -> Validation:
         """Weigh the network against the members, on the validation blocks, which it has not seen.
 
-        Their weights are the best where the source is averaged by 2 and solved to the target with the guide as it is.
+        Their weights are the best where the source is averaged by 2 and solved to the target with the guide as it is;
+        the network's is at most the best one on all pixels, most of which it has seen. A block with an edge that the
+        members miss would else give it the weight of the whole raster.
         At reduced resolution, where the guide check and the uncertainty are measured, sharp edges are blurred, and the
         network seems better there than members that draw them: decision 019.
 
@@ -159,8 +161,10 @@ class ReducedResolution:
                 noticeable.
         """
         pairs = list(zip(self.samples, evidence, strict=True))
-        products = np.sum([self._coarser_products(sample, part, coarser) for sample, part in pairs], axis=0)
-        members_weight, network_weight = best_weights(products[1:, 1:])
+        products, of_all = np.sum([self._coarser_products(sample, part, coarser) for sample, part in pairs], axis=0)
+        # The network has learnt from the pixels outside the blocks: what it is worth on all of them is an upper bound.
+        network_weight = min(best_weights(errors[1:, 1:])[1] for errors in (products, of_all))
+        members_weight = 1 - network_weight
         by = np.array([members_weight, network_weight])
         unnoticed = not guided and by @ products[1:, 1:] @ by > NOTICEABLE**2 * products[1, 1]
         if network_weight < LEAST_NETWORK_WEIGHT or unnoticed:
@@ -187,17 +191,19 @@ class ReducedResolution:
     def _coarser_products(
         self, sample: PreparedSample, evidence: MembersEvidence, coarser: CoarserPredictor
     ) -> NDArray[np.float64]:
-        """Return the products of the errors of baseline, members and network where the averaged source is solved."""
+        """Return the products of the errors of baseline, members and network where the averaged source is solved.
+
+        Returns:
+            (2, 3, 3): on the validation blocks, and on all pixels.
+        """
         layers = evidence.coarser
         if layers is None:
-            return np.zeros((3, 3))
-        target = make_consistent(coarser(sample, layers), layers.source, layers.source_valid, layers.scale)
-        means = degrade(target, self.scale)
+            return np.zeros((2, 3, 3))
+        means = degrade(evidence.consistent(coarser(sample, layers).double()), self.scale)
         rows, columns = slice(len(means)), slice(means.shape[1])
-        known = evidence.known & sample.validation[rows, columns]
-        errors = torch.stack([evidence.baseline, evidence.errors, means - sample.source[rows, columns]])[:, known]
-        products: NDArray[np.float64] = (errors @ errors.T).cpu().numpy()
-        return products
+        errors = torch.stack([evidence.baseline, evidence.errors, means - sample.source[rows, columns]])
+        blocks = evidence.known & sample.validation[rows, columns]
+        return np.stack([(part @ part.T).cpu().numpy() for part in (errors[:, blocks], errors[:, evidence.known])])
 
     def network_predictor(self, network: MmsrNetwork, detail: float | None) -> NetworkPredictor:
         """Return the predictor of a network at reduced resolution; detail: see `add_detail`."""

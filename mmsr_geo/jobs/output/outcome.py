@@ -103,7 +103,10 @@ def output_tags(output_job: OutputJob, missed: Sequence[float]) -> dict[str, str
     spec, checks = output_job.spec, output_job.checks
     first, method = spec.pairs[0], spec.method
     options = {"scale": str(first.scale), "part": asdict(first.part), **spec.inputs, **method.description}
-    used = ["bicubic+consistency" if method.uses_fallback(check) else method.title for check in checks]
+    used = [
+        method.fallback_title(model) if method.uses_fallback(check) else method.title
+        for model, check in zip(output_job.models, checks, strict=True)
+    ]
     gains = ["unknown" if check.gain is None else f"{check.gain:.4f}" for check in checks]
     skipped = [f"{failure.band}:{failure.index}" for failure in output_job.failures]
     alignments = [model.guide_alignment for model in output_job.models]

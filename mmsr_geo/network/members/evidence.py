@@ -22,6 +22,8 @@ class MembersEvidence:
     """The function from the source at reduced resolution (h, w) to the prediction (H, W)."""
     coarser: Layers | None
     """The sample with its source averaged by 2 and the guide as it is; None where that is too small."""
+    consistent: Callable[[Tensor], Tensor]
+    """The function from a prediction (H, W) from the averaged source to one whose block means are that source."""
     errors: Tensor
     """(h, w): errors of the means over source pixels where the averaged source is solved to the target."""
     baseline: Tensor

@@ -17,7 +17,7 @@ from mmsr_geo.geometry import Scale, Window
 from mmsr_geo.network.degradation import bicubic, degrade, make_consistent, nearest
 from mmsr_geo.network.members.alignment import align
 from mmsr_geo.network.members.evidence import NOTICEABLE, MembersEvidence
-from mmsr_geo.network.members.fitted import Members
+from mmsr_geo.network.members.fitted import Members, needed_features, needed_waves
 from mmsr_geo.network.members.layers import Alignment, GuideScaling, Layers, coarser_step
 from mmsr_geo.network.members.table import INTERPOLATION, MEMBERS, MemberState, WindowInputs
 from mmsr_geo.network.samples import Sample, Statistics
@@ -65,7 +65,8 @@ def fit_members(  # noqa: PLR0913  (what is known of a pair)
         The members, the layers of each part, and for each part the errors (h, w) of the weighted average's means over
         source pixels where the source averaged by 2 is solved to the target.
     """
-    scaling = GuideScaling.of(samples, statistics, torch.Generator().manual_seed(seed))
+    generator, needed = torch.Generator().manual_seed(seed), needed_features(names)
+    scaling = GuideScaling.of(samples, statistics, generator, needed)
     plain = [scaling.layers(sample, statistics, scale, Alignment(), ()) for sample in samples]
     compared = sum(int(known_from_coarser(part).sum()) for part in plain)
     alignment = Alignment()
@@ -73,7 +74,7 @@ def fit_members(  # noqa: PLR0913  (what is known of a pair)
         progress("alignment", 0, 1)
         alignment = align(samples, statistics, scaling, scale)
         progress("alignment", 1, 1)
-    layers = [scaling.layers(sample, statistics, scale, alignment) for sample in samples]
+    layers = [scaling.layers(sample, statistics, scale, alignment, needed) for sample in samples]
     chosen = names if compared >= FEWEST_PX else [INTERPOLATION]
     errors = coarser_errors(layers, scaling, chosen, progress)
     weights = {INTERPOLATION: 1.0}
@@ -102,10 +103,14 @@ def with_equal_weights(
     members: Members, sample: Sample, statistics: Statistics, scale: Scale, names: Sequence[str]
 ) -> Members:
     """Return the named members with the same weight, fitted to a sample: what takes the most time and memory."""
-    layers = members.scaling.layers(sample, statistics, scale, members.alignment)
-    windows = [WindowInputs(layers, members.scaling)]
+    kinds = needed_waves(names)
+    scaling = GuideScaling.of([sample], statistics, torch.Generator().manual_seed(0), kinds)
+    layers = scaling.layers(sample, statistics, scale, members.alignment, needed_features(names))
+    windows = [WindowInputs(layers, scaling)]
     weights = dict.fromkeys(names, 1 / len(names))
-    return replace(members, weights=weights, states={name: MEMBERS[name].fit(windows) for name in names})
+    return replace(
+        members, scaling=scaling, weights=weights, states={name: MEMBERS[name].fit(windows) for name in names}
+    )
 
 
 def compared_parts(samples: Sequence[Sample], scale: Scale) -> list[tuple[int, Window]]:
@@ -146,7 +151,14 @@ def members_evidence(
         return []
     predictors = reduced_predictors(members, layers, step)
     return [
-        MembersEvidence(predictor, part.coarser(), of_part, _baseline_errors(part), known_from_coarser(part))
+        MembersEvidence(
+            predictor,
+            coarse := part.coarser(),
+            partial(WindowInputs(coarse or part, members.scaling).consistent, how="guided"),
+            of_part,
+            _baseline_errors(part),
+            known_from_coarser(part),
+        )
         for predictor, part, of_part in zip(predictors, layers, errors, strict=True)
     ]
 
@@ -174,7 +186,8 @@ def reduced_predictors(members: Members, layers: Sequence[Layers], step: Scale) 
     states = {name: MEMBERS[name].fit(windows) for name in members.weights}
 
     def predict(part: Layers, source: Tensor) -> Tensor:
-        return members.predict_layers(replace(part, source=torch.where(part.source_valid, source, part.source)), states)
+        shown = replace(part, source=torch.where(part.source_valid, source, part.source))
+        return members.predict(WindowInputs(shown, members.scaling), states)
 
     return [partial(predict, part) for part in reduced]
 

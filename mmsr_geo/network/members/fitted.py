@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import torch
@@ -12,10 +12,11 @@ from torch import Tensor
 
 from mmsr_geo.geometry import LARGEST_SCALE, Halo, Scale
 from mmsr_geo.network.members.alignment import FARTHEST_PX, LARGEST_BLUR_PX
-from mmsr_geo.network.members.layers import WAVES, Alignment, Features, GuideScaling, Layers, Standard
+from mmsr_geo.network.members.layers import OF_CONTEXT, WAVES, Alignment, Features, GuideScaling, wave_inputs
 from mmsr_geo.network.members.local_regression import Pooled
 from mmsr_geo.network.members.ridge_regression import Regression
-from mmsr_geo.network.members.table import MEMBERS, MemberState, WindowInputs
+from mmsr_geo.network.members.table import INTERPOLATION, MEMBERS, MemberState, WindowInputs
+from mmsr_geo.network.members.waves import CONTEXT_REACH_PX, Standard, Waves
 from mmsr_geo.network.samples import Sample, Statistics
 from mmsr_geo.network.variational.guide_weights import Whitening
 
@@ -47,12 +48,17 @@ class Members:
 
     def receptive_field(self, scale: Scale) -> Halo:
         """Return the source pixels around its own that a target pixel depends on."""
-        return members_receptive_field(scale, self.alignment)
+        return members_receptive_field(scale, self.alignment, self.weights)
 
     @property
     def guided(self) -> bool:
         """True if a member with a weight uses the guide."""
         return any(MEMBERS[name].guided for name in self.weights)
+
+    @property
+    def unguided(self) -> Members:
+        """The interpolation alone."""
+        return replace(self, weights={INTERPOLATION: 1.0}, states={INTERPOLATION: MemberState()})
 
     @property
     def constants(self) -> str:
@@ -64,15 +70,19 @@ class Members:
         """The members with their weights, in words."""
         return ", ".join(f"{name} {weight:.0%}" for name, weight in self.weights.items())
 
-    def predict(self, sample: Sample, statistics: Statistics, scale: Scale) -> Tensor:
-        """Return the target of a window, (H, W) float64 in standard deviations; its block means are the source."""
-        needed = frozenset[Features]().union(*(MEMBERS[name].needs for name in self.weights))
-        layers = self.scaling.layers(sample, statistics, scale, self.alignment, needed)
-        return self.predict_layers(layers, self.states)
+    def window(self, sample: Sample, statistics: Statistics, scale: Scale) -> WindowInputs:
+        """Return what the members predict a window from."""
+        needed = needed_features(self.weights)
+        return WindowInputs(self.scaling.layers(sample, statistics, scale, self.alignment, needed), self.scaling)
 
-    def predict_layers(self, layers: Layers, states: Mapping[str, MemberState]) -> Tensor:
-        """Return the target of a window from its layers."""
-        window = WindowInputs(layers, self.scaling)
+    def predict(self, window: WindowInputs, states: Mapping[str, MemberState] | None = None) -> Tensor:
+        """Return the target of a window, (H, W) float64 in standard deviations; its block means are the source.
+
+        Args:
+            window: See `window`.
+            states: What the members keep; None: of the raster that they were fitted to.
+        """
+        states = self.states if states is None else states
         parts = (weight * MEMBERS[name].predict(window, states[name]) for name, weight in self.weights.items())
         return torch.stack(list(parts)).sum(dim=0)
 
@@ -102,15 +112,13 @@ class Members:
             "high": scaling.high,
             "squares.centre": scaling.squares.centre,
             "squares.spread": scaling.squares.spread,
-            "frequencies": scaling.frequencies,
-            "phases": scaling.phases,
-            "waves.centre": scaling.waves.centre,
-            "waves.spread": scaling.waves.spread,
             "whitening.low": scaling.whitening.low,
             "whitening.high": scaling.whitening.high,
             "whitening.turn": scaling.whitening.turn,
             "whitening.strong_turn": scaling.strong_whitening.turn,
         }
+        for kind in needed_waves(self.weights):
+            tensors |= {f"{kind}.{part}": tensor for part, tensor in scaling.waves[kind].tensors.items()}
         for name in self.weights:
             state = self.states[name]
             if state.ridge is not None:
@@ -131,8 +139,16 @@ class Members:
         bands = len(tensors["low"])
         shapes = {name: tuple(shape) for name, shape in _shapes(bands).items()}
         scaling_tensors = {name: _checked(name, tensors[name], shape) for name, shape in shapes.items()}
-        spreads = ("squares.spread", "waves.spread")
-        if any(bool((scaling_tensors[name] <= 0).any()) for name in spreads):
+        waves = {}
+        for kind in needed_waves(description["members"]):
+            shapes = Waves.shapes(wave_inputs(kind, bands), WAVES[kind])
+            of_kind = {part: _checked(f"{kind}.{part}", tensors[f"{kind}.{part}"], shapes[part]) for part in shapes}
+            waves[kind] = Waves.from_tensors(of_kind)
+        standards = (
+            scaling_tensors["squares.spread"],
+            *(s.spread for w in waves.values() for s in (w.inputs, w.outputs)),
+        )
+        if any(bool((spread <= 0).any()) for spread in standards):
             raise ValueError("it has a spread of 0 or less")
         weights, states = {}, {}
         for name, member in description["members"].items():
@@ -165,9 +181,7 @@ class Members:
             scaling_tensors["low"],
             scaling_tensors["high"],
             Standard(scaling_tensors["squares.centre"], scaling_tensors["squares.spread"]),
-            scaling_tensors["frequencies"],
-            scaling_tensors["phases"],
-            Standard(scaling_tensors["waves.centre"], scaling_tensors["waves.spread"]),
+            waves,
             Whitening(*ends, scaling_tensors["whitening.turn"]),
             Whitening(*ends, scaling_tensors["whitening.strong_turn"]),
         )
@@ -179,9 +193,7 @@ def _shapes(bands: int) -> dict[str, tuple[int, ...]]:
     per_band = ("low", "high", "squares.centre", "squares.spread", "whitening.low", "whitening.high")
     return {
         **dict.fromkeys(per_band, (bands,)),
-        **dict.fromkeys(("phases", "waves.centre", "waves.spread"), (WAVES,)),
         **dict.fromkeys(("whitening.turn", "whitening.strong_turn"), (bands, bands)),
-        "frequencies": (WAVES, bands),
     }
 
 
@@ -194,15 +206,27 @@ def _checked(name: str, tensor: Tensor, shape: tuple[int, ...]) -> Tensor:
     return tensor
 
 
-def members_receptive_field(scale: Scale, alignment: Alignment) -> Halo:
+def needed_features(names: Iterable[str]) -> frozenset[Features]:
+    """Return the features that the named members predict from."""
+    return frozenset[Features]().union(*(MEMBERS[name].needs for name in names))
+
+
+def needed_waves(names: Iterable[str]) -> list[Features]:
+    """Return the kinds of waves that the named members predict from."""
+    needed = needed_features(names)
+    return [kind for kind in WAVES if kind in needed]
+
+
+def members_receptive_field(scale: Scale, alignment: Alignment, names: Iterable[str]) -> Halo:
     """Return the source pixels around its own that a target pixel depends on, for a guide that is aligned.
 
     Of scales that differ down and across the larger one counts.
     """
     largest = max(scale.y, scale.x)
     support = next(source_px for most, source_px in SUPPORT_PX.items() if largest <= most)
+    around = CONTEXT_REACH_PX if OF_CONTEXT in needed_features(names) else 0
     down, across = (
-        math.ceil((support * largest + reach) / factor)
+        math.ceil((support * largest + around + reach) / factor)
         for reach, factor in zip(alignment.reach_px, (scale.y, scale.x), strict=True)
     )
     return Halo(down, across)
@@ -212,6 +236,6 @@ FARTHEST_ALIGNMENT = Alignment(LARGEST_BLUR_PX, (FARTHEST_PX, FARTHEST_PX))
 """The alignment that reaches farthest."""
 
 
-def farthest_members_receptive_field(scale: Scale) -> Halo:
+def farthest_members_receptive_field(scale: Scale, names: Iterable[str]) -> Halo:
     """Return the receptive field for a guide that is blurred and moved as far as alignments go; known before a fit."""
-    return members_receptive_field(scale, FARTHEST_ALIGNMENT)
+    return members_receptive_field(scale, FARTHEST_ALIGNMENT, names)

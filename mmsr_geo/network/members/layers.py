@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, Self, get_args
+from typing import Literal, Self
 
 import numpy as np
 import torch
@@ -15,22 +14,28 @@ from torch import Tensor
 from mmsr_geo.geometry import LARGEST_SCALE, Scale
 from mmsr_geo.network.degradation import degrade_valid, fill_nodata
 from mmsr_geo.network.guide_check import reduce_sample
+from mmsr_geo.network.members.waves import Standard, Waves, WavesOfWindow, context
 from mmsr_geo.network.samples import FARTHEST, Sample, Statistics
 from mmsr_geo.network.variational.gaussian import moved, radius_px, smoothed
 from mmsr_geo.network.variational.guide_weights import Whitening
 
-Features = Literal["linear", "squares", "waves"]
-"""Features of a guide: see `Layers.features`."""
+Features = Literal["linear", "squares", "waves", "many waves", "context waves"]
+"""Features of a guide: see `Layers.features` and `Layers.waves`."""
 WINSORISED = 0.001
 """Fraction of a band's values at each end that is cut to the quantile."""
 FREE_PX = 4
 """Source pixels around valid ones within which nodata has no value to keep."""
-MOST_COLUMNS = 2**18
-"""Largest number of pixels whose waves are measured; of more, every n-th."""
-WAVES = 60
-"""Number of random Fourier features."""
-NEUTRAL = 1e-12
-"""Least spread of a feature: one that does not vary stays 0."""
+WAVES: Mapping[Features, int] = {"waves": 120, "many waves": 480, "context waves": 480}
+"""Number of random Fourier features of each kind."""
+OF_CONTEXT: Features = "context waves"
+"""The waves that are of a band's surroundings too."""
+CONTEXT_LAYERS = 4
+"""Layers of context, the band included, of each band: see `context`."""
+
+
+def wave_inputs(name: Features, bands: int) -> int:
+    """Return the number of layers that waves of this kind are of."""
+    return bands * (CONTEXT_LAYERS if name == OF_CONTEXT else 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,26 +80,6 @@ AS_IT_IS = Alignment()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Standard:
-    """Centre and spread of features over a raster."""
-
-    centre: Tensor
-    """(K,) float64."""
-    spread: Tensor
-    """(K,) float64."""
-
-    @classmethod
-    def of(cls, columns: Tensor) -> Self:
-        """Return those of (K, n) values."""
-        return cls(columns.mean(dim=1), columns.std(dim=1, correction=0) + NEUTRAL)
-
-    def __call__(self, features: Tensor, valid: Tensor) -> Tensor:
-        """Return features (K, H, W) in these units, 0 where they are not valid."""
-        scaled = (features - self.centre[:, None, None]) / self.spread[:, None, None]
-        return torch.where(valid, scaled, torch.zeros((), dtype=scaled.dtype, device=scaled.device))
-
-
-@dataclass(frozen=True, slots=True, eq=False)
 class GuideScaling:
     """How a guide in standard deviations becomes features and channels; a property of the whole raster.
 
@@ -107,35 +92,50 @@ class GuideScaling:
     """(C,) float64: largest value of each band."""
     squares: Standard
     """Of the squared bands."""
-    frequencies: Tensor
-    """(WAVES, C) float64 of the random Fourier features."""
-    phases: Tensor
-    """(WAVES,) float64."""
-    waves: Standard
-    """Of the random Fourier features."""
+    waves: Mapping[Features, Waves]
+    """Random Fourier features of the bands, by kind."""
     whitening: Whitening
     strong_whitening: Whitening
     """With the power 0.75."""
 
     @classmethod
-    def of(cls, samples: Sequence[Sample], statistics: Statistics, generator: torch.Generator) -> Self:
-        """Measure the scaling on samples of a pair."""
+    def of(
+        cls,
+        samples: Sequence[Sample],
+        statistics: Statistics,
+        generator: torch.Generator,
+        kinds: Collection[Features] = (),
+    ) -> Self:
+        """Measure the scaling on samples of a pair.
+
+        Args:
+            samples: Parts of the pair.
+            statistics: Centre and spread of source and guide.
+            generator: Draws the waves.
+            kinds: Kinds of waves that are needed.
+        """
         masks = [sample.guide_valid for sample in samples]
         guides = [statistics.normalise_guide(sample.guide, mask) for sample, mask in zip(samples, masks, strict=True)]
         columns = torch.cat([guide[:, mask] for guide, mask in zip(guides, masks, strict=True)], dim=1).double()
         ends = np.quantile(columns.cpu().numpy(), (WINSORISED, 1 - WINSORISED), axis=1)
         low, high = (torch.from_numpy(end).to(columns.device) for end in ends)
         cut = columns.clamp(low[:, None], high[:, None])
-        count = len(cut)
-        frequencies = torch.randn(WAVES, count, generator=generator, dtype=torch.float64).to(columns) / math.sqrt(count)
-        phases = 2 * math.pi * torch.rand(WAVES, generator=generator, dtype=torch.float64).to(columns)
+        waves = {}
+        for name, count in WAVES.items():
+            if name in kinds:
+                of_kind = cut
+                if name == OF_CONTEXT:
+                    parts = (
+                        context(guide.double().clamp(low[:, None, None], high[:, None, None]) * mask, mask)[:, mask]
+                        for guide, mask in zip(guides, masks, strict=True)
+                    )
+                    of_kind = torch.cat(list(parts), dim=1)
+                waves[name] = Waves.of(of_kind, count, generator)
         return cls(
             low,
             high,
             Standard.of(cut.square()),
-            frequencies,
-            phases,
-            Standard.of(torch.cos(frequencies @ cut[:, :: math.ceil(cut.shape[1] / MOST_COLUMNS)] + phases[:, None])),
+            waves,
             Whitening.of(guides, masks),
             Whitening.of(guides, masks, power=0.75),
         )
@@ -150,7 +150,7 @@ class GuideScaling:
         statistics: Statistics,
         scale: Scale,
         alignment: Alignment,
-        features: Collection[Features] = get_args(Features),
+        features: Collection[Features],
     ) -> Layers:
         """Return the layers of a sample.
 
@@ -159,20 +159,21 @@ class GuideScaling:
             statistics: Centre and spread of source and guide.
             scale: Target pixels per source pixel.
             alignment: How the guide is moved and blurred.
-            features: Features that the members need; waves are 60 layers.
+            features: Features that the members need.
         """
         valid = alignment.moved_mask(sample.guide_valid)
         guide = moved(statistics.normalise_guide(sample.guide, sample.guide_valid).double(), alignment.shift_px)
-        linear = self.cut(guide) * valid
-        made: dict[Features, Tensor] = {"linear": linear}
+        sharp = self.cut(guide) * valid
+        made: dict[Features, Tensor] = {"linear": sharp.clone()}
         if "squares" in features:
-            made["squares"] = self.squares(linear.square(), valid)
-        if "waves" in features:
-            waves = torch.tensordot(self.frequencies, linear, dims=1).add_(self.phases[:, None, None]).cos_()
-            made["waves"] = self.waves(waves, valid)
+            made["squares"] = self.squares(sharp.square(), valid)
         for group in made.values():
-            for layer in group:  # one after the other: a copy of 60 waves takes 500 bytes a pixel
-                layer.copy_(smoothed(layer, valid, alignment.blur_px))
+            group.copy_(smoothed(group, valid, alignment.blur_px))
+        of_windows: dict[Features, WavesOfWindow] = {}
+        for name in WAVES:
+            if name in features:
+                inputs = context(sharp, valid) if name == OF_CONTEXT else sharp
+                of_windows[name] = WavesOfWindow.of(self.waves[name], inputs, valid, alignment.blur_px)
         return Layers(
             scale,
             filled_source(sample, statistics),
@@ -180,6 +181,7 @@ class GuideScaling:
             guide,
             valid,
             made,
+            of_windows,
             alignment.blur_px,
         )
 
@@ -217,7 +219,9 @@ class Layers:
     """(H, W) bool: where the guide is valid."""
     features: Mapping[Features, Tensor]
     """(K, H, W) float64 each, moved and blurred: linear, the bands in standard deviations; squares, of the bands,
-    blurred after squaring; waves, random Fourier features of the bands."""
+    blurred after squaring."""
+    waves: Mapping[Features, WavesOfWindow]
+    """Random Fourier features of the moved bands, each blurred; context waves are of a band's surroundings too."""
     blur_px: float = 0.0
     """Blur of the features, in target pixels."""
 
@@ -257,6 +261,7 @@ class Layers:
             guide=self.guide[:, rows, columns],
             valid=self.valid[rows, columns],
             features={name: layers[:, rows, columns] for name, layers in self.features.items()},
+            waves={name: waves.cut(rows.stop, columns.stop) for name, waves in self.waves.items()},
         )
 
     def reduced(self, step: Scale) -> Layers:
@@ -274,4 +279,8 @@ class Layers:
             averaged(self.guide),
             self.known[rows, columns],
             {name: averaged(layers) for name, layers in self.features.items()},
+            {
+                name: waves.cut(rows.stop * self.scale.y, columns.stop * self.scale.x).reduced(self.scale)
+                for name, waves in self.waves.items()
+            },
         )

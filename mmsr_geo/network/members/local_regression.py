@@ -6,7 +6,7 @@ guide matters, and the coefficients are those of detail. Tensors only.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -60,19 +60,18 @@ class LocalRegression:
         """Source pixels around its own that a prediction's coefficients depend on."""
         return radius_px(self.mean_px, TAIL) + radius_px(self.local_px, TAIL)
 
-    def pool(self, parts: Sequence[CoarsePart]) -> Pooled:
-        """Return the regression of all parts together."""
-        size, like = len(parts[0].means), parts[0].means
-        covariance, products, count = like.new_zeros(size, size), like.new_zeros(size), 0
+    def pool(self, parts: Iterable[CoarsePart]) -> Pooled:
+        """Return the regression of all parts together, of which there is at least one."""
+        covariance, products, count = torch.zeros(()), torch.zeros(()), 0
         for part in parts:
             _, _, deviations, rest = self._deviations(part)
             flat = deviations.flatten(1)
-            covariance += flat @ flat.T
-            products += flat @ rest.flatten()
+            covariance = covariance.to(flat) + flat @ flat.T
+            products = products.to(flat) + flat @ rest.flatten()
             count += int(part.known.sum())
         covariance, products = covariance / max(count, 1), products / max(count, 1)
-        penalty = self.ridge * covariance.diagonal().mean() + torch.finfo(like.dtype).tiny
-        covariance = covariance + penalty * torch.eye(size, dtype=like.dtype, device=like.device)
+        penalty = self.ridge * covariance.diagonal().mean() + torch.finfo(covariance.dtype).tiny
+        covariance = covariance + penalty * torch.eye(len(covariance), dtype=covariance.dtype, device=covariance.device)
         return Pooled(covariance, torch.linalg.solve(covariance, products))
 
     def fit_coarse(self, part: CoarsePart, pooled: Pooled) -> Tensor:

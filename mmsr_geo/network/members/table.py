@@ -16,6 +16,7 @@ from torch import Tensor
 
 from mmsr_geo.network.degradation import bicubic, degrade, degrade_valid, nearest
 from mmsr_geo.network.guide_check import reduction_step
+from mmsr_geo.network.guide_gaps import faded, feathered
 from mmsr_geo.network.members.layers import WAVES, Features, GuideScaling, Layers
 from mmsr_geo.network.members.local_regression import CoarsePart, LocalRegression, Pooled
 from mmsr_geo.network.members.ridge_regression import (
@@ -76,24 +77,53 @@ class WindowInputs:
         return smoothed(whitening(self.layers.guide).float(), self.layers.valid, blur_px)
 
     def part(self, features: tuple[Features, ...]) -> CoarsePart:
-        """Return source and features on the source grid."""
-        if features not in self._parts:
-            layers = self.layers
-            means = [degrade_valid(feature, layers.valid, layers.scale)[0] for feature in self.features(features)]
-            self._parts[features] = CoarsePart(layers.source, layers.known, torch.stack(means))
-        return self._parts[features]
+        """Return source and features on the source grid; those of waves are many, and not kept."""
+        if features in self._parts:
+            return self._parts[features]
+        layers = self.layers
+        means = [
+            layers.waves[name].means(layers.scale).double()
+            if name in WAVES
+            else degrade_valid(layers.features[name], layers.valid, layers.scale)[0]
+            for name in features
+        ]
+        part = CoarsePart(layers.source, layers.known, torch.cat(means))
+        if not set(features) & set(WAVES):
+            self._parts[features] = part
+        return part
 
     def features(self, features: tuple[Features, ...]) -> list[Tensor]:
-        """Return features on the target grid, (H, W) each."""
+        """Return features other than waves on the target grid, (H, W) each."""
         return [layer for name in features for layer in self.layers.features[name]]
+
+    def weighted(self, features: tuple[Features, ...], coefficients: Tensor) -> Tensor:
+        """Return the sum of features times their coefficients, (H, W) float64."""
+        layers, total, start = self.layers, torch.zeros((), dtype=torch.float64), 0
+        for name in features:
+            group = layers.waves[name] if name in WAVES else layers.features[name]
+            count = WAVES[name] if name in WAVES else len(layers.features[name])
+            of_group = coefficients[start : start + count]
+            summed = torch.tensordot(of_group, group, dims=1) if isinstance(group, Tensor) else group.weighted(of_group)
+            total, start = total + summed, start + count
+        return total
 
     def spread(self, residual: Tensor, how: Spread) -> Tensor:
         """Return the field of least energy whose block means are a residual (h, w)."""
         energy = self.curvature_energy if how == "curvature" else self.guided_curvature_energy
         return solve(energy, self.observation, residual)
 
+    @cached_property
+    def interpolation(self) -> Tensor:
+        """The smoothest target, (H, W)."""
+        return self.spread(self.layers.source, "curvature")
+
     def consistent(self, prediction: Tensor, how: Spread) -> Tensor:
-        """Return a prediction whose block means are the source: what is missing is spread by the least energy."""
+        """Return a prediction whose block means are the source: what is missing is spread by the least energy.
+
+        A prediction from features fades into the interpolation beside gaps in the guide, where it has none.
+        """
+        if not bool(self.layers.valid.all()):
+            prediction = faded(prediction, self.interpolation, feathered(self.layers.valid))
         residual = self.layers.source - degrade(prediction, self.layers.scale)
         return prediction + self.spread(residual.masked_fill(~self.layers.source_valid, 0.0), how)
 
@@ -180,7 +210,7 @@ class SmoothSurface(_KeepsNothing):
 
     def predict(self, window: WindowInputs, state: MemberState) -> Tensor:  # noqa: ARG002  (nothing was kept)
         """Return the target of a window."""
-        return window.spread(window.layers.source, self.how)
+        return window.interpolation if self.how == "curvature" else window.spread(window.layers.source, self.how)
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,45 +294,43 @@ class FeatureRegression:
 
     def kept(self, bands: int) -> Kept:
         """Return how much it keeps of a raster: one regression, or two."""
-        width = sum(WAVES if name == "waves" else bands for name in self.features)
+        width = sum(WAVES.get(name, bands) for name in self.features)
         return Kept((width, *(() if self.then is None else self.then.kept(bands).pooled)))
 
     def fit(self, windows: Sequence[WindowInputs]) -> MemberState:
         """Keep the regressions of the raster."""
-        parts = [window.part(self.features) for window in windows]
-        pooled = self.regression.pool(parts)
+        pooled = self.regression.pool(window.part(self.features) for window in windows)
         if self.then is None:
             return MemberState((pooled,))
-        rest = [
-            self._rest(
-                window,
-                self.regression.predict(
-                    part, pooled, window.features(self.features), window.layers.valid, window.layers.scale
-                ),
-            )
-            for window, part in zip(windows, parts, strict=True)
-        ]
-        left = [self._left(window, residual) for window, residual in zip(windows, rest, strict=True)]
+        left = (self._left(window, self._explained(window, pooled)) for window in windows)
         return MemberState((pooled, self.then.regression.pool(left)))
 
     def predict(self, window: WindowInputs, state: MemberState) -> Tensor:
         """Return the target of a window."""
-        scale = window.layers.scale
-        part, pooled = window.part(self.features), state.pooled
-        valid = window.layers.valid
-        prediction = self.regression.predict(part, pooled[0], window.features(self.features), valid, scale)
+        layers = window.layers
+        prediction = self._explained(window, state.pooled[0])
         if self.then is not None:
-            left = self._left(window, self._rest(window, prediction))
-            features = window.features(self.then.features)
-            prediction = prediction + self.then.regression.predict(left, pooled[1], features, valid, scale)
+            left, features = self._left(window, prediction), window.features(self.then.features)
+            second = self.then.regression
+            prediction = prediction + second.predict(left, state.pooled[1], features, layers.valid, layers.scale)
         return window.consistent(prediction, self.spread)
 
-    def _rest(self, window: WindowInputs, prediction: Tensor) -> Tensor:
-        return window.layers.source - degrade(prediction, window.layers.scale)
+    def _explained(self, window: WindowInputs, pooled: Pooled) -> Tensor:
+        """Return what the first regression explains of the target, (H, W)."""
+        layers = window.layers
+        if self.regression.local_px:
+            part, features = window.part(self.features), window.features(self.features)
+            return self.regression.predict(part, pooled, features, layers.valid, layers.scale)
+        # One set of coefficients for the raster: the sum of the features is one feature, with the coefficient 1.
+        field = window.weighted(self.features, pooled.coefficients)
+        part = CoarsePart(layers.source, layers.known, degrade_valid(field, layers.valid, layers.scale)[0][None])
+        one = field.new_ones(1)
+        return self.regression.predict(part, Pooled(one[None], one), [field], layers.valid, layers.scale)
 
-    def _left(self, window: WindowInputs, residual: Tensor) -> CoarsePart:
+    def _left(self, window: WindowInputs, prediction: Tensor) -> CoarsePart:
+        """Return what a prediction leaves of the source, with the features of the second regression."""
         part = window.part(self.then.features if self.then is not None else self.features)
-        return CoarsePart(residual, part.known, part.means)
+        return CoarsePart(window.layers.source - degrade(prediction, window.layers.scale), part.known, part.means)
 
 
 @dataclass(frozen=True, slots=True)
@@ -372,6 +400,13 @@ _SQUARES = FeatureRegression(
     LocalRegression(mean_px=0.7, ridge=0.05, local_px=2.0, shrink=0.3),
     "guided",
 )
+
+
+def _on_waves(name: str, waves: Features, ridge: float) -> FeatureRegression:
+    """Return the regression on bands and waves, and of what it leaves on squares."""
+    return FeatureRegression(name, ("linear", waves), LocalRegression(1.0, ridge), "guided", _SQUARES)
+
+
 MEMBERS: Mapping[str, Member] = {
     member.name: member
     for member in (
@@ -383,12 +418,17 @@ MEMBERS: Mapping[str, Member] = {
         FeatureRegression("pooled regression", ("linear",), LocalRegression(1.0, 0.02), "curvature"),
         FeatureRegression("local regression", ("linear",), LocalRegression(1.0, 0.05, 2.0, 0.3), "guided"),
         _SQUARES,
-        FeatureRegression("regression on waves", ("linear", "waves"), LocalRegression(1.0, 0.1), "guided", _SQUARES),
+        _on_waves("regression on waves", "waves", 0.1),
+        _on_waves("regression on many waves", "many waves", 0.02),
+        _on_waves("regression on context", "context waves", 0.03),
         RidgeRegression(),
     )
 }
-"""All members by name; the first is the interpolation that a target falls back to."""
+"""Members by name; the first is the interpolation that a target falls back to."""
 INTERPOLATION = next(iter(MEMBERS))
 """Name of the member that uses the source alone."""
-QUICK_MEMBERS = tuple(name for name, member in MEMBERS.items() if not isinstance(member, RidgeRegression))
+_SLOW = ("regression on many waves", "regression on context", "ridge regression")
+QUICK_MEMBERS = tuple(name for name in MEMBERS if name not in _SLOW)
 """Names of the members of a draft: those that take a second or less."""
+ALL_MEMBERS = tuple(name for name in MEMBERS if name != "regression on waves")
+"""Names of the members of the other qualities."""
