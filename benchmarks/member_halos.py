@@ -19,7 +19,9 @@ from cases import read_case
 from mmsr_geo.geometry import Halo, Scale, Window
 from mmsr_geo.network.degradation import degrade
 from mmsr_geo.network.device import torch_threads
-from mmsr_geo.network.members.layers import Alignment, GuideScaling
+from mmsr_geo.network.members.fit import window_for
+from mmsr_geo.network.members.fitted import needed_features
+from mmsr_geo.network.members.layers import Alignment
 from mmsr_geo.network.members.table import MEMBERS, WindowInputs
 from mmsr_geo.network.samples import Sample, Statistics
 
@@ -51,9 +53,8 @@ def differences(name: str, scale: Scale, data: Path) -> dict[str, dict[int, floa
     source = degrade(truth.double(), scale).float()
     sample = Sample(source, source.isfinite(), guide, guide.isfinite().all(dim=0))
     statistics, alignment = Statistics.of([sample]), Alignment(1.0)
-    scaling = GuideScaling.of([sample], statistics, torch.Generator().manual_seed(0))
     whole, core = Window(0, 0, side, side), Window(side // 2 - 1, side // 2 - 1, 2, 2)
-    inputs = WindowInputs(scaling.layers(sample, statistics, scale, alignment), scaling)
+    inputs, scaling = window_for(sample, statistics, scale, alignment, tuple(MEMBERS))
     found: dict[str, dict[int, float]] = {}
     for member in MEMBERS.values():
         state = member.fit([inputs])
@@ -61,7 +62,8 @@ def differences(name: str, scale: Scale, data: Path) -> dict[str, dict[int, floa
         found[member.name] = {}
         for halo in HALOS:
             read = core.padded(Halo(halo, halo), whole)
-            layers = scaling.layers(sample.cut(read, scale), statistics, scale, alignment)
+            needed = needed_features([member.name])
+            layers = scaling.layers(sample.cut(read, scale), statistics, scale, alignment, needed)
             predicted = member.predict(WindowInputs(layers, scaling), state)
             again = predicted[core.relative_to(read).refined(scale).slices]
             found[member.name][halo] = float((again - target).abs().max())

@@ -23,7 +23,8 @@ from mmsr_geo.network.device import torch_threads
 from mmsr_geo.network.fit import fit_samples
 from mmsr_geo.network.fit_params import FitParams
 from mmsr_geo.network.fitted import FittedModel
-from mmsr_geo.network.members.table import MEMBERS, WindowInputs
+from mmsr_geo.network.members.fit import window_for
+from mmsr_geo.network.members.table import MEMBERS
 from mmsr_geo.network.samples import Sample
 
 DEPTH = tuple(f"depth{number}-x4" for number in range(1, 7))
@@ -48,7 +49,7 @@ def alone(case: Case, model: FittedModel | None = None) -> dict[str, np.ndarray]
     sample, scale, statistics, members = sample_of(case), case.scale, model.statistics, model.members
     if members is None:
         raise AssertionError
-    window = WindowInputs(members.scaling.layers(sample, statistics, scale, members.alignment), members.scaling)
+    window, _ = window_for(sample, statistics, scale, members.alignment, tuple(MEMBERS))
     return {
         name: (
             member.predict(window, member.fit([window])) * statistics.source_spread + statistics.source_centre

@@ -24,6 +24,13 @@ better than their parts."""
 LEAST = 0.3
 """Smallest width of a guided prediction, in widths of the bicubic baseline: noise and blur that block means hide keep
 the error from being smaller."""
+WIDTH = 1.72
+"""Root mean square of an interval's half width, divided by that of the error that is expected of an ensemble; fitted to
+pairs of all kinds (docs/decisions/020-uncertainty-of-ensembles.md)."""
+FROM_DETAIL = 0.7
+"""Power of the error that an ensemble's own detail foretells; the rest is that of the octave above."""
+LARGEST_RATIO = 0.98
+"""Largest expected error, divided by the bicubic baseline's, from which an ensemble's detail foretells that one."""
 COVERAGE = 0.9
 """Fraction of true values within the interval."""
 FEWEST_PX = 100
@@ -43,6 +50,10 @@ class Terms:
     contrast: float
     """Coefficient of the prediction's local range."""
 
+    def times(self, factor: float) -> Terms:
+        """Return the coefficients multiplied by a factor."""
+        return Terms(factor * self.constant, factor * self.roughness, factor * self.contrast)
+
     def sum(self, predictors: Tensor) -> Tensor:
         """Return half the width (H, W) from the predictors (3, H, W) of `predictors_of`."""
         return self.constant * predictors[0] + self.roughness * predictors[1] + self.contrast * predictors[2]
@@ -55,12 +66,14 @@ class Interval:
     guided: Terms
     """Coefficients where the model is used."""
     smooth: Terms
-    """Coefficients where the bicubic interpolation is used in its place."""
+    """Coefficients where an interpolation is used in its place."""
+    bounded: bool = True
+    """True if the width of a guided prediction is kept between LEAST times and once that of the interpolation."""
 
     def times(self, unit: float) -> Interval:
         """Return the interval for values `unit` times as large: only the constants have a unit."""
         guided, smooth = (replace(terms, constant=unit * terms.constant) for terms in (self.guided, self.smooth))
-        return Interval(guided, smooth)
+        return replace(self, guided=guided, smooth=smooth)
 
     def half_width(self, prediction: Tensor, source: Tensor, guided: Tensor, scale: Scale) -> Tensor:
         """Return half the width of the interval, (H, W) float64 in the source's units.
@@ -68,11 +81,13 @@ class Interval:
         Args:
             prediction: (H, W), before it is made consistent.
             source: (h, w), nodata filled.
-            guided: (H, W) in 0 to 1: weight of the model in each pixel, the rest being the bicubic interpolation's.
+            guided: (H, W) in 0 to 1: weight of the guide in each pixel, the rest being an interpolation's.
             scale: Target pixels per source pixel.
         """
         smooth = self.smooth.sum(predictors_of(bicubic(source.double(), scale), source, scale))
-        full = self.guided.sum(predictors_of(prediction, source, scale)).clamp(LEAST * smooth, smooth)
+        full = self.guided.sum(predictors_of(prediction, source, scale))
+        if self.bounded:
+            full = full.clamp(LEAST * smooth, smooth)
         return smooth + guided * (full - smooth)
 
 
@@ -108,6 +123,91 @@ def calibrated(
     Returns:
         The interval; None where fewer than FEWEST_PX pixels were validated.
     """
+    terms = _at_reduced_resolution(predictions, weights, scale)
+    if terms is None:
+        return None
+    guided, smooth = terms
+    return Interval(guided.times(weights[0] * growth + (1 - weights[0]) * correction), smooth.times(growth))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DrawnPart:
+    """What members draw of a part at the true scale."""
+
+    source: Tensor
+    """(h, w) float64, nodata filled."""
+    prediction: Tensor
+    """(H, W) float64: the weighted average."""
+    baseline: Tensor
+    """(H, W) float64: the bicubic baseline."""
+    valid: Tensor
+    """(H, W) bool: where source and guide are valid."""
+
+
+def expected(  # noqa: PLR0913  (what is known of an ensemble's error)
+    predictions: Sequence[ReducedPrediction],
+    weights: Sequence[float],
+    step: Scale,
+    parts: Sequence[DrawnPart],
+    scale: Scale,
+    *,
+    octave: float,
+    ratio: float,
+    members_ratio: float,
+    smooth_ratio: float,
+) -> Interval | None:
+    """Return the interval of an ensemble, from its errors at reduced resolution and from what it draws.
+
+    The quantile regressions of `calibrated` say where errors are large. How large they are at the true scale is
+    foretold in three steps (docs/decisions/020-uncertainty-of-ensembles.md):
+
+    1. The root mean square (RMS) of what the members add to the bicubic baseline. A least-squares prediction and its
+       error are uncorrelated, so that this, divided by sqrt(1 - members_ratio^2), is the RMS of the baseline's error.
+    2. To the power of FROM_DETAIL, times the baseline's error one octave above to the rest of the power.
+    3. Times the expected ratio of the two errors, and times WIDTH.
+
+    Args:
+        predictions: Predictions of each sample at reduced resolution, the bicubic interpolation's first.
+        weights: Weight of each prediction in the ensemble, that of the bicubic interpolation first.
+        step: Source pixels per pixel of the reduced source.
+        parts: What the members draw of each part.
+        scale: Target pixels per source pixel.
+        octave: RMS of the bicubic baseline's error where the source averaged by 2 is solved.
+        ratio: Expected error of the ensemble, divided by that of the bicubic baseline.
+        members_ratio: The same of the members alone.
+        smooth_ratio: The same of the interpolation that replaces the ensemble in gaps of the guide.
+
+    Returns:
+        The interval; None where fewer than FEWEST_PX pixels were validated, or the members draw nothing.
+    """
+    terms = _at_reduced_resolution(predictions, weights, step)
+    drawn = _root_mean_square([(part.prediction - part.baseline)[part.valid] for part in parts])
+    if terms is None or not drawn > 0:
+        return None
+    of_baseline = drawn / math.sqrt(1 - min(members_ratio, LARGEST_RATIO) ** 2)
+    of_baseline = of_baseline**FROM_DETAIL * octave ** (1 - FROM_DETAIL)
+    sized = []
+    for of_terms, error, smooth in zip(terms, (ratio, smooth_ratio), (False, True), strict=True):
+        widths = [
+            of_terms.sum(predictors_of(bicubic(part.source, scale) if smooth else part.prediction, part.source, scale))[
+                part.valid
+            ]
+            for part in parts
+        ]
+        size = _root_mean_square(widths)
+        sized.append(of_terms.times(WIDTH * error * of_baseline / size if size > 0 else 0.0))
+    return Interval(sized[0], sized[1], bounded=False)
+
+
+def _root_mean_square(parts: Sequence[Tensor]) -> float:
+    count = sum(part.numel() for part in parts)
+    return math.sqrt(sum(float(part.square().sum()) for part in parts) / count) if count else 0.0
+
+
+def _at_reduced_resolution(
+    predictions: Sequence[ReducedPrediction], weights: Sequence[float], scale: Scale
+) -> tuple[Terms, Terms] | None:
+    """Return the terms of ensemble and bicubic baseline at reduced resolution; None of fewer than FEWEST_PX pixels."""
     by = torch.tensor(weights, dtype=torch.float64)
     columns: list[NDArray[np.float64]] = []
     for reduced in predictions:
@@ -125,8 +225,7 @@ def calibrated(
     constant, rough, contrast, plain, ensemble_error, bicubic_error = rows[:: math.ceil(len(rows) / MOST_PX)].T
     guided = _quantile_regression(np.stack([constant, rough, contrast], axis=1), ensemble_error)
     smooth = _quantile_regression(np.stack([constant, rough, plain], axis=1), bicubic_error)
-    carried = weights[0] * growth + (1 - weights[0]) * correction
-    return Interval(Terms(*(carried * term for term in guided)), Terms(*(growth * term for term in smooth)))
+    return Terms(*guided), Terms(*smooth)
 
 
 def _local_range(values: Tensor) -> Tensor:

@@ -174,7 +174,7 @@ def _interval_from(description: dict[str, Any]) -> Interval:
         Terms(*(float(description[part][name]) for name in ("constant", "roughness", "contrast")))
         for part in ("guided", "smooth")
     )
-    return Interval(guided, smooth)
+    return Interval(guided, smooth, bounded=bool(description["bounded"]))
 
 
 def _number_or_none(value: object) -> float | None:

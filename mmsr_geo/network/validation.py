@@ -32,7 +32,7 @@ from mmsr_geo.network.guide_check import (
     reduce_sample,
     reduction_step,
 )
-from mmsr_geo.network.intervals import Interval, calibrated
+from mmsr_geo.network.intervals import Interval, calibrated, expected
 from mmsr_geo.network.members.evidence import NOTICEABLE, MembersEvidence
 from mmsr_geo.network.members.layers import Layers
 from mmsr_geo.network.mmsr import MmsrNetwork
@@ -111,7 +111,7 @@ class ReducedResolution:
             predictions,
             StackingWeights(),
             check,
-            self._interval(predictions, (0, 1), check),
+            self._interval(predictions, (0, 1)),
             network_helped=check.result == "helped",
         )
 
@@ -130,12 +130,11 @@ class ReducedResolution:
         errors = (torch.stack([part.baseline, part.errors])[:, part.known] for part in evidence)
         averaged = _gain_from(np.sum([(of_part @ of_part.T).cpu().numpy() for of_part in errors], axis=0), [0, 1])
         check = GuideCheck(everywhere=True, guided=guided, least_gain=LEAST_ENSEMBLE_GAIN, averaged_gain=averaged)
-        if not self.can_validate:
-            return Validation(stacking=stacking, check=self._with_expectation(check))
         predictions = self._predictions([[part.predict] for part in evidence], everywhere=True)
-        regions = guide_check_of(self._errors(predictions), (0, 1)).regions
-        check = self._with_expectation(replace(check, regions=regions))
-        return Validation(predictions, stacking, check, self._interval(predictions, (0, 1), check))
+        if self.can_validate:
+            check = replace(check, regions=guide_check_of(self._errors(predictions), (0, 1)).regions)
+        check = self._with_expectation(check)
+        return Validation(predictions, stacking, check, self._expected_interval(predictions, (0, 1), check, evidence))
 
     def validate_both(
         self,
@@ -183,7 +182,7 @@ class ReducedResolution:
             predictions,
             StackingWeights(network_weight, members_weight),
             check,
-            self._interval(predictions, weights, check),
+            self._expected_interval(predictions, weights, check, evidence),
             network_helped=network_weight > 0,
         )
 
@@ -261,20 +260,40 @@ class ReducedResolution:
         """Return a guide check with the gain that is expected of the target."""
         return replace(check, expected_gain=expectation(check.measured_gain, check.averaged_gain))
 
-    def _interval(
-        self, predictions: Sequence[ReducedPrediction], weights: Sequence[float], check: GuideCheck
-    ) -> Interval | None:
-        """Calibrate the uncertainty; None where the reduction is not by the scale.
+    def _interval(self, predictions: Sequence[ReducedPrediction], weights: Sequence[float]) -> Interval | None:
+        """Calibrate the uncertainty of a network alone; None where the reduction is not by the scale.
 
-        Errors of half a source pixel say little about an eighth of it. Where the guide check expects a larger error
-        than was measured, in proportion to the baseline's, the width grows by as much.
+        Errors of half a source pixel say little about an eighth of it.
         """
         if self.step != self.scale:
             return None
-        growth, expected, measured = self._growth(), check.expected_gain, check.measured_gain
-        if expected is None or measured is None or measured >= 1:
-            return calibrated(predictions, weights, growth, self.scale)
-        return calibrated(predictions, weights, growth, self.scale, growth * (1 - expected) / (1 - measured))
+        return calibrated(predictions, weights, self._growth(), self.scale)
+
+    def _expected_interval(
+        self,
+        predictions: Sequence[ReducedPrediction],
+        weights: Sequence[float],
+        check: GuideCheck,
+        evidence: Sequence[MembersEvidence],
+    ) -> Interval | None:
+        """Return the uncertainty of an ensemble; None where the source cannot be averaged by 2."""
+        errors = [torch.stack([part.baseline, part.errors, part.interpolation])[:, part.known] for part in evidence]
+        every = torch.cat(errors, dim=1)
+        squares = every.square().mean(dim=1).tolist() if every.numel() else [0.0, 0.0, 0.0]
+        if check.expected_gain is None or not squares[0] > 0:
+            return None
+        members, smooth = (1 - (expectation(None, 1 - math.sqrt(of / squares[0])) or 0.0) for of in squares[1:])
+        return expected(
+            predictions,
+            weights,
+            self.step,
+            [part.drawn for part in evidence],
+            self.scale,
+            octave=math.sqrt(squares[0]),
+            ratio=1 - check.expected_gain,
+            members_ratio=members,
+            smooth_ratio=smooth,
+        )
 
     def _growth(self) -> float:
         """Return the bicubic baseline's error at the true scale, divided by its error at reduced resolution.

@@ -12,11 +12,12 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from mmsr_geo.engine.flags import MEANINGS, Flag, FlagRules, unhelpful_regions, within_range
-from mmsr_geo.engine.tile_upsampler import FEATHER_PX, TargetTile, Upsampler, feathered
+from mmsr_geo.engine.tile_upsampler import TargetTile, Upsampler
 from mmsr_geo.geometry import Scale, Tile, Window
 from mmsr_geo.network.degradation import bicubic, degrade, nearest
 from mmsr_geo.network.fitted import FittedModel
 from mmsr_geo.network.guide_check import GuideCheck, Region
+from mmsr_geo.network.guide_gaps import FEATHER_PX, feathered
 from mmsr_geo.network.samples import Sample, Statistics, guide_range
 from mmsr_geo.raster.base import Pixels
 from support.scenes import scene

@@ -26,6 +26,8 @@ from mmsr_geo.network.guide_features import FEATURE_RECEPTIVE_FIELD_PX, guide_fe
 from mmsr_geo.network.members.fit import with_equal_weights
 from mmsr_geo.network.members.fitted import members_receptive_field
 from mmsr_geo.network.members.layers import Alignment
+from mmsr_geo.network.members.table import MEMBERS as TABLE
+from mmsr_geo.network.members.table import MemberState
 from mmsr_geo.network.mmsr import MmsrNetwork, NetworkParams, ReceptiveField
 from mmsr_geo.network.samples import Sample, Statistics
 from mmsr_geo.network.stacking import StackingWeights
@@ -183,23 +185,43 @@ def test_what_lies_under_nodata_does_not_matter(fitted: FittedModel, clean: Samp
     np.testing.assert_array_equal(upsampled(upsampler, gappy), upsampled(upsampler, garbage))
 
 
+def of_source_alone(upsampler: Upsampler, sample: Sample) -> Target:
+    """What is expected where the guide is missing everywhere, (H, W).
+
+    Without members it is bicubic interpolation. With them it is the guided curvature, whose weights are then constant,
+    and the interpolation of minimum curvature in place of the regressions and of the network.
+    """
+    model, valid, centre = (
+        upsampler.model,
+        sample.source_valid,
+        float(sample.source[sample.source_valid].double().mean()),
+    )
+    assert isinstance(model, FittedModel)
+    if model.members is None:
+        filled = fill_nodata(torch.where(valid, sample.source.double() - centre, torch.zeros(()).double()), valid)
+        # Beyond reach nodata is filled with zero, the centre of the statistics: the same place for both.
+        assert bool((fill_nodata(valid.double(), valid) > 0).all())
+        wanted = make_consistent(bicubic(filled, SCALE), filled, valid, SCALE) + centre
+    else:
+        none = replace(sample, guide_valid=torch.zeros_like(sample.guide_valid))
+        window = model.members.window(none, model.statistics, SCALE)
+        curved = TABLE["guided curvature"].predict(window, MemberState())
+        share = model.stacking.members / len(MEMBERS)
+        wanted = share * curved + (1 - share) * window.interpolation
+        wanted = wanted * model.statistics.source_spread + model.statistics.source_centre
+    return wanted.masked_fill(~nearest(valid, SCALE), torch.nan).numpy()
+
+
 @pytest.mark.parametrize("missing", [0.0, 0.3])
-def test_where_the_guide_is_missing_everywhere_the_target_is_the_consistent_bicubic(
+def test_where_the_guide_is_missing_everywhere_the_source_alone_is_interpolated(
     upsampler: Upsampler, clean: Sample, missing: float
 ) -> None:
     sample = with_gaps(clean, source=missing, guide=1.1)
     watched = Watched(upsampler.predictor)
     result = upsampled(replace(upsampler, predictor=watched), sample)
-    assert watched.done == []
-    valid, centre = sample.source_valid, float(clean.source.double().mean())
-    filled = fill_nodata(torch.where(valid, sample.source.double() - centre, torch.zeros(()).double()), valid)
-    # Beyond reach nodata is filled with zero, the centre of the statistics: the same place for both.
-    near = fill_nodata(valid.double(), valid) > 0
-    assert bool(near.all())
-    wanted = (make_consistent(bicubic(filled, SCALE), filled, valid, SCALE) + centre).masked_fill(
-        ~nearest(valid, SCALE), torch.nan
-    )
-    np.testing.assert_allclose(result, wanted.numpy(), rtol=0, atol=tolerance(clean))
+    assert isinstance(upsampler.model, FittedModel)
+    assert (watched.done == []) == (upsampler.model.members is None)
+    np.testing.assert_allclose(result, of_source_alone(upsampler, sample), rtol=0, atol=tolerance(clean))
 
 
 def test_a_missing_part_of_the_guide_leaves_what_is_far_from_it_alone(
@@ -211,8 +233,7 @@ def test_a_missing_part_of_the_guide_leaves_what_is_far_from_it_alone(
     far = 10 + max(upsampler.halo.y, upsampler.halo.x)
     np.testing.assert_allclose(result[3 * far :], target[3 * far :], rtol=0, atol=tolerance(clean))
     assert np.abs(result - target)[:18, :30].max() > 0.1 * spread(clean)
-    smooth = bicubic(clean.source.double(), SCALE)
-    alone = make_consistent(smooth, clean.source, clean.source_valid, SCALE).numpy()
+    alone = of_source_alone(upsampler, clean)
     assert np.abs(result - alone)[:3, :3].max() < 0.05 * spread(clean)
 
 
@@ -381,7 +402,7 @@ def test_the_reach_of_a_network_is_known_without_its_weights(upsampler: Upsample
     model, members = upsampler.model, Halo(0, 0)
     if model.members is not None:
         assert model.alignment.reach_px == (3, 3.5)
-        members = members_receptive_field(SCALE, model.alignment)
+        members = members_receptive_field(SCALE, model.alignment, MEMBERS)
         assert members == model.members.receptive_field(SCALE) == Halo(13, 14)
     if model.stacking.network:
         network = expected_receptive_field(NetworkParams(6), SCALE, features=True, alignment=model.alignment)

@@ -129,7 +129,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"method": "bicubic+"}, r"method= is 'bicubic\+': choose"),
     ({"method": ""}, "method= is '': choose one"),
     ({"fit": "forest"}, "fit= is 'forest': choose one of scene, adapt, tile, published"),
-    ({"if_unhelpful": "cry"}, "if_unhelpful= is 'cry': choose one of bicubic, warn, error"),
+    ({"if_unhelpful": "cry"}, "if_unhelpful= is 'cry': choose one of interpolate, warn, error"),
     ({"keep_statistics": True}, "keep_statistics= needs a saved model: pass model="),
     (
         {"method": "bicubic", "model": NET},

@@ -74,7 +74,7 @@ def test_a_saved_model_has_its_scale_and_may_keep_its_statistics() -> None:
     assert saved().calibrates
 
 
-@pytest.mark.parametrize("if_unhelpful", ["bicubic", "warn", "error"])
+@pytest.mark.parametrize("if_unhelpful", ["interpolate", "warn", "error"])
 def test_methods_with_the_same_fit_describe_it_alike(if_unhelpful: IfUnhelpful) -> None:
     scene = SceneFit()
     same = SceneFit(if_unhelpful=if_unhelpful, consistent=False)

@@ -33,7 +33,7 @@ from mmsr_geo.network.fit_params import FitParams
 from mmsr_geo.network.fitted import FittedModel
 from mmsr_geo.network.guide_check import reduce_sample, validation_blocks
 from mmsr_geo.network.members.fit import fit_members
-from mmsr_geo.network.members.table import MEMBERS, QUICK_MEMBERS
+from mmsr_geo.network.members.table import ALL_MEMBERS, MEMBERS, QUICK_MEMBERS
 from mmsr_geo.network.mmsr import MmsrNetwork, NetworkParams
 from mmsr_geo.network.patches import PatchSampler, window_means
 from mmsr_geo.network.prepared import PreparedSample
@@ -425,7 +425,7 @@ def test_a_trial_that_is_passed_leaves_no_trace_but_its_steps(monkeypatch: pytes
 
 
 def test_a_network_that_is_given_up_after_the_first_stage_leaves_the_members(monkeypatch: pytest.MonkeyPatch) -> None:
-    weights = iter([(0.2, 0.8), (1.0, 0.0)])
+    weights = iter([(0.2, 0.8), (0.2, 0.8), (1.0, 0.0), (1.0, 0.0)])  # on the blocks and on all pixels
     weigh(monkeypatch, 0.0)
     monkeypatch.setattr(validating, "best_weights", lambda _products: next(weights))
     monkeypatch.setattr(fitting, "TRIAL_STEPS", 3)
@@ -482,9 +482,9 @@ def test_with_too_few_pixels_to_validate_the_members_are_used_alone(
         assert network.provenance["fit"]["pixel_steps"] == expected_pixel_steps(alone, shape, TWO)[0] > 0
 
 
-@pytest.mark.parametrize(("ridge", "names"), [(True, tuple(MEMBERS)), (False, QUICK_MEMBERS)])
+@pytest.mark.parametrize(("quick", "names"), [(False, ALL_MEMBERS), (True, QUICK_MEMBERS)])
 def test_a_fit_chooses_from_all_members_or_from_the_quick_ones(
-    monkeypatch: pytest.MonkeyPatch, names: tuple[str, ...], *, ridge: bool
+    monkeypatch: pytest.MonkeyPatch, names: tuple[str, ...], *, quick: bool
 ) -> None:
     compared: list[tuple[str, ...]] = []
 
@@ -493,9 +493,15 @@ def test_a_fit_chooses_from_all_members_or_from_the_quick_ones(
         return fit_members(*arguments, **options)
 
     monkeypatch.setattr(fitting, "fit_members", counted)
-    fit([scene(16, 16, TWO)], TWO, FitParams(network=False, ridge_regression=ridge, threads=1))
+    fit([scene(16, 16, TWO)], TWO, FitParams(network=False, quick_members=quick, threads=1))
     assert compared == [names]
-    assert set(names) - set(QUICK_MEMBERS) == ({"ridge regression"} if ridge else set())
+    assert set(MEMBERS) == {*ALL_MEMBERS, *QUICK_MEMBERS}
+    assert set(ALL_MEMBERS) - set(QUICK_MEMBERS) == {
+        "regression on many waves",
+        "regression on context",
+        "ridge regression",
+    }
+    assert set(QUICK_MEMBERS) - set(ALL_MEMBERS) == {"regression on waves"}
 
 
 def test_the_network_is_shown_the_guide_as_aligned(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -600,7 +606,7 @@ def test_members_report_their_progress_before_the_network() -> None:
     calls: list[tuple[str, int, int]] = []
     both = [scene(36, 36, TWO), scene(36, 36, TWO, seed=1)]
     fit(both, TWO, FitParams(steps=1, patch_px=24, threads=1), progress=lambda *call: calls.append(call))
-    count = len(MEMBERS)
+    count = len(ALL_MEMBERS)
     assert calls[:2] == [("alignment", 0, 1), ("alignment", 1, 1)]
     assert calls[2 : 3 + count] == [("members", done, count) for done in range(count + 1)]
     assert calls[3 + count :][:2] == [("first stage", 0, 1), ("first stage", 1, 1)]

@@ -21,7 +21,7 @@ from mmsr_geo.network.fit import fit_samples
 from mmsr_geo.network.fit_params import FitParams
 from mmsr_geo.network.fitted import FittedModel
 from mmsr_geo.network.members.alignment import BLURS_PX
-from mmsr_geo.network.members.fitted import FARTHEST_ALIGNMENT
+from mmsr_geo.network.members.fitted import FARTHEST_ALIGNMENT, members_receptive_field
 from mmsr_geo.network.members.layers import Alignment
 from mmsr_geo.network.stacking import StackingWeights
 from support.scenes import scene, with_gaps
@@ -80,7 +80,8 @@ def test_what_a_model_reads_is_known_before_its_fit(
     assert known.x >= model.receptive_field.x
     farthest = replace(members, alignment=FARTHEST_ALIGNMENT)
     if parts == "members":
-        assert known == farthest.receptive_field(Scale(*scale))
+        every = (*farthest.states, "regression on context")
+        assert known == members_receptive_field(Scale(*scale), FARTHEST_ALIGNMENT, every)
 
 
 class Planned:
@@ -98,7 +99,7 @@ class Planned:
 @cache
 def alone() -> FittedModel:
     """A model of members alone."""
-    params = FitParams(network=False, ridge_regression=False, threads=1)
+    params = FitParams(network=False, quick_members=True, threads=1)
     return fit_samples([scene(16, 16, Scale(2, 2))], Scale(2, 2), params, guide_bands=("red", "nir"))
 
 

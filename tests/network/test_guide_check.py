@@ -314,7 +314,7 @@ def test_a_guide_that_helped_is_used_and_nothing_is_said() -> None:
 def test_where_the_guide_did_not_help_the_consistent_bicubic_is_given(tile_size: int | None) -> None:
     source, guide = short_pair()
     options: dict[str, Any] = {"tile_size": tile_size}
-    with pytest.warns(mmsr_geo.GuideWarning, match="did not help.*the bicubic baseline is used instead"):
+    with pytest.warns(mmsr_geo.GuideWarning, match="did not help.*the target is interpolated from the source alone"):
         given = mmsr_geo.upsample(source, guide, 2, params=SHORT, **options).compute()
     expected = smooth_target(source, guide, **options)
     if tile_size is None:
@@ -325,7 +325,7 @@ def test_where_the_guide_did_not_help_the_consistent_bicubic_is_given(tile_size:
 
 def test_to_a_file_too(tmp_path: Path) -> None:
     source, guide = short_pair()
-    with pytest.warns(mmsr_geo.GuideWarning, match="the bicubic baseline is used instead"):
+    with pytest.warns(mmsr_geo.GuideWarning, match="the target is interpolated from the source alone"):
         outcome = mmsr_geo.upsample_to_file(source, guide, tmp_path / "sharp.tif", 2, params=SHORT)
     check = outcome.checks[0]
     assert (len(outcome.checks), check.result) == (1, "did not help")
@@ -335,7 +335,7 @@ def test_to_a_file_too(tmp_path: Path) -> None:
     assert tags["MMSR_GEO_GUIDE_GAIN"] == f"{check.gain:.4f}"
     assert tags["MMSR_GEO_GUIDE_CHECK"] == "did not help"
     assert tags["MMSR_GEO_METHOD"] == "bicubic+consistency"
-    assert json.loads(tags["MMSR_GEO_OPTIONS"])["if_unhelpful"] == "bicubic"
+    assert json.loads(tags["MMSR_GEO_OPTIONS"])["if_unhelpful"] == "interpolate"
 
 
 def test_a_file_says_what_it_was_made_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -398,7 +398,7 @@ def test_the_guide_check_of_a_saved_model_counts_too(tmp_path: Path) -> None:
     source, guide = made_pair(shown=False)
     path = tmp_path / "model.mmsr"
     made_model(shown=False).save(path)
-    with pytest.warns(mmsr_geo.GuideWarning, match="the bicubic baseline is used instead"):
+    with pytest.warns(mmsr_geo.GuideWarning, match="the target is interpolated from the source alone"):
         given = mmsr_geo.upsample(source, guide, model=path).compute()
     assert np.array_equal(given, smooth_target(source, guide))
     with pytest.warns(mmsr_geo.GuideWarning, match="used anyway"):

@@ -12,11 +12,16 @@ from mmsr_geo.network.guide_check import ReducedPrediction, predict_at_reduced_r
 from mmsr_geo.network.intervals import (
     CORRECTION_FACTOR,
     FEWEST_PX,
+    FROM_DETAIL,
+    LARGEST_RATIO,
     LEAST,
     MOST_PX,
+    WIDTH,
+    DrawnPart,
     Interval,
     Terms,
     calibrated,
+    expected,
     predictors_of,
 )
 
@@ -141,6 +146,52 @@ def test_a_guide_never_widens_the_baselines_interval() -> None:
     prediction, source, everywhere = torch.rand(4, 4).double(), torch.rand(2, 2), torch.ones(4, 4).double()
     smooth = unsure.half_width(prediction, source, 0 * everywhere, TWO)
     assert torch.equal(unsure.half_width(prediction, source, everywhere, TWO), smooth)
+
+
+def drawn(size: float, valid: Tensor | None = None) -> DrawnPart:
+    """A part on which members draw a restless detail of this size over the baseline."""
+    generator = torch.Generator().manual_seed(5)
+    prediction = size * torch.randn(40, 40, dtype=torch.float64, generator=generator)
+    valid = torch.ones(40, 40, dtype=torch.bool) if valid is None else valid
+    return DrawnPart(torch.zeros(20, 20).double(), prediction, torch.zeros_like(prediction), valid)
+
+
+@pytest.mark.parametrize("octave", [0.5, 4.0])
+@pytest.mark.parametrize(("ratio", "members"), [(0.3, 0.3), (0.8, 0.9), (1.0, 1.2)])
+def test_the_width_of_an_ensemble_is_that_of_the_error_that_its_detail_foretells(
+    octave: float, ratio: float, members: float
+) -> None:
+    """A prediction of least squares and its error are uncorrelated: drawn^2 + error^2 is the baseline's error^2."""
+    part = drawn(2.0)
+    interval = expected(
+        [noisy(60, 60, 3.0)], (0, 1), TWO, [part], TWO,
+        octave=octave, ratio=ratio, members_ratio=members, smooth_ratio=1.1,
+    )  # fmt: skip
+    assert interval is not None
+    size = float((part.prediction - part.baseline).square().mean().sqrt())
+    baseline = size / (1 - min(members, LARGEST_RATIO) ** 2) ** 0.5
+    baseline = baseline**FROM_DETAIL * octave ** (1 - FROM_DETAIL)
+    everywhere = torch.ones(40, 40).double()
+    widths = interval.half_width(part.prediction, part.source, everywhere, TWO)
+    assert float(widths.square().mean().sqrt()) == pytest.approx(WIDTH * ratio * baseline, rel=1e-6)
+    smooth = interval.half_width(part.prediction, part.source, 0 * everywhere, TWO)
+    assert float(smooth.square().mean().sqrt()) == pytest.approx(WIDTH * 1.1 * baseline, rel=1e-6)
+
+
+def test_errors_at_reduced_resolution_say_where_the_width_is_large_and_not_how_large() -> None:
+    options = {"octave": 1.0, "ratio": 0.5, "members_ratio": 0.5, "smooth_ratio": 1.0}
+    small, large = (expected([noisy(60, 60, size)], (0, 1), TWO, [drawn(1.0)], TWO, **options) for size in (1e-3, 1e3))
+    assert small is not None
+    assert large is not None
+    assert small.guided.constant == pytest.approx(large.guided.constant, rel=1e-3)
+
+
+def test_an_ensemble_without_detail_or_with_too_few_pixels_has_no_interval() -> None:
+    options = {"octave": 1.0, "ratio": 0.5, "members_ratio": 0.5, "smooth_ratio": 1.0}
+    assert expected([noisy(60, 60, 1.0)], (0, 1), TWO, [drawn(0.0)], TWO, **options) is None
+    assert expected([noisy(8, 8, 1.0)], (0, 1), TWO, [drawn(1.0)], TWO, **options) is None
+    nowhere = torch.zeros(40, 40, dtype=torch.bool)
+    assert expected([noisy(60, 60, 1.0)], (0, 1), TWO, [drawn(1.0, nowhere)], TWO, **options) is None
 
 
 def test_predictions_at_reduced_resolution_are_validated_where_asked() -> None:

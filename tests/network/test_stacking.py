@@ -20,6 +20,7 @@ from mmsr_geo.network.fit import adapt_model, fit_samples
 from mmsr_geo.network.fit_params import STEPS, FitParams
 from mmsr_geo.network.fitted import FittedModel
 from mmsr_geo.network.guide_check import LEAST_ENSEMBLE_GAIN, reduce_sample
+from mmsr_geo.network.intervals import DrawnPart
 from mmsr_geo.network.members.evidence import MembersEvidence
 from mmsr_geo.network.members.fitted import Members
 from mmsr_geo.network.members.layers import AS_IT_IS, Alignment, GuideScaling, Layers
@@ -86,7 +87,7 @@ def members_of(sample: Sample, scale: Scale, alignment: Alignment = AS_IT_IS) ->
     """Return two members of equal weight, aligned as a test wants."""
     statistics = Statistics.of([sample])
     scaling = GuideScaling.of([sample], statistics, torch.Generator().manual_seed(0))
-    window = WindowInputs(scaling.layers(sample, statistics, scale, alignment), scaling)
+    window = WindowInputs(scaling.layers(sample, statistics, scale, alignment, ()), scaling)
     names = ("guided curvature", "ridge regression")
     states = {name: MEMBERS[name].fit([window]) for name in names}
     return Members(scaling, alignment, dict.fromkeys(names, 0.5), states)
@@ -100,14 +101,18 @@ def test_a_prediction_is_the_weighted_average_of_network_and_members(fitted: Fit
     statistics, members = Statistics.of([sample]), members_of(sample, fitted.scale, alignment)
     alone = replace(fitted, statistics=statistics)
     model = replace(alone, stacking=StackingWeights(0.3, 0.7), members=members)
-    of_network = alone.predictor(CPU)(alignment.applied(sample))
-    of_members = members.predict(sample, statistics, fitted.scale) * statistics.source_spread + statistics.source_centre
-    wanted = 0.3 * of_network + 0.7 * of_members
+    centre, spread = statistics.source_centre, statistics.source_spread
+    window = members.window(sample, statistics, fitted.scale)
+    of_network = (alone.predictor(CPU)(alignment.applied(sample)) - centre) / spread
+    of_network = window.consistent(of_network, "guided")
+    torch.testing.assert_close(degrade(of_network, fitted.scale), window.layers.source, rtol=0, atol=1e-5)
+    of_members = members.predict(window)
+    wanted = (0.3 * of_network + 0.7 * of_members) * spread + centre
     np.testing.assert_allclose(model.predictor(CPU)(sample).numpy(), wanted.numpy(), rtol=1e-6)
-    assert float((of_network - of_members).std()) > 0.01 * statistics.source_spread
+    assert float((of_network - of_members).std()) > 0.01
     assert model.alignment == alignment
     only = replace(model, stacking=StackingWeights(0, 1), weights={})
-    np.testing.assert_allclose(only.predictor(CPU)(sample).numpy(), of_members.numpy(), rtol=1e-12)
+    np.testing.assert_allclose(only.predictor(CPU)(sample).numpy(), (of_members * spread + centre).numpy(), rtol=1e-12)
     assert only.predictor(CPU).network is None
 
 
@@ -122,12 +127,12 @@ def test_a_model_without_a_network_is_not_adapted() -> None:
 
 
 def test_a_source_too_small_for_its_scale_is_validated_on_itself_degraded_by_2() -> None:
-    """With a guide check, but no interval: errors of halves of a source pixel say little of those of quarters."""
+    """With a guide check and an interval, whose size is not that of the errors there."""
     four, sample = Scale(4, 4), scene(40, 40, Scale(4, 4))
     model = fit_samples([sample], four, QUICK, guide_bands=BANDS)
     assert model.check.result == "helped"
     assert model.stacking.members > 0
-    assert model.interval is None
+    assert model.interval is not None
     strange = replace(sample, guide=torch.randn(sample.guide.shape, generator=torch.Generator().manual_seed(1)))
     assert fit_samples([strange], four, replace(QUICK, steps=2), guide_bands=BANDS).check.result == "did not help"
     tiny = fit_samples([scene(31, 31, four)], four, replace(QUICK, steps=2), guide_bands=BANDS)
@@ -137,8 +142,8 @@ def test_a_source_too_small_for_its_scale_is_validated_on_itself_degraded_by_2()
 
 def test_a_quality_is_a_preset_whose_steps_can_be_others() -> None:
     draft, fast, balanced, best = (FitParams.of(quality) for quality in get_args(Quality))
-    assert (draft.network, draft.ridge_regression) == (False, False)
-    assert all(params.network and params.ridge_regression for params in (fast, balanced, best))
+    assert (draft.network, draft.quick_members) == (False, True)
+    assert all(params.network and not params.quick_members for params in (fast, balanced, best))
     assert all(params.compares_members for params in (draft, fast, balanced, best))
     assert balanced == FitParams()
     assert (fast.steps or STEPS) < (balanced.steps or STEPS) < (best.steps or STEPS)
@@ -210,8 +215,26 @@ class Evidence:
 
     @property
     def of_members(self) -> MembersEvidence:
-        errors = self.members_errors, self.baseline_errors
-        return MembersEvidence(partial(self.reduced, 0, 0.2), self.coarser, *errors, self.known)
+        height, width = self.sample.guide_valid.shape
+        return MembersEvidence(
+            predict=partial(self.reduced, 0, 0.2),
+            coarser=self.coarser,
+            consistent=self.consistent,
+            errors=self.members_errors,
+            baseline=self.baseline_errors,
+            interpolation=0.9 * self.baseline_errors,
+            known=self.known,
+            drawn=DrawnPart(
+                self.prepared.source.double(),
+                self.network_noise[:height, :width],
+                torch.zeros(height, width).double(),
+                self.sample.guide_valid,
+            ),
+        )
+
+    def consistent(self, target: Tensor) -> Tensor:
+        """Return a target whose block means are the averaged source."""
+        return make_consistent(target, self.coarser.source, self.coarser.source_valid, self.coarser.scale)
 
     def reduced(self, row: int, size: float, source: Tensor) -> Tensor:
         """Return a prediction at reduced resolution: the truth and errors of this size."""
@@ -240,7 +263,10 @@ def network_of(evidence: list[Evidence], name: str, *sizes: float) -> Callable[.
 @pytest.mark.parametrize("scale", [TWO, Scale(1, 2)])
 @pytest.mark.parametrize("size", [0.1, 0.5, 2.0, 9.0])
 def test_network_and_members_have_the_weights_of_products_computed_by_hand(scale: Scale, size: float) -> None:
-    """On the validation blocks alone, from means over source pixels of targets that were made consistent."""
+    """On the validation blocks, from means over source pixels of targets that were made consistent.
+
+    The network's weight on all pixels is an upper bound.
+    """
     evidence = [Evidence(seed, scale) for seed in (1, 2)]
     reduced = ReducedResolution([part.prepared for part in evidence], scale)
     found = reduced.validate_both(
@@ -248,17 +274,18 @@ def test_network_and_members_have_the_weights_of_products_computed_by_hand(scale
         network_of(evidence, "reduced", 1, 0.3),
         network_of(evidence, "from_coarser", size),
     )
-    products = np.zeros((2, 2))
+    products, of_all = np.zeros((2, 2)), np.zeros((2, 2))
     for part in evidence:
-        coarser = part.coarser
-        target = make_consistent(part.from_coarser(size, coarser), coarser.source, coarser.source_valid, coarser.scale)
-        means = degrade(target, scale)
+        means = degrade(part.consistent(part.from_coarser(size, part.coarser)), scale)
         for row in range(means.shape[0]):
             for col in range(means.shape[1]):
+                both = np.array([part.members_errors[row, col], means[row, col] - part.prepared.source[row, col]])
+                if part.known[row, col]:
+                    of_all += np.outer(both, both)
                 if part.known[row, col] and part.prepared.validation[row, col]:
-                    both = np.array([part.members_errors[row, col], means[row, col] - part.prepared.source[row, col]])
                     products += np.outer(both, both)
-    members, network = best_weights(products)
+    network = min(best_weights(products)[1], best_weights(of_all)[1])
+    members = 1 - network
     if network < LEAST_NETWORK_WEIGHT:
         members, network = 1.0, 0.0
     assert (found.stacking.members, found.stacking.network) == pytest.approx((members, network), abs=1e-9)
@@ -295,6 +322,22 @@ def test_the_sizes_of_that_test_give_weights_on_both_sides() -> None:
     assert weights[0] > 0.9
     assert 0 < weights[1] < 0.5
     assert weights[2] == 0
+
+
+def test_blocks_that_the_members_miss_do_not_give_the_network_the_whole_raster() -> None:
+    """On depth a few pixels hold most of the squared error, and the blocks are a seventh of the raster."""
+    evidence = Evidence(1, TWO)
+    known = evidence.of_members
+    blocks = evidence.prepared.validation[: known.errors.shape[0], : known.errors.shape[1]]
+    missed = replace(known, errors=torch.where(blocks, 20 * known.errors, 0.05 * known.errors))
+    weight = (
+        ReducedResolution([evidence.prepared], TWO)
+        .validate_both([missed], network_of([evidence], "reduced", 1, 0.3), network_of([evidence], "from_coarser", 2.0))
+        .stacking.network
+    )
+    errors = missed.errors[blocks & known.known]
+    assert float(errors.square().mean()) > 4  # beside which the network is far better there
+    assert weight < 0.9
 
 
 def test_where_nothing_can_be_compared_the_members_have_all_the_weight() -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from mmsr_geo.network.intervals import DrawnPart
 from mmsr_geo.network.members.layers import Layers
 
 NOTICEABLE = 0.985
@@ -28,5 +29,9 @@ class MembersEvidence:
     """(h, w): errors of the means over source pixels where the averaged source is solved to the target."""
     baseline: Tensor
     """(h, w): these errors of the bicubic baseline."""
+    interpolation: Tensor
+    """(h, w): these errors of the interpolation that uses the source alone."""
     known: Tensor
     """(h, w) bool: where these errors are known."""
+    drawn: DrawnPart
+    """What the members draw of the sample at the true scale."""

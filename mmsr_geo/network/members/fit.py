@@ -15,9 +15,10 @@ from torch import Tensor
 from mmsr_geo.callbacks import Progress, no_progress
 from mmsr_geo.geometry import Scale, Window
 from mmsr_geo.network.degradation import bicubic, degrade, make_consistent, nearest
+from mmsr_geo.network.intervals import DrawnPart
 from mmsr_geo.network.members.alignment import align
 from mmsr_geo.network.members.evidence import NOTICEABLE, MembersEvidence
-from mmsr_geo.network.members.fitted import Members, needed_features, needed_waves
+from mmsr_geo.network.members.fitted import Members, needed_features
 from mmsr_geo.network.members.layers import Alignment, GuideScaling, Layers, coarser_step
 from mmsr_geo.network.members.table import INTERPOLATION, MEMBERS, MemberState, WindowInputs
 from mmsr_geo.network.samples import Sample, Statistics
@@ -103,14 +104,19 @@ def with_equal_weights(
     members: Members, sample: Sample, statistics: Statistics, scale: Scale, names: Sequence[str]
 ) -> Members:
     """Return the named members with the same weight, fitted to a sample: what takes the most time and memory."""
-    kinds = needed_waves(names)
-    scaling = GuideScaling.of([sample], statistics, torch.Generator().manual_seed(0), kinds)
-    layers = scaling.layers(sample, statistics, scale, members.alignment, needed_features(names))
-    windows = [WindowInputs(layers, scaling)]
+    window, scaling = window_for(sample, statistics, scale, members.alignment, names)
     weights = dict.fromkeys(names, 1 / len(names))
-    return replace(
-        members, scaling=scaling, weights=weights, states={name: MEMBERS[name].fit(windows) for name in names}
-    )
+    states = {name: MEMBERS[name].fit([window]) for name in names}
+    return replace(members, scaling=scaling, weights=weights, states=states)
+
+
+def window_for(
+    sample: Sample, statistics: Statistics, scale: Scale, alignment: Alignment, names: Sequence[str]
+) -> tuple[WindowInputs, GuideScaling]:
+    """Return a sample as a window with all that the named members need of it, and the constants of its guide."""
+    needed = needed_features(names)
+    scaling = GuideScaling.of([sample], statistics, torch.Generator().manual_seed(0), needed)
+    return WindowInputs(scaling.layers(sample, statistics, scale, alignment, needed), scaling), scaling
 
 
 def compared_parts(samples: Sequence[Sample], scale: Scale) -> list[tuple[int, Window]]:
@@ -157,10 +163,20 @@ def members_evidence(
             partial(WindowInputs(coarse or part, members.scaling).consistent, how="guided"),
             of_part,
             _baseline_errors(part),
+            coarser_errors([part], members.scaling, [INTERPOLATION])[0][0],
             known_from_coarser(part),
+            _drawn(members, part),
         )
         for predictor, part, of_part in zip(predictors, layers, errors, strict=True)
     ]
+
+
+def _drawn(members: Members, part: Layers) -> DrawnPart:
+    """Return what the members draw of a part at the true scale."""
+    window = WindowInputs(part, members.scaling)
+    baseline = make_consistent(bicubic(part.source, part.scale), part.source, part.source_valid, part.scale)
+    valid = part.valid & nearest(part.source_valid, part.scale)
+    return DrawnPart(part.source, members.predict(window), baseline, valid)
 
 
 def _baseline_errors(part: Layers) -> Tensor:

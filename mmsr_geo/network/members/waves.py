@@ -15,6 +15,8 @@ from mmsr_geo.network.variational.gaussian import radius_px, smoothed
 
 NEUTRAL = 1e-12
 """Least spread of a feature: one that does not vary stays 0."""
+LEAST_SPREAD = 1e-4
+"""Least spread of a wave and of its layers, above what rounding makes of those that do not vary."""
 MOST_COLUMNS = 2**16
 """Largest number of pixels whose waves are measured; of more, every n-th."""
 AT_ONCE = 16
@@ -37,9 +39,9 @@ class Standard:
     """(K,) float64."""
 
     @classmethod
-    def of(cls, columns: Tensor) -> Self:
-        """Return those of (K, n) values."""
-        return cls(columns.mean(dim=1), columns.std(dim=1, correction=0) + NEUTRAL)
+    def of(cls, columns: Tensor, least: float = NEUTRAL) -> Self:
+        """Return those of (K, n) values; `least` is added to the spread."""
+        return cls(columns.mean(dim=1), columns.std(dim=1, correction=0) + least)
 
     def __call__(self, features: Tensor, valid: Tensor) -> Tensor:
         """Return features (K, H, W) in these units, 0 where they are not valid."""
@@ -71,14 +73,15 @@ class Waves:
     def of(cls, columns: Tensor, count: int, generator: torch.Generator) -> Self:
         """Draw `count` waves of layers with these values (K, n)."""
         columns = columns[:, :: math.ceil(columns.shape[1] / MOST_COLUMNS)]
-        layers, inputs = len(columns), Standard.of(columns)
+        layers, inputs = len(columns), Standard.of(columns, LEAST_SPREAD)
         frequencies = torch.randn(count, layers, generator=generator, dtype=torch.float64) / math.sqrt(layers)
         for start, factor in enumerate(LENGTHS):
             frequencies[start :: len(LENGTHS)] *= factor
         phases = 2 * math.pi * torch.rand(count, generator=generator, dtype=torch.float64)
         frequencies, phases = frequencies.to(columns), phases.to(columns)
         scaled = (columns - inputs.centre[:, None]) / inputs.spread[:, None]
-        return cls(inputs, frequencies, phases, Standard.of(torch.cos(frequencies @ scaled + phases[:, None])))
+        waves = torch.cos(frequencies @ scaled + phases[:, None])
+        return cls(inputs, frequencies, phases, Standard.of(waves, LEAST_SPREAD))
 
     @classmethod
     def shapes(cls, layers: int, count: int) -> dict[str, tuple[int, ...]]:

@@ -23,10 +23,11 @@ from mmsr_geo.network.degradation import bicubic, degrade, make_consistent
 from mmsr_geo.network.fit import fit_samples
 from mmsr_geo.network.fit_params import FitParams
 from mmsr_geo.network.members.alignment import align
-from mmsr_geo.network.members.fit import compared_parts, fit_members, reduced_predictors, stacked
+from mmsr_geo.network.members.fit import compared_parts, fit_members, reduced_predictors, stacked, window_for
 from mmsr_geo.network.members.fitted import Members
-from mmsr_geo.network.members.layers import AS_IT_IS, Alignment, GuideScaling
-from mmsr_geo.network.members.table import MEMBERS, EdgePreserving, MemberState, WindowInputs
+from mmsr_geo.network.members.layers import AS_IT_IS, WAVES, Alignment, GuideScaling
+from mmsr_geo.network.members.table import MEMBERS, EdgePreserving, MemberState
+from mmsr_geo.network.members.waves import CONTEXT_REACH_PX
 from mmsr_geo.network.samples import Sample, Statistics
 from support.scenes import patches, scene, with_gaps
 
@@ -46,13 +47,12 @@ def fitted(name: str, scale: Scale, size: tuple[int, int], gaps: float = 0.0) ->
     """A sample, and one member alone, aligned as no fit would align it."""
     sample = with_gaps(smooth(scene(*size, scale), scale), source=gaps, guide=gaps)
     statistics = Statistics.of([sample])
-    scaling = GuideScaling.of([sample], statistics, torch.Generator().manual_seed(0))
-    window = WindowInputs(scaling.layers(sample, statistics, scale, ALIGNED), scaling)
+    window, scaling = window_for(sample, statistics, scale, ALIGNED, [name])
     return sample, Members(scaling, ALIGNED, {name: 1.0}, {name: MEMBERS[name].fit([window])})
 
 
 def predicted(members: Members, sample: Sample, scale: Scale, statistics: Statistics | None = None) -> Tensor:
-    return members.predict(sample, statistics or Statistics.of([sample]), scale)
+    return members.predict(members.window(sample, statistics or Statistics.of([sample]), scale))
 
 
 @pytest.mark.parametrize("name", MEMBERS)
@@ -77,8 +77,8 @@ def test_block_means_are_the_source_and_nothing_under_nodata_counts(name: str, s
 @pytest.mark.parametrize(
     ("scale", "support", "size", "most"),
     [
-        (Scale(2, 2), 12, (44, 46), 3e-5),
-        (Scale(4, 4), 12, (44, 46), 3e-5),
+        (Scale(2, 2), 12, (60, 62), 3e-5),
+        (Scale(4, 4), 12, (48, 50), 3e-5),
         (Scale(8, 8), 12, (36, 38), 3e-5),
         (Scale(16, 16), 8, (24, 25), 1e-4),
     ],
@@ -91,7 +91,8 @@ def test_a_window_with_its_halo_is_the_same_window_of_the_whole(
     target = predicted(members, sample, scale)
     halo = members.receptive_field(scale)
     assert support * scale.y <= 128
-    assert support < min(halo.y, halo.x) <= max(halo.y, halo.x) <= support + math.ceil(4 / scale.y)  # blur and shift
+    around = 4 + (CONTEXT_REACH_PX if name == "regression on context" else 0)  # blur and shift
+    assert support < min(halo.y, halo.x) <= max(halo.y, halo.x) <= support + math.ceil(around / scale.y)
     core = Window(size[0] // 2 - 1, size[1] // 2 - 1, 2, 2)
     read = core.padded(halo, whole)
     assert read != whole
@@ -101,7 +102,7 @@ def test_a_window_with_its_halo_is_the_same_window_of_the_whole(
 
 
 @pytest.mark.parametrize("name", MEMBERS)
-@pytest.mark.parametrize(("scale", "size", "most"), [(Scale(4, 4), (44, 46), 1e-4), (Scale(16, 16), (24, 25), 3e-4)])
+@pytest.mark.parametrize(("scale", "size", "most"), [(Scale(4, 4), (48, 50), 1e-4), (Scale(16, 16), (24, 25), 3e-4)])
 def test_what_lies_beyond_the_halo_changes_next_to_nothing(
     name: str, scale: Scale, size: tuple[int, int], most: float
 ) -> None:
@@ -266,7 +267,9 @@ def test_the_same_seed_gives_the_same_members_and_they_survive_as_parts() -> Non
     assert first.description == again.description
     for name, tensor in first.tensors.items():
         assert torch.equal(tensor, again.tensors[name])
-    assert not torch.equal(first.scaling.frequencies, other.scaling.frequencies)
+    for kind, waves in first.scaling.waves.items():
+        assert torch.equal(waves.frequencies, again.scaling.waves[kind].frequencies)
+        assert not torch.equal(waves.frequencies, other.scaling.waves[kind].frequencies)
     restored = Members.from_parts(first.description, first.tensors)
     assert restored.description == first.description
     assert torch.equal(predicted(restored, sample, scale), predicted(first, sample, scale))
@@ -293,9 +296,7 @@ def replaced(name: str, tensor: Tensor) -> Callable[[dict[str, Any], dict[str, T
     ("damage", "message"),
     [
         (replaced("low", torch.tensor([torch.nan, 0.0], dtype=torch.float64)), "low holds values that are not finite"),
-        (replaced("phases", torch.zeros(3, dtype=torch.float64)), r"phases is \(3,\)"),
-        (replaced("waves.spread", torch.ones(60)), "waves.spread is .* torch.float32"),
-        (replaced("waves.spread", torch.zeros(60, dtype=torch.float64)), "a spread of 0 or less"),
+        (replaced("squares.spread", torch.zeros(2, dtype=torch.float64)), "a spread of 0 or less"),
         (replaced("whitening.turn", torch.eye(5, dtype=torch.float64)), r"whitening.turn is \(5, 5\)"),
         (replaced("edge-preserving.0.covariance", torch.eye(1)), None),
         (changed("blur_px", float("nan")), "blurred by nan"),
@@ -321,6 +322,23 @@ def test_damaged_parts_are_refused(
         Members.from_parts(description, tensors)
 
 
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (replaced("waves.phases", torch.zeros(3, dtype=torch.float64)), r"waves.phases is \(3,\)"),
+        (replaced("waves.outputs.spread", torch.ones(WAVES["waves"])), "waves.outputs.spread is .* torch.float32"),
+        (replaced("waves.outputs.spread", torch.zeros(WAVES["waves"]).double()), "a spread of 0 or less"),
+        (replaced("waves.inputs.spread", torch.zeros(2).double()), "a spread of 0 or less"),
+    ],
+)
+def test_damaged_waves_are_refused(damage: Callable[[dict[str, Any], dict[str, Tensor]], None], message: str) -> None:
+    _, members = fitted("regression on waves", Scale(2, 2), (12, 13))
+    description, tensors = members.description, dict(members.tensors)
+    damage(description, tensors)
+    with pytest.raises(ValueError, match=message):
+        Members.from_parts(description, tensors)
+
+
 def test_a_regression_that_is_missing_or_of_other_bands_is_refused() -> None:
     _, members = fitted("regression on waves", Scale(2, 2), (12, 13))
     tensors = dict(members.tensors)
@@ -339,8 +357,7 @@ def test_tiles_agree_beside_a_gap_wider_than_any_halo_and_beside_an_outlier(name
     statistics = Statistics.of([sample])
     sample.source_valid[4:50, 12:30] = False
     sample.source[4, 36] -= 3000 * statistics.source_spread
-    scaling = GuideScaling.of([sample], statistics, torch.Generator().manual_seed(0))
-    window = WindowInputs(scaling.layers(sample, statistics, scale, Alignment()), scaling)
+    window, scaling = window_for(sample, statistics, scale, Alignment(), [name])
     members = Members(scaling, Alignment(), {name: 1.0}, {name: MEMBERS[name].fit([window])})
     whole = predicted(members, sample, scale, statistics)
     core, halo = Window(36, 4, 6, 8), members.receptive_field(scale)
@@ -379,8 +396,7 @@ def test_a_gap_in_the_guide_spoils_no_prediction_beside_it(name: str) -> None:
     def error(mask: Tensor) -> float:
         sample = Sample(source, torch.ones(24, 24, dtype=torch.bool), truth[None], mask)
         statistics = Statistics.of([sample])
-        scaling = GuideScaling.of([sample], statistics, torch.Generator().manual_seed(0))
-        window = WindowInputs(scaling.layers(sample, statistics, scale, Alignment()), scaling)
+        window, _ = window_for(sample, statistics, scale, Alignment(), [name])
         target = MEMBERS[name].predict(window, MEMBERS[name].fit([window]))
         return float(
             (target * statistics.source_spread + statistics.source_centre - truth)[beside].square().mean().sqrt()

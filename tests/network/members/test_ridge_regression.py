@@ -71,7 +71,7 @@ def window_of(sample: Sample, scale: Scale, alignment: Alignment = AS_IT_IS) -> 
     """Return what members see of a sample."""
     statistics = Statistics.of([sample])
     scaling = GuideScaling.of([sample], statistics, torch.Generator().manual_seed(0))
-    return WindowInputs(scaling.layers(sample, statistics, scale, alignment), scaling)
+    return WindowInputs(scaling.layers(sample, statistics, scale, alignment, ()), scaling)
 
 
 def members_of(sample: Sample, state: MemberState, alignment: Alignment = AS_IT_IS) -> Members:
@@ -359,9 +359,9 @@ def test_parts_of_a_window_are_predicted_as_the_whole(monkeypatch: pytest.Monkey
     sample = with_gaps(scene(40, 33, Scale(3, 3), seed=2), source=0.02, guide=0.02)
     members = members_of(sample, MemberState(ridge=drawn_regression()), Alignment(0.6, (2.0, -1.0)))
     statistics = Statistics.of([sample])
-    whole = members.predict(sample, statistics, Scale(3, 3))
+    whole = members.predict(members.window(sample, statistics, Scale(3, 3)))
     monkeypatch.setattr(module, "BLOCK_SIDE_PX", 25)
-    parts = members.predict(sample, statistics, Scale(3, 3))
+    parts = members.predict(members.window(sample, statistics, Scale(3, 3)))
     np.testing.assert_allclose(parts.numpy(), whole.numpy(), atol=5e-6)
 
 
