@@ -403,7 +403,7 @@ def _reports(pairs: Sequence[PairOfKind], qualities: Sequence[str], runs: Runs) 
             continue
         checked = [run for run in found if run["gain"] is not None and abs(run["model_gain"]) > TRUE_GAIN]
         errors = [run["gain"] - run["model_gain"] for run in checked]
-        right = sum((run["guide_check"] == "helped") == (run["model_gain"] > 0) for run in checked)
+        right = sum((run["gain"] > 0) == (run["model_gain"] > 0) for run in checked)
         known = [run["uncertainty"] for run in found if run["uncertainty"] is not None]
         coverages = [scores["coverage"] for scores in known]
         within = sum(0.80 <= coverage <= 0.98 for coverage in coverages)

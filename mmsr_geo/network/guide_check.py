@@ -28,6 +28,10 @@ LEAST_GAIN = 0.02
 """Smallest gain at which the guide counts as helpful to a network alone: docs/decisions/004-guide-check.md."""
 EXPECTED_POWER = 0.6
 """Power of a measured error, in proportion to the baseline's, that the target's error is expected to be."""
+RANGE_POWERS = (1.0, 0.25)
+"""Powers between which lies the true error of nine in ten pairs of all kinds."""
+RANGE_FACTOR = 1.03
+"""Factor by which the range of errors between these powers is wider at both ends."""
 LEAST_ENSEMBLE_GAIN = 0.01
 """Smallest gain at which the guide counts as helpful where members take part: edge-preserving ones gain as much without
 a guide."""
@@ -82,6 +86,18 @@ class GuideCheck:
         """
         return self.measured_gain if self.expected_gain is None else self.expected_gain
 
+    @property
+    def expected_errors(self) -> tuple[float, float] | None:
+        """Least and largest error, in proportion to the baseline's, that nine in ten targets with such a check have.
+
+        None for a network alone, where nothing but the error at reduced resolution is known.
+        """
+        known = self.measured_gain if self.averaged_gain is None else self.averaged_gain
+        if known is None or self.expected_gain is None:
+            return None
+        ends = sorted(max(1 - known, 0.0) ** power for power in RANGE_POWERS)
+        return ends[0] / RANGE_FACTOR, ends[1] * RANGE_FACTOR
+
     def gain_in(self, region: Region) -> float | None:
         """Return the gain in a region, below the measured one in the proportion of the whole; None if unknown."""
         measured, whole = region.gain, self.measured_gain
@@ -124,6 +140,8 @@ class GuideCheck:
         if self.averaged_gain is not None:
             measured.append(f"{1 - self.averaged_gain:.2f} from the source averaged by 2")
         expected = f"the error is expected to be {1 - gain:.2f} times that of the bicubic baseline"
+        if self.expected_errors is not None:
+            expected += ", {:.2f} to {:.2f} times in nine of ten cases".format(*self.expected_errors)
         return f"the guide {self.result}: {expected} (measured: {' and '.join(measured)}){regions}"
 
     @property

@@ -177,6 +177,16 @@ def test_a_check_says_it_in_a_sentence() -> None:
         "the guide helped: the error is expected to be 0.50 times that of the bicubic baseline "
         "(measured: 0.50 at reduced resolution on validation blocks)"
     )
+    assert HELPED.expected_errors is None
+    expected = replace(HELPED, averaged_gain=0.6, expected_gain=expectation(0.5, 0.6))
+    assert expected.expected_errors == pytest.approx((0.4 / 1.03, 0.4**0.25 * 1.03))
+    assert expected.sentence == (
+        "the guide helped: the error is expected to be 0.58 times that of the bicubic baseline, 0.39 to 0.82 times in "
+        "nine of ten cases (measured: 0.50 at reduced resolution on validation blocks and 0.40 from the source "
+        "averaged by 2)"
+    )
+    worse = GuideCheck(averaged_gain=-0.5, expected_gain=expectation(None, -0.5))
+    assert worse.expected_errors == pytest.approx((1.5**0.25 / 1.03, 1.5 * 1.03))
     both = GuideCheck(HELPED.regions + UNHELPFUL.regions + (Region(Window(0, 0, 4, 4), 0, 0.0, 0.0),))
     assert both.gain == pytest.approx(1 - math.sqrt(5 / 5))
     assert both.sentence.startswith("the guide did not help: the error is expected to be 1.00 times that of")

@@ -656,7 +656,7 @@
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>Smallest part of the source, from 0 to 1, that the guide must cover. Lower it to accept a guide that covers less: the target is the bicubic baseline where there is no guide.</source>
+        <source>Smallest part of the source, from 0 to 1, that the guide must cover. Lower it to accept a guide that covers less: the target is interpolated from the source alone where there is no guide.</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
@@ -672,7 +672,7 @@
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>Mask of the guide, as for the source, for example of clouds. Where it masks the guide, the target is the bicubic baseline.</source>
+        <source>Mask of the guide, as for the source, for example of clouds. Where it masks the guide, the target is interpolated from the source alone.</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
@@ -724,7 +724,7 @@
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>What to do if the guide check says that the guide did not help: bicubic (return the bicubic baseline), warn (use the model and warn) or error.</source>
+        <source>What to do if the guide check says that the guide did not help: interpolate (the source alone), warn (use the model and warn) or error.</source>
         <translation type="unfinished"></translation>
     </message>
     <message>

@@ -30,6 +30,7 @@ from mmsr_geo.errors import (
 )
 from mmsr_geo.geometry import Window
 from mmsr_geo.network.guide_check import Region
+from mmsr_geo.network.model_file import FORMAT
 from support.rasters import georeferenced
 from support.refusals.cases import QUICK
 
@@ -201,7 +202,7 @@ def write_jobs() -> None:
 def write_models() -> None:
     """Save a model for two guide bands and scale 2, one whose guide did not help, and files that hold none."""
     save_file({"weights": np.zeros(3, np.float32)}, "other.mmsr")
-    for name, file_format in (("damaged", 8), ("old", 5)):
+    for name, file_format in (("damaged", FORMAT), ("old", 5)):
         description = {"mmsr_geo": json.dumps({"format": file_format})}
         save_file({"weights": np.zeros(3, np.float32)}, f"{name}.mmsr", metadata=description)
     Path("text.mmsr").write_text("Dear colleague, please find the model attached.\n")

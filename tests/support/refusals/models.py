@@ -508,7 +508,7 @@ case(
 case(
     "a model of another format",
     ModelFileError,
-    "old.mmsr has format 5, and this version of mmsr_geo reads format 8: fit the model again with mmsr-geo fit",
+    "old.mmsr has format 5, and this version of mmsr_geo reads format 9: fit the model again with mmsr-geo fit",
     "Another version of mmsr_geo wrote the model.",
     "Fit the model again.",
     loading("old.mmsr"),
@@ -587,9 +587,9 @@ case(
     UnhelpfulGuideError,
     "ortho.tif for dem.tif: the guide did not help: the error is expected to be 1.20 times that of the bicubic "
     "baseline (measured: 1.20 at reduced resolution on validation blocks); use another guide, or pass "
-    '⟨if_unhelpful="bicubic"⟩ or ⟨if_unhelpful="warn"⟩',
+    '⟨if_unhelpful="interpolate"⟩ or ⟨if_unhelpful="warn"⟩',
     "`--if-unhelpful error`, and the guide did not help.",
-    "Use another guide, or the bicubic baseline.",
+    "Use another guide, or let the source alone be interpolated.",
     upsampling(
         "--model unhelpful.mmsr --if-unhelpful error", method="mmsr", model="unhelpful.mmsr", if_unhelpful="error"
     ),

@@ -32,9 +32,10 @@ case(
     "a guide that did not help is left out",
     GuideWarning,
     "ortho.tif for dem.tif: the guide did not help: the error is expected to be 1.20 times that of the bicubic "
-    "baseline (measured: 1.20 at reduced resolution on validation blocks); the bicubic baseline is used instead",
+    "baseline (measured: 1.20 at reduced resolution on validation blocks); the target is interpolated from the source "
+    "alone",
     "At reduced resolution, on validation blocks, the model was not better than the bicubic baseline.",
-    "Use another guide. The target is the bicubic baseline; its tags record this.",
+    "Use another guide. The target is an interpolation; its tags record this.",
     upsampling("--model unhelpful.mmsr", method="mmsr", model="unhelpful.mmsr"),
 )
 
