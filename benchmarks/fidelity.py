@@ -93,7 +93,7 @@ def method_of(name: str, seed: int, threads: int, device: str = "cpu") -> Method
     if base in OTHER_QUALITIES:
         return SceneFit(FitParams.of(OTHER_QUALITIES[base], threads=threads), seed, device)
     if base in {"mmsr", "mmsr-always"}:
-        return SceneFit(FitParams(threads=threads), seed, device, "bicubic" if base == "mmsr" else "warn")
+        return SceneFit(FitParams(threads=threads), seed, device, "interpolate" if base == "mmsr" else "warn")
     if base == "published":
         return SceneFit(FitParams.published(threads=threads), seed, device, "warn", consistent=base != name)
     method = P2P(int(base.removeprefix("p2p-"))) if base.startswith("p2p-") else baseline(base)

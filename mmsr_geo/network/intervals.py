@@ -26,7 +26,7 @@ LEAST = 0.3
 the error from being smaller."""
 WIDTH = 1.72
 """Root mean square of an interval's half width, divided by that of the error that is expected of an ensemble; fitted to
-pairs of all kinds (docs/decisions/020-uncertainty-of-ensembles.md)."""
+pairs of all kinds (docs/decisions/020-gaps-waves-and-uncertainty.md)."""
 FROM_DETAIL = 0.7
 """Power of the error that an ensemble's own detail foretells; the rest is that of the octave above."""
 LARGEST_RATIO = 0.98
@@ -159,7 +159,7 @@ def expected(  # noqa: PLR0913  (what is known of an ensemble's error)
     """Return the interval of an ensemble, from its errors at reduced resolution and from what it draws.
 
     The quantile regressions of `calibrated` say where errors are large. How large they are at the true scale is
-    foretold in three steps (docs/decisions/020-uncertainty-of-ensembles.md):
+    foretold in three steps (docs/decisions/020-gaps-waves-and-uncertainty.md):
 
     1. The root mean square (RMS) of what the members add to the bicubic baseline. A least-squares prediction and its
        error are uncorrelated, so that this, divided by sqrt(1 - members_ratio^2), is the RMS of the baseline's error.
