@@ -156,10 +156,10 @@ class Members:
             weights[name] = float(member["weight"])
             pooled = tuple(
                 Pooled(
-                    _checked(f"{name}.{at}.covariance", tensors[f"{name}.{at}.covariance"], (width, width)),
+                    _checked(f"{name}.{at}.covariance", tensors[f"{name}.{at}.covariance"], (kept_of, kept_of)),
                     _checked(f"{name}.{at}.coefficients", tensors[f"{name}.{at}.coefficients"], (width,)),
                 )
-                for at, width in enumerate(kept.pooled)
+                for at, (width, kept_of) in enumerate(kept.pooled)
             )
             if len(sizes) != kept.sizes or not all(0 < size < math.inf for size in sizes):
                 raise ValueError(f"{name} has sizes {sizes}")

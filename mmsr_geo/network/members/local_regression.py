@@ -37,7 +37,7 @@ class Pooled:
     """A regression of all of a raster."""
 
     covariance: Tensor
-    """(K, K): that of the features, with the ridge penalty."""
+    """(K, K): that of the features, with the ridge penalty; (0, 0) where no local regression is drawn to it."""
     coefficients: Tensor
     """(K,)."""
 
@@ -72,7 +72,8 @@ class LocalRegression:
         covariance, products = covariance / max(count, 1), products / max(count, 1)
         penalty = self.ridge * covariance.diagonal().mean() + torch.finfo(covariance.dtype).tiny
         covariance = covariance + penalty * torch.eye(len(covariance), dtype=covariance.dtype, device=covariance.device)
-        return Pooled(covariance, torch.linalg.solve(covariance, products))
+        coefficients = torch.linalg.solve(covariance, products)
+        return Pooled(covariance if self.local_px else covariance[:0, :0], coefficients)
 
     def fit_coarse(self, part: CoarsePart, pooled: Pooled) -> Tensor:
         """Return the regression's prediction of a source (h, w) on its own grid."""

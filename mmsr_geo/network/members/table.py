@@ -144,8 +144,8 @@ class MemberState:
 class Kept:
     """How much a member keeps of a raster: see `MemberState`."""
 
-    pooled: tuple[int, ...] = ()
-    """Number of features of each regression."""
+    pooled: tuple[tuple[int, int], ...] = ()
+    """Numbers of coefficients, and of features whose covariance is kept, of each regression."""
     sizes: int = 0
     """Number of sizes."""
     ridge: bool = False
@@ -295,7 +295,8 @@ class FeatureRegression:
     def kept(self, bands: int) -> Kept:
         """Return how much it keeps of a raster: one regression, or two."""
         width = sum(WAVES.get(name, bands) for name in self.features)
-        return Kept((width, *(() if self.then is None else self.then.kept(bands).pooled)))
+        own = width, width if self.regression.local_px else 0
+        return Kept((own, *(() if self.then is None else self.then.kept(bands).pooled)))
 
     def fit(self, windows: Sequence[WindowInputs]) -> MemberState:
         """Keep the regressions of the raster."""
@@ -325,7 +326,7 @@ class FeatureRegression:
         field = window.weighted(self.features, pooled.coefficients)
         part = CoarsePart(layers.source, layers.known, degrade_valid(field, layers.valid, layers.scale)[0][None])
         one = field.new_ones(1)
-        return self.regression.predict(part, Pooled(one[None], one), [field], layers.valid, layers.scale)
+        return self.regression.predict(part, Pooled(one.new_empty(0, 0), one), [field], layers.valid, layers.scale)
 
     def _left(self, window: WindowInputs, prediction: Tensor) -> CoarsePart:
         """Return what a prediction leaves of the source, with the features of the second regression."""
