@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import json
 import re
+import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pytest
 import rasterio
+import torch
 from affine import Affine
 
 import mmsr_geo
+from mmsr_geo.geometry import Window
 from mmsr_geo.network.fitted import FittedModel
+from mmsr_geo.network.guide_check import GuideCheck, Region
+from mmsr_geo.network.samples import Sample
 from support.command import CommandResult
-from support.rasters import SENTINEL_GUIDE, Crop, georeferenced, sentinel_crop
+from support.rasters import SENTINEL_GUIDE, Crop, georeferenced, sentinel_crop, sentinel_guide
 
 pytestmark = pytest.mark.slow
 
@@ -127,3 +133,50 @@ def test_the_same_call_gives_the_same_bytes(here: Callable[..., CommandResult]) 
     for name in ("a.mmsr", "b.mmsr"):
         assert here(*words, "-o", name, "--progress", "none")[0] == 0
     assert Path("a.mmsr").read_bytes() == Path("b.mmsr").read_bytes()
+
+
+UNHELPFUL = GuideCheck((Region(Window(0, 0, 16, 16), 100, 4.0, 1.0),), least_gain=0.01)
+"""What a check finds where the error is twice the baseline's."""
+
+
+def test_where_the_guide_did_not_help_the_target_is_the_smoothest_surface(model: FittedModel, tmp_path: Path) -> None:
+    """Minimum curvature, from the same fit, and the file says so."""
+    source = crop().source
+    judged = replace(model, check=UNHELPFUL)
+    with pytest.warns(mmsr_geo.GuideWarning, match="the target is interpolated from the source alone"):
+        outcome = mmsr_geo.upsample_to_file(source, SENTINEL_GUIDE, tmp_path / "out.tif", model=judged)
+    assert outcome.checks[0].result == "did not help"
+    assert model.members is not None
+    pixels = torch.from_numpy(source.values.astype(np.float32))
+    bands, shape = len(model.guide_bands), tuple(4 * side for side in pixels.shape)
+    sample = Sample(pixels, pixels.isfinite(), torch.zeros(bands, *shape), torch.ones(shape, dtype=torch.bool))
+    window = model.members.window(sample, model.statistics, model.scale)
+    smoothest = window.interpolation * model.statistics.source_spread + model.statistics.source_centre
+    with rasterio.open(tmp_path / "out.tif") as dataset:
+        written, tags = dataset.read(1), dataset.tags()
+    np.testing.assert_allclose(written, smoothest.numpy(), rtol=0, atol=1e-5 * float(source.std()))
+    assert tags["MMSR_GEO_METHOD"] == "minimum curvature"
+    used = mmsr_geo.upsample(source, SENTINEL_GUIDE, model=judged.unguided).compute(scheduler="synchronous")
+    np.testing.assert_allclose(used.values, written, rtol=0, atol=1e-5 * float(source.std()))
+
+
+def test_in_a_gap_of_the_guide_the_target_is_the_smoothest_surface_with_the_width_of_that(model: FittedModel) -> None:
+    """Regressions have nothing to predict from there; nothing of the guide under the gap counts."""
+    source, covered = crop().source, sentinel_guide().astype(np.float32).copy()
+    covered[:, :, 180:300] = np.nan  # 10 m; the target has 20 m
+    assert model.members is not None
+    assert "edge-preserving" not in model.members.sentence
+    assert model.interval is not None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", mmsr_geo.GuideWarning)
+        target, smooth = (
+            mmsr_geo.upsample(source, covered, model=of, uncertainty=True, min_coverage=0, if_unhelpful="warn").compute(
+                scheduler="synchronous"
+            )
+            for of in (model, model.unguided)
+        )
+    inside, outside = np.s_[:, 108:132], np.s_[:, :70]
+    assert np.abs(target.values - smooth.values)[inside].max() < 1e-3 * float(source.std())
+    assert np.abs(target.values - smooth.values)[outside].max() > 0.1 * float(source.std())
+    np.testing.assert_allclose(target.uncertainty.values[inside], smooth.uncertainty.values[inside], rtol=1e-5)
+    assert target.uncertainty.values[inside].mean() > 1.2 * target.uncertainty.values[outside].mean()
