@@ -69,6 +69,9 @@ class Model(Protocol):
     def pixel_steps(self) -> int | None:
         """Target pixels times steps of its fit; None if it is not fitted by steps."""
 
+    def seen_guide(self, valid: Tensor) -> Tensor:
+        """Return where a prediction depends on valid pixels of the guide alone, (H, W) bool, from where it is valid."""
+
     def predictor(self, device: torch.device) -> Predictor:
         """Return the function that predicts windows on a device."""
 
@@ -85,3 +88,7 @@ class UncheckedModel:
     source_interval: ClassVar[Interval | None] = None
     is_calibrated: ClassVar[bool] = False
     pixel_steps: int | None = None
+
+    def seen_guide(self, valid: Tensor) -> Tensor:
+        """Return where the guide is valid: it is not moved."""
+        return valid

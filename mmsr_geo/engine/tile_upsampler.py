@@ -203,8 +203,8 @@ class Upsampler:
         return _TileTensors(self._prediction(sample, guided)[core.refined(self.model.scale).slices], flags)
 
     def _guided(self, sample: Sample) -> Tensor | None:
-        """Return the weight of the model's prediction, (H, W) in 0..1; None if it uses no guide."""
-        return feathered(sample.guide_valid) if self.model.uses_guide else None
+        """Return the weight of the guide, (H, W) in 0..1; None if the model uses none."""
+        return feathered(self.model.seen_guide(sample.guide_valid)) if self.model.uses_guide else None
 
     def _prediction(self, sample: Sample, guided: Tensor | None) -> Tensor:
         """Return the model's prediction, (H, W) float64, faded into bicubic interpolation where it knows no gaps."""

@@ -13,7 +13,7 @@ from mmsr_geo.spelling import option
 
 BASE_BYTES = 450_000_000
 """Memory of Python, torch, GDAL and xarray without pixels: 300 to 340 MB measured, and GDAL's cache."""
-BYTES_PER_COMPARED_PX = 2600
+BYTES_PER_COMPARED_PX = 3000
 """Memory of a fit per target pixel that its members are compared on, most of it features of the guide."""
 BYTES_PER_SAMPLED_VALUE = 50
 """Memory of a fit per guide value: raw, normalised, and three features."""

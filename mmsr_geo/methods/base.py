@@ -161,7 +161,7 @@ class Method(Protocol):
     def uncalibrated_advice(self) -> str:
         """Reason why a model has no calibrated uncertainty, and what to do about it."""
         return (
-            "the source has too few valid pixels to validate the fit at reduced resolution; choose a larger part "
+            "the source has too few valid pixels to compare predictions with it; choose a larger part "
             f"({option('bounds')}) or a smaller {option('scale')}"
         )
 

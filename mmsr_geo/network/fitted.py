@@ -120,6 +120,10 @@ class FittedModel:
         """What happens to the guide before anything uses it, in words."""
         return self.alignment.sentence
 
+    def seen_guide(self, valid: Tensor) -> Tensor:
+        """Return where the guide as it was moved depends on valid pixels alone, (H, W) bool, from where it is valid."""
+        return self.alignment.moved_mask(valid)
+
     @property
     def uses_guide(self) -> bool:
         """True if the prediction depends on the guide: that of members alone may not."""

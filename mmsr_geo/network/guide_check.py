@@ -90,12 +90,11 @@ class GuideCheck:
     def expected_errors(self) -> tuple[float, float] | None:
         """Least and largest error, in proportion to the baseline's, that nine in ten targets with such a check have.
 
-        None for a network alone, where nothing but the error at reduced resolution is known.
+        None where the error from the averaged source is not known: for a network alone, and for models of tiles.
         """
-        known = self.measured_gain if self.averaged_gain is None else self.averaged_gain
-        if known is None or self.expected_gain is None:
+        if self.averaged_gain is None or self.expected_gain is None:
             return None
-        ends = sorted(max(1 - known, 0.0) ** power for power in RANGE_POWERS)
+        ends = sorted(max(1 - self.averaged_gain, 0.0) ** power for power in RANGE_POWERS)
         return ends[0] / RANGE_FACTOR, ends[1] * RANGE_FACTOR
 
     def gain_in(self, region: Region) -> float | None:

@@ -1,4 +1,4 @@
-"""Uncertainty of a target: half the width of a 90 % interval, calibrated at reduced resolution; tensors only."""
+"""Uncertainty of a target: half the width of a 90 % interval, from errors at reduced resolution; tensors only."""
 
 from __future__ import annotations
 
@@ -24,13 +24,14 @@ better than their parts."""
 LEAST = 0.3
 """Smallest width of a guided prediction, in widths of the bicubic baseline: noise and blur that block means hide keep
 the error from being smaller."""
-WIDTH = 1.72
+WIDTH = 1.65
 """Root mean square of an interval's half width, divided by that of the error that is expected of an ensemble; fitted to
 pairs of all kinds (docs/decisions/020-gaps-waves-and-uncertainty.md)."""
 FROM_DETAIL = 0.7
-"""Power of the error that an ensemble's own detail foretells; the rest is that of the octave above."""
-LARGEST_RATIO = 0.98
-"""Largest expected error, divided by the bicubic baseline's, from which an ensemble's detail foretells that one."""
+"""Largest power of the baseline's error that the added detail predicts; the rest is that of the octaves."""
+UNCERTAIN_SHARE = 0.05
+"""Share of the baseline's squared error that the guide explains at which the power is half of FROM_DETAIL: the less it
+explains, the less the added detail tells."""
 COVERAGE = 0.9
 """Fraction of true values within the interval."""
 FEWEST_PX = 100
@@ -152,6 +153,7 @@ def expected(  # noqa: PLR0913  (what is known of an ensemble's error)
     scale: Scale,
     *,
     octave: float,
+    decay: float,
     ratio: float,
     members_ratio: float,
     smooth_ratio: float,
@@ -159,12 +161,15 @@ def expected(  # noqa: PLR0913  (what is known of an ensemble's error)
     """Return the interval of an ensemble, from its errors at reduced resolution and from what it draws.
 
     The quantile regressions of `calibrated` say where errors are large. How large they are at the true scale is
-    foretold in three steps (docs/decisions/020-gaps-waves-and-uncertainty.md):
+    predicted in three steps (docs/decisions/020-gaps-waves-and-uncertainty.md):
 
-    1. The root mean square (RMS) of what the members add to the bicubic baseline. A least-squares prediction and its
-       error are uncorrelated, so that this, divided by sqrt(1 - members_ratio^2), is the RMS of the baseline's error.
-    2. To the power of FROM_DETAIL, times the baseline's error one octave above to the rest of the power.
-    3. Times the expected ratio of the two errors, and times WIDTH.
+    1. The baseline's error at the true scale, from its error one octave above and the ratio of two octaves, continued
+       over all octaves down to the target.
+    2. The same error from the root mean square (RMS) of what the members add to the baseline: a least-squares
+       prediction and its error are uncorrelated, so that it is this RMS, divided by sqrt(1 - members_ratio^2).
+       Their weighted geometric mean is taken. The second has the weight FROM_DETAIL where the guide explains much, and
+       none where it explains nothing.
+    3. The ratio of both errors that is expected, and WIDTH.
 
     Args:
         predictions: Predictions of each sample at reduced resolution, the bicubic interpolation's first.
@@ -173,6 +178,7 @@ def expected(  # noqa: PLR0913  (what is known of an ensemble's error)
         parts: What the members draw of each part.
         scale: Target pixels per source pixel.
         octave: RMS of the bicubic baseline's error where the source averaged by 2 is solved.
+        decay: That error, divided by the one an octave above.
         ratio: Expected error of the ensemble, divided by that of the bicubic baseline.
         members_ratio: The same of the members alone.
         smooth_ratio: The same of the interpolation that replaces the ensemble in gaps of the guide.
@@ -184,8 +190,13 @@ def expected(  # noqa: PLR0913  (what is known of an ensemble's error)
     drawn = _root_mean_square([(part.prediction - part.baseline)[part.valid] for part in parts])
     if terms is None or not drawn > 0:
         return None
-    of_baseline = drawn / math.sqrt(1 - min(members_ratio, LARGEST_RATIO) ** 2)
-    of_baseline = of_baseline**FROM_DETAIL * octave ** (1 - FROM_DETAIL)
+    octaves = math.log2(scale.area) / 2
+    variances = (decay ** (2 * k) * min(1.0, octaves - k + 1) for k in range(1, math.ceil(octaves) + 1))
+    of_baseline = octave * math.sqrt(sum(variances))
+    explained = max(1 - members_ratio**2, 0.0)
+    if explained > 0:
+        power = FROM_DETAIL * explained / (explained + UNCERTAIN_SHARE)
+        of_baseline = of_baseline ** (1 - power) * (drawn / math.sqrt(explained)) ** power
     sized = []
     for of_terms, error, smooth in zip(terms, (ratio, smooth_ratio), (False, True), strict=True):
         widths = [
@@ -195,7 +206,9 @@ def expected(  # noqa: PLR0913  (what is known of an ensemble's error)
             for part in parts
         ]
         size = _root_mean_square(widths)
-        sized.append(of_terms.times(WIDTH * error * of_baseline / size if size > 0 else 0.0))
+        if not size > 0:
+            return None
+        sized.append(of_terms.times(WIDTH * error * of_baseline / size))
     return Interval(sized[0], sized[1], bounded=False)
 
 

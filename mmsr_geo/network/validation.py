@@ -290,16 +290,21 @@ class ReducedResolution:
             [part.drawn for part in evidence],
             self.scale,
             octave=math.sqrt(squares[0]),
+            decay=self._decay(),
             ratio=1 - check.expected_gain,
             members_ratio=members,
             smooth_ratio=smooth,
         )
 
     def _growth(self) -> float:
-        """Return the bicubic baseline's error at the true scale, divided by its error at reduced resolution.
+        """Return the bicubic baseline's error at the true scale, divided by its error at reduced resolution."""
+        return float(self._decay() ** (math.log2(self.scale.area) / 2))
 
-        The trend is continued from the octave above: from a source averaged by 4 with the one averaged by 2 as the
-        reference, to a source averaged by 2 with the source as the reference.
+    def _decay(self) -> float:
+        """Return the factor, at most 1, from the bicubic baseline's error in one octave to that in the next.
+
+        From a source averaged by 4 with the one averaged by 2 as the reference, to a source averaged by 2 with the
+        source as the reference; 1 where that is not known.
         """
         half = Scale(2, 2)
         full = [(sample.source, sample.fit_mask) for sample in self.samples]
@@ -311,8 +316,7 @@ class ReducedResolution:
         )
         if not all(len(squares) and bool(squares.any()) for squares in (full_squares, halved_squares)):
             return 1.0
-        octave = math.sqrt(float(full_squares.mean() / halved_squares.mean()))
-        return float(min(1.0, octave ** (math.log2(self.scale.area) / 2)))
+        return min(1.0, math.sqrt(float(full_squares.mean() / halved_squares.mean())))
 
 
 def _gain_from(products: NDArray[np.float64], weights: Sequence[float]) -> float | None:

@@ -185,6 +185,8 @@ def test_a_check_says_it_in_a_sentence() -> None:
         "nine of ten cases (measured: 0.50 at reduced resolution on validation blocks and 0.40 from the source "
         "averaged by 2)"
     )
+    tiles = GuideCheck(HELPED.regions, expected_gain=expectation(0.5, None))
+    assert tiles.expected_errors is None  # the range was found for errors from the averaged source
     worse = GuideCheck(averaged_gain=-0.5, expected_gain=expectation(None, -0.5))
     assert worse.expected_errors == pytest.approx((1.5**0.25 / 1.03, 1.5 * 1.03))
     both = GuideCheck(HELPED.regions + UNHELPFUL.regions + (Region(Window(0, 0, 4, 4), 0, 0.0, 0.0),))

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
 from mmsr_geo.geometry import Scale
+from mmsr_geo.network.degradation import degrade
+from mmsr_geo.network.fit import fit_samples
+from mmsr_geo.network.fit_params import FitParams
 from mmsr_geo.network.guide_check import ReducedPrediction, predict_at_reduced_resolution
 from mmsr_geo.network.intervals import (
     CORRECTION_FACTOR,
     FEWEST_PX,
     FROM_DETAIL,
-    LARGEST_RATIO,
     LEAST,
     MOST_PX,
+    UNCERTAIN_SHARE,
     WIDTH,
     DrawnPart,
     Interval,
@@ -24,6 +30,7 @@ from mmsr_geo.network.intervals import (
     expected,
     predictors_of,
 )
+from mmsr_geo.network.samples import Sample
 
 TWO = Scale(2, 2)
 
@@ -156,30 +163,59 @@ def drawn(size: float, valid: Tensor | None = None) -> DrawnPart:
     return DrawnPart(torch.zeros(20, 20).double(), prediction, torch.zeros_like(prediction), valid)
 
 
-@pytest.mark.parametrize("octave", [0.5, 4.0])
-@pytest.mark.parametrize(("ratio", "members"), [(0.3, 0.3), (0.8, 0.9), (1.0, 1.2)])
-def test_the_width_of_an_ensemble_is_that_of_the_error_that_its_detail_foretells(
-    octave: float, ratio: float, members: float
+@pytest.mark.parametrize("scale", [TWO, Scale(4, 4), Scale(3, 3), Scale(1, 4)])
+@pytest.mark.parametrize(("ratio", "members"), [(0.3, 0.3), (0.8, 0.9), (1.0, 0.999), (1.0, 1.2)])
+def test_the_width_of_an_ensemble_is_that_of_the_error_that_its_detail_and_the_octaves_predict(
+    scale: Scale, ratio: float, members: float
 ) -> None:
-    """A prediction of least squares and its error are uncorrelated: drawn^2 + error^2 is the baseline's error^2."""
+    """A prediction of least squares and its error are uncorrelated: added^2 + error^2 is the baseline's error^2."""
     part = drawn(2.0)
+    part = replace(part, source=torch.zeros(40 // scale.y, 40 // scale.x).double())
+    height, width = (side * factor for side, factor in zip(part.source.shape, (scale.y, scale.x), strict=True))
+    layers = part.prediction[:height, :width], part.baseline[:height, :width], part.valid[:height, :width]
+    part = DrawnPart(part.source, *layers)
+    octave, decay = 0.7, 0.6
     interval = expected(
-        [noisy(60, 60, 3.0)], (0, 1), TWO, [part], TWO,
-        octave=octave, ratio=ratio, members_ratio=members, smooth_ratio=1.1,
+        [noisy(60, 60, 3.0)], (0, 1), TWO, [part], scale,
+        octave=octave, decay=decay, ratio=ratio, members_ratio=members, smooth_ratio=1.1,
     )  # fmt: skip
     assert interval is not None
-    size = float((part.prediction - part.baseline).square().mean().sqrt())
-    baseline = size / (1 - min(members, LARGEST_RATIO) ** 2) ** 0.5
-    baseline = baseline**FROM_DETAIL * octave ** (1 - FROM_DETAIL)
-    everywhere = torch.ones(40, 40).double()
-    widths = interval.half_width(part.prediction, part.source, everywhere, TWO)
+    of_octaves = {2: 0.36, 4: 0.36 + 0.6**4, 3: 0.36 + 0.6**4 * (math.log2(3) - 1)}
+    baseline = octave * math.sqrt(of_octaves[2 if scale == Scale(1, 4) else scale.y])
+    explained = max(1 - members**2, 0)
+    if explained:
+        power = FROM_DETAIL * explained / (explained + UNCERTAIN_SHARE)
+        added = float(part.prediction.square().mean().sqrt())
+        baseline = baseline ** (1 - power) * (added / math.sqrt(explained)) ** power
+    everywhere = torch.ones_like(part.prediction)
+    widths = interval.half_width(part.prediction, part.source, everywhere, scale)
     assert float(widths.square().mean().sqrt()) == pytest.approx(WIDTH * ratio * baseline, rel=1e-6)
-    smooth = interval.half_width(part.prediction, part.source, 0 * everywhere, TWO)
+    smooth = interval.half_width(part.prediction, part.source, 0 * everywhere, scale)
     assert float(smooth.square().mean().sqrt()) == pytest.approx(WIDTH * 1.1 * baseline, rel=1e-6)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(("scale", "slope"), [(4, 1.0), (4, 2.0), (8, 1.0), (8, 2.0)])
+def test_nine_in_ten_true_values_lie_within_the_interval_of_a_fit_that_uses_no_guide(scale: int, slope: float) -> None:
+    """Rasters whose amplitudes fall as a power of the frequency, and guides of noise."""
+    generator = np.random.default_rng(0)
+    side, by = 256, Scale(scale, scale)
+    frequencies = np.hypot(*np.meshgrid(np.fft.fftfreq(side), np.fft.fftfreq(side), indexing="ij"))
+    frequencies[0, 0] = 1
+    truth = np.real(np.fft.ifft2(np.fft.fft2(generator.standard_normal((side, side))) / frequencies**slope))
+    target = torch.from_numpy(truth / truth.std())
+    source, guide = degrade(target, by).float(), torch.from_numpy(generator.standard_normal((1, side, side))).float()
+    sample = Sample(source, torch.ones_like(source).bool(), guide, torch.ones_like(guide[0]).bool())
+    model = fit_samples([sample], by, FitParams.of("draft", threads=1), guide_bands=("noise",))
+    assert not model.uses_guide
+    assert model.source_interval is not None
+    prediction = model.predictor()(sample)
+    half = model.source_interval.half_width(prediction, source.double(), torch.zeros_like(prediction), by)
+    assert 0.75 < float(((prediction - target).abs() <= half).double().mean()) < 0.99
+
+
 def test_errors_at_reduced_resolution_say_where_the_width_is_large_and_not_how_large() -> None:
-    options = {"octave": 1.0, "ratio": 0.5, "members_ratio": 0.5, "smooth_ratio": 1.0}
+    options = {"octave": 1.0, "decay": 0.5, "ratio": 0.5, "members_ratio": 0.5, "smooth_ratio": 1.0}
     small, large = (expected([noisy(60, 60, size)], (0, 1), TWO, [drawn(1.0)], TWO, **options) for size in (1e-3, 1e3))
     assert small is not None
     assert large is not None
@@ -187,7 +223,7 @@ def test_errors_at_reduced_resolution_say_where_the_width_is_large_and_not_how_l
 
 
 def test_an_ensemble_without_detail_or_with_too_few_pixels_has_no_interval() -> None:
-    options = {"octave": 1.0, "ratio": 0.5, "members_ratio": 0.5, "smooth_ratio": 1.0}
+    options = {"octave": 1.0, "decay": 0.5, "ratio": 0.5, "members_ratio": 0.5, "smooth_ratio": 1.0}
     assert expected([noisy(60, 60, 1.0)], (0, 1), TWO, [drawn(0.0)], TWO, **options) is None
     assert expected([noisy(8, 8, 1.0)], (0, 1), TWO, [drawn(1.0)], TWO, **options) is None
     nowhere = torch.zeros(40, 40, dtype=torch.bool)

@@ -18,6 +18,10 @@ from mmsr_geo.network.variational.gaussian import radius_px, smoothed
 
 TAIL = 2.0
 """Standard deviations at which the Gaussians of surroundings are cut."""
+FEATURES_AT_ONCE = 16
+"""Number of features whose means around each pixel are computed at once."""
+COLUMNS_AT_ONCE = 2**13
+"""Number of pixels whose products are summed at once, in float64."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -29,7 +33,7 @@ class CoarsePart:
     known: Tensor
     """(h, w) bool: where source and features are valid."""
     means: Tensor
-    """(K, h, w) float64: block means of the features."""
+    """(K, h, w): block means of the features, float32 where they are hundreds, else float64."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -64,16 +68,22 @@ class LocalRegression:
         """Return the regression of all parts together, of which there is at least one."""
         covariance, products, count = torch.zeros(()), torch.zeros(()), 0
         for part in parts:
-            _, _, deviations, rest = self._deviations(part)
-            flat = deviations.flatten(1)
-            covariance = covariance.to(flat) + flat @ flat.T
-            products = products.to(flat) + flat @ rest.flatten()
-            count += int(part.known.sum())
+            rest = ((part.source - smoothed(part.source, part.known, self.mean_px, TAIL)) * part.known)[part.known]
+            deviations = self._known_deviations(part)
+            for start in range(0, len(rest), COLUMNS_AT_ONCE):
+                columns = slice(start, start + COLUMNS_AT_ONCE)
+                block = deviations[:, columns].double()
+                covariance = covariance.to(block) + block @ block.T
+                products = products.to(block) + block @ rest[columns]
+            count += len(rest)
+        if not count:
+            size, like = len(part.means), part.source
+            covariance, products = like.new_zeros(size, size), like.new_zeros(size)
         covariance, products = covariance / max(count, 1), products / max(count, 1)
         penalty = self.ridge * covariance.diagonal().mean() + torch.finfo(covariance.dtype).tiny
         covariance = covariance + penalty * torch.eye(len(covariance), dtype=covariance.dtype, device=covariance.device)
         coefficients = torch.linalg.solve(covariance, products)
-        return Pooled(covariance if self.local_px else covariance[:0, :0], coefficients)
+        return Pooled(covariance if self.local_px else covariance.new_empty(0, 0), coefficients)
 
     def fit_coarse(self, part: CoarsePart, pooled: Pooled) -> Tensor:
         """Return the regression's prediction of a source (h, w) on its own grid."""
@@ -98,6 +108,18 @@ class LocalRegression:
             factor = bicubic(weight, scale) if self.local_px else weight[0, 0]
             target = target + factor * (feature - bicubic(mean, scale)) * valid
         return target
+
+    def _known_deviations(self, part: CoarsePart) -> Tensor:
+        """Return what features differ by from their means around each pixel, of known pixels: (K, n) in their dtype.
+
+        They are computed some at a time: hundreds of features of a large part are the memory of a fit.
+        """
+        found = part.means.new_empty(len(part.means), int(part.known.sum()))
+        for start in range(0, len(found), FEATURES_AT_ONCE):
+            some = part.means[start : start + FEATURES_AT_ONCE].double()
+            deviations = some - smoothed(some, part.known, self.mean_px, TAIL)
+            found[start : start + FEATURES_AT_ONCE] = deviations[:, part.known]
+        return found
 
     def _deviations(self, part: CoarsePart) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Return the means around each pixel of features and source, and what differs from them, 0 where not known."""

@@ -80,15 +80,19 @@ class WindowInputs:
         """Return source and features on the source grid; those of waves are many, and not kept."""
         if features in self._parts:
             return self._parts[features]
-        layers = self.layers
-        means = [
-            layers.waves[name].means(layers.scale).double()
-            if name in WAVES
-            else degrade_valid(layers.features[name], layers.valid, layers.scale)[0]
-            for name in features
-        ]
-        part = CoarsePart(layers.source, layers.known, torch.cat(means))
-        if not set(features) & set(WAVES):
+        layers, many = self.layers, bool(set(features) & set(WAVES))
+        counts = [WAVES.get(name, len(layers.features["linear"])) for name in features]
+        dtype = torch.float32 if many else torch.float64
+        means, start = layers.source.new_empty(sum(counts), *layers.source.shape, dtype=dtype), 0
+        for name, count in zip(features, counts, strict=True):
+            of_group = means[start : start + count]
+            if name in WAVES:
+                layers.waves[name].means(layers.scale, out=of_group)
+            else:
+                of_group.copy_(degrade_valid(layers.features[name], layers.valid, layers.scale)[0])
+            start += count
+        part = CoarsePart(layers.source, layers.known, means)
+        if not many:
             self._parts[features] = part
         return part
 

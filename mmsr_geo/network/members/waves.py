@@ -133,19 +133,21 @@ class WavesOfWindow:
         """Return the waves of layers (K, H, W)."""
         return cls(waves, waves.inputs(layers, valid).float(), valid, blur_px)
 
-    def means(self, scale: Scale) -> Tensor:
-        """Return the block means of each wave, (W, h, w) float32, over blocks of `scale` pixels of its grid."""
+    def means(self, scale: Scale, out: Tensor | None = None) -> Tensor:
+        """Return the block means of each wave, (W, h, w) float32, over blocks of `scale` pixels of its grid.
+
+        Args:
+            scale: Pixels of the grid on which they are features, per pixel of the means.
+            out: Where they are written; None: into a new tensor.
+        """
         by = self.reduced_by
         whole = scale if by is None else Scale(scale.y * by.y, scale.x * by.x)
-        count = len(self.waves.phases)
-        return torch.cat(
-            [
-                degrade_valid(
-                    smoothed(self._values(slice(start, start + AT_ONCE)), self.valid, self.blur_px), self.valid, whole
-                )[0]
-                for start in range(0, count, AT_ONCE)
-            ]
-        )
+        height, width = (side // by_axis for side, by_axis in zip(self.valid.shape, (whole.y, whole.x), strict=True))
+        found = self.layers.new_empty(len(self.waves.phases), height, width) if out is None else out
+        for start in range(0, len(found), AT_ONCE):
+            part = slice(start, start + AT_ONCE)
+            found[part] = degrade_valid(smoothed(self._values(part), self.valid, self.blur_px), self.valid, whole)[0]
+        return found
 
     def weighted(self, coefficients: Tensor) -> Tensor:
         """Return the sum of the waves times their coefficients (W,), on their grid: (H, W) float64.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import pickle
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
@@ -22,13 +23,16 @@ from mmsr_geo.methods.scene import SceneFit
 from mmsr_geo.network.degradation import bicubic, degrade, make_consistent
 from mmsr_geo.network.fit import fit_samples
 from mmsr_geo.network.fit_params import FitParams
+from mmsr_geo.network.members import local_regression
 from mmsr_geo.network.members.alignment import align
 from mmsr_geo.network.members.fit import compared_parts, fit_members, reduced_predictors, stacked, window_for
 from mmsr_geo.network.members.fitted import Members
 from mmsr_geo.network.members.layers import AS_IT_IS, WAVES, Alignment, GuideScaling
+from mmsr_geo.network.members.local_regression import CoarsePart, LocalRegression
 from mmsr_geo.network.members.table import MEMBERS, EdgePreserving, MemberState
 from mmsr_geo.network.members.waves import CONTEXT_REACH_PX
 from mmsr_geo.network.samples import Sample, Statistics
+from mmsr_geo.network.variational.gaussian import smoothed
 from support.scenes import patches, scene, with_gaps
 
 ALIGNED = Alignment(blur_px=0.6, shift_px=(0.5, -1.0))
@@ -518,3 +522,35 @@ def test_a_source_and_a_guide_without_a_pixel_in_common_are_refused() -> None:
     apart.source_valid[:, :8], apart.guide_valid[:, 16:] = False, False
     with pytest.raises(PixelError, match="source and guide have no valid pixel in common"):
         fit_samples([apart], Scale(2, 2), FitParams.of("draft", threads=1), guide_bands=("a", "b"))
+
+
+def test_a_member_of_waves_is_small_enough_to_be_sent_to_each_worker() -> None:
+    _, members = fitted("regression on many waves", Scale(2, 2), (12, 13))
+    assert len(pickle.dumps(members)) < 150_000
+
+
+@pytest.mark.parametrize("local_px", [0.0, 2.0])
+def test_a_pooled_regression_is_that_of_all_known_pixels_at_once(
+    monkeypatch: pytest.MonkeyPatch, local_px: float
+) -> None:
+    """However many features and pixels are taken at once, in float32 means too."""
+    generator = torch.Generator().manual_seed(4)
+    means = torch.randn(37, 30, 28, generator=generator, dtype=torch.float64)
+    source = torch.randn(30, 28, generator=generator, dtype=torch.float64) + means[3] - 2 * means[30]
+    known = torch.rand(30, 28, generator=generator) < 0.9
+    regression = LocalRegression(mean_px=1.0, ridge=0.02, local_px=local_px)
+    monkeypatch.setattr(local_regression, "COLUMNS_AT_ONCE", 100)
+    parts = [CoarsePart(source[:16], known[:16], means[:, :16]), CoarsePart(source[16:], known[16:], means[:, 16:])]
+    found = regression.pool(part for part in parts)
+    columns, rests = [], []
+    for part in parts:
+        about, level = (smoothed(layer, part.known, 1.0, 2.0) for layer in (part.means, part.source))
+        columns.append((part.means - about)[:, part.known])
+        rests.append((part.source - level)[part.known])
+    every, rest = torch.cat(columns, dim=1), torch.cat(rests)
+    covariance = every @ every.T / every.shape[1]
+    covariance += 0.02 * covariance.diagonal().mean() * torch.eye(37)
+    torch.testing.assert_close(found.coefficients, torch.linalg.solve(covariance, every @ rest / every.shape[1]))
+    assert found.covariance.shape == ((37, 37) if local_px else (0, 0))
+    single = regression.pool(replace(part, means=part.means.float()) for part in parts)
+    torch.testing.assert_close(single.coefficients, found.coefficients, rtol=1e-4, atol=1e-5)

@@ -69,8 +69,8 @@ case(
     "an uncertainty that the fit could not calibrate",
     MmsrWarning,
     "dem.tif: the uncertainty is not calibrated and its band is all nodata: the source has too few valid pixels to "
-    "validate the fit at reduced resolution; choose a larger part (⟨bounds⟩) or a smaller ⟨scale⟩",
-    "At reduced resolution the source has fewer than 16 x 16 pixels, or too few validation blocks.",
+    "compare predictions with it; choose a larger part (⟨bounds⟩) or a smaller ⟨scale⟩",
+    "Fewer than 100 source pixels can be compared with predictions from an averaged source, or these have no error.",
     "Choose a larger part or a smaller scale. The target itself does not depend on `--uncertainty`.",
     arrays(
         lambda: mmsr_geo.upsample_to_file(
