@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mmsr_geo.engine import tile_upsampler as upsampling
+from mmsr_geo.engine.flags import Flag
 from mmsr_geo.engine.model import Predictor
 from mmsr_geo.engine.tile_upsampler import Upsampler, halo_of, sample_of
 from mmsr_geo.errors import OptionError
@@ -23,6 +24,7 @@ from mmsr_geo.network.fit import fit_samples
 from mmsr_geo.network.fit_params import FitParams
 from mmsr_geo.network.fitted import FittedModel, FittedPredictor, expected_receptive_field, receptive_field_of
 from mmsr_geo.network.guide_features import FEATURE_RECEPTIVE_FIELD_PX, guide_features
+from mmsr_geo.network.guide_gaps import feathered
 from mmsr_geo.network.members.fit import with_equal_weights
 from mmsr_geo.network.members.fitted import members_receptive_field
 from mmsr_geo.network.members.layers import Alignment
@@ -465,3 +467,16 @@ def test_an_upsampler_is_made_of_a_model_and_a_device(fitted: FittedModel) -> No
     assert all(not parameter.is_meta for parameter in made.predictor.network.parameters())
     with pytest.raises(OptionError):
         Upsampler.of(fitted, "abacus")
+
+
+def test_the_flag_of_a_gap_lies_where_the_moved_guide_has_it(upsampler: Upsampler, clean: Sample) -> None:
+    """A guide that was moved is missing beside its gap, where the prediction blends as well."""
+    guide_valid = clean.guide_valid.clone()
+    guide_valid[60:80, 50:75] = False
+    sample = replace(clean, guide_valid=guide_valid)
+    assert isinstance(upsampler.model, FittedModel)
+    whole = whole_of(sample)
+    flags = upsampler.upsample(Tile(0, whole, whole), *pixels(sample)).qa
+    moved_valid = upsampler.model.alignment.moved_mask(guide_valid)
+    assert bool((moved_valid == guide_valid).all()) == (upsampler.model.members is None)
+    np.testing.assert_array_equal(flags & Flag.GUIDE_GAP > 0, (feathered(moved_valid) < 1).numpy())
