@@ -34,6 +34,9 @@ SHIFT_STEPS_PX = (2.0, 1.0, 0.5, 0.25)
 """Steps of the search for the shift, in target pixels."""
 ENOUGH = 0.985
 """A shift is taken if the residual falls below this part of the residual without it."""
+CHANCE_PX = 8
+"""On a source of few pixels the residual has to fall by this number, divided by theirs: of dozens of shifts one fits by
+chance (docs/decisions/020-gaps-waves-and-uncertainty.md)."""
 
 _LOCAL = LocalRegression(ridge=0.05, local_px=2.0, shrink=0.3)
 _POOLED = LocalRegression(ridge=0.05)
@@ -55,7 +58,9 @@ def align(samples: Sequence[Sample], statistics: Statistics, scaling: GuideScali
         return _least(lambda blur: misfit(_LOCAL, Alignment(blur, shift)))
 
     blur = best_blur((0.0, 0.0))
-    shift = _lowest(lambda at: misfit(_POOLED, Alignment(max(blur, LEAST_BLUR_PX), at)))
+    known_px = sum(int(part(Alignment()).known.sum()) for part in parts)
+    enough = min(ENOUGH, 1 - CHANCE_PX / max(known_px, 1))
+    shift = _lowest(lambda at: misfit(_POOLED, Alignment(max(blur, LEAST_BLUR_PX), at)), enough)
     if shift != (0.0, 0.0):
         blur = best_blur(shift)
     return Alignment(round(BLUR_FACTOR * blur, 3), shift)
@@ -108,8 +113,8 @@ def _least(cost: Callable[[float], float]) -> float:
     return round(float(found.x), 2) if found.fun < costs[BLURS_PX[best]] else BLURS_PX[best]
 
 
-def _lowest(cost: Callable[[tuple[float, float]], float]) -> tuple[float, float]:
-    """Return the shift of the least cost, by a pattern search; no shift unless it is ENOUGH better.
+def _lowest(cost: Callable[[tuple[float, float]], float], enough: float = ENOUGH) -> tuple[float, float]:
+    """Return the shift of the least cost, by a pattern search; no shift unless its cost is below `enough` of that.
 
     None either where the search ended at the largest shift: there the least cost was not found.
     """
@@ -126,7 +131,7 @@ def _lowest(cost: Callable[[tuple[float, float]], float]) -> tuple[float, float]
             if costs[lowest] >= costs[best]:
                 break
             best = lowest
-    found = max(map(abs, best)) < FARTHEST_PX and costs[best] < ENOUGH * costs[start]
+    found = max(map(abs, best)) < FARTHEST_PX and costs[best] < enough * costs[start]
     return best if found else start
 
 

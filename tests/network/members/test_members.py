@@ -23,6 +23,7 @@ from mmsr_geo.methods.scene import SceneFit
 from mmsr_geo.network.degradation import bicubic, degrade, make_consistent
 from mmsr_geo.network.fit import fit_samples
 from mmsr_geo.network.fit_params import FitParams
+from mmsr_geo.network.members import alignment as alignment_search
 from mmsr_geo.network.members import local_regression
 from mmsr_geo.network.members.alignment import align
 from mmsr_geo.network.members.fit import compared_parts, fit_members, reduced_predictors, stacked, window_for
@@ -554,3 +555,20 @@ def test_a_pooled_regression_is_that_of_all_known_pixels_at_once(
     assert found.covariance.shape == ((37, 37) if local_px else (0, 0))
     single = regression.pool(replace(part, means=part.means.float()) for part in parts)
     torch.testing.assert_close(single.coefficients, found.coefficients, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("fall", "count", "taken"), [(0.02, 5000, True), (0.01, 5000, False), (0.04, 150, False), (0.06, 150, True)]
+)
+def test_on_few_pixels_a_shift_has_to_explain_more(
+    monkeypatch: pytest.MonkeyPatch, fall: float, count: int, *, taken: bool
+) -> None:
+    """By 1.5 % of the residual, and by 8 divided by the number of pixels."""
+    side = math.isqrt(count)
+    sample = scene(side, count // side, Scale(2, 2))
+    statistics = Statistics.of([sample])
+    _, scaling = window_for(sample, statistics, Scale(2, 2), Alignment(), ["pooled regression"])
+
+    found: dict[bool, tuple[float, float]] = {True: (1.0, 0.0), False: (0.0, 0.0)}
+    monkeypatch.setattr(alignment_search, "_lowest", lambda _cost, enough: found[1 - fall < enough])
+    assert (align([sample], statistics, scaling, Scale(2, 2)).shift_px == (1.0, 0.0)) == taken
