@@ -158,7 +158,7 @@ def test_where_it_is_not_calibrated_it_is_nodata_and_reported(
 @pytest.mark.parametrize(
     ("params", "why"),
     [
-        ({}, "and its band is all nodata: the source has too few valid pixels to validate .*; choose a larger part"),
+        ({}, "and its band is all nodata: the source has too few valid pixels to compare .*; choose a larger part"),
         ({"first_stage": False}, "first_stage=False leaves out the guide check; leave first_stage out of "),
     ],
     ids=["small", "unchecked"],
