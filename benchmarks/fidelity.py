@@ -299,8 +299,8 @@ def _introduction(missing: int, jobs: int) -> list[str]:
         "`python benchmarks/fidelity.py --data DIR` writes this page. Each line of",
         "`benchmarks/results/fidelity.jsonl` is one run. A figure is the RMSE of a method divided by the RMSE of",
         "bicubic interpolation: smaller is better. The figures of `mmsr` are the mean ± the standard deviation over",
-        "seeds, with the number of seeds in parentheses. `mmsr` is the default. It returns the bicubic baseline",
-        "(bicubic with back-projection) where its guide check says that the guide did not help. `mmsr-always` uses",
+        "seeds, with the number of seeds in parentheses. `mmsr` is the default. It interpolates the source",
+        "alone where its guide check says that the guide did not help. `mmsr-always` uses",
         "the model in any case. `mmsr-fast` and `mmsr-best` are the default with `--quality fast` and",
         "`--quality best`. The [glossary](glossary.md) explains the terms.",
     ]

@@ -22,7 +22,8 @@ from mmsr_geo.network.device import torch_threads
 from mmsr_geo.network.members.fit import window_for
 from mmsr_geo.network.members.fitted import needed_features
 from mmsr_geo.network.members.layers import Alignment
-from mmsr_geo.network.members.table import MEMBERS, WindowInputs
+from mmsr_geo.network.members.table import MEMBERS
+from mmsr_geo.network.members.window import WindowInputs
 from mmsr_geo.network.samples import Sample, Statistics
 
 PAIRS = "depth1-x2", "vhm0-x2", "autzen-x2"

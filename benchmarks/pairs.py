@@ -320,7 +320,9 @@ def table(pairs: Sequence[PairOfKind], jobs: Sequence[Job], runs: Runs) -> str:
         "",
         "## Guide check and uncertainty",
         "",
-        f"The first three figures are those of pairs with a reported gain and a model gain beyond ± {TRUE_GAIN}.",
+        f"The first four figures are those of pairs with a reported gain and a model gain beyond ± {TRUE_GAIN}.",
+        "Sign: that of the reported gain. Guide check: whether it says helped where the model gained, and only there.",
+        "It never does where the interpolation is used alone, though that may gain over the baseline.",
         "The model's gain is that without the fallback to the bicubic baseline. The Winkler score is that of the 90 %",
         "interval, divided by the baseline's RMSE: its geometric mean over pairs. Two-sensor pairs are left out.",
         "",
@@ -386,6 +388,7 @@ def _reports(pairs: Sequence[PairOfKind], qualities: Sequence[str], runs: Runs) 
     head = (
         "quality",
         "sign right",
+        "guide check right",
         "median of abs(reported - true)",
         "mean of reported - true",
         "not checked",
@@ -403,6 +406,7 @@ def _reports(pairs: Sequence[PairOfKind], qualities: Sequence[str], runs: Runs) 
             continue
         checked = [run for run in found if run["gain"] is not None and abs(run["model_gain"]) > TRUE_GAIN]
         errors = [run["gain"] - run["model_gain"] for run in checked]
+        agreed = sum((run["guide_check"] == "helped") == (run["model_gain"] > 0) for run in checked)
         right = sum((run["gain"] > 0) == (run["model_gain"] > 0) for run in checked)
         known = [run["uncertainty"] for run in found if run["uncertainty"] is not None]
         coverages = [scores["coverage"] for scores in known]
@@ -410,6 +414,7 @@ def _reports(pairs: Sequence[PairOfKind], qualities: Sequence[str], runs: Runs) 
         cells = (
             quality,
             f"{right} of {len(checked)}",
+            f"{agreed} of {len(checked)}",
             f"{median(map(abs, errors)):.3f}" if errors else "",
             f"{fmean(errors):+.3f}" if errors else "",
             sum(run["gain"] is None for run in found),

@@ -103,15 +103,14 @@ def calibrated(
     weights: Sequence[float],
     growth: float,
     scale: Scale,
-    correction: float = CORRECTION_FACTOR,
 ) -> Interval | None:
     """Return the interval that holds 90 % of the validated errors at reduced resolution, carried to the true scale.
 
     Quantile regressions (Koenker and Bassett 1978) of the absolute errors of the ensemble, and of the bicubic baseline,
     on what `predictors_of` gives. The ranges are measured again where the interval is used and so shrink with the scale
     by themselves. The baseline's errors shrink more than that, by `growth`, their trend over the octaves above. Those
-    of guided predictions shrink less and are multiplied by `correction`; an ensemble's factor is the weighted average
-    of both. A guide leaves LEAST of the baseline's width and never widens it
+    of guided predictions shrink less and are multiplied by CORRECTION_FACTOR; an ensemble's factor is the weighted
+    average of both. A guide leaves LEAST of the baseline's width and never widens it
     (docs/decisions/014-uncertainty-interval.md).
 
     Args:
@@ -119,7 +118,6 @@ def calibrated(
         weights: Weight of each prediction in the ensemble, that of the bicubic interpolation first.
         growth: Error of the bicubic baseline at the true scale, divided by that at reduced resolution.
         scale: Target pixels per source pixel.
-        correction: Factor on the width of a guided prediction.
 
     Returns:
         The interval; None where fewer than FEWEST_PX pixels were validated.
@@ -128,7 +126,7 @@ def calibrated(
     if terms is None:
         return None
     guided, smooth = terms
-    return Interval(guided.times(weights[0] * growth + (1 - weights[0]) * correction), smooth.times(growth))
+    return Interval(guided.times(weights[0] * growth + (1 - weights[0]) * CORRECTION_FACTOR), smooth.times(growth))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -161,15 +159,15 @@ def expected(  # noqa: PLR0913  (what is known of an ensemble's error)
     """Return the interval of an ensemble, from its errors at reduced resolution and from what it draws.
 
     The quantile regressions of `calibrated` say where errors are large. How large they are at the true scale is
-    predicted in three steps (docs/decisions/020-gaps-waves-and-uncertainty.md):
+    predicted in four steps (docs/decisions/020-gaps-waves-and-uncertainty.md):
 
     1. The baseline's error at the true scale, from its error one octave above and the ratio of two octaves, continued
        over all octaves down to the target.
     2. The same error from the root mean square (RMS) of what the members add to the baseline: a least-squares
        prediction and its error are uncorrelated, so that it is this RMS, divided by sqrt(1 - members_ratio^2).
-       Their weighted geometric mean is taken. The second has the weight FROM_DETAIL where the guide explains much, and
-       none where it explains nothing.
-    3. The ratio of both errors that is expected, and WIDTH.
+    3. Their weighted geometric mean. The second has the weight FROM_DETAIL where the guide explains much, and none
+       where it explains nothing.
+    4. That, times the ratio of both errors that is expected, and times WIDTH.
 
     Args:
         predictions: Predictions of each sample at reduced resolution, the bicubic interpolation's first.

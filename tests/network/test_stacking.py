@@ -24,7 +24,8 @@ from mmsr_geo.network.intervals import DrawnPart
 from mmsr_geo.network.members.evidence import MembersEvidence
 from mmsr_geo.network.members.fitted import Members
 from mmsr_geo.network.members.layers import AS_IT_IS, Alignment, GuideScaling, Layers
-from mmsr_geo.network.members.table import MEMBERS, WindowInputs
+from mmsr_geo.network.members.table import MEMBERS
+from mmsr_geo.network.members.window import WindowInputs
 from mmsr_geo.network.prepared import PreparedSample
 from mmsr_geo.network.samples import Sample, Statistics
 from mmsr_geo.network.stacking import StackingWeights, best_weights

@@ -20,7 +20,8 @@ from mmsr_geo.network.members.alignment import align
 from mmsr_geo.network.members.evidence import NOTICEABLE, MembersEvidence
 from mmsr_geo.network.members.fitted import Members, needed_features
 from mmsr_geo.network.members.layers import Alignment, GuideScaling, Layers, coarser_step
-from mmsr_geo.network.members.table import INTERPOLATION, MEMBERS, MemberState, WindowInputs
+from mmsr_geo.network.members.table import INTERPOLATION, MEMBERS, MemberState
+from mmsr_geo.network.members.window import WindowInputs
 from mmsr_geo.network.samples import Sample, Statistics
 from mmsr_geo.network.stacking import best_weights
 
@@ -63,8 +64,8 @@ def fit_members(  # noqa: PLR0913  (what is known of a pair)
         progress: Called with the stages "alignment" and "members".
 
     Returns:
-        The members, the layers of each part, and for each part the errors (h, w) of the weighted average's means over
-        source pixels where the source averaged by 2 is solved to the target.
+        The members, the layers of each part, and for each part the errors (2, h, w) of the means over source pixels,
+        where the source averaged by 2 is solved to the target: of the weighted average, and of the interpolation.
     """
     generator, needed = torch.Generator().manual_seed(seed), needed_features(names)
     scaling = GuideScaling.of(samples, statistics, generator, needed)
@@ -89,7 +90,8 @@ def fit_members(  # noqa: PLR0913  (what is known of a pair)
     by = errors[0].new_tensor([weights.get(name, 0.0) for name in chosen])
     windows = [WindowInputs(part, scaling) for part in layers]
     states = {name: MEMBERS[name].fit(windows) for name in weights}
-    averaged = [torch.tensordot(by, of_part, dims=1) for of_part in errors]
+    alone = list(chosen).index(INTERPOLATION)
+    averaged = [torch.stack([torch.tensordot(by, of_part, dims=1), of_part[alone]]) for of_part in errors]
     return Members(scaling, alignment, weights, states), layers, averaged
 
 
@@ -161,9 +163,9 @@ def members_evidence(
             predictor,
             coarse := part.coarser(),
             partial(WindowInputs(coarse or part, members.scaling).consistent, how="guided"),
-            of_part,
+            of_part[0],
             _baseline_errors(part),
-            coarser_errors([part], members.scaling, [INTERPOLATION])[0][0],
+            of_part[1],
             known_from_coarser(part),
             _drawn(members, part),
         )

@@ -15,8 +15,9 @@ from mmsr_geo.network.members.alignment import FARTHEST_PX, LARGEST_BLUR_PX
 from mmsr_geo.network.members.layers import OF_CONTEXT, WAVES, Alignment, Features, GuideScaling, wave_inputs
 from mmsr_geo.network.members.local_regression import Pooled
 from mmsr_geo.network.members.ridge_regression import Regression
-from mmsr_geo.network.members.table import INTERPOLATION, MEMBERS, MemberState, WindowInputs
+from mmsr_geo.network.members.table import INTERPOLATION, MEMBERS, MemberState
 from mmsr_geo.network.members.waves import CONTEXT_REACH_PX, Standard, Waves
+from mmsr_geo.network.members.window import WindowInputs
 from mmsr_geo.network.samples import Sample, Statistics
 from mmsr_geo.network.variational.guide_weights import Whitening
 

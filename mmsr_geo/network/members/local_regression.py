@@ -68,7 +68,7 @@ class LocalRegression:
         """Return the regression of all parts together, of which there is at least one."""
         covariance, products, count = torch.zeros(()), torch.zeros(()), 0
         for part in parts:
-            rest = ((part.source - smoothed(part.source, part.known, self.mean_px, TAIL)) * part.known)[part.known]
+            rest = (part.source - smoothed(part.source, part.known, self.mean_px, TAIL))[part.known]
             deviations = self._known_deviations(part)
             for start in range(0, len(rest), COLUMNS_AT_ONCE):
                 columns = slice(start, start + COLUMNS_AT_ONCE)

@@ -41,7 +41,8 @@ from mmsr_geo.network.members.ridge_regression import (
     pixel_predictors_by_block,
     regression_receptive_field,
 )
-from mmsr_geo.network.members.table import MemberState, RidgeRegression, WindowInputs
+from mmsr_geo.network.members.table import MemberState, RidgeRegression
+from mmsr_geo.network.members.window import WindowInputs
 from mmsr_geo.network.samples import Sample, Statistics
 from mmsr_geo.network.stacking import StackingWeights
 from support.scenes import scene, with_gaps
