@@ -13,6 +13,7 @@ from mmsr_geo.geometry import Halo, Scale
 from mmsr_geo.network.guide_check import GuideCheck
 from mmsr_geo.network.intervals import Interval
 from mmsr_geo.network.samples import Sample
+from mmsr_geo.network.sensor import PLAIN, Sensor
 
 Predictor = Callable[[Sample], Tensor]
 """Function from a window's pixels to its prediction: (H, W) float64 on the target grid, in the source's units."""
@@ -54,6 +55,10 @@ class Model(Protocol):
         """What happens to the guide before it is used, in words; empty if nothing can."""
 
     @property
+    def sensor(self) -> Sensor:
+        """How the source was measured, as its predictions take it; with blur or noise they keep to it themselves."""
+
+    @property
     def seen_range(self) -> GuideRange | None:
         """Minimum and maximum of each guide band in the fit; None if not known."""
 
@@ -84,6 +89,7 @@ class UncheckedModel:
     predicts_in_gaps: ClassVar[bool] = False
     unguided: ClassVar[Model | None] = None
     guide_alignment: ClassVar[str] = ""
+    sensor: ClassVar[Sensor] = PLAIN
     seen_range: ClassVar[GuideRange | None] = None
     source_interval: ClassVar[Interval | None] = None
     is_calibrated: ClassVar[bool] = False

@@ -188,7 +188,8 @@ class Upsampler:
             return _TileTensors(torch.full(core.refined(scale).shape, torch.nan), flags)
         prediction = self._prediction(sample, guided)
         limits = self.rules.valid_range
-        target = finish(prediction, sample, scale, core, consistent=self.consistent, valid_range=limits)
+        consistent = self.consistent and self.model.sensor.exact
+        target = finish(prediction, sample, scale, core, consistent=consistent, valid_range=limits)
         if not self.uncertainty or self.interval is None:
             return _TileTensors(target, flags)
         # A model without a guide is the interpolation that replaces a model whose guide did not help.

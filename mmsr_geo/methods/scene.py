@@ -23,8 +23,9 @@ from mmsr_geo.network.fit_params import FitParams
 from mmsr_geo.network.fitted import FittedModel, expected_receptive_field
 from mmsr_geo.network.guide_features import PER_BAND
 from mmsr_geo.network.members.fit import MOST_TARGET_PX, with_equal_weights
-from mmsr_geo.network.members.fitted import FARTHEST_ALIGNMENT, farthest_members_receptive_field
+from mmsr_geo.network.members.fitted import farthest_members_receptive_field
 from mmsr_geo.network.members.layers import AS_IT_IS
+from mmsr_geo.network.members.sensor import FARTHEST_ALIGNMENT
 from mmsr_geo.network.mmsr import NetworkParams
 from mmsr_geo.network.samples import Sample, Statistics
 from mmsr_geo.network.stacking import StackingWeights

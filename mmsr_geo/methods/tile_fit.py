@@ -228,7 +228,7 @@ class TileFit(Method):
     @property
     def one_thread(self) -> FitParams:
         """Params of a tile's fit: those of the fits, with one torch thread."""
-        return FitParams(**(asdict(self.params) | {"threads": 1}))
+        return replace(self.params, threads=1)
 
 
 @torch.inference_mode()

@@ -23,7 +23,7 @@ from mmsr_geo.network.fit_params import AFTER_FIRST_STAGE, STEPS, FitParams
 from mmsr_geo.network.fitted import FittedModel, add_detail
 from mmsr_geo.network.guide_check import SMALLEST_VALIDATED_PX, reduction_step
 from mmsr_geo.network.members.evidence import MembersEvidence
-from mmsr_geo.network.members.fit import compared_parts, fit_members, members_evidence
+from mmsr_geo.network.members.fit import compared_parts, fit_members, members_evidence, reduced_sensor
 from mmsr_geo.network.members.layers import Alignment
 from mmsr_geo.network.members.table import ALL_MEMBERS, QUICK_MEMBERS
 from mmsr_geo.network.mmsr import MmsrNetwork, NetworkParams
@@ -31,6 +31,7 @@ from mmsr_geo.network.patches import PatchSampler, inside
 from mmsr_geo.network.prepared import PreparedSample
 from mmsr_geo.network.samples import NOTHING_IN_COMMON, Sample, Statistics, guide_range
 from mmsr_geo.network.validation import ReducedResolution, Validation, detail_amplitude
+from mmsr_geo.network.variational.gaussian import smoothed
 from mmsr_geo.spelling import option
 
 TRIAL_STEPS = 100
@@ -148,7 +149,7 @@ class _ComparedMembers:
             raise PixelError(NOTHING_IN_COMMON)
         parts = [samples[number].cut(window, scale).to(device) for number, window in self._sites]
         self.fitted, self._layers, self._errors = fit_members(
-            parts, scale, statistics, member_names(params), seed=seed, progress=progress
+            parts, scale, statistics, member_names(params), wanted=params.sensor, seed=seed, progress=progress
         )
         self._scale = scale
 
@@ -165,6 +166,8 @@ class _ComparedMembers:
         """
         parts = [samples[number].cut(window, self._scale) for number, window in self._sites]
         reduced = ReducedResolution(parts, self._scale)
+        if not self.fitted.sensor.exact and min(reduced.shape_yx):
+            reduced.sensor = reduced_sensor(self._layers, reduced.step)
         return reduced, members_evidence(self.fitted, self._layers, self._errors, reduced.step)
 
 
@@ -390,7 +393,7 @@ class _Fit:
             guide, source, reference, mask = (torch.stack(parts) for parts in zip(*patches, strict=True))
             target = self._predict(guide.contiguous(memory_format=torch.channels_last), source)
             if target.shape != reference.shape:
-                target = degrade(target, self.scale)
+                target = degrade(self._blurred(target), self.scale)
             loss = (F.l1_loss(target, reference, reduction="none") * mask).sum() / mask.sum().clamp_min(1)
             optimiser.zero_grad(set_to_none=True)
             loss.backward()
@@ -407,6 +410,13 @@ class _Fit:
         return torch.optim.lr_scheduler.OneCycleLR(
             optimiser, max_lr=self.params.lr, total_steps=steps, cycle_momentum=False
         )
+
+    def _blurred(self, target: Tensor) -> Tensor:
+        """Return a target (B, H, W) as the sensor blurs it before it averages."""
+        if self.members is None:
+            return target
+        everywhere = torch.ones(target.shape[-2:], dtype=torch.bool, device=target.device)
+        return smoothed(target, everywhere, self.members.fitted.sensor.blur_px(self.scale))
 
     def _predict(self, guide: Tensor, source: Tensor) -> Tensor:
         """(B, C, H, W) and (B, h, w) → (B, H, W)."""

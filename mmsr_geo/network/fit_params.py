@@ -10,6 +10,7 @@ from typing import Any, Literal, Self, get_args
 
 from mmsr_geo.errors import OptionError
 from mmsr_geo.machine import cores
+from mmsr_geo.network.sensor import ESTIMATED, WantedSensor
 from mmsr_geo.options import Quality
 from mmsr_geo.spelling import option
 
@@ -67,6 +68,8 @@ class FitParams:
     """False: no network is fitted; the members are used alone."""
     quick_members: bool = False
     """True: only members that take a second or less are compared."""
+    sensor: WantedSensor = ESTIMATED
+    """What is known of the source's sensor and of the guide's registration, or how they are found."""
     adapt_steps: int = 50
     """Number of steps that a scene's model takes on each tile if it is adapted to tiles."""
     threads: int | None = None
@@ -96,7 +99,13 @@ class FitParams:
 
     @classmethod
     def of(
-        cls, quality: Quality, *, work: float | None = None, steps: int | None = None, threads: int | None = None
+        cls,
+        quality: Quality,
+        *,
+        work: float | None = None,
+        steps: int | None = None,
+        threads: int | None = None,
+        sensor: WantedSensor = ESTIMATED,
     ) -> Self:
         """Return the parameters of a quality; docs/fidelity.md has the error and the work of each.
 
@@ -105,6 +114,7 @@ class FitParams:
             work: Million target pixels times steps, instead of the quality's; 0: no network is fitted.
             steps: Number of steps, instead of the quality's.
             threads: Number of torch threads on a CPU.
+            sensor: What is known of sensor and registration.
 
         Raises:
             OptionError: The quality is unknown.
@@ -118,7 +128,7 @@ class FitParams:
                 chosen.pop("steps", None)
         if steps is not None:
             chosen |= {"steps": steps}
-        return cls(**chosen, threads=threads)
+        return cls(**chosen, threads=threads, sensor=sensor)
 
     @classmethod
     def published(cls, steps: int = PUBLISHED_STEPS, threads: int | None = None) -> Self:

@@ -24,6 +24,7 @@ from mmsr_geo.network.members.layers import AS_IT_IS, Alignment
 from mmsr_geo.network.mmsr import MmsrNetwork, NetworkParams, ReceptiveField
 from mmsr_geo.network.model_file import ModelFields, load_model, refused_if_damaged, save_model, tensors_of
 from mmsr_geo.network.samples import Sample, Statistics
+from mmsr_geo.network.sensor import PLAIN, Sensor
 from mmsr_geo.network.stacking import StackingWeights
 
 if TYPE_CHECKING:
@@ -88,6 +89,11 @@ class FittedModel:
     def alignment(self) -> Alignment:
         """How the guide is moved and blurred before anything uses it."""
         return AS_IT_IS if self.members is None else self.members.alignment
+
+    @property
+    def sensor(self) -> Sensor:
+        """How the source was measured, as its predictions take it."""
+        return PLAIN if self.members is None else self.members.sensor
 
     @property
     def receptive_field(self) -> Halo:

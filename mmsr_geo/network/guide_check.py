@@ -15,6 +15,10 @@ from torch import Tensor
 
 from mmsr_geo.geometry import Scale, Window
 from mmsr_geo.network.degradation import bicubic, degrade, degrade_valid, fill_nodata, make_consistent
+from mmsr_geo.network.sensor import PLAIN, Sensor
+from mmsr_geo.network.variational.correction import kept_to_source
+from mmsr_geo.network.variational.gaussian import smoothed
+from mmsr_geo.network.variational.solve import Observation
 
 CheckResult = Literal["helped", "did not help", "unknown"]
 
@@ -248,12 +252,13 @@ class ReducedPrediction:
 
 
 @torch.inference_mode()
-def predict_at_reduced_resolution(
+def predict_at_reduced_resolution(  # noqa: PLR0913  (a sample, and how it is reduced)
     predictors: Sequence[Callable[[Tensor], Tensor]],
     reference: Tensor,
     mask: Tensor,
     validation: Tensor,
     scale: Scale,
+    sensor: Sensor = PLAIN,
 ) -> ReducedPrediction:
     """Predict a sample at reduced resolution and compare with its source, which is the reference there.
 
@@ -264,12 +269,14 @@ def predict_at_reduced_resolution(
         mask: (H, W) bool: True where source and guide are valid.
         validation: (H, W) bool: True where the predictors have not seen the reference.
         scale: Pixels of the reference per pixel of the reduced source.
+        sensor: How the reduced source is seen of the reference.
     """
-    source, known = reduce_sample(reference, mask, scale)
+    source, known = reduce_sample(reference, mask, scale, sensor)
     height, width = source.shape[0] * scale.y, source.shape[1] * scale.x
     reference, validated = reference[:height, :width], (mask & validation)[:height, :width]
+    observation = Observation.of(scale, known, sensor)
     raw = torch.stack([values.double() for values in (bicubic(source, scale), *(p(source) for p in predictors))])
-    errors = [(make_consistent(prediction, source, known, scale) - reference) * validated for prediction in raw]
+    errors = [(kept_to_source(prediction, source, known, observation) - reference) * validated for prediction in raw]
     return ReducedPrediction(source, raw, torch.stack(errors), validated)
 
 
@@ -319,20 +326,21 @@ def reduction_step(shape_yx: tuple[int, ...], scale: Scale) -> Scale:
     return Scale(min(2, scale.y), min(2, scale.x))
 
 
-def reduce_sample(source: Tensor, mask: Tensor, scale: Scale) -> tuple[Tensor, Tensor]:
+def reduce_sample(source: Tensor, mask: Tensor, scale: Scale, sensor: Sensor = PLAIN) -> tuple[Tensor, Tensor]:
     """Average a source (h, w) by a scale.
 
     Args:
         source: (h, w), finite also where the mask is False.
         mask: (h, w) bool: the pixels that are averaged.
         scale: Pixels of the source per pixel of the result.
+        sensor: What blurs the source before, in pixels of the result.
 
     Returns:
         The block means, nodata filled from neighbours, and the blocks that are valid throughout (bool).
     """
     height, width = (side // s * s for side, s in zip(source.shape, (scale.y, scale.x), strict=True))
     source, mask = source[:height, :width], mask[:height, :width]
-    means, _ = degrade_valid(source, mask, scale)
+    means, _ = degrade_valid(smoothed(source, mask, sensor.blur_px(scale)), mask, scale)
     known = degrade((~mask).float(), scale) == 0  # a mean of ones need not be 1 on a GPU
     return fill_nodata(means, known), known
 

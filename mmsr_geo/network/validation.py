@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mmsr_geo.geometry import Scale, Window
-from mmsr_geo.network.degradation import bilinear, degrade
+from mmsr_geo.network.degradation import bilinear
 from mmsr_geo.network.fitted import add_detail, predict_in_parts, receptive_field_on_target
 from mmsr_geo.network.guide_check import (
     LEAST_ENSEMBLE_GAIN,
@@ -37,6 +37,7 @@ from mmsr_geo.network.members.evidence import NOTICEABLE, MembersEvidence
 from mmsr_geo.network.members.layers import Layers
 from mmsr_geo.network.mmsr import MmsrNetwork
 from mmsr_geo.network.prepared import PreparedSample
+from mmsr_geo.network.sensor import PLAIN, Sensor
 from mmsr_geo.network.stacking import StackingWeights, best_weights
 
 LEAST_NETWORK_WEIGHT = 0.05
@@ -74,14 +75,15 @@ class Validation:
 class ReducedResolution:
     """The samples of a fit at reduced resolution, where their source is the reference."""
 
-    def __init__(self, samples: Sequence[PreparedSample], scale: Scale) -> None:
+    def __init__(self, samples: Sequence[PreparedSample], scale: Scale, sensor: Sensor = PLAIN) -> None:
         """Choose the reduction.
 
         Args:
             samples: The samples of the fit, all of one size.
             scale: Target pixels per source pixel.
+            sensor: How the reduced source is seen of the source.
         """
-        self.samples, self.scale = samples, scale
+        self.samples, self.scale, self.sensor = samples, scale, sensor
         self.step = reduction_step(samples[0].source.shape, scale)
 
     @property
@@ -198,7 +200,7 @@ class ReducedResolution:
         layers = evidence.coarser
         if layers is None:
             return np.zeros((2, 3, 3))
-        means = degrade(evidence.consistent(coarser(sample, layers).double()), self.scale)
+        means = evidence.shown(evidence.consistent(coarser(sample, layers).double()))
         rows, columns = slice(len(means)), slice(means.shape[1])
         errors = torch.stack([evidence.baseline, evidence.errors, means - sample.source[rows, columns]])
         blocks = evidence.known & sample.validation[rows, columns]
@@ -245,6 +247,7 @@ class ReducedResolution:
                 sample.fit_mask,
                 torch.ones_like(sample.validation) if everywhere else sample.validation,
                 self.step,
+                self.sensor,
             )
             for of_sample, sample in zip(predictors, self.samples, strict=True)
         )

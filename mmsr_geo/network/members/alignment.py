@@ -1,29 +1,37 @@
-"""Alignment of a guide: the blur and the shift under which it explains a source best; tensors only."""
+"""Alignment of a guide: the blur and the shift under which it explains a source best, and how certain they are.
+
+Tensors only. The blur that is found is that of the guide as the source sees it: what part of it is the sensor's, and
+what part the target shares, is not decided here.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar  # type: ignore[import-untyped]
+from torch import Tensor
 
 from mmsr_geo.geometry import Scale
 from mmsr_geo.network.degradation import degrade_valid
 from mmsr_geo.network.members.layers import Alignment, GuideScaling, filled_source
 from mmsr_geo.network.members.local_regression import CoarsePart, LocalRegression
 from mmsr_geo.network.samples import Sample, Statistics
+from mmsr_geo.network.sensor import Register, Shift
 from mmsr_geo.network.variational.gaussian import moved, smoothed
 
 BLURS_PX = (0.0, 0.3, 0.45, 0.6, 0.75, 0.9, 1.1, 1.3, 1.6, 2.0, 2.4, 2.9, 3.5)
 """Standard deviations, in target pixels, of the Gaussians that are tried."""
+WIDER = 1.3
+"""Factor from one blur to the next beyond the largest of BLURS_PX; they are tried where that is nearly the best."""
+WIDEST = 0.9
+"""Largest blur that is tried, in source pixels, where that is more than the largest of BLURS_PX."""
 BLUR_PRECISION_PX = 0.02
 """How exactly the best blur is found between two that are tried."""
-BLUR_FACTOR = 1.15
-"""Factor on the blur that explains the source best: block means show less of a blur than the target has. Measured on
-three kinds of source (docs/decisions/019-ensemble-and-evidence.md)."""
-LARGEST_BLUR_PX = BLUR_FACTOR * max(BLURS_PX)
-"""Largest blur of an alignment."""
 WORSE_IN_A_ROW = 3
 """Number of blurs, each larger than the best and none better, after which larger ones are not tried: they cost most."""
 LEAST_BLUR_PX = 0.6
@@ -37,33 +45,90 @@ ENOUGH = 0.985
 CHANCE_PX = 8
 """On a source of few pixels the residual has to fall by this number, divided by theirs: of dozens of shifts one fits by
 chance (docs/decisions/020-gaps-waves-and-uncertainty.md)."""
+BLOCK_PX = 8
+"""Side, in source pixels, of the blocks that are drawn again and again for an interval: residuals are alike nearby."""
+DRAWS = 400
+"""Number of draws of blocks."""
+QUANTILES = (0.05, 0.5, 0.95)
+"""Ends and middle of an interval."""
 
 _LOCAL = LocalRegression(ridge=0.05, local_px=2.0, shrink=0.3)
 _POOLED = LocalRegression(ridge=0.05)
 
 
-def align(samples: Sequence[Sample], statistics: Statistics, scaling: GuideScaling, scale: Scale) -> Alignment:
-    """Return the alignment of a pair, read off samples of it.
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A blur and a shift that were read off a pair, with 90 % intervals from draws of blocks of source pixels."""
+
+    blur_px: float = 0.0
+    """Standard deviation of the guide's blur under which it explains the source best, in target pixels; 0 where the
+    largest one that was tried is the best."""
+    blur_interval_px: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    """Least, middle and largest of the interval."""
+    agreeing: float = 0.0
+    """Share of the blocks that the blurred guide explains better than the guide as it is."""
+    unexplained: float = 1.0
+    """Root mean square of what the guide leaves of the source beyond its means, divided by that of all of it."""
+    shift_px: Shift = (0.0, 0.0)
+    """Rows and columns by which the guide is moved; (0, 0) where none is certain."""
+    shift_interval_px: tuple[Shift, Shift] = ((0.0, 0.0), (0.0, 0.0))
+    """Least and largest shift of the interval, down and across; both are the shift where it was not searched for."""
+
+
+def align(
+    samples: Sequence[Sample],
+    statistics: Statistics,
+    scaling: GuideScaling,
+    scale: Scale,
+    register: Register = "subpixel",
+) -> Found:
+    """Return the blur and the shift of a pair, read off samples of it.
 
     First the blur under which a local regression leaves the smallest residual beyond its own means; then the shift, by
-    a pattern search with a pooled regression; and where that is taken, the blur once more. Of the blur that was found
-    BLUR_FACTOR times as much is taken.
+    a pattern search with a pooled regression; and where that is taken, the blur once more.
+
+    Args:
+        samples: Parts of the pair.
+        statistics: Centre and spread of source and guide.
+        scaling: Constants of the guide.
+        scale: Target pixels per source pixel.
+        register: How the guide is registered.
     """
     parts = [_Part(sample, statistics, scaling, scale) for sample in samples]
 
-    def misfit(regression: LocalRegression, alignment: Alignment) -> float:
-        return _misfit(regression, [part(alignment) for part in parts])
+    def blurs(shift: Shift) -> _Blurs:
+        return _Blurs(lambda blur: _residual(_LOCAL, [part(Alignment(blur, shift)) for part in parts]), scale)
 
-    def best_blur(shift: tuple[float, float]) -> float:
-        return _least(lambda blur: misfit(_LOCAL, Alignment(blur, shift)))
-
-    blur = best_blur((0.0, 0.0))
+    if isinstance(register, tuple):
+        return _found(blurs(register), parts, register, (register, register))
+    first = blurs((0.0, 0.0))
+    if register == "none":
+        return _found(first, parts, (0.0, 0.0), ((0.0, 0.0), (0.0, 0.0)))
     known_px = sum(int(part(Alignment()).known.sum()) for part in parts)
-    enough = min(ENOUGH, 1 - CHANCE_PX / max(known_px, 1))
-    shift = _lowest(lambda at: misfit(_POOLED, Alignment(max(blur, LEAST_BLUR_PX), at)), enough)
-    if shift != (0.0, 0.0):
-        blur = best_blur(shift)
-    return Alignment(round(BLUR_FACTOR * blur, 3), shift)
+    shifts = _Shifts(
+        lambda at: _residual(_POOLED, [part(Alignment(max(first.best, LEAST_BLUR_PX), at)) for part in parts]),
+        min(ENOUGH, 1 - CHANCE_PX / max(known_px, 1)),
+    )
+    shift = shifts.found(whole=register == "whole")
+    return _found(first if shift == (0.0, 0.0) else blurs(shift), parts, shift, shifts.interval)
+
+
+def _found(blurs: _Blurs, parts: Sequence[_Part], shift: Shift, interval: tuple[Shift, Shift]) -> Found:
+    """Return what is known of the best blur, and of a shift."""
+    squares, count = 0.0, 0
+    for part in parts:
+        seen = part(Alignment(0.0, shift))
+        rest = seen.source - smoothed(seen.source, torch.ones_like(seen.known), 1.0)
+        squares, count = squares + float(rest[seen.known].square().sum()), count + int(seen.known.sum())
+    all_of_it = math.sqrt(squares / max(count, 1))
+    return Found(
+        blurs.best,
+        blurs.interval,
+        blurs.agreeing,
+        min(blurs.cost(blurs.best) / all_of_it, 1.0) if all_of_it > 0 else 1.0,
+        shift,
+        interval,
+    )
 
 
 class _Part:
@@ -77,62 +142,186 @@ class _Part:
 
     def __call__(self, alignment: Alignment) -> CoarsePart:
         valid = alignment.moved_mask(self._valid)
-        bands = smoothed(moved(self._bands, alignment.shift_px), valid, alignment.blur_px)
+        bands = smoothed(moved(self._bands, alignment.shift_px), valid, alignment.left_blur_px)
         means, share = degrade_valid(bands, valid, self._scale)
         return CoarsePart(self._source, self._source_valid & (share > 0.5), means.double())
 
 
-def _misfit(regression: LocalRegression, parts: Sequence[CoarsePart]) -> float:
-    """Return the root mean square of what the regression leaves of the source beyond its own means."""
+@dataclass(frozen=True, slots=True, eq=False)
+class _Residual:
+    """What a regression leaves of the source beyond the residual's own means."""
+
+    cost: float
+    """Root mean square."""
+    blocks: NDArray[np.float64]
+    """(n,): sums of squares over blocks of BLOCK_PX source pixels a side."""
+
+
+def _residual(regression: LocalRegression, parts: Sequence[CoarsePart]) -> _Residual:
     pooled = regression.pool(parts)
-    squares, count = 0.0, 0
+    squares, count, blocks = 0.0, 0, []
     for part in parts:
         rest = part.source - regression.fit_coarse(part, pooled)
-        rest = rest - smoothed(rest, torch.ones_like(part.known), 1.0)
-        squares += float(rest[part.known].square().sum())
+        rest = (rest - smoothed(rest, torch.ones_like(part.known), 1.0)) * part.known
+        squares += float(rest.square().sum())
         count += int(part.known.sum())
-    return math.sqrt(squares / max(count, 1))
+        blocks.append(_block_sums(rest.square()))
+    return _Residual(math.sqrt(squares / max(count, 1)), np.concatenate(blocks))
 
 
-def _least(cost: Callable[[float], float]) -> float:
-    """Return the blur of the least cost: the best of BLURS_PX, or a better one between its neighbours; 0 stays 0.
-
-    It is 0 as well where the largest blur is the best: then no detail of the guide explains the source.
-    """
-    costs: dict[float, float] = {}
-    best = 0
-    for index, blur in enumerate(BLURS_PX):
-        costs[blur] = cost(blur)
-        best = min(range(index + 1), key=lambda tried: costs[BLURS_PX[tried]])
-        if index - best == WORSE_IN_A_ROW:
-            break
-    if best in {0, len(BLURS_PX) - 1}:
-        return 0.0
-    around = BLURS_PX[best - 1], BLURS_PX[best + 1]
-    found = minimize_scalar(cost, bounds=around, method="bounded", options={"xatol": BLUR_PRECISION_PX})
-    return round(float(found.x), 2) if found.fun < costs[BLURS_PX[best]] else BLURS_PX[best]
+def _block_sums(squares: Tensor) -> NDArray[np.float64]:
+    """Return the sums (n,) over whole blocks of (h, w), of BLOCK_PX a side or a quarter of a small one's."""
+    down, across = (max(1, min(BLOCK_PX, side // 4)) for side in squares.shape)
+    rows, columns = squares.shape[0] // down, squares.shape[1] // across
+    whole = squares[: rows * down, : columns * across]
+    sums: NDArray[np.float64] = whole.reshape(rows, down, columns, across).sum(dim=(1, 3)).flatten().cpu().numpy()
+    return sums
 
 
-def _lowest(cost: Callable[[tuple[float, float]], float], enough: float = ENOUGH) -> tuple[float, float]:
-    """Return the shift of the least cost, by a pattern search; no shift unless its cost is below `enough` of that.
+class _Blurs:
+    """The search for the best blur."""
 
-    None either where the search ended at the largest shift: there the least cost was not found.
-    """
-    start = (0.0, 0.0)
-    costs = {start: cost(start)}
-    best = start
-    for step in SHIFT_STEPS_PX:
-        while True:
-            around = [(best[0] + down * step, best[1] + across * step) for down, across in _SIDES]
-            for shift in around:
-                if max(map(abs, shift)) <= FARTHEST_PX and shift not in costs:
-                    costs[shift] = cost(shift)
-            lowest = min(costs, key=lambda shift: costs[shift])
-            if costs[lowest] >= costs[best]:
+    def __init__(self, residual: Callable[[float], _Residual], scale: Scale) -> None:
+        self._residual, self._tried = residual, dict[float, _Residual]()
+        ladder, widest = [*BLURS_PX], WIDEST * math.sqrt(scale.area)
+        while ladder[-1] * WIDER < widest:
+            ladder.append(ladder[-1] * WIDER)
+        best = 0
+        for index, blur in enumerate(ladder):
+            self.cost(blur)
+            best = min(range(index + 1), key=lambda tried: self.cost(ladder[tried]))
+            if index - best == WORSE_IN_A_ROW:
                 break
-            best = lowest
-    found = max(map(abs, best)) < FARTHEST_PX and costs[best] < enough * costs[start]
-    return best if found else start
+        self._ladder = ladder[: index + 1]
+        self.best = self._between(best)
+
+    def cost(self, blur_px: float) -> float:
+        """Return the residual's root mean square with a blur."""
+        if blur_px not in self._tried:
+            self._tried[blur_px] = self._residual(blur_px)
+        return self._tried[blur_px].cost
+
+    def _between(self, best: int) -> float:
+        """Return the best blur of the ladder, or a better one between its neighbours; 0 stays 0.
+
+        It is 0 as well where the largest blur is the best: then no detail of the guide explains the source.
+        """
+        if best in {0, len(self._ladder) - 1}:
+            return 0.0
+        around, middle = (self._ladder[best - 1], self._ladder[best + 1]), self._ladder[best]
+        options = {"xatol": BLUR_PRECISION_PX}
+        found = minimize_scalar(
+            lambda blur: self._residual(float(blur)).cost, bounds=around, method="bounded", options=options
+        )
+        return round(float(found.x), 2) if found.fun < self.cost(middle) else middle
+
+    @property
+    def agreeing(self) -> float:
+        """Share of the blocks with a smaller residual under the best blur than under none."""
+        self.cost(self.best)
+        best, none = self._tried[self.best].blocks, self._tried[0.0].blocks
+        return float(np.mean(best < none))
+
+    @property
+    def interval(self) -> tuple[float, float, float]:
+        """The interval of the best blur of the ladder, and between its neighbours that of a parabola."""
+        ladder = np.array(self._ladder)
+        best = []
+        for sums in _drawn(np.stack([self._tried[blur].blocks for blur in self._ladder])):
+            lowest = int(sums.argmin())
+            inside = 0 < lowest < len(ladder) - 1
+            near = slice(lowest - 1, lowest + 2)
+            best.append(_vertex(ladder[near], sums[near]) if inside else ladder[lowest])
+        low, middle, high = np.quantile(best, QUANTILES)
+        return float(low), float(middle), float(high)
+
+
+class _Shifts:
+    """The search for the shift of the least residual, by a pattern search from none."""
+
+    def __init__(self, residual: Callable[[Shift], _Residual], enough: float) -> None:
+        self._residual, self._enough, self._tried = residual, enough, dict[Shift, _Residual]()
+        best = (0.0, 0.0)
+        self._cost(best)
+        for step in SHIFT_STEPS_PX:
+            while True:
+                for shift in _beside(best, step):
+                    if max(map(abs, shift)) <= FARTHEST_PX:
+                        self._cost(shift)
+                lowest = min(self._tried, key=self._cost)
+                if self._cost(lowest) >= self._cost(best):
+                    break
+                best = lowest
+        self._best = best
+
+    def _cost(self, shift: Shift) -> float:
+        if shift not in self._tried:
+            self._tried[shift] = self._residual(shift)
+        return self._tried[shift].cost
+
+    def found(self, *, whole: bool) -> Shift:
+        """Return the shift; none unless its residual is enough below that without one.
+
+        None either where the search ended at the largest shift: there the least residual was not found.
+        """
+        none = (0.0, 0.0)
+        if max(map(abs, self._best)) >= FARTHEST_PX:
+            return none
+        shift = self._exact
+        if whole:
+            shift = float(round(shift[0])), float(round(shift[1]))
+        return shift if self._cost(shift) < self._enough * self._cost(none) else none
+
+    @property
+    def _exact(self) -> Shift:
+        """The shift of the least residual between those that were tried, to a hundredth of a pixel."""
+        down, across = (
+            _vertex(np.array([shift[axis] for shift in line]), np.array([self._cost(shift) ** 2 for shift in line]))
+            for axis, line in enumerate(self._lines)
+        )
+        exact = round(down, 2), round(across, 2)
+        return exact if self._cost(exact) < self._cost(self._best) else self._best
+
+    @property
+    def _lines(self) -> tuple[list[Shift], list[Shift]]:
+        """The best shift that was tried between its neighbours, down and across."""
+        down, up, right, left = _beside(self._best, SHIFT_STEPS_PX[-1])
+        return [up, self._best, down], [left, self._best, right]
+
+    @property
+    def interval(self) -> tuple[Shift, Shift]:
+        """The interval of the shift, down and across."""
+        if max(map(abs, self._best)) >= FARTHEST_PX:
+            return (-FARTHEST_PX, -FARTHEST_PX), (FARTHEST_PX, FARTHEST_PX)
+        ends = []
+        for axis, line in enumerate(self._lines):
+            for shift in line:
+                self._cost(shift)
+            at = np.array([shift[axis] for shift in line])
+            vertices = [_vertex(at, sums) for sums in _drawn(np.stack([self._tried[s].blocks for s in line]))]
+            ends.append(np.quantile(vertices, (QUANTILES[0], QUANTILES[-1])))
+        (top, bottom), (left, right) = ends
+        return (float(top), float(left)), (float(bottom), float(right))
+
+
+def _beside(shift: Shift, step: float) -> list[Shift]:
+    """Return the shifts a step below, above, right and left of one."""
+    return [(shift[0] + down * step, shift[1] + across * step) for down, across in _SIDES]
 
 
 _SIDES = (1, 0), (-1, 0), (0, 1), (0, -1)
+
+
+def _drawn(blocks: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the sums (DRAWS, k) of k residuals over blocks (k, n) that are drawn with replacement."""
+    counts = np.random.default_rng(0).multinomial(blocks.shape[1], np.full(blocks.shape[1], 1 / blocks.shape[1]), DRAWS)
+    sums: NDArray[np.float64] = counts @ blocks.T
+    return sums
+
+
+def _vertex(at: NDArray[np.float64], values: NDArray[np.float64]) -> float:
+    """Return where a parabola through three points is least, within them; the least point where it has no minimum."""
+    curvature, slope, _ = np.polyfit(at - at[1], values, 2)
+    if curvature <= 0:
+        return float(at[values.argmin()])
+    return float(np.clip(at[1] - slope / (2 * curvature), at[0], at[-1]))

@@ -25,6 +25,8 @@ class MembersEvidence:
     """The sample with its source averaged by 2 and the guide as it is; None where that is too small."""
     consistent: Callable[[Tensor], Tensor]
     """The function from a prediction (H, W) from the averaged source to one whose block means are that source."""
+    shown: Callable[[Tensor], Tensor]
+    """The function from a target (H, W) to the source (h, w) that would be seen of it."""
     errors: Tensor
     """(h, w): errors of the means over source pixels where the averaged source is solved to the target."""
     baseline: Tensor

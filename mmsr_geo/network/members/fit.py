@@ -14,16 +14,19 @@ from torch import Tensor
 
 from mmsr_geo.callbacks import Progress, no_progress
 from mmsr_geo.geometry import Scale, Window
-from mmsr_geo.network.degradation import bicubic, degrade, make_consistent, nearest
+from mmsr_geo.network.degradation import bicubic, degrade, nearest
 from mmsr_geo.network.intervals import DrawnPart
-from mmsr_geo.network.members.alignment import align
+from mmsr_geo.network.members.alignment import Found, align
 from mmsr_geo.network.members.evidence import NOTICEABLE, MembersEvidence
 from mmsr_geo.network.members.fitted import Members, needed_features
-from mmsr_geo.network.members.layers import Alignment, GuideScaling, Layers, coarser_step
+from mmsr_geo.network.members.layers import Alignment, GuideScaling, Layers, coarser_layers, coarser_step, with_softness
+from mmsr_geo.network.members.sensor import settle
 from mmsr_geo.network.members.table import INTERPOLATION, MEMBERS, MemberState
 from mmsr_geo.network.members.window import WindowInputs
 from mmsr_geo.network.samples import Sample, Statistics
+from mmsr_geo.network.sensor import ESTIMATED, Sensor, WantedSensor
 from mmsr_geo.network.stacking import best_weights
+from mmsr_geo.network.variational.correction import kept_to_source
 
 LEAST_WEIGHT = 0.02
 """Smallest weight of a member; those below it are left out, and the time of their predictions with them."""
@@ -47,6 +50,7 @@ def fit_members(  # noqa: PLR0913  (what is known of a pair)
     statistics: Statistics,
     names: Sequence[str],
     *,
+    wanted: WantedSensor = ESTIMATED,
     seed: int = 0,
     progress: Progress = no_progress,
 ) -> tuple[Members, list[Layers], list[Tensor]]:
@@ -60,6 +64,7 @@ def fit_members(  # noqa: PLR0913  (what is known of a pair)
         scale: Target pixels per source pixel.
         statistics: The pair's centre and spread.
         names: Names of the members to choose from.
+        wanted: What is known of the sensor and the registration.
         seed: Seed of the random features.
         progress: Called with the stages "alignment" and "members".
 
@@ -71,12 +76,16 @@ def fit_members(  # noqa: PLR0913  (what is known of a pair)
     scaling = GuideScaling.of(samples, statistics, generator, needed)
     plain = [scaling.layers(sample, statistics, scale, Alignment(), ()) for sample in samples]
     compared = sum(int(known_from_coarser(part).sum()) for part in plain)
-    alignment = Alignment()
+    found = Found()
     if compared >= FEWEST_PX:
         progress("alignment", 0, 1)
-        alignment = align(samples, statistics, scaling, scale)
+        found = align(samples, statistics, scaling, scale, wanted.register)
         progress("alignment", 1, 1)
-    layers = [scaling.layers(sample, statistics, scale, alignment, needed) for sample in samples]
+    sources = [part.clean for part in plain if part.clean is not None]
+    settled = settle(found, sources, scale, wanted, statistics.source_spread)
+    layers = [
+        scaling.layers(sample, statistics, scale, settled.alignment, needed, settled.sensor) for sample in samples
+    ]
     chosen = names if compared >= FEWEST_PX else [INTERPOLATION]
     errors = coarser_errors(layers, scaling, chosen, progress)
     weights = {INTERPOLATION: 1.0}
@@ -92,7 +101,7 @@ def fit_members(  # noqa: PLR0913  (what is known of a pair)
     states = {name: MEMBERS[name].fit(windows) for name in weights}
     alone = list(chosen).index(INTERPOLATION)
     averaged = [torch.stack([torch.tensordot(by, of_part, dims=1), of_part[alone]]) for of_part in errors]
-    return Members(scaling, alignment, weights, states), layers, averaged
+    return Members(scaling, settled.alignment, weights, states, settled.sensor), layers, averaged
 
 
 def _share_of_interpolation(weights: Mapping[str, float], names: Sequence[str], products: NDArray[np.float64]) -> float:
@@ -161,34 +170,44 @@ def members_evidence(
     return [
         MembersEvidence(
             predictor,
-            coarse := part.coarser(),
+            coarse,
             partial(WindowInputs(coarse or part, members.scaling).consistent, how="guided"),
+            part.shown,
             of_part[0],
-            _baseline_errors(part),
+            _baseline_errors(part, coarse),
             of_part[1],
             known_from_coarser(part),
             _drawn(members, part),
         )
-        for predictor, part, of_part in zip(predictors, layers, errors, strict=True)
+        for predictor, part, coarse, of_part in zip(predictors, layers, coarser_layers(layers), errors, strict=True)
     ]
 
 
 def _drawn(members: Members, part: Layers) -> DrawnPart:
     """Return what the members draw of a part at the true scale."""
     window = WindowInputs(part, members.scaling)
-    baseline = make_consistent(bicubic(part.source, part.scale), part.source, part.source_valid, part.scale)
+    baseline = _baseline(part)
     valid = part.valid & nearest(part.source_valid, part.scale)
     return DrawnPart(part.source, members.predict(window), baseline, valid)
 
 
-def _baseline_errors(part: Layers) -> Tensor:
-    """Return the errors (h, w) of the bicubic baseline's block means from the averaged source."""
-    coarse = part.coarser()
+def _baseline(part: Layers) -> Tensor:
+    """Return the bicubic baseline of a part, (H, W)."""
+    return kept_to_source(bicubic(part.source, part.scale), part.source, part.source_valid, part.observation)
+
+
+def _baseline_errors(part: Layers, coarse: Layers | None) -> Tensor:
+    """Return the errors (h, w) of what the source shows of the bicubic baseline from the averaged source."""
     if coarse is None:
         return part.source[:0, :0]
-    smooth = bicubic(coarse.source, coarse.scale)
-    means = degrade(make_consistent(smooth, coarse.source, coarse.source_valid, coarse.scale), part.scale)
+    means = part.shown(_baseline(coarse))
     return means - part.source[: len(means), : means.shape[1]]
+
+
+def reduced_sensor(layers: Sequence[Layers], step: Scale) -> Sensor:
+    """Return how the source at reduced resolution is seen of the source, of parts of a raster."""
+    one = with_softness([part.reduced(step) for part in layers])[0]
+    return Sensor((one.psf_px[0] / step.y, one.psf_px[1] / step.x), one.noise, one.softness)
 
 
 def reduced_predictors(members: Members, layers: Sequence[Layers], step: Scale) -> list[Callable[[Tensor], Tensor]]:
@@ -199,7 +218,7 @@ def reduced_predictors(members: Members, layers: Sequence[Layers], step: Scale) 
         layers: Layers at the true scale.
         step: Source pixels per pixel of the reduced source.
     """
-    reduced = [part.reduced(step) for part in layers]
+    reduced = with_softness([part.reduced(step) for part in layers])
     windows = [WindowInputs(part, members.scaling) for part in reduced]
     states = {name: MEMBERS[name].fit(windows) for name in members.weights}
 
@@ -225,7 +244,7 @@ def coarser_errors(
         names: Names of the members.
         progress: Called with the stage "members".
     """
-    pairs = [(part, part.coarser()) for part in layers]
+    pairs = list(zip(layers, coarser_layers(layers), strict=True))
     windows = {index: WindowInputs(coarse, scaling) for index, (_, coarse) in enumerate(pairs) if coarse is not None}
     errors: list[list[Tensor]] = [[] for _ in pairs]
     for done, name in enumerate(names):
@@ -236,7 +255,7 @@ def coarser_errors(
             if index not in windows:
                 errors[index].append(part.source[:0, :0])
                 continue
-            means = degrade(member.predict(windows[index], state), part.scale)
+            means = part.shown(member.predict(windows[index], state))
             errors[index].append(means - part.source[: len(means), : means.shape[1]])
     progress("members", len(names), len(names))
     return [torch.stack(of_part) for of_part in errors]

@@ -11,14 +11,16 @@ import torch
 from torch import Tensor
 
 from mmsr_geo.geometry import LARGEST_SCALE, Halo, Scale
-from mmsr_geo.network.members.alignment import FARTHEST_PX, LARGEST_BLUR_PX
+from mmsr_geo.network.members.alignment import FARTHEST_PX
 from mmsr_geo.network.members.layers import OF_CONTEXT, WAVES, Alignment, Features, GuideScaling, wave_inputs
 from mmsr_geo.network.members.local_regression import Pooled
 from mmsr_geo.network.members.ridge_regression import Regression
+from mmsr_geo.network.members.sensor import FARTHEST_ALIGNMENT, WIDEST_PX
 from mmsr_geo.network.members.table import INTERPOLATION, MEMBERS, MemberState
 from mmsr_geo.network.members.waves import CONTEXT_REACH_PX, Standard, Waves
 from mmsr_geo.network.members.window import WindowInputs
 from mmsr_geo.network.samples import Sample, Statistics
+from mmsr_geo.network.sensor import PLAIN, Sensor
 from mmsr_geo.network.variational.guide_weights import Whitening
 
 SUPPORT_PX: Mapping[int, int] = {10: 12, LARGEST_SCALE: 8}
@@ -46,10 +48,12 @@ class Members:
     """Weight of each member, 1 in sum."""
     states: Mapping[str, MemberState]
     """What each member keeps of the raster."""
+    sensor: Sensor = PLAIN
+    """How the source was measured."""
 
     def receptive_field(self, scale: Scale) -> Halo:
         """Return the source pixels around its own that a target pixel depends on."""
-        return members_receptive_field(scale, self.alignment, self.weights)
+        return members_receptive_field(scale, self.alignment, self.weights, self.sensor)
 
     @property
     def guided(self) -> bool:
@@ -74,7 +78,8 @@ class Members:
     def window(self, sample: Sample, statistics: Statistics, scale: Scale) -> WindowInputs:
         """Return what the members predict a window from."""
         needed = needed_features(self.weights)
-        return WindowInputs(self.scaling.layers(sample, statistics, scale, self.alignment, needed), self.scaling)
+        layers = self.scaling.layers(sample, statistics, scale, self.alignment, needed, self.sensor)
+        return WindowInputs(layers, self.scaling)
 
     def predict(self, window: WindowInputs, states: Mapping[str, MemberState] | None = None) -> Tensor:
         """Return the target of a window, (H, W) float64 in standard deviations; its block means are the source.
@@ -98,8 +103,13 @@ class Members:
         return {
             "blur_px": self.alignment.blur_px,
             "shift_px": list(self.alignment.shift_px),
+            "sensor": {"blur": list(self.sensor.blur), "noise": self.sensor.noise, "softness": self.sensor.softness},
             "members": {
-                name: {"weight": weight, "sizes": list(self.states[name].sizes)}
+                name: {
+                    "weight": weight,
+                    "sizes": list(self.states[name].sizes),
+                    "softness": self.states[name].softness,
+                }
                 for name, weight in self.weights.items()
             },
         }
@@ -169,13 +179,18 @@ class Members:
                 prefix = f"{name}."
                 parts = {key.removeprefix(prefix): part for key, part in tensors.items() if key.startswith(prefix)}
                 ridge = Regression.checked(parts, bands)
-            states[name] = MemberState(pooled, sizes, ridge)
+            soft = None if member["softness"] is None else float(member["softness"])
+            if soft is not None and not 0 <= soft < math.inf:
+                raise ValueError(f"{name} has the softness {soft}")
+            states[name] = MemberState(pooled, sizes, ridge, soft)
         if not all(0 < weight <= 1 for weight in weights.values()) or not math.isclose(
             sum(weights.values()), 1, abs_tol=1e-6
         ):
             raise ValueError(f"the weights of its members are {list(weights.values())}")
         blur, (down, across) = float(description["blur_px"]), map(float, description["shift_px"])
-        if not (0 <= blur <= LARGEST_BLUR_PX and max(abs(down), abs(across)) <= FARTHEST_PX):
+        of_sensor = description["sensor"]
+        sensor = Sensor(tuple(map(float, of_sensor["blur"])), float(of_sensor["noise"]), float(of_sensor["softness"]))  # type: ignore[arg-type]  # of two numbers
+        if not (0 <= blur <= WIDEST_PX and max(abs(down), abs(across)) <= FARTHEST_PX):
             raise ValueError(f"its guide is blurred by {blur} and moved by {down}, {across} pixels")
         ends = scaling_tensors["whitening.low"], scaling_tensors["whitening.high"]
         scaling = GuideScaling(
@@ -186,7 +201,7 @@ class Members:
             Whitening(*ends, scaling_tensors["whitening.turn"]),
             Whitening(*ends, scaling_tensors["whitening.strong_turn"]),
         )
-        return cls(scaling, Alignment(blur, (down, across)), weights, states)
+        return cls(scaling, Alignment(blur, (down, across)), weights, states, sensor)
 
 
 def _shapes(bands: int) -> dict[str, tuple[int, ...]]:
@@ -218,7 +233,7 @@ def needed_waves(names: Iterable[str]) -> list[Features]:
     return [kind for kind in WAVES if kind in needed]
 
 
-def members_receptive_field(scale: Scale, alignment: Alignment, names: Iterable[str]) -> Halo:
+def members_receptive_field(scale: Scale, alignment: Alignment, names: Iterable[str], sensor: Sensor = PLAIN) -> Halo:
     """Return the source pixels around its own that a target pixel depends on, for a guide that is aligned.
 
     Of scales that differ down and across the larger one counts.
@@ -231,10 +246,6 @@ def members_receptive_field(scale: Scale, alignment: Alignment, names: Iterable[
         for reach, factor in zip(alignment.reach_px, (scale.y, scale.x), strict=True)
     )
     return Halo(down, across)
-
-
-FARTHEST_ALIGNMENT = Alignment(LARGEST_BLUR_PX, (FARTHEST_PX, FARTHEST_PX))
-"""The alignment that reaches farthest."""
 
 
 def farthest_members_receptive_field(scale: Scale, names: Iterable[str]) -> Halo:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, Self
@@ -12,12 +13,16 @@ import torch.nn.functional as F  # noqa: N812  (torch's own convention)
 from torch import Tensor
 
 from mmsr_geo.geometry import LARGEST_SCALE, Scale
-from mmsr_geo.network.degradation import degrade_valid, fill_nodata
+from mmsr_geo.network.degradation import degrade, degrade_valid, fill_nodata
 from mmsr_geo.network.guide_check import reduce_sample
 from mmsr_geo.network.members.waves import Standard, Waves, WavesOfWindow, context
 from mmsr_geo.network.samples import FARTHEST, Sample, Statistics
+from mmsr_geo.network.sensor import PLAIN, Sensor
+from mmsr_geo.network.variational.energy import Energy
 from mmsr_geo.network.variational.gaussian import moved, radius_px, smoothed
 from mmsr_geo.network.variational.guide_weights import Whitening
+from mmsr_geo.network.variational.noise import softness
+from mmsr_geo.network.variational.solve import Observation
 
 Features = Literal["linear", "squares", "waves", "many waves", "context waves"]
 """Features of a guide: see `Layers.features` and `Layers.waves`."""
@@ -25,6 +30,8 @@ WINSORISED = 0.001
 """Fraction of a band's values at each end that is cut to the quantile."""
 FREE_PX = 4
 """Source pixels around valid ones within which nodata has no value to keep."""
+ENOUGH_VALID = 0.8
+"""Least share of valid pixels in a part of which the noise is estimated; nodata is filled, and has none."""
 WAVES: Mapping[Features, int] = {"waves": 120, "many waves": 480, "context waves": 480}
 """Number of random Fourier features of each kind."""
 OF_CONTEXT: Features = "context waves"
@@ -54,6 +61,12 @@ class Alignment:
         return down, across
 
     @property
+    def left_blur_px(self) -> tuple[float, float]:
+        """Blur, down and across, that is left once the guide is moved: a move by parts of a pixel blurs it too."""
+        down, across = (math.sqrt(max(0.0, self.blur_px**2 - (shift % 1) * (1 - shift % 1))) for shift in self.shift_px)
+        return down, across
+
+    @property
     def sentence(self) -> str:
         """What happens to the guide, in words."""
         down, across = self.shift_px
@@ -71,7 +84,7 @@ class Alignment:
             return sample
         valid = self.moved_mask(sample.guide_valid)
         guide = torch.where(sample.guide_valid, sample.guide, torch.zeros_like(sample.guide)).double()
-        guide = smoothed(moved(guide, self.shift_px), valid, self.blur_px).float()
+        guide = smoothed(moved(guide, self.shift_px), valid, self.left_blur_px).float()
         return replace(sample, guide=guide, guide_valid=valid)
 
 
@@ -144,13 +157,14 @@ class GuideScaling:
         """Return a guide (C, H, W) in standard deviations, cut at the ends of each band."""
         return guide.double().clamp(self.low[:, None, None], self.high[:, None, None])
 
-    def layers(
+    def layers(  # noqa: PLR0913  (a sample, its units, and how it is seen)
         self,
         sample: Sample,
         statistics: Statistics,
         scale: Scale,
         alignment: Alignment,
         features: Collection[Features],
+        sensor: Sensor = PLAIN,
     ) -> Layers:
         """Return the layers of a sample.
 
@@ -160,6 +174,7 @@ class GuideScaling:
             scale: Target pixels per source pixel.
             alignment: How the guide is moved and blurred.
             features: Features that the members need.
+            sensor: How the source was measured.
         """
         valid = alignment.moved_mask(sample.guide_valid)
         guide = moved(statistics.normalise_guide(sample.guide, sample.guide_valid).double(), alignment.shift_px)
@@ -168,12 +183,12 @@ class GuideScaling:
         if "squares" in features:
             made["squares"] = self.squares(sharp.square(), valid)
         for group in made.values():
-            group.copy_(smoothed(group, valid, alignment.blur_px))
+            group.copy_(smoothed(group, valid, alignment.left_blur_px))
         of_windows: dict[Features, WavesOfWindow] = {}
         for name in WAVES:
             if name in features:
                 inputs = context(sharp, valid) if name == OF_CONTEXT else sharp
-                of_windows[name] = WavesOfWindow.of(self.waves[name], inputs, valid, alignment.blur_px)
+                of_windows[name] = WavesOfWindow.of(self.waves[name], inputs, valid, alignment.left_blur_px)
         return Layers(
             scale,
             filled_source(sample, statistics),
@@ -183,6 +198,9 @@ class GuideScaling:
             made,
             of_windows,
             alignment.blur_px,
+            sensor.blur_px(scale),
+            sensor.noise,
+            sensor.softness,
         )
 
 
@@ -224,6 +242,43 @@ class Layers:
     """Random Fourier features of the moved bands, each blurred; context waves are of a band's surroundings too."""
     blur_px: float = 0.0
     """Blur of the features, in target pixels."""
+    psf_px: tuple[float, float] = (0.0, 0.0)
+    """Blur of the sensor before the mean over a source pixel, down and across, in target pixels."""
+    noise: float = 0.0
+    """Standard deviation of the source's noise."""
+    softness: float = 0.0
+    """How softly a target keeps to the source: see `Observation.softness`."""
+
+    @property
+    def observation(self) -> Observation:
+        """What the source shows of a target."""
+        if self.psf_px == (0.0, 0.0) and self.softness == 0:
+            return Observation(self.scale, self.held)
+        return Observation(self.scale, torch.ones_like(self.source_valid), self.psf_px, self.softness)
+
+    def softness_of(self, residuals: Sequence[Tensor], energies: Sequence[Energy] | None = None) -> float:
+        """Return how softly parts of a raster with this noise are kept to.
+
+        Args:
+            residuals: (h, w) each.
+            energies: Their energies; None: those of the interpolation.
+        """
+        if energies is None:
+            shapes = [(part.shape[0] * self.scale.y, part.shape[1] * self.scale.x) for part in residuals]
+            energies = [Energy.smooth(shape) for shape in shapes]
+        return softness(residuals, energies, self.scale, self.psf_px, self.noise)
+
+    def shown(self, target: Tensor) -> Tensor:
+        """Return what a source would show of a target (H, W), without noise; it may end before the layers do."""
+        if self.psf_px == (0.0, 0.0):
+            return degrade(target, self.scale)
+        rows, columns = target.shape[0] // self.scale.y, target.shape[1] // self.scale.x
+        held = torch.ones(rows, columns, dtype=torch.bool, device=target.device)
+        return Observation(self.scale, held, self.psf_px).seen(target)
+
+    def seen(self, layers: Tensor) -> Tensor:
+        """Return what a source shows of layers (K, H, W) where the guide is valid, without noise: (K, h, w)."""
+        return degrade_valid(smoothed(layers, self.valid, self.psf_px), self.valid, self.scale)[0]
 
     @property
     def held(self) -> Tensor:
@@ -262,15 +317,20 @@ class Layers:
             valid=self.valid[rows, columns],
             features={name: layers[:, rows, columns] for name, layers in self.features.items()},
             waves={name: waves.cut(rows.stop, columns.stop) for name, waves in self.waves.items()},
+            noise=self.noise / math.sqrt(step.area),
         )
 
     def reduced(self, step: Scale) -> Layers:
-        """Return the layers at reduced resolution: the guide averaged to the source grid, the source by a step."""
-        source, valid = _averaged(self.source, self.known, step)
+        """Return the layers at reduced resolution: the guide as the source shows it, and the source by a step.
+
+        The source is blurred before, as the sensor blurs the target, in its own pixels.
+        """
+        psf = self.psf_px[0] / self.scale.y * step.y, self.psf_px[1] / self.scale.x * step.x
+        source, valid = _averaged(smoothed(self.source, self.source_valid, psf), self.known, step)
         rows, columns = slice(0, len(source) * step.y), slice(0, source.shape[1] * step.x)
 
         def averaged(layers: Tensor) -> Tensor:
-            return degrade_valid(layers, self.valid, self.scale)[0][:, rows, columns]
+            return self.seen(layers)[:, rows, columns]
 
         return Layers(
             step,
@@ -280,7 +340,32 @@ class Layers:
             self.known[rows, columns],
             {name: averaged(layers) for name, layers in self.features.items()},
             {
-                name: waves.cut(rows.stop * self.scale.y, columns.stop * self.scale.x).reduced(self.scale)
+                name: waves.cut(rows.stop * self.scale.y, columns.stop * self.scale.x).reduced(self.scale, self.psf_px)
                 for name, waves in self.waves.items()
             },
+            0.0,
+            psf,
+            self.noise / math.sqrt(step.area),
         )
+
+    @property
+    def clean(self) -> Tensor | None:
+        """The source, (h, w), for an estimate of its noise; None where too much of it is nodata."""
+        share = float(self.source_valid.double().mean())
+        return self.source if share >= ENOUGH_VALID and min(self.source.shape) > 1 else None
+
+
+def coarser_layers(parts: Sequence[Layers]) -> list[Layers | None]:
+    """Return parts of a raster with their sources averaged, None where one is too small: see `Layers.coarser`."""
+    coarser = [part.coarser() for part in parts]
+    soft = iter(with_softness([part for part in coarser if part is not None]))
+    return [None if part is None else next(soft) for part in coarser]
+
+
+def with_softness(parts: Sequence[Layers]) -> list[Layers]:
+    """Return parts of a raster with the softness that the interpolation of a source with their noise has."""
+    sources = [part.clean for part in parts if part.clean is not None]
+    if not sources or not parts[0].noise:
+        return list(parts)
+    found = parts[0].softness_of(sources)
+    return [replace(part, softness=found) for part in parts]

@@ -13,7 +13,7 @@ from typing import ClassVar, Protocol
 import torch
 from torch import Tensor
 
-from mmsr_geo.network.degradation import bicubic, degrade, degrade_valid, nearest
+from mmsr_geo.network.degradation import bicubic, degrade, nearest
 from mmsr_geo.network.guide_check import reduction_step
 from mmsr_geo.network.members.layers import WAVES, Features, Layers
 from mmsr_geo.network.members.local_regression import CoarsePart, LocalRegression, Pooled
@@ -47,6 +47,8 @@ class MemberState:
     """Sizes of differences: see `difference_sizes`."""
     ridge: Regression | None = None
     """Regression on random features."""
+    softness: float | None = None
+    """How softly it spreads what its regression leaves of a source with noise; None: as the interpolation does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +103,12 @@ class _KeepsNothing:
         return MemberState()
 
 
+def _softness(windows: Sequence[WindowInputs], energies: Sequence[Energy]) -> float | None:
+    """Return how softly a member of these energies keeps to the source; None where that has no noise."""
+    layers = [window.layers for window in windows]
+    return layers[0].softness_of([part.source for part in layers], energies) if layers[0].noise else None
+
+
 @dataclass(frozen=True, slots=True)
 class SmoothSurface(_KeepsNothing):
     """The target of least energy, of curvatures and a little of slopes, under exact block means.
@@ -117,9 +125,17 @@ class SmoothSurface(_KeepsNothing):
         """True if the weights are the guide's."""
         return self.how == "guided"
 
-    def predict(self, window: WindowInputs, state: MemberState) -> Tensor:  # noqa: ARG002  (nothing was kept)
+    def fit(self, windows: Sequence[WindowInputs]) -> MemberState:
+        """Keep how softly a source with noise is kept to."""
+        if self.how == "curvature":
+            return MemberState()
+        return MemberState(softness=_softness(windows, [window.energy(self.how) for window in windows]))
+
+    def predict(self, window: WindowInputs, state: MemberState) -> Tensor:
         """Return the target of a window."""
-        return window.interpolation if self.how == "curvature" else window.spread(window.layers.source, self.how)
+        if self.how == "curvature":
+            return window.interpolation
+        return window.spread(window.layers.source, self.how, state.softness)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,22 +158,29 @@ class EdgePreserving:
 
     def fit(self, windows: Sequence[WindowInputs]) -> MemberState:
         """Keep the sizes of the differences of the first solution."""
+        soft = None
+        if windows[0].layers.noise:
+            soft = _softness(windows, [self._energy(window) for window in windows])
         for window in windows:
-            window.firsts[self.name] = self._first(window)
-        return MemberState(sizes=difference_sizes([window.firsts[self.name] for window in windows]))
+            window.firsts[self.name] = self._first(window, soft)
+        return MemberState(sizes=difference_sizes([window.firsts[self.name] for window in windows]), softness=soft)
 
     def predict(self, window: WindowInputs, state: MemberState) -> Tensor:
         """Return the target of a window."""
         slopes, curvatures = state.sizes
-        energy, first = window.firsts.pop(self.name) if self.name in window.firsts else self._first(window)
-        sizes = slopes, curvatures
-        return edge_preserving(energy, window.observation, window.layers.source, sizes, first=first, knee=self.knee)
+        kept = window.firsts.pop(self.name) if self.name in window.firsts else self._first(window, state.softness)
+        observation, source = window.softer(state.softness), window.layers.source
+        return edge_preserving(kept[0], observation, source, (slopes, curvatures), first=kept[1], knee=self.knee)
 
-    def _first(self, window: WindowInputs) -> tuple[Energy, Tensor]:
+    def _energy(self, window: WindowInputs) -> Energy:
+        """Return the energy before its weights follow the target."""
+        contrast = Contrast(self.floor)
+        return guided_energy(window.channels(), window.layers.valid, slope=self.slope, contrast=contrast)
+
+    def _first(self, window: WindowInputs, soft: float | None) -> tuple[Energy, Tensor]:
         """Return the energy before its weights follow the target, and its solution."""
-        layers, contrast = window.layers, Contrast(self.floor)
-        energy = guided_energy(window.channels(), layers.valid, slope=self.slope, contrast=contrast)
-        return energy, solve(energy, window.observation, layers.source)
+        energy = self._energy(window)
+        return energy, solve(energy, window.softer(soft), window.layers.source)
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,12 +199,12 @@ class PiecewiseConstant(_KeepsNothing):
         near, far = steps_within(1, 2, 5, 10), steps_within(1, 2, 5, 10, 13)
         guides = (window.channels(), near), (window.channels(blur_px=0.7, strong=True), near), (window.channels(), far)
         layers, solutions = window.layers, []
+        means, plain = window.block_means, window.observation.plain
         for channels, steps in guides:
             weights = first_weights(channels, layers.valid, steps, Contrast(0.05))
-            solutions.append(
-                piecewise_constant(layers.source, window.observation, steps, weights, self.schedule).double()
-            )
-        return torch.stack(solutions).mean(dim=0)
+            solutions.append(piecewise_constant(means, plain, steps, weights, self.schedule).double())
+        target = torch.stack(solutions).mean(dim=0)
+        return target if window.observation.exact else window.consistent(target, "guided")
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,21 +232,28 @@ class FeatureRegression:
 
     def fit(self, windows: Sequence[WindowInputs]) -> MemberState:
         """Keep the regressions of the raster."""
-        pooled = self.regression.pool(window.part(self.features) for window in windows)
-        if self.then is None:
-            return MemberState((pooled,))
-        left = (self._left(window, self._explained(window, pooled)) for window in windows)
-        return MemberState((pooled, self.then.regression.pool(left)))
+        pooled: tuple[Pooled, ...] = (self.regression.pool(window.part(self.features) for window in windows),)
+        if self.then is not None:
+            left = (self._left(window, self._explained(window, pooled[0])) for window in windows)
+            pooled = (*pooled, self.then.regression.pool(left))
+        if not windows[0].layers.noise:
+            return MemberState(pooled)
+        missing = [window.missing(self._prediction(window, pooled)) for window in windows]
+        energies = [window.energy(self.spread) for window in windows]
+        return MemberState(pooled, softness=windows[0].layers.softness_of(missing, energies))
 
     def predict(self, window: WindowInputs, state: MemberState) -> Tensor:
         """Return the target of a window."""
+        return window.consistent(self._prediction(window, state.pooled), self.spread, state.softness)
+
+    def _prediction(self, window: WindowInputs, pooled: tuple[Pooled, ...]) -> Tensor:
+        """Return what the regressions explain of the target, (H, W)."""
         layers = window.layers
-        prediction = self._explained(window, state.pooled[0])
-        if self.then is not None:
-            left, features = self._left(window, prediction), window.features(self.then.features)
-            second = self.then.regression
-            prediction = prediction + second.predict(left, state.pooled[1], features, layers.valid, layers.scale)
-        return window.consistent(prediction, self.spread)
+        prediction = self._explained(window, pooled[0])
+        if self.then is None:
+            return prediction
+        left, features = self._left(window, prediction), window.features(self.then.features)
+        return prediction + self.then.regression.predict(left, pooled[1], features, layers.valid, layers.scale)
 
     def _explained(self, window: WindowInputs, pooled: Pooled) -> Tensor:
         """Return what the first regression explains of the target, (H, W)."""
@@ -233,14 +263,14 @@ class FeatureRegression:
             return self.regression.predict(part, pooled, features, layers.valid, layers.scale)
         # One set of coefficients for the raster: the sum of the features is one feature, with the coefficient 1.
         field = window.weighted(self.features, pooled.coefficients)
-        part = CoarsePart(layers.source, layers.known, degrade_valid(field, layers.valid, layers.scale)[0][None])
+        part = CoarsePart(layers.source, layers.known, layers.seen(field[None]))
         one = field.new_ones(1)
         return self.regression.predict(part, Pooled(one.new_empty(0, 0), one), [field], layers.valid, layers.scale)
 
     def _left(self, window: WindowInputs, prediction: Tensor) -> CoarsePart:
         """Return what a prediction leaves of the source, with the features of the second regression."""
         part = window.part(self.then.features if self.then is not None else self.features)
-        return CoarsePart(window.layers.source - degrade(prediction, window.layers.scale), part.known, part.means)
+        return CoarsePart(window.layers.source - window.observation.seen(prediction), part.known, part.means)
 
 
 @dataclass(frozen=True, slots=True)

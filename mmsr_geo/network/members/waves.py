@@ -123,30 +123,36 @@ class WavesOfWindow:
     """(K, H, W) float32: the layers in the waves' units."""
     valid: Tensor
     """(H, W) bool."""
-    blur_px: float
-    """Standard deviation of the Gaussian that blurs each wave, in target pixels."""
+    blur_px: tuple[float, float]
+    """Standard deviations of the Gaussian that blurs each wave, down and across, in target pixels."""
+    psf_px: tuple[float, float] = (0.0, 0.0)
+    """Blur of the sensor, in target pixels, if they are on a coarser grid."""
     reduced_by: Scale | None = None
     """Target pixels per pixel of the coarser grid on which they are features; None: they are on the target grid."""
 
     @classmethod
-    def of(cls, waves: Waves, layers: Tensor, valid: Tensor, blur_px: float) -> Self:
+    def of(cls, waves: Waves, layers: Tensor, valid: Tensor, blur_px: tuple[float, float]) -> Self:
         """Return the waves of layers (K, H, W)."""
         return cls(waves, waves.inputs(layers, valid).float(), valid, blur_px)
 
-    def means(self, scale: Scale, out: Tensor | None = None) -> Tensor:
-        """Return the block means of each wave, (W, h, w) float32, over blocks of `scale` pixels of its grid.
+    def means(self, scale: Scale, out: Tensor | None = None, psf_px: tuple[float, float] = (0.0, 0.0)) -> Tensor:
+        """Return the means of each wave that a source shows, (W, h, w) float32, over `scale` pixels of its grid.
 
         Args:
             scale: Pixels of the grid on which they are features, per pixel of the means.
             out: Where they are written; None: into a new tensor.
+            psf_px: Blur of the sensor before the mean, down and across, in pixels of its grid.
         """
         by = self.reduced_by
         whole = scale if by is None else Scale(scale.y * by.y, scale.x * by.x)
         height, width = (side // by_axis for side, by_axis in zip(self.valid.shape, (whole.y, whole.x), strict=True))
         found = self.layers.new_empty(len(self.waves.phases), height, width) if out is None else out
+        if by is not None:
+            psf_px = psf_px[0] * by.y, psf_px[1] * by.x
+        blur = self._blurred_by(psf_px)
         for start in range(0, len(found), AT_ONCE):
             part = slice(start, start + AT_ONCE)
-            found[part] = degrade_valid(smoothed(self._values(part), self.valid, self.blur_px), self.valid, whole)[0]
+            found[part] = degrade_valid(smoothed(self._values(part), self.valid, blur), self.valid, whole)[0]
         return found
 
     def weighted(self, coefficients: Tensor) -> Tensor:
@@ -158,16 +164,26 @@ class WavesOfWindow:
         for start in range(0, len(coefficients), AT_ONCE):
             part = slice(start, start + AT_ONCE)
             total += torch.tensordot(coefficients[part].float(), self._values(part), dims=1)
-        blurred = smoothed(total, self.valid, self.blur_px)
+        blurred = smoothed(total, self.valid, self._blurred_by((0.0, 0.0)))
         return blurred if self.reduced_by is None else degrade_valid(blurred, self.valid, self.reduced_by)[0]
 
     def cut(self, height: int, width: int) -> WavesOfWindow:
         """Return the waves of the first rows and columns, in pixels of the target grid."""
         return replace(self, layers=self.layers[:, :height, :width], valid=self.valid[:height, :width])
 
-    def reduced(self, scale: Scale) -> WavesOfWindow:
-        """Return the waves as features of a coarser grid, of which each pixel is `scale` pixels of the target grid."""
-        return replace(self, reduced_by=scale)
+    def reduced(self, scale: Scale, psf_px: tuple[float, float] = (0.0, 0.0)) -> WavesOfWindow:
+        """Return the waves as features of a coarser grid, of which each pixel is `scale` pixels of the target grid.
+
+        Args:
+            scale: Pixels of the target grid per pixel of the coarser one.
+            psf_px: Blur of the sensor before the mean, in target pixels.
+        """
+        return replace(self, reduced_by=scale, psf_px=psf_px)
+
+    def _blurred_by(self, psf_px: tuple[float, float]) -> tuple[float, float]:
+        """Return the standard deviations of all blurs together, in target pixels."""
+        down, across = (math.hypot(*blurs) for blurs in zip(self.blur_px, self.psf_px, psf_px, strict=True))
+        return down, across
 
     def _values(self, part: slice) -> Tensor:
         """Return some of the waves in their units, not blurred: (n, H, W) float32, 0 where they are not valid."""

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cached_property
 from typing import Literal
 
 import torch
 from torch import Tensor
 
-from mmsr_geo.network.degradation import degrade, degrade_valid
+from mmsr_geo.network.degradation import degrade, fill_nodata
 from mmsr_geo.network.guide_gaps import faded, feathered
-from mmsr_geo.network.members.layers import WAVES, Features, GuideScaling, Layers
+from mmsr_geo.network.members.layers import FREE_PX, WAVES, Features, GuideScaling, Layers
 from mmsr_geo.network.members.local_regression import CoarsePart
 from mmsr_geo.network.variational.energy import Energy
 from mmsr_geo.network.variational.gaussian import smoothed
 from mmsr_geo.network.variational.guide_weights import Contrast, Whitening, guided_energy
 from mmsr_geo.network.variational.solve import Observation, solve
 
-SLOPE = 0.1
-"""Weight of slopes beside curvature of 1 in the interpolation."""
 GUIDE_BLUR_PX = 0.4
 """Blur of the guide before its differences become weights, in target pixels."""
 LARGEST_WEIGHTS_BLUR_PX = 1.6
@@ -34,7 +33,7 @@ class WindowInputs:
     def __init__(self, layers: Layers, scaling: GuideScaling) -> None:
         """Take the layers of a window, and the constants of its pair."""
         self.layers, self._scaling = layers, scaling
-        self.observation = Observation(layers.scale, layers.held)
+        self.observation = layers.observation
         self._parts: dict[tuple[Features, ...], CoarsePart] = {}
         self.firsts: dict[str, tuple[Energy, Tensor]] = {}
         """By member, what its fit leaves to its prediction: an energy and its solution."""
@@ -42,7 +41,7 @@ class WindowInputs:
     @cached_property
     def curvature_energy(self) -> Energy:
         """The energy of the interpolation."""
-        return Energy.constant(self.observation.shape_yx, slope=SLOPE, curvature=1.0, device=self.layers.source.device)
+        return Energy.smooth(self.observation.shape_yx, self.layers.source.device)
 
     @cached_property
     def guided_curvature_energy(self) -> Energy:
@@ -66,9 +65,9 @@ class WindowInputs:
         for name, count in zip(features, counts, strict=True):
             of_group = means[start : start + count]
             if name in WAVES:
-                layers.waves[name].means(layers.scale, out=of_group)
+                layers.waves[name].means(layers.scale, of_group, layers.psf_px)
             else:
-                of_group.copy_(degrade_valid(layers.features[name], layers.valid, layers.scale)[0])
+                of_group.copy_(layers.seen(layers.features[name]))
             start += count
         part = CoarsePart(layers.source, layers.known, means)
         if not many:
@@ -90,22 +89,53 @@ class WindowInputs:
             total, start = total + summed, start + count
         return total
 
-    def spread(self, residual: Tensor, how: Spread) -> Tensor:
-        """Return the field of least energy whose block means are a residual (h, w)."""
-        energy = self.curvature_energy if how == "curvature" else self.guided_curvature_energy
-        return solve(energy, self.observation, residual)
+    def spread(self, residual: Tensor, how: Spread, softness: float | None = None) -> Tensor:
+        """Return the field of least energy that the source shows as a residual (h, w).
+
+        Args:
+            residual: What is spread.
+            how: The energy.
+            softness: How softly it keeps to the residual; None: as the interpolation keeps to the source.
+        """
+        return solve(self.energy(how), self.softer(softness), residual)
+
+    def energy(self, how: Spread) -> Energy:
+        """Return the energy by which residuals are spread."""
+        return self.curvature_energy if how == "curvature" else self.guided_curvature_energy
+
+    def softer(self, softness: float | None) -> Observation:
+        """Return what the source shows of a target, kept to with a softness; None: that of the interpolation."""
+        if self.observation.exact or softness is None:
+            return self.observation
+        return replace(self.observation, softness=softness)
 
     @cached_property
     def interpolation(self) -> Tensor:
         """The smoothest target, (H, W)."""
         return self.spread(self.layers.source, "curvature")
 
-    def consistent(self, prediction: Tensor, how: Spread) -> Tensor:
-        """Return a prediction whose block means are the source: what is missing is spread by the least energy.
+    @cached_property
+    def block_means(self) -> Tensor:
+        """The means of the target's blocks, (h, w): the source, or where that is blurred those of the interpolation."""
+        return self.layers.source if self.observation.exact else degrade(self.interpolation, self.layers.scale)
+
+    def consistent(self, prediction: Tensor, how: Spread, softness: float | None = None) -> Tensor:
+        """Return a prediction of which the source is seen: what is missing is spread by the least energy.
 
         A prediction from features fades into the interpolation beside gaps in the guide, where it has none.
+
+        Args:
+            prediction: (H, W).
+            how: The energy.
+            softness: How softly the target keeps to the source: see `spread`.
         """
         if not bool(self.layers.valid.all()):
             prediction = faded(prediction, self.interpolation, feathered(self.layers.valid))
-        residual = self.layers.source - degrade(prediction, self.layers.scale)
-        return prediction + self.spread(residual.masked_fill(~self.layers.source_valid, 0.0), how)
+        return prediction + self.spread(self.missing(prediction), how, softness)
+
+    def missing(self, prediction: Tensor) -> Tensor:
+        """Return what the source has beyond what it would show of a prediction, (h, w)."""
+        residual, valid = self.layers.source - self.observation.seen(prediction), self.layers.source_valid
+        if self.observation.exact:
+            return residual.masked_fill(~valid, 0.0)
+        return fill_nodata(residual.masked_fill(~valid, 0.0), valid, 2 * FREE_PX)

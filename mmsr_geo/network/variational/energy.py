@@ -13,6 +13,8 @@ from torch import Tensor
 Step = tuple[int, int]
 """Rows and columns from one pixel to another."""
 
+SLOPE = 0.1
+"""Weight of slopes beside a curvature of 1 in the energy of the interpolation."""
 AXES: tuple[Step, ...] = ((0, 1), (1, 0))
 """Steps to the neighbours across and down."""
 DIRECTIONS: tuple[Step, ...] = ((0, 1), (1, 0), (1, 1), (1, -1))
@@ -111,6 +113,11 @@ class Energy:
             else []
         )
         return cls(shape_yx, AXES[: len(first)], tuple(first), DIRECTIONS[: len(second)], tuple(second))
+
+    @classmethod
+    def smooth(cls, shape_yx: tuple[int, int], device: torch.device | None = None) -> Energy:
+        """Return the energy of the interpolation: curvature, and a little of slopes."""
+        return cls.constant(shape_yx, slope=SLOPE, curvature=1.0, device=device)
 
     def gradient(self, target: Tensor) -> Tensor:
         """Return the derivative of the energy by each pixel of a target, (H, W)."""

@@ -16,20 +16,21 @@ def radius_px(deviation_px: float, tail: float = TAIL) -> int:
     return math.floor(tail * deviation_px + 0.5)
 
 
-def smoothed(layers: Tensor, valid: Tensor, deviation_px: float, tail: float = TAIL) -> Tensor:
+def smoothed(layers: Tensor, valid: Tensor, deviation_px: float | tuple[float, float], tail: float = TAIL) -> Tensor:
     """Return the Gaussian means of the valid pixels around each pixel.
 
     Args:
         layers: (..., H, W), finite also where invalid.
         valid: (H, W) bool.
-        deviation_px: Standard deviation in pixels; 0 returns the layers.
+        deviation_px: Standard deviation in pixels, or that down and that across; 0 returns the layers.
         tail: Standard deviations from its centre at which the Gaussian is cut.
 
     Returns:
         (..., H, W) in the dtype of the layers; 0 where no pixel within reach is valid. Pixels beyond the border repeat
         those on it.
     """
-    if deviation_px == 0:
+    deviation_px = deviation_px if isinstance(deviation_px, tuple) else (deviation_px, deviation_px)
+    if deviation_px == (0, 0):
         return layers
     if bool(valid.all()):
         return _convolved(layers, deviation_px, tail)
@@ -38,17 +39,27 @@ def smoothed(layers: Tensor, valid: Tensor, deviation_px: float, tail: float = T
     return torch.where(counted > 1e-6, sums / counted.clamp_min(1e-6), torch.zeros_like(sums))
 
 
-def _convolved(layers: Tensor, deviation_px: float, tail: float) -> Tensor:
-    """Return layers (..., H, W) convolved down and across, tap by tap: torch unfolds float64 images for its own."""
+def taps(deviation_px: float, tail: float = TAIL) -> list[float]:
+    """Return the weights of a Gaussian at the pixels within its reach, 1 in sum."""
     radius = radius_px(deviation_px, tail)
-    taps = [math.exp(-((distance / deviation_px) ** 2) / 2) for distance in range(-radius, radius + 1)]
-    for dim in (-2, -1):
-        length = layers.shape[dim]
+    if not radius:
+        return [1.0]
+    weights = [math.exp(-((distance / deviation_px) ** 2) / 2) for distance in range(-radius, radius + 1)]
+    return [weight / sum(weights) for weight in weights]
+
+
+def _convolved(layers: Tensor, deviation_px: tuple[float, float], tail: float) -> Tensor:
+    """Return layers (..., H, W) convolved down and across, tap by tap: torch unfolds float64 images for its own."""
+    for dim, deviation in zip((-2, -1), deviation_px, strict=True):
+        weights, length = taps(deviation, tail), layers.shape[dim]
+        radius = len(weights) // 2
+        if not radius:
+            continue
         at = torch.arange(-radius, length + radius, device=layers.device).clamp(0, length - 1)
         padded = layers.index_select(dim, at)
         summed = torch.zeros_like(layers)
-        for start, tap in enumerate(taps):
-            summed.add_(padded.narrow(dim, start, length), alpha=tap / sum(taps))
+        for start, tap in enumerate(weights):
+            summed.add_(padded.narrow(dim, start, length), alpha=tap)
         layers = summed
     return layers
 

@@ -1,9 +1,12 @@
-"""The target of least energy with given block means; tensors only.
+"""The target of least energy whose source pixels are given, exactly or up to noise; tensors only.
 
 Solved by conjugate gradients, whose preconditioner is the exact solution for constant weights (spectral.py): 10 to 40
 steps at any scale where the source has no gaps. They change a float64 start, and the change is small enough for
 float32. What they converge to does not depend on the steps, so that a tile with a halo gives what the whole raster
 gives, up to what the solution itself takes from beyond the halo.
+
+Where a source pixel is the mean of its block alone, it is kept exactly. Where the sensor blurs the target before, or
+the source has noise, the target of least energy + misfit is sought instead: see `Observation`.
 """
 
 from __future__ import annotations
@@ -15,8 +18,15 @@ from torch import Tensor
 
 from mmsr_geo.geometry import Scale
 from mmsr_geo.network.degradation import degrade, nearest
+from mmsr_geo.network.sensor import Sensor
 from mmsr_geo.network.variational.energy import Energy
-from mmsr_geo.network.variational.spectral import Spectrum, cosine_transform, inverse_cosine_transform, symbol
+from mmsr_geo.network.variational.spectral import (
+    Spectrum,
+    cosine_transform,
+    finest_detail,
+    inverse_cosine_transform,
+    symbol,
+)
 
 DIAGONAL_POWER = -0.5
 """Power of the second derivative by each pixel, in their mean, by which the preconditioner is scaled: it takes a fifth
@@ -36,26 +46,65 @@ class Stop:
     window does not matter."""
 
 
+DAMPING = 0.01
+"""Variance of the error that each source pixel of a blurred target is granted at least, as `Observation.softness` has
+it: without it, deblurring would amplify rounding errors."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Observation:
-    """What the source shows of a target: the means of its blocks, where they are held."""
+    """What the source shows of a target: the means of its blocks, which a sensor blurs before, and noise."""
 
     scale: Scale
     held: Tensor
-    """(h, w) bool: True where a block keeps the mean that it is given; the others are gaps."""
+    """(h, w) bool: True where a block keeps the mean that it is given; the others are gaps. With blur or noise all
+    pixels are held."""
+    blur_px: tuple[float, float] = (0.0, 0.0)
+    """Standard deviations of the Gaussian that blurs the target before the mean, down and across, in target pixels."""
+    softness: float = 0.0
+    """Variance of the source's noise for an energy of unit temperature, divided by `finest_detail`: with 1, the finest
+    detail that a source shows of an interpolation is as strong as the noise."""
+
+    @classmethod
+    def of(cls, scale: Scale, held: Tensor, sensor: Sensor) -> Observation:
+        """Return what a source shows that was measured by a sensor; `held` counts where nothing blurs or adds noise."""
+        if sensor.exact:
+            return cls(scale, held)
+        return cls(scale, torch.ones_like(held), sensor.blur_px(scale), sensor.softness)
+
+    @property
+    def exact(self) -> bool:
+        """True if the target's block means are the source."""
+        return self.blur_px == (0.0, 0.0) and self.softness == 0.0
+
+    @property
+    def plain(self) -> Observation:
+        """The same without blur and noise."""
+        return Observation(self.scale, self.held)
 
     @property
     def shape_yx(self) -> tuple[int, int]:
         """The target's shape."""
         return self.held.shape[0] * self.scale.y, self.held.shape[1] * self.scale.x
 
+    @property
+    def spectrum(self) -> Spectrum:
+        """Blur and block means in the frequencies of the cosine transform."""
+        return Spectrum.of(self.shape_yx, self.scale, self.blur_px)
+
+    def seen(self, target: Tensor) -> Tensor:
+        """Return what the source would show of a target (H, W), without noise: (h, w)."""
+        if self.blur_px == (0.0, 0.0):
+            return degrade(target, self.scale)
+        return inverse_cosine_transform(self.spectrum.to(target).average(cosine_transform(target)))
+
     def free(self, gradient: Tensor) -> Tensor:
         """Return a gradient (H, W) without its means over held blocks, along which no target may move."""
         return gradient - nearest(degrade(gradient, self.scale).masked_fill(~self.held, 0.0), self.scale)
 
     def residual(self, source: Tensor, target: Tensor) -> Tensor:
-        """Return what the source has beyond the target's means, (h, w), 0 where it is not held."""
-        return (source - degrade(target, self.scale)).masked_fill(~self.held, 0.0)
+        """Return what the source has beyond what it would show of a target, (h, w), 0 where it is not held."""
+        return (source - self.seen(target)).masked_fill(~self.held, 0.0)
 
 
 class Preconditioner:
@@ -114,6 +163,8 @@ def solve(
         (H, W) float64; its block means are the source where that is held, to rounding.
     """
     source = source.double()
+    if not observation.exact:
+        return _solve_softly(energy, observation, source, start, stop)
     preconditioner = Preconditioner(observation, energy)
     if start is None:
         target = preconditioner.lift(source).double()
@@ -134,3 +185,62 @@ def solve(
         direction = direction.mul_(size / before).add_(step)
     target = target + change
     return target + nearest(observation.residual(source, target), observation.scale)
+
+
+class _SoftPreconditioner:
+    """The exact solution of energy + misfit for constant weights, in the dtype and on the device of a tensor."""
+
+    def __init__(self, observation: Observation, energy: Energy, like: Tensor) -> None:
+        constant = symbol(energy)
+        self.variance = max(observation.softness, DAMPING) * finest_detail(observation.scale)
+        self.spectrum = observation.spectrum.to(like)
+        coarse = observation.spectrum.average_of(1 / constant) + self.variance
+        self.energies, self._inverse, self._coarse = constant.to(like), (1 / constant).to(like), coarse.to(like)
+
+    def lift(self, source: Tensor) -> Tensor:
+        """Return the target (H, W) for a source (h, w)."""
+        return inverse_cosine_transform(self._lifted(cosine_transform(source)))
+
+    def pull(self, missing: Tensor) -> Tensor:
+        """Return the gradient (H, W) of the misfit, for what is missing of a source (h, w)."""
+        return inverse_cosine_transform(self.spectrum.spread(cosine_transform(missing))).div_(self.variance)
+
+    def __call__(self, gradient: Tensor) -> Tensor:
+        """Return the frequencies (H, W) of the step for a gradient."""
+        solution = cosine_transform(gradient).mul_(self._inverse)
+        return solution.sub_(self._lifted(self.spectrum.average(solution)))
+
+    def _lifted(self, frequencies: Tensor) -> Tensor:
+        return self.spectrum.spread(frequencies / self._coarse).mul_(self._inverse)
+
+
+def _solve_softly(energy: Energy, observation: Observation, source: Tensor, start: Tensor | None, stop: Stop) -> Tensor:
+    """Return the target (H, W) of least energy + |source - seen|^2 / 2 / the variance of the source's errors.
+
+    The preconditioner is the exact solution for constant weights, and the misfit is the same in both: so what it adds
+    to the energy of a step is known from the preconditioner, and is not computed anew.
+    """
+    exact = _SoftPreconditioner(observation, energy, source)
+    target = exact.lift(source) if start is None else start.double()
+    like = (*energy.first, *energy.second)[0]
+    residual = (exact.pull(source - observation.seen(target)) - energy.gradient(target)).to(like)
+    preconditioner = _SoftPreconditioner(observation, energy, like)
+    frequencies = preconditioner(residual)
+    step = inverse_cosine_transform(frequencies)
+    change, direction, of_direction, pulled = torch.zeros_like(residual), step, frequencies, residual.clone()
+    size = float((residual * step).sum())
+    for _ in range(stop.steps):
+        if not (size > torch.finfo(torch.float64).tiny and float(step.abs().max()) > stop.tolerance):
+            break
+        # pulled: energy of constant weights + misfit, of the direction; the true weights replace the constant ones
+        curvature = inverse_cosine_transform(preconditioner.energies * of_direction).neg_().add_(pulled)
+        curvature.add_(energy.gradient(direction))
+        length = size / float((direction * curvature).sum())
+        change.add_(direction, alpha=length)
+        residual = residual.sub_(curvature, alpha=length)
+        frequencies = preconditioner(residual)
+        step = inverse_cosine_transform(frequencies)
+        before, size = size, float((residual * step).sum())
+        by = size / before
+        direction, of_direction, pulled = step + by * direction, frequencies + by * of_direction, residual + by * pulled
+    return target + change

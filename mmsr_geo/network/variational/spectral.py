@@ -15,10 +15,15 @@ from typing import Self
 import numpy as np
 import scipy.fft  # type: ignore[import-untyped]
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from mmsr_geo.geometry import Scale
 from mmsr_geo.network.variational.energy import Energy, Step
+from mmsr_geo.network.variational.gaussian import taps
+
+REFERENCE_PX = 16
+"""Side, in source pixels, of the window in which the finest detail is measured: a constant of each scale."""
 
 
 def cosine_transform(values: Tensor) -> Tensor:
@@ -76,14 +81,15 @@ class _Aliases:
     """(n, s): what the mean leaves of each, 0 where there are fewer."""
 
     @classmethod
-    def along(cls, length: int, factor: int) -> Self:
-        """Return the aliases of `length` target pixels averaged by `factor`."""
+    def along(cls, length: int, factor: int, blur_px: float = 0.0) -> Self:
+        """Return the aliases of `length` target pixels blurred by a Gaussian and averaged by `factor`."""
         count = length // factor
         of, weights = np.zeros((count, factor), np.int64), np.zeros((count, factor))
         frequencies = np.arange(length)
         angles = np.pi * frequencies / (2 * length)
         damping = np.ones(length)
         damping[1:] = np.sin(factor * angles[1:]) / (factor * np.sin(angles[1:]))
+        damping *= _blurred(2 * angles, blur_px)
         folds = (frequencies + count) // (2 * count)
         source = np.abs(frequencies - 2 * count * folds)
         signed = np.where(folds % 2, -1, 1) * damping / math.sqrt(factor)
@@ -93,9 +99,20 @@ class _Aliases:
         return cls(torch.from_numpy(of), torch.from_numpy(weights))
 
 
+def _blurred(angles: NDArray[np.float64], blur_px: float) -> NDArray[np.float64]:
+    """Return what a Gaussian, cut as `gaussian.taps` cuts it, leaves of frequencies, in radians per pixel."""
+    weights = taps(blur_px)
+    distances = np.arange(len(weights)) - len(weights) // 2
+    left: NDArray[np.float64] = np.cos(angles[:, None] * distances) @ np.array(weights)
+    return left
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Spectrum:
-    """Block means of (H, W) in the frequencies of the cosine transform: H and W whole multiples of the scale."""
+    """Block means of (H, W), blurred before, in the frequencies of the cosine transform.
+
+    H and W are whole multiples of the scale.
+    """
 
     scale: Scale
     shape_yx: tuple[int, int]
@@ -103,9 +120,9 @@ class Spectrum:
     columns: _Aliases
 
     @classmethod
-    def of(cls, shape_yx: tuple[int, int], scale: Scale) -> Spectrum:
-        """Return the spectrum of targets of a shape."""
-        return _spectrum(shape_yx, scale)
+    def of(cls, shape_yx: tuple[int, int], scale: Scale, blur_px: tuple[float, float] = (0.0, 0.0)) -> Spectrum:
+        """Return the spectrum of targets of a shape, blurred by a Gaussian down and across."""
+        return _spectrum(shape_yx, scale, blur_px)
 
     def to(self, like: Tensor) -> Spectrum:
         """Return the spectrum with its tensors in the dtype and on the device of another."""
@@ -138,9 +155,19 @@ class Spectrum:
 
 
 @lru_cache(maxsize=8)
-def _spectrum(shape_yx: tuple[int, int], scale: Scale) -> Spectrum:
-    (height, width) = shape_yx
-    return Spectrum(scale, shape_yx, _Aliases.along(height, scale.y), _Aliases.along(width, scale.x))
+def _spectrum(shape_yx: tuple[int, int], scale: Scale, blur_px: tuple[float, float]) -> Spectrum:
+    rows, columns = (_Aliases.along(*axis) for axis in zip(shape_yx, (scale.y, scale.x), blur_px, strict=True))
+    return Spectrum(scale, shape_yx, rows, columns)
+
+
+@lru_cache(maxsize=32)
+def finest_detail(scale: Scale) -> float:
+    """Return the variance of the finest frequency that a source shows of a target, if exp(-energy) is its probability.
+
+    The energy is that of the interpolation, and the source has no blur.
+    """
+    shape = REFERENCE_PX * scale.y, REFERENCE_PX * scale.x
+    return float(Spectrum.of(shape, scale).average_of(1 / symbol(Energy.smooth(shape)))[-1, -1])
 
 
 def symbol(energy: Energy) -> Tensor:

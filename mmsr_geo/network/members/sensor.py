@@ -1,0 +1,108 @@
+"""Which sensor a pair shows: what part of the blur that was read off it is the sensor's, and the source's noise.
+
+A guide that has to be blurred to explain the source says how much sharper than the source it is, not why. Either the
+sensor blurs the target before it averages, or the target itself is smoother than the guide: nothing in the pair tells
+the two apart but their size. Decision 021 has the measurements behind each constant. Tensors only.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from mmsr_geo.geometry import Scale
+from mmsr_geo.network.members.alignment import FARTHEST_PX, Found
+from mmsr_geo.network.members.layers import Alignment
+from mmsr_geo.network.sensor import LARGEST_BLUR, Sensor, WantedSensor
+from mmsr_geo.network.variational.energy import Energy
+from mmsr_geo.network.variational.noise import NoiseEstimate, estimated_noise, softness
+
+BLUR_FACTOR = 1.15
+"""Factor on the blur that the target shares: block means show less of a blur than the target has. Measured on three
+kinds of source (docs/decisions/019-ensemble-and-evidence.md)."""
+SHARED_PX = 0.5
+"""Blur, in target pixels, that a target shares with its source at least: its own pixel is no point either."""
+SEEN = (0.30, 0.36)
+"""Blurs, in source pixels, between which a blur becomes a sensor's: smaller ones are found in targets that are smooth
+themselves, larger ones in sensors."""
+WIDEST_SENSOR = 0.85
+"""Blur, in source pixels, above which it is none of a sensor."""
+AGREEING = 0.7
+"""Least share of the blocks of a source that have to agree that the guide is to be blurred: shading and chance blur
+where they do not."""
+FARTHEST_SHIFT = 0.25
+"""Largest shift of a guide, in source pixels, beside which its blur is that of a sensor; 1 target pixel at least."""
+WIDEST_PX = BLUR_FACTOR * 3.5
+"""Largest blur of an aligned guide, in target pixels."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """The sensor and the alignment that serve a pair, and the estimates behind them."""
+
+    sensor: Sensor
+    alignment: Alignment
+    found: Found
+    noise: NoiseEstimate
+
+
+def sensor_blur(found: Found, scale: Scale) -> float:
+    """Return the sensor's blur that a pair shows, in source pixels of a square scale; 0 where none is certain.
+
+    The less of the source the guide explains, the more of the blur is left to the target: its detail then is only
+    partly that of the guide.
+    """
+    side = math.sqrt(scale.area)
+    low, middle, _ = (blur / side for blur in found.blur_interval_px)
+    farthest = max(1.0, FARTHEST_SHIFT * side)
+    if found.agreeing < AGREEING or low > WIDEST_SENSOR or max(map(abs, found.shift_px)) > farthest:
+        return 0.0
+    seen = min(max((low - SEEN[0]) / (SEEN[1] - SEEN[0]), 0.0), 1.0)
+    explained = 1 - found.unexplained**2
+    return min(math.sqrt(max(0.0, middle**2 - (SHARED_PX / side) ** 2) * seen * explained), LARGEST_BLUR)
+
+
+def settle(
+    found: Found,
+    sources: Sequence[Tensor],
+    scale: Scale,
+    wanted: WantedSensor,
+    spread: float = 1.0,
+) -> Settled:
+    """Return the sensor and the alignment that serve a pair.
+
+    Args:
+        found: Blur and shift that were read off the pair.
+        sources: (h, w) each: parts of the source without nodata, in its standard deviations.
+        scale: Target pixels per source pixel.
+        wanted: What is known of the sensor.
+        spread: Standard deviation of the source, in its units.
+    """
+    side = math.sqrt(scale.area)
+    if isinstance(wanted.psf, tuple):
+        blur = wanted.psf
+    else:
+        one = sensor_blur(found, scale) if wanted.psf == "auto" else 0.0
+        blur = one * side / scale.y, one * side / scale.x
+    blur_px = blur[0] * scale.y, blur[1] * scale.x
+    estimate = NoiseEstimate()
+    if wanted.noise == "auto":
+        estimate = estimated_noise(sources, scale, blur_px)
+    elif wanted.noise != "none":
+        estimate = NoiseEstimate(*(3 * (wanted.noise / spread,)))
+    certain = estimate.certain
+    energies = [Energy.smooth((part.shape[0] * scale.y, part.shape[1] * scale.x)) for part in sources]
+    soft = softness(sources, energies, scale, blur_px, certain) if sources else 0.0
+    shared = found.blur_px
+    if any(blur_px):
+        of_sensor = math.hypot(*blur_px) / math.sqrt(2)
+        shared = max(math.sqrt(max(0.0, found.blur_px**2 - of_sensor**2)), SHARED_PX)
+    aligned = Alignment(round(min(BLUR_FACTOR * shared, WIDEST_PX), 3), found.shift_px)
+    return Settled(Sensor(blur, certain if sources else 0.0, soft), aligned, found, estimate)
+
+
+FARTHEST_ALIGNMENT = Alignment(WIDEST_PX, (FARTHEST_PX, FARTHEST_PX))
+"""The alignment that reaches farthest."""

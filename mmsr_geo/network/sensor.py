@@ -1,0 +1,64 @@
+"""How a source was measured: the blur of its sensor and its noise; a value, settled once per raster."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+from mmsr_geo.geometry import Scale
+
+Psf = Literal["auto", "none"] | tuple[float, float]
+"""The sensor's blur: estimated, none, or its standard deviations down and across in source pixels."""
+SourceNoise = Literal["auto", "none"] | float
+"""The source's noise: estimated, none, or its standard deviation in the source's units."""
+Shift = tuple[float, float]
+"""Rows down and columns right by which a guide is moved, in target pixels."""
+Register = Literal["none", "whole", "subpixel"] | Shift
+"""How a guide is registered: not, by whole target pixels, by parts of them, or by a known shift."""
+
+LARGEST_BLUR = 1.0
+"""Largest standard deviation of a sensor's blur, in source pixels."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sensor:
+    """What a source pixel is of the target: the mean over its area after a Gaussian blur, and noise."""
+
+    blur: tuple[float, float] = (0.0, 0.0)
+    """Standard deviations of the Gaussian before the mean, down and across, in source pixels."""
+    noise: float = 0.0
+    """Standard deviation of the noise, in standard deviations of the source."""
+    softness: float = 0.0
+    """How softly the interpolation keeps to a source with this noise: see `variational.solve.Observation`."""
+
+    def __post_init__(self) -> None:
+        """Refuse values out of range (ValueError)."""
+        if not all(0 <= blur <= LARGEST_BLUR for blur in self.blur):
+            raise ValueError(f"a sensor's blur is {self.blur}: it must be from 0 to {LARGEST_BLUR:g} source pixels")
+        if not (0 <= self.noise < math.inf and 0 <= self.softness < math.inf):
+            raise ValueError(f"a source's noise is {self.noise}, with the softness {self.softness}")
+
+    @property
+    def exact(self) -> bool:
+        """True if a source pixel is the mean of its block alone."""
+        return self == PLAIN
+
+    def blur_px(self, scale: Scale) -> tuple[float, float]:
+        """Return the blur down and across in target pixels."""
+        return self.blur[0] * scale.y, self.blur[1] * scale.x
+
+
+@dataclass(frozen=True, slots=True)
+class WantedSensor:
+    """What is known beforehand of a pair's sensor and registration, or how they are found."""
+
+    psf: Psf = "auto"
+    noise: SourceNoise = "auto"
+    register: Register = "subpixel"
+
+
+PLAIN = Sensor()
+"""The sensor of which a source pixel is the plain mean of its area, without noise."""
+ESTIMATED = WantedSensor()
+"""Blur, noise and registration are read off the pair."""
