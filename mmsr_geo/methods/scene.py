@@ -97,7 +97,7 @@ class SceneFit(Method):
     def receptive_field(self, pair: Pair) -> Halo:
         """Return the source pixels around a target pixel's own that the network will depend on."""
         members = self.params.compares_members
-        of_members = farthest_members_receptive_field(pair.scale, member_names(self.params))
+        of_members = farthest_members_receptive_field(pair.scale, member_names(self.params), self.params.sensor)
         if not self.params.network:
             return of_members
         layers = len(pair.guide.bands) * (PER_BAND if self.params.guide_features else 1)

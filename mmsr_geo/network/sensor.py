@@ -57,8 +57,15 @@ class WantedSensor:
     noise: SourceNoise = "auto"
     register: Register = "subpixel"
 
+    @property
+    def exact(self) -> bool:
+        """True if a source pixel is known to be the mean of its block alone."""
+        return self.psf in {"none", (0.0, 0.0)} and self.noise in {"none", 0.0}
+
 
 PLAIN = Sensor()
 """The sensor of which a source pixel is the plain mean of its area, without noise."""
 ESTIMATED = WantedSensor()
 """Blur, noise and registration are read off the pair."""
+BLOCK_MEANS = WantedSensor("none", "none")
+"""A source pixel is the mean of its block alone; the guide is registered."""

@@ -21,8 +21,10 @@ from mmsr_geo.network.fit import fit_samples
 from mmsr_geo.network.fit_params import FitParams
 from mmsr_geo.network.fitted import FittedModel
 from mmsr_geo.network.members.alignment import BLURS_PX
-from mmsr_geo.network.members.fitted import FARTHEST_ALIGNMENT, members_receptive_field
+from mmsr_geo.network.members.fitted import FARTHEST_SENSOR, members_receptive_field
 from mmsr_geo.network.members.layers import Alignment
+from mmsr_geo.network.members.sensor import FARTHEST_ALIGNMENT
+from mmsr_geo.network.sensor import BLOCK_MEANS, PLAIN, Sensor
 from mmsr_geo.network.stacking import StackingWeights
 from support.scenes import scene, with_gaps
 
@@ -61,14 +63,20 @@ pairs = st.tuples(st.integers(1, 16), st.integers(1, 16)).filter(lambda scale: s
 shifts = st.integers(-12, 12).map(lambda quarters: quarters / 4)
 
 
-@given(pairs, st.sampled_from(BLURS_PX), st.tuples(shifts, shifts), st.sampled_from(["network", "members", "both"]))
+@given(
+    pairs,
+    st.sampled_from(BLURS_PX),
+    st.tuples(shifts, shifts),
+    st.sampled_from(["network", "members", "both"]),
+    st.sampled_from([PLAIN, Sensor((0.4, 0.2)), Sensor(noise=0.1, softness=3.0)]),
+)
 def test_what_a_model_reads_is_known_before_its_fit(
-    fitted: FittedModel, scale: tuple[int, int], blur: float, shift: tuple[float, float], parts: str
+    fitted: FittedModel, scale: tuple[int, int], blur: float, shift: tuple[float, float], parts: str, sensor: Sensor
 ) -> None:
     """Whatever the alignment and the weights that the fit finds: the halo of tiles is chosen before."""
     members = alone().members
     assert members is not None
-    aligned = replace(members, alignment=Alignment(blur, shift))
+    aligned = replace(members, alignment=Alignment(blur, shift), sensor=sensor)
     model = replace(fitted, scale=Scale(*scale), members=aligned, stacking=StackingWeights(0.5, 0.5))
     if parts == "members":
         model = replace(model, stacking=StackingWeights(0.0, 1.0), weights={})
@@ -78,10 +86,11 @@ def test_what_a_model_reads_is_known_before_its_fit(
     known = SceneFit(params).receptive_field(cast("Pair", Planned(Scale(*scale))))
     assert known.y >= model.receptive_field.y
     assert known.x >= model.receptive_field.x
-    farthest = replace(members, alignment=FARTHEST_ALIGNMENT)
     if parts == "members":
-        every = (*farthest.states, "regression on context")
-        assert known == members_receptive_field(Scale(*scale), FARTHEST_ALIGNMENT, every)
+        every = (*members.states, "regression on context")
+        assert known == members_receptive_field(Scale(*scale), FARTHEST_ALIGNMENT, every, FARTHEST_SENSOR)
+        exact = SceneFit(replace(params, sensor=BLOCK_MEANS)).receptive_field(cast("Pair", Planned(Scale(*scale))))
+        assert exact == members_receptive_field(Scale(*scale), FARTHEST_ALIGNMENT, every)
 
 
 class Planned:

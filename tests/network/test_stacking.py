@@ -221,6 +221,7 @@ class Evidence:
             predict=partial(self.reduced, 0, 0.2),
             coarser=self.coarser,
             consistent=self.consistent,
+            shown=partial(degrade, scale=self.scale),
             errors=self.members_errors,
             baseline=self.baseline_errors,
             interpolation=0.9 * self.baseline_errors,

@@ -20,8 +20,9 @@ from mmsr_geo.network.members.table import INTERPOLATION, MEMBERS, MemberState
 from mmsr_geo.network.members.waves import CONTEXT_REACH_PX, Standard, Waves
 from mmsr_geo.network.members.window import WindowInputs
 from mmsr_geo.network.samples import Sample, Statistics
-from mmsr_geo.network.sensor import PLAIN, Sensor
+from mmsr_geo.network.sensor import ESTIMATED, LARGEST_BLUR, PLAIN, Sensor, WantedSensor
 from mmsr_geo.network.variational.guide_weights import Whitening
+from mmsr_geo.network.variational.noise import MOST_SOFT
 
 SUPPORT_PX: Mapping[int, int] = {10: 12, LARGEST_SCALE: 8}
 """Source pixels around its own that a target pixel depends on, in each member, for scales up to each key.
@@ -36,6 +37,12 @@ away (benchmarks/member_halos.py):
 | 8 | 12 | 7e-6 | 5e-6 | 2e-7 | 6e-6 |
 | 16 | 8 | 8e-5 | 5e-5 | 2e-6 | 5e-5 |
 """
+
+SENSOR_SUPPORT_PX: Mapping[int, int] = {10: 18, LARGEST_SCALE: 12}
+"""The same for a source that a sensor blurs, or that has noise: deblurring sees farther (docs/decisions/021-sensor.md).
+"""
+FARTHEST_SENSOR = Sensor((LARGEST_BLUR, LARGEST_BLUR), 1.0, MOST_SOFT)
+"""The sensor whose source is seen from farthest."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -239,7 +246,8 @@ def members_receptive_field(scale: Scale, alignment: Alignment, names: Iterable[
     Of scales that differ down and across the larger one counts.
     """
     largest = max(scale.y, scale.x)
-    support = next(source_px for most, source_px in SUPPORT_PX.items() if largest <= most)
+    supports = SUPPORT_PX if sensor.exact else SENSOR_SUPPORT_PX
+    support = next(source_px for most, source_px in supports.items() if largest <= most)
     around = CONTEXT_REACH_PX if OF_CONTEXT in needed_features(names) else 0
     down, across = (
         math.ceil((support * largest + around + reach) / factor)
@@ -248,6 +256,6 @@ def members_receptive_field(scale: Scale, alignment: Alignment, names: Iterable[
     return Halo(down, across)
 
 
-def farthest_members_receptive_field(scale: Scale, names: Iterable[str]) -> Halo:
+def farthest_members_receptive_field(scale: Scale, names: Iterable[str], wanted: WantedSensor = ESTIMATED) -> Halo:
     """Return the receptive field for a guide that is blurred and moved as far as alignments go; known before a fit."""
-    return members_receptive_field(scale, FARTHEST_ALIGNMENT, names)
+    return members_receptive_field(scale, FARTHEST_ALIGNMENT, names, PLAIN if wanted.exact else FARTHEST_SENSOR)

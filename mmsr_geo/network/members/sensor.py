@@ -25,14 +25,17 @@ BLUR_FACTOR = 1.15
 kinds of source (docs/decisions/019-ensemble-and-evidence.md)."""
 SHARED_PX = 0.5
 """Blur, in target pixels, that a target shares with its source at least: its own pixel is no point either."""
-SEEN = (0.30, 0.36)
-"""Blurs, in source pixels, between which a blur becomes a sensor's: smaller ones are found in targets that are smooth
-themselves, larger ones in sensors."""
+SMOOTHEST_PX = (0.66, 0.72)
+"""Blurs, in target pixels, between which a blur becomes a sensor's: a target's own pixel explains smaller ones."""
 WIDEST_SENSOR = 0.85
 """Blur, in source pixels, above which it is none of a sensor."""
+LARGE_BLUR = 0.33
+"""Blur, in source pixels, that sensors have and targets that are smooth themselves seldom show."""
 AGREEING = 0.7
-"""Least share of the blocks of a source that have to agree that the guide is to be blurred: shading and chance blur
-where they do not."""
+"""Least share of the blocks of a source that have to agree that the guide is to be blurred, where the blur is large:
+shading and chance blur where they do not."""
+MORE_AGREEING = 2.5
+"""By how much that share rises for each source pixel that the blur is smaller."""
 FARTHEST_SHIFT = 0.25
 """Largest shift of a guide, in source pixels, beside which its blur is that of a sensor; 1 target pixel at least."""
 WIDEST_PX = BLUR_FACTOR * 3.5
@@ -58,9 +61,11 @@ def sensor_blur(found: Found, scale: Scale) -> float:
     side = math.sqrt(scale.area)
     low, middle, _ = (blur / side for blur in found.blur_interval_px)
     farthest = max(1.0, FARTHEST_SHIFT * side)
-    if found.agreeing < AGREEING or low > WIDEST_SENSOR or max(map(abs, found.shift_px)) > farthest:
+    agreeing = AGREEING + MORE_AGREEING * max(0.0, LARGE_BLUR - low)
+    if found.agreeing < agreeing or low > WIDEST_SENSOR or max(map(abs, found.shift_px)) > farthest:
         return 0.0
-    seen = min(max((low - SEEN[0]) / (SEEN[1] - SEEN[0]), 0.0), 1.0)
+    least, most = (blur / side for blur in SMOOTHEST_PX)
+    seen = min(max((low - least) / (most - least), 0.0), 1.0)
     explained = 1 - found.unexplained**2
     return min(math.sqrt(max(0.0, middle**2 - (SHARED_PX / side) ** 2) * seen * explained), LARGEST_BLUR)
 

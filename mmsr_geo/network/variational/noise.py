@@ -28,8 +28,8 @@ LOWEST = 0.1
 """Frequency, in cycles per two source pixels, below which a source's trends are left out."""
 CERTAIN = 3.84
 """Twice the logarithm of the likelihood by which values within the 95 % interval fall short of the best."""
-MOST_SOFT = 1000.0
-"""Largest softness: then next to nothing is left of what it is the softness of."""
+MOST_SOFT = 16.0
+"""Largest softness: with more a target would see too far, and hardly differ."""
 MOST_FINE = math.log(1e10)
 """Logarithm of the largest variance of detail that is tried, in the smallest."""
 FEWEST_PX = 64

@@ -46,7 +46,7 @@ class Stop:
     window does not matter."""
 
 
-DAMPING = 0.01
+DAMPING = 0.1
 """Variance of the error that each source pixel of a blurred target is granted at least, as `Observation.softness` has
 it: without it, deblurring would amplify rounding errors."""
 
@@ -195,15 +195,15 @@ class _SoftPreconditioner:
         self.variance = max(observation.softness, DAMPING) * finest_detail(observation.scale)
         self.spectrum = observation.spectrum.to(like)
         coarse = observation.spectrum.average_of(1 / constant) + self.variance
-        self.energies, self._inverse, self._coarse = constant.to(like), (1 / constant).to(like), coarse.to(like)
+        self._inverse, self._coarse = (1 / constant).to(like), coarse.to(like)
 
     def lift(self, source: Tensor) -> Tensor:
         """Return the target (H, W) for a source (h, w)."""
         return inverse_cosine_transform(self._lifted(cosine_transform(source)))
 
     def pull(self, missing: Tensor) -> Tensor:
-        """Return the gradient (H, W) of the misfit, for what is missing of a source (h, w)."""
-        return inverse_cosine_transform(self.spectrum.spread(cosine_transform(missing))).div_(self.variance)
+        """Return the gradient (H, W) of the misfit, for the frequencies (h, w) of what is missing of a source."""
+        return inverse_cosine_transform(self.spectrum.spread(missing)).div_(self.variance)
 
     def __call__(self, gradient: Tensor) -> Tensor:
         """Return the frequencies (H, W) of the step for a gradient."""
@@ -217,23 +217,23 @@ class _SoftPreconditioner:
 def _solve_softly(energy: Energy, observation: Observation, source: Tensor, start: Tensor | None, stop: Stop) -> Tensor:
     """Return the target (H, W) of least energy + |source - seen|^2 / 2 / the variance of the source's errors.
 
-    The preconditioner is the exact solution for constant weights, and the misfit is the same in both: so what it adds
-    to the energy of a step is known from the preconditioner, and is not computed anew.
+    The preconditioner is the exact solution for constant weights. It gives the step's frequencies, of which the misfit
+    is seen at once.
     """
     exact = _SoftPreconditioner(observation, energy, source)
     target = exact.lift(source) if start is None else start.double()
     like = (*energy.first, *energy.second)[0]
-    residual = (exact.pull(source - observation.seen(target)) - energy.gradient(target)).to(like)
+    missing = cosine_transform(source - observation.seen(target))
+    residual = (exact.pull(missing) - energy.gradient(target)).to(like)
     preconditioner = _SoftPreconditioner(observation, energy, like)
     frequencies = preconditioner(residual)
     step = inverse_cosine_transform(frequencies)
-    change, direction, of_direction, pulled = torch.zeros_like(residual), step, frequencies, residual.clone()
+    change, direction, of_direction = torch.zeros_like(residual), step, frequencies
     size = float((residual * step).sum())
     for _ in range(stop.steps):
         if not (size > torch.finfo(torch.float64).tiny and float(step.abs().max()) > stop.tolerance):
             break
-        # pulled: energy of constant weights + misfit, of the direction; the true weights replace the constant ones
-        curvature = inverse_cosine_transform(preconditioner.energies * of_direction).neg_().add_(pulled)
+        curvature = preconditioner.pull(preconditioner.spectrum.average(of_direction))
         curvature.add_(energy.gradient(direction))
         length = size / float((direction * curvature).sum())
         change.add_(direction, alpha=length)
@@ -242,5 +242,5 @@ def _solve_softly(energy: Energy, observation: Observation, source: Tensor, star
         step = inverse_cosine_transform(frequencies)
         before, size = size, float((residual * step).sum())
         by = size / before
-        direction, of_direction, pulled = step + by * direction, frequencies + by * of_direction, residual + by * pulled
+        direction, of_direction = step + by * direction, frequencies + by * of_direction
     return target + change

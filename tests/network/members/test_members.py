@@ -23,7 +23,6 @@ from mmsr_geo.methods.scene import SceneFit
 from mmsr_geo.network.degradation import bicubic, degrade, make_consistent
 from mmsr_geo.network.fit import fit_samples
 from mmsr_geo.network.fit_params import FitParams
-from mmsr_geo.network.members import alignment as alignment_search
 from mmsr_geo.network.members import local_regression
 from mmsr_geo.network.members.alignment import align
 from mmsr_geo.network.members.fit import compared_parts, fit_members, reduced_predictors, stacked, window_for
@@ -162,15 +161,18 @@ def slowly_applied(alignment: Alignment, sample: Sample) -> tuple[Tensor, Tensor
         share = shift - whole
         guide = near if share == 0 else (1 - share) * near + share * far
     valid = np.isfinite(guide).all(axis=0)
-    radius = int(np.floor(4 * alignment.blur_px + 0.5))
+    fractions = (shift % 1 for shift in alignment.shift_px)
+    deviations = [math.sqrt(max(0.0, alignment.blur_px**2 - part * (1 - part))) for part in fractions]
+    radii = [int(np.floor(4 * deviation + 0.5)) for deviation in deviations]
     blurred = np.zeros_like(guide)
     for row in range(height):
         for col in range(width):
             sums, total = np.zeros(len(guide)), 0.0
-            for down in range(-radius, radius + 1):
-                for across in range(-radius, radius + 1):
+            for down in range(-radii[0], radii[0] + 1):
+                for across in range(-radii[1], radii[1] + 1):
                     y, x = np.clip(row + down, 0, height - 1), np.clip(col + across, 0, width - 1)
-                    weight = np.exp(-(down**2 + across**2) / (2 * alignment.blur_px**2)) if radius else 1.0
+                    away = [at / dev if at else 0.0 for at, dev in zip((down, across), deviations, strict=True)]
+                    weight = np.exp(-sum(part**2 for part in away) / 2)
                     if valid[y, x]:
                         sums, total = sums + weight * guide[:, y, x], total + weight
             if total:
@@ -555,20 +557,3 @@ def test_a_pooled_regression_is_that_of_all_known_pixels_at_once(
     assert found.covariance.shape == ((37, 37) if local_px else (0, 0))
     single = regression.pool(replace(part, means=part.means.float()) for part in parts)
     torch.testing.assert_close(single.coefficients, found.coefficients, rtol=1e-4, atol=1e-5)
-
-
-@pytest.mark.parametrize(
-    ("fall", "count", "taken"), [(0.02, 5000, True), (0.01, 5000, False), (0.04, 150, False), (0.06, 150, True)]
-)
-def test_on_few_pixels_a_shift_has_to_explain_more(
-    monkeypatch: pytest.MonkeyPatch, fall: float, count: int, *, taken: bool
-) -> None:
-    """By 1.5 % of the residual, and by 8 divided by the number of pixels."""
-    side = math.isqrt(count)
-    sample = scene(side, count // side, Scale(2, 2))
-    statistics = Statistics.of([sample])
-    _, scaling = window_for(sample, statistics, Scale(2, 2), Alignment(), ["pooled regression"])
-
-    found: dict[bool, tuple[float, float]] = {True: (1.0, 0.0), False: (0.0, 0.0)}
-    monkeypatch.setattr(alignment_search, "_lowest", lambda _cost, enough: found[1 - fall < enough])
-    assert (align([sample], statistics, scaling, Scale(2, 2)).shift_px == (1.0, 0.0)) == taken

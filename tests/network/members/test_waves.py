@@ -45,7 +45,7 @@ def one_by_one(layers: Tensor, valid: Tensor, waves: Waves, blur_px: float) -> T
 def test_means_and_sums_are_those_of_waves_one_by_one(gaps: float, blur_px: float) -> None:
     layers, valid, waves = pair(gaps)
     slow = one_by_one(layers, valid, waves, blur_px)
-    fast = WavesOfWindow.of(waves, layers, valid, blur_px)
+    fast = WavesOfWindow.of(waves, layers, valid, (blur_px, blur_px))
     scale, step = Scale(3, 2), Scale(2, 3)
     torch.testing.assert_close(fast.means(scale).double(), degrade_valid(slow, valid, scale)[0], rtol=0, atol=2e-5)
     coefficients = torch.randn(COUNT, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
@@ -59,7 +59,7 @@ def test_means_and_sums_are_those_of_waves_one_by_one(gaps: float, blur_px: floa
 
 def test_a_cut_keeps_the_first_rows_and_columns() -> None:
     layers, valid, waves = pair(0.1)
-    whole = WavesOfWindow.of(waves, layers, valid, 0.0)
+    whole = WavesOfWindow.of(waves, layers, valid, (0.0, 0.0))
     scale = Scale(2, 2)
     assert torch.equal(whole.cut(20, 12).means(scale), whole.means(scale)[:, :10, :6])
 
@@ -70,7 +70,7 @@ def test_waves_have_three_lengths_and_unit_spread() -> None:
     waves = Waves.of(columns, 3000, generator)
     sizes = [float(waves.frequencies[start::3].std()) for start in range(3)]
     assert sizes == pytest.approx([factor / 2 for factor in LENGTHS], rel=0.05)  # four layers
-    shown = WavesOfWindow.of(waves, columns.reshape(4, 50, 100), torch.ones(50, 100, dtype=torch.bool), 0.0)
+    shown = WavesOfWindow.of(waves, columns.reshape(4, 50, 100), torch.ones(50, 100, dtype=torch.bool), (0.0, 0.0))
     values = shown.weighted(torch.eye(3000, dtype=torch.float64)[7])
     assert float(values.mean()) == pytest.approx(0, abs=1e-5)
     assert float(values.std()) == pytest.approx(1, abs=1e-3)
@@ -79,7 +79,7 @@ def test_waves_have_three_lengths_and_unit_spread() -> None:
 def test_a_layer_that_does_not_vary_has_waves_of_0() -> None:
     columns = torch.full((2, 60), 4.0, dtype=torch.float64)
     waves = Waves.of(columns, 5, torch.Generator().manual_seed(0))
-    shown = WavesOfWindow.of(waves, columns.reshape(2, 6, 10), torch.ones(6, 10, dtype=torch.bool), 0.5)
+    shown = WavesOfWindow.of(waves, columns.reshape(2, 6, 10), torch.ones(6, 10, dtype=torch.bool), (0.5, 0.5))
     assert float(shown.weighted(torch.ones(5, dtype=torch.float64)).abs().max()) < 1e-3
 
 
