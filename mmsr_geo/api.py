@@ -230,7 +230,8 @@ def evaluate(  # noqa: PLR0913  (a pair, what it is compared with, and by which 
         guide: Finer raster or rasters, as for `upsample`.
         scale: {scale}
         truth: True values at the target's resolution, on any grid. Without it source and guide are averaged by the
-            scale, so that the source itself is the reference (Wald et al. 1997).
+            scale, so that the source itself is the reference (Wald et al. 1997), after a blur of `psf`, of which auto
+            is none: the methods are told which.
         methods: Names of methods as `method` takes them, and mmsr-adapt and mmsr-tile (mmsr with another fit),
             mmsr-always (mmsr whatever the guide check says) and published (the paper's fit, without back-projection).
         band: {band}
@@ -249,7 +250,15 @@ def evaluate(  # noqa: PLR0913  (a pair, what it is compared with, and by which 
     inputs, fitting, prediction = grouped("evaluate", options, Inputs, FitOptions, PredictionOptions)
     pair = inputs.pair(inputs.source(source, band), guide, scale)
     warn_undeclared_nodata(pair.source, pair.guides.rasters)
-    trial = wald_trial(pair) if truth is None else truth_trial(pair, open_source(truth, truth=True))
+    if truth is None:
+        # The reduced source is made here, so that its blur is known.
+        sensor = resolve_fit_params(fitting).sensor
+        blur = sensor.psf if isinstance(sensor.psf, tuple) else (0.0, 0.0)
+        trial = wald_trial(pair, blur)
+        known = fitting.params and replace(fitting.params, sensor=replace(sensor, psf=blur))
+        fitting = replace(fitting, psf=blur) if known is None else replace(fitting, params=known)
+    else:
+        trial = truth_trial(pair, open_source(truth, truth=True))
     names = dict.fromkeys([methods] if isinstance(methods, str) else methods)
     if not names:
         raise OptionError(f"{option('methods')} is empty: name methods to compare, such as {','.join(EVALUATED)}")

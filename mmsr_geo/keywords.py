@@ -7,7 +7,19 @@ from typing import TYPE_CHECKING, TypedDict
 
 if TYPE_CHECKING:
     from mmsr_geo.network.fit_params import FitParams
-    from mmsr_geo.options import Bounds, Fit, IfUnhelpful, LikeLike, MaskLike, ModelLike, OnGrid, Quality
+    from mmsr_geo.options import (
+        Bounds,
+        Fit,
+        IfUnhelpful,
+        LikeLike,
+        MaskLike,
+        ModelLike,
+        OnGrid,
+        PsfLike,
+        Quality,
+        RegisterLike,
+        SourceNoiseLike,
+    )
 
 
 class InputKeywords(TypedDict, total=False):
@@ -35,6 +47,9 @@ class FitKeywords(TypedDict, total=False):
     steps: int | None
     from_model: ModelLike | None
     threads: int | None
+    psf: PsfLike
+    source_noise: SourceNoiseLike
+    register: RegisterLike
     params: FitParams | None
     device: str
     seed: int

@@ -33,6 +33,9 @@ Bounds = tuple[float, float, float, float]
 ScaleLike = Scale | int | tuple[int, int] | None
 LikeLike: TypeAlias = "str | PathLike[str] | xr.DataArray | GeoBox | float | tuple[float, float]"
 MaskLike: TypeAlias = "str | PathLike[str] | xr.DataArray"
+PsfLike = str | float | tuple[float, float]
+RegisterLike = str | tuple[float, float]
+SourceNoiseLike = str | float
 ModelLike: TypeAlias = "FittedModel | str | PathLike[str]"
 
 METHODS = ("nearest", "bilinear", "bicubic", "guided-filter", "p2p")
@@ -55,6 +58,13 @@ SENSORS = (
     "aster-tir",
 )
 """Sensors whose resolution is known by name."""
+BLURS = (
+    *(f"sentinel-2-b{band}" for band in ("01", "02", "03", "04", "05", "06", "07", "08", "8a", "09", "11", "12")),
+    "modis",
+    "landsat-tirs-b10",
+    "landsat-tirs-b11",
+)
+"""Sensors whose blur is known by name."""
 DERIVED = ("ndvi", "gndvi", "ndre", "ndwi", "mndwi", "ndmi", "ndbi", "nbr", "ndsi", "slope", "aspect")
 """Names of derived bands that need no expression."""
 MIN_COVERAGE = 0.95
@@ -286,9 +296,32 @@ class FitOptions(_Checked):
         "digits of the result.",
         least=1,
     )
+    psf: PsfLike = _declare(
+        "auto",
+        "Point spread function of the source, its blur before the mean over a pixel: auto (estimated from the pair), "
+        "none, a sensor's name, or the standard deviation of a Gaussian in source pixels (one number, or down,across). "
+        "Too wide a blur does more harm than too narrow a one.",
+        metavar="auto|none|SENSOR|W[,W]",
+        suggestions=("auto", "none", *BLURS),
+    )
+    source_noise: SourceNoiseLike = _declare(
+        "auto",
+        "Noise of the source, which the target need not repeat: auto (estimated from the source), none, or its "
+        "standard deviation in the units of the source.",
+        metavar="auto|none|VALUE",
+        suggestions=("auto", "none"),
+    )
+    register: RegisterLike = _declare(
+        "subpixel",
+        "Registration of the guide with the source: subpixel (by parts of target pixels), whole (by whole ones), none, "
+        "or the target pixels by which the guide is moved right and down. A shift is taken only where it is certain.",
+        metavar="none|whole|subpixel|DX,DY",
+        suggestions=("subpixel", "whole", "none"),
+    )
     params: "FitParams | None" = _declare(
         None,
-        "All parameters of the fit as one object, instead of quality, work, steps and threads.",
+        "All parameters of the fit as one object, instead of quality, work, steps, threads, psf, source_noise and "
+        "register.",
         python_only=True,
     )
     device: str = _declare(
@@ -302,12 +335,12 @@ class FitOptions(_Checked):
         """Refuse a seed that torch does not take, and parameters that are given twice (OptionError)."""
         _Checked.__post_init__(self)
         check_seed(self.seed)
-        if self.params is not None and (
-            (self.quality, self.work, self.steps, self.threads) != ("balanced", None, None, None)
-        ):
+        of_params = self.quality, self.work, self.steps, self.threads, self.psf, self.source_noise, self.register
+        if self.params is not None and of_params != ("balanced", None, None, None, "auto", "auto", "subpixel"):
             raise OptionError(
                 f"{option('params')} holds the parameters of the fit: leave out {option('quality')}, {option('work')}, "
-                f"{option('steps')} and {option('threads')}, or leave out {option('params')}"
+                f"{option('steps')}, {option('threads')}, {option('psf')}, {option('source_noise')} and "
+                f"{option('register')}, or leave out {option('params')}"
             )
         if self.work is not None and self.steps is not None:
             raise OptionError(

@@ -294,6 +294,7 @@ def _model_table(file: str, model: FittedModel) -> Table:
         ),
         ("prediction", model.sentence),
         ("guide", model.guide_alignment),
+        ("source pixels", model.measurement),
         ("did the guide help?", model.check.sentence),
         ("seed, threads, device", f"{fit.get('seed', '?')}, {fit.get('threads', '?')}, {fit.get('device', '?')}"),
     ]:

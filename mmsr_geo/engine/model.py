@@ -59,6 +59,10 @@ class Model(Protocol):
         """How the source was measured, as its predictions take it; with blur or noise they keep to it themselves."""
 
     @property
+    def measurement(self) -> str:
+        """What is assumed of the source's sensor and noise, in words; empty if that does not matter."""
+
+    @property
     def seen_range(self) -> GuideRange | None:
         """Minimum and maximum of each guide band in the fit; None if not known."""
 
@@ -90,6 +94,7 @@ class UncheckedModel:
     unguided: ClassVar[Model | None] = None
     guide_alignment: ClassVar[str] = ""
     sensor: ClassVar[Sensor] = PLAIN
+    measurement: ClassVar[str] = ""
     seen_range: ClassVar[GuideRange | None] = None
     source_interval: ClassVar[Interval | None] = None
     is_calibrated: ClassVar[bool] = False

@@ -20,13 +20,16 @@ from mmsr_geo.network.degradation import (
     FILL_PX,
     bicubic,
     fill_nodata,
-    make_consistent,
     nearest,
 )
 from mmsr_geo.network.device import deterministic_float32, resolve_device
 from mmsr_geo.network.guide_gaps import FEATHER_PX, faded, feathered
 from mmsr_geo.network.intervals import Interval
+from mmsr_geo.network.members.fitted import sensor_support_px
 from mmsr_geo.network.samples import Sample
+from mmsr_geo.network.sensor import PLAIN, Sensor
+from mmsr_geo.network.variational.correction import kept_to_source
+from mmsr_geo.network.variational.solve import Observation
 from mmsr_geo.raster.base import Pixels
 
 _LARGEST = torch.finfo(torch.float32).max
@@ -65,14 +68,16 @@ def sample_of(source: Pixels, guide: Pixels, row: int = 0, col: int = 0) -> Samp
     )
 
 
-def halo_of(receptive_field: Halo, scale: Scale, *, consistent: bool = True) -> Halo:
+def halo_of(receptive_field: Halo, scale: Scale, *, consistent: bool = True, sensor: Sensor = PLAIN) -> Halo:
     """Return the source pixels that a tile must read around itself.
 
     A prediction depends on source and guide within the receptive field, or within that of bicubic interpolation where
     the guide has a gap, and on the guide's mask within the feathered width. A target that is made consistent depends in
     addition on the prediction CONSISTENCY_SUPPORT_PX around it.
     """
-    around = CONSISTENCY_SUPPORT_PX if consistent else 0
+    around = 0
+    if consistent:
+        around = CONSISTENCY_SUPPORT_PX if sensor.exact else sensor_support_px(scale)
     return Halo(
         *(
             around + max(side, BICUBIC_SUPPORT_PX + FILL_PX, math.ceil(2 * FEATHER_PX / factor))
@@ -105,6 +110,8 @@ class Upsampler:
     """True if the target's uncertainty is computed."""
     interval: Interval | None = None
     """Calibrated interval that gives the uncertainty, in the source's units; None: not known."""
+    correction: Sensor = PLAIN
+    """How the source is seen of a corrected target, of a model whose predictions do not keep to it themselves."""
 
     @classmethod
     def of(  # noqa: PLR0913  (a model, and how it is used)
@@ -116,15 +123,18 @@ class Upsampler:
         rules: FlagRules | None = None,
         uncertainty: bool = False,
         interval: Interval | None = None,
+        correction: Sensor = PLAIN,
     ) -> Upsampler:
         """Return the upsampler of a model on a device: "auto" (a GPU if there is one), "cpu", "cuda" or "cuda:N"."""
         resolved = resolve_device(device)
-        return cls(model, model.predictor(resolved), resolved, consistent, rules or FlagRules(), uncertainty, interval)
+        predictor, rules = model.predictor(resolved), rules or FlagRules()
+        return cls(model, predictor, resolved, consistent, rules, uncertainty, interval, correction)
 
     @property
     def halo(self) -> Halo:
         """Source pixels that a tile must read around itself."""
-        return halo_of(self.model.receptive_field, self.model.scale, consistent=self.consistent)
+        field, scale = self.model.receptive_field, self.model.scale
+        return halo_of(field, scale, consistent=self.consistent, sensor=self.correction)
 
     def upsample(self, tile: Tile, source: Pixels, guide: Pixels) -> TargetTile:
         """Return the target of a tile's core.
@@ -189,7 +199,9 @@ class Upsampler:
         prediction = self._prediction(sample, guided)
         limits = self.rules.valid_range
         consistent = self.consistent and self.model.sensor.exact
-        target = finish(prediction, sample, scale, core, consistent=consistent, valid_range=limits)
+        target = finish(
+            prediction, sample, scale, core, consistent=consistent, valid_range=limits, sensor=self.correction
+        )
         if not self.uncertainty or self.interval is None:
             return _TileTensors(target, flags)
         # A model without a guide is the interpolation that replaces a model whose guide did not help.
@@ -223,6 +235,7 @@ def finish(  # noqa: PLR0913  (a prediction, and the requirements of the target)
     *,
     consistent: bool,
     valid_range: ValidRange | None = None,
+    sensor: Sensor = PLAIN,
 ) -> Tensor:
     """Turn a prediction into the target of a window: within the range, consistent, NaN where the source has no data.
 
@@ -233,6 +246,7 @@ def finish(  # noqa: PLR0913  (a prediction, and the requirements of the target)
         core: The window, in source pixels of the sample.
         consistent: Correct the prediction so that its block means are the source.
         valid_range: Minimum and maximum of the target.
+        sensor: How the source is seen of a corrected target.
 
     Returns:
         (H, W) float64 of the window.
@@ -241,11 +255,11 @@ def finish(  # noqa: PLR0913  (a prediction, and the requirements of the target)
     if valid_range is not None:
         prediction = prediction.clamp(*valid_range)
     if consistent:
-        prediction = make_consistent(prediction, source, valid, scale)
+        prediction = kept_to_source(prediction, source, valid, Observation.of(scale, valid, sensor))
     target = prediction[core.refined(scale).slices].double()
     if valid_range is None and bool((target.abs() > _LARGEST).any()):
         valid_range = -_LARGEST, _LARGEST
-    if consistent and valid_range is not None:
+    if consistent and sensor.exact and valid_range is not None:
         target = within_range(target, source[core.slices], valid[core.slices], scale, valid_range)
     elif valid_range is not None:
         target = target.clamp(*valid_range)

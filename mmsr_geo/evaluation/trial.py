@@ -7,12 +7,15 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
 from mmsr_geo.engine.pair import Pair
 from mmsr_geo.errors import PixelError
 from mmsr_geo.geometry import Window
+from mmsr_geo.network.sensor import Sensor
+from mmsr_geo.network.variational.gaussian import smoothed
 from mmsr_geo.raster.base import Pixels, Raster
 from mmsr_geo.raster.grids import window_grid
 from mmsr_geo.raster.read.arrays import ArrayRaster
@@ -69,11 +72,15 @@ def truth_trial(pair: Pair, truth: Raster) -> Trial:
     return Trial(pair, values, "truth", part)
 
 
-def wald_trial(pair: Pair) -> Trial:
+def wald_trial(pair: Pair, blur: tuple[float, float] = (0.0, 0.0)) -> Trial:
     """Return the trial of a pair at reduced resolution (Wald et al. 1997).
 
     Source and guide are averaged by the scale, so that the source itself is the truth: the guide onto the source's
-    grid, the source to block means. A block with a nodata pixel is nodata.
+    grid, the source to block means, after a blur as a sensor's. A block with a nodata pixel is nodata.
+
+    Args:
+        pair: Source and guide.
+        blur: Standard deviations of the blur down and across, in pixels of the reduced source.
 
     Raises:
         PixelError: The source is too small, or has no valid pixel.
@@ -91,12 +98,23 @@ def wald_trial(pair: Pair) -> Trial:
     truth = _read_by_strips(pair.source, part).values
     guide = _read_by_strips(pair.guides.on(pair.source.grid), part)
     height, width = part.height // scale.y, part.width // scale.x
-    coarse = truth.reshape(1, height, scale.y, width, scale.x).mean(axis=(2, 4), dtype=np.float64).astype(np.float32)
+    seen = _blurred(truth[0], Sensor(blur).blur_px(scale))[None]
+    coarse = seen.reshape(1, height, scale.y, width, scale.x).mean(axis=(2, 4), dtype=np.float64).astype(np.float32)
     reduced_source = _in_memory(coarse, grid.zoom_to((height, width)), pair.source)
     reduced_guide = _in_memory(guide.values, grid, pair.guide)
     reduced = Pair(reduced_source, Guides((reduced_guide,)), scale, Window.whole((height, width)))
     _check_enough(reduced, truth[0])
     return Trial(reduced, truth[0], "wald", part)
+
+
+def _blurred(truth: Values, blur_px: tuple[float, float]) -> Values:
+    """Return a truth (H, W) blurred by a Gaussian of its valid pixels, NaN where it is NaN."""
+    if blur_px == (0.0, 0.0):
+        return truth
+    valid = np.isfinite(truth)
+    values = torch.from_numpy(np.where(valid, truth, 0)).double()
+    blurred = smoothed(values, torch.from_numpy(valid), blur_px).numpy()
+    return np.where(valid, blurred, np.nan)
 
 
 def _compared_part(pair: Pair, truth_px: int) -> Window:

@@ -65,9 +65,14 @@ class Facts(BaseModel):
     guide_check: tuple[str, ...] = ()
     guide_gain: tuple[float | None, ...] = ()
     guide_alignment: tuple[str, ...] = ()
+    measurement: tuple[str, ...] = ()
     flag_shares: dict[str, float] = {}
     consistency_rmse: tuple[float | None, ...] = ()
     uncertainty: tuple[str, ...] = ()
+
+
+_OF_GUIDE = {"guide_check", "guide_gain", "guide_alignment", "measurement"}
+"""Facts that are shown band by band."""
 
 
 @dataclass(frozen=True)
@@ -98,10 +103,13 @@ class PairReport:
 
     @property
     def guide(self) -> list[dict[str, Any]]:
-        """Guide check of each band: its result, the gain as a share of the baseline's error, and the alignment."""
+        """Guide check of each band: its result, the gain as a share of the baseline's error, alignment and sensor."""
         facts = self.facts
-        checks = zip_longest(facts.guide_check, facts.guide_gain, facts.guide_alignment)
-        return [{"result": result, "gain": gain, "alignment": alignment or ""} for result, gain, alignment in checks]
+        checks = zip_longest(facts.guide_check, facts.guide_gain, facts.guide_alignment, facts.measurement)
+        return [
+            {"result": result, "gain": gain, "alignment": alignment or "", "measurement": measurement or ""}
+            for result, gain, alignment, measurement in checks
+        ]
 
     @property
     def flags(self) -> list[tuple[str, float]]:
@@ -112,7 +120,7 @@ class PairReport:
     def as_dict(self, folder: Path) -> dict[str, Any]:
         """Return the row as JSON values."""
         entry = self.status.entry
-        facts = self.facts.model_dump(mode="json", exclude={"guide_check", "guide_gain", "guide_alignment", "failures"})
+        facts = self.facts.model_dump(mode="json", exclude=_OF_GUIDE | {"failures"})
         return {
             "name": entry.name,
             "state": self.status.state,

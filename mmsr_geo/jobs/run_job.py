@@ -312,6 +312,7 @@ def _facts(outcome: OutputResult, stages: Mapping[str, float]) -> dict[str, Any]
         "guide_gain": [check.gain for check in outcome.checks],
         "guide_check": [check.result for check in outcome.checks],
         "guide_alignment": [model.guide_alignment for model in outcome.models],
+        "measurement": [model.measurement for model in outcome.models],
         "flag_shares": {str(flag.name).lower(): round(share, 6) for flag, share in outcome.flag_shares.items()},
         "consistency_rmse": list(outcome.consistency_rmse),
         "uncertainty": list(outcome.uncertainty),

@@ -38,6 +38,7 @@ def upsampler_of(
         used,
         device,
         consistent=method.consistent,
+        correction=method.correction,
         rules=rules,
         uncertainty=uncertainty,
         interval=model.source_interval,

@@ -24,6 +24,7 @@ from mmsr_geo.methods.interpolation import Interpolation
 from mmsr_geo.network.guide_check import GuideCheck
 from mmsr_geo.network.members.table import INTERPOLATION
 from mmsr_geo.network.samples import Sample
+from mmsr_geo.network.sensor import PLAIN, Sensor
 from mmsr_geo.options import IfUnhelpful, Quality
 from mmsr_geo.raster.base import Pixels
 from mmsr_geo.spelling import option
@@ -128,6 +129,11 @@ class Method(Protocol):
         return True
 
     @property
+    def correction(self) -> Sensor:
+        """How the source is seen of targets that are corrected; predictions of mmsr keep to its model's themselves."""
+        return PLAIN
+
+    @property
     def if_unhelpful(self) -> IfUnhelpful:
         """Treatment of a guide that did not help."""
         return "interpolate"
@@ -187,7 +193,7 @@ class Method(Protocol):
 
     def halo(self, pair: Pair) -> Halo:
         """Return the source pixels that a tile reads around itself."""
-        return halo_of(self.receptive_field(pair), pair.scale, consistent=self.consistent)
+        return halo_of(self.receptive_field(pair), pair.scale, consistent=self.consistent, sensor=self.correction)
 
     def reuse(self, model: Model) -> Method:  # noqa: ARG002  (some methods reuse none)
         """Return the method that uses a model which this one has fitted to another pair.

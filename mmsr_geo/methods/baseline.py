@@ -24,6 +24,7 @@ from mmsr_geo.geometry import Halo, Scale, Tiling
 from mmsr_geo.methods.base import FitSpeed, Method
 from mmsr_geo.network.device import resolve_device
 from mmsr_geo.network.samples import Sample
+from mmsr_geo.network.sensor import PLAIN, Sensor
 from mmsr_geo.options import CONSISTENT, IfUnhelpful, check_seed
 
 METHODS = {
@@ -87,6 +88,8 @@ class BaselineMethod(Method):
     seed: int = 0
     device: str = "auto"
     threads: int = 1
+    correction: Sensor = PLAIN
+    """The sensor whose blur a consistent target has to show."""
     if_unhelpful: ClassVar[IfUnhelpful] = "warn"
     """Without effect: the fit makes no guide check."""
     predicted_by: ClassVar[PredictedBy] = "other"
@@ -100,7 +103,8 @@ class BaselineMethod(Method):
     def description(self) -> dict[str, Any]:
         """Name and options, as JSON values."""
         options: dict[str, Any] = asdict(self.method) if is_dataclass(self.method) else {}
-        return {"method": self.name, "consistent": self.consistent, "seed": self.seed, **options}
+        blur = {} if self.correction.exact else {"psf": list(self.correction.blur)}
+        return {"method": self.name, "consistent": self.consistent, "seed": self.seed, **blur, **options}
 
     @property
     def title(self) -> str:

@@ -12,6 +12,8 @@ from mmsr_geo.methods.tile_fit import TileFit
 from mmsr_geo.network.device import resolve_device
 from mmsr_geo.network.fit_params import PUBLISHED_STEPS, FitParams
 from mmsr_geo.network.fitted import FittedModel
+from mmsr_geo.network.psf import wanted_sensor
+from mmsr_geo.network.sensor import ESTIMATED, PLAIN, Sensor
 from mmsr_geo.options import CONSISTENT, Fit, FitOptions, IfUnhelpful, MethodOptions, PredictionOptions
 from mmsr_geo.spelling import option
 
@@ -41,6 +43,7 @@ def select_method(
             f"{option('keep_statistics')}"
         )
     params = resolve_fit_params(fitting)
+    _refuse_sensor(choice, fitting, consistent=name != method)
     if name != "mmsr":
         belonging = ("model", model, None), ("fit", fit, "scene"), ("work", fitting.work, None)
         for given, value, default in (*belonging, ("from_model", fitting.from_model, None)):
@@ -51,12 +54,43 @@ def select_method(
                 )
         return _baseline_method(name, params, fitting, consistent=name != method)
     params = _published(params, fitting) if fit == "published" else params
+    if fit in {"adapt", "tile"}:
+        params = replace(params, sensor=replace(params.sensor, psf="none", noise="none"))
     if_unhelpful = prediction.if_unhelpful
     scene = _saved(choice, fitting, params, if_unhelpful) or _fitted(choice, fitting, params, if_unhelpful)
     if fit in {"adapt", "tile"}:
         start = scene if fit == "adapt" else None
         return TileFit(params, fitting.seed, fitting.device, if_unhelpful, start)
     return scene
+
+
+def _refuse_sensor(choice: MethodOptions, fitting: FitOptions, *, consistent: bool) -> None:
+    """Refuse what is said of sensor and registration where it would have no effect."""
+    wanted = wanted_sensor(fitting.psf, fitting.source_noise, fitting.register)
+    given = [
+        (name, value)
+        for name, value, default in (
+            ("psf", fitting.psf, ESTIMATED.psf),
+            ("source_noise", fitting.source_noise, ESTIMATED.noise),
+            ("register", fitting.register, ESTIMATED.register),
+        )
+        if value != default
+    ]
+    if choice.model is not None:
+        used, instead = option("model"), "it holds its own"
+    elif choice.method.removesuffix(CONSISTENT) != "mmsr":
+        given = [(name, value) for name, value in given if not (consistent and name == "psf")]
+        used, instead = option("method", choice.method), "it has no effect there"
+    elif choice.fit == "published":
+        used, instead = option("fit", choice.fit), "it takes source and guide as they are"
+    elif choice.fit in {"adapt", "tile"}:
+        given = [] if wanted.exact else [(name, value) for name, value in given if name != "register"]
+        used, instead = option("fit", choice.fit), "its targets keep to block means"
+    else:
+        return
+    if given:
+        name, value = given[0]
+        raise OptionError(f"{option(name, value)} cannot be used with {used}: {instead}; leave out one of them")
 
 
 def _fitted(choice: MethodOptions, fitting: FitOptions, params: FitParams, if_unhelpful: IfUnhelpful) -> SceneFit:
@@ -108,7 +142,11 @@ def _check_use(fit: Fit, params: FitParams, fitting: FitOptions) -> None:
 def resolve_fit_params(fitting: FitOptions) -> FitParams:
     """Return the parameters of the fit: those given as one object, or those of the quality, steps and threads."""
     return fitting.params or FitParams.of(
-        fitting.quality, work=fitting.work, steps=fitting.steps, threads=fitting.threads
+        fitting.quality,
+        work=fitting.work,
+        steps=fitting.steps,
+        threads=fitting.threads,
+        sensor=wanted_sensor(fitting.psf, fitting.source_noise, fitting.register),
     )
 
 
@@ -140,11 +178,14 @@ def select_evaluated_method(name: str, fitting: FitOptions, prediction: Predicti
         return SceneFit(params, fitting.seed, fitting.device, "warn", consistent=base != name)
     if base in fits:
         fit, if_unhelpful = fits[base]
+        if fit != "scene":
+            fitting = replace(fitting, psf="auto", source_noise="auto")
         return select_method(MethodOptions(fit=fit), fitting, replace(prediction, if_unhelpful=if_unhelpful))
     if base not in METHODS:
         names = ", ".join([*METHODS, *fits, "published"])
         raise OptionError(f"{option('methods')} names {name!r}: choose of {names}")
-    plain = FitOptions(device=fitting.device, seed=fitting.seed)
+    psf = fitting.psf if base != name else "auto"
+    plain = FitOptions(device=fitting.device, seed=fitting.seed, psf=psf)
     return select_method(MethodOptions(method=name), plain, prediction)
 
 
@@ -152,7 +193,7 @@ def _only_steps(params: FitParams, fitting: FitOptions) -> bool:
     """Return whether no parameters but steps and threads were asked for."""
     if fitting.params is None:
         return fitting.quality == "balanced" and fitting.work is None
-    return params == FitParams(steps=params.steps, threads=params.threads)
+    return params == FitParams(steps=params.steps, threads=params.threads, sensor=params.sensor)
 
 
 def _published(params: FitParams, fitting: FitOptions) -> FitParams:
@@ -178,4 +219,5 @@ def _baseline_method(name: str, params: FitParams, fitting: FitOptions, *, consi
         if not hasattr(method, "steps"):
             raise OptionError(f"the method {name} has no steps: leave out {option('steps')}")
         method = replace(method, steps=params.steps)  # type: ignore[type-var]  # methods are dataclasses
-    return BaselineMethod(name, method, consistent, fitting.seed, fitting.device, params.fixed_threads)
+    known = params.sensor.psf if consistent and isinstance(params.sensor.psf, tuple) else PLAIN.blur
+    return BaselineMethod(name, method, consistent, fitting.seed, fitting.device, params.fixed_threads, Sensor(known))

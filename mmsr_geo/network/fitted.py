@@ -24,7 +24,7 @@ from mmsr_geo.network.members.layers import AS_IT_IS, Alignment
 from mmsr_geo.network.mmsr import MmsrNetwork, NetworkParams, ReceptiveField
 from mmsr_geo.network.model_file import ModelFields, load_model, refused_if_damaged, save_model, tensors_of
 from mmsr_geo.network.samples import Sample, Statistics
-from mmsr_geo.network.sensor import PLAIN, Sensor
+from mmsr_geo.network.sensor import PLAIN, Findings, Sensor
 from mmsr_geo.network.stacking import StackingWeights
 
 if TYPE_CHECKING:
@@ -124,7 +124,15 @@ class FittedModel:
     @property
     def guide_alignment(self) -> str:
         """What happens to the guide before anything uses it, in words."""
-        return self.alignment.sentence
+        certain = "" if self.members is None else self.members.findings.shift_sentence(self.alignment.shift_px)
+        return self.alignment.sentence + certain
+
+    @property
+    def measurement(self) -> str:
+        """What is assumed of the source's sensor and noise, in words."""
+        if self.members is None:
+            return Findings().sentence(PLAIN, 1.0)
+        return self.members.findings.sentence(self.sensor, self.statistics.source_spread)
 
     def seen_guide(self, valid: Tensor) -> Tensor:
         """Return where the guide as it was moved depends on valid pixels alone, (H, W) bool, from where it is valid."""

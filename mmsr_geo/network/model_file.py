@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 METADATA_KEY = "mmsr_geo"
 """Key of the description in the metadata of the safetensors file."""
-FORMAT = 9
+FORMAT = 10
 """Number of the file format; files of other formats are refused."""
 MEMBERS = "members."
 """Prefix of the names of the members' tensors."""

@@ -50,6 +50,45 @@ class Sensor:
 
 
 @dataclass(frozen=True, slots=True)
+class Findings:
+    """What a fit has found of sensor and registration, with 90 % intervals; the noise's is one of 95 %."""
+
+    blur: tuple[float, float] = (0.0, 0.0)
+    """Least and largest blur of the sensor, in source pixels; equal where it was given."""
+    noise: tuple[float, float] = (0.0, 0.0)
+    """Least and largest noise, in standard deviations of the source; equal where it was given."""
+    shift_px: tuple[Shift, Shift] = ((0.0, 0.0), (0.0, 0.0))
+    """Least and largest shift of the guide, in target pixels; equal where none was searched for."""
+    misfit: float = 0.0
+    """Root mean square of what the source has beyond what it would show of the target, in its standard deviations."""
+
+    def sentence(self, sensor: Sensor, spread: float) -> str:
+        """Return what is assumed of a source, in words; `spread` is its standard deviation."""
+        if sensor.exact:
+            return "a source pixel is the mean of its area, without noise"
+        down, across = sensor.blur
+        width = f"{down:.2f}" if down == across else f"{down:.2f} down and {across:.2f} across"
+        parts = []
+        if any(sensor.blur):
+            parts.append(f"blurred by {width} source pixels{_between(*self.blur)} before the mean over its area")
+        if sensor.noise:
+            low, high = (bound * spread for bound in self.noise)
+            parts.append(f"noise of {sensor.noise * spread:.3g}{_between(low, high, digits='.3g')}")
+        return f"{', '.join(parts)}; the target shows the source to {self.misfit * spread:.3g} (RMS)"
+
+    def shift_sentence(self, shift: Shift) -> str:
+        """Return how certain the shift of a guide is, in words; empty where none was searched for."""
+        (top, left), (bottom, right) = self.shift_px
+        if (top, left) == (bottom, right) or shift == (0.0, 0.0):
+            return ""
+        return f" ({top:.2f} to {bottom:.2f} down, {left:.2f} to {right:.2f} right)"
+
+
+def _between(low: float, high: float, digits: str = ".2f") -> str:
+    return "" if low == high else f" ({low:{digits}} to {high:{digits}})"
+
+
+@dataclass(frozen=True, slots=True)
 class WantedSensor:
     """What is known beforehand of a pair's sensor and registration, or how they are found."""
 

@@ -110,6 +110,7 @@ def output_tags(output_job: OutputJob, missed: Sequence[float]) -> dict[str, str
     gains = ["unknown" if check.gain is None else f"{check.gain:.4f}" for check in checks]
     skipped = [f"{failure.band}:{failure.index}" for failure in output_job.failures]
     alignments = [model.guide_alignment for model in output_job.models]
+    measurements = [model.measurement for model in output_job.models]
     return {
         "MMSR_GEO_VERSION": __version__,
         "MMSR_GEO_SOURCE": first.source.name,
@@ -120,6 +121,7 @@ def output_tags(output_job: OutputJob, missed: Sequence[float]) -> dict[str, str
         "MMSR_GEO_GUIDE_GAIN": ",".join(gains),
         "MMSR_GEO_GUIDE_CHECK": ",".join(check.result for check in checks),
         **({"MMSR_GEO_GUIDE_ALIGNMENT": "; ".join(alignments)} if any(alignments) else {}),
+        **({"MMSR_GEO_SOURCE_MEASUREMENT": "; ".join(measurements)} if any(measurements) else {}),
         "MMSR_GEO_OPTIONS": json.dumps(options, default=_plain),
         **({"MMSR_GEO_CONSISTENCY_RMSE": ",".join(f"{rmse:.6g}" for rmse in missed)} if missed else {}),
         **({"MMSR_GEO_FAILED_TILES": ",".join(skipped)} if skipped else {}),

@@ -101,7 +101,20 @@ def fit_members(  # noqa: PLR0913  (what is known of a pair)
     states = {name: MEMBERS[name].fit(windows) for name in weights}
     alone = list(chosen).index(INTERPOLATION)
     averaged = [torch.stack([torch.tensordot(by, of_part, dims=1), of_part[alone]]) for of_part in errors]
-    return Members(scaling, settled.alignment, weights, states, settled.sensor), layers, averaged
+    members = Members(scaling, settled.alignment, weights, states, settled.sensor, settled.findings)
+    if not settled.sensor.exact:
+        members = replace(members, findings=replace(settled.findings, misfit=_misfit(members, windows)))
+    return members, layers, averaged
+
+
+def _misfit(members: Members, windows: Sequence[WindowInputs]) -> float:
+    """Return the root mean square of what the source has beyond what it would show of the members' targets."""
+    squares, count = 0.0, 0
+    for window in windows:
+        valid = window.layers.source_valid
+        missing = (window.layers.source - window.observation.seen(members.predict(window)))[valid]
+        squares, count = squares + float(missing.square().sum()), count + int(valid.sum())
+    return math.sqrt(squares / max(count, 1))
 
 
 def _share_of_interpolation(weights: Mapping[str, float], names: Sequence[str], products: NDArray[np.float64]) -> float:

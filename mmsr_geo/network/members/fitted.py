@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Self
 
 import torch
@@ -20,7 +20,7 @@ from mmsr_geo.network.members.table import INTERPOLATION, MEMBERS, MemberState
 from mmsr_geo.network.members.waves import CONTEXT_REACH_PX, Standard, Waves
 from mmsr_geo.network.members.window import WindowInputs
 from mmsr_geo.network.samples import Sample, Statistics
-from mmsr_geo.network.sensor import ESTIMATED, LARGEST_BLUR, PLAIN, Sensor, WantedSensor
+from mmsr_geo.network.sensor import ESTIMATED, LARGEST_BLUR, PLAIN, Findings, Sensor, WantedSensor
 from mmsr_geo.network.variational.guide_weights import Whitening
 from mmsr_geo.network.variational.noise import MOST_SOFT
 
@@ -41,6 +41,13 @@ away (benchmarks/member_halos.py):
 SENSOR_SUPPORT_PX: Mapping[int, int] = {10: 18, LARGEST_SCALE: 12}
 """The same for a source that a sensor blurs, or that has noise: deblurring sees farther (docs/decisions/021-sensor.md).
 """
+
+
+def sensor_support_px(scale: Scale) -> int:
+    """Return the source pixels around its own that a target pixel depends on, of a source with blur or noise."""
+    return next(source_px for most, source_px in SENSOR_SUPPORT_PX.items() if max(scale.y, scale.x) <= most)
+
+
 FARTHEST_SENSOR = Sensor((LARGEST_BLUR, LARGEST_BLUR), 1.0, MOST_SOFT)
 """The sensor whose source is seen from farthest."""
 
@@ -57,6 +64,8 @@ class Members:
     """What each member keeps of the raster."""
     sensor: Sensor = PLAIN
     """How the source was measured."""
+    findings: Findings = field(default_factory=Findings)
+    """What the fit has found of sensor and registration."""
 
     def receptive_field(self, scale: Scale) -> Halo:
         """Return the source pixels around its own that a target pixel depends on."""
@@ -110,6 +119,7 @@ class Members:
         return {
             "blur_px": self.alignment.blur_px,
             "shift_px": list(self.alignment.shift_px),
+            "findings": asdict(self.findings),
             "sensor": {"blur": list(self.sensor.blur), "noise": self.sensor.noise, "softness": self.sensor.softness},
             "members": {
                 name: {
@@ -208,7 +218,20 @@ class Members:
             Whitening(*ends, scaling_tensors["whitening.turn"]),
             Whitening(*ends, scaling_tensors["whitening.strong_turn"]),
         )
-        return cls(scaling, Alignment(blur, (down, across)), weights, states, sensor)
+        return cls(
+            scaling, Alignment(blur, (down, across)), weights, states, sensor, _findings(description["findings"])
+        )
+
+
+def _findings(of: Mapping[str, Any]) -> Findings:
+    """Return findings of their JSON values; raise ValueError if one is not finite."""
+    (low, high), (least, most) = of["blur"], of["noise"]
+    (top, left), (bottom, right) = of["shift_px"]
+    numbers = [float(number) for number in (low, high, least, most, top, left, bottom, right, of["misfit"])]
+    if not all(map(math.isfinite, numbers)):
+        raise ValueError(f"what was found of the sensor is {numbers}")
+    low, high, least, most, top, left, bottom, right, misfit = numbers
+    return Findings((low, high), (least, most), ((top, left), (bottom, right)), misfit)
 
 
 def _shapes(bands: int) -> dict[str, tuple[int, ...]]:
@@ -246,8 +269,8 @@ def members_receptive_field(scale: Scale, alignment: Alignment, names: Iterable[
     Of scales that differ down and across the larger one counts.
     """
     largest = max(scale.y, scale.x)
-    supports = SUPPORT_PX if sensor.exact else SENSOR_SUPPORT_PX
-    support = next(source_px for most, source_px in supports.items() if largest <= most)
+    exact = next(source_px for most, source_px in SUPPORT_PX.items() if largest <= most)
+    support = exact if sensor.exact else sensor_support_px(scale)
     around = CONTEXT_REACH_PX if OF_CONTEXT in needed_features(names) else 0
     down, across = (
         math.ceil((support * largest + around + reach) / factor)

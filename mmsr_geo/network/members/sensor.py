@@ -16,7 +16,7 @@ from torch import Tensor
 from mmsr_geo.geometry import Scale
 from mmsr_geo.network.members.alignment import FARTHEST_PX, Found
 from mmsr_geo.network.members.layers import Alignment
-from mmsr_geo.network.sensor import LARGEST_BLUR, Sensor, WantedSensor
+from mmsr_geo.network.sensor import LARGEST_BLUR, Findings, Sensor, WantedSensor
 from mmsr_geo.network.variational.energy import Energy
 from mmsr_geo.network.variational.noise import NoiseEstimate, estimated_noise, softness
 
@@ -44,30 +44,37 @@ WIDEST_PX = BLUR_FACTOR * 3.5
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """The sensor and the alignment that serve a pair, and the estimates behind them."""
+    """The sensor and the alignment that serve a pair, and what was found of them."""
 
     sensor: Sensor
     alignment: Alignment
-    found: Found
-    noise: NoiseEstimate
+    findings: Findings
 
 
-def sensor_blur(found: Found, scale: Scale) -> float:
+def sensor_blurs(found: Found, scale: Scale) -> tuple[float, float, float]:
     """Return the sensor's blur that a pair shows, in source pixels of a square scale; 0 where none is certain.
 
     The less of the source the guide explains, the more of the blur is left to the target: its detail then is only
     partly that of the guide.
+
+    Returns:
+        The least, the most likely and the largest one.
     """
     side = math.sqrt(scale.area)
-    low, middle, _ = (blur / side for blur in found.blur_interval_px)
+    low, middle, high = (blur / side for blur in found.blur_interval_px)
     farthest = max(1.0, FARTHEST_SHIFT * side)
     agreeing = AGREEING + MORE_AGREEING * max(0.0, LARGE_BLUR - low)
     if found.agreeing < agreeing or low > WIDEST_SENSOR or max(map(abs, found.shift_px)) > farthest:
-        return 0.0
+        return 0.0, 0.0, 0.0
     least, most = (blur / side for blur in SMOOTHEST_PX)
     seen = min(max((low - least) / (most - least), 0.0), 1.0)
     explained = 1 - found.unexplained**2
-    return min(math.sqrt(max(0.0, middle**2 - (SHARED_PX / side) ** 2) * seen * explained), LARGEST_BLUR)
+    blurs = (
+        min(math.sqrt(max(0.0, blur**2 - (SHARED_PX / side) ** 2) * seen * explained), LARGEST_BLUR)
+        for blur in (low, middle, high)
+    )
+    lowest, likely, highest = blurs
+    return lowest, likely, highest
 
 
 def settle(
@@ -88,9 +95,9 @@ def settle(
     """
     side = math.sqrt(scale.area)
     if isinstance(wanted.psf, tuple):
-        blur = wanted.psf
+        blur, low, high = wanted.psf, 0.0, 0.0
     else:
-        one = sensor_blur(found, scale) if wanted.psf == "auto" else 0.0
+        low, one, high = sensor_blurs(found, scale) if wanted.psf == "auto" else (0.0, 0.0, 0.0)
         blur = one * side / scale.y, one * side / scale.x
     blur_px = blur[0] * scale.y, blur[1] * scale.x
     estimate = NoiseEstimate()
@@ -106,7 +113,8 @@ def settle(
         of_sensor = math.hypot(*blur_px) / math.sqrt(2)
         shared = max(math.sqrt(max(0.0, found.blur_px**2 - of_sensor**2)), SHARED_PX)
     aligned = Alignment(round(min(BLUR_FACTOR * shared, WIDEST_PX), 3), found.shift_px)
-    return Settled(Sensor(blur, certain if sources else 0.0, soft), aligned, found, estimate)
+    findings = Findings((low, high), (estimate.low, estimate.high), found.shift_interval_px)
+    return Settled(Sensor(blur, certain if sources else 0.0, soft), aligned, findings)
 
 
 FARTHEST_ALIGNMENT = Alignment(WIDEST_PX, (FARTHEST_PX, FARTHEST_PX))
