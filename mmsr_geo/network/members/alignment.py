@@ -49,6 +49,8 @@ BLOCK_PX = 8
 """Side, in source pixels, of the blocks that are drawn again and again for an interval: residuals are alike nearby."""
 DRAWS = 400
 """Number of draws of blocks."""
+ONE_SIDED = 1.64
+"""Standard deviations from the middle to an end of a 90 % interval."""
 QUANTILES = (0.05, 0.5, 0.95)
 """Ends and middle of an interval."""
 
@@ -66,7 +68,7 @@ class Found:
     blur_interval_px: tuple[float, float, float] = (0.0, 0.0, 0.0)
     """Least, middle and largest of the interval."""
     agreeing: float = 0.0
-    """Share of the blocks that the blurred guide explains better than the guide as it is."""
+    """Share of the blocks that the blurred guide explains better than the guide as it is: the least that is likely."""
     unexplained: float = 1.0
     """Root mean square of what the guide leaves of the source beyond its means, divided by that of all of it."""
     shift_px: Shift = (0.0, 0.0)
@@ -124,7 +126,7 @@ def _found(blurs: _Blurs, parts: Sequence[_Part], shift: Shift, interval: tuple[
     return Found(
         blurs.best,
         blurs.interval,
-        blurs.agreeing,
+        blurs.agreeing(count),
         min(blurs.cost(blurs.best) / all_of_it, 1.0) if all_of_it > 0 else 1.0,
         shift,
         interval,
@@ -215,12 +217,15 @@ class _Blurs:
         )
         return round(float(found.x), 2) if found.fun < self.cost(middle) else middle
 
-    @property
-    def agreeing(self) -> float:
-        """Share of the blocks with a smaller residual under the best blur than under none."""
+    def agreeing(self, known_px: int) -> float:
+        """Return the share of the blocks with a smaller residual under the best blur than under none.
+
+        It is the lower end of the 90 % interval. Blocks of fewer pixels than BLOCK_PX a side do not count for more.
+        """
         self.cost(self.best)
         best, none = self._tried[self.best].blocks, self._tried[0.0].blocks
-        return float(np.mean(best < none))
+        share, count = float(np.mean(best < none)), max(1.0, min(len(best), known_px / BLOCK_PX**2))
+        return max(0.0, share - ONE_SIDED * math.sqrt(share * (1 - share) / count))
 
     @property
     def interval(self) -> tuple[float, float, float]:

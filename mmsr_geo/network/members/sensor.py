@@ -31,9 +31,9 @@ WIDEST_SENSOR = 0.85
 """Blur, in source pixels, above which it is none of a sensor."""
 LARGE_BLUR = 0.33
 """Blur, in source pixels, that sensors have and targets that are smooth themselves seldom show."""
-AGREEING = 0.7
-"""Least share of the blocks of a source that have to agree that the guide is to be blurred, where the blur is large:
-shading and chance blur where they do not."""
+AGREEING = 0.64
+"""Least share of the blocks of a source that have to agree, as certain as they are, that the guide is to be blurred,
+where the blur is large: shading and chance blur where they do not."""
 MORE_AGREEING = 2.5
 """By how much that share rises for each source pixel that the blur is smaller."""
 FARTHEST_SHIFT = 0.25
