@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import Field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeAlias
@@ -94,17 +95,20 @@ OPTION_GROUPS = (PairOptions, *UPSAMPLE, FileOptions)
 if TYPE_CHECKING:
     Options = Any  # made below, of options.py
 else:
-    Options = create_model(
-        "Options",
-        __base__=_Strict,
-        __doc__="The options of `mmsr_geo.upsample_to_file`, by the same names.",
-        **{
-            declared.name: _table(declared)
-            for group in OPTION_GROUPS
-            for declared in fields(group)
-            if not option_of(declared).python_only
-        },
-    )
+    with warnings.catch_warnings():
+        # `register` is also a method of the classes of pydantic's models, which no model uses.
+        warnings.filterwarnings("ignore", 'Field name "register"', UserWarning)
+        Options = create_model(
+            "Options",
+            __base__=_Strict,
+            __doc__="The options of `mmsr_geo.upsample_to_file`, by the same names.",
+            **{
+                declared.name: _table(declared)
+                for group in OPTION_GROUPS
+                for declared in fields(group)
+                if not option_of(declared).python_only
+            },
+        )
 
 
 class PairEntry(_Strict):

@@ -99,6 +99,21 @@ _FITTING: Mapping[str, Field] = {
     "work": Number("Fitting work (million pixels x steps)", least=0),
     "steps": Number("Fitting steps", least=1),
     "from_model": File("Begin the fit with a saved model", ending=_MODEL),
+    "psf": Text(
+        "Point spread function of the source",
+        "Blur of the sensor before the mean over a source pixel: auto (estimated), none, a sensor's name such as "
+        "sentinel-2-b11 or modis, or a width in source pixels such as 0.4 (or down,across). Too wide a blur does more "
+        "harm than too narrow a one.",
+    ),
+    "source_noise": Text(
+        "Noise of the source",
+        "auto (estimated), none, or its standard deviation in the units of the source.",
+    ),
+    "register": Text(
+        "Registration of the guide",
+        "subpixel, whole (by whole pixels), none, or the target pixels by which the guide is moved right and down, "
+        "such as 0.5,-1.",
+    ),
     "threads": Number("CPU threads", least=1),
     "device": Text("Device"),
     "seed": Number("Random seed"),

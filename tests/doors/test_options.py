@@ -26,6 +26,7 @@ from mmsr_geo.cli.main import cli
 from mmsr_geo.errors import OptionError
 from mmsr_geo.jobs.schema import OPTION_GROUPS, Options
 from mmsr_geo.methods import baseline
+from mmsr_geo.network.psf import SENSOR_BLURS
 from mmsr_geo.raster.inspect.sensors import SENSORS_M
 from mmsr_geo.signatures import grouped
 from mmsr_geo.spelling import flag
@@ -156,6 +157,7 @@ def test_the_module_of_keywords_is_what_the_options_make() -> None:
 def test_names_that_options_list_are_those_of_the_rooms() -> None:
     assert tuple(baseline.METHODS) == options.METHODS
     assert tuple(SENSORS_M) == options.SENSORS
+    assert tuple(SENSOR_BLURS) == options.BLURS
 
 
 @pytest.mark.parametrize(

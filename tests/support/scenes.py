@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -66,3 +67,12 @@ def with_gaps(sample: Sample, *, source: float = 0.0, guide: float = 0.0, seed: 
 def with_both_parts(network: FittedModel, members: FittedModel, weight: float = 0.5) -> FittedModel:
     """Return a model with the network of one and the members of another, whose predictions are averaged."""
     return replace(network, members=members.members, stacking=StackingWeights(weight, 1 - weight))
+
+
+def fractal(side: int, seed: int, power: float = 1.0) -> np.ndarray:
+    """A picture whose amplitude falls with the frequency, of mean 0 and deviation 1."""
+    noise = np.fft.rfft2(np.random.default_rng(seed).standard_normal((side, side)))
+    frequencies = np.hypot(np.fft.fftfreq(side)[:, None], np.fft.rfftfreq(side))
+    frequencies[0, 0] = 1.0
+    picture: np.ndarray = np.fft.irfft2(noise / frequencies**power, (side, side))
+    return (picture - picture.mean()) / picture.std()

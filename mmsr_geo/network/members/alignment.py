@@ -144,7 +144,7 @@ class _Part:
 
     def __call__(self, alignment: Alignment) -> CoarsePart:
         valid = alignment.moved_mask(self._valid)
-        bands = smoothed(moved(self._bands, alignment.shift_px), valid, alignment.left_blur_px)
+        bands = smoothed(moved(self._bands, alignment.shift_px), valid, alignment.blur_px)
         means, share = degrade_valid(bands, valid, self._scale)
         return CoarsePart(self._source, self._source_valid & (share > 0.5), means.double())
 

@@ -21,7 +21,7 @@ from mmsr_geo.network.members.evidence import NOTICEABLE, MembersEvidence
 from mmsr_geo.network.members.fitted import Members, needed_features
 from mmsr_geo.network.members.layers import Alignment, GuideScaling, Layers, coarser_layers, coarser_step, with_softness
 from mmsr_geo.network.members.sensor import settle
-from mmsr_geo.network.members.table import INTERPOLATION, MEMBERS, MemberState
+from mmsr_geo.network.members.table import INTERPOLATION, MEMBERS, QUICK_MEMBERS, MemberState
 from mmsr_geo.network.members.window import WindowInputs
 from mmsr_geo.network.samples import Sample, Statistics
 from mmsr_geo.network.sensor import ESTIMATED, Sensor, WantedSensor
@@ -83,6 +83,10 @@ def fit_members(  # noqa: PLR0913  (what is known of a pair)
         progress("alignment", 1, 1)
     sources = [part.clean for part in plain if part.clean is not None]
     settled = settle(found, sources, scale, wanted, statistics.source_spread)
+    if settled.sensor.noise and tuple(names) != QUICK_MEMBERS:
+        # Regressions on hundreds of features learn noise, and the averaged source has a part of it.
+        names, needed = QUICK_MEMBERS, needed_features(QUICK_MEMBERS)
+        scaling = GuideScaling.of(samples, statistics, torch.Generator().manual_seed(seed), needed)
     layers = [
         scaling.layers(sample, statistics, scale, settled.alignment, needed, settled.sensor) for sample in samples
     ]

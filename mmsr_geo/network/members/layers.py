@@ -19,7 +19,7 @@ from mmsr_geo.network.members.waves import Standard, Waves, WavesOfWindow, conte
 from mmsr_geo.network.samples import FARTHEST, Sample, Statistics
 from mmsr_geo.network.sensor import PLAIN, Sensor
 from mmsr_geo.network.variational.energy import Energy
-from mmsr_geo.network.variational.gaussian import moved, radius_px, smoothed
+from mmsr_geo.network.variational.gaussian import moved, moved_mask, moved_reach_px, radius_px, smoothed
 from mmsr_geo.network.variational.guide_weights import Whitening
 from mmsr_geo.network.variational.noise import softness
 from mmsr_geo.network.variational.solve import Observation
@@ -57,7 +57,7 @@ class Alignment:
     @property
     def reach_px(self) -> tuple[float, float]:
         """Target pixels around a pixel, down and across, that its aligned guide depends on."""
-        down, across = (radius_px(self.blur_px) + abs(shift) for shift in self.shift_px)
+        down, across = (radius_px(self.blur_px) + moved_reach_px(shift) for shift in self.shift_px)
         return down, across
 
     @property
@@ -76,7 +76,7 @@ class Alignment:
 
     def moved_mask(self, valid: Tensor) -> Tensor:
         """Return where the moved guide depends on valid pixels alone, (H, W) bool."""
-        return moved(valid.double(), self.shift_px) == 1 if any(self.shift_px) else valid
+        return moved_mask(valid, self.shift_px)
 
     def applied(self, sample: Sample) -> Sample:
         """Return a sample with its guide moved and blurred, in float32."""
@@ -84,7 +84,7 @@ class Alignment:
             return sample
         valid = self.moved_mask(sample.guide_valid)
         guide = torch.where(sample.guide_valid, sample.guide, torch.zeros_like(sample.guide)).double()
-        guide = smoothed(moved(guide, self.shift_px), valid, self.left_blur_px).float()
+        guide = smoothed(moved(guide, self.shift_px), valid, self.blur_px).float()
         return replace(sample, guide=guide, guide_valid=valid)
 
 
@@ -183,12 +183,14 @@ class GuideScaling:
         if "squares" in features:
             made["squares"] = self.squares(sharp.square(), valid)
         for group in made.values():
-            group.copy_(smoothed(group, valid, alignment.left_blur_px))
+            group.copy_(smoothed(group, valid, alignment.blur_px))
         of_windows: dict[Features, WavesOfWindow] = {}
         for name in WAVES:
             if name in features:
                 inputs = context(sharp, valid) if name == OF_CONTEXT else sharp
-                of_windows[name] = WavesOfWindow.of(self.waves[name], inputs, valid, alignment.left_blur_px)
+                of_windows[name] = WavesOfWindow.of(
+                    self.waves[name], inputs, valid, (alignment.blur_px, alignment.blur_px)
+                )
         return Layers(
             scale,
             filled_source(sample, statistics),

@@ -21,7 +21,7 @@ from mmsr_geo.network.variational.energy import Energy
 from mmsr_geo.network.variational.noise import NoiseEstimate, estimated_noise, softness
 
 BLUR_FACTOR = 1.15
-"""Factor on the blur that the target shares: block means show less of a blur than the target has. Measured on three
+"""Factor on the blur that a target shares with block means, which show less of a blur than it has. Measured on three
 kinds of source (docs/decisions/019-ensemble-and-evidence.md)."""
 SHARED_PX = 0.5
 """Blur, in target pixels, that a target shares with its source at least: its own pixel is no point either."""
@@ -29,13 +29,11 @@ SMOOTHEST_PX = (0.66, 0.72)
 """Blurs, in target pixels, between which a blur becomes a sensor's: a target's own pixel explains smaller ones."""
 WIDEST_SENSOR = 0.85
 """Blur, in source pixels, above which it is none of a sensor."""
-LARGE_BLUR = 0.33
-"""Blur, in source pixels, that sensors have and targets that are smooth themselves seldom show."""
+SMOOTHEST = (0.30, 0.34)
+"""The same in source pixels: up to the first, targets that a provider has resampled are smooth themselves."""
 AGREEING = 0.64
-"""Least share of the blocks of a source that have to agree, as certain as they are, that the guide is to be blurred,
-where the blur is large: shading and chance blur where they do not."""
-MORE_AGREEING = 2.5
-"""By how much that share rises for each source pixel that the blur is smaller."""
+"""Least share of the blocks of a source that have to agree, as certain as they are, that the guide is to be blurred:
+shading and chance blur where they do not."""
 FARTHEST_SHIFT = 0.25
 """Largest shift of a guide, in source pixels, beside which its blur is that of a sensor; 1 target pixel at least."""
 WIDEST_PX = BLUR_FACTOR * 3.5
@@ -63,11 +61,10 @@ def sensor_blurs(found: Found, scale: Scale) -> tuple[float, float, float]:
     side = math.sqrt(scale.area)
     low, middle, high = (blur / side for blur in found.blur_interval_px)
     farthest = max(1.0, FARTHEST_SHIFT * side)
-    agreeing = AGREEING + MORE_AGREEING * max(0.0, LARGE_BLUR - low)
-    if found.agreeing < agreeing or low > WIDEST_SENSOR or max(map(abs, found.shift_px)) > farthest:
+    if found.agreeing < AGREEING or low > WIDEST_SENSOR or max(map(abs, found.shift_px)) > farthest:
         return 0.0, 0.0, 0.0
-    least, most = (blur / side for blur in SMOOTHEST_PX)
-    seen = min(max((low - least) / (most - least), 0.0), 1.0)
+    steps = (low * side, SMOOTHEST_PX), (low, SMOOTHEST)
+    seen = min(min(max((blur - least) / (most - least), 0.0), 1.0) for blur, (least, most) in steps)
     explained = 1 - found.unexplained**2
     blurs = (
         min(math.sqrt(max(0.0, blur**2 - (SHARED_PX / side) ** 2) * seen * explained), LARGEST_BLUR)
@@ -112,10 +109,11 @@ def settle(
     if any(blur_px):
         of_sensor = math.hypot(*blur_px) / math.sqrt(2)
         shared = max(math.sqrt(max(0.0, found.blur_px**2 - of_sensor**2)), SHARED_PX)
-    aligned = Alignment(round(min(BLUR_FACTOR * shared, WIDEST_PX), 3), found.shift_px)
+    factor = 1.0 if any(blur_px) else BLUR_FACTOR
+    aligned = Alignment(round(min(factor * shared, WIDEST_PX), 3), found.shift_px)
     findings = Findings((low, high), (estimate.low, estimate.high), found.shift_interval_px)
     return Settled(Sensor(blur, certain if sources else 0.0, soft), aligned, findings)
 
 
-FARTHEST_ALIGNMENT = Alignment(WIDEST_PX, (FARTHEST_PX, FARTHEST_PX))
-"""The alignment that reaches farthest."""
+FARTHEST_ALIGNMENT = Alignment(WIDEST_PX, (FARTHEST_PX - 0.01, FARTHEST_PX - 0.01))
+"""The alignment that reaches farthest: a move by parts of a pixel reaches farther than one by whole ones."""

@@ -368,7 +368,7 @@ MEMBERS: Mapping[str, Member] = {
 INTERPOLATION = next(iter(MEMBERS))
 """Name of the member that uses the source alone."""
 _SLOW = ("regression on many waves", "regression on context", "ridge regression")
-QUICK_MEMBERS = tuple(name for name in MEMBERS if name not in _SLOW)
+QUICK_MEMBERS: tuple[str, ...] = tuple(name for name in MEMBERS if name not in _SLOW)
 """Names of the members of a draft: those that take a second or less."""
 ALL_MEMBERS = tuple(name for name in MEMBERS if name != "regression on waves")
 """Names of the members of the other qualities."""

@@ -11,6 +11,10 @@ TAIL = 4.0
 """Standard deviations from its centre at which a Gaussian is cut."""
 
 
+LOBES = 3
+"""Pixels on either side that a layer which is moved by parts of a pixel is interpolated from."""
+
+
 def radius_px(deviation_px: float, tail: float = TAIL) -> int:
     """Return how far a Gaussian reaches that is cut at `tail` standard deviations, in pixels."""
     return math.floor(tail * deviation_px + 0.5)
@@ -74,11 +78,48 @@ def shifted(layer: Tensor, shift: tuple[int, int]) -> Tensor:
 
 
 def moved(layers: Tensor, shift: tuple[float, float]) -> Tensor:
-    """Move layers (..., H, W) by rows and columns, parts of pixels linearly; pixels beyond the border repeat it."""
+    """Move layers (..., H, W) by rows and columns, by parts of pixels with a windowed sinc (Lanczos).
+
+    Pixels beyond the border repeat it. Linear interpolation would blur them, the more the nearer the part is to a half.
+    """
     for dim, by in zip((-2, -1), shift, strict=True):
-        whole, length = math.floor(by), layers.shape[dim]
-        at = torch.arange(length, device=layers.device) - whole
-        if by != 0:
-            near, far = (layers.index_select(dim, part.clamp(0, length - 1)) for part in (at, at - 1))
-            layers = near.lerp_(far, by - whole)
+        if by == 0:
+            continue
+        length, found = layers.shape[dim], torch.zeros_like(layers)
+        for offset, weight in _taps_between(by):
+            at = (torch.arange(length, device=layers.device) - offset).clamp(0, length - 1)
+            found.add_(layers.index_select(dim, at), alpha=weight)
+        layers = found
     return layers
+
+
+def moved_mask(valid: Tensor, shift: tuple[float, float]) -> Tensor:
+    """Return where layers that were moved depend on valid pixels alone, (H, W) bool."""
+    for dim, by in zip((-2, -1), shift, strict=True):
+        length, found = valid.shape[dim], torch.ones_like(valid)
+        for offset, _ in _taps_between(by):
+            at = (torch.arange(length, device=valid.device) - offset).clamp(0, length - 1)
+            found &= valid.index_select(dim, at)
+        valid = found
+    return valid
+
+
+def moved_reach_px(by: float) -> int:
+    """Return how far a moved layer reaches."""
+    return max(abs(offset) for offset, _ in _taps_between(by))
+
+
+def _taps_between(by: float) -> list[tuple[int, float]]:
+    """Return by how many pixels each pixel is moved that makes up a moved one, and its weight."""
+    whole = math.floor(by)
+    part = by - whole
+    if part == 0:
+        return [(whole, 1.0)]
+    distances = {offset: abs(offset - part) for offset in range(1 - LOBES, LOBES + 1)}
+    weights = {offset: _sinc(away) * _sinc(away / LOBES) for offset, away in distances.items()}
+    total = sum(weights.values())
+    return [(whole + offset, weight / total) for offset, weight in weights.items()]
+
+
+def _sinc(at: float) -> float:
+    return math.sin(math.pi * at) / (math.pi * at) if at else 1.0

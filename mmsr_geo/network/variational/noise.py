@@ -28,6 +28,9 @@ LOWEST = 0.1
 """Frequency, in cycles per two source pixels, below which a source's trends are left out."""
 CERTAIN = 3.84
 """Twice the logarithm of the likelihood by which values within the 95 % interval fall short of the best."""
+CERTAIN_PER_PX = 0.006
+"""The same for each source pixel, where that is more: detail follows no single power exactly, and sources without noise
+that are rough in parts fall short by up to 0.005 (docs/decisions/021-the-sensor.md)."""
 MOST_SOFT = 16.0
 """Largest softness: with more a target would see too far, and hardly differ."""
 MOST_FINE = math.log(1e10)
@@ -61,12 +64,13 @@ def estimated_noise(sources: Sequence[Tensor], scale: Scale, blur_px: tuple[floa
         scale: Target pixels per source pixel.
         blur_px: Standard deviations of the sensor's blur, down and across, in target pixels.
     """
-    if sum(source.numel() for source in sources) < FEWEST_PX:
+    count = sum(source.numel() for source in sources)
+    if count < FEWEST_PX:
         return NoiseEstimate()
     parts = [_Frequencies.of(source, scale, blur_px) for source in sources]
     found = np.array([_likelihood(parts, power, share) for power in POWERS for share in NOISE_SHARES])
     best = found[found[:, 0].argmin()]
-    within = found[found[:, 0] < best[0] + CERTAIN, 1]
+    within = found[found[:, 0] < best[0] + max(CERTAIN, CERTAIN_PER_PX * count), 1]
     return NoiseEstimate(float(best[1]), float(within.min()), float(within.max()))
 
 

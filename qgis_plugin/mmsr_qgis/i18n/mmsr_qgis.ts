@@ -452,6 +452,30 @@
         <translation type="unfinished"></translation>
     </message>
     <message>
+        <source>Point spread function of the source</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>Blur of the sensor before the mean over a source pixel: auto (estimated), none, a sensor's name such as sentinel-2-b11 or modis, or a width in source pixels such as 0.4 (or down,across). Too wide a blur does more harm than too narrow a one.</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>Noise of the source</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>auto (estimated), none, or its standard deviation in the units of the source.</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>Registration of the guide</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>subpixel, whole (by whole pixels), none, or the target pixels by which the guide is moved right and down, such as 0.5,-1.</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
         <source>CPU threads</source>
         <translation type="unfinished"></translation>
     </message>

@@ -17,17 +17,9 @@ from mmsr_geo.network.members.fit import window_for
 from mmsr_geo.network.members.layers import Alignment
 from mmsr_geo.network.samples import Sample, Statistics
 from mmsr_geo.network.sensor import Register
+from support.scenes import fractal
 
 FOUR = Scale(4, 4)
-
-
-def fractal(side: int, seed: int, power: float = 1.0) -> np.ndarray:
-    """A picture whose amplitude falls with the frequency, of mean 0 and deviation 1."""
-    noise = np.fft.rfft2(np.random.default_rng(seed).standard_normal((side, side)))
-    frequencies = np.hypot(np.fft.fftfreq(side)[:, None], np.fft.rfftfreq(side))
-    frequencies[0, 0] = 1.0
-    picture: np.ndarray = np.fft.irfft2(noise / frequencies**power, (side, side))
-    return (picture - picture.mean()) / picture.std()
 
 
 def pair(blur_px: float, shift: tuple[float, float] = (0.0, 0.0), scale: Scale = FOUR, seed: int = 0) -> Sample:

@@ -9,7 +9,7 @@ from scipy import ndimage  # type: ignore[import-untyped]
 from torch import Tensor
 
 from mmsr_geo.network.variational.energy import DIRECTIONS, THIN_PLATE, both_ends, steps_within
-from mmsr_geo.network.variational.gaussian import moved, smoothed
+from mmsr_geo.network.variational.gaussian import moved, moved_mask, smoothed
 from mmsr_geo.network.variational.guide_weights import Contrast, Whitening, first_weights, second_weights
 
 
@@ -35,11 +35,32 @@ def test_a_gaussian_of_valid_pixels_alone() -> None:
     assert (smoothed(layer, torch.zeros_like(valid), 1.0) == 0).all()
 
 
-@pytest.mark.parametrize("shift", [(0.0, 0.0), (1.0, -2.0), (0.5, 1.25), (-0.75, 0.0)])
-def test_a_shift_is_scipys_of_first_order(shift: tuple[float, float]) -> None:
+@pytest.mark.parametrize("shift", [(0.0, 0.0), (1.0, -2.0), (-3.0, 0.0)])
+def test_a_shift_by_whole_pixels_moves_them(shift: tuple[float, float]) -> None:
     layer = random((9, 8))
-    expected = ndimage.shift(layer.numpy(), shift, order=1, mode="nearest")
+    expected = ndimage.shift(layer.numpy(), shift, order=0, mode="nearest")
     np.testing.assert_allclose(moved(layer, shift), expected, atol=1e-12)
+
+
+@pytest.mark.parametrize("shift", [(0.5, 1.25), (-0.75, 0.3), (0.0, -0.1)])
+def test_a_shift_by_parts_of_pixels_is_that_of_waves(shift: tuple[float, float]) -> None:
+    """A wave of seven pixels is moved to 1.5 % of its height, away from the border."""
+    down, across = torch.meshgrid(torch.arange(40.0), torch.arange(40.0), indexing="ij")
+
+    def wave(by: tuple[float, float]) -> Tensor:
+        return torch.cos(2 * torch.pi * ((down - by[0]) + 0.5 * (across - by[1])) / 7).double()
+
+    inner = slice(8, 32), slice(8, 32)
+    np.testing.assert_allclose(moved(wave((0.0, 0.0)), shift)[inner], wave(shift)[inner], atol=0.015)
+    assert torch.equal(moved(torch.ones(5, 6), shift).round(decimals=6), torch.ones(5, 6))
+
+
+def test_a_moved_layer_depends_on_valid_pixels_where_its_mask_says_so() -> None:
+    valid = torch.ones(20, 24, dtype=torch.bool)
+    valid[7, 9] = valid[15, 3:6] = False
+    for shift in ((0.0, 0.0), (2.0, -1.0), (0.25, -1.5)):
+        layer = torch.where(valid, 0.0, torch.nan).double()
+        assert torch.equal(moved_mask(valid, shift), moved(layer, shift).isfinite())
 
 
 def test_whitening_makes_differences_alike_and_cuts_the_ends() -> None:
