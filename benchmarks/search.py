@@ -43,8 +43,10 @@ from mmsr_geo.network.fit import FitDesign, fit_samples
 from mmsr_geo.network.fit_params import FitParams
 from mmsr_geo.network.members.alignment import align
 from mmsr_geo.network.members.layers import GuideScaling
+from mmsr_geo.network.members.sensor import settle
 from mmsr_geo.network.mmsr import NetworkParams
 from mmsr_geo.network.samples import Sample, Statistics
+from mmsr_geo.network.sensor import BLOCK_MEANS
 from mmsr_geo.pipeline.in_process import run_of, whole_target
 
 HERE = Path(__file__).parent
@@ -291,7 +293,8 @@ def registered(case: Case) -> Case:
     sample = Sample(source, source.isfinite(), guide, guide.isfinite().all(dim=0))
     statistics = Statistics.of([sample])
     scaling = GuideScaling.of([sample], statistics, torch.Generator().manual_seed(0))
-    aligned = align([sample], statistics, scaling, case.scale).applied(sample)
+    found = align([sample], statistics, scaling, case.scale)
+    aligned = settle(found, [], case.scale, BLOCK_MEANS).alignment.applied(sample)
     return replace(case, guide=torch.where(aligned.guide_valid, aligned.guide, torch.nan).numpy())
 
 

@@ -24,7 +24,7 @@ from cases import Case
 from members import sample_of
 from pair_list import PAIRS
 from pair_readers import Reader, known, sentinel_20m
-from scipy import ndimage
+from scipy import ndimage  # type: ignore[import-untyped]
 
 from mmsr_geo.engine.tile_upsampler import filled_source
 from mmsr_geo.geometry import Scale

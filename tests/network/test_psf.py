@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 
@@ -62,7 +63,7 @@ def test_a_gaussians_own_mtf_needs_no_footprint() -> None:
         ((0.1, 0.0), "none", "subpixel", WantedSensor((0.1, 0.0), "none", "subpixel")),
     ],
 )
-def test_values_are_read(psf, noise, register, wanted: WantedSensor) -> None:  # noqa: ANN001  (of many types)
+def test_values_are_read(psf: Any, noise: Any, register: Any, wanted: WantedSensor) -> None:
     assert wanted_sensor(psf, noise, register) == wanted
 
 

@@ -75,4 +75,5 @@ def fractal(side: int, seed: int, power: float = 1.0) -> np.ndarray:
     frequencies = np.hypot(np.fft.fftfreq(side)[:, None], np.fft.rfftfreq(side))
     frequencies[0, 0] = 1.0
     picture: np.ndarray = np.fft.irfft2(noise / frequencies**power, (side, side))
-    return (picture - picture.mean()) / picture.std()
+    scaled: np.ndarray = (picture - picture.mean()) / picture.std()
+    return scaled

@@ -21,7 +21,7 @@ from mmsr_geo.network.variational.energy import Energy
 from mmsr_geo.network.variational.noise import NoiseEstimate, estimated_noise, softness
 
 BLUR_FACTOR = 1.15
-"""Factor on the blur that a target shares with block means, which show less of a blur than it has. Measured on three
+"""Factor on the blur that the target shares: block means show less of a blur than the target has. Measured on three
 kinds of source (docs/decisions/019-ensemble-and-evidence.md)."""
 SHARED_PX = 0.5
 """Blur, in target pixels, that a target shares with its source at least: its own pixel is no point either."""
@@ -109,8 +109,7 @@ def settle(
     if any(blur_px):
         of_sensor = math.hypot(*blur_px) / math.sqrt(2)
         shared = max(math.sqrt(max(0.0, found.blur_px**2 - of_sensor**2)), SHARED_PX)
-    factor = 1.0 if any(blur_px) else BLUR_FACTOR
-    aligned = Alignment(round(min(factor * shared, WIDEST_PX), 3), found.shift_px)
+    aligned = Alignment(round(min(BLUR_FACTOR * shared, WIDEST_PX), 3), found.shift_px)
     findings = Findings((low, high), (estimate.low, estimate.high), found.shift_interval_px)
     return Settled(Sensor(blur, certain if sources else 0.0, soft), aligned, findings)
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from mmsr_geo.geometry import Scale
 from mmsr_geo.network.degradation import degrade
-from mmsr_geo.network.members.alignment import BLURS_PX, _Blurs, _Residual, _Shifts, align
+from mmsr_geo.network.members.alignment import BLURS_PX, Found, _Blurs, _Residual, _Shifts, align
 from mmsr_geo.network.members.fit import window_for
 from mmsr_geo.network.members.layers import Alignment
 from mmsr_geo.network.samples import Sample, Statistics
@@ -37,7 +37,7 @@ def pair(blur_px: float, shift: tuple[float, float] = (0.0, 0.0), scale: Scale =
     return Sample(source, source.isfinite(), guide, torch.ones(guide.shape[1:], dtype=torch.bool))
 
 
-def found_of(sample: Sample, scale: Scale = FOUR, register: Register = "subpixel"):  # noqa: ANN201  (Found)
+def found_of(sample: Sample, scale: Scale = FOUR, register: Register = "subpixel") -> Found:
     statistics = Statistics.of([sample])
     _, scaling = window_for(sample, statistics, scale, Alignment(), ["pooled regression"])
     return align([sample], statistics, scaling, scale, register)
