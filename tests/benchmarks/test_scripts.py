@@ -34,7 +34,7 @@ for script in sys.argv[1:]:
     else:
         print(script, "ran")
 """
-LAYERS = "mmsr_geo.network.members.layers"
+ALIGNMENT = "mmsr_geo.network.members.alignment"
 
 
 @pytest.fixture
@@ -145,7 +145,7 @@ def test_a_gap_in_a_guide_moves_with_it(module: ModuleType, monkeypatch: pytest.
     case = importlib.import_module("versions").invented_case(0.0)
     guide = case.guide.copy()
     guide[:, 20:23, 30:33] = np.nan
-    monkeypatch.setattr(module, "align", lambda *_: importlib.import_module(LAYERS).Alignment(0.5, (2.0, -1.0)))
+    monkeypatch.setattr(module, "align", lambda *_: importlib.import_module(ALIGNMENT).Found(0.5, shift_px=(2.0, -1.0)))
     gaps = np.isnan(module.registered(module.replace(case, guide=guide)).guide)
     assert gaps[:, 22:25, 29:32].all()
     assert gaps.sum() == 2 * 9

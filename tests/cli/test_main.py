@@ -58,7 +58,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> Callable[[int | None, int | None],
     def params(steps: int | None, threads: int | None) -> mmsr_geo.FitParams:
         return mmsr_geo.FitParams(steps=steps, threads=threads, patch_px=24, adapt_steps=2, ensemble=False)
 
-    def of(_quality: str, *, work: None, steps: int | None, threads: int | None) -> mmsr_geo.FitParams:  # noqa: ARG001  (as the real one)
+    def of(_quality: str, *, steps: int | None, threads: int | None, **_others: object) -> mmsr_geo.FitParams:
         return params(steps, threads)
 
     monkeypatch.setattr(mmsr_geo.FitParams, "of", of)

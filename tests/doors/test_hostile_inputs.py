@@ -15,12 +15,14 @@ import tempfile
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 import mmsr_geo
 from mmsr_geo.cli import main as cli
+from mmsr_geo.network.sensor import ESTIMATED, WantedSensor
 from support.hostile import CASES
 from support.hostile.cases import (
     QUICK,
@@ -63,9 +65,10 @@ def quick_if_stepped(
     work: float | None = None,  # noqa: ARG001  (as the real one)
     steps: int | None = None,
     threads: int | None = None,
+    sensor: WantedSensor = ESTIMATED,
 ) -> mmsr_geo.FitParams:
     """Return a fit that tests can wait for, where a case asks for steps."""
-    return QUICK if steps else mmsr_geo.FitParams(threads=threads)
+    return replace(QUICK, sensor=sensor) if steps else mmsr_geo.FitParams(threads=threads, sensor=sensor)
 
 
 @pytest.fixture
