@@ -181,13 +181,100 @@ case(
 case(
     "a quality and params",
     OptionError,
-    "⟨params⟩ holds the parameters of the fit: leave out ⟨quality⟩, ⟨work⟩, ⟨steps⟩ and ⟨threads⟩, or leave out "
-    "⟨params⟩",
+    "⟨params⟩ holds the parameters of the fit: leave out ⟨quality⟩, ⟨work⟩, ⟨steps⟩, ⟨threads⟩, ⟨psf⟩, ⟨source_noise⟩ "
+    "and ⟨register⟩, or leave out ⟨params⟩",
     "`quality` and `params` together.",
     "Leave one of them out.",
     arrays(
         lambda: mmsr_geo.upsample("dem.tif", "ortho.tif", quality="best", params=QUICK), "no params for the command"
     ),
+)
+
+
+case(
+    "a sensor without a known blur",
+    OptionError,
+    "⟨psf⟩ is 'landsat-oli', and no point spread function is known by that name: pass auto, or its width in source "
+    "pixels as in ⟨psf=0.4⟩, or none, or one of sentinel-2-b01, sentinel-2-b02, sentinel-2-b03, sentinel-2-b04, "
+    "sentinel-2-b05, sentinel-2-b06, sentinel-2-b07, sentinel-2-b08, sentinel-2-b8a, sentinel-2-b09, sentinel-2-b11, "
+    "sentinel-2-b12, modis, landsat-tirs-b10, landsat-tirs-b11",
+    "`--psf` is a sensor or band of which no figure is at hand, or no number.",
+    "Pass `auto` or a width.",
+    upsampling("--psf landsat-oli", method="mmsr", psf="landsat-oli"),
+)
+
+
+case(
+    "a blur wider than any sensor's",
+    OptionError,
+    "⟨psf⟩ is 1.5: give the standard deviation of a Gaussian before the mean over the pixel, from 0 to 1 source "
+    "pixels, as one number or as down,across",
+    "`--psf` is below 0 or above 1.",
+    "Give the width in source pixels, not in metres or target pixels.",
+    upsampling("--psf 1.5", method="mmsr", psf="1.5"),
+)
+
+
+case(
+    "a noise below 0",
+    OptionError,
+    "⟨source_noise⟩ is '-2': pass auto, none, or the standard deviation of the noise in the units of the source, as in "
+    "⟨source_noise=0.5⟩",
+    "`--source-noise` is a word, or below 0.",
+    "Pass one of these.",
+    upsampling("--source-noise=-2", method="mmsr", source_noise="-2"),
+)
+
+
+case(
+    "a shift of the guide that is too far",
+    OptionError,
+    "⟨register⟩ is '5,0': pass subpixel, whole, none, or the target pixels by which the guide is moved right and down, "
+    "at most 3 each, as in ⟨register=[0.5, -1]⟩",
+    "`--register` is another word, one number alone, or more than 3 target pixels.",
+    "Pass one of these; move a guide that lies farther off beforehand.",
+    upsampling("--register 5,0", method="mmsr", register="5,0"),
+)
+
+
+case(
+    "a blur for the published fit",
+    OptionError,
+    '⟨psf="0.4"⟩ cannot be used with ⟨fit="published"⟩: it takes source and guide as they are; leave out one of them',
+    "`--psf`, `--source-noise` or `--register` together with `--fit published`.",
+    "Leave out one of the two.",
+    upsampling("--fit published --psf 0.4", method="mmsr", fit="published", psf="0.4"),
+)
+
+
+case(
+    "a blur for a model of each tile",
+    OptionError,
+    '⟨psf="0.4"⟩ cannot be used with ⟨fit="tile"⟩: its targets keep to block means; leave out one of them',
+    "`--psf` or `--source-noise` together with `--fit adapt` or `--fit tile`.",
+    "Leave out one of the two.",
+    upsampling("--fit tile --psf 0.4", method="mmsr", fit="tile", psf="0.4"),
+)
+
+
+case(
+    "a noise for another method",
+    OptionError,
+    '⟨source_noise="2"⟩ cannot be used with ⟨method="bicubic"⟩: it has no effect there; leave out one of them',
+    "`--psf`, `--source-noise` or `--register` together with another method than mmsr. `--psf` is possible with "
+    "`+consistency`.",
+    "Leave out one of the two.",
+    upsampling("--source-noise 2", source_noise="2"),
+)
+
+
+case(
+    "a registration for a saved model",
+    OptionError,
+    '⟨register="none"⟩ cannot be used with ⟨model⟩: it holds its own; leave out one of them',
+    "`--psf`, `--source-noise` or `--register` together with a saved model.",
+    "Leave out one of the two.",
+    upsampling("--model scene.mmsr --register none", method="mmsr", model="scene.mmsr", register="none"),
 )
 
 
