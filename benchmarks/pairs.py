@@ -51,6 +51,7 @@ from mmsr_geo.methods.base import Method
 from mmsr_geo.methods.baseline import BaselineMethod, baseline
 from mmsr_geo.methods.scene import SceneFit
 from mmsr_geo.network.fit_params import FitParams
+from mmsr_geo.network.sensor import ESTIMATED, WantedSensor
 from mmsr_geo.network.fitted import FittedModel
 from mmsr_geo.network.members.table import MEMBERS
 from mmsr_geo.pipeline.in_process import run_of, whole_of
@@ -99,7 +100,7 @@ def run(job: Job, data: Path) -> list[Record]:
     elif job.method == "members":
         results = _members(case, consistent)
     elif job.method in QUALITIES:
-        results = [_quality(case, FitParams.of(job.method, threads=1), job.seed, base)]
+        results = [_quality(case, FitParams.of(job.method, threads=1, sensor=sensor_of(case)), job.seed, base)]
     else:
         results = [_prototype(case, job.command)]
     return [
@@ -120,6 +121,11 @@ def _target(pair: Pair, method: Method, model: Model) -> tuple[np.ndarray, np.nd
     return whole_of(
         run_of(pair, method, model, tiling(pair, method), device="cpu", uncertainty=method.calibrates), pair
     )
+
+
+def sensor_of(case: Case) -> WantedSensor:
+    """Return what is known of a pair's sensor: a source that was made of the truth is the mean of its blocks."""
+    return ESTIMATED if case.given_source is not None else replace(ESTIMATED, psf="none")
 
 
 def _quality(case: Case, params: FitParams, seed: int, base: float) -> Record:

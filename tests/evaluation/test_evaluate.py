@@ -16,6 +16,7 @@ import xarray as xr
 from affine import Affine
 from numpy.typing import NDArray
 from PIL import Image
+from scipy import ndimage  # type: ignore[import-untyped]
 
 import mmsr_geo
 from mmsr_geo.engine.pair import Pair
@@ -575,3 +576,18 @@ def test_one_band_of_several_is_compared_and_fitted(source: xr.DataArray) -> Non
 
 def test_one_method_may_be_named_without_a_list(source: xr.DataArray) -> None:
     assert list(evaluated(source, methods="bicubic").results) == ["bicubic"]
+
+
+def test_a_blur_at_reduced_resolution_is_made_and_known_to_the_methods() -> None:
+    """The reduced source is the truth's, blurred in its own pixels before the mean; what is consistent shows it."""
+    crop = sentinel_crop(8, 16, 49, 54, 4)
+    blurred = evaluated(crop.source, params=None, quality="draft", psf="0.45", methods=[*QUICK, "mmsr"])
+    known = blurred.trial.truth
+    smooth = ndimage.gaussian_filter(known.astype(float), 0.45 * 4, mode="nearest")
+    wanted = smooth.reshape(smooth.shape[0] // 4, 4, smooth.shape[1] // 4, 4).mean(axis=(1, 3))
+    np.testing.assert_allclose(blurred.trial.source, wanted, rtol=1e-4)
+    plain = evaluated(crop.source, params=None, quality="draft", methods=[*QUICK, "mmsr"])
+    assert plain.results["mmsr"].scores.consistency < 1e-4
+    assert blurred.results["mmsr"].scores.consistency > 1e-2  # its block means are not the blurred source
+    assert blurred.ratio("bicubic+consistency") < plain.ratio("bicubic+consistency")
+    assert blurred.ratio("mmsr") < 1
