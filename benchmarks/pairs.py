@@ -51,9 +51,9 @@ from mmsr_geo.methods.base import Method
 from mmsr_geo.methods.baseline import BaselineMethod, baseline
 from mmsr_geo.methods.scene import SceneFit
 from mmsr_geo.network.fit_params import FitParams
-from mmsr_geo.network.sensor import ESTIMATED, WantedSensor
 from mmsr_geo.network.fitted import FittedModel
 from mmsr_geo.network.members.table import MEMBERS
+from mmsr_geo.network.sensor import ESTIMATED, WantedSensor
 from mmsr_geo.pipeline.in_process import run_of, whole_of
 
 RESULTS = Path(__file__).parent / "results" / "pairs.jsonl"
