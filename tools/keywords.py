@@ -23,7 +23,9 @@ from typing import TYPE_CHECKING, TypedDict
 
 if TYPE_CHECKING:
     from mmsr_geo.network.fit_params import FitParams
-    from mmsr_geo.options import {names}
+    from mmsr_geo.options import (
+        {names},
+    )
 '''
 
 
@@ -53,7 +55,7 @@ def module() -> str:
         if len(head) > LINE:
             head = f"class {title}Arguments(\n    {bases}\n):"
         blocks.append(f'{head}\n    """Options of `mmsr_geo.{function}`."""')
-    known = ", ".join(sorted(name for name in names if hasattr(options, name) and name != "Sequence"))
+    known = ",\n        ".join(sorted(name for name in names if hasattr(options, name) and name != "Sequence"))
     return "\n\n\n".join([HEAD.format(names=known).rstrip(), *blocks]) + "\n"
 
 

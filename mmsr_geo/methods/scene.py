@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, get_args
 
 import torch
@@ -63,7 +63,7 @@ class SceneFit(Method):
             "if_unhelpful": self.if_unhelpful,
             "consistent": self.consistent,
             **({} if self.start is None else {"from_model": self.start.digest}),
-            **asdict(self.params),
+            **self.params.description,
         }
 
     @property

@@ -54,7 +54,7 @@ def select_method(
                 )
         return _baseline_method(name, params, fitting, consistent=name != method)
     params = _published(params, fitting) if fit == "published" else params
-    if fit in {"adapt", "tile"}:
+    if fit in {"adapt", "tile"} and params.compares_members:
         params = replace(params, sensor=replace(params.sensor, psf="none", noise="none"))
     if_unhelpful = prediction.if_unhelpful
     scene = _saved(choice, fitting, params, if_unhelpful) or _fitted(choice, fitting, params, if_unhelpful)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -72,7 +72,7 @@ class TileFit(Method):
             "scene": from_scene,
             "seed": self.seed,
             "if_unhelpful": self.if_unhelpful,
-            **asdict(self.params),
+            **self.params.description,
         }
 
     @property

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from statistics import fmean
 from typing import Any
@@ -119,7 +119,7 @@ def fit_samples(  # noqa: PLR0913  (what is known of a fit, all of it recorded i
         ]
         fit = _Fit(prepared, scale, params, progress, seed, design, members, start)
         outcome, model = fit.run(on_validation), fit.model(statistics, guide_bands)
-    record = {"seed": seed, "params": asdict(params), "threads": params.fixed_threads, "device": device.type}
+    record = {"seed": seed, "params": params.description, "threads": params.fixed_threads, "device": device.type}
     record |= {"torch": torch.__version__, **outcome}
     ranges = guide_range(samples, statistics)
     return replace(model, guide_range=ranges, provenance=(provenance or {}) | {"fit": record})

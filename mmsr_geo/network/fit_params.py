@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from fractions import Fraction
 from typing import Any, Literal, Self, get_args
 
@@ -152,6 +152,11 @@ class FitParams:
     def work(self) -> float:
         """Most million target pixels times steps of its network, without the trial."""
         return work_of(self.steps or STEPS) if self.network else 0.0
+
+    @property
+    def description(self) -> dict[str, Any]:
+        """The parameters by name, as JSON values."""
+        return {**asdict(self), "sensor": self.sensor.description}
 
     @property
     def compares_members(self) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from mmsr_geo.geometry import Scale
 
@@ -95,6 +95,12 @@ class WantedSensor:
     psf: Psf = "auto"
     noise: SourceNoise = "auto"
     register: Register = "subpixel"
+
+    @property
+    def description(self) -> dict[str, Any]:
+        """All of it, as JSON values."""
+        values = {"psf": self.psf, "noise": self.noise, "register": self.register}
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
 
     @property
     def exact(self) -> bool:

@@ -403,7 +403,7 @@ def test_the_reach_of_a_network_is_known_without_its_weights(upsampler: Upsample
     assert isinstance(upsampler.model, FittedModel)
     model, members = upsampler.model, Halo(0, 0)
     if model.members is not None:
-        assert model.alignment.reach_px == (3, 3.5)
+        assert model.alignment.reach_px == (3, 6)
         members = members_receptive_field(SCALE, model.alignment, MEMBERS)
         assert members == model.members.receptive_field(SCALE) == Halo(13, 14)
     if model.stacking.network:

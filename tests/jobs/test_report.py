@@ -90,7 +90,7 @@ def test_a_job_leaves_a_report_of_what_is_done_and_what_failed(folder: Path, her
     assert "cannot be read" in incomplete["failed_tiles"][0]["message"]
     assert incomplete["flag_shares"]["failed"] > 0
     assert (done["state"], done["scale"], done["shape"], done["tiles"]) == ("done", "4", [64, 72], 6)
-    assert done["guide"] == [{"result": "unknown", "gain": None, "alignment": ""}]
+    assert done["guide"] == [{"result": "unknown", "gain": None, "alignment": "", "measurement": ""}]
     assert set(done["flag_shares"]) == {flag.name.lower() for flag in mmsr_geo.Flag if flag.name}
     assert set(done["stage_seconds"]) == {"fit", "tiles", "write"}
     assert done["qa"] == str(folder / "out" / f"{DATES[2]}_qa.tif")

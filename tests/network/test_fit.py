@@ -38,6 +38,7 @@ from mmsr_geo.network.mmsr import MmsrNetwork, NetworkParams
 from mmsr_geo.network.patches import PatchSampler, window_means
 from mmsr_geo.network.prepared import PreparedSample
 from mmsr_geo.network.samples import Sample, Statistics
+from mmsr_geo.network.sensor import BLOCK_MEANS
 from mmsr_geo.network.stacking import StackingWeights
 from mmsr_geo.network.validation import Validation
 from support.checks import require_gain
@@ -605,7 +606,12 @@ def test_members_report_their_progress_before_the_network() -> None:
     """Alignment is one call before and one after; members are counted one by one."""
     calls: list[tuple[str, int, int]] = []
     both = [scene(36, 36, TWO), scene(36, 36, TWO, seed=1)]
-    fit(both, TWO, FitParams(steps=1, patch_px=24, threads=1), progress=lambda *call: calls.append(call))
+    fit(
+        both,
+        TWO,
+        FitParams(steps=1, patch_px=24, threads=1, sensor=BLOCK_MEANS),
+        progress=lambda *call: calls.append(call),
+    )
     count = len(ALL_MEMBERS)
     assert calls[:2] == [("alignment", 0, 1), ("alignment", 1, 1)]
     assert calls[2 : 3 + count] == [("members", done, count) for done in range(count + 1)]

@@ -595,7 +595,7 @@ case(
 case(
     "a model of another format",
     ModelFileError,
-    "old.mmsr has format 5, and this version of mmsr_geo reads format 9: fit the model again with mmsr-geo fit",
+    "old.mmsr has format 5, and this version of mmsr_geo reads format 10: fit the model again with mmsr-geo fit",
     "Another version of mmsr_geo wrote the model.",
     "Fit the model again.",
     loading("old.mmsr"),
