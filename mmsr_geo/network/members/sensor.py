@@ -36,7 +36,7 @@ AGREEING = 0.64
 shading and chance blur where they do not."""
 FARTHEST_SHIFT = 0.25
 """Largest shift of a guide, in source pixels, beside which its blur is that of a sensor; 1 target pixel at least."""
-WIDEST_PX = BLUR_FACTOR * 3.5
+WIDEST_PX = 4.03
 """Largest blur of an aligned guide, in target pixels."""
 
 

@@ -28,9 +28,9 @@ LOWEST = 0.1
 """Frequency, in cycles per two source pixels, below which a source's trends are left out."""
 CERTAIN = 3.84
 """Twice the logarithm of the likelihood by which values within the 95 % interval fall short of the best."""
-CERTAIN_PER_PX = 0.006
+CERTAIN_PER_PX = 0.015
 """The same for each source pixel, where that is more: detail follows no single power exactly, and sources without noise
-that are rough in parts fall short by up to 0.005 (docs/decisions/021-the-sensor.md)."""
+that are rough in parts fall short by up to 0.011 (docs/decisions/021-the-sensor.md)."""
 MOST_SOFT = 16.0
 """Largest softness: with more a target would see too far, and hardly differ."""
 MOST_FINE = math.log(1e10)
