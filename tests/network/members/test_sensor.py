@@ -186,7 +186,7 @@ def test_the_guide_is_blurred_by_what_the_target_shares(blur: float, factors: tu
     shared = math.sqrt(max(0.0, blur**2 - 0.4**2)) * side
     assert settled.alignment.blur_px == pytest.approx(1.15 * max(shared, 0.5), rel=1e-2, abs=1e-3)
     plain = settle(found(blur, blur, blur, scale), [], scale, BLOCK_MEANS)
-    assert plain.alignment.blur_px == pytest.approx(min(1.15 * blur * side, 1.15 * 3.5), abs=1e-3)
+    assert plain.alignment.blur_px == pytest.approx(min(1.15 * blur * side, 4.03), abs=1e-3)
     assert plain.sensor == PLAIN
 
 
