@@ -317,6 +317,10 @@ def result_lines(output: str, result: OutputResult, *, guided: bool) -> Iterator
         for number, check in enumerate(result.checks, start=1):
             band = f"Band {number}: " if len(result.checks) > 1 else ""
             yield f"{band}{check_sentence(check)}"
+    for number, model in enumerate(result.models, start=1):
+        if not model.sensor.exact:
+            band = f" of band {number}" if len(result.models) > 1 else ""
+            yield f"Source pixels{band}: {model.measurement}."
     yield from _flags_lines(result)
     if result.consistency_rmse:
         errors = ", ".join(f"{rmse:.4g}" for rmse in result.consistency_rmse)

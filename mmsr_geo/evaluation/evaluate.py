@@ -34,6 +34,11 @@ class MethodResult:
     """Target pixels times steps of the fit; None if nothing is fitted by steps."""
     check: GuideCheck
     """Guide check of the fit; without regions if it made none."""
+    measurement: str = ""
+    """What the method assumed of the source's sensor and noise, and how well the target shows the source; empty if it
+    assumes nothing."""
+    alignment: str = ""
+    """What happened to the guide before it was used; empty if nothing can."""
     uncertainty: UncertaintyScores | Literal["not calibrated"] | None = None
     """Scores of the uncertainty; None for a method without one."""
     half_width: Values | None = field(default=None, repr=False)
@@ -145,6 +150,8 @@ def evaluate(  # noqa: PLR0913  (methods, their trial, and how they run)
             time.monotonic() - started,
             model.pixel_steps,
             run.check,
+            model.measurement,
+            model.guide_alignment,
             _uncertainty_scores(method, model, target, half, trial.truth),
             half if method.calibrates and model.is_calibrated else None,
         )
@@ -167,6 +174,8 @@ def _result_dict(result: MethodResult) -> dict[str, Any]:
         "predict_seconds": round(result.predict_seconds, 2),
         "pixel_steps": result.pixel_steps,
         "guide_gain": result.check.gain,
+        "measurement": result.measurement,
+        "alignment": result.alignment,
         "uncertainty": of.as_dict() if isinstance(of := result.uncertainty, UncertaintyScores) else of,
     }
 

@@ -118,6 +118,10 @@ def print_scores(evaluation: Evaluation) -> None:
         where = "" if evaluation.trial.protocol == "truth" else " (at a still lower resolution)"
         sentence = f"Guide check of the fit{where}: {evaluation.check.sentence}."
         console.print(sentence, highlight=False, soft_wrap=True)
+    for name, result in evaluation.results.items():
+        if result.measurement:
+            sentence = f"{name}: {result.measurement}; guide {result.alignment}."
+            console.print(sentence, highlight=False, soft_wrap=True)
     if not math.isnan(evaluation.gain_measured):
         sentence = f"The RMSE of mmsr is {1 - evaluation.gain_measured:.2f} times that of the bicubic baseline."
         console.print(sentence, highlight=False, soft_wrap=True)

@@ -122,6 +122,11 @@ def _saved(
             f"{option('fit', 'adapt')} adapts a model's network, and this model predicts without one: leave out "
             f"{option('fit')}, or leave out {option('model')}"
         )
+    if choice.fit == "adapt" and not loaded.sensor.exact:
+        raise OptionError(
+            f"{option('fit', 'adapt')} keeps to block means, and this model takes blur or noise into account: leave "
+            f"out {option('fit')}, or fit the model with {option('psf', 'none')} and {option('source_noise', 'none')}"
+        )
     return SavedModel(loaded, choice.keep_statistics, if_unhelpful)
 
 

@@ -25,7 +25,7 @@ from collections.abc import Mapping
 from typing import get_args
 
 from mmsr_geo.errors import OptionError
-from mmsr_geo.network.sensor import LARGEST_BLUR, Psf, Register, SourceNoise, WantedSensor
+from mmsr_geo.network.sensor import FARTHEST_SHIFT_PX, LARGEST_BLUR, Psf, Register, SourceNoise, WantedSensor
 from mmsr_geo.options import PsfLike, RegisterLike, SourceNoiseLike
 from mmsr_geo.spelling import option
 
@@ -53,8 +53,6 @@ SENSOR_BLURS: Mapping[str, tuple[float, float]] = {
 }
 """Blur down and across of each sensor and band; the module's docstring gives the sources. Of sensors whose axes differ
 the first is along the track, which is down in a raster that was not turned."""
-FARTHEST_SHIFT_PX = 3.0
-"""Largest shift of a guide that can be given, in target pixels, down and across."""
 
 
 def blur_of_mtf(mtf: float, *, with_footprint: bool = True) -> float:

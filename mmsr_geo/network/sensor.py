@@ -17,6 +17,8 @@ Shift = tuple[float, float]
 Register = Literal["none", "whole", "subpixel"] | Shift
 """How a guide is registered: not, by whole target pixels, by parts of them, or by a known shift."""
 
+FARTHEST_SHIFT_PX = 3.0
+"""Largest shift of a guide, in target pixels, down and across."""
 LARGEST_BLUR = 1.0
 """Largest standard deviation of a sensor's blur, in source pixels."""
 

@@ -578,7 +578,7 @@ def test_one_method_may_be_named_without_a_list(source: xr.DataArray) -> None:
     assert list(evaluated(source, methods="bicubic").results) == ["bicubic"]
 
 
-def test_a_blur_at_reduced_resolution_is_made_and_known_to_the_methods() -> None:
+def test_a_blur_at_reduced_resolution_is_made_known_and_said(capsys: pytest.CaptureFixture[str]) -> None:
     """The reduced source is the truth's, blurred in its own pixels before the mean; what is consistent shows it."""
     crop = sentinel_crop(8, 16, 49, 54, 4)
     blurred = evaluated(crop.source, params=None, quality="draft", psf="0.45", methods=[*QUICK, "mmsr"])
@@ -591,3 +591,8 @@ def test_a_blur_at_reduced_resolution_is_made_and_known_to_the_methods() -> None
     assert blurred.results["mmsr"].scores.consistency > 1e-2  # its block means are not the blurred source
     assert blurred.ratio("bicubic+consistency") < plain.ratio("bicubic+consistency")
     assert blurred.ratio("mmsr") < 1
+    assert blurred.results["mmsr"].measurement.startswith("blurred by 0.45 source pixels before the mean")
+    assert blurred.as_dict()["methods"]["mmsr"]["measurement"] == blurred.results["mmsr"].measurement
+    assert plain.results["bicubic"].measurement == ""
+    print_scores(blurred)
+    assert "mmsr: blurred by 0.45 source pixels" in capsys.readouterr().out

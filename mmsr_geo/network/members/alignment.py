@@ -21,7 +21,7 @@ from mmsr_geo.network.degradation import degrade_valid
 from mmsr_geo.network.members.layers import Alignment, GuideScaling, filled_source
 from mmsr_geo.network.members.local_regression import CoarsePart, LocalRegression
 from mmsr_geo.network.samples import Sample, Statistics
-from mmsr_geo.network.sensor import Register, Shift
+from mmsr_geo.network.sensor import FARTHEST_SHIFT_PX, Register, Shift
 from mmsr_geo.network.variational.gaussian import moved, smoothed
 
 BLURS_PX = (0.0, 0.3, 0.45, 0.6, 0.75, 0.9, 1.1, 1.3, 1.6, 2.0, 2.4, 2.9, 3.5)
@@ -36,8 +36,6 @@ WORSE_IN_A_ROW = 3
 """Number of blurs, each larger than the best and none better, after which larger ones are not tried: they cost most."""
 LEAST_BLUR_PX = 0.6
 """Least blur under which shifts are compared."""
-FARTHEST_PX = 3.0
-"""Largest shift that is tried, in target pixels, down and across."""
 SHIFT_STEPS_PX = (2.0, 1.0, 0.5, 0.25)
 """Steps of the search for the shift, in target pixels."""
 ENOUGH = 0.985
@@ -251,7 +249,7 @@ class _Shifts:
         for step in SHIFT_STEPS_PX:
             while True:
                 for shift in _beside(best, step):
-                    if max(map(abs, shift)) <= FARTHEST_PX:
+                    if max(map(abs, shift)) <= FARTHEST_SHIFT_PX:
                         self._cost(shift)
                 lowest = min(self._tried, key=self._cost)
                 if self._cost(lowest) >= self._cost(best):
@@ -270,7 +268,7 @@ class _Shifts:
         None either where the search ended at the largest shift: there the least residual was not found.
         """
         none = (0.0, 0.0)
-        if max(map(abs, self._best)) >= FARTHEST_PX:
+        if max(map(abs, self._best)) >= FARTHEST_SHIFT_PX:
             return none
         shift = self._exact
         if whole:
@@ -296,8 +294,8 @@ class _Shifts:
     @property
     def interval(self) -> tuple[Shift, Shift]:
         """The interval of the shift, down and across."""
-        if max(map(abs, self._best)) >= FARTHEST_PX:
-            return (-FARTHEST_PX, -FARTHEST_PX), (FARTHEST_PX, FARTHEST_PX)
+        if max(map(abs, self._best)) >= FARTHEST_SHIFT_PX:
+            return (-FARTHEST_SHIFT_PX, -FARTHEST_SHIFT_PX), (FARTHEST_SHIFT_PX, FARTHEST_SHIFT_PX)
         ends = []
         for axis, line in enumerate(self._lines):
             for shift in line:

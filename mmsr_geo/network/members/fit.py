@@ -19,7 +19,15 @@ from mmsr_geo.network.intervals import DrawnPart
 from mmsr_geo.network.members.alignment import Found, align
 from mmsr_geo.network.members.evidence import NOTICEABLE, MembersEvidence
 from mmsr_geo.network.members.fitted import Members, needed_features
-from mmsr_geo.network.members.layers import Alignment, GuideScaling, Layers, coarser_layers, coarser_step, with_softness
+from mmsr_geo.network.members.layers import (
+    Alignment,
+    GuideScaling,
+    Layers,
+    coarser_layers,
+    coarser_step,
+    sources_for_noise,
+    with_softness,
+)
 from mmsr_geo.network.members.sensor import settle
 from mmsr_geo.network.members.table import INTERPOLATION, MEMBERS, QUICK_MEMBERS, MemberState
 from mmsr_geo.network.members.window import WindowInputs
@@ -81,8 +89,7 @@ def fit_members(  # noqa: PLR0913  (what is known of a pair)
         progress("alignment", 0, 1)
         found = align(samples, statistics, scaling, scale, wanted.register)
         progress("alignment", 1, 1)
-    sources = [part.clean for part in plain if part.clean is not None]
-    settled = settle(found, sources, scale, wanted, statistics.source_spread)
+    settled = settle(found, sources_for_noise(plain), scale, wanted, statistics.source_spread)
     if settled.sensor.noise and tuple(names) != QUICK_MEMBERS:
         # Regressions on hundreds of features learn noise, and the averaged source has a part of it.
         names, needed = QUICK_MEMBERS, needed_features(QUICK_MEMBERS)

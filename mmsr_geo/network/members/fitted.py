@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 
 from mmsr_geo.geometry import LARGEST_SCALE, Halo, Scale
-from mmsr_geo.network.members.alignment import FARTHEST_PX
 from mmsr_geo.network.members.layers import OF_CONTEXT, WAVES, Alignment, Features, GuideScaling, wave_inputs
 from mmsr_geo.network.members.local_regression import Pooled
 from mmsr_geo.network.members.ridge_regression import Regression
@@ -20,7 +19,7 @@ from mmsr_geo.network.members.table import INTERPOLATION, MEMBERS, MemberState
 from mmsr_geo.network.members.waves import CONTEXT_REACH_PX, Standard, Waves
 from mmsr_geo.network.members.window import WindowInputs
 from mmsr_geo.network.samples import Sample, Statistics
-from mmsr_geo.network.sensor import ESTIMATED, LARGEST_BLUR, PLAIN, Findings, Sensor, WantedSensor
+from mmsr_geo.network.sensor import ESTIMATED, FARTHEST_SHIFT_PX, LARGEST_BLUR, PLAIN, Findings, Sensor, WantedSensor
 from mmsr_geo.network.variational.guide_weights import Whitening
 from mmsr_geo.network.variational.noise import MOST_SOFT
 
@@ -39,7 +38,7 @@ away (benchmarks/member_halos.py):
 """
 
 SENSOR_SUPPORT_PX: Mapping[int, int] = {10: 18, LARGEST_SCALE: 12}
-"""The same for a source that a sensor blurs, or that has noise: deblurring sees farther (docs/decisions/021-sensor.md).
+"""The same for a source that a sensor blurs, or that has noise: deblurring sees farther (decision 021).
 """
 
 
@@ -98,7 +97,7 @@ class Members:
         return WindowInputs(layers, self.scaling)
 
     def predict(self, window: WindowInputs, states: Mapping[str, MemberState] | None = None) -> Tensor:
-        """Return the target of a window, (H, W) float64 in standard deviations; its block means are the source.
+        """Return the target of a window, (H, W) float64 in standard deviations; it shows the source.
 
         Args:
             window: See `window`.
@@ -206,8 +205,9 @@ class Members:
             raise ValueError(f"the weights of its members are {list(weights.values())}")
         blur, (down, across) = float(description["blur_px"]), map(float, description["shift_px"])
         of_sensor = description["sensor"]
-        sensor = Sensor(tuple(map(float, of_sensor["blur"])), float(of_sensor["noise"]), float(of_sensor["softness"]))  # type: ignore[arg-type]  # of two numbers
-        if not (0 <= blur <= WIDEST_PX and max(abs(down), abs(across)) <= FARTHEST_PX):
+        blurred_down, blurred_across = map(float, of_sensor["blur"])
+        sensor = Sensor((blurred_down, blurred_across), float(of_sensor["noise"]), float(of_sensor["softness"]))
+        if not (0 <= blur <= WIDEST_PX and max(abs(down), abs(across)) <= FARTHEST_SHIFT_PX):
             raise ValueError(f"its guide is blurred by {blur} and moved by {down}, {across} pixels")
         ends = scaling_tensors["whitening.low"], scaling_tensors["whitening.high"]
         scaling = GuideScaling(

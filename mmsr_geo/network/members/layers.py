@@ -350,11 +350,11 @@ class Layers:
             self.noise / math.sqrt(step.area),
         )
 
-    @property
-    def clean(self) -> Tensor | None:
-        """The source, (h, w), for an estimate of its noise; None where too much of it is nodata."""
-        share = float(self.source_valid.double().mean())
-        return self.source if share >= ENOUGH_VALID and min(self.source.shape) > 1 else None
+
+def sources_for_noise(parts: Sequence[Layers]) -> list[Tensor]:
+    """Return the sources (h, w) of the parts that are valid enough to show their noise; of all where none is."""
+    enough = [part.source for part in parts if float(part.source_valid.double().mean()) >= ENOUGH_VALID]
+    return enough or [part.source for part in parts]
 
 
 def coarser_layers(parts: Sequence[Layers]) -> list[Layers | None]:
@@ -366,8 +366,7 @@ def coarser_layers(parts: Sequence[Layers]) -> list[Layers | None]:
 
 def with_softness(parts: Sequence[Layers]) -> list[Layers]:
     """Return parts of a raster with the softness that the interpolation of a source with their noise has."""
-    sources = [part.clean for part in parts if part.clean is not None]
-    if not sources or not parts[0].noise:
+    if not parts or not parts[0].noise:
         return list(parts)
-    found = parts[0].softness_of(sources)
+    found = parts[0].softness_of(sources_for_noise(parts))
     return [replace(part, softness=found) for part in parts]

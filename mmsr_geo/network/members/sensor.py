@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from mmsr_geo.geometry import Scale
-from mmsr_geo.network.members.alignment import FARTHEST_PX, Found
+from mmsr_geo.network.members.alignment import Found
 from mmsr_geo.network.members.layers import Alignment
-from mmsr_geo.network.sensor import LARGEST_BLUR, Findings, Sensor, WantedSensor
+from mmsr_geo.network.sensor import FARTHEST_SHIFT_PX, LARGEST_BLUR, Findings, Sensor, WantedSensor
 from mmsr_geo.network.variational.energy import Energy
 from mmsr_geo.network.variational.noise import NoiseEstimate, estimated_noise, softness
 
@@ -85,7 +85,7 @@ def settle(
 
     Args:
         found: Blur and shift that were read off the pair.
-        sources: (h, w) each: parts of the source without nodata, in its standard deviations.
+        sources: (h, w) each: parts of the source, nodata filled, in its standard deviations: see `sources_for_noise`.
         scale: Target pixels per source pixel.
         wanted: What is known of the sensor.
         spread: Standard deviation of the source, in its units.
@@ -104,15 +104,15 @@ def settle(
         estimate = NoiseEstimate(*(3 * (wanted.noise / spread,)))
     certain = estimate.certain
     energies = [Energy.smooth((part.shape[0] * scale.y, part.shape[1] * scale.x)) for part in sources]
-    soft = softness(sources, energies, scale, blur_px, certain) if sources else 0.0
+    soft = softness(sources, energies, scale, blur_px, certain)
     shared = found.blur_px
     if any(blur_px):
         of_sensor = math.hypot(*blur_px) / math.sqrt(2)
         shared = max(math.sqrt(max(0.0, found.blur_px**2 - of_sensor**2)), SHARED_PX)
     aligned = Alignment(round(min(BLUR_FACTOR * shared, WIDEST_PX), 3), found.shift_px)
     findings = Findings((low, high), (estimate.low, estimate.high), found.shift_interval_px)
-    return Settled(Sensor(blur, certain if sources else 0.0, soft), aligned, findings)
+    return Settled(Sensor(blur, certain, soft), aligned, findings)
 
 
-FARTHEST_ALIGNMENT = Alignment(WIDEST_PX, (FARTHEST_PX - 0.01, FARTHEST_PX - 0.01))
+FARTHEST_ALIGNMENT = Alignment(WIDEST_PX, (FARTHEST_SHIFT_PX - 0.01, FARTHEST_SHIFT_PX - 0.01))
 """The alignment that reaches farthest: a move by parts of a pixel reaches farther than one by whole ones."""

@@ -1,6 +1,7 @@
 """The members of an ensemble: what each predicts of a window, and what it keeps of the whole raster; tensors only.
 
-Every member's block means are the source, so that any weighted average of members has them too.
+Of every member's target the source is seen, exactly where that is block means, so that it is of any weighted average of
+members too.
 """
 
 from __future__ import annotations

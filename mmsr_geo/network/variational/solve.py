@@ -150,17 +150,17 @@ def solve(
     start: Tensor | None = None,
     stop: Stop = Stop(),
 ) -> Tensor:
-    """Return the target of least energy whose block means are the source.
+    """Return the target of least energy of which the source is seen: see `Observation`.
 
     Args:
         energy: The energy, none of its weights negative.
-        observation: Where the source is held, and the scale.
+        observation: What the source shows of a target; where it is exact, which source pixels are held.
         source: (h, w), finite also in gaps; there it is only where the solution begins.
         start: (H, W) to begin with; None: the solution for constant weights.
         stop: When to end.
 
     Returns:
-        (H, W) float64; its block means are the source where that is held, to rounding.
+        (H, W) float64; where the observation is exact, its block means are the source where that is held, to rounding.
     """
     source = source.double()
     if not observation.exact:

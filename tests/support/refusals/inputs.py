@@ -31,6 +31,8 @@ from mmsr_geo.errors import (
 from mmsr_geo.geometry import Window
 from mmsr_geo.network.guide_check import Region
 from mmsr_geo.network.model_file import FORMAT
+from mmsr_geo.network.sensor import Sensor
+from mmsr_geo.network.stacking import StackingWeights
 from support.rasters import georeferenced
 from support.refusals.cases import QUICK
 
@@ -208,7 +210,11 @@ def write_models() -> None:
     Path("text.mmsr").write_text("Dear colleague, please find the model attached.\n")
     model = mmsr_geo.fit("dem.tif", "ortho.tif", 2, params=replace(QUICK, ensemble=False))
     replace(model, check=mmsr_geo.GuideCheck()).save("scene.mmsr")
-    mmsr_geo.fit("dem.tif", "ortho.tif", 2, quality="draft", threads=1).save("draft.mmsr")
+    draft = mmsr_geo.fit("dem.tif", "ortho.tif", 2, quality="draft", threads=1)
+    draft.save("draft.mmsr")
+    assert draft.members is not None
+    sensed = replace(draft.members, sensor=Sensor((0.4, 0.4)))
+    replace(model, members=sensed, stacking=StackingWeights(0.5, 0.5)).save("sensed.mmsr")
     judged = Region(WINDOW, validated_px=90, sum_squares=144.0, baseline_sum_squares=100.0)
     replace(model, check=mmsr_geo.GuideCheck((judged,))).save("unhelpful.mmsr")
     replace(model, check=mmsr_geo.GuideCheck(), interval=None).save("uncalibrated.mmsr")

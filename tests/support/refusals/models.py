@@ -179,6 +179,17 @@ case(
 
 
 case(
+    "a model of a sensor to be adapted",
+    OptionError,
+    '⟨fit="adapt"⟩ keeps to block means, and this model takes blur or noise into account: leave out ⟨fit⟩, or fit the '
+    'model with ⟨psf="none"⟩ and ⟨source_noise="none"⟩',
+    "`--fit adapt` together with a model whose fit found a sensor's blur, or noise.",
+    "Leave out `--fit`, or fit the model without them.",
+    upsampling("--scale 2 --fit adapt --model sensed.mmsr", method="mmsr", scale=2, fit="adapt", model="sensed.mmsr"),
+)
+
+
+case(
     "a quality and params",
     OptionError,
     "⟨params⟩ holds the parameters of the fit: leave out ⟨quality⟩, ⟨work⟩, ⟨steps⟩, ⟨threads⟩, ⟨psf⟩, ⟨source_noise⟩ "
