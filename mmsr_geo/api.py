@@ -250,15 +250,15 @@ def evaluate(  # noqa: PLR0913  (a pair, what it is compared with, and by which 
     inputs, fitting, prediction = grouped("evaluate", options, Inputs, FitOptions, PredictionOptions)
     pair = inputs.pair(inputs.source(source, band), guide, scale)
     warn_undeclared_nodata(pair.source, pair.guides.rasters)
+    sensor = resolve_fit_params(fitting).sensor
+    blur = sensor.psf if isinstance(sensor.psf, tuple) else (0.0, 0.0)
     if truth is None:
         # The reduced source is made here, so that its blur is known.
-        sensor = resolve_fit_params(fitting).sensor
-        blur = sensor.psf if isinstance(sensor.psf, tuple) else (0.0, 0.0)
         trial = wald_trial(pair, blur)
         known = fitting.params and replace(fitting.params, sensor=replace(sensor, psf=blur))
         fitting = replace(fitting, psf=blur) if known is None else replace(fitting, params=known)
     else:
-        trial = truth_trial(pair, open_source(truth, truth=True))
+        trial = truth_trial(pair, open_source(truth, truth=True), blur)
     names = dict.fromkeys([methods] if isinstance(methods, str) else methods)
     if not names:
         raise OptionError(f"{option('methods')} is empty: name methods to compare, such as {','.join(EVALUATED)}")

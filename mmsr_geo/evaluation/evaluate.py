@@ -145,7 +145,7 @@ def evaluate(  # noqa: PLR0913  (methods, their trial, and how they run)
         tile_px = (tiling.tile_yx[0] * scale.y, tiling.tile_yx[1] * scale.x) if len(tiling) > 1 else None
         results[name] = MethodResult(
             target,
-            Scores.of(target, source, scale, trial.truth, tile_px),
+            Scores.of(target, source, scale, trial.truth, tile_px, trial.blurred(target)),
             fit_seconds,
             time.monotonic() - started,
             model.pixel_steps,

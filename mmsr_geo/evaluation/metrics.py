@@ -59,17 +59,18 @@ class Scores:
     texture_imprint: float
     """RMS of detail in flat parts that the truth does not have, over the source's standard deviation; 0 is none."""
     consistency: float
-    """Maximum of |block mean of the target - source| over the source's standard deviation; 0 is consistent (Wald et al.
-    1997)."""
+    """Maximum of |block mean of the target, blurred as the sensor blurs it, - source| over the source's standard
+    deviation; 0 is consistent (Wald et al. 1997)."""
 
     @classmethod
-    def of(
+    def of(  # noqa: PLR0913  (what is known of a target)
         cls,
         target: Array,
         source: Array,
         scale: Scale,
         truth: Array | None = None,
         tile_px: tuple[int, int] | None = None,
+        blurred: Array | None = None,
     ) -> Scores:
         """Compute all scores of a target.
 
@@ -80,6 +81,7 @@ class Scores:
             truth: (H, W), in the same units; None if not known.
             tile_px: Height and width in target pixels of the tiles that the target was computed in, counted from its
                 upper left corner; None if it was computed as a whole.
+            blurred: (H, W): the target as the sensor blurs it before it averages; None if it does not blur.
         """
         _check_source(target, source, scale)
         values = np.where(_refined(np.isfinite(source), scale), target, np.nan)
@@ -95,7 +97,7 @@ class Scores:
             seam_score=seam_score(values, scale, tile_px, truth),
             blockiness=blockiness(values, scale, truth),
             texture_imprint=texture_imprint(values, source, scale, truth),
-            consistency=consistency(values, source, scale),
+            consistency=consistency(values if blurred is None else blurred, source, scale),
         )
 
     def as_dict(self) -> dict[str, float | None]:

@@ -45,6 +45,8 @@ class Trial:
     """"truth": the truth was given; "wald": the original source is the truth."""
     window: Window | None = None
     """Compared part of the original source, in its pixels; None if there is none."""
+    blur: tuple[float, float] = (0.0, 0.0)
+    """Standard deviations of the sensor's blur down and across, in source pixels, as far as it is known."""
 
     @property
     def source(self) -> Values:
@@ -57,9 +59,18 @@ class Trial:
         """Guide on the target grid, (C, H, W) of the part."""
         return _read_by_strips(self.pair.guide, self.pair.part.refined(self.pair.scale)).values
 
+    def blurred(self, target: Values) -> Values:
+        """Return a target (H, W) as the sensor blurs it before it averages, NaN where it is NaN."""
+        return _blurred(target, Sensor(self.blur).blur_px(self.pair.scale))
 
-def truth_trial(pair: Pair, truth: Raster) -> Trial:
+
+def truth_trial(pair: Pair, truth: Raster, blur: tuple[float, float] = (0.0, 0.0)) -> Trial:
     """Return the trial of a pair against a given truth, resampled onto the target grid (averaged if it is finer).
+
+    Args:
+        pair: Source and guide.
+        truth: The truth.
+        blur: Standard deviations of the sensor's blur down and across, in source pixels, as far as it is known.
 
     Raises:
         PixelError: The truth has no valid pixel in the compared part.
@@ -69,7 +80,7 @@ def truth_trial(pair: Pair, truth: Raster) -> Trial:
     on_grid = Warped(truth, pair.guide.grid)
     values = _read_by_strips(on_grid, part.refined(pair.scale)).values[0]
     _check_enough(pair, values)
-    return Trial(pair, values, "truth", part)
+    return Trial(pair, values, "truth", part, blur)
 
 
 def wald_trial(pair: Pair, blur: tuple[float, float] = (0.0, 0.0)) -> Trial:
@@ -104,7 +115,7 @@ def wald_trial(pair: Pair, blur: tuple[float, float] = (0.0, 0.0)) -> Trial:
     reduced_guide = _in_memory(guide.values, grid, pair.guide)
     reduced = Pair(reduced_source, Guides((reduced_guide,)), scale, Window.whole((height, width)))
     _check_enough(reduced, truth[0])
-    return Trial(reduced, truth[0], "wald", part)
+    return Trial(reduced, truth[0], "wald", part, blur)
 
 
 def _blurred(truth: Values, blur_px: tuple[float, float]) -> Values:

@@ -56,7 +56,7 @@ class Findings:
     """What a fit has found of sensor and registration, with 90 % intervals; the noise's is one of 95 %."""
 
     blur: tuple[float, float] = (0.0, 0.0)
-    """Least and largest blur of the sensor, in source pixels; equal where it was given."""
+    """Least and largest blur of the sensor, in source pixels of both directions; equal where it was given."""
     noise: tuple[float, float] = (0.0, 0.0)
     """Least and largest noise, in standard deviations of the source; equal where it was given."""
     shift_px: tuple[Shift, Shift] = ((0.0, 0.0), (0.0, 0.0))
@@ -69,10 +69,12 @@ class Findings:
         if sensor.exact:
             return "a source pixel is the mean of its area, without noise"
         down, across = sensor.blur
-        width = f"{down:.2f}" if down == across else f"{down:.2f} down and {across:.2f} across"
+        alike = round(down, 2) == round(across, 2)
+        width = f"{across:.2f}" if alike else f"{down:.2f} down and {across:.2f} across"
         parts = []
         if any(sensor.blur):
-            parts.append(f"blurred by {width} source pixels{_between(*self.blur)} before the mean over its area")
+            interval = _between(*self.blur) if alike else _between(*self.blur, what="in the mean ")
+            parts.append(f"blurred by {width} source pixels{interval} before the mean over its area")
         if sensor.noise:
             low, high = (bound * spread for bound in self.noise)
             parts.append(f"noise of {sensor.noise * spread:.3g}{_between(low, high, digits='.3g')}")
@@ -86,8 +88,8 @@ class Findings:
         return f" ({top:.2f} to {bottom:.2f} down, {left:.2f} to {right:.2f} right)"
 
 
-def _between(low: float, high: float, digits: str = ".2f") -> str:
-    return "" if low == high else f" ({low:{digits}} to {high:{digits}})"
+def _between(low: float, high: float, digits: str = ".2f", what: str = "") -> str:
+    return "" if low == high else f" ({what}{low:{digits}} to {high:{digits}})"
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,9 +38,10 @@ from mmsr_geo.network.mmsr import MmsrNetwork, NetworkParams
 from mmsr_geo.network.patches import PatchSampler, window_means
 from mmsr_geo.network.prepared import PreparedSample
 from mmsr_geo.network.samples import Sample, Statistics
-from mmsr_geo.network.sensor import BLOCK_MEANS
+from mmsr_geo.network.sensor import BLOCK_MEANS, Sensor, WantedSensor
 from mmsr_geo.network.stacking import StackingWeights
 from mmsr_geo.network.validation import Validation
+from mmsr_geo.network.variational.solve import Observation
 from support.checks import require_gain
 from support.scenes import scene, with_gaps
 
@@ -503,6 +504,31 @@ def test_a_fit_chooses_from_all_members_or_from_the_quick_ones(
         "ridge regression",
     }
     assert set(QUICK_MEMBERS) - set(ALL_MEMBERS) == {"regression on waves"}
+
+
+def test_the_loss_sees_the_target_as_the_sensor_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A network that says the truth has no loss where the sensor's blur is known, and one where it is not."""
+    sample, sensor = scene(40, 40, TWO), Sensor((0.5, 0.3))
+    truth = sample.guide[0].float()
+    everything = torch.ones(40, 40, dtype=torch.bool)
+    source = Observation(TWO, everything, sensor.blur_px(TWO)).seen(truth)
+    inner = torch.zeros_like(everything)
+    inner[4:-4, 4:-4] = True
+
+    def loss(wanted: WantedSensor) -> float:
+        work = a_fit(sample, TWO, BESIDE)
+        work.members = fitting._ComparedMembers(
+            [sample], TWO, Statistics.of([sample]), replace(BESIDE, sensor=wanted), 0, torch.device("cpu"), no_progress
+        )
+        some = next(work.network.parameters())
+        monkeypatch.setattr(work, "_predict", lambda *_: truth[None] + 0 * some.sum())
+        batch = (sample.guide, source, source, inner)
+        sites = PatchSampler([everything], (40, 40))
+        return work._stage("fit", 1, lambda *_: batch, sites)
+
+    known = loss(WantedSensor(sensor.blur, "none"))
+    assert known < 1e-4 * float(source.std())
+    assert loss(BLOCK_MEANS) > 100 * known
 
 
 def test_the_network_is_shown_the_guide_as_aligned(monkeypatch: pytest.MonkeyPatch) -> None:

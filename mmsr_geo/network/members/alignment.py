@@ -43,6 +43,8 @@ ENOUGH = 0.985
 CHANCE_PX = 8
 """On a source of few pixels the residual has to fall by this number, divided by theirs: of dozens of shifts one fits by
 chance (docs/decisions/020-gaps-waves-and-uncertainty.md)."""
+ELONGATIONS = (-0.7, 0.0, 0.7)
+"""Logarithms of the width of a blur down, divided by that across, through which a parabola is drawn."""
 BLOCK_PX = 8
 """Side, in source pixels, of the blocks that are drawn again and again for an interval: residuals are alike nearby."""
 DRAWS = 400
@@ -73,6 +75,8 @@ class Found:
     """Rows and columns by which the guide is moved; (0, 0) where none is certain."""
     shift_interval_px: tuple[Shift, Shift] = ((0.0, 0.0), (0.0, 0.0))
     """Least and largest shift of the interval, down and across; both are the shift where it was not searched for."""
+    elongation: float = 1.0
+    """Width of the blur down, divided by that across; 1 where no other is certain."""
 
 
 def align(
@@ -128,7 +132,22 @@ def _found(blurs: _Blurs, parts: Sequence[_Part], shift: Shift, interval: tuple[
         min(blurs.cost(blurs.best) / all_of_it, 1.0) if all_of_it > 0 else 1.0,
         shift,
         interval,
+        _elongation(blurs.best, parts, shift),
     )
+
+
+def _elongation(blur_px: float, parts: Sequence[_Part], shift: Shift) -> float:
+    """Return the width of the best blur down, divided by that across, where its interval leaves out 1."""
+    if not blur_px:
+        return 1.0
+    squeezed = [math.sqrt(math.exp(log)) for log in ELONGATIONS]
+    alignment = Alignment(blur_px, shift)
+    residuals = [
+        _residual(_LOCAL, [part(alignment, (blur_px * root, blur_px / root)) for part in parts]) for root in squeezed
+    ]
+    drawn = _drawn(np.stack([residual.blocks for residual in residuals]))
+    low, middle, high = np.quantile([_vertex(np.array(ELONGATIONS), sums) for sums in drawn], QUANTILES)
+    return math.exp(middle) if low > 0 or high < 0 else 1.0
 
 
 class _Part:
@@ -140,9 +159,10 @@ class _Part:
         bands = scaling.cut(statistics.normalise_guide(sample.guide, sample.guide_valid)) * sample.guide_valid
         self._bands = bands.float()
 
-    def __call__(self, alignment: Alignment) -> CoarsePart:
+    def __call__(self, alignment: Alignment, blur_px: tuple[float, float] | None = None) -> CoarsePart:
+        """Return the part under an alignment; `blur_px` (down, across) replaces its blur."""
         valid = alignment.moved_mask(self._valid)
-        bands = smoothed(moved(self._bands, alignment.shift_px), valid, alignment.blur_px)
+        bands = smoothed(moved(self._bands, alignment.shift_px), valid, blur_px or alignment.blur_px)
         means, share = degrade_valid(bands, valid, self._scale)
         return CoarsePart(self._source, self._source_valid & (share > 0.5), means.double())
 

@@ -95,7 +95,7 @@ def settle(
         blur, low, high = wanted.psf, 0.0, 0.0
     else:
         low, one, high = sensor_blurs(found, scale) if wanted.psf == "auto" else (0.0, 0.0, 0.0)
-        blur = one * side / scale.y, one * side / scale.x
+        blur = _elongated(one * side, found, scale)
     blur_px = blur[0] * scale.y, blur[1] * scale.x
     estimate = NoiseEstimate()
     if wanted.noise == "auto":
@@ -107,11 +107,24 @@ def settle(
     soft = softness(sources, energies, scale, blur_px, certain)
     shared = found.blur_px
     if any(blur_px):
-        of_sensor = math.hypot(*blur_px) / math.sqrt(2)
-        shared = max(math.sqrt(max(0.0, found.blur_px**2 - of_sensor**2)), SHARED_PX)
+        of_sensor, both = math.hypot(*blur_px) / math.sqrt(2), found.elongation + 1 / found.elongation
+        shared = max(math.sqrt(max(0.0, found.blur_px**2 * both / 2 - of_sensor**2)), SHARED_PX)
     aligned = Alignment(round(min(BLUR_FACTOR * shared, WIDEST_PX), 3), found.shift_px)
     findings = Findings((low, high), (estimate.low, estimate.high), found.shift_interval_px)
     return Settled(Sensor(blur, certain, soft), aligned, findings)
+
+
+def _elongated(blur_px: float, found: Found, scale: Scale) -> tuple[float, float]:
+    """Return a sensor's blur down and across in source pixels, of its width in target pixels and the pair's elongation.
+
+    The part of the blur that the target shares is as wide in both directions.
+    """
+    if not blur_px:
+        return 0.0, 0.0
+    rest = found.blur_px**2 - blur_px**2
+    squares = (found.blur_px**2 * factor - rest for factor in (found.elongation, 1 / found.elongation))
+    down, across = (math.sqrt(max(0.0, square)) for square in squares)
+    return min(down / scale.y, LARGEST_BLUR), min(across / scale.x, LARGEST_BLUR)
 
 
 FARTHEST_ALIGNMENT = Alignment(WIDEST_PX, (FARTHEST_SHIFT_PX - 0.01, FARTHEST_SHIFT_PX - 0.01))

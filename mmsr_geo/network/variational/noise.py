@@ -29,8 +29,9 @@ LOWEST = 0.1
 CERTAIN = 3.84
 """Twice the logarithm of the likelihood by which values within the 95 % interval fall short of the best."""
 CERTAIN_PER_PX = 0.015
-"""The same for each source pixel, where that is more: detail follows no single power exactly, and sources without noise
-that are rough in parts fall short by up to 0.011 (docs/decisions/021-the-sensor.md)."""
+"""The same for each source pixel, where that is more and no blur smooths what is rough: detail follows no single power
+exactly, and sources without noise that are rough in parts fall short by up to 0.011 (docs/decisions/021-the-sensor.md).
+"""
 MOST_SOFT = 16.0
 """Largest softness: with more a target would see too far, and hardly differ."""
 MOST_FINE = math.log(1e10)
@@ -57,7 +58,8 @@ def estimated_noise(sources: Sequence[Tensor], scale: Scale, blur_px: tuple[floa
     """Return the noise of a source, of which parts without nodata are given.
 
     The likelihood of noise beside detail whose variance falls with a power of the frequency, blurred and averaged as
-    the sensor does, is largest at the estimate; of each noise the best power counts.
+    the sensor does, is largest at the estimate; of each noise the best power counts. Under a blur less has to speak for
+    noise: there none was taken wrongly, and what is missed is amplified.
 
     Args:
         sources: (h, w) each, finite.
@@ -68,9 +70,11 @@ def estimated_noise(sources: Sequence[Tensor], scale: Scale, blur_px: tuple[floa
     if count < FEWEST_PX:
         return NoiseEstimate()
     parts = [_Frequencies.of(source, scale, blur_px) for source in sources]
-    found = np.array([_likelihood(parts, power, share) for power in POWERS for share in NOISE_SHARES])
+    squares = np.concatenate([part.squares for part in parts])
+    found = np.concatenate([_likelihoods(squares, [part.detail(power) for part in parts]) for power in POWERS])
     best = found[found[:, 0].argmin()]
-    within = found[found[:, 0] < best[0] + max(CERTAIN, CERTAIN_PER_PX * count), 1]
+    rough = 0.0 if any(blur_px) else CERTAIN_PER_PX * count
+    within = found[found[:, 0] < best[0] + max(CERTAIN, rough), 1]
     return NoiseEstimate(float(best[1]), float(within.min()), float(within.max()))
 
 
@@ -105,16 +109,22 @@ class _Frequencies:
         return of_source
 
 
-def _likelihood(parts: Sequence[_Frequencies], power: float, share: float) -> tuple[float, float]:
-    """Return -2 times the logarithm of the likelihood, up to a constant, and the noise's standard deviation."""
-    details = [part.detail(power) for part in parts]
-    unit = sum(float(detail.sum()) for detail in details) / sum(len(detail) for detail in details)
-    variances = np.concatenate(details) / unit + share
-    ratios = np.concatenate([part.squares for part in parts]) / variances
-    mean = float(ratios.mean())
-    return len(ratios) * math.log(max(mean, np.finfo(float).tiny)) + float(np.log(variances).sum()), math.sqrt(
-        share * mean
-    )
+def _likelihoods(squares: NDArray[np.float64], details: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
+    """Return (n, 2) for the n NOISE_SHARES: -2 log likelihood, up to a constant, and the noise's standard deviation.
+
+    Args:
+        squares: Squared frequencies of all parts.
+        details: Variance of the detail at these frequencies, for each part.
+    """
+    detail = np.concatenate(details)
+    detail = detail / detail.mean()
+    found = []
+    for share in NOISE_SHARES:
+        variances = detail + share
+        mean = float((squares / variances).mean())
+        unlikely = len(squares) * math.log(max(mean, np.finfo(float).tiny)) + float(np.log(variances).sum())
+        found.append((unlikely, math.sqrt(share * mean)))
+    return np.array(found)
 
 
 def softness(

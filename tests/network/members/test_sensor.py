@@ -81,6 +81,18 @@ def test_a_blurred_source_is_predicted_better_with_its_blur_given_or_estimated(w
     assert members.findings.misfit < 0.05
 
 
+@pytest.mark.parametrize("blur", [(0.6, 0.35), (0.3, 0.6)])
+def test_a_blur_that_is_wider_in_one_direction_is_found(blur: tuple[float, float]) -> None:
+    sample, target = fractals((56, 56), FOUR, Sensor(blur))
+    none, _ = rmse_of(BLOCK_MEANS, sample, target)
+    auto, members = rmse_of(ESTIMATED, sample, target)
+    assert members.sensor.blur == pytest.approx(blur, abs=0.1)
+    assert auto < 0.7 * none
+    assert "down and" in members.findings.sentence(members.sensor, 1.0)
+    round_blur, _ = rmse_of(WantedSensor((math.sqrt(math.prod(members.sensor.blur)),) * 2, "none"), sample, target)
+    assert auto < 0.95 * round_blur
+
+
 def test_block_means_stay_exact_whatever_may_be_estimated() -> None:
     sample, target = fractals((56, 56), FOUR, PLAIN)
     none, exact = rmse_of(BLOCK_MEANS, sample, target)
@@ -143,6 +155,31 @@ def test_a_window_with_its_halo_is_the_same_window_of_the_whole(
     part = members.predict(members.window(sample.cut(read, scale), statistics, scale))
     found = part[core.relative_to(read).refined(scale).slices]
     torch.testing.assert_close(found, target[core.refined(scale).slices], rtol=0, atol=3e-4)
+
+
+@settings(deadline=None, max_examples=20)
+@given(
+    blur=st.tuples(st.floats(0.0, 0.8), st.floats(0.0, 0.8)),
+    noise=st.sampled_from([0.0, 0.1, 0.3]),
+    scale=st.sampled_from([Scale(2, 2), Scale(3, 3), Scale(2, 4)]),
+    name=st.sampled_from(QUICK_MEMBERS),
+    core=st.tuples(st.integers(0, 43), st.integers(0, 41), st.integers(1, 6), st.integers(1, 6)),
+)
+def test_a_tile_is_that_of_the_whole_whatever_the_blur(
+    blur: tuple[float, float], noise: float, scale: Scale, name: str, core: tuple[int, int, int, int]
+) -> None:
+    size = (64, 60)
+    sensor = Sensor(blur, noise, 1.0 if noise else 0.0)
+    sample = measured(scene(*size, scale), scale, sensor)
+    statistics, alignment = Statistics.of([sample]), Alignment(0.8, (0.25, -0.5))
+    window, scaling = window_for(sample, statistics, scale, alignment, [name])
+    members = Members(scaling, alignment, {name: 1.0}, {name: MEMBERS[name].fit([window])}, sensor)
+    target = members.predict(members.window(sample, statistics, scale))
+    tile, whole = Window(*core), Window(0, 0, *size)
+    read = tile.padded(members.receptive_field(scale), whole)
+    part = members.predict(members.window(sample.cut(read, scale), statistics, scale))
+    found = part[tile.relative_to(read).refined(scale).slices]
+    torch.testing.assert_close(found, target[tile.refined(scale).slices], rtol=0, atol=3e-4)
 
 
 def found(low: float, middle: float, high: float, scale: Scale = FOUR, **known: Any) -> Found:
