@@ -159,6 +159,14 @@ PAIRS: Mapping[str, PairOfKind] = {
         _reflectance(
             "virginia-B12-x16-small", place="virginia", scale=16, reader=known("s2-B12"), crop=_small(64, 16, 16)
         ),
+        _reflectance(
+            "virginia-B8A-by-B08-x2",
+            place="virginia",
+            scale=2,
+            reader=judged_by_b08("sentinel2_virginia", first=1),
+            crop=Window(64, 64, 512, 512),
+            two_sensor=True,
+        ),
         _reflectance("romania-B11-x2", place="romania", scale=2, reader=sentinel_20m(_ROMANIA, 2, of="20170606_")),
         _reflectance(
             "romania-B11-x2-older-guide",
@@ -187,7 +195,7 @@ PAIRS: Mapping[str, PairOfKind] = {
             "brandenburg-B8A-by-B08-x2",
             place="brandenburg",
             scale=2,
-            reader=judged_by_b08,
+            reader=judged_by_b08("sentinel2_brandenburg"),
             crop=Window(44, 44, 512, 512),
             two_sensor=True,
         ),

@@ -73,15 +73,25 @@ def sentinel_20m(place: str, band: int, *, of: str = "", guided_by: str = "") ->
     return read
 
 
-def judged_by_b08(data: Path) -> Rasters:
-    """Read B8A of Brandenburg at 20 m as the source, and B08 at 10 m as its truth.
+def judged_by_b08(place: str, first: int = 0) -> Reader:
+    """Return the reader of B8A at 20 m as the source, and B08 at 10 m as its truth.
 
     The gain and the offset of B08 are fitted at 20 m. B08 is not part of the guide.
+
+    Args:
+        place: The folder.
+        first: Column of 10 m with which the first column of 20 m begins that lies within.
     """
-    fine = _read(data, "sentinel2_brandenburg/bands_10m")
-    source = _read(data, "sentinel2_brandenburg/bands_20m")[3]
-    gain, offset = np.polyfit(_averaged(fine[3:], 2).ravel(), source.ravel(), 1)
-    return Rasters((gain * fine[3] + offset).astype(np.float32), fine[:3], source)
+
+    def read(data: Path) -> Rasters:
+        fine = _read(data, f"{place}/bands_10m")[:, :, first:]
+        source = _read(data, f"{place}/bands_20m")[3][:, (first + 1) // 2 :]
+        width = min(source.shape[1], fine.shape[2] // 2)
+        fine, source = fine[:, :, : 2 * width], source[:, :width]
+        gain, offset = np.polyfit(_averaged(fine[3:], 2).ravel(), source.ravel(), 1)
+        return Rasters((gain * fine[3] + offset).astype(np.float32), fine[:3], source)
+
+    return read
 
 
 def modis_by_aster(scene: str) -> Reader:
