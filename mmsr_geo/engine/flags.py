@@ -24,7 +24,7 @@ class Flag(IntFlag):
     """The source has no data there, and so the target has none."""
     GUIDE_GAP = 2
     """The guide has a gap there or within FEATHER_PX pixels: all or part of the target is interpolated from the source
-    alone."""
+    alone, or in a narrow gap predicted from the guide around it."""
     EXTRAPOLATED = 4
     """A guide band lies outside the range that the model was fitted on."""
     UNHELPFUL = 8
@@ -37,7 +37,7 @@ class Flag(IntFlag):
 
 MEANINGS = {
     Flag.SOURCE_NODATA: "no data in the source",
-    Flag.GUIDE_GAP: "gap in the guide, interpolated from the source alone",
+    Flag.GUIDE_GAP: "gap in the guide, interpolated from the source alone or from the guide around",
     Flag.EXTRAPOLATED: "guide outside the range the model was fitted on",
     Flag.UNHELPFUL: "guide did not help here",
     Flag.OUT_OF_RANGE: "source outside the valid range",
@@ -92,6 +92,8 @@ class FlagRules:
         add(Flag.SOURCE_NODATA, nearest(~sample.source_valid[core.slices], scale))
         if guided is not None:
             add(Flag.GUIDE_GAP, guided[fine] < 1)
+            if sample.bridged is not None:
+                add(Flag.GUIDE_GAP, sample.bridged[fine])
             if self.guide_range is not None:
                 beyond = outside(sample.guide[:, *fine], self.guide_range).any(dim=0)
                 add(Flag.EXTRAPOLATED, beyond & sample.guide_valid[fine])

@@ -19,11 +19,12 @@ from mmsr_geo.network.degradation import (
     CONSISTENCY_SUPPORT_PX,
     FILL_PX,
     bicubic,
+    degrade,
     fill_nodata,
     nearest,
 )
 from mmsr_geo.network.device import deterministic_float32, resolve_device
-from mmsr_geo.network.guide_gaps import FEATHER_PX, faded, feathered
+from mmsr_geo.network.guide_gaps import FEATHER_PX, faded, feathered, given_to_bridged
 from mmsr_geo.network.intervals import Interval
 from mmsr_geo.network.members.fitted import sensor_support_px
 from mmsr_geo.network.samples import Sample
@@ -65,6 +66,7 @@ def sample_of(source: Pixels, guide: Pixels, row: int = 0, col: int = 0) -> Samp
         guide_valid=torch.from_numpy(guide.valid),
         row=row,
         col=col,
+        bridged=None if guide.bridged is None else torch.from_numpy(guide.bridged),
     )
 
 
@@ -206,6 +208,8 @@ class Upsampler:
             return _TileTensors(target, flags)
         # A model without a guide is the interpolation that replaces a model whose guide did not help.
         weight = torch.zeros_like(prediction) if guided is None else guided
+        if sample.bridged is not None:
+            weight = weight.masked_fill(sample.bridged, 0.0)  # there the guide shows nothing of its own
         half = self.interval.half_width(prediction, filled_source(sample), weight, scale)[core.refined(scale).slices]
         return _TileTensors(target, flags, half.masked_fill(target.isnan(), torch.nan))
 
@@ -255,7 +259,11 @@ def finish(  # noqa: PLR0913  (a prediction, and the requirements of the target)
     if valid_range is not None:
         prediction = prediction.clamp(*valid_range)
     if consistent:
-        prediction = kept_to_source(prediction, source, valid, Observation.of(scale, valid, sensor))
+        observation = Observation.of(scale, valid, sensor)
+        if observation.exact:
+            missing = (source - degrade(prediction.double(), scale)).masked_fill(~valid, 0.0)
+            prediction = given_to_bridged(prediction.double(), missing, sample.bridged, scale)
+        prediction = kept_to_source(prediction, source, valid, observation)
     target = prediction[core.refined(scale).slices].double()
     if valid_range is None and bool((target.abs() > _LARGEST).any()):
         valid_range = -_LARGEST, _LARGEST

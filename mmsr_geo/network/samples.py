@@ -41,6 +41,9 @@ class Sample:
     """Row of the first source pixel in the raster."""
     col: int = 0
     """Column of the first source pixel in the raster."""
+    bridged: Tensor | None = None
+    """(h * scale.y, w * scale.x) bool: valid guide pixels that are filled from those around them; None: there are
+    none."""
 
     def to(self, device: torch.device) -> Sample:
         """Return the sample on a device."""
@@ -51,6 +54,7 @@ class Sample:
             self.guide_valid.to(device),
             self.row,
             self.col,
+            None if self.bridged is None else self.bridged.to(device),
         )
 
     def cut(self, window: Window, scale: Scale) -> Sample:
@@ -64,6 +68,7 @@ class Sample:
             self.guide_valid[target_rows, target_columns],
             self.row + window.row,
             self.col + window.col,
+            None if self.bridged is None else self.bridged[target_rows, target_columns],
         )
 
 

@@ -23,6 +23,8 @@ class Pixels:
     """(bands, h, w), float32 in the raster's stored units; NaN in all bands where any band is nodata."""
     valid: NDArray[np.bool_]
     """(h, w), True where every band is valid."""
+    bridged: NDArray[np.bool_] | None = None
+    """(h, w), True for valid pixels of a guide that are filled from those around them; None: there are none."""
 
     @classmethod
     def masked(cls, values: NDArray[np.float32]) -> Pixels:

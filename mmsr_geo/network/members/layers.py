@@ -78,6 +78,11 @@ class Alignment:
         """Return where the moved guide depends on valid pixels alone, (H, W) bool."""
         return moved_mask(valid, self.shift_px)
 
+    def moved_bridges(self, bridged: Tensor) -> Tensor:
+        """Return where the pixels of a guide's bridged gaps (H, W) lie once it is moved, to whole pixels."""
+        down, across = map(round, self.shift_px)
+        return ~moved_mask(~bridged, (float(down), float(across)))
+
     def applied(self, sample: Sample) -> Sample:
         """Return a sample with its guide moved and blurred, in float32."""
         if self == AS_IT_IS:
@@ -85,7 +90,8 @@ class Alignment:
         valid = self.moved_mask(sample.guide_valid)
         guide = torch.where(sample.guide_valid, sample.guide, torch.zeros_like(sample.guide)).double()
         guide = smoothed(moved(guide, self.shift_px), valid, self.blur_px).float()
-        return replace(sample, guide=guide, guide_valid=valid)
+        bridged = None if sample.bridged is None else self.moved_bridges(sample.bridged) & valid
+        return replace(sample, guide=guide, guide_valid=valid, bridged=bridged)
 
 
 AS_IT_IS = Alignment()
@@ -203,6 +209,7 @@ class GuideScaling:
             sensor.blur_px(scale),
             sensor.noise,
             sensor.softness,
+            None if sample.bridged is None else alignment.moved_bridges(sample.bridged) & valid,
         )
 
 
@@ -250,6 +257,8 @@ class Layers:
     """Standard deviation of the source's noise."""
     softness: float = 0.0
     """How softly a target keeps to the source: see `Observation.softness`."""
+    bridged: Tensor | None = None
+    """(H, W) bool: where the guide depends on pixels that were filled from those around them; None: nowhere."""
 
     @property
     def observation(self) -> Observation:
@@ -319,6 +328,7 @@ class Layers:
             valid=self.valid[rows, columns],
             features={name: layers[:, rows, columns] for name, layers in self.features.items()},
             waves={name: waves.cut(rows.stop, columns.stop) for name, waves in self.waves.items()},
+            bridged=None if self.bridged is None else self.bridged[rows, columns],
             noise=self.noise / math.sqrt(step.area),
         )
 

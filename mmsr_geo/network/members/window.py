@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from mmsr_geo.network.degradation import degrade, fill_nodata
-from mmsr_geo.network.guide_gaps import faded, feathered
+from mmsr_geo.network.guide_gaps import faded, feathered, given_to_bridged
 from mmsr_geo.network.members.layers import FREE_PX, WAVES, Features, GuideScaling, Layers
 from mmsr_geo.network.members.local_regression import CoarsePart
 from mmsr_geo.network.variational.energy import Energy
@@ -131,6 +131,9 @@ class WindowInputs:
         """
         if not bool(self.layers.valid.all()):
             prediction = faded(prediction, self.interpolation, feathered(self.layers.valid))
+        if self.observation.exact and self.layers.bridged is not None:
+            missing, scale = self.missing(prediction), self.layers.scale
+            prediction = given_to_bridged(prediction, missing, self.layers.bridged, scale)
         return prediction + self.spread(self.missing(prediction), how, softness)
 
     def missing(self, prediction: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ from odc.geo.geobox import GeoBox
 
 from mmsr_geo.raster.base import Raster
 from mmsr_geo.raster.grids import resolution_m
+from mmsr_geo.raster.views.bridged import Bridged
 from mmsr_geo.raster.views.derived_bands import Derivation, Derived
 from mmsr_geo.raster.views.expressions import BandExpression
 from mmsr_geo.raster.views.mask import Mask, Masked
@@ -39,11 +40,14 @@ class Guides:
         return min((raster.grid for raster in self.rasters), key=lambda grid: math.prod(resolution_m(grid)))
 
     def on(self, grid: GeoBox) -> Raster:
-        """Return all guides on a grid as one raster, with their derived bands, and nodata where they are masked."""
+        """Return all guides on a grid as one raster, with their derived bands.
+
+        Pixels are nodata where they are masked; narrow gaps are bridged.
+        """
         placed = tuple(Warped(raster, grid) for raster in self.rasters)
         guide: Raster = placed[0] if len(placed) == 1 else Stacked(placed)
         if self.derived:
             guide = Derived(guide, self.derived)
         for mask in self.masks:
             guide = Masked(guide, mask, self.mask_share)
-        return guide
+        return Bridged(guide)
