@@ -77,7 +77,7 @@ class FileRaster:
             GridError: The file is not georeferenced.
         """
         path = fspath(path)
-        dataset = _opened(path)
+        dataset = opened(path)
         with dataset:
             if not dataset.count:
                 advice = (
@@ -142,7 +142,7 @@ class FileRaster:
         part = RasterioWindow(window.col, window.row, window.width, window.height)
         self._refuse_change()
         try:
-            with _opened(self.path) as dataset:
+            with opened(self.path) as dataset:
                 raw = dataset.read(self.indexes, window=part)
                 hidden = dataset.read_masks(self.indexes, window=part) == 0 if self.mask_bands else None
                 if self.alpha is not None:
@@ -189,7 +189,8 @@ def files_of(path: str) -> list[str]:
         return []
 
 
-def _opened(path: str) -> rasterio.DatasetReader:
+def opened(path: str) -> rasterio.DatasetReader:
+    """Open a raster file; raises InputError for what cannot be opened, or may never end."""
     if _waits(path):
         raise InputError(
             f"{path} is a pipe or a device, from which a raster cannot be read by window: save it to a file first"

@@ -1,0 +1,127 @@
+"""A source split by band and date, and what of guides and masks belongs to each slice."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import product
+from os import PathLike
+from typing import Any
+
+import numpy as np
+import rioxarray
+import xarray as xr
+
+from mmsr_geo.errors import InputError
+from mmsr_geo.raster.base import Raster
+from mmsr_geo.raster.read.arrays import BAND_DIMS, ArrayRaster, array_name, extra_dims, spatial_dims
+from mmsr_geo.raster.read.file_array import file_array
+from mmsr_geo.raster.read.files import FileRaster
+from mmsr_geo.raster.read.open import open_source
+
+
+def slices_of(
+    source: str | PathLike[str] | xr.DataArray, nodata: float | None = None
+) -> tuple[xr.DataArray, list[tuple[xr.DataArray, Raster]]]:
+    """Open a source and split it into rasters of one band.
+
+    Args:
+        source: A path or an array.
+        nodata: Nodata value of the source, see `open_source`.
+
+    Returns:
+        The array that is the template of the target, not loaded, and its (y, x) slices in the order of its other
+        dimensions, each with the raster that reads it.
+
+    Raises:
+        InputError: The source cannot be used.
+        GridError: Its grid cannot be used.
+    """
+    rasters: list[FileRaster | ArrayRaster]
+    if isinstance(source, xr.DataArray):
+        template, parts = source, _parts(source)
+        if not parts:
+            raise InputError(f"{source.name or 'the source'} is empty: one of its dimensions has length 0")
+        rasters = [ArrayRaster.of(part, nodata=nodata) for part in parts]
+    else:
+        if not isinstance(source, str | PathLike):
+            open_source(source)  # raises InputError
+        file = FileRaster.open(source)
+        template = file_array(file)
+        parts = _parts(template)
+        rasters = [FileRaster.open(source, (index,), nodata=nodata) for index in file.indexes]
+    return template, [(part, _labelled(raster, part, template)) for part, raster in zip(parts, rasters, strict=True)]
+
+
+def _parts(array: xr.DataArray) -> list[xr.DataArray]:
+    """Return the (y, x) slices of an array in the order of its other dimensions."""
+    y, x = spatial_dims(array, array_name(array))
+    dims = extra_dims(array)
+    indexes = product(*(range(array.sizes[dim]) for dim in dims))
+    # A selection loses the names of the spatial dimensions.
+    return [array.isel(dict(zip(dims, index, strict=True))).rio.set_spatial_dims(x_dim=x, y_dim=y) for index in indexes]
+
+
+def guide_for(guide: Any, part: xr.DataArray) -> Any:  # noqa: ANN401  (what open_guide takes)
+    """Return the guide of one slice of the source, selected by the coordinates of the guide's further dimensions.
+
+    Raises:
+        InputError: The slice has no such coordinate, or the guide has no such date.
+    """
+    if not isinstance(guide, xr.DataArray | xr.Dataset):
+        return guide
+    try:
+        y, x = guide.rio.y_dim, guide.rio.x_dim
+    except rioxarray.exceptions.RioXarrayError:
+        return guide  # opening it raises InputError
+    for dim in [dim for dim in guide.dims if dim not in {y, x, *BAND_DIMS}]:
+        size = guide.sizes[dim]
+        if dim not in part.coords or dim not in guide.coords:
+            if (
+                isinstance(guide, xr.DataArray)
+                and dim not in part.coords
+                and guide.ndim == 3
+                and dim not in guide.coords
+            ):
+                return guide.rename({dim: "band"})
+            raise InputError(
+                f"the guide has {size} slices along {dim}, and the source has no {dim} coordinate to choose one by: "
+                f"select one, as in guide.isel({dim}=0)"
+            )
+        value = part.coords[dim].values
+        matches = np.flatnonzero(guide.coords[dim].values == value)
+        if len(matches) != 1:
+            raise InputError(
+                f"the guide has {len(matches) or 'no'} slices at {dim} {value} of the source: use a guide with exactly "
+                f"one, or select one, as in guide.isel({dim}=0)"
+            )
+        guide = guide.isel({dim: int(matches[0])})
+    return guide
+
+
+def _labelled(raster: FileRaster | ArrayRaster, part: xr.DataArray, template: xr.DataArray) -> Raster:
+    """Return a slice's raster whose description says where it lies along time and other dimensions, as 2024-06-01."""
+    dims = extra_dims(template)
+    along = [name for name in dims if name not in BAND_DIMS and name in part.coords]
+    # Bands of a file that are not all combinations of their dates and levels.
+    along += [
+        name
+        for name, c in template.coords.items()
+        if name not in dims and c.dtype.kind == "M" and c.dims and set(c.dims) <= {*BAND_DIMS}
+    ]
+    label = ", ".join(_place(str(name), part.coords[name]) for name in along)
+    if not label:
+        return raster
+    (tags,) = raster.band_tags
+    described = f"{tags.description}, {label}" if tags.description else label
+    named = (replace(tags, description=described),)
+    if isinstance(raster, FileRaster):
+        return replace(raster, band_tags=named)
+    return replace(raster, band_tags=named, bands=(described,))
+
+
+def _place(name: str, coordinate: xr.DataArray) -> str:
+    value = coordinate.values
+    if value.dtype.kind == "M":
+        return str(np.datetime_as_string(value, unit="auto"))
+    unit = str(coordinate.attrs.get("units", ""))
+    return f"{name} {value}{' ' if unit else ''}{unit}"
