@@ -18,6 +18,9 @@ from mmsr_geo.raster.read.file_array import file_array
 from mmsr_geo.raster.read.files import FileRaster
 from mmsr_geo.raster.read.open import open_source
 
+_CARRIED = ("long_name", "standard_name", "cell_methods", "comment")
+"""CF attributes that describe a quantity, whatever its date and its resolution."""
+
 
 def slices_of(
     source: str | PathLike[str] | xr.DataArray, nodata: float | None = None
@@ -59,6 +62,36 @@ def _parts(array: xr.DataArray) -> list[xr.DataArray]:
     indexes = product(*(range(array.sizes[dim]) for dim in dims))
     # A selection loses the names of the spatial dimensions.
     return [array.isel(dict(zip(dims, index, strict=True))).rio.set_spatial_dims(x_dim=x, y_dim=y) for index in indexes]
+
+
+def coordinates_along(template: xr.DataArray) -> dict[str, xr.Variable]:
+    """Return the numbers and dates of a template's slices, such as their times, by name; all along one dimension.
+
+    The dimension is the template's own, or `band` if there are several: their coordinates are repeated along it. The
+    dict is empty if the slices are only numbered.
+    """
+    dims = extra_dims(template)
+    if not dims:
+        return {}
+    along = {
+        str(name): c
+        for name, c in template.coords.items()
+        if c.dims and set(c.dims) <= set(dims) and c.dtype.kind in "iufM" and name not in BAND_DIMS
+    }
+    if len(dims) == 1 and dims[0] not in BAND_DIMS:
+        return {name: c.variable for name, c in along.items()} if dims[0] in along else {}
+    if len(dims) == 1:
+        along = {name: c for name, c in along.items() if c.dtype.kind == "M"}
+    each = np.indices([template.sizes[dim] for dim in dims]).reshape(len(dims), -1)
+    places = {dim: xr.Variable(("band",), at) for dim, at in zip(dims, each, strict=True)}
+    return {name: c.variable.isel({dim: places[dim] for dim in c.dims}) for name, c in along.items()}
+
+
+def attributes_along(template: xr.DataArray) -> dict[str, Any]:
+    """Return the CF attributes of a source whose slices have coordinates, such as its long name, for its target."""
+    if not coordinates_along(template):
+        return {}
+    return {key: template.attrs[key] for key in _CARRIED if isinstance(template.attrs.get(key), str)}
 
 
 def guide_for(guide: Any, part: xr.DataArray) -> Any:  # noqa: ANN401  (what open_guide takes)
@@ -124,4 +157,5 @@ def _place(name: str, coordinate: xr.DataArray) -> str:
     if value.dtype.kind == "M":
         return str(np.datetime_as_string(value, unit="auto"))
     unit = str(coordinate.attrs.get("units", ""))
-    return f"{name} {value}{' ' if unit else ''}{unit}"
+    text = f"{value:g}" if value.dtype.kind == "f" else str(value)
+    return f"{name} {text} {unit}".rstrip()

@@ -1,4 +1,4 @@
-"""A raster file as an array without pixels: dimensions such as time, coordinates and attributes, as GDAL reports them."""
+"""A raster file as an array without pixels: its dimensions, coordinates and attributes, as GDAL reports them."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def file_array(raster: FileRaster) -> xr.DataArray:
         bands = [dataset.tags(number) for number in raster.indexes]
         axes = _axes(dataset, tags, bands)
         crs = dataset.crs
-    sizes = {name: len(axis) for name, axis in axes.items() if axis.dims == (name,)}
+    sizes = {str(name): len(axis) for name, axis in axes.items() if axis.dims == (name,)}
     if not sizes and len(bands) > 1:
         sizes = {BAND: len(bands)}
         axes[BAND] = xr.Variable((BAND,), np.array(raster.indexes))
@@ -130,7 +130,8 @@ def _attributes_of(
 def _decoded(name: str, dim: str, texts: Sequence[str], attributes: Mapping[str, Any], *, real: bool) -> xr.Variable:
     """Return a coordinate as numbers, as dates where its unit is a time since a date, or else as texts.
 
-    Numbers are integers if all are whole, unless they are stored as `real` ones. Dates of a calendar that numpy has not (noleap, 360_day) remain numbers with their units and calendar.
+    Numbers are integers if all are whole, unless they are stored as `real` ones. Dates of a calendar that numpy has not
+    (noleap, 360_day) remain numbers with their units and calendar.
     """
     try:
         numbers = [float(text) for text in texts]
