@@ -39,7 +39,8 @@ def open_pairs(source: SourceLike, guide: GuideLike, scale: ScaleLike, inputs: I
     pairs = []
     for part, raster in slices:
         guides = [guide_for(one, part) for one in guide] if isinstance(guide, list | tuple) else guide_for(guide, part)
-        pairs.append(inputs.pair(inputs.taken(raster), guides, scale))
+        masks = inputs.masks(part)
+        pairs.append(inputs.pair(inputs.taken(raster, masks), guides, scale, masks))
     return OpenedPairs(template, tuple(pairs))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Sequence
 from dataclasses import replace
 from itertools import product
 from os import PathLike
@@ -14,9 +15,10 @@ import xarray as xr
 from mmsr_geo.errors import InputError
 from mmsr_geo.raster.base import Raster
 from mmsr_geo.raster.read.arrays import BAND_DIMS, ArrayRaster, array_name, extra_dims, spatial_dims
-from mmsr_geo.raster.read.file_array import file_array
+from mmsr_geo.raster.read.file_array import BAND, file_array
 from mmsr_geo.raster.read.files import FileRaster
 from mmsr_geo.raster.read.open import open_source
+from mmsr_geo.raster.views.mask import Mask, MaskLike, open_mask, path_and_bits
 
 _CARRIED = ("long_name", "standard_name", "cell_methods", "comment")
 """CF attributes that describe a quantity, whatever its date and its resolution."""
@@ -102,33 +104,83 @@ def guide_for(guide: Any, part: xr.DataArray) -> Any:  # noqa: ANN401  (what ope
     """
     if not isinstance(guide, xr.DataArray | xr.Dataset):
         return guide
+    dims = _dims_of_slices(guide)
+    if (
+        isinstance(guide, xr.DataArray)
+        and guide.ndim == 3
+        and dims
+        and dims[0] not in part.coords
+        and dims[0] not in guide.coords
+    ):
+        return guide.rename({dims[0]: BAND})
+    return _slice_at(guide, dims, part, "guide")
+
+
+def mask_for(mask: MaskLike, part: xr.DataArray) -> Mask:
+    """Open the mask of one slice of the source: of a mask with dates, an array or a file, that of the slice.
+
+    A mask without dates, or of one slice where the source has no such coordinate, masks all slices.
+
+    Raises:
+        InputError: The mask cannot be opened, the slice has no such coordinate, or the mask has no such date.
+        GridError: The mask is not georeferenced.
+        OptionError: The dtype of the mask has no such bits.
+    """
+    if isinstance(mask, xr.DataArray):
+        alone = [dim for dim in _dims_of_slices(mask) if mask.sizes[dim] == 1 and dim not in part.coords]
+        mask = mask.squeeze(alone, drop=True)
+        return open_mask(_slice_at(mask, _dims_of_slices(mask), part, "mask"))
+    if not isinstance(mask, str | PathLike):
+        return open_mask(mask)  # raises InputError
+    file = FileRaster.open(path_and_bits(mask)[0], quantity=False)
+    if len(file.indexes) == 1:
+        return open_mask(mask)
+    array = file_array(file)
+    dims = [dim for dim in extra_dims(array) if dim not in BAND_DIMS]
+    if not dims:
+        return open_mask(mask)
+    shape = [array.sizes[dim] for dim in dims]
+    numbers = xr.DataArray(np.reshape(file.indexes, shape), {dim: array.coords[dim] for dim in dims}, dims)
+    return open_mask(mask, band=int(_slice_at(numbers, dims, part, "mask")))
+
+
+def _dims_of_slices(array: xr.DataArray | xr.Dataset) -> list[Hashable]:
+    """Return the dimensions of a guide or mask beyond those of its grid and bands; none if these are not known."""
     try:
-        y, x = guide.rio.y_dim, guide.rio.x_dim
+        known = {array.rio.y_dim, array.rio.x_dim, *BAND_DIMS}
     except rioxarray.exceptions.RioXarrayError:
-        return guide  # opening it raises InputError
-    for dim in [dim for dim in guide.dims if dim not in {y, x, *BAND_DIMS}]:
-        size = guide.sizes[dim]
-        if dim not in part.coords or dim not in guide.coords:
-            if (
-                isinstance(guide, xr.DataArray)
-                and dim not in part.coords
-                and guide.ndim == 3
-                and dim not in guide.coords
-            ):
-                return guide.rename({dim: "band"})
+        return []  # opening it raises InputError
+    return [dim for dim in array.dims if dim not in known]
+
+
+def _slice_at(array: Any, dims: Sequence[Hashable], part: xr.DataArray, called: str) -> Any:  # noqa: ANN401  (an array or a Dataset)
+    """Return the slice of a guide or mask that has the coordinates of a slice of the source.
+
+    Args:
+        array: The guide or mask.
+        dims: Dimensions to select along.
+        part: The slice of the source.
+        called: What the array is called in messages.
+
+    Raises:
+        InputError: One of them has no such coordinate, or not exactly one slice matches.
+    """
+    for dim in dims:
+        size = array.sizes[dim]
+        if dim not in part.coords or dim not in array.coords:
             raise InputError(
-                f"the guide has {size} slices along {dim}, and the source has no {dim} coordinate to choose one by: "
-                f"select one, as in guide.isel({dim}=0)"
+                f"the {called} has {size} slices along {dim}, and the source has no {dim} coordinate to choose one by: "
+                f"select one, as in {called}.isel({dim}=0)"
             )
         value = part.coords[dim].values
-        matches = np.flatnonzero(guide.coords[dim].values == value)
+        matches = np.flatnonzero(array.coords[dim].values == value)
         if len(matches) != 1:
             raise InputError(
-                f"the guide has {len(matches) or 'no'} slices at {dim} {value} of the source: use a guide with exactly "
-                f"one, or select one, as in guide.isel({dim}=0)"
+                f"the {called} has {len(matches) or 'no'} slices at {dim} {value} of the source: use a {called} with "
+                f"exactly one, or select one, as in {called}.isel({dim}=0)"
             )
-        guide = guide.isel({dim: int(matches[0])})
-    return guide
+        array = array.isel({dim: int(matches[0])})
+    return array
 
 
 def _labelled(raster: FileRaster | ArrayRaster, part: xr.DataArray, template: xr.DataArray) -> Raster:

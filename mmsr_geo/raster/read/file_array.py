@@ -15,7 +15,7 @@ import xarray as xr
 from rasterio.errors import RasterioError
 
 from mmsr_geo.errors import InputError
-from mmsr_geo.raster.read.files import FileRaster, opened
+from mmsr_geo.raster.read.files import FileRaster, example_of, opened
 
 BAND = "band"
 """Dimension of the bands of a file that says nothing of what they run along."""
@@ -39,9 +39,13 @@ def file_array(raster: FileRaster) -> xr.DataArray:
         gives coordinates to, such as time, also if they have one value, or else `band`, with the numbers of the bands.
 
     Raises:
-        InputError: The file cannot be opened.
+        InputError: The file cannot be opened, or contains several rasters, such as the pages of a TIFF.
     """
     with opened(raster.path) as dataset:
+        if dataset.subdatasets and dataset.driver != "Zarr":  # a Zarr store of one variable lists its coordinates too
+            raise InputError(
+                f"{raster.path} contains several rasters: pass the name of one of them, as in {example_of(dataset)}"
+            )
         tags = dataset.tags()
         bands = [dataset.tags(number) for number in raster.indexes]
         axes = _axes(dataset, tags, bands)

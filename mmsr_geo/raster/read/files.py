@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import stat
 import warnings
+from contextlib import suppress
 from dataclasses import dataclass, field
 from os import PathLike, fspath
 from pathlib import Path
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from mmsr_geo.geometry import Window
+
+_MOST_PARTS = 20
+"""Parts of a container that are opened to name one as an example."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +85,7 @@ class FileRaster:
         with dataset:
             if not dataset.count:
                 advice = (
-                    f"name one of its parts, as in {dataset.subdatasets[0]}" if dataset.subdatasets else "give a raster"
+                    f"name one of its parts, as in {example_of(dataset)}" if dataset.subdatasets else "give a raster"
                 )
                 raise InputError(f"{path} holds no bands: {advice}")
             indexes = _chosen(path, dataset, bands)
@@ -203,6 +207,15 @@ def opened(path: str) -> rasterio.DatasetReader:
             raise InputError(
                 f"{path} cannot be opened as a raster ({_reason(path, error)}): check the path and the format"
             ) from error
+
+
+def example_of(dataset: rasterio.DatasetReader) -> str:
+    """Return the name of a part of a container: the first that has an area, for a Zarr store lists coordinates too."""
+    for name in dataset.subdatasets[:_MOST_PARTS]:
+        with suppress(InputError), opened(name) as part:
+            if min(part.shape) > 1:
+                return str(name)
+    return str(dataset.subdatasets[0])
 
 
 def _chosen(path: str, dataset: rasterio.DatasetReader, wanted: Sequence[int | str] | None) -> tuple[int, ...]:
