@@ -82,7 +82,8 @@ def upsample(
         source: Coarse raster: a path, or an array with a CRS. Each slice along other dimensions than y and x is
             upsampled with a model of its own.
         guide: Finer raster in any CRS: a path, an array, a Dataset whose variables are bands, or a list of them, each
-            on its own grid. A guide that shares a dimension with the source, such as time, is matched by coordinate.
+            on its own grid. A guide or mask that shares a dimension with the source, such as time, is matched by
+            coordinate.
         scale: {scale}
         qa: Also return the QA flags of each target pixel (`mmsr_geo.Flag`), as the lazy coordinate `qa`.
         **options: Any of the following.

@@ -26,7 +26,8 @@ def dated(values: np.ndarray, place: Affine = PLACE, **coords: Any) -> xr.DataAr
     y, x = place.f + (np.arange(height) + 0.5) * place.e, place.c + (np.arange(width) + 0.5) * place.a
     coords = {"time": DAYS[: len(values)], **coords, "y": y, "x": x}
     array = xr.DataArray(values, dims=("time", "y", "x"), coords=coords, name="lst", attrs={"units": "K"})
-    return array.rio.write_crs("EPSG:32618")
+    placed: xr.DataArray = array.rio.write_crs("EPSG:32618")
+    return placed
 
 
 @pytest.fixture
@@ -125,5 +126,5 @@ def test_a_mask_without_the_sources_date_is_refused(layers: np.ndarray, guide: x
 
 
 def test_the_former_name_of_a_flag_is_kept() -> None:
-    assert mmsr_geo.Flag.GUIDE_MISSING is mmsr_geo.Flag.GUIDE_GAP
+    assert mmsr_geo.Flag["GUIDE_MISSING"] is mmsr_geo.Flag.GUIDE_GAP
     assert "GUIDE_MISSING" not in [flag.name for flag in mmsr_geo.Flag]

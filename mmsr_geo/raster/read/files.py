@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import stat
 import warnings
-from contextlib import suppress
 from dataclasses import dataclass, field
 from os import PathLike, fspath
 from pathlib import Path
@@ -210,12 +209,21 @@ def opened(path: str) -> rasterio.DatasetReader:
 
 
 def example_of(dataset: rasterio.DatasetReader) -> str:
-    """Return the name of a part of a container: the first that has an area, for a Zarr store lists coordinates too."""
-    for name in dataset.subdatasets[:_MOST_PARTS]:
-        with suppress(InputError), opened(name) as part:
-            if min(part.shape) > 1:
-                return str(name)
-    return str(dataset.subdatasets[0])
+    """Return the name of a part of a container: the first that has an area, for a Zarr store lists coordinates too.
+
+    Raises InputError if GDAL can open none of them.
+    """
+    names, failures = dataset.subdatasets[:_MOST_PARTS], []
+    for name in names:
+        try:
+            with opened(name) as part:
+                if min(part.shape) > 1:
+                    return str(name)
+        except InputError as error:
+            failures.append(error)
+    if len(failures) == len(names):
+        raise failures[-1]
+    return str(names[0])
 
 
 def _chosen(path: str, dataset: rasterio.DatasetReader, wanted: Sequence[int | str] | None) -> tuple[int, ...]:
