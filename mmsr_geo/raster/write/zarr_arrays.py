@@ -61,13 +61,13 @@ class BandAxis:
         """Names of the coordinates that are not the dimension's own."""
         return [name for name in self.coordinates if name not in self.dims]
 
-    def write(self, group: zarr.Group, names: Sequence[str]) -> None:
-        """Write the coordinates to a group as CF has them, and the `names` of bands that are numbered."""
+    def write(self, group: zarr.Group, names: Sequence[str] = ()) -> None:
+        """Write the coordinates to a group as CF has them, and the numbers of bands that have `names` only."""
         for name, values in self.coordinates.items():
             encoded = xr.conventions.encode_cf_variable(values, name=name)
             attributes = {str(key): _plain(value) for key, value in encoded.attrs.items() if key != "_FillValue"}
             group.create_array(name, data=np.asarray(encoded.values), dimension_names=self.dims, attributes=attributes)
-        if self.dims == (BAND,):
+        if names and self.dims == (BAND,):
             numbers: dict[str, Any] = {"long_name": "band of the source", "names": list(names)}
             group.create_array(BAND, data=np.arange(1, self.count + 1), dimension_names=(BAND,), attributes=numbers)
 

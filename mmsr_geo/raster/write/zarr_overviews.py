@@ -58,6 +58,7 @@ def add_overviews(
         grid = GeoBox(((height + 1) // 2, (width + 1) // 2), grid.affine * Affine.scale(2), grid.crs)
         coarser = group.create_group(f"ovr_{factor}x")
         georeference(coarser, grid)
+        bands.write(coarser)
         for spec in specs:
             overview = Variable(spec.create(coarser, grid, bands, shard_yx))
             fill_overview(Variable(finer[spec.name]), overview, shard_yx, spec.halve)  # type: ignore[arg-type]
