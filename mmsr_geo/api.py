@@ -26,7 +26,7 @@ from mmsr_geo.jobs.output.outcome import OutputResult
 from mmsr_geo.jobs.output.single import make_output
 from mmsr_geo.jobs.output.tasks import OutputSpec
 from mmsr_geo.jobs.request import OutputRequest, concurrent_fits, entry_arguments, request_for
-from mmsr_geo.jobs.run_job import run_job
+from mmsr_geo.jobs.run_job import run_job, unforeseen
 from mmsr_geo.jobs.schema import OnError
 from mmsr_geo.jobs.status import JobStatus, status_of
 from mmsr_geo.machine import cores
@@ -82,7 +82,8 @@ def upsample(
         source: Coarse raster: a path, or an array with a CRS. Each slice along other dimensions than y and x is
             upsampled with a model of its own.
         guide: Finer raster in any CRS: a path, an array, a Dataset whose variables are bands, or a list of them, each
-            on its own grid. A guide that shares a dimension with the source, such as time, is matched by coordinate.
+            on its own grid. A guide or mask that shares a dimension with the source, such as time, is matched by
+            coordinate.
         scale: {scale}
         qa: Also return the QA flags of each target pixel (`mmsr_geo.Flag`), as the lazy coordinate `qa`.
         **options: Any of the following.
@@ -372,11 +373,7 @@ def batch(  # noqa: PLR0913  (the options of the command)
         JobError: The job file has mistakes (all are reported), or a pair failed and neither this call nor the job file
             says "skip".
     """
-    if on_error is not None and on_error not in get_args(OnError):
-        raise OptionError(f"{option('on_error')} is {on_error!r}: choose one of {', '.join(get_args(OnError))}")
-    read = Job.read(Path(job))
-    if on_error is not None:
-        read = replace(read, on_error=on_error)
+    read = _read_job(job, on_error)
     table = read.cluster
     limit = table.memory_limit if memory_limit is None else bytes_of(memory_limit)
     if scheduler is None and workers is None:
@@ -432,19 +429,42 @@ def _report_afterwards(job: Job) -> None:
         warnings.warn(message, MmsrWarning, stacklevel=2)
 
 
-def plan_batch(job: str | PathLike[str]) -> list[tuple[Entry, Plan]]:
+def plan_batch(job: str | PathLike[str], *, on_error: OnError | None = None) -> list[tuple[Entry, Plan | MmsrError]]:
     """Return the plan of each pair of a job. The method is timed on the first pair only.
 
+    Args:
+        job: Path of the job file.
+        on_error: "skip" or "stop", instead of what the job file says: whether a pair that fails ends the check. With
+            "skip" its error stands in place of its plan. The traceback of an unforeseen error goes into the job's log.
+
     Raises:
-        JobError: The job file has mistakes.
-        MmsrError: As for `plan`.
+        JobError: The job file has mistakes, or an unforeseen error occurred and the job stops at errors.
+        MmsrError: As for `plan`, if the job stops at errors.
     """
-    plans: list[tuple[Entry, Plan]] = []
-    for entry in Job.read(Path(job)).entries:
+    read = _read_job(job, on_error)
+    plans: list[tuple[Entry, Plan | MmsrError]] = []
+    first: Plan | None = None
+    for entry in read.entries:
         guide, scale, options = entry_arguments(entry)
-        pair_plan = plan(entry.source, guide, scale, qa=entry.qa is not None, timed=not plans, **options)
-        plans.append((entry, pair_plan if not plans else replace(pair_plan, speed=plans[0][1].speed)))
+        try:
+            found = plan(entry.source, guide, scale, qa=entry.qa is not None, timed=first is None, **options)
+        except Exception as error:
+            failure = error if isinstance(error, MmsrError) else unforeseen(error, read, entry)
+            if read.on_error == "stop":
+                raise failure from error
+            plans.append((entry, failure))
+            continue
+        plans.append((entry, found if first is None else replace(found, speed=first.speed)))
+        first = first or found
     return plans
+
+
+def _read_job(job: str | PathLike[str], on_error: OnError | None) -> Job:
+    """Read a job file, with another `on_error` if one is given."""
+    if on_error is not None and on_error not in get_args(OnError):
+        raise OptionError(f"{option('on_error')} is {on_error!r}: choose one of {', '.join(get_args(OnError))}")
+    read = Job.read(Path(job))
+    return read if on_error is None else replace(read, on_error=on_error)
 
 
 def status(job: str | PathLike[str]) -> JobStatus:

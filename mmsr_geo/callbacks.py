@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from threading import Event
+from typing import ParamSpec, TypeVar
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
 
 Progress = Callable[[str, int, int], None]
 """Function called as progress(stage, done, total). An exception that it raises cancels the work."""
@@ -39,3 +43,28 @@ def cancellable(stopped: Event, progress: Progress = no_progress) -> Progress:
         progress(stage, done, total)
 
     return report
+
+
+class CallersErrors:
+    """Exceptions that a caller's own functions raise to stop the work, told apart from those of the work."""
+
+    def __init__(self) -> None:
+        """Begin without one."""
+        self._last: Exception | None = None
+
+    def noted(self, function: Callable[_P, _T]) -> Callable[_P, _T]:
+        """Return a function that does the same, and whose exceptions are known afterwards."""
+
+        def call(*args: _P.args, **kwargs: _P.kwargs) -> _T:
+            try:
+                return function(*args, **kwargs)
+            except Exception as error:
+                self._last = error
+                raise
+
+        return call
+
+    def pass_on(self, error: Exception) -> None:
+        """Raise an exception that one of the functions has raised; return if it is one of the work."""
+        if error is self._last:
+            raise error

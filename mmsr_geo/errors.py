@@ -31,6 +31,14 @@ def template_of(error: BaseException) -> str:
     return error.template if isinstance(error, _Message) else str(error)
 
 
+def reason_of(error: BaseException) -> str:
+    """Return why a pair or a tile failed, for use within another message: an unforeseen error with its kind."""
+    if isinstance(error, MmsrError):
+        return error.template
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
 class MmsrError(_Message):
     """A mistake that the user can fix: the message says in one line what is wrong and what to do."""
 

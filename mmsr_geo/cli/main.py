@@ -263,7 +263,10 @@ def batch(  # noqa: PLR0913  (one an option)
         from mmsr_geo.jobs.log import log_path, report_page  # noqa: PLC0415  (torch and GDAL, only when asked for)
 
         if dry_run:
-            tables.show_plans(api.plan_batch(job))
+            plans = api.plan_batch(job, on_error=how["on_error"])
+            tables.show_plans(plans)
+            if any(isinstance(found, MmsrError) for _, found in plans):
+                sys.exit(1)
             return
         counts = {"ended": 0, "total": 0}
 

@@ -13,7 +13,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from mmsr_geo.errors import GridError
+from mmsr_geo.errors import GridError, MmsrError
 from mmsr_geo.geometry import Scale
 from mmsr_geo.jobs.job import Entry
 from mmsr_geo.jobs.status import JobStatus, PairState, PairStatus
@@ -115,13 +115,15 @@ def _counted(count: int, noun: str) -> str:
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
-def show_plans(plans: Sequence[tuple[Entry, Plan]]) -> None:
-    """Print the estimates for each pair of a job, and for all of them together."""
+def show_plans(plans: Sequence[tuple[Entry, Plan | MmsrError]]) -> None:
+    """Print the estimates for each pair of a job and for all of them together, and why others cannot be done."""
     table = Table(show_header=True, header_style="bold")
     for name in ("pair", "target", "scale", "tiles", "memory", "disk", "longest time here"):
         table.add_column(name)
     total = 0.0
-    for entry, plan in plans:
+    failed = [(entry, plan) for entry, plan in plans if isinstance(plan, MmsrError)]
+    planned = [(entry, plan) for entry, plan in plans if not isinstance(plan, MmsrError)]
+    for entry, plan in planned:
         grid = plan.output_grid
         table.add_row(
             entry.name,
@@ -135,8 +137,10 @@ def show_plans(plans: Sequence[tuple[Entry, Plan]]) -> None:
         total += plan.seconds_at_most
     console = Console()
     console.print(table)
-    pairs = "1 pair takes" if len(plans) == 1 else f"{len(plans)} pairs take"
+    pairs = "1 pair takes" if len(planned) == 1 else f"{len(planned)} pairs take"
     console.print(f"{pairs} at most {duration_text(total)} on this machine, one after the other.")
+    for entry, error in failed:
+        console.print(f"{entry.name} fails: {error.at('job')}", markup=False, highlight=False, soft_wrap=True)
 
 
 def show_status(status: JobStatus, *, everything: bool = False) -> None:

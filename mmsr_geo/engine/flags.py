@@ -33,6 +33,8 @@ class Flag(IntFlag):
     """The source itself lies outside the valid range: the target averages to it and does not keep the range."""
     FAILED = 32
     """The tile failed and was skipped: the target has no data there."""
+    GUIDE_MISSING = GUIDE_GAP
+    """Former name of GUIDE_GAP, kept for scripts."""
 
 
 MEANINGS = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import traceback
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from mmsr_geo.errors import MmsrWarning, template_of
+from mmsr_geo.errors import MmsrError, MmsrWarning, template_of
 from mmsr_geo.spelling import spelled
 from mmsr_geo.text import printable
 
@@ -60,6 +61,14 @@ def open_log(job: Path) -> Iterator[logging.Logger]:
         warnings.showwarning = show_before
         for handler in logger.handlers:
             handler.close()
+
+
+def log_traceback(log: Log, error: BaseException) -> None:
+    """Log the traceback of an error that is not one of this package's, line by line."""
+    if isinstance(error, MmsrError):
+        return
+    for line in "".join(traceback.format_exception(error)).splitlines():
+        log.error("%s", line)
 
 
 def log_path(job: Path) -> Path:

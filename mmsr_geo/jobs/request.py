@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Self
 
@@ -17,6 +17,7 @@ from mmsr_geo.options import FitOptions, ScaleLike, TargetOptions
 from mmsr_geo.pipeline.inputs import OUTPUT_GROUPS, GuideLike, Inputs, SourceLike, grid_like
 from mmsr_geo.pipeline.pairs import choose_tiling, open_pairs
 from mmsr_geo.pipeline.plan import Plan
+from mmsr_geo.pipeline.slices import attributes_along, coordinates_along
 from mmsr_geo.raster.views.mask import path_and_bits
 from mmsr_geo.raster.write.destination import QA, TAKEN, Address, ZarrGroupPath, check_apart, check_output
 from mmsr_geo.raster.write.encoding import Encoding, parse_creation_options
@@ -107,14 +108,17 @@ class OutputRequest:
         tiling = choose_tiling(first, self.method, self.tile_size, at_once=cluster.workers or 1, limit=limit)
         if limit is not None:
             _refuse_memory(Plan(first, self.method, tiling), limit)
+        coordinates = {name: c for name, c in coordinates_along(job.template).items() if _is_plain(name)}
         output = Output(
             self.output,
             self.qa,
             self.encoding,
             grid,
             self.overwrite,
-            _variable(job.template.name),
+            _variable(job.template.name, coordinates),
             self.target.uncertainty,
+            coordinates,
+            attributes_along(job.template),
         )
         threads = self.threads if cluster.is_this_process else 1
         return OutputSpec(job.pairs, self.method, tiling, output, self.device, threads, self.inputs.description)
@@ -139,10 +143,14 @@ class OutputRequest:
             )
 
 
-def _variable(name: Hashable | None) -> str:
+def _variable(name: Hashable | None, coordinates: Mapping[str, object]) -> str:
     """Return the name of the target in a Zarr store: the variable of the source if its name is plain, or "target"."""
-    plain = isinstance(name, str) and re.fullmatch("[A-Za-z][A-Za-z0-9_]*", name) and name not in TAKEN
-    return str(name) if plain else "target"
+    return str(name) if _is_plain(name) and name not in coordinates else "target"
+
+
+def _is_plain(name: Hashable | None) -> bool:
+    """Return True for a name that an array in a Zarr store can have."""
+    return isinstance(name, str) and bool(re.fullmatch("[A-Za-z][A-Za-z0-9_]*", name)) and name not in TAKEN
 
 
 def _refuse_memory(plan: Plan, limit: int) -> None:

@@ -14,13 +14,13 @@ from typing import Any, Literal
 from urllib.parse import quote
 
 from mmsr_geo._version import __version__
-from mmsr_geo.callbacks import Progress, no_progress
-from mmsr_geo.errors import JobError, MmsrError, OutputError, template_of
+from mmsr_geo.callbacks import CallersErrors, Progress, no_progress
+from mmsr_geo.errors import JobError, MmsrError, OutputError, reason_of, template_of
 from mmsr_geo.jobs.executors.base import Executor
 from mmsr_geo.jobs.fingerprint import key_of, tiles_key_of, with_reference_scene, work_folder
 from mmsr_geo.jobs.job import Entry, Job
 from mmsr_geo.jobs.journal import Journal, JournalEntry
-from mmsr_geo.jobs.log import Log, LoggedWarning, open_log
+from mmsr_geo.jobs.log import Log, LoggedWarning, log_path, log_traceback, open_log
 from mmsr_geo.jobs.output.assemble import check_room, finish
 from mmsr_geo.jobs.output.outcome import OutputResult
 from mmsr_geo.jobs.output.output_job import OutputJob, TaskKey
@@ -53,8 +53,9 @@ def run_job(  # noqa: PLR0913  (how a job is to be run)
 ) -> JobStatus:
     """Compute all pairs that are not done, and return the state of the job.
 
-    A pair that fails for a reason that a person can fix is recorded. The others continue if the job says
-    `on_error = "skip"`. Any other exception ends the job. What was done before stays done.
+    A pair that fails is recorded, also by an unforeseen error, whose traceback goes into the log. The others continue
+    if the job says `on_error = "skip"`. An exception of `progress` or `on_pair_end` ends the job. What was done before
+    stays done.
 
     Args:
         job: The job.
@@ -133,6 +134,8 @@ class _Running:
         self._entries: dict[OutputJob, tuple[Entry, str]] = {}
         """The pair of each running output, and its key before anything of it was read."""
         self._shared: dict[str, SharedFit] = {}
+        self._callers = CallersErrors()
+        self.on_pair_end = self._callers.noted(self.on_pair_end)
 
     def beginning(self, number: int, entry: Entry) -> Begin:
         """Return the function that begins a pair, called when there is room for its tasks."""
@@ -141,7 +144,8 @@ class _Running:
             began = time.monotonic()
             try:
                 return self._begun(number, entry)
-            except MmsrError as error:
+            except Exception as error:  # noqa: BLE001  (whatever a pair raises is that pair's failure)
+                self._callers.pass_on(error)
                 self._record_failure(entry, time.monotonic() - began, error)
                 return None
 
@@ -184,8 +188,7 @@ class _Running:
 
     def failed(self, output_job: OutputJob, error: Exception) -> None:
         """Record the failure of a pair; raise unless the job continues without that pair."""
-        if not isinstance(error, MmsrError):
-            raise error
+        self._callers.pass_on(error)
         entry, _ = self._entries.pop(output_job)
         self._record_failure(entry, time.monotonic() - output_job.began, error)
 
@@ -218,7 +221,7 @@ class _Running:
             check_output(outputs[name], overwrite=self.overwrite)
         spec = self.open_pair(entry, self.overwrite or bool(existing))
         check_room(spec)
-        shown = self.progress(entry, number, self.total)
+        shown = self._callers.noted(self._callers.noted(self.progress)(entry, number, self.total))
         store = store_at(f"{work_folder(self.job, entry)}/{tiles_key}")
         store_at(work_folder(self.job, entry)).remove_others(tiles_key)
         shared, log = self._shared_fit(entry, spec), self._log(entry)
@@ -231,15 +234,15 @@ class _Running:
         self._entries[output_job] = entry, key
         return output_job
 
-    def _record_failure(self, entry: Entry, took: float, error: MmsrError) -> None:
-        reason = template_of(error)
-        line = JournalEntry(entry.name, self._key(entry), "failed", took, error.at("job"))
+    def _record_failure(self, entry: Entry, took: float, error: Exception) -> None:
+        reason = failure_of(error, self.job)
+        line = JournalEntry(entry.name, self._key(entry), "failed", took, spelled(reason, "job"))
         self.journal.append(line)
         self._log(entry).error("pair failed after %.1f s: %s", took, reason)
+        log_traceback(self._log(entry), error)
         self.on_pair_end(entry, line)
         if self.job.on_error == "stop":
-            msg = f"{entry.name}: {reason}; fix it and run the job again, or skip it ({option('on_error', 'skip')})"
-            raise JobError(msg) from error
+            raise stopped_by(entry, reason) from error
         warnings.warn(f"{entry.name} failed: {reason}", LoggedWarning, stacklevel=2)
 
     def _log(self, entry: Entry) -> Log:
@@ -260,6 +263,28 @@ class _Running:
             shared = spec if reference is entry else self.open_pair(reference, True)  # noqa: FBT003  (nothing is written)
             self._shared[reference.name] = SharedFit(reference.name, shared.pairs, shared.method, store_at(folder))
         return self._shared[reference.name]
+
+
+def failure_of(error: Exception, job: Job) -> str:
+    """Return why a pair failed; of an unforeseen error also where its traceback is."""
+    if isinstance(error, MmsrError):
+        return error.template
+    return f"{reason_of(error)} (unforeseen: {log_path(job.path).name} has the traceback to report it with)"
+
+
+def unforeseen(error: Exception, job: Job, entry: Entry) -> JobError:
+    """Log the traceback of a pair's unforeseen error outside a run, and return the error to report."""
+    reason = failure_of(error, job)
+    with open_log(job.path) as logger:
+        log = logging.LoggerAdapter(logger, {"pair": entry.name})
+        log.error("pair cannot be planned: %s", reason)
+        log_traceback(log, error)
+    return stopped_by(entry, reason) if job.on_error == "stop" else JobError(reason)
+
+
+def stopped_by(entry: Entry, reason: str) -> JobError:
+    """Return the error of a job that stops because a pair failed."""
+    return JobError(f"{entry.name}: {reason}; fix it and run the job again, or skip it ({option('on_error', 'skip')})")
 
 
 def _outputs(entry: Entry) -> tuple[Address, ...]:

@@ -12,6 +12,7 @@ from odc.geo.geobox import GeoBox
 
 from mmsr_geo.engine.pair import Pair
 from mmsr_geo.options import UPSAMPLE, FileOptions, InputOptions, LikeLike, ScaleLike
+from mmsr_geo.pipeline.slices import mask_for
 from mmsr_geo.raster.base import Raster
 from mmsr_geo.raster.grids import like_grid, refuse_seam, window_grid
 from mmsr_geo.raster.inspect.sensors import coarsening, resolution_of
@@ -21,10 +22,18 @@ from mmsr_geo.raster.read.open import OneGuide, open_guides, open_source
 from mmsr_geo.raster.views.coarsen import Coarsened
 from mmsr_geo.raster.views.derived_bands import parse_derivation
 from mmsr_geo.raster.views.guides import Guides
-from mmsr_geo.raster.views.mask import Masked, open_mask
+from mmsr_geo.raster.views.mask import Mask, Masked, open_mask
 
 SourceLike = str | PathLike[str] | xr.DataArray
 GuideLike: TypeAlias = "OneGuide | Sequence[OneGuide]"
+
+
+@dataclass(frozen=True, slots=True)
+class Masks:
+    """The masks of a source and its guides, opened; None: there is none."""
+
+    source: Mask | None
+    guide: Mask | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,41 +50,49 @@ class Inputs(InputOptions):
                 said[field.name] = _plain(value)
         return said
 
+    def masks(self, part: xr.DataArray | None = None) -> Masks:
+        """Open the masks; of those with dates the slice that belongs to a slice of the source."""
+        source, guide = (
+            None if mask is None else open_mask(mask) if part is None else mask_for(mask, part)
+            for mask in (self.source_mask, self.guide_mask)
+        )
+        return Masks(source, guide)
+
     def source(self, source: SourceLike, band: int | None = None) -> Raster:
         """Open a source of one band."""
-        return self.taken(open_source(source, band, nodata=self.source_nodata))
+        return self.taken(open_source(source, band, nodata=self.source_nodata), self.masks())
 
-    def taken(self, source: Raster) -> Raster:
+    def taken(self, source: Raster, masks: Masks) -> Raster:
         """Return an opened source masked, and in pixels as coarse as what it shows."""
-        if self.source_mask is not None:
-            source = Masked(source, open_mask(self.source_mask), self.mask_share)
+        if masks.source is not None:
+            source = Masked(source, masks.source, self.mask_share)
         if self.source_resolution is not None:
             down, across = coarsening(source.grid, resolution_of(self.source_resolution))
             if max(down, across) > 1:
                 source = Coarsened(source, down, across, self.mask_share)
         return source
 
-    def guides(self, guide: GuideLike) -> Guides:
-        """Open the guides with their masks and what is derived of them."""
+    def guides(self, guide: GuideLike, mask: Mask | None) -> Guides:
+        """Open the guides with their mask and what is derived of them."""
         rasters = open_guides(guide, guide_band=self.guide_band, guide_nodata=self.guide_nodata)
-        masks = () if self.guide_mask is None else (open_mask(self.guide_mask),)
+        masks = () if mask is None else (mask,)
         derived = tuple(parse_derivation(text) for text in self.derive)
         return Guides(rasters, masks, self.mask_share, derived)
 
-    def pair(self, source: Raster, guide: GuideLike | Guides, scale: ScaleLike) -> Pair:
+    def pair(self, source: Raster, guide: GuideLike, scale: ScaleLike, masks: Masks | None = None) -> Pair:
         """Bring an opened source and its guides together."""
+        masks = masks or self.masks()
         pair = Pair.of(
             source,
-            guide if isinstance(guide, Guides) else self.guides(guide),
+            self.guides(guide, masks.guide),
             scale,
             bounds=self.bounds,
             min_coverage=self.min_coverage,
             grid=self.grid,
             valid_range=self.valid_range,
         )
-        for mask in (self.source_mask, self.guide_mask):
-            if mask is not None:
-                refuse_seam(window_grid(pair.source.grid, pair.part), open_mask(mask).raster.grid, "mask")
+        for mask in filter(None, (masks.source, masks.guide)):
+            refuse_seam(window_grid(pair.source.grid, pair.part), mask.raster.grid, "mask")
         return pair
 
 

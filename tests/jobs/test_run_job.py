@@ -18,10 +18,13 @@ import pytest
 import rasterio
 
 import mmsr_geo
+from mmsr_geo.api import plan_batch
 from mmsr_geo.jobs.fingerprint import key_of
-from mmsr_geo.jobs.job import Job
+from mmsr_geo.jobs.job import Entry, Job
 from mmsr_geo.jobs.journal import Journal, JournalEntry
 from mmsr_geo.jobs.schema import EXAMPLE
+from mmsr_geo.pipeline.inputs import Inputs
+from mmsr_geo.pipeline.plan import Plan
 from support.command import CommandResult
 from support.rasters import SENTINEL_GUIDE, sentinel_crop
 
@@ -196,6 +199,73 @@ def test_a_pair_that_fails_is_reported_and_the_others_go_on_if_asked(folder: Pat
     bad.write_bytes(good)
     assert here("batch", "job.toml", "--progress", "none")[0] == 0
     assert mmsr_geo.status(folder / "job.toml").count("done") == 3
+
+
+def odd_in(monkeypatch: pytest.MonkeyPatch, word: str) -> None:
+    """Let the opening of a pair whose source has a word in its name raise what no one has foreseen."""
+    pair = Inputs.pair
+
+    def odd(self: Inputs, source: Any, *rest: Any, **more: Any) -> Any:
+        if word in source.name:
+            raise KeyError("lat")
+        return pair(self, source, *rest, **more)
+
+    monkeypatch.setattr(Inputs, "pair", odd)
+
+
+def test_an_unforeseen_error_is_the_pairs_failure_and_the_log_has_its_traceback(
+    folder: Path, here: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    odd_in(monkeypatch, "2024-06")
+    job(folder, 'on_error = "skip"\n' + MANY + SMOOTH)
+    status, _, reported = here("batch", "job.toml", "--progress", "none")
+    assert status == 1
+    assert "Traceback" not in reported
+    assert sorted(path.name for path in (folder / "out").iterdir()) == ["2024-07.tif", "2024-08.tif"]
+    line = Journal.of(folder / "job.toml").last()["2024-06"]
+    assert line.state == "failed"
+    assert line.message == "KeyError: 'lat' (unforeseen: job.log has the traceback to report it with)"
+    logged = [line.split("\t") for line in (folder / "job.log").read_text().splitlines()]
+    said = [message for _, _, pair, message in logged if pair == "2024-06"]
+    assert "Traceback (most recent call last):" in said
+    assert said[-1] == "KeyError: 'lat'"
+    job(folder, MANY + SMOOTH)
+    status, _, reported = here("batch", "job.toml", "--progress", "none")
+    assert status == 2
+    assert reported.startswith("Error: 2024-06: KeyError: 'lat'")
+    assert reported.count("\n") == 1
+
+
+def test_a_check_goes_on_after_a_pair_that_fails_if_asked(
+    folder: Path, here: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    odd_in(monkeypatch, "2024-06")
+    (folder / "thermal" / "2024-07_st.tif").write_bytes(b"no raster")
+    job(folder, MANY + SMOOTH)
+    assert here("batch", "job.toml", "--dry-run")[0] == 2
+    status, reported, _ = here("batch", "job.toml", "--dry-run", "--on-error", "skip")
+    assert status == 1
+    assert "1 pair takes at most" in reported
+    assert "2024-06 fails: KeyError: 'lat'" in reported
+    assert "2024-07 fails: " in reported
+    assert "cannot be opened" in reported
+    assert "Traceback (most recent call last):" in (folder / "job.log").read_text()
+    assert not (folder / "out").exists()
+    plans = dict(zip("678", (found for _, found in plan_batch(folder / "job.toml", on_error="skip")), strict=True))
+    assert isinstance(plans["6"], mmsr_geo.JobError)
+    assert isinstance(plans["7"], mmsr_geo.InputError)
+    assert isinstance(plans["8"], Plan)
+
+
+def test_an_exception_of_a_callers_function_ends_the_job(folder: Path) -> None:
+    def stop(entry: Entry, done: int, total: int) -> Any:  # noqa: ARG001  (as it is called)
+        raise InterruptedError(entry.name)
+
+    job(folder, 'on_error = "skip"\n' + MANY + SMOOTH)
+    with pytest.raises(InterruptedError, match="2024-06"):
+        mmsr_geo.batch(folder / "job.toml", progress=stop)
+    with pytest.raises(InterruptedError, match="2024-06"):
+        mmsr_geo.batch(folder / "job.toml", on_pair_end=lambda entry, _line: stop(entry, 0, 0))
 
 
 def test_what_others_have_made_is_not_replaced(folder: Path, here: Command) -> None:

@@ -6,6 +6,7 @@ import pickle
 import queue
 import secrets
 import time
+import traceback
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -228,11 +229,16 @@ def _do(  # noqa: PLR0913  (mapped over)
     try:
         return *run_task(value, method, arguments, _reporter(key) if reports else no_progress), None
     except Exception as error:  # noqa: BLE001  (the caller distinguishes errors)
+        if not isinstance(error, MmsrError):
+            error.add_note(traceback.format_exc())  # a pickle loses the traceback, and keeps notes
         # No file is read: dask sends results from worker to client as pickles, and loses an error that cannot be one.
         try:
             pickle.loads(pickle.dumps(error))  # noqa: S301  (our own)
         except Exception:  # noqa: BLE001  (whatever keeps it from being pickled)
+            notes = getattr(error, "__notes__", [])
             error = RuntimeError(f"{type(error).__name__}: {error}"[:1000])
+            for note in notes:
+                error.add_note(note)
         return None, [], error
 
 

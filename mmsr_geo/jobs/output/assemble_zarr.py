@@ -52,6 +52,7 @@ def assemble_group(output_job: OutputJob, scratch: Path) -> Finished | None:
 def open_group(spec: OutputSpec, place: Address) -> ZarrWriter:
     """Return the writer of an output's group."""
     from mmsr_geo.raster.write.zarr import ZarrWriter  # noqa: PLC0415  (zarr, only when asked for)
+    from mmsr_geo.raster.write.zarr_arrays import BandAxis  # noqa: PLC0415  (zarr, only when asked for)
 
     if not isinstance(place, ZarrGroupPath):
         raise TypeError(type(place))
@@ -64,12 +65,13 @@ def open_group(spec: OutputSpec, place: Address) -> ZarrWriter:
         output.like or first.target_grid,
         variable=output.variable,
         tile_yx=tile_yx,
-        bands=len(spec.pairs),
+        bands=BandAxis(len(spec.pairs), output.coordinates),
         nodata=spec.nodata,
         band_tags=[tags for pair in spec.pairs for tags in pair.source.band_tags],
         encoding=output.encoding,
         flag_attrs={**FLAG_ATTRS, "flag_masks": [int(flag) for flag in Flag]},
         uncertainty_attrs=uncertainty_attrs if output.uncertainty else None,
+        target_attrs=output.attributes,
         overwrite=output.overwrite,
     )
 

@@ -12,9 +12,9 @@ from typing import Literal
 
 from mmsr_geo.callbacks import Progress, labelled, no_progress
 from mmsr_geo.engine.model import Model
-from mmsr_geo.errors import ChangedInputError, MmsrError, MmsrWarning, OutputError, template_of
+from mmsr_geo.errors import ChangedInputError, MmsrWarning, OutputError, reason_of
 from mmsr_geo.jobs.executors.base import Executor, Task, TaskResult
-from mmsr_geo.jobs.log import NO_LOG, Log
+from mmsr_geo.jobs.log import NO_LOG, Log, log_traceback
 from mmsr_geo.jobs.output.resume import resume_plan, take_over_tiles
 from mmsr_geo.jobs.output.shared_fit import SharedFit
 from mmsr_geo.jobs.output.tasks import FitTask, OutputSpec, TileTask, check_of_tiles, keep_model, kept_model
@@ -317,10 +317,11 @@ class OutputJob:
     def _on_tile_failed(self, band: _Band, number: int, error: Exception) -> None:
         if not self.skips or isinstance(error, OutputError | ChangedInputError):
             raise error  # these concern more than one tile
-        reason = template_of(error)
-        if not isinstance(error, MmsrError):
-            reason = f"{type(error).__name__}: {reason}" if reason else type(error).__name__
+        reason = reason_of(error)
+        known = reason in band.failed.values()
         self._skip(band, number, reason)
+        if not known:
+            log_traceback(self.log, error)
 
     def _skip(self, band: _Band, number: int, reason: str) -> None:
         if number not in band.failed:

@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+import xarray as xr
 from odc.geo.geobox import GeoBox
 
 from mmsr_geo.callbacks import Progress, no_progress
@@ -48,6 +49,10 @@ class Output:
     """Name of the target in a Zarr store."""
     uncertainty: bool = False
     """True if the uncertainty of the target is written with it."""
+    coordinates: Mapping[str, xr.Variable] = field(default_factory=dict)
+    """Coordinates of the bands in a Zarr store, such as time, along one dimension; empty: they are only numbered."""
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+    """Attributes of the source that the target has in a Zarr store."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 
     from mmsr_geo.geometry import Window
 
+_MOST_PARTS = 20
+"""Parts of a container that are opened to name one as an example."""
+
 
 @dataclass(frozen=True, slots=True)
 class FileRaster:
@@ -77,11 +80,11 @@ class FileRaster:
             GridError: The file is not georeferenced.
         """
         path = fspath(path)
-        dataset = _opened(path)
+        dataset = opened(path)
         with dataset:
             if not dataset.count:
                 advice = (
-                    f"name one of its parts, as in {dataset.subdatasets[0]}" if dataset.subdatasets else "give a raster"
+                    f"name one of its parts, as in {example_of(dataset)}" if dataset.subdatasets else "give a raster"
                 )
                 raise InputError(f"{path} holds no bands: {advice}")
             indexes = _chosen(path, dataset, bands)
@@ -142,7 +145,7 @@ class FileRaster:
         part = RasterioWindow(window.col, window.row, window.width, window.height)
         self._refuse_change()
         try:
-            with _opened(self.path) as dataset:
+            with opened(self.path) as dataset:
                 raw = dataset.read(self.indexes, window=part)
                 hidden = dataset.read_masks(self.indexes, window=part) == 0 if self.mask_bands else None
                 if self.alpha is not None:
@@ -189,7 +192,8 @@ def files_of(path: str) -> list[str]:
         return []
 
 
-def _opened(path: str) -> rasterio.DatasetReader:
+def opened(path: str) -> rasterio.DatasetReader:
+    """Open a raster file; raises InputError for what cannot be opened, or may never end."""
     if _waits(path):
         raise InputError(
             f"{path} is a pipe or a device, from which a raster cannot be read by window: save it to a file first"
@@ -202,6 +206,24 @@ def _opened(path: str) -> rasterio.DatasetReader:
             raise InputError(
                 f"{path} cannot be opened as a raster ({_reason(path, error)}): check the path and the format"
             ) from error
+
+
+def example_of(dataset: rasterio.DatasetReader) -> str:
+    """Return the name of a part of a container: the first that has an area, for a Zarr store lists coordinates too.
+
+    Raises InputError if GDAL can open none of them.
+    """
+    names, failures = dataset.subdatasets[:_MOST_PARTS], []
+    for name in names:
+        try:
+            with opened(name) as part:
+                if min(part.shape) > 1:
+                    return str(name)
+        except InputError as error:
+            failures.append(error)
+    if len(failures) == len(names):
+        raise failures[-1]
+    return str(names[0])
 
 
 def _chosen(path: str, dataset: rasterio.DatasetReader, wanted: Sequence[int | str] | None) -> tuple[int, ...]:

@@ -110,7 +110,7 @@ class Mask:
     rule: MaskRule
 
 
-def open_mask(mask: MaskLike, bits: Sequence[int] | None = None) -> Mask:
+def open_mask(mask: MaskLike, bits: Sequence[int] | None = None, *, band: int | None = None) -> Mask:
     """Open a mask: pixels that are true or not zero are masked, and pixels without data in the mask.
 
     The rule applies to the stored values, before the mask is resampled to another grid.
@@ -123,6 +123,7 @@ def open_mask(mask: MaskLike, bits: Sequence[int] | None = None) -> Mask:
             medium and high probability, and thin cirrus (Sentinel-2 Products Specification Document). Of several
             bands the one with such a name is taken.
         bits: The same as in "FILE:BITS".
+        band: The number of the band of a file, such as that of a date; None: the only one, or that of a known name.
 
     Raises:
         InputError: The mask cannot be opened, or has several bands and none has a known name.
@@ -136,7 +137,7 @@ def open_mask(mask: MaskLike, bits: Sequence[int] | None = None) -> Mask:
         case str() | PathLike():
             path, path_bits = path_and_bits(mask)
             bits = path_bits if bits is None else bits
-            opened = FileRaster.open(path, quantity=False)
+            opened = FileRaster.open(path, None if band is None else [band], quantity=False)
         case _:
             kind = type(mask).__name__
             raise InputError(f"a mask is a path or a DataArray, not {kind}: select one variable of a Dataset")

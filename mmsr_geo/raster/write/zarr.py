@@ -18,7 +18,7 @@ from mmsr_geo.raster.base import BandTags
 from mmsr_geo.raster.write.destination import QA, UNCERTAINTY, ZarrGroupPath, check_disk, check_output
 from mmsr_geo.raster.write.encoding import Encoding, clipping_of
 from mmsr_geo.raster.write.staged import StagedWriter
-from mmsr_geo.raster.write.zarr_arrays import ArraySpec, Values, Variable, georeference, shard_side
+from mmsr_geo.raster.write.zarr_arrays import ArraySpec, BandAxis, Values, Variable, georeference, shard_side
 from mmsr_geo.raster.write.zarr_overviews import CONVENTION, add_overviews, averaging, every_second
 from mmsr_geo.spelling import option
 
@@ -44,12 +44,13 @@ class ZarrWriter(StagedWriter):
         *,
         variable: str,
         tile_yx: tuple[int, int],
-        bands: int,
+        bands: BandAxis,
         nodata: float,
         band_tags: Sequence[BandTags],
         encoding: Encoding,
         flag_attrs: Mapping[str, Any],
         uncertainty_attrs: Mapping[str, Any] | None = None,
+        target_attrs: Mapping[str, Any] | None = None,
         overwrite: bool = False,
     ) -> None:
         """Begin a group next to the output.
@@ -59,12 +60,13 @@ class ZarrWriter(StagedWriter):
             grid: The grid of the target.
             variable: The name of the target's array.
             tile_yx: Height and width of a tile, in pixels; shards are whole multiples of it.
-            bands: The number of bands of the target.
+            bands: The bands of the target.
             nodata: The nodata value that `encoding.nodata` chooses.
             band_tags: The tags of the source's bands.
             encoding: How values are stored.
             flag_attrs: Attributes of the QA flags.
             uncertainty_attrs: Attributes of the uncertainty; None: the group has none.
+            target_attrs: Further attributes of the target.
             overwrite: Whether an output that exists is replaced.
 
         Raises:
@@ -72,16 +74,17 @@ class ZarrWriter(StagedWriter):
             OptionError: The bands differ in scale or offset, which one variable of CF cannot hold.
         """
         self._grid, self._variable, self._nodata, self._encoding = grid, variable, nodata, encoding
+        self._bands, self._target_attrs = bands, dict(target_attrs or {})
         self._tags = encoding.tags(band_tags)
         if len({(tags.scale, tags.offset) for tags in self._tags}) > 1:
             raise OptionError(
-                f"the source's {bands} bands differ in scale or offset, and a variable of a Zarr store has one scale "
-                f"and one offset: pass {option('scale_factor')} for all bands, or write a .tif"
+                f"the source's {bands.count} bands differ in scale or offset, and a variable of a Zarr store has one "
+                f"scale and one offset: pass {option('scale_factor')} for all bands, or write a .tif"
             )
         check_output(place, overwrite=overwrite)
         height, width = grid.shape.yx
         arrays = 1 if uncertainty_attrs is None else 2
-        check_disk(place, height * width * bands * (np.dtype(encoding.dtype).itemsize * arrays + 1))
+        check_disk(place, height * width * bands.count * (np.dtype(encoding.dtype).itemsize * arrays + 1))
         self.shard_yx = shard_side(tile_yx[0], height), shard_side(tile_yx[1], width)
         super().__init__(place, "group")
         try:
@@ -98,11 +101,10 @@ class ZarrWriter(StagedWriter):
         uncertainty_attrs: Mapping[str, Any] | None,
     ) -> None:
         """Create the group and its arrays."""
-        bands, half_tags = len(self._tags), [tags.of_uncertainty() for tags in band_tags]
+        half_tags = [tags.of_uncertainty() for tags in band_tags]
         self._group = zarr.create_group(self.draft, zarr_format=3)
         georeference(self._group, self._grid)
-        if bands > 1:
-            self._number_bands()
+        self._bands.write(self._group, [tags.description or str(i) for i, tags in enumerate(self._tags, start=1)])
         self._specs = [
             self._values_spec(has_uncertainty=uncertainty_attrs is not None),
             self._flags_spec(flag_attrs),
@@ -110,7 +112,9 @@ class ZarrWriter(StagedWriter):
         if uncertainty_attrs is not None:
             tags = self._encoding.tags(half_tags)
             self._specs.append(self._float_spec(self._uncertainty, tags, uncertainty_attrs))
-        values, flags, *half = (spec.create(self._group, self._grid, bands, self.shard_yx) for spec in self._specs)
+        values, flags, *half = (
+            spec.create(self._group, self._grid, self._bands, self.shard_yx) for spec in self._specs
+        )
         self.values = Values(values, self._nodata, band_tags, self._encoding)
         self.flags = Variable(flags)
         self.uncertainty = Values(half[0], self._nodata, half_tags, self._encoding) if half else None
@@ -120,7 +124,7 @@ class ZarrWriter(StagedWriter):
         with self.converting_errors():
             for values in filter(None, (self.values, self.uncertainty)):
                 values.array.update_attributes(values.statistics)
-            layout = add_overviews(self._group, self._grid, self._specs, len(self._tags), self.shard_yx)
+            layout = add_overviews(self._group, self._grid, self._specs, self._bands, self.shard_yx)
             attributes: dict[str, Any] = {"Conventions": "CF-1.11", **tags}
             if len(layout) > 1:
                 attributes |= {"zarr_conventions": [CONVENTION], "multiscales": {"layout": layout}}
@@ -141,9 +145,11 @@ class ZarrWriter(StagedWriter):
         return ArraySpec(QA, np.dtype(np.uint8), 0, dict(attributes), every_second)
 
     def _values_spec(self, *, has_uncertainty: bool) -> ArraySpec:
-        attributes = {"ancillary_variables": f"{QA} {self._uncertainty}" if has_uncertainty else QA}
+        attributes = self._target_attrs | {
+            "ancillary_variables": f"{QA} {self._uncertainty}" if has_uncertainty else QA
+        }
         first = self._tags[0]
-        if len(self._tags) == 1 and first.description:
+        if len(self._tags) == 1 and first.description and not self._bands.coordinates:
             attributes["long_name"] = first.description
         return self._float_spec(self._variable, self._tags, attributes)
 
@@ -163,9 +169,3 @@ class ZarrWriter(StagedWriter):
     @property
     def _uncertainty(self) -> str:
         return UNCERTAINTY.format(variable=self._variable)
-
-    def _number_bands(self) -> None:
-        names = [tags.description or str(number) for number, tags in enumerate(self._tags, start=1)]
-        attributes: dict[str, Any] = {"long_name": "band of the source", "names": names}
-        numbers = np.arange(1, len(names) + 1)
-        self._group.create_array("band", data=numbers, dimension_names=("band",), attributes=attributes)

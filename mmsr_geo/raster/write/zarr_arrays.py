@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -26,6 +26,9 @@ CHUNK_PX = 512
 GRID = "spatial_ref"
 """Name of the array whose attributes hold CRS and transform, as rioxarray writes it."""
 
+BAND = "band"
+"""Dimension of bands that are only numbered."""
+
 
 def shard_side(tile_px: int, length_px: int) -> int:
     """Return the side of a shard in pixels: a whole number of tiles, or the whole length."""
@@ -36,6 +39,37 @@ def chunk_side(shard_px: int) -> int:
     """Return the side of a chunk in pixels: the divisor of the shard's side that is nearest to 512 by ratio."""
     divisors = [side for side in range(1, shard_px + 1) if shard_px % side == 0]
     return min(divisors, key=lambda side: abs(math.log(side / CHUNK_PX)))
+
+
+@dataclass(frozen=True, slots=True)
+class BandAxis:
+    """The dimension of a group's bands: numbers from 1 along `band`, or a dimension of the source such as time."""
+
+    count: int
+    coordinates: Mapping[str, xr.Variable] = field(default_factory=dict)
+    """Coordinates of the bands by name, all along one dimension; empty: the bands are only numbered."""
+
+    @property
+    def dims(self) -> tuple[str, ...]:
+        """The dimension; empty for one band that has no coordinates."""
+        if self.coordinates:
+            return tuple(str(dim) for dim in next(iter(self.coordinates.values())).dims)
+        return (BAND,) if self.count > 1 else ()
+
+    @property
+    def others(self) -> list[str]:
+        """Names of the coordinates that are not the dimension's own."""
+        return [name for name in self.coordinates if name not in self.dims]
+
+    def write(self, group: zarr.Group, names: Sequence[str] = ()) -> None:
+        """Write the coordinates to a group as CF has them, and the numbers of bands that have `names` only."""
+        for name, values in self.coordinates.items():
+            encoded = xr.conventions.encode_cf_variable(values, name=name)
+            attributes = {str(key): _plain(value) for key, value in encoded.attrs.items() if key != "_FillValue"}
+            group.create_array(name, data=np.asarray(encoded.values), dimension_names=self.dims, attributes=attributes)
+        if names and self.dims == (BAND,):
+            numbers: dict[str, Any] = {"long_name": "band of the source", "names": list(names)}
+            group.create_array(BAND, data=np.arange(1, self.count + 1), dimension_names=(BAND,), attributes=numbers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +84,9 @@ class ArraySpec:
     halve: Callable[[NDArray[Any]], NDArray[Any]]
     """Function that makes an overview's pixels: (H, W), even, to (H / 2, W / 2)."""
 
-    def create(self, group: zarr.Group, grid: GeoBox, bands: int, shard_yx: tuple[int, int]) -> zarr.Array[Any]:
-        """Create the array in a group: (h, w) for one band, (bands, h, w) for several."""
-        several, one = ((bands,), (1,)) if bands > 1 else ((), ())
+    def create(self, group: zarr.Group, grid: GeoBox, bands: BandAxis, shard_yx: tuple[int, int]) -> zarr.Array[Any]:
+        """Create the array in a group: (bands, h, w), or (h, w) for one band without coordinates."""
+        several, one = ((bands.count,), (1,)) if bands.dims else ((), ())
         return group.create_array(
             self.name,
             shape=(*several, *grid.shape.yx),
@@ -60,9 +94,9 @@ class ArraySpec:
             chunks=(*one, chunk_side(shard_yx[0]), chunk_side(shard_yx[1])),
             shards=(*one, *shard_yx),
             fill_value=self.dtype.type(self.fill_value),
-            dimension_names=("band", "y", "x") if several else ("y", "x"),
+            dimension_names=(*bands.dims, "y", "x"),
             compressors=BloscCodec(cname="zstd", clevel=5, shuffle="shuffle"),
-            attributes={**self.attributes, "grid_mapping": GRID, "coordinates": GRID},
+            attributes={**self.attributes, "grid_mapping": GRID, "coordinates": " ".join([GRID, *bands.others])},
         )
 
 
@@ -201,3 +235,7 @@ def georeference(group: zarr.Group, grid: GeoBox) -> None:
             attributes: dict[str, Any] = {str(key): value for key, value in placed[name].attrs.items()}
             group.create_array(name, data=placed[name].to_numpy(), dimension_names=(name,), attributes=attributes)
     group.create_array(GRID, data=np.array(0), attributes=dict(placed[GRID].attrs))
+
+
+def _plain(value: object) -> Any:  # noqa: ANN401  (a JSON value)
+    return value.tolist() if isinstance(value, np.ndarray | np.generic) else value

@@ -14,7 +14,7 @@ from odc.geo.geobox import GeoBox
 
 from mmsr_geo.geometry import Window
 from mmsr_geo.raster.write.encoding import Encoding
-from mmsr_geo.raster.write.zarr_arrays import ArraySpec, Variable, georeference, is_valid
+from mmsr_geo.raster.write.zarr_arrays import ArraySpec, BandAxis, Variable, georeference, is_valid
 
 OVERVIEW_PX = 512
 """Side in pixels of the longest side of a level above which it has an overview."""
@@ -34,7 +34,7 @@ Halve = Callable[[NDArray[Any]], NDArray[Any]]
 
 
 def add_overviews(
-    group: zarr.Group, grid: GeoBox, specs: Sequence[ArraySpec], bands: int, shard_yx: tuple[int, int]
+    group: zarr.Group, grid: GeoBox, specs: Sequence[ArraySpec], bands: BandAxis, shard_yx: tuple[int, int]
 ) -> list[dict[str, Any]]:
     """Create the overviews of a group that is complete, each level from the one before.
 
@@ -42,14 +42,14 @@ def add_overviews(
         group: A group that holds the arrays of `specs`, the target first.
         grid: The grid of the group.
         specs: The arrays that each level has.
-        bands: The number of bands, the same in all arrays.
+        bands: The bands, the same in all arrays.
         shard_yx: Height and width of a shard, in pixels.
 
     Returns:
         The layout as the multiscales convention has it; one entry if the group is too small for overviews.
     """
     target = specs[0].name
-    dims = 3 if bands > 1 else 2
+    dims = len(bands.dims) + 2
     layout: list[dict[str, Any]] = [{"asset": target, "transform": {"scale": [1.0] * dims}}]
     finer, factor = group, 1
     while max(grid.shape.yx) > OVERVIEW_PX:
@@ -58,6 +58,7 @@ def add_overviews(
         grid = GeoBox(((height + 1) // 2, (width + 1) // 2), grid.affine * Affine.scale(2), grid.crs)
         coarser = group.create_group(f"ovr_{factor}x")
         georeference(coarser, grid)
+        bands.write(coarser)
         for spec in specs:
             overview = Variable(spec.create(coarser, grid, bands, shard_yx))
             fill_overview(Variable(finer[spec.name]), overview, shard_yx, spec.halve)  # type: ignore[arg-type]

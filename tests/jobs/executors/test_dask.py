@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import pickle
 import signal
 import subprocess
 import sys
 import threading
+import traceback
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -292,3 +294,16 @@ def test_a_memory_limit_chooses_the_tiles_or_is_refused(folder: Path) -> None:
             memory_limit="500 MB",
             **model,  # type: ignore[arg-type]
         )
+
+
+class _Odd:
+    def fail(self, **_: Any) -> None:
+        raise KeyError("lat")
+
+
+def test_an_error_of_a_worker_keeps_its_traceback() -> None:
+    *_, error = dask_pool._do(_Odd(), "fail", (), False, "key", version=mmsr_geo.__version__)  # noqa: FBT003
+    sent = pickle.loads(pickle.dumps(error))  # noqa: S301  (as dask does)
+    told = "".join(traceback.format_exception(sent))
+    assert "in fail" in told
+    assert 'raise KeyError("lat")' in told

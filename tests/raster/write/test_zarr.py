@@ -38,7 +38,7 @@ from mmsr_geo.raster.write import zarr_arrays, zarr_overviews
 from mmsr_geo.raster.write.destination import ZarrGroupPath, address_of
 from mmsr_geo.raster.write.encoding import Encoding
 from mmsr_geo.raster.write.zarr import ZarrWriter
-from mmsr_geo.raster.write.zarr_arrays import SHARD_PX, Variable, chunk_side, shard_side
+from mmsr_geo.raster.write.zarr_arrays import SHARD_PX, BandAxis, Variable, chunk_side, shard_side
 from support.command import CommandResult
 from support.rasters import SENTINEL_GUIDE, georeferenced, sentinel_crop
 
@@ -157,7 +157,7 @@ def test_bands_are_a_dim(tmp_path: Path) -> None:
 
 def test_bands_of_scales_of_their_own_are_no_variable(tmp_path: Path) -> None:
     tags = [BandTags(scale=0.1), BandTags(scale=0.2)]
-    options: dict[str, Any] = {"variable": "target", "tile_yx": (8, 8), "bands": 2, "nodata": math.nan}
+    options: dict[str, Any] = {"variable": "target", "tile_yx": (8, 8), "bands": BandAxis(2), "nodata": math.nan}
     grid = GeoBox((8, 8), Affine(10, 0, 0, 0, -10, 0), "EPSG:32618")
     place = ZarrGroupPath(tmp_path / "a.zarr")
     with pytest.raises(mmsr_geo.OptionError, match="2 bands differ in scale or offset"):
@@ -294,7 +294,7 @@ def test_memory_does_not_grow_with_the_raster(tmp_path: Path, monkeypatch: pytes
             grid,
             variable="target",
             tile_yx=(256, 256),
-            bands=1,
+            bands=BandAxis(1),
             nodata=math.nan,
             band_tags=[BandTags()],
             encoding=Encoding(),
