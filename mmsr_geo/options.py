@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
 from mmsr_geo.errors import OptionError
 from mmsr_geo.geometry import Scale
+from mmsr_geo.nodata import NodataLike, checked_nodata
 from mmsr_geo.spelling import option
 
 if TYPE_CHECKING:
@@ -220,11 +221,18 @@ class InputOptions(_Checked):
         least=0,
         most=1,
     )
-    source_nodata: float | None = _declare(
-        None, "Nodata value of the source, as stored. It replaces the value that the source declares."
+    source_nodata: "NodataLike | None" = _declare(
+        None,
+        "Nodata of the source, as stored: values and ranges such as -9999,>100,nan (quoted in a shell). They replace "
+        "what the source declares.",
+        metavar="VALUE|RANGE,...",
+        job_type=float | str | tuple[float | str, ...] | None,
     )
-    guide_nodata: float | None = _declare(
-        None, "Nodata value of all guides, as stored. It replaces the values that the guides declare."
+    guide_nodata: "NodataLike | None" = _declare(
+        None,
+        "Nodata of all guides, as stored: values and ranges as for the source. They replace what the guides declare.",
+        metavar="VALUE|RANGE,...",
+        job_type=float | str | tuple[float | str, ...] | None,
     )
     valid_range: tuple[float, float] | None = _declare(
         None,
@@ -245,9 +253,11 @@ class InputOptions(_Checked):
             if value is not None and len(value) != count:
                 raise OptionError(f"{option(name)} takes {count} numbers ({shape}), not {len(value)}")
             _set(self, name, None if value is None else tuple(map(float, value)))
-        for name in ("source_nodata", "guide_nodata", "mask_share", "min_coverage"):
+        for name in ("source_nodata", "guide_nodata"):
             value = getattr(self, name)
-            _set(self, name, None if value is None else float(value))
+            _set(self, name, None if value is None else checked_nodata(name, value))
+        for name in ("mask_share", "min_coverage"):
+            _set(self, name, float(getattr(self, name)))
         if self.valid_range is not None:
             low, high = self.valid_range
             if math.isnan(low) or math.isnan(high) or not low < high:

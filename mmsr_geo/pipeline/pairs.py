@@ -18,6 +18,7 @@ from mmsr_geo.engine.tiling import tile_bytes, tiling_for
 from mmsr_geo.errors import InputError
 from mmsr_geo.geometry import Tiling
 from mmsr_geo.methods.base import Method
+from mmsr_geo.nodata import NodataLike
 from mmsr_geo.options import ScaleLike
 from mmsr_geo.pipeline.inputs import GuideLike, Inputs, SourceLike
 from mmsr_geo.raster.base import Raster
@@ -54,13 +55,13 @@ def open_pairs(source: SourceLike, guide: GuideLike, scale: ScaleLike, inputs: I
 
 
 def slices_of(
-    source: str | PathLike[str] | xr.DataArray, nodata: float | None = None
+    source: str | PathLike[str] | xr.DataArray, nodata: NodataLike | None = None
 ) -> tuple[xr.DataArray, list[tuple[xr.DataArray, Raster]]]:
     """Open a source and split it into rasters of one band.
 
     Args:
         source: A path or an array.
-        nodata: Nodata value of the source, see `open_source`.
+        nodata: Nodata values of the source, see `open_source`.
 
     Returns:
         The array that is the template of the target, not loaded, and its (y, x) slices in the order of its other
