@@ -19,11 +19,10 @@ NodataLike: TypeAlias = "float | str | Sequence[float | str]"
 """A number, several, or text such as "-9999,>100,nan"."""
 
 _NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?|[+-]?inf(?:inity)?"
+_SIGNED, _BETWEEN = rf"(?P<sign>[<>]=?)\s*(?P<bound>{_NUMBER})", rf"(?P<low>{_NUMBER})\s*\.\.\s*(?P<high>{_NUMBER})"
 _LARGEST_INTEGER = 1e15
 """Absolute value from which a number is written in scientific notation."""
-_ITEM = re.compile(
-    rf"(?P<sign>[<>]=?)\s*(?P<bound>{_NUMBER})|(?P<low>{_NUMBER})\s*\.\.\s*(?P<high>{_NUMBER})", re.IGNORECASE
-)
+_ITEM = re.compile(f"{_SIGNED}|{_BETWEEN}", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)

@@ -239,8 +239,8 @@ def _pair_text(source: RasterSummary, guide: RasterSummary, scale: int | tuple[i
     share = coverage(ours, theirs)
     lines.append(f"The guide covers {share:.1%} of the source.")
     for summary, name in ((source, "source_nodata"), (guide, "guide_nodata")):
-        if summary.suspicion is not None:
-            lines.append(f"{spelled(nodata_message(summary.raster.path, summary.suspicion, name), 'command')}.")
+        if summary.suspicions:
+            lines.append(f"{spelled(nodata_message([summary.raster], summary.suspicions, name), 'command')}.")
     if source.suspected_m is not None:
         lines.append(_suspicion(source, guide, source.suspected_m))
     try:
