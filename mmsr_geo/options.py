@@ -164,8 +164,8 @@ class InputOptions(_Checked):
     )
     min_coverage: float = _declare(
         MIN_COVERAGE,
-        "Smallest part of the source, from 0 to 1, that the guide must cover. Lower it to accept a guide that covers "
-        "less: the target is interpolated from the source alone where there is no guide.",
+        "Smallest part of the source's valid pixels, from 0 to 1, that the guide must cover. Lower it to accept a "
+        "guide that covers less: the target is interpolated from the source alone where there is no guide.",
         least=0,
         most=1,
     )

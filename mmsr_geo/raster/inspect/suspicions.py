@@ -190,15 +190,15 @@ def _is_far(gap: float, ordered: NDArray[np.float64], counts: NDArray[np.integer
 
 def _broken(probes: Sequence[ProbeWindow], exact: Sequence[NDArray[np.bool_]]) -> bool:
     """Return True if a value lies between other values in many rows or columns, as no collar does."""
-    lines = broken = 0
+    lines, broken = 0, 0
     for probe, part in zip(probes, exact, strict=True):
         other = np.isfinite(probe.values).all(axis=0) & ~part
         for axis in (0, 1):
             before = np.logical_or.accumulate(other, axis=axis)
             after = np.flip(np.logical_or.accumulate(np.flip(other, axis), axis=axis), axis)
             mixed = other.any(axis=axis) & part.any(axis=axis)
-            lines += np.count_nonzero(mixed)
-            broken += np.count_nonzero(mixed & (part & before & after).any(axis=axis))
+            lines += int(np.count_nonzero(mixed))
+            broken += int(np.count_nonzero(mixed & (part & before & after).any(axis=axis)))
     return broken > _BROKEN_SHARE * lines
 
 
