@@ -123,7 +123,8 @@ def shown_number(value: float) -> str:
 
 
 def _items(given: NodataLike) -> list[float | str]:
-    parts = [given] if isinstance(given, str | float) or not isinstance(given, Iterable) else list(given)
+    single = isinstance(given, str | float) or not isinstance(given, Iterable) or getattr(given, "ndim", 1) == 0
+    parts: list[Any] = [given] if single else list(given)  # type: ignore[arg-type]  # several
     split: list[float | str] = []
     for part in parts:
         split += [text.strip() for text in part.split(",")] if isinstance(part, str) else [part]

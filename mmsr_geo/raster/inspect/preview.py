@@ -54,7 +54,9 @@ def preview_of(path: str, side_px: int, part: Window | None = None) -> Preview:
         )
 
 
-def preview_on(path: str, grid: GeoBox, nodata: NodataLike | None = None, *, smooth: bool = False) -> NDArray[np.float32]:
+def preview_on(
+    path: str, grid: GeoBox, nodata: NodataLike | None = None, *, smooth: bool = False
+) -> NDArray[np.float32]:
     """Read a file's first band on the grid of another preview; raises the errors of rasterio.
 
     Args:

@@ -174,18 +174,16 @@ def _codes(
             if len(different) <= _FEW and not named <= _conventional(dtype):
                 continue
             gap = abs(float(ordered[codes]) - float(ordered[codes - 1]))
-            if _is_far(gap, ordered[codes:].astype(np.float64), repeats[codes:], zero=0 in named):
+            as_codes = 0 not in named and (codes > 1 or bool((different == np.round(different)).all()))
+            others = ordered[codes:].astype(np.float64), repeats[codes:]
+            if gap >= _range_of(*others) * (2 if 0 in named else 1) > 0 or (as_codes and _beyond_dense(gap, others[0])):
                 return low, codes
     return None
 
 
-def _is_far(gap: float, ordered: NDArray[np.float64], counts: NDArray[np.integer], *, zero: bool) -> bool:
-    """Return True if a gap separates values from others: their own (different, in either order) with their counts."""
-    low, high = _percentiles(*(ordered, counts) if ordered[0] < ordered[-1] else (ordered[::-1], counts[::-1]))
-    if gap >= (high - low) * (2 if zero else 1):
-        return gap > 0
-    dense = len(ordered) > _FEW and np.abs(np.diff(ordered)).max() * _DENSE <= gap
-    return bool(dense and not zero and gap >= np.ptp(ordered) / 2)
+def _beyond_dense(gap: float, others: NDArray[np.float64]) -> bool:
+    """Return True if a gap is half as wide as the range of other values, and much wider than the gaps among them."""
+    return bool(len(others) > _FEW and gap >= np.ptp(others) / 2 and gap >= _DENSE * np.abs(np.diff(others)).max())
 
 
 def _broken(probes: Sequence[ProbeWindow], exact: Sequence[NDArray[np.bool_]]) -> bool:
@@ -213,11 +211,11 @@ def _neighbours(part: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return np.asarray(touched & ~part)
 
 
-def _percentiles(different: NDArray[np.float64], counts: NDArray[np.integer]) -> tuple[float, float]:
-    """Return the 1st and the 99th percentile of different values with their counts."""
+def _range_of(different: NDArray[np.float64], counts: NDArray[np.integer]) -> float:
+    """Return the range of different values, in either order, from the 1st to the 99th percentile of their counts."""
     ranks = np.cumsum(counts) / counts.sum()
-    low, high = (different[min(int(np.searchsorted(ranks, share)), len(different) - 1)] for share in (0.01, 0.99))
-    return float(low), float(high)
+    ends = [different[min(int(np.searchsorted(ranks, share)), len(different) - 1)] for share in (0.01, 0.99)]
+    return float(abs(ends[1] - ends[0]))
 
 
 def _conventional(dtype: np.dtype[Any]) -> set[float]:
@@ -225,7 +223,7 @@ def _conventional(dtype: np.dtype[Any]) -> set[float]:
 
 
 def _collar_values(dtype: np.dtype[Any]) -> set[float]:
-    return {0.0, *(_limits(dtype) if dtype.kind in "iu" else ())}
+    return {float(np.float32(value)) for value in (0, *(_limits(dtype) if dtype.kind in "iu" else ()))}
 
 
 def _limits(dtype: np.dtype[Any]) -> tuple[float, float]:
