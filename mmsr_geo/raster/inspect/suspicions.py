@@ -13,6 +13,8 @@ from mmsr_geo.nodata import shown_number
 
 LEAST_SHARE = 0.01
 """Share of the sampled pixels below which values are not suspected."""
+_LEAST_CONVENTIONAL_SHARE = 0.001
+"""The same for values that are often used for nodata."""
 _CONVENTIONAL = (-9999, -99999, -999999, -999, -32768, -32767, 32767, 65535, 9999, 99999, 1e20, -1e20, 1e30, -1e30)
 """Values that are often used for nodata, besides the limits of a dtype."""
 _FEW = 16
@@ -25,7 +27,7 @@ _DENSE = 4
 """Widths of the widest gap among the other values in the gap before some codes, if that is narrower than they are."""
 _NEAR = 0.15
 """Share of the range within which a pixel is similar to the value of a collar."""
-_BORDER_SHARE = 0.1
+_BORDER_SHARE = 0.05
 """Share of the raster's border that a collar covers at least."""
 _BROKEN_SHARE = 0.02
 """Share of the rows and columns that may have a collar's value between other values, if there is one band only."""
@@ -81,12 +83,12 @@ def suspected_nodata(probes: Sequence[ProbeWindow], dtype: np.dtype[Any]) -> tup
     The least or largest value of a band is suspected if at least 1 % of the pixels have it, and the distance to the
     next value is at least the range of the others, from their 1st to their 99th percentile (twice that for 0, which
     many quantities start from). There must be more than 16 other values, unless the value is one that is often used
-    for nodata. Up to 8 values next to each other are suspected together, as codes beyond the range of a quantity; the
-    distance may then be half the range if no gap among the others is a fourth of it.
+    for nodata, of which 0.1 % are enough. Up to 8 values next to each other are suspected together, as codes beyond the
+    range of a quantity; the distance may then be half the range if no gap among the others is a fourth of it.
 
-    0 or a limit of an integer dtype is suspected if at least 1 % of the pixels and a tenth of the border have it in all
-    bands, and the pixels next to them are different, as at the collar of a rotated image. Of a single band, the other
-    pixels must also be one run in each row and each column, as beyond the edge of an orbit.
+    0 or a limit of an integer dtype is suspected if at least 1 % of the pixels and a twentieth of the border have it in
+    all bands, and the pixels next to them are different, as at the collar of a rotated image. Of a single band, the
+    other pixels must also be one run in each row and each column, as beyond the edge of an orbit.
 
     Args:
         probes: The sampled windows.
@@ -169,7 +171,8 @@ def _codes(
         ordered, repeats = (different, counts) if low else (different[::-1], counts[::-1])
         for codes in range(1, min(_MOST_CODES, len(different) - 2) + 1):
             named = {float(value) for value in ordered[:codes]}
-            if repeats[:codes].sum() < LEAST_SHARE * sampled or (codes > 1 and repeats[:codes].min() < _LEAST_REPEATS):
+            least = _LEAST_CONVENTIONAL_SHARE if named <= _conventional(dtype) else LEAST_SHARE
+            if repeats[:codes].sum() < least * sampled or (codes > 1 and repeats[:codes].min() < _LEAST_REPEATS):
                 continue
             if len(different) <= _FEW and not named <= _conventional(dtype):
                 continue

@@ -155,7 +155,7 @@ def innocent() -> dict[str, NDArray[Any]]:
         "two values": np.where(hills > 0, 0.0, 100.0).astype("float32"),
         "buildings on bare ground": np.where(hills > 0.2, 9 + 6 * rng.random((300, 300)), 0).astype("float32"),
         "noise": rng.normal(size=(2, 300, 300)).astype("float32"),
-        "too few to tell": with_value(pixels(LANDSAT_TRUTH), -9999, np.arange(90_000).reshape(300, 300) % 150 == 0),
+        "too few to tell": with_value(pixels(LANDSAT_TRUTH), -9999, np.arange(90_000).reshape(300, 300) % 1500 == 0),
         "a narrow DEM": np.arange(12 * 15, dtype="float32").reshape(12, 15),
         "one pixel": np.array([[5.0]], "float32"),
     }
