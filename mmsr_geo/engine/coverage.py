@@ -46,7 +46,13 @@ def _windows(part: Window) -> Iterator[Window]:
         for top in range(0, part.height, rows):
             yield Window(part.row + top, part.col, min(rows, part.height - top), part.width)
         return
-    height, width = min(_WINDOW_PX, part.height), min(_WINDOW_PX, part.width)
-    for row in dict.fromkeys(np.linspace(0, part.height - height, _WINDOWS).round().astype(int).tolist()):
-        for col in dict.fromkeys(np.linspace(0, part.width - width, _WINDOWS).round().astype(int).tolist()):
+    for row, height in _strata(part.height):
+        for col, width in _strata(part.width):
             yield Window(part.row + row, part.col + col, height, width)
+
+
+def _strata(length: int) -> list[tuple[int, int]]:
+    """Return the start and the length of windows in the middle of equal parts."""
+    count = min(_WINDOWS, length)
+    side = min(_WINDOW_PX, length // count)
+    return [((2 * at + 1) * length // (2 * count) - side // 2, side) for at in range(count)]

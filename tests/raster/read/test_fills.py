@@ -30,19 +30,20 @@ def with_fills(dtype: str = "int16") -> Any:
 def variable(path: Path, values: Any, **attrs: Any) -> str:
     """A variable of a netCDF file on a grid of degrees."""
     y, x = 40 - 0.1 * np.arange(8), 10 + 0.1 * np.arange(10)
-    xr.Dataset({"lst": (("lat", "lon"), values, attrs)}, {"lat": y, "lon": x}).to_netcdf(
-        path, engine="scipy", encoding={"lst": {"_FillValue": None}}
+    dataset = xr.Dataset({"lst": (("lat", "lon"), values, {"grid_mapping": "crs", **attrs})})
+    dataset = dataset.assign_coords(
+        lat=("lat", y, {"units": "degrees_north", "standard_name": "latitude"}),
+        lon=("lon", x, {"units": "degrees_east", "standard_name": "longitude"}),
     )
+    ellipsoid = {"semi_major_axis": 6378137.0, "inverse_flattening": 298.257223563}
+    dataset["crs"] = xr.DataArray(0, attrs={"grid_mapping_name": "latitude_longitude", **ellipsoid})
+    dataset.to_netcdf(path, engine="scipy", encoding={"lst": {"_FillValue": None}})
     return f"netcdf:{path}:lst"
 
 
 @pytest.mark.parametrize("missing", [np.int16(-999), np.array([-999, -998], "int16"), "-999"])
 def test_both_fills_of_a_variable_are_nodata(tmp_path: Path, missing: Any) -> None:
     path = variable(tmp_path / "a.nc", with_fills(), _FillValue=np.int16(-32768), missing_value=missing)
-    with rasterio.open(path) as dataset:
-        dataset_crs = dataset.crs
-    if dataset_crs is None:
-        pytest.skip("this GDAL gives the file no CRS")
     raster = FileRaster.open(path)
     valid = raster.read(WHOLE).valid
     assert raster.nodata == -32768
