@@ -13,9 +13,9 @@ from dataclasses import Field, dataclass, field, fields
 from os import PathLike
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
+from mmsr_geo import nodata
 from mmsr_geo.errors import OptionError
 from mmsr_geo.geometry import Scale
-from mmsr_geo.nodata import NodataLike, checked_nodata
 from mmsr_geo.spelling import option
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ Bounds = tuple[float, float, float, float]
 ScaleLike = Scale | int | tuple[int, int] | None
 LikeLike: TypeAlias = "str | PathLike[str] | xr.DataArray | GeoBox | float | tuple[float, float]"
 MaskLike: TypeAlias = "str | PathLike[str] | xr.DataArray"
+NodataLike: TypeAlias = nodata.NodataLike
 PsfLike = str | float | tuple[float, float]
 RegisterLike = str | tuple[float, float]
 SourceNoiseLike = str | float
@@ -255,7 +256,7 @@ class InputOptions(_Checked):
             _set(self, name, None if value is None else tuple(map(float, value)))
         for name in ("source_nodata", "guide_nodata"):
             value = getattr(self, name)
-            _set(self, name, None if value is None else checked_nodata(name, value))
+            _set(self, name, None if value is None else nodata.checked_nodata(name, value))
         for name in ("mask_share", "min_coverage"):
             _set(self, name, float(getattr(self, name)))
         if self.valid_range is not None:

@@ -238,7 +238,7 @@ def test_values_are_suspected_beside_what_is_declared(tmp_path: Path, declared: 
     values = with_value(pixels(LANDSAT_TRUTH), -9999, turned(300, 300)).astype("int16")
     if declared == "alpha":
         values = np.concatenate([values, np.full_like(values, 255)])
-        profile = {"photometric": "minisblack", "alpha": "yes"}
+        profile: dict[str, Any] = {"photometric": "minisblack", "alpha": "yes"}
     else:
         profile = {} if declared is None else {"nodata": 5} if declared == 5 else {"dtype": "float32", "nodata": np.nan}
     opened = file(tmp_path / "a.tif", values, **profile)
