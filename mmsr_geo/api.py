@@ -14,6 +14,7 @@ import xarray as xr
 from mmsr_geo._version import __version__
 from mmsr_geo.callbacks import Progress, no_progress
 from mmsr_geo.engine.pair import Pair
+from mmsr_geo.engine.valid_shares import naming_what_is_empty
 from mmsr_geo.errors import MmsrError, MmsrWarning, OptionError
 from mmsr_geo.evaluation.evaluate import Evaluation
 from mmsr_geo.evaluation.evaluate import evaluate as run_evaluation
@@ -209,7 +210,8 @@ def fit(
     pair = inputs.pair(inputs.source(source, band), guide, scale)
     warn_undeclared_nodata(pair.source, pair.guides.rasters)
     method = SceneFit(resolve_fit_params(fitting), fitting.seed, fitting.device, "warn", start_of(fitting))
-    return method.model_for(pair, progress)
+    with naming_what_is_empty(pair):
+        return method.model_for(pair, progress)
 
 
 @documented("evaluate")

@@ -63,6 +63,10 @@ class PixelError(MmsrError):
     """Pixels that leave nothing to work on: all nodata, nothing valid in common."""
 
 
+class NothingInCommonError(PixelError):
+    """No pixel that is valid in source, guide and masks."""
+
+
 class ModelFileError(MmsrError):
     """A file that holds no model, a damaged one, or one for another kind of pair."""
 

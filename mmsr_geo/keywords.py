@@ -14,6 +14,7 @@ if TYPE_CHECKING:
         LikeLike,
         MaskLike,
         ModelLike,
+        NodataLike,
         OnGrid,
         PsfLike,
         Quality,
@@ -34,8 +35,8 @@ class InputKeywords(TypedDict, total=False):
     source_mask: MaskLike | None
     guide_mask: MaskLike | None
     mask_share: float
-    source_nodata: float | None
-    guide_nodata: float | None
+    source_nodata: NodataLike | None
+    guide_nodata: NodataLike | None
     valid_range: tuple[float, float] | None
 
 

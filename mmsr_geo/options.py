@@ -13,6 +13,7 @@ from dataclasses import Field, dataclass, field, fields
 from os import PathLike
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
+from mmsr_geo import nodata
 from mmsr_geo.errors import OptionError
 from mmsr_geo.geometry import Scale
 from mmsr_geo.spelling import option
@@ -33,6 +34,7 @@ Bounds = tuple[float, float, float, float]
 ScaleLike = Scale | int | tuple[int, int] | None
 LikeLike: TypeAlias = "str | PathLike[str] | xr.DataArray | GeoBox | float | tuple[float, float]"
 MaskLike: TypeAlias = "str | PathLike[str] | xr.DataArray"
+NodataLike: TypeAlias = nodata.NodataLike
 PsfLike = str | float | tuple[float, float]
 RegisterLike = str | tuple[float, float]
 SourceNoiseLike = str | float
@@ -163,8 +165,8 @@ class InputOptions(_Checked):
     )
     min_coverage: float = _declare(
         MIN_COVERAGE,
-        "Smallest part of the source, from 0 to 1, that the guide must cover. Lower it to accept a guide that covers "
-        "less: the target is interpolated from the source alone where there is no guide.",
+        "Smallest part of the source's valid pixels, from 0 to 1, that the guide must cover. Lower it to accept a "
+        "guide that covers less: the target is interpolated from the source alone where there is no guide.",
         least=0,
         most=1,
     )
@@ -220,11 +222,18 @@ class InputOptions(_Checked):
         least=0,
         most=1,
     )
-    source_nodata: float | None = _declare(
-        None, "Nodata value of the source, as stored. It replaces the value that the source declares."
+    source_nodata: "NodataLike | None" = _declare(
+        None,
+        "Nodata of the source, as stored: values and ranges such as -9999,>100,nan (quoted in a shell). They replace "
+        "what the source declares.",
+        metavar="VALUE|RANGE,...",
+        job_type=float | str | tuple[float | str, ...] | None,
     )
-    guide_nodata: float | None = _declare(
-        None, "Nodata value of all guides, as stored. It replaces the values that the guides declare."
+    guide_nodata: "NodataLike | None" = _declare(
+        None,
+        "Nodata of all guides, as stored: values and ranges as for the source. They replace what the guides declare.",
+        metavar="VALUE|RANGE,...",
+        job_type=float | str | tuple[float | str, ...] | None,
     )
     valid_range: tuple[float, float] | None = _declare(
         None,
@@ -245,9 +254,11 @@ class InputOptions(_Checked):
             if value is not None and len(value) != count:
                 raise OptionError(f"{option(name)} takes {count} numbers ({shape}), not {len(value)}")
             _set(self, name, None if value is None else tuple(map(float, value)))
-        for name in ("source_nodata", "guide_nodata", "mask_share", "min_coverage"):
+        for name in ("source_nodata", "guide_nodata"):
             value = getattr(self, name)
-            _set(self, name, None if value is None else float(value))
+            _set(self, name, None if value is None else nodata.checked_nodata(name, value))
+        for name in ("mask_share", "min_coverage"):
+            _set(self, name, float(getattr(self, name)))
         if self.valid_range is not None:
             low, high = self.valid_range
             if math.isnan(low) or math.isnan(high) or not low < high:

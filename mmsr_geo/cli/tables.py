@@ -13,8 +13,9 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from mmsr_geo.engine.coverage import covered_share
 from mmsr_geo.errors import GridError, MmsrError
-from mmsr_geo.geometry import Scale
+from mmsr_geo.geometry import Scale, Window
 from mmsr_geo.jobs.job import Entry
 from mmsr_geo.jobs.status import JobStatus, PairState, PairStatus
 from mmsr_geo.network.fitted import FittedModel
@@ -241,10 +242,12 @@ def _pair_text(source: RasterSummary, guide: RasterSummary, scale: int | tuple[i
     down, across = steps_across(ours, theirs)
     lines = [f"One source pixel is {across:.4g} x {down:.4g} guide pixels."]
     share = coverage(ours, theirs)
-    lines.append(f"The guide covers {share:.1%} of the source.")
+    of_valid = None if share == 1 else covered_share(source.raster, Window.whole(ours.shape.yx), theirs)
+    valid_too = "" if of_valid is None else f" and {of_valid:.1%} of its valid pixels"
+    lines.append(f"The guide covers {share:.1%} of the source{valid_too}.")
     for summary, name in ((source, "source_nodata"), (guide, "guide_nodata")):
-        if summary.suspicion is not None:
-            lines.append(f"{spelled(nodata_message(summary.raster.path, summary.suspicion, name), 'command')}.")
+        if summary.suspicions:
+            lines.append(f"{spelled(nodata_message([summary.raster], summary.suspicions, name), 'command')}.")
     if source.suspected_m is not None:
         lines.append(_suspicion(source, guide, source.suspected_m))
     try:

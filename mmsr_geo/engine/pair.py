@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import product
 from typing import TYPE_CHECKING
 
 from odc.geo.geobox import GeoBox
 
+from mmsr_geo.engine.coverage import covered_share
 from mmsr_geo.geometry import Scale, Window
 from mmsr_geo.options import MIN_COVERAGE, OnGrid
 from mmsr_geo.raster.base import Pixels, Raster, ReadPlan
@@ -87,7 +88,7 @@ class Pair:
             guides: One raster or several.
             scale: Target pixels per source pixel; None: the whole number nearest to the ratio of the resolutions.
             bounds: (west, south, east, north) in the source's CRS, grown to whole source pixels; None: all.
-            min_coverage: Least share of the requested part that each guide must cover, 0 to 1.
+            min_coverage: Least share of the requested part, or of its valid pixels, that each guide must cover, 0 to 1.
             grid: "source": the target lies on the source's grid refined by the scale. "guide": the source is first
                 resampled onto the finest guide's grid coarsened by the scale, so that the target lies on the guide's
                 pixels.
@@ -100,7 +101,8 @@ class Pair:
         part = Window.whole(source.grid.shape.yx) if bounds is None else bounds_window(source.grid, bounds)
         guides = guides if isinstance(guides, Guides) else Guides((guides,))
         for guide in guides.rasters:
-            check_pair(window_grid(source.grid, part), guide.grid, min_coverage)
+            of_valid = partial(covered_share, source, part, guide.grid)
+            check_pair(window_grid(source.grid, part), guide.grid, min_coverage, of_valid)
         chosen = nearest_scale(source.grid, guides.finest) if scale is None else Scale.of(scale)
         if grid == "guide":
             requested = window_grid(source.grid, part)

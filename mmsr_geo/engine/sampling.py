@@ -9,9 +9,9 @@ import torch
 from mmsr_geo.callbacks import Progress, no_progress
 from mmsr_geo.engine.pair import Pair
 from mmsr_geo.engine.tile_upsampler import sample_of
-from mmsr_geo.errors import PixelError
+from mmsr_geo.errors import NothingInCommonError
 from mmsr_geo.geometry import Scale, Window
-from mmsr_geo.network.samples import Sample
+from mmsr_geo.network.samples import NOTHING_IN_COMMON, Sample
 
 ENOUGH_VALID = 0.25
 """Share of a sampled window that must be valid; windows below it are used only if no better one is found."""
@@ -42,7 +42,7 @@ def read_samples(pair: Pair, within: Window, progress: Progress) -> list[Sample]
         progress: Called as progress("sample", done, total).
 
     Raises:
-        PixelError: None of the windows holds a pixel that is valid in both.
+        NothingInCommonError: None of the windows holds a pixel that is valid in both.
     """
     samples: list[Sample] = []
     reserve: list[Sample] = []
@@ -65,8 +65,5 @@ def read_samples(pair: Pair, within: Window, progress: Progress) -> list[Sample]
     progress("sample", wanted, wanted)
     samples = samples + reserve[: wanted - len(samples)]
     if not samples:
-        raise PixelError(
-            f"source {pair.source.name} and guide {pair.guide.name} have no valid pixel in common in any "
-            f"sampled window: check their nodata values and that they show the same area"
-        )
+        raise NothingInCommonError(NOTHING_IN_COMMON)
     return samples

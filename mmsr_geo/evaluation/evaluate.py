@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from mmsr_geo.callbacks import Progress, labelled, no_progress
 from mmsr_geo.engine.model import Model
+from mmsr_geo.engine.valid_shares import naming_what_is_empty
 from mmsr_geo.evaluation.metrics import Scores, UncertaintyScores
 from mmsr_geo.evaluation.trial import Trial, Values
 from mmsr_geo.geometry import Tiling, Window
@@ -125,7 +126,8 @@ def evaluate(  # noqa: PLR0913  (methods, their trial, and how they run)
         key = json.dumps(method.fit_description)
         started = time.monotonic()
         if key not in fitted:
-            fitted[key] = method.model_for(trial.pair, report), time.monotonic() - started
+            with naming_what_is_empty(trial.pair):
+                fitted[key] = method.model_for(trial.pair, report), time.monotonic() - started
         model, fit_seconds = fitted[key]
         started = time.monotonic()
         tiling = tilings[name]

@@ -15,11 +15,11 @@ from torch import Tensor, nn
 
 from mmsr_geo.engine.model import Predictor, UncheckedModel
 from mmsr_geo.engine.sampling import FitJob
-from mmsr_geo.errors import OptionError, PixelError
+from mmsr_geo.errors import NothingInCommonError, OptionError
 from mmsr_geo.geometry import Halo, Scale
 from mmsr_geo.network.degradation import degrade
 from mmsr_geo.network.device import torch_threads
-from mmsr_geo.network.samples import Sample, Statistics
+from mmsr_geo.network.samples import NOTHING_IN_COMMON, Sample, Statistics
 
 HIDDEN, WIDE = 32, 2048
 """Channels inside the branches and the head, and where the branches meet."""
@@ -60,7 +60,7 @@ class P2P:
         """Fit to block means: Adam on the L1 distance, in shuffled passes over the source pixels of all samples.
 
         Raises:
-            PixelError: Source and guide have no valid pixel in common.
+            NothingInCommonError: Source and guide have no valid pixel in common.
         """
         statistics = Statistics.of(samples)
         # Generators of its own: torch's global one is shared with whatever else runs in the process.
@@ -183,10 +183,7 @@ class _Blocks:
         if not any(bool(mask.any()) for mask in masks):
             masks = [sample.source_valid & (share < 0.5) for sample, share in zip(samples, missing, strict=True)]
         if not any(bool(mask.any()) for mask in masks):
-            raise PixelError(
-                "source and guide have no valid pixel in common: check their nodata values and that they show the same "
-                "area"
-            )
+            raise NothingInCommonError(NOTHING_IN_COMMON)
         sources, pixels, valid = [], [], []
         for sample, mask in zip(samples, masks, strict=True):
             sources.append(statistics.centred_source(sample.source[mask]).float())

@@ -15,7 +15,7 @@ import torch.nn.functional as F  # noqa: N812  (torch's own convention)
 from torch import Tensor
 
 from mmsr_geo.callbacks import Progress, no_progress
-from mmsr_geo.errors import OptionError, PixelError
+from mmsr_geo.errors import NothingInCommonError, OptionError
 from mmsr_geo.geometry import Scale, Window
 from mmsr_geo.network.degradation import degrade, degrade_valid, fill_nodata
 from mmsr_geo.network.device import deterministic_float32, torch_threads
@@ -94,7 +94,7 @@ def fit_samples(  # noqa: PLR0913  (what is known of a fit, all of it recorded i
         on_validation: Called with what was found at reduced resolution, once the network was validated.
 
     Raises:
-        PixelError: No pixel is valid in both source and guide.
+        NothingInCommonError: No pixel is valid in both source and guide.
         OptionError: A published fit of a raster that is too large to be read whole, or `first_stage=True` for a source
             that is too small for it.
     """
@@ -143,10 +143,10 @@ class _ComparedMembers:
         device: torch.device,
         progress: Progress,
     ) -> None:
-        """Fit the members. Raises PixelError if source and guide have no valid pixel in common."""
+        """Fit the members. Raises NothingInCommonError if source and guide have no valid pixel in common."""
         self._sites = compared_parts(samples, scale)
         if not self._sites:
-            raise PixelError(NOTHING_IN_COMMON)
+            raise NothingInCommonError(NOTHING_IN_COMMON)
         parts = [samples[number].cut(window, scale).to(device) for number, window in self._sites]
         self.fitted, self._layers, self._errors = fit_members(
             parts, scale, statistics, member_names(params), wanted=params.sensor, seed=seed, progress=progress
@@ -227,7 +227,7 @@ def adapt_model(  # noqa: PLR0913  (a model, what it is to learn, and how)
     A model without a network is returned as it is.
 
     Raises:
-        PixelError: No pixel is valid in both source and guide.
+        NothingInCommonError: No pixel is valid in both source and guide.
     """
     if model.stacking.network == 0:
         return model

@@ -14,8 +14,8 @@ FEATHER_PX = 2
 no edge is visible; more would cost detail (docs/decisions/007-feathering-at-guide-gaps.md)."""
 
 BRIDGED_VARIANCE = 8.0
-"""Variance of a prediction's error where the guide is bridged, in that where it is valid: what a source pixel has beyond
-the prediction is first given to such pixels (docs/decisions/022-narrow-gaps.md)."""
+"""Variance of a prediction's error where the guide is bridged, in that where it is valid: what a source pixel has
+beyond the prediction is first given to such pixels (docs/decisions/022-narrow-gaps.md)."""
 
 
 def feathered(valid: Tensor) -> Tensor:

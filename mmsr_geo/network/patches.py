@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812  (torch's own convention)
 from torch import Tensor
 
-from mmsr_geo.errors import PixelError
+from mmsr_geo.errors import NothingInCommonError
 from mmsr_geo.geometry import Window
 from mmsr_geo.network.samples import NOTHING_IN_COMMON
 
@@ -24,13 +24,13 @@ class PatchSampler:
             patch_yx: A patch's size in source pixels; cut to the samples' size.
 
         Raises:
-            PixelError: No pixel is valid.
+            NothingInCommonError: No pixel is valid.
         """
         height, width = masks[0].shape
         self.patch_yx = min(patch_yx[0], height), min(patch_yx[1], width)
         shares = torch.stack([window_means(mask.cpu(), self.patch_yx) for mask in masks])
         if shares.max() == 0:
-            raise PixelError(NOTHING_IN_COMMON)
+            raise NothingInCommonError(NOTHING_IN_COMMON)
         self.shape = shares.shape
         self.places = (shares >= shares.max() / 2).flatten().nonzero()[:, 0]
 

@@ -21,7 +21,7 @@ LARGEST_STATISTICS_SAMPLE = 4_000_000
 """Largest number of values that quantiles are taken of; of more, every n-th."""
 
 
-NOTHING_IN_COMMON = "source and guide have no valid pixel in common: check that they show the same place"
+NOTHING_IN_COMMON = "source and guide have no valid pixel in common"
 """Refusal of a pair without a pixel that is valid in both."""
 
 

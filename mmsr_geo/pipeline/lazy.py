@@ -26,6 +26,7 @@ from mmsr_geo.geometry import Tile, Tiling, Window
 from mmsr_geo.methods.apply import upsampler_of
 from mmsr_geo.methods.base import Method, TileFits, TilePrediction
 from mmsr_geo.network.guide_check import GuideCheck
+from mmsr_geo.nodata import Nodata
 from mmsr_geo.pipeline.tile_tasks import finish_tile, fit_pair, predict_tile
 from mmsr_geo.raster.base import BandTags, Combine, Pixels, Raster, ReadPlan, StoredRaster, with_nodata_as_nan
 from mmsr_geo.raster.read.arrays import ArrayRaster
@@ -356,7 +357,7 @@ class _Chunks:
             band_sizes=tuple(array.chunks[0]),
         )
 
-    def assembled(self, blocks: list[list[NDArray[Any]]], nodata: tuple[float | None, ...]) -> Pixels:
+    def assembled(self, blocks: list[list[NDArray[Any]]], nodata: tuple[Nodata | None, ...]) -> Pixels:
         """Return the window's pixels; `blocks` holds, for each index, one chunk per range of bands."""
         values = np.empty((sum(self.band_sizes), *self.shape), np.float32)
         for chunks, (taken, placed) in zip(blocks, self.parts, strict=True):

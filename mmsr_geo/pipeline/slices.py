@@ -13,6 +13,7 @@ import rioxarray
 import xarray as xr
 
 from mmsr_geo.errors import InputError
+from mmsr_geo.nodata import NodataLike
 from mmsr_geo.raster.base import Raster
 from mmsr_geo.raster.read.arrays import BAND_DIMS, ArrayRaster, array_name, extra_dims, spatial_dims
 from mmsr_geo.raster.read.file_array import BAND, file_array
@@ -25,13 +26,13 @@ _CARRIED = ("long_name", "standard_name", "cell_methods", "comment")
 
 
 def slices_of(
-    source: str | PathLike[str] | xr.DataArray, nodata: float | None = None
+    source: str | PathLike[str] | xr.DataArray, nodata: NodataLike | None = None
 ) -> tuple[xr.DataArray, list[tuple[xr.DataArray, Raster]]]:
     """Open a source and split it into rasters of one band.
 
     Args:
         source: A path or an array.
-        nodata: Nodata value of the source, see `open_source`.
+        nodata: Nodata values of the source, see `open_source`.
 
     Returns:
         The array that is the template of the target, not loaded, and its (y, x) slices in the order of its other

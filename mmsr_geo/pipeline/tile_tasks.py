@@ -17,6 +17,7 @@ from mmsr_geo.engine.flags import FlagRules, ValidRange
 from mmsr_geo.engine.model import Model
 from mmsr_geo.engine.pair import Pair
 from mmsr_geo.engine.tile_upsampler import TargetTile, Upsampler
+from mmsr_geo.engine.valid_shares import naming_what_is_empty
 from mmsr_geo.geometry import Tile
 from mmsr_geo.methods.apply import warn_uncalibrated
 from mmsr_geo.methods.base import Method
@@ -52,7 +53,8 @@ def fit_pair(  # noqa: PLR0913  (a pair, its method, and what to look for)
         ModelFileError: A saved model is for another number of guide bands or another scale.
     """
     warn_undeclared_nodata(pair.source, pair.guides.rasters if check_guides else (), arrays=check_arrays)
-    model = method.model_for(pair, progress)
+    with naming_what_is_empty(pair):
+        model = method.model_for(pair, progress)
     if uncertainty:
         warn_uncalibrated(model, method, pair)
     return model

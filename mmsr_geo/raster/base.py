@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox
 
     from mmsr_geo.geometry import Window
+    from mmsr_geo.nodata import Nodata
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +36,12 @@ class Pixels:
         return cls(values, valid)
 
 
-def with_nodata_as_nan(raw: NDArray[Any], nodata: Sequence[float | None]) -> NDArray[np.float32]:
-    """Return stored values as float32, NaN where a band equals its nodata value.
+def with_nodata_as_nan(raw: NDArray[Any], nodata: Sequence[Nodata | None]) -> NDArray[np.float32]:
+    """Return stored values as float32, NaN where a band is nodata.
 
     Args:
         raw: (bands, h, w), of any real dtype. The comparison is made in this dtype.
-        nodata: The nodata value of each band; None if it has none.
+        nodata: What means nodata in each band; None: NaN alone.
 
     Returns:
         (bands, h, w), float32. Infinities and values that float32 cannot hold (over 3.4e38) are NaN too.
@@ -48,8 +49,8 @@ def with_nodata_as_nan(raw: NDArray[Any], nodata: Sequence[float | None]) -> NDA
     with np.errstate(over="ignore", invalid="ignore"):
         values = raw.astype(np.float32)
         for band, fill in enumerate(nodata):
-            if fill is not None and not np.isnan(fill):
-                values[band][raw[band] == fill] = np.nan
+            if fill is not None:
+                values[band][fill.where(raw[band])] = np.nan
     values[~np.isfinite(values)] = np.nan
     return values
 

@@ -21,7 +21,7 @@ from mmsr_geo.geometry import Scale, Window
 from mmsr_geo.spelling import option
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from affine import Affine
     from numpy.typing import ArrayLike, NDArray
@@ -191,18 +191,46 @@ def coverage(source_grid: GeoBox, guide_grid: GeoBox) -> float:
     return 1.0 if share > 1 - SNAP_PX else float(share)
 
 
-def check_pair(source_grid: GeoBox, guide_grid: GeoBox, min_coverage: float = 0.95) -> None:
-    """Refuse a guide that does not overlap (GridError) or covers too little of the source (GuideCoverageError)."""
+def check_pair(
+    source_grid: GeoBox,
+    guide_grid: GeoBox,
+    min_coverage: float = 0.95,
+    of_valid: Callable[[], float | None] = lambda: None,
+) -> None:
+    """Refuse a guide that does not overlap (GridError) or covers too little of the source (GuideCoverageError).
+
+    Args:
+        source_grid: The grid of the source's requested part.
+        guide_grid: The guide's grid.
+        min_coverage: Least share of the source that the guide must cover, 0 to 1.
+        of_valid: Called if the guide covers less of the source's extent: the share of the source's valid pixels that it
+            covers, or None if the extents say as much.
+    """
     refuse_seam(source_grid, guide_grid)
     share = coverage(source_grid, guide_grid)
     if share == 0:
         raise _no_overlap(source_grid, guide_grid)
+    if share >= min_coverage:
+        return
+    valid_share = of_valid()
+    share = share if valid_share is None else valid_share
     if share < min_coverage:
         percent, least = math.floor(share * 1000) / 10, math.floor(share * 100) / 100
+        what = "source" if valid_share is None else "source's valid pixels"
         raise GuideCoverageError(
-            f"the guide covers {percent:g} % of the source (needs {min_coverage * 100:g} %); crop the source with "
+            f"the guide covers {percent:g} % of the {what} (needs {min_coverage * 100:g} %); crop the source with "
             f"{option('bounds')} or .rio.clip_box(...), or pass {option('min_coverage', round(least, 6))}"
         )
+
+
+def centres_within(grid: GeoBox, other: GeoBox) -> NDArray[np.bool_]:
+    """Return True, (h, w), where the centre of a grid's pixel lies within another grid's extent."""
+    height, width = grid.shape.yx
+    y, x = np.mgrid[:height, :width] + 0.5
+    columns, rows = _carried(np.stack([x.ravel(), y.ravel()], axis=1), grid, other).T
+    with np.errstate(invalid="ignore"):
+        within = (columns >= 0) & (columns <= other.shape.x) & (rows >= 0) & (rows <= other.shape.y)
+    return np.asarray(within.reshape(height, width))
 
 
 def refuse_seam(source_grid: GeoBox, guide_grid: GeoBox, what: str = "guide") -> None:

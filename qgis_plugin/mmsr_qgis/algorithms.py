@@ -219,14 +219,14 @@ class Upsample(CommandAlgorithm):
     TAGS = "sharpen,super-resolution,downscale,pansharpen,resample,resolution,thermal,DEM,guide,MMSR"
 
     def prepare_more(self, values: Values) -> None:
-        """Keep the style of the source, and pass its additional no data value."""
+        """Keep the style of the source, and pass its additional no data values."""
         source = values.layer("SOURCE")
         self._place = Place(source.id())
         self._like_source = style_like(source, self._place)
         if not values.has("SOURCE_NODATA"):
             nodata = extra_nodata(source, 1)
             if nodata is not None:
-                self._arguments += ["--source-nodata", f"{nodata:.17g}"]
+                self._arguments += ["--source-nodata", nodata]
 
     def finish(
         self,

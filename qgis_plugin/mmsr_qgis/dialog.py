@@ -85,12 +85,15 @@ _INPUTS: Mapping[str, Field] = {
     "source_mask": Mask("Source mask", bits=Extra("Bits of the source mask", _BITS)),
     "guide_mask": Mask("Guide mask", bits=Extra("Bits of the guide mask", _BITS)),
     "mask_share": Number("Maximum masked share (0 to 1)", least=0, most=1),
-    "source_nodata": Number(
-        "No data value of the source",
-        "Stored value that means no data, instead of the value that the file declares. If not set, the additional no "
-        "data value of the layer's properties is used.",
+    "source_nodata": Text(
+        "No data values of the source",
+        "Stored values and ranges that mean no data, such as -9999,>100, instead of what the file declares. If empty, "
+        "the additional no data values of the layer's properties are used as well.",
     ),
-    "guide_nodata": Number("No data value of the guides"),
+    "guide_nodata": Text(
+        "No data values of the guides",
+        "Stored values and ranges that mean no data in all guides, such as -9999,>100, instead of what they declare.",
+    ),
     "valid_range": Range("Valid range"),
     "min_coverage": Number("Minimum guide coverage (0 to 1)", least=0, most=1),
 }

@@ -120,18 +120,21 @@ def readable(layer: QgsRasterLayer) -> OnDisk | AssignedCrs | InMemory | Edited:
     return InMemory(provider.clone(), _origin(layer), layer.crs(), layer.name())
 
 
-def extra_nodata(layer: QgsRasterLayer, band: int) -> float | None:
-    """Return the additional no data value of the layer's properties; None if there is none, or several.
+def extra_nodata(layer: QgsRasterLayer, band: int) -> str | None:
+    """Return the additional no data values of the layer's properties with the declared one; None without additional.
 
-    The value is a stored one. QGIS compares it with values to which the band's scale and offset are applied.
+    The values are stored ones, with commas between them, a range as LOW..HIGH. QGIS compares its own with values to
+    which the band's scale and offset are applied.
     """
     provider = layer.dataProvider()
-    ranges = provider.userNoDataValues(band)
-    if len(ranges) != 1 or ranges[0].min() != ranges[0].max():
-        return None
-    value = (ranges[0].min() - provider.bandOffset(band)) / provider.bandScale(band)
-    declared = provider.sourceNoDataValue(band) if provider.sourceHasNoDataValue(band) else None
-    return None if value == declared else value
+    declared = [provider.sourceNoDataValue(band)] if provider.sourceHasNoDataValue(band) else []
+    items = []
+    for found in provider.userNoDataValues(band):
+        ends = ((end - provider.bandOffset(band)) / provider.bandScale(band) for end in (found.min(), found.max()))
+        low, high = sorted(ends)
+        if not (low == high and low in declared):
+            items.append(f"{low:.17g}" if low == high else f"{low:.17g}..{high:.17g}")
+    return ",".join([*items, *(f"{value:.17g}" for value in declared)]) if items else None
 
 
 def _parts(layer: QgsRasterLayer) -> Mapping[str, Any]:

@@ -93,7 +93,7 @@ def test_a_warning_of_the_command_is_a_warning_in_the_log(run: Runner, tmp_path:
     ran = upsample(run, make(tmp_path / "gaps.tif", values), tmp_path / "sharp.tif", GUIDE=guide)
     assert ran.ok, ran.errors
     assert "-9999" in ran.log
-    assert "No data value of the source" in ran.log  # the field, not the option
+    assert "No data values of the source" in ran.log  # the field, not the option
 
 
 def test_paths_with_blanks_and_other_letters(run: Runner, tmp_path: Path) -> None:
@@ -305,7 +305,7 @@ def test_the_qa_flags_have_a_legend_of_the_values_in_them(run: Runner, tmp_path:
     QgsProject.instance().addMapLayer(source)
     guide = make(tmp_path / "guide.tif", np.random.default_rng(0).normal(size=(90, 80)).astype(np.float32), 20)
     results = loaded(
-        run, source, tmp_path, SOURCE_NODATA=-9999, GUIDE=str(guide), METHOD="guided-filter", MIN_COVERAGE=0.5
+        run, source, tmp_path, SOURCE_NODATA="-9999", GUIDE=str(guide), METHOD="guided-filter", MIN_COVERAGE=0.5
     )
     there = sorted(int(value) for value in np.unique(pixels(tmp_path / "QA.tif")))
     assert {0, 1, 2} <= set(there)

@@ -16,6 +16,7 @@ from rasterio.vrt import WarpedVRT
 from rasterio.windows import Window as RasterioWindow
 
 from mmsr_geo.geometry import Window
+from mmsr_geo.nodata import Nodata, NodataLike
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,22 +54,26 @@ def preview_of(path: str, side_px: int, part: Window | None = None) -> Preview:
         )
 
 
-def preview_on(path: str, grid: GeoBox, nodata: float | None = None, *, smooth: bool = False) -> NDArray[np.float32]:
+def preview_on(
+    path: str, grid: GeoBox, nodata: NodataLike | None = None, *, smooth: bool = False
+) -> NDArray[np.float32]:
     """Read a file's first band on the grid of another preview; raises the errors of rasterio.
 
     Args:
         path: The file.
         grid: The grid of the result.
-        nodata: The nodata value in stored units, in place of the declared one.
+        nodata: Nodata values and ranges in stored units, in place of the declared ones.
         smooth: Whether to interpolate bilinearly; otherwise the nearest pixel is taken.
 
     Returns:
         (h, w), float32 in physical units, NaN at nodata.
     """
     with _Quiet(), rasterio.open(path) as dataset:
-        declared = nodata is not None or dataset.nodata is not None or ColorInterp.alpha in dataset.colorinterp
+        declared = dataset.nodata is not None or ColorInterp.alpha in dataset.colorinterp
         height, width = grid.shape.yx
-        options = {"src_nodata": nodata, "nodata": nodata} if nodata is not None else {"add_alpha": not declared}
+        given = Nodata() if nodata is None else Nodata.of(nodata)
+        value = given.value
+        options = {"add_alpha": not declared} if value is None else {"src_nodata": value, "nodata": value}
         with WarpedVRT(
             dataset,
             crs=grid.crs.to_wkt() if grid.crs is not None else None,
@@ -78,7 +83,8 @@ def preview_on(path: str, grid: GeoBox, nodata: float | None = None, *, smooth: 
             resampling=Resampling.bilinear if smooth else Resampling.nearest,
             **options,
         ) as warped:
-            return _in_units(warped.read(1, masked=True), dataset)
+            raw = warped.read(1, masked=True)
+            return _in_units(np.ma.masked_where(given.where(raw.data), raw, copy=False), dataset)
 
 
 def _in_units(raw: np.ma.MaskedArray, dataset: rasterio.DatasetReader) -> NDArray[np.float32]:

@@ -15,7 +15,8 @@ from mmsr_geo.geometry import Window
 from mmsr_geo.raster.grids import resolution_m
 from mmsr_geo.raster.inspect.oversampling import LEAST_PX, Oversampling, oversampling
 from mmsr_geo.raster.inspect.sensors import rounded_resolution
-from mmsr_geo.raster.inspect.undeclared_nodata import NodataSuspicion, find_undeclared_nodata
+from mmsr_geo.raster.inspect.suspicions import NodataSuspicion
+from mmsr_geo.raster.inspect.undeclared_nodata import find_undeclared_nodata
 from mmsr_geo.raster.read.files import FileRaster
 from mmsr_geo.spelling import flag
 from mmsr_geo.text import counted
@@ -41,8 +42,8 @@ class RasterSummary:
     """Least and largest valid value of each band in the sample; NaN where no pixel is valid."""
     detail: tuple[Oversampling | None, ...]
     """Suspected oversampling of each of the first bands."""
-    suspicion: NodataSuspicion | None = None
-    """A value that looks like undeclared nodata."""
+    suspicions: tuple[NodataSuspicion, ...] = ()
+    """The values that look like undeclared nodata."""
 
     @property
     def suspected_m(self) -> float | None:
@@ -77,9 +78,9 @@ class RasterSummary:
         ]
 
     def _nodata_text(self) -> str:
-        if self.suspicion is not None:
-            return f"none declared; suspected: {self.suspicion}"
-        return "none declared" if self.raster.nodata is None else f"{self.raster.nodata:g}"
+        bands = dict.fromkeys(str(nodata) for nodata in self.raster.nodatavals if nodata is not None)
+        declared = "; ".join(bands) or "none declared"
+        return "; ".join([declared, *(f"suspected: {suspicion}" for suspicion in self.suspicions)])
 
     def _detail_text(self) -> str:
         metres = self.suspected_m
@@ -112,8 +113,8 @@ def summary_of(path: str | PathLike[str]) -> RasterSummary:
     window = _detail_window(raster, valid)
     values = FileRaster.open(path, raster.indexes[:DETAIL_BANDS]).read(window).values
     detail = tuple(oversampling(band) for band in values)
-    suspicion = find_undeclared_nodata(raster)
-    return RasterSummary(raster, driver, resolution_m(raster.grid), float(valid.mean()), ranges, detail, suspicion)
+    suspicions = find_undeclared_nodata(raster)
+    return RasterSummary(raster, driver, resolution_m(raster.grid), float(valid.mean()), ranges, detail, suspicions)
 
 
 def _detail_window(raster: FileRaster, valid: NDArray[np.bool_]) -> Window:

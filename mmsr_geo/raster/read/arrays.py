@@ -13,10 +13,12 @@ import xarray as xr
 from odc.geo.geobox import GeoBox
 
 from mmsr_geo.errors import GridError, InputError, MmsrError
+from mmsr_geo.nodata import Nodata, NodataLike
 from mmsr_geo.raster.base import BandTags, Pixels, ReadPlan, with_nodata_as_nan
 from mmsr_geo.raster.read.array_grid import array_grid
 from mmsr_geo.raster.read.band_names import places_of
 from mmsr_geo.raster.read.checks import refuse_array
+from mmsr_geo.raster.read.fills import array_nodata
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Sequence
@@ -41,8 +43,8 @@ class ArrayRaster:
     """(bands, h, w), in stored units and dtype."""
     grid: GeoBox
     bands: tuple[str, ...]
-    raw_nodata: tuple[float | None, ...]
-    """The nodata value in `raw` of each band; NaN is nodata in any case."""
+    raw_nodata: tuple[Nodata | None, ...]
+    """What means nodata in each band of `raw`; NaN does in any case."""
     nodata: float | None
     """The declared nodata value: as in `raw_nodata`, or the one that xarray has replaced with NaN."""
     band_tags: tuple[BandTags, ...]
@@ -58,12 +60,12 @@ class ArrayRaster:
             object.__setattr__(self, "numbers", tuple(range(1, len(self.bands) + 1)))
 
     @classmethod
-    def of(cls, array: xr.DataArray, *, nodata: float | None = None, quantity: bool = True) -> ArrayRaster:
+    def of(cls, array: xr.DataArray, *, nodata: NodataLike | None = None, quantity: bool = True) -> ArrayRaster:
         """Return an xarray array as a raster.
 
         Args:
             array: Dimensions (y, x) or (band, y, x), in any order.
-            nodata: The nodata value in stored units, in place of the declared one; NaN is nodata in any case.
+            nodata: Nodata values and ranges in stored units, in place of the declared ones; NaN is nodata in any case.
             quantity: Whether classes and booleans are refused.
 
         Raises:
@@ -83,10 +85,10 @@ class ArrayRaster:
         if not extra:
             raw = raw[np.newaxis]
         count = raw.shape[0]
-        declared = array.rio.encoded_nodata if array.rio.encoded_nodata is not None else array.rio.nodata
-        raw_nodata = array.rio.nodata
-        if nodata is not None:
-            raw_nodata = declared = float(nodata)
+        raw_nodata = array_nodata(array) if nodata is None else Nodata.of(nodata)
+        declared = array.rio.encoded_nodata if nodata is None else None
+        if declared is None and raw_nodata is not None:
+            declared = raw_nodata.value
         tags = _array_tags(array, count)
         labels: Sequence[object]
         if extra and extra[0] in array.coords:
@@ -98,7 +100,7 @@ class ArrayRaster:
             raw=raw,
             grid=grid,
             bands=bands,
-            raw_nodata=(None if raw_nodata is None else float(raw_nodata),) * count,
+            raw_nodata=(raw_nodata,) * count,
             nodata=None if declared is None else float(declared),
             band_tags=tags,
             name=name,

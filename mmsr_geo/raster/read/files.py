@@ -18,10 +18,12 @@ from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.windows import Window as RasterioWindow
 
 from mmsr_geo.errors import ChangedInputError, GridError, InputError
+from mmsr_geo.nodata import Nodata, NodataLike
 from mmsr_geo.raster.base import BandTags, Pixels, ReadPlan, with_nodata_as_nan
 from mmsr_geo.raster.grids import check_transform
 from mmsr_geo.raster.read.band_names import places_of
 from mmsr_geo.raster.read.checks import refuse_bands
+from mmsr_geo.raster.read.fills import declared_nodata
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,7 +45,8 @@ class FileRaster:
     """Numbers of the bands in the file, from 1."""
     grid: GeoBox
     dtype: np.dtype[Any]
-    nodatavals: tuple[float | None, ...]
+    nodatavals: tuple[Nodata | None, ...]
+    """What means nodata in each band; None if nothing is declared."""
     band_tags: tuple[BandTags, ...]
     stamp: tuple[int, int] | None
     """Size in bytes and time of the last change in ns; None for anything but a local file."""
@@ -63,7 +66,7 @@ class FileRaster:
         path: str | PathLike[str],
         bands: Sequence[int | str] | None = None,
         *,
-        nodata: float | None = None,
+        nodata: NodataLike | None = None,
         quantity: bool = True,
     ) -> FileRaster:
         """Read the metadata of a file.
@@ -71,8 +74,8 @@ class FileRaster:
         Args:
             path: A path, a URL or the name of a subdataset.
             bands: Numbers from 1 or descriptions; None: all but an alpha band.
-            nodata: The nodata value in stored units, in place of the declared one; a mask band or an alpha band
-                counts in any case.
+            nodata: Nodata values and ranges in stored units, in place of the declared ones; a mask band or an alpha
+                band counts in any case.
             quantity: Whether classes are refused.
 
         Raises:
@@ -90,14 +93,14 @@ class FileRaster:
             indexes = _chosen(path, dataset, bands)
             refuse_bands(path, dataset, indexes, quantity=quantity)
             at, flags = [i - 1 for i in indexes], dataset.mask_flag_enums
-            dtypes, declared = dataset.dtypes, dataset.nodatavals
+            dtypes = dataset.dtypes
             alphas = [i for i, meaning in enumerate(dataset.colorinterp, start=1) if meaning == ColorInterp.alpha]
             return cls(
                 path=path,
                 indexes=indexes,
                 grid=_file_grid(path, dataset),
                 dtype=np.result_type(*{np.dtype(dtypes[i]) for i in at}),
-                nodatavals=tuple(declared[i] if nodata is None else float(nodata) for i in at),
+                nodatavals=declared_nodata(dataset, at) if nodata is None else (Nodata.of(nodata),) * len(at),
                 band_tags=_tags(dataset, at),
                 stamp=_stamp(path),
                 mask_bands=any(flag in (MaskFlags.per_dataset, MaskFlags.alpha) for i in at for flag in flags[i]),
@@ -117,7 +120,7 @@ class FileRaster:
     @property
     def nodata(self) -> float | None:
         """The nodata value of the first band; None if it declares none."""
-        return self.nodatavals[0]
+        return None if self.nodatavals[0] is None else self.nodatavals[0].value
 
     @property
     def name(self) -> str:

@@ -9,6 +9,7 @@ from typing import TypeAlias, cast
 import xarray as xr
 
 from mmsr_geo.errors import InputError, OptionError
+from mmsr_geo.nodata import NodataLike
 from mmsr_geo.raster.base import Raster
 from mmsr_geo.raster.read.arrays import BAND_DIMS, ArrayRaster, array_name
 from mmsr_geo.raster.read.band_names import listed, positions_called, split_candidates
@@ -24,7 +25,7 @@ def open_source(
     source: str | PathLike[str] | xr.DataArray,
     band: int | str | None = None,
     *,
-    nodata: float | None = None,
+    nodata: NodataLike | None = None,
     truth: bool = False,
 ) -> Raster:
     """Open the band to be sharpened or, as `truth`, to be compared with.
@@ -32,8 +33,8 @@ def open_source(
     Args:
         source: A path or an array.
         band: The number of the band, from 1, or its description; required if there are several bands.
-        nodata: The nodata value in stored units, in place of the declared one; NaN, a mask band and an alpha band
-            count as nodata in any case.
+        nodata: Nodata values and ranges in stored units, in place of the declared ones, such as -9999 or
+            "-9999,>100"; NaN, a mask band and an alpha band count as nodata in any case.
         truth: Whether the raster is a truth, for the messages.
 
     Raises:
@@ -66,7 +67,7 @@ def open_guides(
     guide: OneGuide | Sequence[OneGuide],
     *,
     guide_band: Sequence[str | int] | str | int = (),
-    guide_nodata: float | None = None,
+    guide_nodata: NodataLike | None = None,
 ) -> tuple[Raster, ...]:
     """Open one guide or several, each on a grid of its own; a Dataset's variables are its bands.
 
@@ -76,7 +77,7 @@ def open_guides(
             given, its file name if that is unique, or the name of an array. BAND is a number from 1 or a description;
             several are separated by commas ("a.tif:4,3"). All bands are taken from a guide that is not named; from a
             guide that is named, the given bands in this order.
-        guide_nodata: The nodata value of all guides in stored units, in place of the declared ones.
+        guide_nodata: Nodata values and ranges of all guides in stored units, in place of the declared ones.
 
     Raises:
         InputError: A guide cannot be opened or holds no measured quantity, or a band does not exist.
@@ -99,7 +100,7 @@ def open_guide(guide: OneGuide) -> Raster:
     return _open_guide(guide, None, None)
 
 
-def _open_guide(guide: OneGuide, bands: Sequence[int | str] | None, nodata: float | None) -> Raster:
+def _open_guide(guide: OneGuide, bands: Sequence[int | str] | None, nodata: NodataLike | None) -> Raster:
     match guide:
         case xr.Dataset():
             variables = [guide[name] for name in guide.data_vars if guide[name].ndim > 1]

@@ -416,15 +416,19 @@
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>No data value of the source</source>
+        <source>No data values of the source</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>Stored value that means no data, instead of the value that the file declares. If not set, the additional no data value of the layer's properties is used.</source>
+        <source>Stored values and ranges that mean no data, such as -9999,&gt;100, instead of what the file declares. If empty, the additional no data values of the layer's properties are used as well.</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>No data value of the guides</source>
+        <source>No data values of the guides</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>Stored values and ranges that mean no data in all guides, such as -9999,&gt;100, instead of what they declare.</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
@@ -680,7 +684,7 @@
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>Smallest part of the source, from 0 to 1, that the guide must cover. Lower it to accept a guide that covers less: the target is interpolated from the source alone where there is no guide.</source>
+        <source>Smallest part of the source's valid pixels, from 0 to 1, that the guide must cover. Lower it to accept a guide that covers less: the target is interpolated from the source alone where there is no guide.</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
@@ -701,10 +705,6 @@
     </message>
     <message>
         <source>Part of a pixel's area, from 0 to 1, above which a masked pixel is treated as nodata. It matters where a mask has smaller pixels than the raster.</source>
-        <translation type="unfinished"></translation>
-    </message>
-    <message>
-        <source>Nodata value of all guides, as stored. It replaces the values that the guides declare.</source>
         <translation type="unfinished"></translation>
     </message>
     <message>

@@ -6,9 +6,9 @@ import mmsr_geo
 from mmsr_geo.errors import (
     GridError,
     ModelFileError,
+    NothingInCommonError,
     OptionError,
     OutputError,
-    PixelError,
     UnhelpfulGuideError,
 )
 from support.refusals.cases import (
@@ -636,19 +636,23 @@ case(
 
 case(
     "nothing in common where it was looked for",
-    PixelError,
-    "source empty.tif and guide ortho.tif have no valid pixel in common in any sampled window: check their nodata "
-    "values and that they show the same area",
-    "None of the sampled windows has a pixel that is valid in source and guide.",
-    "Declare the right nodata value (`--source-nodata`, `--guide-nodata`), or use a guide without clouds there.",
+    NothingInCommonError,
+    "source and guide have no valid pixel in common: source empty.tif has no valid pixel (valid: source empty.tif 0 %; "
+    "guide ortho.tif 100 %); check its nodata (⟨source_nodata⟩) and ⟨bounds⟩",
+    "None of the sampled windows has a pixel that is valid in source and guide. The message names the raster, the band "
+    "or the mask that has none, with the share of valid pixels of each.",
+    "Declare the right nodata value (`--source-nodata`, `--guide-nodata`), leave out the band that is empty "
+    "(`--guide-band`), or use a guide without clouds there.",
     fitting(source="empty.tif"),
 )
 
 
 case(
     "nothing in common",
-    PixelError,
-    "source and guide have no valid pixel in common: check that they show the same place",
+    NothingInCommonError,
+    "source and guide have no valid pixel in common: no pixel that is valid in source left.tif is valid in guide "
+    "right.tif (valid: source left.tif 50.0 %; guide right.tif 36.1 %); check its nodata (⟨guide_nodata⟩) and that it "
+    "shows the same area",
     "The guide is nodata wherever the source is valid.",
     "Declare the right nodata, or give a guide that shows the same place.",
     fitting("--scale 2", source="left.tif", guide="right.tif", scale=2),
@@ -657,8 +661,10 @@ case(
 
 case(
     "nothing in common for a draft",
-    PixelError,
-    "source and guide have no valid pixel in common: check that they show the same place",
+    NothingInCommonError,
+    "source and guide have no valid pixel in common: no pixel that is valid in source left.tif is valid in guide "
+    "right.tif (valid: source left.tif 50.0 %; guide right.tif 36.1 %); check its nodata (⟨guide_nodata⟩) and that it "
+    "shows the same area",
     "With `--quality draft`: no source pixel is valid that valid guide pixels cover by half.",
     "Declare the right nodata, or give a guide that shows the same place.",
     Doors(
@@ -670,8 +676,10 @@ case(
 
 case(
     "nothing in common for p2p",
-    PixelError,
-    "source and guide have no valid pixel in common: check their nodata values and that they show the same area",
+    NothingInCommonError,
+    "source and guide have no valid pixel in common: no pixel that is valid in source left.tif is valid in guide "
+    "right.tif (valid: source left.tif 50.0 %; guide right.tif 36.1 %); check its nodata (⟨guide_nodata⟩) and that it "
+    "shows the same area",
     "With `--method p2p`: where the source is valid, the guide has no data.",
     "Declare the right nodata value, or use a guide of the same area.",
     upsampling(

@@ -109,6 +109,16 @@ case(
 
 
 case(
+    "nodata that is no value and no range",
+    OptionError,
+    "⟨source_nodata⟩: 'none' is neither a number nor a range: give values and ranges as in -9999,>100,101..103,nan",
+    "`--source-nodata` or `--guide-nodata` has a part that is neither, or a range that is empty.",
+    "Give numbers and ranges with commas between them.",
+    upsampling("--source-nodata none", source_nodata="none"),
+)
+
+
+case(
     "bounds that are not four",
     OptionError,
     "bounds= takes 4 numbers (west, south, east, north), not 3",
