@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from os import PathLike, fspath
@@ -11,10 +12,12 @@ import xarray as xr
 from odc.geo.geobox import GeoBox
 
 from mmsr_geo.engine.pair import Pair
+from mmsr_geo.errors import MmsrWarning
 from mmsr_geo.options import UPSAMPLE, FileOptions, InputOptions, LikeLike, ScaleLike
 from mmsr_geo.raster.base import Raster
 from mmsr_geo.raster.grids import like_grid, refuse_seam, window_grid
 from mmsr_geo.raster.inspect.sensors import coarsening, resolution_of
+from mmsr_geo.raster.inspect.undeclared_nodata import stored_raster
 from mmsr_geo.raster.read.arrays import ArrayRaster, array_name
 from mmsr_geo.raster.read.files import FileRaster
 from mmsr_geo.raster.read.open import OneGuide, open_guides, open_source
@@ -76,6 +79,7 @@ class Inputs(InputOptions):
         for mask in (self.source_mask, self.guide_mask):
             if mask is not None:
                 refuse_seam(window_grid(pair.source.grid, pair.part), open_mask(mask).raster.grid, "mask")
+        _warn_of_reading((source, *pair.guides.rasters))
         return pair
 
 
@@ -99,6 +103,13 @@ def grid_like(like: LikeLike, target_grid: GeoBox) -> GeoBox:
             return FileRaster.open(like, quantity=False).grid
         case _:
             return like_grid(target_grid, like)
+
+
+def _warn_of_reading(rasters: Sequence[Raster]) -> None:
+    """Warn (MmsrWarning) of what was not read as it may seem: a band declared as alpha, coordinates of corners."""
+    for raster in map(stored_raster, rasters):
+        for note in raster.notes if isinstance(raster, FileRaster | ArrayRaster) else ():
+            warnings.warn(note, MmsrWarning, stacklevel=3)
 
 
 def _plain(value: object) -> Any:  # noqa: ANN401  (JSON values)

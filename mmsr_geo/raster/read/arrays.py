@@ -14,9 +14,11 @@ from odc.geo.geobox import GeoBox
 
 from mmsr_geo.errors import GridError, InputError, MmsrError
 from mmsr_geo.raster.base import BandTags, Pixels, ReadPlan, with_nodata_as_nan
-from mmsr_geo.raster.read.array_grid import array_grid
+from mmsr_geo.raster.read.array_grid import array_grid, swath, swath_positions
 from mmsr_geo.raster.read.band_names import places_of
 from mmsr_geo.raster.read.checks import refuse_array
+from mmsr_geo.raster.read.codes import codes_of, is_code, note_of_codes
+from mmsr_geo.raster.read.sentinel2 import QUANTIFICATION_TAGS, reflectance_scale
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Sequence
@@ -51,6 +53,8 @@ class ArrayRaster:
     """Other names of the bands: the values of a coordinate, the variables of a Dataset."""
     numbers: tuple[int, ...] = ()
     """The numbers of the bands, from 1: the values of their coordinate if those are such, as rioxarray's are."""
+    notes: tuple[str, ...] = ()
+    """What a user should know of how the array is read, each a message."""
 
     def __post_init__(self) -> None:
         """Number the bands from 1 if no numbers are given."""
@@ -77,7 +81,7 @@ class ArrayRaster:
             dims = ", ".join(map(str, array.dims))
             raise InputError(f"{name} has the dimensions {dims}: select one index of each but y, x and band with .isel")
         refuse_array(array, name, quantity=quantity)
-        grid = array_grid(array, name)
+        grid, notes = array_grid(array, name)
         ordered = array.transpose(*extra, y, x)
         raw = _dask_array(ordered)
         if not extra:
@@ -87,6 +91,12 @@ class ArrayRaster:
         raw_nodata = array.rio.nodata
         if nodata is not None:
             raw_nodata = declared = float(nodata)
+        if quantity and (codes := codes_of(array.attrs)):
+            fill = np.nan if raw.dtype.kind == "f" else codes[0] if raw_nodata is None else float(raw_nodata)
+            raw = _without_codes(raw, array, codes, fill)
+            if raw_nodata is None and not np.isnan(fill):
+                raw_nodata = declared = fill
+            notes += note_of_codes(name, array.attrs)
         tags = _array_tags(array, count)
         labels: Sequence[object]
         if extra and extra[0] in array.coords:
@@ -104,6 +114,7 @@ class ArrayRaster:
             name=name,
             labels=tuple(map(str, labels)),
             numbers=_numbers(labels) if extra else (),
+            notes=notes,
         )
 
     @classmethod
@@ -135,6 +146,7 @@ class ArrayRaster:
             band_tags=tuple(tags for raster in rasters for tags in raster.band_tags),
             name=name,
             labels=tuple(label for raster in rasters for label in raster.labels),
+            notes=tuple(dict.fromkeys(note for raster in rasters for note in raster.notes)),
         )
 
     def taking(self, wanted: Sequence[int | str]) -> ArrayRaster:
@@ -203,6 +215,20 @@ class ArrayRaster:
         return type(self).__name__, self.raw.name, self.raw_nodata, self.bands, self.grid
 
 
+def _without_codes(raw: da.Array, array: xr.DataArray, codes: Sequence[float], fill: float) -> da.Array:
+    """Return pixels with a fill in place of codes; what xarray has decoded is compared by the scale in its encoding."""
+    decoded = array.encoding if raw.dtype.kind == "f" else {}
+    scale, offset = float(decoded.get("scale_factor", 1)), float(decoded.get("add_offset", 0))
+    filled: da.Array = raw.map_blocks(
+        _fill_codes, tuple(codes), scale, offset, fill, dtype=raw.dtype, meta=np.empty((0, 0, 0), raw.dtype)
+    )
+    return filled
+
+
+def _fill_codes(raw: NDArray[Any], codes: Sequence[float], scale: float, offset: float, fill: float) -> NDArray[Any]:
+    return np.where(is_code(raw, codes, scale, offset), raw.dtype.type(fill), raw)
+
+
 def extra_dims(source: xr.DataArray) -> list[Hashable]:
     """Return the dimensions of an array beyond those of its grid."""
     return [dim for dim in source.dims if dim not in (source.rio.y_dim, source.rio.x_dim)]
@@ -213,6 +239,8 @@ def spatial_dims(array: xr.DataArray, name: str) -> tuple[Hashable, Hashable]:
     try:
         return array.rio.y_dim, array.rio.x_dim
     except rioxarray.exceptions.RioXarrayError as error:
+        if positions := swath_positions(array):
+            raise swath(name, positions) from error
         dims = ", ".join(map(str, array.dims))
         raise GridError(
             f"{name} has the dimensions {dims}: name the spatial ones with .rio.set_spatial_dims(...)"
@@ -242,7 +270,7 @@ def _array_tags(array: xr.DataArray, count: int) -> tuple[BandTags, ...]:
         each("long_name") if isinstance(attrs.get("long_name"), (tuple, list)) or count == 1 else (None,) * count
     )
     rows = zip(descriptions, each("units"), each("scale_factor"), each("add_offset"), strict=True)
-    return tuple(
+    tags = tuple(
         BandTags(
             None if description is None else str(description),
             None if unit is None else str(unit),
@@ -251,6 +279,31 @@ def _array_tags(array: xr.DataArray, count: int) -> tuple[BandTags, ...]:
         )
         for description, unit, scale, offset in rows
     )
+    found = _reflectances(array, [tag.description for tag in tags])
+    return tuple(
+        tag
+        if numbers is None or (tag.scale, tag.offset) != (1, 0)
+        else replace(tag, scale=numbers[0], offset=numbers[1])
+        for tag, numbers in zip(tags, found, strict=True)
+    )
+
+
+def _reflectances(array: xr.DataArray, descriptions: Sequence[str | None]) -> list[tuple[float, float] | None]:
+    """Return scale and offset of each band of Sentinel-2's reflectances, as rioxarray opens them; None for others.
+
+    The numbers are stored ones if their dtype says so, or the dtype that rioxarray has masked them from.
+    """
+    if not any(key in array.attrs for key in QUANTIFICATION_TAGS):
+        return [None] * len(descriptions)
+    names = array.attrs.get("long_name")
+    number = array.coords["band"].values if "band" in array.coords else None
+    if isinstance(names, tuple | list) and number is not None and number.ndim == 0 and str(number).isdecimal():
+        descriptions = [
+            names[int(number) - 1] if 0 < int(number) <= len(names) else None
+        ]  # a selection keeps all names
+    dtype = array.encoding.get("rasterio_dtype", array.dtype)
+    own = str(array.attrs.get("BANDNAME", "")) if len(descriptions) == 1 else ""
+    return [reflectance_scale(array.attrs, name or own, dtype) for name in descriptions]
 
 
 def _numbers(labels: Sequence[object]) -> tuple[int, ...]:
