@@ -163,8 +163,8 @@ def _note_of_multiples(array: xr.DataArray, stored: Affine | None, edges: _Edges
     if max(off) > _UNEVEN_PX:
         return ()
     note = (
-        f"{name}: x and y are whole multiples of the pixel size, as the pixels' corners are that stackstac gives, but the "
-        "attribute transform is missing: they are taken for centres; if they are corners, keep the attributes "
+        f"{name}: x and y are whole multiples of the pixel size, as the pixels' corners are that stackstac gives, but "
+        "the attribute transform is missing: they are taken for centres; if they are corners, keep the attributes "
         "(keep_attrs=True), or give stackstac xy_coords='center'"
     )
     return (note,)

@@ -30,6 +30,7 @@ from support.refusals.inputs import (
     bare,
     changing_files,
     scene,
+    swath,
     torn,
 )
 
@@ -151,6 +152,18 @@ case(
     "The source or a guide does not have a band that an option names.",
     "Choose one of the bands listed.",
     fitting("--band 9", band=9),
+)
+
+
+case(
+    "opacity asked for as a band",
+    InputError,
+    "picture.tif has no data band 4: it is declared as alpha, which masks; if it holds data, declare it so with "
+    "gdal_edit.py -colorinterp_4 undefined",
+    "An option names a band that is declared as alpha and holds opacity: few values, or 0 and the largest nearly "
+    "everywhere.",
+    "Leave it out: it masks the others. If it holds data, change its declaration.",
+    fitting("--guide-band 1,4", guide="picture.tif", guide_band="1,4"),
 )
 
 
@@ -340,6 +353,28 @@ case(
             )
         )
     ),
+)
+
+
+case(
+    "an array on the coordinates of each pixel",
+    GridError,
+    "the array has the coordinates of each pixel (a swath) in place of a grid: warp it to a grid first with "
+    ".rio.reproject('EPSG:4326', src_geoloc_array=(array.lon, array.lat)) or, in a file, with gdalwarp -geoloc",
+    "An array has 2-D latitudes and longitudes and no coordinates along y and x, or those count its pixels.",
+    "Warp it to a grid.",
+    arrays(shown(lambda: swath("y", "x"))),
+)
+
+
+case(
+    "an array of lines and pixels",
+    GridError,
+    "the array has the coordinates of each pixel (a swath) in place of a grid: warp it to a grid first with "
+    ".rio.reproject('EPSG:4326', src_geoloc_array=(array.lon, array.lat)) or, in a file, with gdalwarp -geoloc",
+    "An array has 2-D latitudes and longitudes, and dimensions with other names than y and x.",
+    "Warp it to a grid.",
+    arrays(shown(lambda: swath("line", "pixel"))),
 )
 
 
