@@ -107,11 +107,16 @@ def _placed(
     dims = array.rio.y_dim, array.rio.x_dim
     _refuse_invalid(array, dims, name)
     edges = _edge_centres(array, *dims)
-    declared = None if stored is not None else _attribute_transform(array.attrs.get("transform"))
+    attribute = _attribute_transform(array.attrs.get("transform"))
     if edges is None:
-        return stored or declared, None, ()
-    if stored is not None and _stray(_moved(stored, edges), *edges) < SNAP_PX:
-        return stored, edges, ()
+        return stored or attribute, None, ()
+    # Of stackstac's arrays .rio.write_crs stores the attribute, and .rio.write_transform what follows from corners.
+    is_stackstac = "epsg" in array.coords
+    declared = attribute if stored is None or (is_stackstac and attribute is not None) else None
+    if declared is None and stored is not None:
+        if _stray(_moved(stored, edges), *edges) < SNAP_PX:
+            return stored, edges, _note_of_multiples(array, edges, name)
+        declared = stored if is_stackstac else None
     factors = 1.0, 1.0
     if crs is not None and set(dims) <= array.coords.keys():
         across, down = (factor_of(array.coords[dim], crs) for dim in reversed(dims))
@@ -120,19 +125,19 @@ def _placed(
         top, left = (part * np.array(factors)[:, None] for part in edges)
         edges = top, left
     if declared is None:
-        return stored, edges, _note_of_multiples(array, stored, edges, name)
+        return stored, edges, _note_of_multiples(array, edges, name)
     if _stray(_moved(declared, edges), *edges) < SNAP_PX:
         return declared, edges, ()
     half = np.array([[declared.a + declared.b], [declared.d + declared.e]]) / 2
     centres = edges[0] + half, edges[1] + half
     if _stray(_moved(declared, centres), *centres) < _UNEVEN_PX:
         note = (
-            f"{name}: x and y are the pixels' top left corners by its attribute transform, which decides: the centres "
+            f"{name}: x and y are the pixels' top left corners by its transform, which decides: the centres "
             f"are {abs(float(half[0, 0])):g} and {abs(float(half[1, 0])):g} further, half a pixel; give stackstac "
             "xy_coords='center' for x and y of centres"
         )
         return declared, centres, (note,)
-    return None, edges, ()
+    return stored, edges, ()
 
 
 def factor_of(coordinate: xr.DataArray, crs: CRS) -> float:
@@ -148,10 +153,10 @@ def attrs_in_crs(coordinate: xr.DataArray, crs: CRS) -> dict[Hashable, Any]:
     return attrs if factor_of(coordinate, crs) == 1 else attrs | {"units": crs.proj.axis_info[0].unit_name}
 
 
-def _note_of_multiples(array: xr.DataArray, stored: Affine | None, edges: _Edges, name: str) -> tuple[str, ...]:
+def _note_of_multiples(array: xr.DataArray, edges: _Edges, name: str) -> tuple[str, ...]:
     """Return a note on coordinates of stackstac that have lost their transform and are probably those of corners."""
     top, left = edges
-    if stored is not None or "epsg" not in array.coords or 1 in (top.shape[1], left.shape[1]):
+    if "epsg" not in array.coords or 1 in (top.shape[1], left.shape[1]):
         return ()
     steps = (top[0, -1] - top[0, 0]) / (top.shape[1] - 1), (left[1, -1] - left[1, 0]) / (left.shape[1] - 1)
     if 0 in steps:

@@ -63,7 +63,7 @@ def test_a_transform_in_the_attributes_decides_between_corners_and_centres(kind:
     ):
         grid, (note,) = array_grid(array, "t")
         assert grid.affine.almost_equals(expected, 1e-6)
-        assert "x and y are the pixels' top left corners by its attribute transform" in note
+        assert "x and y are the pixels' top left corners by its transform" in note
         assert "50 and 50 further" in note
     grid, notes = array_grid(stackstac(0.5, transform=transform), "t")
     assert (grid.affine, notes) == (PLACE, ())
@@ -85,9 +85,21 @@ def test_a_transform_that_says_neither_leaves_the_coordinates() -> None:
         assert grid.affine.c == pytest.approx(float(array.x[0]) - step / 2)
 
 
-def test_a_stored_transform_goes_before_the_attribute() -> None:
-    array = stackstac(0.5).rio.write_crs(32618).rio.write_transform(PLACE)
-    assert array_grid(array.assign_attrs(transform=PLACE * Affine.translation(0.5, 0.5)), "t")[1] == ()
+def test_what_rioxarray_stores_of_corners_does_not_change_where_they_lie() -> None:
+    with_crs = stackstac().rio.write_crs(32618)
+    assert [float(number) for number in with_crs.spatial_ref.attrs["GeoTransform"].split()] == list(PLACE.to_gdal())
+    computed = stackstac().rio.write_crs(32618).rio.write_transform()  # from corners, as if they were centres
+    assert "whole multiples" in array_grid(computed, "t")[1][0]
+    for array in (with_crs, computed.assign_attrs(transform=PLACE), with_crs.isel(x=slice(4, None))):
+        grid, (note,) = array_grid(array, "t")
+        assert (~PLACE * grid.affine).almost_equals(Affine.translation(round((~PLACE * grid.affine).c), 0), 1e-6)
+        assert "top left corners" in note
+
+
+def test_a_stored_transform_goes_before_the_attribute_of_other_arrays() -> None:
+    array = placed(0.5, transform=PLACE * Affine.translation(0.5, 0.5)).rio.write_crs(32618).rio.write_transform(PLACE)
+    grid, notes = array_grid(array, "t")
+    assert (grid.affine, notes) == (PLACE, ())
 
 
 def test_without_coordinates_the_attribute_is_the_transform() -> None:
@@ -166,7 +178,8 @@ def in_unit(crs: Any, factor: float, unit: str | None, place: Affine = PLACE) ->
         array[dim].attrs.pop("units", None)
         if unit is not None:
             array[dim].attrs["units"] = unit
-    return array
+    made: xr.DataArray = array
+    return made
 
 
 SCAN = Affine(2004.017, 0, -1_500_000, 0, -2004.017, 2_900_000)

@@ -84,7 +84,7 @@ case(
 case(
     "coordinates of corners",
     MmsrWarning,
-    "the array: x and y are the pixels' top left corners by its attribute transform, which decides: the centres are 15 "
+    "the array: x and y are the pixels' top left corners by its transform, which decides: the centres are 15 "
     "and 15 further, half a pixel; give stackstac xy_coords='center' for x and y of centres",
     "The coordinates of an array are those of its pixels' corners by its attribute `transform`, as stackstac's are.",
     "Nothing, if the attribute is right. To be sure, give coordinates of centres.",
