@@ -239,6 +239,7 @@ def _pair_text(source: RasterSummary, guide: RasterSummary, scale: int | tuple[i
     share = coverage(ours, theirs)
     lines.append(f"The guide covers {share:.1%} of the source.")
     for summary, name in ((source, "source_nodata"), (guide, "guide_nodata")):
+        lines += [f"{spelled(note, 'command')}." for note in summary.raster.notes]
         if summary.suspicion is not None:
             lines.append(f"{spelled(nodata_message(summary.raster.path, summary.suspicion, name), 'command')}.")
     if source.suspected_m is not None:

@@ -18,7 +18,7 @@ from mmsr_geo.raster.read.array_grid import array_grid, swath, swath_positions
 from mmsr_geo.raster.read.band_names import places_of
 from mmsr_geo.raster.read.checks import refuse_array
 from mmsr_geo.raster.read.codes import codes_of, is_code, note_of_codes
-from mmsr_geo.raster.read.sentinel2 import QUANTIFICATION_TAGS, reflectance_scale
+from mmsr_geo.raster.read.sentinel2 import has_reflectance_tags, reflectance_scale
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Sequence
@@ -293,7 +293,7 @@ def _reflectances(array: xr.DataArray, descriptions: Sequence[str | None]) -> li
 
     The numbers are stored ones if their dtype says so, or the dtype that rioxarray has masked them from.
     """
-    if not any(key in array.attrs for key in QUANTIFICATION_TAGS):
+    if not has_reflectance_tags(array.attrs):
         return [None] * len(descriptions)
     names = array.attrs.get("long_name")
     number = array.coords["band"].values if "band" in array.coords else None

@@ -24,7 +24,7 @@ from mmsr_geo.raster.read.alpha import alpha_bands, quantity_in_alpha
 from mmsr_geo.raster.read.band_names import places_of
 from mmsr_geo.raster.read.checks import refuse_bands
 from mmsr_geo.raster.read.codes import codes_of, is_code, note_of_codes
-from mmsr_geo.raster.read.sentinel2 import QUANTIFICATION_TAGS, product_of, reflectance_scale
+from mmsr_geo.raster.read.sentinel2 import has_reflectance_tags, product_of, reflectance_scale
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -280,15 +280,19 @@ def _tags(path: str, dataset: rasterio.DatasetReader, at: Sequence[int]) -> tupl
 
 def _reflectances(path: str, dataset: rasterio.DatasetReader, at: Sequence[int]) -> list[tuple[float, float] | None]:
     """Return scale and offset of each band of Sentinel-2's reflectances; None for any other band."""
-    if product := product_of(path):
-        declared = [_tags_in_product(*product)] * len(at)
-    else:
+    product = product_of(path)
+    if product is None:
         whole = dataset.tags()
-        if not any(key in whole for key in QUANTIFICATION_TAGS):
-            return [None] * len(at)
         declared = [{**whole, **dataset.tags(i + 1)} for i in at]
-    dtypes = dataset.dtypes
-    return [reflectance_scale(tags, tags.get("BANDNAME", ""), dtypes[i]) for tags, i in zip(declared, at, strict=True)]
+    else:
+        declared = [_tags_in_product(*product)] * len(at)
+    if not any(has_reflectance_tags(tags) for tags in declared):
+        return [None] * len(at)
+    dtypes, descriptions = dataset.dtypes, dataset.descriptions
+    return [
+        reflectance_scale(tags, tags.get("BANDNAME") or descriptions[i] or "", dtypes[i])
+        for tags, i in zip(declared, at, strict=True)
+    ]
 
 
 def _tags_in_product(metadata: Sequence[str], band: str) -> dict[str, str]:

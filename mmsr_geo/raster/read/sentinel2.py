@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 _DECLARED = (("BOA_QUANTIFICATION_VALUE", "BOA_ADD_OFFSET"), ("QUANTIFICATION_VALUE", "RADIO_ADD_OFFSET"))
 """Tags of the quantification value and of a band's offset: of level 2A, of level 1C."""
-QUANTIFICATION_TAGS = tuple(quantification for quantification, _ in _DECLARED)
+_USUAL = 10_000.0
+"""The quantification value of all products so far."""
+_OTHERS = ("AOT", "WVP", "SCL", "CLD", "SNW")
+"""Names of the bands of a product that hold no reflectances."""
 _SPECTRAL = re.compile(r"B(\d{1,2}|8A)\b")
 
 
@@ -24,20 +27,23 @@ def reflectance_scale(tags: Mapping[str, Any], band: str, dtype: str | np.dtype[
 
     Args:
         tags: Tags of the dataset and of the band, as GDAL's driver SENTINEL2 names them and GDAL's copies keep them.
-        band: The name of the band or its description, as in "B8A, central wavelength 865 nm".
+        band: The name of the band or its description, as in "B8A, central wavelength 865 nm"; empty: it has none.
         dtype: The dtype of the stored numbers. The tags outlive a conversion to reflectances, so that floats are not
             taken for stored numbers; nor are the bytes of a true colour image.
 
     Returns:
         None if the tags declare none, or the band is none of reflectances (AOT, WVP, SCL).
     """
-    kind = np.dtype(dtype)
-    if kind.kind not in "iu" or kind.itemsize < 2 or not _SPECTRAL.match(band.strip()):
+    kind, name = np.dtype(dtype), band.strip()
+    if kind.kind not in "iu" or kind.itemsize < 2 or name.upper().startswith(_OTHERS):
         return None
+    name = name if _SPECTRAL.match(name) else ""  # a name that a user has given
     for quantification, offset in _DECLARED:
         value = _number(tags.get(quantification))
-        if value:
-            return 1 / value, (_number(tags.get(offset)) or 0.0) / value
+        added = _number(tags.get(offset, tags.get(f"{offset}_{name.split(',')[0]}")))
+        if added is not None or (value and name):
+            value = value or _USUAL
+            return 1 / value, (added or 0.0) / value
     return None
 
 
@@ -47,6 +53,11 @@ def _number(text: object) -> float | None:
     except ValueError:
         return None
     return number if np.isfinite(number) else None
+
+
+def has_reflectance_tags(tags: Iterable[Any]) -> bool:
+    """Return True if names of tags are among those that declare reflectances."""
+    return any(str(key).startswith(known) for key in tags for pair in _DECLARED for known in pair)
 
 
 def product_of(path: str) -> tuple[tuple[str, ...], str] | None:

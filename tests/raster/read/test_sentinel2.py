@@ -92,7 +92,13 @@ def test_a_selected_band_of_an_array_is_known_by_its_own_name(tmp_path: Path) ->
         (L2A, "WVP, Scene-average", "uint16", None),
         (L2A | {"BOA_ADD_OFFSET": "many"}, "B4", "uint16", (1e-4, 0)),
         ({"BOA_QUANTIFICATION_VALUE": "0"}, "B4", "uint16", None),
-        ({"BOA_ADD_OFFSET": "-1000"}, "B4", "uint16", None),
+        ({"BOA_ADD_OFFSET": "-1000"}, "B4", "uint16", (1e-4, -0.1)),
+        (OLD | {"BOA_ADD_OFFSET_B4": "-500", "BOA_ADD_OFFSET_B8": "-1000"}, "B4", "uint16", (1e-4, -0.05)),
+        (L2A, "", "uint16", (1e-4, -0.1)),
+        (L2A, "near infrared", "uint16", (1e-4, -0.1)),
+        (OLD, "near infrared", "uint16", None),
+        (OLD, "", "uint16", None),
+        ({}, "B4", "uint16", None),
     ],
 )
 def test_which_bands_have_reflectances(
