@@ -79,7 +79,6 @@ class Inputs(InputOptions):
         for mask in (self.source_mask, self.guide_mask):
             if mask is not None:
                 refuse_seam(window_grid(pair.source.grid, pair.part), open_mask(mask).raster.grid, "mask")
-        _warn_of_reading((source, *pair.guides.rasters))
         return pair
 
 
@@ -105,11 +104,12 @@ def grid_like(like: LikeLike, target_grid: GeoBox) -> GeoBox:
             return like_grid(target_grid, like)
 
 
-def _warn_of_reading(rasters: Sequence[Raster]) -> None:
-    """Warn (MmsrWarning) of what was not read as it may seem: a band declared as alpha, coordinates of corners."""
-    for raster in map(stored_raster, rasters):
-        for note in raster.notes if isinstance(raster, FileRaster | ArrayRaster) else ():
-            warnings.warn(note, MmsrWarning, stacklevel=3)
+def warn_of_reading(pairs: Sequence[Pair]) -> None:
+    """Warn (MmsrWarning), once for all pairs, of what was not read as it may seem: an alpha band, corners, codes."""
+    rasters = [stored_raster(raster) for pair in pairs for raster in (pair.source, *pair.guides.rasters)]
+    notes = [note for raster in rasters if isinstance(raster, FileRaster | ArrayRaster) for note in raster.notes]
+    for note in dict.fromkeys(notes):
+        warnings.warn(note, MmsrWarning, stacklevel=3)
 
 
 def _plain(value: object) -> Any:  # noqa: ANN401  (JSON values)

@@ -19,7 +19,7 @@ from mmsr_geo.errors import InputError
 from mmsr_geo.geometry import Tiling
 from mmsr_geo.methods.base import Method
 from mmsr_geo.options import ScaleLike
-from mmsr_geo.pipeline.inputs import GuideLike, Inputs, SourceLike
+from mmsr_geo.pipeline.inputs import GuideLike, Inputs, SourceLike, warn_of_reading
 from mmsr_geo.raster.base import Raster
 from mmsr_geo.raster.read.arrays import BAND_DIMS, array_name, extra_dims, spatial_dims
 from mmsr_geo.raster.read.files import FileRaster
@@ -50,6 +50,7 @@ def open_pairs(source: SourceLike, guide: GuideLike, scale: ScaleLike, inputs: I
     for part, raster in slices:
         guides = [guide_for(one, part) for one in guide] if isinstance(guide, list | tuple) else guide_for(guide, part)
         pairs.append(inputs.pair(inputs.taken(raster), guides, scale))
+    warn_of_reading(pairs)
     return OpenedPairs(template, tuple(pairs))
 
 

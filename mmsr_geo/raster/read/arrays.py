@@ -291,9 +291,10 @@ def _array_tags(array: xr.DataArray, count: int) -> tuple[BandTags, ...]:
 def _reflectances(array: xr.DataArray, descriptions: Sequence[str | None]) -> list[tuple[float, float] | None]:
     """Return scale and offset of each band of Sentinel-2's reflectances, as rioxarray opens them; None for others.
 
-    The numbers are stored ones if their dtype says so, or the dtype that rioxarray has masked them from.
+    The numbers are the stored ones if the encoding is still that of rioxarray: arithmetic drops it, and keeps the
+    attributes.
     """
-    if not has_reflectance_tags(array.attrs):
+    if not has_reflectance_tags(array.attrs) or "rasterio_dtype" not in array.encoding:
         return [None] * len(descriptions)
     names = array.attrs.get("long_name")
     number = array.coords["band"].values if "band" in array.coords else None
@@ -301,7 +302,7 @@ def _reflectances(array: xr.DataArray, descriptions: Sequence[str | None]) -> li
         descriptions = [
             names[int(number) - 1] if 0 < int(number) <= len(names) else None
         ]  # a selection keeps all names
-    dtype = array.encoding.get("rasterio_dtype", array.dtype)
+    dtype = array.encoding["rasterio_dtype"]
     own = str(array.attrs.get("BANDNAME", "")) if len(descriptions) == 1 else ""
     return [reflectance_scale(array.attrs, name or own, dtype) for name in descriptions]
 

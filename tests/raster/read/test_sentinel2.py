@@ -76,6 +76,19 @@ def test_tags_that_outlived_a_conversion_to_reflectances_do_not_count(tmp_path: 
     assert {tags.scale for tags in ArrayRaster.of(opened).band_tags} == {1}
 
 
+def test_an_offset_that_was_subtracted_is_not_subtracted_again(tmp_path: Path) -> None:
+    tagged(tmp_path / "s2.tif", L2A)
+    opened = rioxarray.open_rasterio(tmp_path / "s2.tif")
+    masked = rioxarray.open_rasterio(tmp_path / "s2.tif", masked=True)
+    assert isinstance(opened, xr.DataArray)
+    assert isinstance(masked, xr.DataArray)
+    with xr.set_options(keep_attrs=True):
+        harmonised = opened.astype("int32") - 1000
+    assert "BOA_ADD_OFFSET" in harmonised.attrs
+    offsets = [ArrayRaster.of(array).band_tags[0].offset for array in (opened, masked, harmonised)]
+    assert offsets == [-0.1, -0.1, 0]
+
+
 def test_a_selected_band_of_an_array_is_known_by_its_own_name(tmp_path: Path) -> None:
     tagged(tmp_path / "s2.tif", L2A)
     opened = rioxarray.open_rasterio(tmp_path / "s2.tif")
