@@ -8,9 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import rasterio
-from rasterio._err import CPLE_BaseError
 from rasterio.enums import ColorInterp
-from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
 if TYPE_CHECKING:
@@ -42,12 +40,12 @@ def quantity_in_alpha(path: str, stamp: tuple[int, int] | None, band: int) -> tu
         path: The file.
         stamp: The state of the file.
         band: The number of the band, from 1.
+
+    Raises:
+        RasterioError: The band cannot be read.
     """
-    try:
-        with rasterio.open(path) as dataset:
-            values = np.concatenate([dataset.read(band, window=window).ravel() for window in _windows(*dataset.shape)])
-    except (RasterioError, CPLE_BaseError):  # who reads its pixels says why
-        return None
+    with rasterio.open(path) as dataset:
+        values = np.concatenate([dataset.read(band, window=window).ravel() for window in _windows(*dataset.shape)])
     return _range_of_quantity(values)
 
 

@@ -164,11 +164,7 @@ class FileRaster:
                     hidden = coded if hidden is None else hidden | coded
                 return raw, hidden
         except (RasterioError, CPLE_BaseError) as error:
-            reason = _reason(self.path, error)
-            raise InputError(
-                f"{self.path} cannot be read at row {window.row}, column {window.col} ({reason}): it may be truncated; "
-                "download or create it again"
-            ) from error
+            raise _unreadable(self.path, error, window.row, window.col) from error
 
     def _refuse_change(self) -> None:
         """Refuse a file that has changed, so that a target is not made from two different files."""
@@ -223,7 +219,10 @@ def _masking(
     path: str, dataset: rasterio.DatasetReader, stamp: tuple[int, int] | None
 ) -> tuple[list[int], tuple[str, ...]]:
     """Return the numbers of the alpha bands that mask, and a note on each that holds a quantity."""
-    found = {band: quantity_in_alpha(path, stamp, band) for band in alpha_bands(dataset)}
+    try:
+        found = {band: quantity_in_alpha(path, stamp, band) for band in alpha_bands(dataset)}
+    except (RasterioError, CPLE_BaseError) as error:
+        raise _unreadable(path, error) from error
     notes = tuple(
         f"{path}: band {band} is declared as alpha, and has many values from {values[0]:g} to {values[1]:g}: it is "
         f"read as a band of data, not as a mask; declare it so with gdal_edit.py -colorinterp_{band} undefined"
@@ -311,6 +310,14 @@ def _tags_in_product(metadata: Sequence[str], band: str) -> dict[str, str]:
         except (RasterioError, CPLE_BaseError):
             continue
     return {}
+
+
+def _unreadable(path: str, error: Exception, row: int = 0, col: int = 0) -> InputError:
+    """Return the error for a file whose pixels cannot be read."""
+    return InputError(
+        f"{path} cannot be read at row {row}, column {col} ({_reason(path, error)}): it may be truncated; download or "
+        "create it again"
+    )
 
 
 def _reason(path: str, error: Exception) -> str:

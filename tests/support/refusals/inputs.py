@@ -128,6 +128,8 @@ def write_rasters() -> None:
     write("moon.tif", texture(), AROUND, crs="IAU_2015:30100")
     colours = texture(4).astype(np.uint8)
     write("naip.tif", colours, AROUND, photometric="RGB", alpha="YES")
+    write("cut_naip.tif", colours, AROUND, photometric="RGB", alpha="YES", compress="deflate")
+    Path("cut_naip.tif").write_bytes(Path("cut_naip.tif").read_bytes()[:-300])
     colours[3] = 255
     write("picture.tif", colours, AROUND, photometric="RGB", alpha="YES")
     undeclared = scene()

@@ -76,6 +76,16 @@ case(
 
 
 case(
+    "a file with alpha cut short",
+    InputError,
+    "cut_naip.tif cannot be read at row 0, column 0 (…): it may be truncated; download or create it again",
+    "GDAL cannot read the pixels of a band that is declared as alpha: the file is truncated or damaged.",
+    "Download or create the file again.",
+    upsampling("--scale 2", guide="cut_naip.tif", scale=2),
+)
+
+
+case(
     "no bands",
     InputError,
     "two.nc holds no bands: name one of its parts, as in netcdf:two.nc:rain",
