@@ -42,7 +42,15 @@ from mmsr_geo.options import (
     ScaleLike,
     WorkerOptions,
 )
-from mmsr_geo.pipeline.inputs import OUTPUT_GROUPS, TARGET_GROUPS, GuideLike, Inputs, SourceLike, grid_like
+from mmsr_geo.pipeline.inputs import (
+    OUTPUT_GROUPS,
+    TARGET_GROUPS,
+    GuideLike,
+    Inputs,
+    SourceLike,
+    grid_like,
+    warn_of_reading,
+)
 from mmsr_geo.pipeline.lazy import LazyTarget, MovedTarget, lazy_like, lazy_target
 from mmsr_geo.pipeline.pairs import choose_tiling, open_pairs
 from mmsr_geo.pipeline.plan import Plan
@@ -208,6 +216,7 @@ def fit(
     inputs, fitting = grouped("fit", options, Inputs, FitOptions)
     resolve_device(fitting.device)
     pair = inputs.pair(inputs.source(source, band), guide, scale)
+    warn_of_reading([pair])
     warn_undeclared_nodata(pair.source, pair.guides.rasters)
     method = SceneFit(resolve_fit_params(fitting), fitting.seed, fitting.device, "warn", start_of(fitting))
     with naming_what_is_empty(pair):
@@ -252,6 +261,7 @@ def evaluate(  # noqa: PLR0913  (a pair, what it is compared with, and by which 
     """
     inputs, fitting, prediction = grouped("evaluate", options, Inputs, FitOptions, PredictionOptions)
     pair = inputs.pair(inputs.source(source, band), guide, scale)
+    warn_of_reading([pair])
     warn_undeclared_nodata(pair.source, pair.guides.rasters)
     sensor = resolve_fit_params(fitting).sensor
     blur = sensor.psf if isinstance(sensor.psf, tuple) else (0.0, 0.0)

@@ -246,6 +246,7 @@ def _pair_text(source: RasterSummary, guide: RasterSummary, scale: int | tuple[i
     valid_too = "" if of_valid is None else f" and {of_valid:.1%} of its valid pixels"
     lines.append(f"The guide covers {share:.1%} of the source{valid_too}.")
     for summary, name in ((source, "source_nodata"), (guide, "guide_nodata")):
+        lines += [f"{spelled(note, 'command')}." for note in summary.raster.notes]
         if summary.suspicions:
             lines.append(f"{spelled(nodata_message([summary.raster], summary.suspicions, name), 'command')}.")
     if source.suspected_m is not None:

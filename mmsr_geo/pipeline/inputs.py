@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from os import PathLike, fspath
@@ -11,11 +12,13 @@ import xarray as xr
 from odc.geo.geobox import GeoBox
 
 from mmsr_geo.engine.pair import Pair
+from mmsr_geo.errors import MmsrWarning
 from mmsr_geo.options import UPSAMPLE, FileOptions, InputOptions, LikeLike, ScaleLike
 from mmsr_geo.pipeline.slices import mask_for
 from mmsr_geo.raster.base import Raster
 from mmsr_geo.raster.grids import like_grid, refuse_seam, window_grid
 from mmsr_geo.raster.inspect.sensors import coarsening, resolution_of
+from mmsr_geo.raster.inspect.undeclared_nodata import stored_raster
 from mmsr_geo.raster.read.arrays import ArrayRaster, array_name
 from mmsr_geo.raster.read.files import FileRaster
 from mmsr_geo.raster.read.open import OneGuide, open_guides, open_source
@@ -116,6 +119,14 @@ def grid_like(like: LikeLike, target_grid: GeoBox) -> GeoBox:
             return FileRaster.open(like, quantity=False).grid
         case _:
             return like_grid(target_grid, like)
+
+
+def warn_of_reading(pairs: Sequence[Pair]) -> None:
+    """Warn (MmsrWarning), once for all pairs, of what was not read as it may seem: an alpha band, corners, codes."""
+    rasters = [stored_raster(raster) for pair in pairs for raster in (pair.source, *pair.guides.rasters)]
+    notes = [note for raster in rasters if isinstance(raster, FileRaster | ArrayRaster) for note in raster.notes]
+    for note in dict.fromkeys(notes):
+        warnings.warn(note, MmsrWarning, stacklevel=3)
 
 
 def _plain(value: object) -> Any:  # noqa: ANN401  (JSON values)

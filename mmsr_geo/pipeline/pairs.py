@@ -12,7 +12,7 @@ from mmsr_geo.engine.tiling import tile_bytes, tiling_for
 from mmsr_geo.geometry import Tiling
 from mmsr_geo.methods.base import Method
 from mmsr_geo.options import ScaleLike
-from mmsr_geo.pipeline.inputs import GuideLike, Inputs, SourceLike
+from mmsr_geo.pipeline.inputs import GuideLike, Inputs, SourceLike, warn_of_reading
 from mmsr_geo.pipeline.slices import guide_for, slices_of
 
 
@@ -41,6 +41,7 @@ def open_pairs(source: SourceLike, guide: GuideLike, scale: ScaleLike, inputs: I
         guides = [guide_for(one, part) for one in guide] if isinstance(guide, list | tuple) else guide_for(guide, part)
         masks = inputs.masks(part)
         pairs.append(inputs.pair(inputs.taken(raster, masks), guides, scale, masks))
+    warn_of_reading(pairs)
     return OpenedPairs(template, tuple(pairs))
 
 

@@ -7,11 +7,12 @@ from collections.abc import Hashable, Mapping, Sequence
 import dask.array as da
 import numpy as np
 import xarray as xr
-from odc.geo.crs import CRS
 from odc.geo.geobox import GeoBox
 
 from mmsr_geo.engine.flags import FLAG_ATTRS, UNCERTAINTY
+from mmsr_geo.raster.read.array_grid import attrs_in_crs, crs_of
 from mmsr_geo.raster.read.arrays import extra_dims
+from mmsr_geo.raster.read.codes import FLAGS
 from mmsr_geo.raster.write.encoding import output_nodata, with_nodata
 
 _NODATA_ATTRS = ("_FillValue", "missing_value")
@@ -26,6 +27,8 @@ _FACTS = {
 }
 _STALE_ATTRS = ("STATISTICS_", "valid_range", "valid_min", "valid_max", "actual_range", "dtype")
 """Attributes (or their first letters) that describe the source's pixels and are not copied to the target."""
+_STALE_NAMES = {"grid_mapping", "transform", *_NODATA_ATTRS, *FLAGS}
+"""Attributes that are not copied: the source's own transform, and the meanings of codes, which the target has not."""
 
 
 def target_array(
@@ -55,19 +58,24 @@ def target_array(
     attrs = {
         key: value
         for key, value in source.attrs.items()
-        if key not in {*_NODATA_ATTRS, "grid_mapping"} and not str(key).startswith(_STALE_ATTRS)
+        if key not in _STALE_NAMES and not str(key).startswith(_STALE_ATTRS)
     }
     masked = source.rio.encoded_nodata is not None
     nodata = output_nodata(source_nodata)
     if not masked:
         data = data.map_blocks(with_nodata, nodata, dtype=np.float32, meta=np.empty((0,) * data.ndim, np.float32))
     target = xr.DataArray(data, dims=(*dims, y, x), coords=coords, attrs=attrs).rename(source.name)  # not dask's name
-    same_crs = source.rio.crs is not None and CRS(source.rio.crs) == grid.crs
+    crs = crs_of(source)
+    own = crs if crs == grid.crs else None
     if grid.axis_aligned:
         axes = {y: grid.coordinates[grid.dimensions[0]], x: grid.coordinates[grid.dimensions[1]]}
         target = target.assign_coords(
             {
-                dim: (dim, axis.values, source.coords[dim].attrs if same_crs and dim in source.coords else {})
+                dim: (
+                    dim,
+                    axis.values,
+                    attrs_in_crs(source.coords[dim], own) if own is not None and dim in source.coords else {},
+                )
                 for dim, axis in axes.items()
             }
         )
@@ -76,7 +84,8 @@ def target_array(
         target = target.assign_coords({name: (dims, stacked, _FACTS[name])})
     target = target.rio.set_spatial_dims(x_dim=x, y_dim=y)
     mapping = source.rio.grid_mapping
-    target = target.rio.write_crs(source.rio.crs if same_crs else str(grid.crs), grid_mapping_name=mapping)
+    written = str(grid.crs) if own is None or source.rio.crs is None else source.rio.crs
+    target = target.rio.write_crs(written, grid_mapping_name=mapping)
     target = target.rio.write_transform(grid.affine, grid_mapping_name=mapping)
     target = target.rio.write_nodata(nodata, encoded=masked)
     arranged: xr.DataArray = target.transpose(*source.dims)

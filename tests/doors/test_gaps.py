@@ -21,12 +21,8 @@ METHODS: dict[str, dict[str, Any]] = {
     "guided-filter+consistency": {"method": "guided-filter+consistency"},
     "mmsr": {"quality": "draft", "psf": "none", "source_noise": "none"},
 }
-GAPS = {
-    "1 %": lambda row, col, drawn: drawn < 0.01,
-    "3 %": lambda row, col, drawn: drawn < 0.03,
-    "stripes of 2 in 7": lambda row, col, drawn: (row + 0.15 * col) % 7 < 2,
-    "stripes of 7 in 25": lambda row, col, drawn: (row + 0.15 * col) % 25 < 7,
-}
+GAPS = {"1 %": 0.01, "3 %": 0.03, "stripes of 2 in 7": (2, 7), "stripes of 7 in 25": (7, 25)}
+"""Shares of scattered pixels, and widths and distances of stripes."""
 PLACE = Affine(10, 0, 5e5, 0, -10, 4e6)
 
 
@@ -43,9 +39,12 @@ def pair(seed: int = 0) -> tuple[NDArray[np.float64], xr.DataArray, xr.DataArray
 
 @cache
 def gap(kind: str) -> NDArray[np.bool_]:
+    of_kind = GAPS[kind]
+    if isinstance(of_kind, float):
+        return np.random.default_rng(1).random((SIDE, SIDE)) < of_kind
     rows, columns = np.mgrid[:SIDE, :SIDE]
-    holes: NDArray[np.bool_] = GAPS[kind](rows, columns, np.random.default_rng(1).random((SIDE, SIDE)))
-    return holes
+    stripes: NDArray[np.bool_] = (rows + 0.15 * columns) % of_kind[1] < of_kind[0]
+    return stripes
 
 
 @cache

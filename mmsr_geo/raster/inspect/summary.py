@@ -102,7 +102,11 @@ def summary_of(path: str | PathLike[str]) -> RasterSummary:
         step = max(1.0, (dataset.height * dataset.width * dataset.count / SAMPLED_PX) ** 0.5)
         shape = max(1, int(dataset.height / step)), max(1, int(dataset.width / step))
         values = dataset.read(
-            list(raster.indexes), out_shape=(len(raster.indexes), *shape), masked=True, resampling=Resampling.nearest
+            list(raster.indexes),
+            out_shape=(len(raster.indexes), *shape),
+            # An alpha band that holds a quantity masks nothing.
+            masked=raster.mask_bands or any(value is not None for value in raster.nodatavals),
+            resampling=Resampling.nearest,
         )
         driver = dataset.driver
     sample = np.ma.masked_invalid(values.astype(np.float64))

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import math
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import rioxarray  # noqa: F401  (registers .rio)
 from affine import Affine
+from odc.geo.crs import CRS
 from odc.geo.geobox import GeoBox
+from pyproj.exceptions import CRSError
 
 from mmsr_geo.errors import GridError
 from mmsr_geo.raster.grids import SNAP_PX, check_transform
+from mmsr_geo.raster.read.units import factor_to_crs
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
@@ -19,31 +23,49 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Points = NDArray[np.float64]
+    _Edges: TypeAlias = tuple[Points, Points]
+    """The centres of the first row and of the first column."""
 
 _UNEVEN_PX = 0.01
 """Largest deviation from even steps, in pixels, of coordinates that were rounded as decimal numbers."""
 _ROUNDED_PX = 0.1
 """Largest deviation, in pixels, of coordinates that were rounded to float32: 0.03 arc seconds at 75 degrees."""
 
+_EPSG_COORDINATES = ("epsg", "proj:epsg", "proj:code")
+"""Coordinates that hold the code of a CRS: stackstac's own, and those that it takes from STAC items."""
+_POSITIONS = {
+    "x": {"lon", "longitude", "nav_lon", "xlong", "degrees_east", "degree_east"},
+    "y": {"lat", "latitude", "nav_lat", "xlat", "degrees_north", "degree_north"},
+}
+"""Names, standard names and units of the coordinates of a swath."""
 
-def array_grid(array: xr.DataArray, name: str) -> GeoBox:
-    """Return the grid of an array.
+
+def array_grid(array: xr.DataArray, name: str) -> tuple[GeoBox, tuple[str, ...]]:
+    """Return the grid of an array, and what a user should know of how it was found, each a message.
 
     The stored transform (GeoTransform of spatial_ref) is taken exactly if the coordinates agree with it to 1e-6 pixels.
     It is moved by whole pixels if a selection has moved the coordinates, since isel leaves it unchanged. Otherwise the
-    transform follows from the coordinates. Without coordinates the stored one is taken.
+    transform follows from the coordinates, in the units that their attributes declare. Without coordinates the stored
+    one is taken. The attribute transform of the array stands for a stored transform that is missing, and decides
+    whether coordinates are those of pixels' centres or of their top left corners.
 
     Args:
         array: An array with spatial dimensions.
         name: The name of the array, for messages.
 
     Raises:
-        GridError: The array has no CRS, no georeferencing, ground control points only, or uneven coordinates.
+        GridError: The array has no CRS, no georeferencing, ground control points or 2-D coordinates only, or uneven
+            coordinates.
     """
     mapping = array.coords.get(array.rio.grid_mapping, None)
     attrs = mapping.attrs if mapping is not None else {}
+    crs = crs_of(array)
     stored = _stored_transform(attrs.get("GeoTransform"))
-    found = _transform_of_coordinates(array, stored, name)
+    stored, edges, notes = _placed(array, stored, crs, name)
+    positions = swath_positions(array)
+    if positions and stored is None and all(_counts(array, dim) for dim in (array.rio.y_dim, array.rio.x_dim)):
+        raise swath(name, positions)
+    found = None if edges is None else _transform_of_coordinates(array, stored, edges, name)
     transform = stored if found is None else found
     if transform is None:
         if "gcps" in attrs:
@@ -54,10 +76,144 @@ def array_grid(array: xr.DataArray, name: str) -> GeoBox:
             f"{name} is not georeferenced: give it x and y coordinates, or a transform with .rio.write_transform(...)"
         )
     check_transform(transform, name)
-    if array.rio.crs is None:
+    if crs is None:
         raise GridError(f"{name} has no CRS: assign the right one with .rio.write_crs(...)")
     shape = array.sizes[array.rio.y_dim], array.sizes[array.rio.x_dim]
-    return GeoBox(shape, transform, array.rio.crs)
+    return GeoBox(shape, transform, crs), notes
+
+
+def crs_of(array: xr.DataArray) -> CRS | None:
+    """Return the CRS of an array: rioxarray's, or else that of a coordinate of stackstac or STAC; None if it has none.
+
+    The coordinate epsg is the array's own CRS. proj:epsg and proj:code are those of the items that it was read from,
+    so that they count if there is no epsg and all items agree.
+    """
+    if array.rio.crs is not None:
+        return CRS(array.rio.crs)
+    key = next((key for key in _EPSG_COORDINATES if key in array.coords), None)
+    if key is None:
+        return None
+    codes = {str(code).upper().removeprefix("EPSG:").removesuffix(".0") for code in array.coords[key].values.ravel()}
+    try:
+        return CRS(f"EPSG:{codes.pop()}") if len(codes) == 1 else None
+    except CRSError:
+        return None
+
+
+def _placed(
+    array: xr.DataArray, stored: Affine | None, crs: CRS | None, name: str
+) -> tuple[Affine | None, _Edges | None, tuple[str, ...]]:
+    """Return the stored transform and the centres of pixels in the CRS's units, and what to know of them."""
+    dims = array.rio.y_dim, array.rio.x_dim
+    _refuse_invalid(array, dims, name)
+    edges = _edge_centres(array, *dims)
+    attribute = _attribute_transform(array.attrs.get("transform"))
+    if edges is None:
+        return stored or attribute, None, ()
+    # Of stackstac's arrays .rio.write_crs stores the attribute, and .rio.write_transform what follows from corners.
+    is_stackstac = "epsg" in array.coords
+    declared = attribute if stored is None or (is_stackstac and attribute is not None) else None
+    if declared is None and stored is not None:
+        if _stray(_moved(stored, edges), *edges) < SNAP_PX:
+            return stored, edges, _note_of_multiples(array, edges, name)
+        declared = stored if is_stackstac else None
+    factors = 1.0, 1.0
+    if crs is not None and set(dims) <= array.coords.keys():
+        across, down = (factor_of(array.coords[dim], crs) for dim in reversed(dims))
+        factors = across, down
+    if factors != (1.0, 1.0):
+        top, left = (part * np.array(factors)[:, None] for part in edges)
+        edges = top, left
+    if declared is None:
+        return stored, edges, _note_of_multiples(array, edges, name)
+    if _stray(_moved(declared, edges), *edges) < SNAP_PX:
+        return declared, edges, ()
+    half = np.array([[declared.a + declared.b], [declared.d + declared.e]]) / 2
+    centres = edges[0] + half, edges[1] + half
+    if _stray(_moved(declared, centres), *centres) < _UNEVEN_PX:
+        note = (
+            f"{name}: x and y are the pixels' top left corners by its transform, which decides: the centres "
+            f"are {abs(float(half[0, 0])):g} and {abs(float(half[1, 0])):g} further, half a pixel; give stackstac "
+            "xy_coords='center' for x and y of centres"
+        )
+        return declared, centres, (note,)
+    return stored, edges, ()
+
+
+def factor_of(coordinate: xr.DataArray, crs: CRS) -> float:
+    """Return what a coordinate along x or y is multiplied by to be in the units of a CRS, by its attribute units."""
+    values = coordinate.values
+    largest = float(np.abs(values).max()) if values.size else 0.0
+    return factor_to_crs(coordinate.attrs.get("units"), crs.proj, largest)
+
+
+def attrs_in_crs(coordinate: xr.DataArray, crs: CRS) -> dict[Hashable, Any]:
+    """Return the attributes of a coordinate for values in the units of a CRS: with its unit if it has another one."""
+    attrs = dict(coordinate.attrs)
+    return attrs if factor_of(coordinate, crs) == 1 else attrs | {"units": crs.proj.axis_info[0].unit_name}
+
+
+def _note_of_multiples(array: xr.DataArray, edges: _Edges, name: str) -> tuple[str, ...]:
+    """Return a note on coordinates of stackstac that have lost their transform and are probably those of corners."""
+    top, left = edges
+    if "epsg" not in array.coords or 1 in (top.shape[1], left.shape[1]):
+        return ()
+    steps = (top[0, -1] - top[0, 0]) / (top.shape[1] - 1), (left[1, -1] - left[1, 0]) / (left.shape[1] - 1)
+    if 0 in steps:
+        return ()
+    off = [
+        np.abs(values / step - np.round(values / step)).max()
+        for values, step in zip((top[0], left[1]), steps, strict=True)
+    ]
+    if max(off) > _UNEVEN_PX:
+        return ()
+    note = (
+        f"{name}: x and y are whole multiples of the pixel size, as the pixels' corners are that stackstac gives, but "
+        "the attribute transform is missing: they are taken for centres; if they are corners, keep the attributes "
+        "(keep_attrs=True), or give stackstac xy_coords='center'"
+    )
+    return (note,)
+
+
+def swath_positions(array: xr.DataArray) -> tuple[str, str] | None:
+    """Return the names of an array's longitudes and latitudes of each pixel; None if it has no such coordinates."""
+    found: dict[str, str] = {}
+    for key, coordinate in array.coords.items():
+        if coordinate.ndim == 2:
+            words = {str(key).lower(), *(str(coordinate.attrs.get(key, "")) for key in ("standard_name", "units"))}
+            for axis, known in _POSITIONS.items():
+                if words & known:
+                    found.setdefault(axis, str(key))
+    return (found["x"], found["y"]) if len(found) == 2 else None
+
+
+def swath(name: str, positions: tuple[str, str]) -> GridError:
+    """Return the error for an array with longitudes and latitudes of each pixel in place of a grid."""
+    return GridError(
+        f"{name} has the coordinates of each pixel (a swath) in place of a grid: warp it to a grid first with "
+        f".rio.reproject('EPSG:4326', src_geoloc_array=(array.{positions[0]}, array.{positions[1]})) or, in a file, "
+        "with gdalwarp -geoloc"
+    )
+
+
+def _counts(array: xr.DataArray, dim: Hashable) -> bool:
+    """Return True if the coordinates along a dimension count its pixels, from 0 or 1."""
+    if dim not in array.coords:
+        return True
+    values = np.asarray(array.coords[dim].values, np.float64)
+    return bool((values - values[:1] == np.arange(values.size)).all() and values[0] in (0, 1))
+
+
+def _attribute_transform(value: Any) -> Affine | None:  # noqa: ANN401  (an attribute)
+    """Return the transform in an attribute: an Affine, or its 6 or 9 numbers in the same order."""
+    try:
+        numbers = [float(number) for number in value]
+    except (TypeError, ValueError):
+        return None
+    if len(numbers) not in {6, 9} or not np.isfinite(numbers).all():
+        return None
+    transform = Affine(*numbers[:6])
+    return None if transform.is_degenerate else transform
 
 
 def _stored_transform(text: object) -> Affine | None:
@@ -68,19 +224,22 @@ def _stored_transform(text: object) -> Affine | None:
     return Affine.from_gdal(*numbers) if len(numbers) == 6 else None
 
 
-def _transform_of_coordinates(array: xr.DataArray, stored: Affine | None, name: str) -> Affine | None:
+def _moved(transform: Affine, edges: _Edges) -> Affine:
+    """Return a transform moved by whole pixels to the first of the centres: by none unless something was selected."""
+    top, _ = edges
+    col, row = ~transform * (float(top[0, 0]), float(top[1, 0]))
+    if not (math.isfinite(col) and math.isfinite(row)):
+        return transform
+    moved = round(col - 0.5), round(row - 0.5)
+    return transform * Affine.translation(*moved) if any(moved) else transform
+
+
+def _transform_of_coordinates(array: xr.DataArray, stored: Affine | None, edges: _Edges, name: str) -> Affine:
     """Return the transform that the coordinates of pixel centres give: the stored one where they agree with it."""
     dims = array.rio.y_dim, array.rio.x_dim
-    _refuse_invalid(array, dims, name)
-    edges = _edge_centres(array, *dims)
-    if edges is None:
-        return None
     top, left = edges
     if stored is not None:
-        # Whole pixels from the stored corner to this one: 0 unless something was selected.
-        col, row = ~stored * (float(top[0, 0]), float(top[1, 0]))
-        moved = round(col - 0.5), round(row - 0.5)
-        here = stored * Affine.translation(*moved) if any(moved) else stored
+        here = _moved(stored, edges)
         if _stray(here, top, left) < SNAP_PX:
             return here
     if stored is None and 1 in (top.shape[1], left.shape[1]):

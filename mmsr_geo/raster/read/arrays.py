@@ -15,10 +15,12 @@ from odc.geo.geobox import GeoBox
 from mmsr_geo.errors import GridError, InputError, MmsrError
 from mmsr_geo.nodata import Nodata, NodataLike
 from mmsr_geo.raster.base import BandTags, Pixels, ReadPlan, with_nodata_as_nan
-from mmsr_geo.raster.read.array_grid import array_grid
+from mmsr_geo.raster.read.array_grid import array_grid, swath, swath_positions
 from mmsr_geo.raster.read.band_names import places_of
 from mmsr_geo.raster.read.checks import refuse_array
+from mmsr_geo.raster.read.codes import codes_of, is_code, note_of_codes
 from mmsr_geo.raster.read.fills import array_nodata
+from mmsr_geo.raster.read.sentinel2 import has_reflectance_tags, reflectance_scale
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Sequence
@@ -53,6 +55,8 @@ class ArrayRaster:
     """Other names of the bands: the values of a coordinate, the variables of a Dataset."""
     numbers: tuple[int, ...] = ()
     """The numbers of the bands, from 1: the values of their coordinate if those are such, as rioxarray's are."""
+    notes: tuple[str, ...] = ()
+    """What a user should know of how the array is read, each a message."""
 
     def __post_init__(self) -> None:
         """Number the bands from 1 if no numbers are given."""
@@ -79,7 +83,7 @@ class ArrayRaster:
             dims = ", ".join(map(str, array.dims))
             raise InputError(f"{name} has the dimensions {dims}: select one index of each but y, x and band with .isel")
         refuse_array(array, name, quantity=quantity)
-        grid = array_grid(array, name)
+        grid, notes = array_grid(array, name)
         ordered = array.transpose(*extra, y, x)
         raw = _dask_array(ordered)
         if not extra:
@@ -89,6 +93,14 @@ class ArrayRaster:
         declared = array.rio.encoded_nodata if nodata is None else None
         if declared is None and raw_nodata is not None:
             declared = raw_nodata.value
+        if quantity and (codes := codes_of(array.attrs)):
+            if raw.dtype.kind == "f":
+                raw = _without_codes(raw, array, codes)
+            else:
+                known = raw_nodata or Nodata()
+                raw_nodata = replace(known, values=(*known.values, *codes))
+                declared = raw_nodata.value if declared is None else declared
+            notes += note_of_codes(name, array.attrs)
         tags = _array_tags(array, count)
         labels: Sequence[object]
         if extra and extra[0] in array.coords:
@@ -106,6 +118,7 @@ class ArrayRaster:
             name=name,
             labels=tuple(map(str, labels)),
             numbers=_numbers(labels) if extra else (),
+            notes=notes,
         )
 
     @classmethod
@@ -137,6 +150,7 @@ class ArrayRaster:
             band_tags=tuple(tags for raster in rasters for tags in raster.band_tags),
             name=name,
             labels=tuple(label for raster in rasters for label in raster.labels),
+            notes=tuple(dict.fromkeys(note for raster in rasters for note in raster.notes)),
         )
 
     def taking(self, wanted: Sequence[int | str]) -> ArrayRaster:
@@ -205,6 +219,19 @@ class ArrayRaster:
         return type(self).__name__, self.raw.name, self.raw_nodata, self.bands, self.grid
 
 
+def _without_codes(raw: da.Array, array: xr.DataArray, codes: Sequence[float]) -> da.Array:
+    """Return pixels of floats with NaN in place of codes; decoded ones are compared by the scale in the encoding."""
+    scale, offset = float(array.encoding.get("scale_factor", 1)), float(array.encoding.get("add_offset", 0))
+    filled: da.Array = raw.map_blocks(
+        _fill_codes, tuple(codes), scale, offset, dtype=raw.dtype, meta=np.empty((0, 0, 0), raw.dtype)
+    )
+    return filled
+
+
+def _fill_codes(raw: NDArray[Any], codes: Sequence[float], scale: float, offset: float) -> NDArray[Any]:
+    return np.where(is_code(raw, codes, scale, offset), raw.dtype.type(np.nan), raw)
+
+
 def extra_dims(source: xr.DataArray) -> list[Hashable]:
     """Return the dimensions of an array beyond those of its grid."""
     return [dim for dim in source.dims if dim not in (source.rio.y_dim, source.rio.x_dim)]
@@ -215,6 +242,8 @@ def spatial_dims(array: xr.DataArray, name: str) -> tuple[Hashable, Hashable]:
     try:
         return array.rio.y_dim, array.rio.x_dim
     except rioxarray.exceptions.RioXarrayError as error:
+        if positions := swath_positions(array):
+            raise swath(name, positions) from error
         dims = ", ".join(map(str, array.dims))
         raise GridError(
             f"{name} has the dimensions {dims}: name the spatial ones with .rio.set_spatial_dims(...)"
@@ -244,7 +273,7 @@ def _array_tags(array: xr.DataArray, count: int) -> tuple[BandTags, ...]:
         each("long_name") if isinstance(attrs.get("long_name"), (tuple, list)) or count == 1 else (None,) * count
     )
     rows = zip(descriptions, each("units"), each("scale_factor"), each("add_offset"), strict=True)
-    return tuple(
+    tags = tuple(
         BandTags(
             None if description is None else str(description),
             None if unit is None else str(unit),
@@ -253,6 +282,32 @@ def _array_tags(array: xr.DataArray, count: int) -> tuple[BandTags, ...]:
         )
         for description, unit, scale, offset in rows
     )
+    found = _reflectances(array, [tag.description for tag in tags])
+    return tuple(
+        tag
+        if numbers is None or (tag.scale, tag.offset) != (1, 0)
+        else replace(tag, scale=numbers[0], offset=numbers[1])
+        for tag, numbers in zip(tags, found, strict=True)
+    )
+
+
+def _reflectances(array: xr.DataArray, descriptions: Sequence[str | None]) -> list[tuple[float, float] | None]:
+    """Return scale and offset of each band of Sentinel-2's reflectances, as rioxarray opens them; None for others.
+
+    The numbers are the stored ones if the encoding is still that of rioxarray: arithmetic drops it, and keeps the
+    attributes.
+    """
+    if not has_reflectance_tags(array.attrs) or "rasterio_dtype" not in array.encoding:
+        return [None] * len(descriptions)
+    names = array.attrs.get("long_name")
+    number = array.coords["band"].values if "band" in array.coords else None
+    if isinstance(names, tuple | list) and number is not None and number.ndim == 0 and str(number).isdecimal():
+        descriptions = [
+            names[int(number) - 1] if 0 < int(number) <= len(names) else None
+        ]  # a selection keeps all names
+    dtype = array.encoding["rasterio_dtype"]
+    own = str(array.attrs.get("BANDNAME", "")) if len(descriptions) == 1 else ""
+    return [reflectance_scale(array.attrs, name or own, dtype) for name in descriptions]
 
 
 def _numbers(labels: Sequence[object]) -> tuple[int, ...]:

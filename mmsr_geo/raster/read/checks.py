@@ -10,6 +10,7 @@ import xarray as xr
 from rasterio.enums import ColorInterp
 
 from mmsr_geo.errors import InputError
+from mmsr_geo.raster.read.codes import FLAGS, codes_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,7 +40,7 @@ def refuse_array(array: xr.DataArray, name: str, *, quantity: bool) -> None:
         raise InputError(f"{name} has no pixels, its shape is {array.shape}: check the selection that it comes from")
     if not quantity:
         return
-    if {"flag_values", "flag_meanings", "flag_masks"} & array.attrs.keys():
+    if set(FLAGS) & array.attrs.keys() and not codes_of(array.attrs):
         raise classes(name)
     if str(array.attrs.get("LAYER_TYPE", "")).lower() == "thematic":
         raise classes(name)

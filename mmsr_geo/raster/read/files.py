@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import stat
 import warnings
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from os import PathLike, fspath
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,7 @@ import numpy as np
 import rasterio
 from odc.geo.geobox import GeoBox
 from rasterio._err import CPLE_BaseError
-from rasterio.enums import ColorInterp, MaskFlags
+from rasterio.enums import MaskFlags
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.windows import Window as RasterioWindow
 
@@ -21,9 +21,12 @@ from mmsr_geo.errors import ChangedInputError, GridError, InputError
 from mmsr_geo.nodata import Nodata, NodataLike
 from mmsr_geo.raster.base import BandTags, Pixels, ReadPlan, with_nodata_as_nan
 from mmsr_geo.raster.grids import check_transform
+from mmsr_geo.raster.read.alpha import alpha_bands, quantity_in_alpha
 from mmsr_geo.raster.read.band_names import places_of
 from mmsr_geo.raster.read.checks import refuse_bands
+from mmsr_geo.raster.read.codes import codes_of, is_code, note_of_codes
 from mmsr_geo.raster.read.fills import declared_nodata
+from mmsr_geo.raster.read.sentinel2 import has_reflectance_tags, product_of, reflectance_scale
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -54,6 +57,10 @@ class FileRaster:
     """True if GDAL has a mask beyond nodata: an alpha band or a mask band."""
     alpha: int | None = field(default=None, repr=False)
     """Number of an alpha band that GDAL does not take for a mask: of int16, or next to an odd number of bands."""
+    codes: tuple[tuple[float, ...], ...] = field(default=(), repr=False)
+    """The codes of each band, which are nodata next to its quantity; empty if no band has some."""
+    notes: tuple[str, ...] = field(default=(), repr=False)
+    """What a user should know of how the file is read, each a message."""
 
     @property
     def declares_nodata(self) -> bool:
@@ -90,21 +97,26 @@ class FileRaster:
                     f"name one of its parts, as in {example_of(dataset)}" if dataset.subdatasets else "give a raster"
                 )
                 raise InputError(f"{path} holds no bands: {advice}")
-            indexes = _chosen(path, dataset, bands)
+            stamp = _stamp(path)
+            masking, notes = _masking(path, dataset, stamp) if quantity else (alpha_bands(dataset), ())
+            indexes = _chosen(path, dataset, bands, masking)
             refuse_bands(path, dataset, indexes, quantity=quantity)
+            codes, said = _codes(path, dataset, indexes) if quantity else ((), ())
             at, flags = [i - 1 for i in indexes], dataset.mask_flag_enums
             dtypes = dataset.dtypes
-            alphas = [i for i, meaning in enumerate(dataset.colorinterp, start=1) if meaning == ColorInterp.alpha]
             return cls(
                 path=path,
                 indexes=indexes,
                 grid=_file_grid(path, dataset),
                 dtype=np.result_type(*{np.dtype(dtypes[i]) for i in at}),
                 nodatavals=declared_nodata(dataset, at) if nodata is None else (Nodata.of(nodata),) * len(at),
-                band_tags=_tags(dataset, at),
-                stamp=_stamp(path),
-                mask_bands=any(flag in (MaskFlags.per_dataset, MaskFlags.alpha) for i in at for flag in flags[i]),
-                alpha=next((i for i in alphas if MaskFlags.alpha not in flags[at[0]]), None),
+                band_tags=_tags(path, dataset, at),
+                stamp=stamp,
+                # GDAL takes the last band alone for a mask of the others.
+                mask_bands=any(_hides(flags[i], alpha=dataset.count in masking) for i in at),
+                alpha=next((i for i in masking if MaskFlags.alpha not in flags[at[0]]), None),
+                codes=codes,
+                notes=notes + said,
             )
 
     @property
@@ -153,13 +165,12 @@ class FileRaster:
                 hidden = dataset.read_masks(self.indexes, window=part) == 0 if self.mask_bands else None
                 if self.alpha is not None:
                     hidden = (False if hidden is None else hidden) | (dataset.read([self.alpha], window=part) == 0)
+                if self.codes:
+                    coded = np.stack([is_code(*pair) for pair in zip(raw, self.codes, strict=True)])
+                    hidden = coded if hidden is None else hidden | coded
                 return raw, hidden
         except (RasterioError, CPLE_BaseError) as error:
-            reason = _reason(self.path, error)
-            raise InputError(
-                f"{self.path} cannot be read at row {window.row}, column {window.col} ({reason}): it may be truncated; "
-                "download or create it again"
-            ) from error
+            raise _unreadable(self.path, error, window.row, window.col) from error
 
     def _refuse_change(self) -> None:
         """Refuse a file that has changed, so that a target is not made from two different files."""
@@ -229,19 +240,109 @@ def example_of(dataset: rasterio.DatasetReader) -> str:
     return str(names[0])
 
 
-def _chosen(path: str, dataset: rasterio.DatasetReader, wanted: Sequence[int | str] | None) -> tuple[int, ...]:
+def _masking(
+    path: str, dataset: rasterio.DatasetReader, stamp: tuple[int, int] | None
+) -> tuple[list[int], tuple[str, ...]]:
+    """Return the numbers of the alpha bands that mask, and a note on each that holds a quantity."""
+    try:
+        found = {band: quantity_in_alpha(path, stamp, band) for band in alpha_bands(dataset)}
+    except (RasterioError, CPLE_BaseError) as error:
+        raise _unreadable(path, error) from error
+    notes = tuple(
+        f"{path}: band {band} is declared as alpha, and has many values from {values[0]:g} to {values[1]:g}: it is "
+        f"read as a band of data, not as a mask; declare it so with gdal_edit.py -colorinterp_{band} undefined"
+        for band, values in found.items()
+        if values is not None
+    )
+    return [band for band, values in found.items() if values is None], notes
+
+
+def _codes(
+    path: str, dataset: rasterio.DatasetReader, indexes: Sequence[int]
+) -> tuple[tuple[tuple[float, ...], ...], tuple[str, ...]]:
+    """Return the codes of each band, or none if no band has some, and a note on them."""
+    tags = [dataset.tags(i) for i in indexes]
+    codes = tuple(codes_of(one) for one in tags)
+    notes = tuple(dict.fromkeys(note for one in tags for note in note_of_codes(path, one)))
+    return codes if any(codes) else (), notes
+
+
+def _hides(flags: Sequence[MaskFlags], *, alpha: bool) -> bool:
+    """Return True if GDAL has a mask of a band beyond nodata; `alpha`: whether the alpha band masks."""
+    return alpha if MaskFlags.alpha in flags else MaskFlags.per_dataset in flags
+
+
+def _chosen(
+    path: str, dataset: rasterio.DatasetReader, wanted: Sequence[int | str] | None, masking: Sequence[int]
+) -> tuple[int, ...]:
     """Return the numbers of the bands that are wanted."""
-    data = [i for i, meaning in enumerate(dataset.colorinterp, start=1) if meaning != ColorInterp.alpha]
+    data = [i for i in range(1, dataset.count + 1) if i not in masking]
     if wanted is None:
         return tuple(data)
+    asked = {part.strip() for band in wanted for part in str(band).split(",")}
     names = [dataset.descriptions[i - 1] or str(i) for i in data]
+    if alphas := [i for i in masking if str(i) in asked.difference(names)]:
+        raise InputError(
+            f"{path} has no data band {alphas[0]}: it is declared as alpha, which masks; if it holds data, declare it "
+            f"so with gdal_edit.py -colorinterp_{alphas[0]} undefined"
+        )
     return tuple(data[place] for place in places_of(path, wanted, names, data))
 
 
-def _tags(dataset: rasterio.DatasetReader, at: Sequence[int]) -> tuple[BandTags, ...]:
+def _tags(path: str, dataset: rasterio.DatasetReader, at: Sequence[int]) -> tuple[BandTags, ...]:
     # Each of these reads all bands of the file: for each of 300 bands that would take seconds.
     rows = list(zip(dataset.descriptions, dataset.units, dataset.scales, dataset.offsets, strict=True))
-    return tuple(BandTags(description, unit or None, *numbers) for description, unit, *numbers in (rows[i] for i in at))
+    tags = tuple(BandTags(description, unit or None, *numbers) for description, unit, *numbers in (rows[i] for i in at))
+    found = _reflectances(path, dataset, at)
+    return tuple(
+        tag
+        if numbers is None or (tag.scale, tag.offset) != (1, 0)
+        else replace(tag, scale=numbers[0], offset=numbers[1])
+        for tag, numbers in zip(tags, found, strict=True)
+    )
+
+
+def _reflectances(path: str, dataset: rasterio.DatasetReader, at: Sequence[int]) -> list[tuple[float, float] | None]:
+    """Return scale and offset of each band of Sentinel-2's reflectances; None for any other band."""
+    product = product_of(path)
+    if product is None:
+        whole = dataset.tags()
+        declared = [{**whole, **dataset.tags(i + 1)} for i in at]
+    else:
+        declared = [_tags_in_product(*product)] * len(at)
+    if not any(has_reflectance_tags(tags) for tags in declared):
+        return [None] * len(at)
+    dtypes, descriptions = dataset.dtypes, dataset.descriptions
+    return [
+        reflectance_scale(tags, tags.get("BANDNAME") or descriptions[i] or "", dtypes[i])
+        for tags, i in zip(declared, at, strict=True)
+    ]
+
+
+def _tags_in_product(metadata: Sequence[str], band: str) -> dict[str, str]:
+    """Return the tags of a product and of one of its bands, as GDAL reads them; nothing if there is no product."""
+    for file in metadata:
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", NotGeoreferencedWarning)
+                with rasterio.open(file) as dataset:
+                    parts = dataset.subdatasets
+                for part in parts:
+                    with rasterio.open(part) as dataset:
+                        tags = [dataset.tags(i) for i in dataset.indexes]
+                        if found := [one for one in tags if one.get("BANDNAME") == band]:
+                            return {**dataset.tags(), **found[0]}
+        except (RasterioError, CPLE_BaseError):
+            continue
+    return {}
+
+
+def _unreadable(path: str, error: Exception, row: int = 0, col: int = 0) -> InputError:
+    """Return the error for a file whose pixels cannot be read."""
+    return InputError(
+        f"{path} cannot be read at row {row}, column {col} ({_reason(path, error)}): it may be truncated; download or "
+        "create it again"
+    )
 
 
 def _reason(path: str, error: Exception) -> str:

@@ -149,7 +149,9 @@ def _guide_and_bands(spec: str | int, names: Sequence[str]) -> tuple[int, str | 
 
 
 def _variable(array: xr.DataArray, dataset: xr.Dataset) -> xr.DataArray:
-    """Return a variable with the CRS of its Dataset; without a band dimension if it has one band."""
+    """Return a variable with the CRS and the transform of its Dataset; without a band dimension if it has one band."""
+    if "transform" in dataset.attrs and "transform" not in array.attrs:  # stackstac's, after .to_dataset("band")
+        array = array.assign_attrs(transform=dataset.attrs["transform"])
     if array.rio.crs is None and dataset.rio.crs is not None:
         array = array.rio.write_crs(dataset.rio.crs)
     return array.squeeze([dim for dim in BAND_DIMS if array.sizes.get(dim) == 1], drop=True)

@@ -17,6 +17,7 @@ from mmsr_geo.errors import OptionError
 from mmsr_geo.geometry import Halo, Window
 from mmsr_geo.raster.base import BandTags, Combine, Pixels, Raster, ReadPlan
 from mmsr_geo.raster.read.band_names import listed, place_of, positions_called, split_candidates
+from mmsr_geo.raster.read.units import METRES
 from mmsr_geo.raster.views.base import RasterView
 from mmsr_geo.raster.views.expressions import EXAMPLE, BandExpression
 from mmsr_geo.raster.views.stack import Stacked, band_choices
@@ -41,14 +42,6 @@ _TERRAIN = {"slope": ("slope",), "aspect": ("northness", "eastness")}
 _ROLES = {**NORMALISED_DIFFERENCES, **dict.fromkeys(_TERRAIN, ("dem",))}
 _FLAT = 0.001
 """Gradient (rise over run) below which northness and eastness go to 0, so that rounding gives no direction."""
-_METRES = {
-    **dict.fromkeys(("ft", "foot", "feet", "international foot", "international feet"), 0.3048),
-    **dict.fromkeys(("us-ft", "ftus", "us survey foot", "us survey feet", "us_survey_foot", "foot_us"), 1200 / 3937),
-    **dict.fromkeys(("cm", "centimetre", "centimeter", "centimetres", "centimeters"), 0.01),
-    **dict.fromkeys(("dm", "decimetre", "decimeter", "decimetres", "decimeters"), 0.1),
-    **dict.fromkeys(("km", "kilometre", "kilometer", "kilometres", "kilometers"), 1000.0),
-}
-"""Metres per unit of height, by the names of units in files; other units and none are taken for metres."""
 _NEIGHBOURS = [(row, col) for row in (-1, 0, 1) for col in (-1, 0, 1) if row or col]
 
 
@@ -234,7 +227,8 @@ class Derived(RasterView):
             if isinstance(derivation, BandExpression):
                 works.append(_Formula(derivation, terms))
             elif derivation.kind in _TERRAIN:
-                metres = _METRES.get((tags[terms[0].band].unit or "").strip().lower(), 1.0)
+                # Other units and none are taken for metres.
+                metres = METRES.get((tags[terms[0].band].unit or "").strip().lower(), 1.0)
                 works.append(_Terrain(derivation.kind, terms[0], metres, _gradient_of_steps(self.grid)))
             else:
                 works.append(_Difference(*terms))

@@ -20,7 +20,7 @@ HALF = WIDEST_PX // 2
 
 
 def squares_without_a_valid_pixel(valid: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Where a gap lies in a square, wider than a gap may be, that shows no valid pixel: not narrow. Slow and obvious."""
+    """Where a gap lies in a square, wider than a gap may be, without a valid pixel: not narrow. Slow and obvious."""
     height, width = valid.shape
     wide = np.zeros_like(valid)
     for row, col in product(range(height), range(width)):

@@ -126,6 +126,12 @@ def write_rasters() -> None:
     write("south.tif", scene(26, 24), Affine(5, 0, -60, 0, -5, 45), crs="EPSG:4326")
     write("north.tif", texture(1, 100, 100), Affine(1e5, 0, -5e6, 0, -1e5, 5e6), crs="ESRI:102035")
     write("moon.tif", texture(), AROUND, crs="IAU_2015:30100")
+    colours = texture(4).astype(np.uint8)
+    write("naip.tif", colours, AROUND, photometric="RGB", alpha="YES")
+    write("cut_naip.tif", colours, AROUND, photometric="RGB", alpha="YES", compress="deflate")
+    Path("cut_naip.tif").write_bytes(Path("cut_naip.tif").read_bytes()[:-300])
+    colours[3] = 255
+    write("picture.tif", colours, AROUND, photometric="RGB", alpha="YES")
     undeclared = scene()
     undeclared[:8, :8] = -9999
     write("undeclared.tif", undeclared)
@@ -231,6 +237,20 @@ def bare(name: str, transform: Affine) -> xr.DataArray:
     made = made.rio.write_crs(32618, grid_mapping_name=mapping)
     placed: xr.DataArray = made.rio.write_transform(transform, grid_mapping_name=mapping)
     return placed
+
+
+def of_corners() -> xr.DataArray:
+    """An array whose x and y are the corners of its pixels, on whole multiples of their size, as stackstac has them."""
+    place = PLACE * Affine.translation(2 / 3, 0)
+    coords = {"y": place.f + place.e * np.arange(SHAPE[0]), "x": place.c + place.a * np.arange(SHAPE[1]), "epsg": 32618}
+    return xr.DataArray(scene(), dims=("y", "x"), coords=coords, attrs={"transform": place})
+
+
+def swath(*dims: str) -> xr.DataArray:
+    """An array with 2-D latitudes and longitudes."""
+    rows, cols = np.mgrid[: SHAPE[0], : SHAPE[1]]
+    coords = {"lat": (dims, 37 - 0.01 * rows + 0.001 * cols), "lon": (dims, -76 + 0.01 * cols + 0.002 * rows)}
+    return xr.DataArray(scene(), dims=dims, coords=coords)
 
 
 def torn() -> xr.DataArray:

@@ -30,6 +30,7 @@ from support.refusals.inputs import (
     bare,
     changing_files,
     scene,
+    swath,
     torn,
 )
 
@@ -71,6 +72,16 @@ case(
     "GDAL cannot read the pixels: the file is truncated or damaged, or a part of a mosaic is missing.",
     "Download or create the file again.",
     upsampling("--scale 2", source="cut.tif", scale=2),
+)
+
+
+case(
+    "a file with alpha cut short",
+    InputError,
+    "cut_naip.tif cannot be read at row 0, column 0 (…): it may be truncated; download or create it again",
+    "GDAL cannot read the pixels of a band that is declared as alpha: the file is truncated or damaged.",
+    "Download or create the file again.",
+    upsampling("--scale 2", guide="cut_naip.tif", scale=2),
 )
 
 
@@ -151,6 +162,18 @@ case(
     "The source or a guide does not have a band that an option names.",
     "Choose one of the bands listed.",
     fitting("--band 9", band=9),
+)
+
+
+case(
+    "opacity asked for as a band",
+    InputError,
+    "picture.tif has no data band 4: it is declared as alpha, which masks; if it holds data, declare it so with "
+    "gdal_edit.py -colorinterp_4 undefined",
+    "An option names a band that is declared as alpha and holds opacity: few values, or 0 and the largest nearly "
+    "everywhere.",
+    "Leave it out: it masks the others. If it holds data, change its declaration.",
+    fitting("--guide-band 1,4", guide="picture.tif", guide_band="1,4"),
 )
 
 
@@ -340,6 +363,28 @@ case(
             )
         )
     ),
+)
+
+
+case(
+    "an array on the coordinates of each pixel",
+    GridError,
+    "the array has the coordinates of each pixel (a swath) in place of a grid: warp it to a grid first with "
+    ".rio.reproject('EPSG:4326', src_geoloc_array=(array.lon, array.lat)) or, in a file, with gdalwarp -geoloc",
+    "An array has 2-D latitudes and longitudes and no coordinates along y and x, or those count its pixels.",
+    "Warp it to a grid.",
+    arrays(shown(lambda: swath("y", "x"))),
+)
+
+
+case(
+    "an array of lines and pixels",
+    GridError,
+    "the array has the coordinates of each pixel (a swath) in place of a grid: warp it to a grid first with "
+    ".rio.reproject('EPSG:4326', src_geoloc_array=(array.lon, array.lat)) or, in a file, with gdalwarp -geoloc",
+    "An array has 2-D latitudes and longitudes, and dimensions with other names than y and x.",
+    "Warp it to a grid.",
+    arrays(shown(lambda: swath("line", "pixel"))),
 )
 
 

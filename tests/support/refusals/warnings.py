@@ -16,6 +16,10 @@ from support.refusals.cases import (
     case,
     upsampling,
 )
+from support.refusals.inputs import (
+    array,
+    of_corners,
+)
 
 case(
     "a guide coarser than the target",
@@ -62,6 +66,56 @@ case(
     "not declared as nodata.",
     "Declare them if they mean nodata. They were used as valid values.",
     upsampling("--scale 2", source="undeclared.tif", scale=2),
+)
+
+
+case(
+    "a band declared as alpha that holds data",
+    MmsrWarning,
+    "naip.tif: band 4 is declared as alpha, and has many values from 0 to 255: it is read as a band of data, not as a "
+    "mask; declare it so with gdal_edit.py -colorinterp_4 undefined",
+    "A band is declared as alpha, and most of its pixels lie between 0 and its largest value, as those of a near "
+    "infrared band. GDAL and rasterio declare the fourth band of uint8 so unless they are told otherwise.",
+    "Change the declaration. The band was used as data, and masked nothing.",
+    upsampling("--scale 2", guide="naip.tif", scale=2),
+)
+
+
+case(
+    "coordinates of corners",
+    MmsrWarning,
+    "the array: x and y are the pixels' top left corners by its transform, which decides: the centres are 15 "
+    "and 15 further, half a pixel; give stackstac xy_coords='center' for x and y of centres",
+    "The coordinates of an array are those of its pixels' corners by its attribute `transform`, as stackstac's are.",
+    "Nothing, if the attribute is right. To be sure, give coordinates of centres.",
+    arrays(lambda: mmsr_geo.upsample_to_file(of_corners(), "ortho.tif", "sharp.tif", 2, method="bicubic")),
+)
+
+
+case(
+    "coordinates that may be of corners",
+    MmsrWarning,
+    "the array: x and y are whole multiples of the pixel size, as the pixels' corners are that stackstac gives, but "
+    "the attribute transform is missing: they are taken for centres; if they are corners, keep the attributes "
+    "(keep_attrs=True), or give stackstac xy_coords='center'",
+    "An array has stackstac's coordinate `epsg`, no transform, and coordinates on whole multiples of its pixel size.",
+    "Keep the attributes where the array is computed, or give coordinates of centres.",
+    arrays(lambda: mmsr_geo.upsample_to_file(of_corners().drop_attrs(), "ortho.tif", "sharp.tif", 2, method="bicubic")),
+)
+
+
+case(
+    "codes next to a quantity",
+    MmsrWarning,
+    "the array: the flag values 500 lie outside the valid range 200 to 400: they are read as nodata, and the other "
+    "values as a quantity",
+    "The flag values (CF attribute `flag_values`) of a raster all lie outside its valid range.",
+    "Nothing. If the raster holds classes, correct its valid range.",
+    arrays(
+        lambda: mmsr_geo.upsample_to_file(
+            array().assign_attrs(valid_range=[200, 400], flag_values=500), "ortho.tif", "sharp.tif", 2, method="bicubic"
+        )
+    ),
 )
 
 
