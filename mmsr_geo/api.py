@@ -49,7 +49,7 @@ from mmsr_geo.pipeline.target_array import target_array, with_flags, with_uncert
 from mmsr_geo.pipeline.timing import measure_speed
 from mmsr_geo.raster.inspect.undeclared_nodata import warn_undeclared_nodata
 from mmsr_geo.raster.read.open import open_source
-from mmsr_geo.raster.write.destination import address_of
+from mmsr_geo.raster.write.destination import address_of, check_format
 from mmsr_geo.raster.write.encoding import Encoding
 from mmsr_geo.signatures import documented, grouped
 from mmsr_geo.spelling import option
@@ -164,6 +164,9 @@ def upsample_to_file(  # noqa: PLR0913  (two inputs, two outputs and how they ar
         MmsrError: As for `upsample`.
     """
     *groups, processes = grouped("upsample_to_file", options, *OUTPUT_GROUPS, WorkerOptions)
+    for name in (output, qa):
+        if name is not None:
+            check_format(name)
     outputs = address_of(output), None if qa is None else address_of(qa)
     request = OutputRequest.of(source, guide, outputs, scale, groups, overwrite=overwrite)
     limit = None if processes.memory_limit is None else bytes_of(processes.memory_limit)
