@@ -17,9 +17,10 @@ from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.windows import Window as RasterioWindow
 
-from mmsr_geo.errors import ChangedInputError, GridError, InputError
+from mmsr_geo.errors import ChangedInputError, InputError
 from mmsr_geo.raster.base import BandTags, Pixels, ReadPlan, with_nodata_as_nan
 from mmsr_geo.raster.grids import check_transform
+from mmsr_geo.raster.read.advice import unlocated, unopened, without_bands, without_crs
 from mmsr_geo.raster.read.band_names import places_of
 from mmsr_geo.raster.read.checks import refuse_bands
 
@@ -80,10 +81,7 @@ class FileRaster:
         dataset = _opened(path)
         with dataset:
             if not dataset.count:
-                advice = (
-                    f"name one of its parts, as in {dataset.subdatasets[0]}" if dataset.subdatasets else "give a raster"
-                )
-                raise InputError(f"{path} holds no bands: {advice}")
+                raise without_bands(path, dataset)
             indexes = _chosen(path, dataset, bands)
             refuse_bands(path, dataset, indexes, quantity=quantity)
             at, flags = [i - 1 for i in indexes], dataset.mask_flag_enums
@@ -199,9 +197,7 @@ def _opened(path: str) -> rasterio.DatasetReader:
         try:
             return rasterio.open(path)
         except (RasterioError, CPLE_BaseError, OSError) as error:
-            raise InputError(
-                f"{path} cannot be opened as a raster ({_reason(path, error)}): check the path and the format"
-            ) from error
+            raise unopened(path, _reason(path, error)) from error
 
 
 def _chosen(path: str, dataset: rasterio.DatasetReader, wanted: Sequence[int | str] | None) -> tuple[int, ...]:
@@ -230,13 +226,10 @@ def _file_grid(path: str, dataset: rasterio.DatasetReader) -> GeoBox:
     if not (dataset.width and dataset.height):
         raise InputError(f"{path} has no pixels ({dataset.height} x {dataset.width}): give another raster")
     if dataset.transform.is_identity:
-        if dataset.gcps[0] or dataset.rpcs:
-            kind = "ground control points" if dataset.gcps[0] else "rational polynomials"
-            raise GridError(f"{path} is georeferenced by {kind} only: warp it to a grid first with gdalwarp")
-        raise GridError(f"{path} is not georeferenced: give it a geotransform with gdal_translate -a_ullr")
+        raise unlocated(path, dataset)
     check_transform(dataset.transform, path)
     if dataset.crs is None:
-        raise GridError(f"{path} has no CRS: assign the right one with gdal_edit.py -a_srs EPSG:...")
+        raise without_crs(path, dataset)
     return GeoBox((dataset.height, dataset.width), dataset.transform, dataset.crs)
 
 
