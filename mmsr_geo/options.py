@@ -199,9 +199,10 @@ class InputOptions(_Checked):
     )
     source_mask: "MaskLike | None" = _declare(
         None,
-        "Mask of the source: pixels with a value other than 0, or with one of the given bits, are treated as nodata. "
-        "Landsat QA_PIXEL and Sentinel-2 SCL files are recognised by name.",
-        metavar="FILE[:BITS]",
+        "Mask of the source: pixels with a value other than 0, with one of the given bits, or beyond a threshold "
+        "(FILE>66; also >=, <, <=) are treated as nodata. Landsat QA_PIXEL and Sentinel-2 SCL files are recognised by "
+        "name.",
+        metavar="FILE[:BITS|>N]",
         path=True,
         job_type=str | None,
     )
@@ -209,7 +210,7 @@ class InputOptions(_Checked):
         None,
         "Mask of the guide, as for the source, for example of clouds. Where it masks the guide, the target is "
         "interpolated from the source alone.",
-        metavar="FILE[:BITS]",
+        metavar="FILE[:BITS|>N]",
         path=True,
         job_type=str | None,
     )

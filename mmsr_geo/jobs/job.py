@@ -22,7 +22,7 @@ from mmsr_geo.errors import JobError, MmsrError, OutputError, template_of
 from mmsr_geo.jobs.schema import KEY, NAME, ClusterTable, JobFile, OnError, Options, quoted, validation_messages
 from mmsr_geo.options import PATHS
 from mmsr_geo.raster.views.derived_bands import Derivation
-from mmsr_geo.raster.views.mask import path_and_bits
+from mmsr_geo.raster.views.mask import path_and_rule
 from mmsr_geo.raster.write.destination import QA, ZARR, Address, address_of, check_format
 
 SAME_PLACE = 0.8
@@ -230,7 +230,7 @@ def _options(table: Options, filled: _Filled, mistakes: list[str]) -> dict[str, 
         if isinstance(options.get(option), str) and options[option] not in get_args(ModelMode):
             given = filled.text(options[option])
             options[option] = path = _absolute(given, filled.folder)
-            bare, shown = (path_and_bits(text)[0] if option.endswith("_mask") else text for text in (path, given))
+            bare, shown = (path_and_rule(text)[0] if option.endswith("_mask") else text for text in (path, given))
             if not _may_exist(path) and not _may_exist(bare):
                 mistakes.append(f"options.{option}: there is no file {shown}")
     for option, fill in (("guide_band", filled.guide_band), ("derive", filled.derivation)):

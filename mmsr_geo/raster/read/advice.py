@@ -41,7 +41,9 @@ def unopened(path: str, reason: str) -> InputError:
             "conda-forge (conda install -c conda-forge gdal libgdal-hdf4)"
         )
     if _MODEL in head:
-        return InputError(f"{path} is a saved model, not a raster: give a raster here, and the model as {option('model')}")
+        return InputError(
+            f"{path} is a saved model, not a raster: give a raster here, and the model as {option('model')}"
+        )
     if "codec" in reason or (Path(path).is_dir() and any((Path(path) / name).exists() for name in _ZARR_FILES)):
         return InputError(
             f"{path} is a Zarr array that {gdal} cannot read ({reason}): open it in Python with xarray.open_zarr and "
@@ -74,8 +76,8 @@ def unlocated(path: str, dataset: rasterio.DatasetReader) -> GridError:
         return GridError(f"{path} has {what} in place of a grid: warp it to a grid first with gdalwarp -geoloc")
     if arrays := _position_arrays(dataset):
         return GridError(
-            f"{path} has the coordinates of each pixel (a swath) in place of a grid, in {' and '.join(arrays)}: warp it "
-            "to a grid first with .rio.reproject(..., src_geoloc_array=(longitudes, latitudes)) or gdalwarp -geoloc"
+            f"{path} has the coordinates of each pixel (a swath) in place of a grid, in {' and '.join(arrays)}: warp "
+            "it to a grid first with .rio.reproject(..., src_geoloc_array=(longitudes, latitudes)) or gdalwarp -geoloc"
         )
     if dataset.driver in {"netCDF", "HDF5", "HDF5Image", "HDF4", "HDF4Image", "Zarr"}:
         return GridError(
@@ -92,9 +94,7 @@ def without_crs(path: str, dataset: rasterio.DatasetReader) -> GridError:
         return GridError(f"{path} has no CRS: assign the right one with gdal_edit.py -a_srs EPSG:...")
     degrees = any(key.endswith("#units") and value.startswith("degree") for key, value in dataset.tags().items())
     code = "EPSG:4326 (its coordinates are degrees)" if degrees else "EPSG:..."
-    return GridError(
-        f"{path} has no CRS: copy it to a GeoTIFF with the right one with gdal_translate -a_srs {code}"
-    )
+    return GridError(f"{path} has no CRS: copy it to a GeoTIFF with the right one with gdal_translate -a_srs {code}")
 
 
 def _head(path: str) -> bytes:

@@ -14,7 +14,7 @@ from odc.geo.geobox import GeoBox
 
 from mmsr_geo.errors import GridError, InputError, MmsrError
 from mmsr_geo.raster.base import BandTags, Pixels, ReadPlan, with_nodata_as_nan
-from mmsr_geo.raster.read.array_grid import array_grid
+from mmsr_geo.raster.read.array_grid import array_grid, swath, swath_positions
 from mmsr_geo.raster.read.band_names import places_of
 from mmsr_geo.raster.read.checks import refuse_array
 
@@ -213,6 +213,8 @@ def spatial_dims(array: xr.DataArray, name: str) -> tuple[Hashable, Hashable]:
     try:
         return array.rio.y_dim, array.rio.x_dim
     except rioxarray.exceptions.RioXarrayError as error:
+        if positions := swath_positions(array):
+            raise swath(name, positions) from error
         dims = ", ".join(map(str, array.dims))
         raise GridError(
             f"{name} has the dimensions {dims}: name the spatial ones with .rio.set_spatial_dims(...)"

@@ -21,6 +21,7 @@ from mmsr_geo.errors import ChangedInputError, InputError
 from mmsr_geo.raster.base import BandTags, Pixels, ReadPlan, with_nodata_as_nan
 from mmsr_geo.raster.grids import check_transform
 from mmsr_geo.raster.read.advice import unlocated, unopened, without_bands, without_crs
+from mmsr_geo.raster.read.axis_units import refuse_unit
 from mmsr_geo.raster.read.band_names import places_of
 from mmsr_geo.raster.read.checks import refuse_bands
 
@@ -230,7 +231,12 @@ def _file_grid(path: str, dataset: rasterio.DatasetReader) -> GeoBox:
     check_transform(dataset.transform, path)
     if dataset.crs is None:
         raise without_crs(path, dataset)
-    return GeoBox((dataset.height, dataset.width), dataset.transform, dataset.crs)
+    grid = GeoBox((dataset.height, dataset.width), dataset.transform, dataset.crs)
+    if dataset.driver == "netCDF":
+        tags = dataset.tags()
+        corners = "copy it to a GeoTIFF with gdal_translate -a_ullr and its corners (W N E S) times {factor}, in {unit}"
+        refuse_unit((tags.get("x#units"), tags.get("y#units")), grid, path, corners)
+    return grid
 
 
 def _waits(path: str) -> bool:
