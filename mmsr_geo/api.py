@@ -80,7 +80,7 @@ def upsample(
 
     Args:
         source: Coarse raster: a path, or an array with a CRS. Each slice along other dimensions than y and x is
-            upsampled with a model of its own.
+            upsampled with a model of its own; `band` takes one band alone.
         guide: Finer raster in any CRS: a path, an array, a Dataset whose variables are bands, or a list of them, each
             on its own grid. A guide that shares a dimension with the source, such as time, is matched by coordinate.
         scale: {scale}
@@ -184,7 +184,6 @@ def fit(
     guide: GuideLike,
     scale: ScaleLike = None,
     *,
-    band: int | None = None,
     progress: Progress = no_progress,
     **options: Unpack[FitArguments],
 ) -> FittedModel:
@@ -194,7 +193,6 @@ def fit(
         source: Coarse raster, as for `upsample`, of one band.
         guide: Finer raster or rasters, as for `upsample`.
         scale: {scale}
-        band: {band}
         progress: Called as progress(stage, done, total). An exception that it raises stops the fit.
         **options: Any of the following.
 
@@ -208,7 +206,7 @@ def fit(
     """
     inputs, fitting = grouped("fit", options, Inputs, FitOptions)
     resolve_device(fitting.device)
-    pair = inputs.pair(inputs.source(source, band), guide, scale)
+    pair = inputs.pair(inputs.source(source), guide, scale)
     warn_undeclared_nodata(pair.source, pair.guides.rasters)
     method = SceneFit(resolve_fit_params(fitting), fitting.seed, fitting.device, "warn", start_of(fitting))
     return method.model_for(pair, progress)
@@ -222,7 +220,6 @@ def evaluate(  # noqa: PLR0913  (a pair, what it is compared with, and by which 
     *,
     truth: SourceLike | None = None,
     methods: Sequence[str] | str = EVALUATED,
-    band: int | None = None,
     progress: Progress = no_progress,
     **options: Unpack[EvaluateArguments],
 ) -> Evaluation:
@@ -237,7 +234,6 @@ def evaluate(  # noqa: PLR0913  (a pair, what it is compared with, and by which 
             is none: the methods are told which.
         methods: Names of methods as `method` takes them, and mmsr-adapt and mmsr-tile (mmsr with another fit),
             mmsr-always (mmsr whatever the guide check says) and published (the paper's fit, without back-projection).
-        band: {band}
         progress: Called as progress(stage, done, total). An exception that it raises stops the evaluation.
         **options: Any of the following. Those of the fit hold for mmsr.
 
@@ -251,7 +247,7 @@ def evaluate(  # noqa: PLR0913  (a pair, what it is compared with, and by which 
         MmsrError: As for `upsample`.
     """
     inputs, fitting, prediction = grouped("evaluate", options, Inputs, FitOptions, PredictionOptions)
-    pair = inputs.pair(inputs.source(source, band), guide, scale)
+    pair = inputs.pair(inputs.source(source), guide, scale)
     warn_undeclared_nodata(pair.source, pair.guides.rasters)
     sensor = resolve_fit_params(fitting).sensor
     blur = sensor.psf if isinstance(sensor.psf, tuple) else (0.0, 0.0)

@@ -41,9 +41,9 @@ class Inputs(InputOptions):
                 said[field.name] = _plain(value)
         return said
 
-    def source(self, source: SourceLike, band: int | None = None) -> Raster:
+    def source(self, source: SourceLike) -> Raster:
         """Open a source of one band."""
-        return self.taken(open_source(source, band, nodata=self.source_nodata))
+        return self.taken(open_source(source, self.band, nodata=self.source_nodata))
 
     def taken(self, source: Raster) -> Raster:
         """Return an opened source masked, and in pixels as coarse as what it shows."""

@@ -21,7 +21,7 @@ from mmsr_geo.methods.base import Method
 from mmsr_geo.options import ScaleLike
 from mmsr_geo.pipeline.inputs import GuideLike, Inputs, SourceLike
 from mmsr_geo.raster.base import Raster
-from mmsr_geo.raster.read.arrays import BAND_DIMS, array_name, extra_dims, spatial_dims
+from mmsr_geo.raster.read.arrays import BAND_DIMS, array_name, band_of, extra_dims, spatial_dims
 from mmsr_geo.raster.read.files import FileRaster
 from mmsr_geo.raster.read.open import open_source
 
@@ -45,7 +45,7 @@ def open_pairs(source: SourceLike, guide: GuideLike, scale: ScaleLike, inputs: I
         method: The method, for the scale of a saved model.
     """
     scale = method.model_scale if scale is None else scale
-    template, slices = slices_of(source, inputs.source_nodata)
+    template, slices = slices_of(source, inputs.source_nodata, inputs.band)
     pairs = []
     for part, raster in slices:
         guides = [guide_for(one, part) for one in guide] if isinstance(guide, list | tuple) else guide_for(guide, part)
@@ -54,44 +54,46 @@ def open_pairs(source: SourceLike, guide: GuideLike, scale: ScaleLike, inputs: I
 
 
 def slices_of(
-    source: str | PathLike[str] | xr.DataArray, nodata: float | None = None
+    source: str | PathLike[str] | xr.DataArray, nodata: float | None = None, band: int | None = None
 ) -> tuple[xr.DataArray, list[tuple[xr.DataArray, Raster]]]:
     """Open a source and split it into rasters of one band.
 
     Args:
         source: A path or an array.
         nodata: Nodata value of the source, see `open_source`.
+        band: Number of the band to take alone, from 1; None: all.
 
     Returns:
         The array that is the template of the target, not loaded, and its (y, x) slices in the order of its other
         dimensions, each with the raster that reads it.
 
     Raises:
-        InputError: The source cannot be used.
+        InputError: The source cannot be used, or has no such band.
         GridError: Its grid cannot be used.
     """
     if isinstance(source, xr.DataArray):
         y, x = spatial_dims(source, array_name(source))
-        dims = extra_dims(source)
-        indexes = product(*(range(source.sizes[dim]) for dim in dims))
         # A selection loses the names of the spatial dimensions.
+        array = source if band is None else band_of(source, band).rio.set_spatial_dims(x_dim=x, y_dim=y)
+        dims = extra_dims(array)
+        indexes = product(*(range(array.sizes[dim]) for dim in dims))
         parts = [
-            source.isel(dict(zip(dims, index, strict=True))).rio.set_spatial_dims(x_dim=x, y_dim=y) for index in indexes
+            array.isel(dict(zip(dims, index, strict=True))).rio.set_spatial_dims(x_dim=x, y_dim=y) for index in indexes
         ]
         if not parts:
             raise InputError(f"{source.name or 'the source'} is empty: one of its dimensions has length 0")
-        return source, [(part, open_source(part, nodata=nodata)) for part in parts]
+        return array, [(part, open_source(part, nodata=nodata)) for part in parts]
     if not isinstance(source, str | PathLike):
         open_source(source)  # raises InputError
-    file = FileRaster.open(source)
+    file = FileRaster.open(source, None if band is None else [band])
     rasters = [FileRaster.open(source, (index,), nodata=nodata) for index in file.indexes]
     opened = rioxarray.open_rasterio(source)
     if not isinstance(opened, xr.DataArray):
         raise InputError(f"{file.name} contains several rasters: pass the name of one of them{_example(file.path)}")
-    template = opened.sel(band=list(file.indexes))
     if len(rasters) == 1:
-        template = template.squeeze("band", drop=True)
+        template = band_of(opened, file.indexes[0]).drop_vars("band", errors="ignore")
         return template, [(template, rasters[0])]
+    template = opened.sel(band=list(file.indexes))
     return template, [(template.isel(band=i), raster) for i, raster in enumerate(rasters)]
 
 

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 BAND_DIMS = ("band", "bands", "variable")
 """Names of a dimension that holds bands."""
+_BAND_ATTRS = ("long_name", "units", "scale_factor", "add_offset")
+"""Attributes that may have a value for each band."""
 _LAZY_CHUNK = 1024
 """Side in pixels of the chunks of an array that is neither in memory nor of dask."""
 
@@ -208,6 +210,27 @@ def extra_dims(source: xr.DataArray) -> list[Hashable]:
     return [dim for dim in source.dims if dim not in (source.rio.y_dim, source.rio.x_dim)]
 
 
+def band_of(array: xr.DataArray, band: int) -> xr.DataArray:
+    """Return one band of an array, with those attributes that have a value for each band reduced to its own.
+
+    Args:
+        array: An array with a dimension of bands, or without one, which is band 1.
+        band: The number of the band: the value of its coordinate if those are numbers from 1, or its position from 1.
+
+    Raises:
+        InputError: There is no such band.
+    """
+    dim = next((dim for dim in array.dims if dim in BAND_DIMS), None)
+    count = 1 if dim is None else array.sizes[dim]
+    labels = range(1, count + 1) if dim is None or dim not in array.coords else array[dim].values.tolist()
+    numbers = _numbers(labels) or tuple(range(1, count + 1))
+    (place,) = places_of(array_name(array), [band], [str(label) for label in labels], numbers)
+    taken = array if dim is None else array.isel({dim: place})
+    several = {key: array.attrs[key] for key in _BAND_ATTRS if isinstance(array.attrs.get(key), tuple | list)}
+    own = {key: values[place] for key, values in several.items() if len(values) == count}
+    return taken.assign_attrs(own) if count > 1 else taken
+
+
 def spatial_dims(array: xr.DataArray, name: str) -> tuple[Hashable, Hashable]:
     """Return the dimensions that run down and across; GridError, with the array's `name`, if they are not known."""
     try:
@@ -243,7 +266,7 @@ def _array_tags(array: xr.DataArray, count: int) -> tuple[BandTags, ...]:
     descriptions = (
         each("long_name") if isinstance(attrs.get("long_name"), (tuple, list)) or count == 1 else (None,) * count
     )
-    rows = zip(descriptions, each("units"), each("scale_factor"), each("add_offset"), strict=True)
+    rows = zip(descriptions, *map(each, _BAND_ATTRS[1:]), strict=True)
     return tuple(
         BandTags(
             None if description is None else str(description),

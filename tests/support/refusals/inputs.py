@@ -169,6 +169,9 @@ def write_odd_files() -> None:
     write("scales.tif", np.stack([scene(), scene()]))
     with rasterio.open("scales.tif", "r+") as dataset:
         dataset.scales = (0.1, 0.2)
+    Path("modis.hdf").write_bytes(bytes.fromhex("0e031301") + bytes(400))
+    swath().rename("heat").to_dataset().to_netcdf("swath.nc", engine="scipy")
+    write_sharded()
     Path("theirs.zarr").mkdir()
     Path("theirs.zarr/notes.txt").write_bytes(MINE)
     Path("ours.zarr").mkdir()
@@ -176,6 +179,27 @@ def write_odd_files() -> None:
     Path("ours.zarr/zarr.json").write_text(json.dumps(group))
     Path("tiles").mkdir()
     write("tiles/ortho.tif", texture(), AROUND)
+
+
+def write_sharded() -> None:
+    """Write the metadata of a Zarr array with shards, as outputs have them."""
+    chunks = {"name": "regular", "configuration": {"chunk_shape": list(SHAPE)}}
+    shards = {"chunk_shape": list(SHAPE), "codecs": [{"name": "bytes"}], "index_codecs": [{"name": "bytes"}]}
+    Path("sharded.zarr").mkdir()
+    Path("sharded.zarr/zarr.json").write_text(
+        json.dumps(
+            {
+                "zarr_format": 3,
+                "node_type": "array",
+                "shape": SHAPE,
+                "data_type": "float32",
+                "chunk_grid": chunks,
+                "chunk_key_encoding": {"name": "default"},
+                "fill_value": 0,
+                "codecs": [{"name": "sharding_indexed", "configuration": shards}],
+            }
+        )
+    )
 
 
 def write_masks() -> None:
@@ -222,6 +246,40 @@ def write_models() -> None:
 
 def array(values: Values | None = None, **options: Any) -> xr.DataArray:
     return georeferenced(scene() if values is None else values, PLACE, **options)
+
+
+def swath() -> xr.DataArray:
+    """An array with a latitude and a longitude for each pixel."""
+    lat, lon = np.meshgrid(np.linspace(38, 37, SHAPE[0]), np.linspace(-76, -75, SHAPE[1]), indexing="ij")
+    made = xr.DataArray(scene(), dims=("y", "x"), coords={"lat": (("y", "x"), lat), "lon": (("y", "x"), lon)})
+    made.lat.attrs.update(units="degrees_north", standard_name="latitude")
+    made.lon.attrs.update(units="degrees_east", standard_name="longitude")
+    return made
+
+
+def _with_units(x: Values, y: Values, units: str, crs: object) -> xr.DataArray:
+    made: xr.DataArray = xr.DataArray(scene(), dims=("y", "x"), coords={"y": y, "x": x})
+    made = made.rio.write_crs(crs)
+    for dim in ("x", "y"):
+        made[dim].attrs["units"] = units
+    return made
+
+
+def in_degrees(*, west: float, crs: object = 4326) -> xr.DataArray:
+    """An array of hundredths of degrees, which jump at 180."""
+    x = (west + 0.01 * np.arange(SHAPE[1]) + 180) % 360 - 180
+    return _with_units(x, 38 - 0.01 * np.arange(SHAPE[0]), "degrees", crs)
+
+
+def in_kilometres() -> xr.DataArray:
+    x, y = 435.745 + 0.03 * np.arange(SHAPE[1]), 4176.885 - 0.03 * np.arange(SHAPE[0])
+    return _with_units(x, y, "km", 32618)
+
+
+def in_radians() -> xr.DataArray:
+    """An image of a geostationary satellite with scan angles as coordinates."""
+    x, y = 0.05 + 5.6e-5 * np.arange(SHAPE[1]), 0.1 - 5.6e-5 * np.arange(SHAPE[0])
+    return _with_units(x, y, "rad", "+proj=geos +h=35786023 +lon_0=-75 +sweep=x +ellps=GRS80")
 
 
 def bare(name: str, transform: Affine) -> xr.DataArray:
