@@ -6,6 +6,8 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from pyproj import CRS as ProjCRS  # noqa: N811  (odc's is CRS)
+
 from mmsr_geo.errors import GridError
 
 if TYPE_CHECKING:
@@ -93,7 +95,8 @@ def refuse_unit(declared: Iterable[object], grid: GeoBox, name: str, advice: str
 
 def _is_where_used(center: tuple[float, float], crs: CRS) -> bool | None:
     """Return whether a place lies in the area in which a CRS is used; None if that is not known, or the whole world."""
-    area = crs.proj.area_of_use
+    # A CRS that was read from a file has a code, but not what PROJ's database knows of it.
+    area = ProjCRS.from_epsg(crs.epsg).area_of_use if crs.epsg else None
     if area is None or area.east - area.west >= 360 or crs.geographic:
         return None
     x, y = crs.transformer_to_crs("EPSG:4326")(*center)

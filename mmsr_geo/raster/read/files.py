@@ -26,7 +26,7 @@ from mmsr_geo.raster.read.band_names import places_of
 from mmsr_geo.raster.read.checks import refuse_bands
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -233,10 +233,16 @@ def _file_grid(path: str, dataset: rasterio.DatasetReader) -> GeoBox:
         raise without_crs(path, dataset)
     grid = GeoBox((dataset.height, dataset.width), dataset.transform, dataset.crs)
     if dataset.driver == "netCDF":
-        tags = dataset.tags()
-        corners = "copy it to a GeoTIFF with gdal_translate -a_ullr and its corners (W N E S) times {factor}, in {unit}"
-        refuse_unit((tags.get("x#units"), tags.get("y#units")), grid, path, corners)
+        advice = "copy it to a GeoTIFF with gdal_translate -a_ullr and its corners (W N E S) times {factor}, in {unit}"
+        refuse_unit(_axis_units(dataset.tags()), grid, path, advice)
     return grid
+
+
+def _axis_units(tags: Mapping[str, str]) -> list[str]:
+    """Return the units of x and y that the tags of a netCDF file declare."""
+    standard = {"projection_x_coordinate", "projection_y_coordinate"}
+    names = {"x", "y"} | {key.partition("#")[0] for key, value in tags.items() if value in standard}
+    return [tags[f"{name}#units"] for name in sorted(names) if f"{name}#units" in tags]
 
 
 def _waits(path: str) -> bool:
