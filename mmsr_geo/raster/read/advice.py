@@ -22,6 +22,10 @@ _MODEL = b'"mmsr_geo"'
 _ZARR_FILES = ("zarr.json", ".zgroup", ".zarray")
 _POSITION = re.compile(r"(?<![a-z])(lat(itude)?|lon(gitude)?)s?(?![a-z])", re.IGNORECASE)
 """Name of an array of latitudes or longitudes."""
+_DEGREES = re.compile("degrees?_(north|east)")
+"""Units of latitudes and longitudes by the CF conventions."""
+_MOST_PARTS = 50
+"""Most subdatasets of a file that are opened to find one to name."""
 _EDITABLE = ("COG", "GTiff", "HFA", "VRT")
 """Drivers whose files gdal_edit.py changes; files of others are copied."""
 
@@ -54,14 +58,18 @@ def unopened(path: str, reason: str) -> InputError:
 
 def without_bands(path: str, dataset: rasterio.DatasetReader) -> InputError:
     """Return the error for a file without bands: a container of several rasters, or nothing."""
-    if not dataset.subdatasets:
+    parts = sorted(dataset.subdatasets[:_MOST_PARTS], key=_holds_positions)
+    if not parts:
         return InputError(f"{path} holds no bands: give a raster")
-    part = dataset.subdatasets[0]
-    try:
-        _opened(part).close()
-    except (RasterioError, CPLE_BaseError) as error:
-        return unopened(part, str(error))
-    return InputError(f"{path} holds no bands: name one of its parts, as in {part}")
+    unreadable: InputError | None = None
+    for part in parts:
+        try:
+            with _opened(part) as opened:
+                if min(opened.shape) > 1:
+                    return InputError(f"{path} holds no bands: name one of its parts, as in {part}")
+        except (RasterioError, CPLE_BaseError) as error:
+            unreadable = unreadable or unopened(part, str(error))
+    return unreadable or InputError(f"{path} holds no bands: name one of its parts, as in {parts[0]}")
 
 
 def unlocated(path: str, dataset: rasterio.DatasetReader) -> GridError:
@@ -92,7 +100,7 @@ def without_crs(path: str, dataset: rasterio.DatasetReader) -> GridError:
     """Return the error for a file without a CRS."""
     if dataset.driver in _EDITABLE and "://" not in path and not path.startswith("/vsi"):
         return GridError(f"{path} has no CRS: assign the right one with gdal_edit.py -a_srs EPSG:...")
-    degrees = any(key.endswith("#units") and value.startswith("degree") for key, value in dataset.tags().items())
+    degrees = any(key.endswith("#units") and _DEGREES.fullmatch(value) for key, value in dataset.tags().items())
     code = "EPSG:4326 (its coordinates are degrees)" if degrees else "EPSG:..."
     return GridError(f"{path} has no CRS: copy it to a GeoTIFF with the right one with gdal_translate -a_srs {code}")
 
@@ -126,6 +134,15 @@ def _shape(path: str) -> tuple[int, int]:
         return 0, 0
 
 
+def _position_name(part: str) -> re.Match[str] | None:
+    return _POSITION.search(re.split(r"[:/]", part)[-1])
+
+
+def _holds_positions(part: str) -> bool:
+    """Return True for the name of a subdataset of latitudes or longitudes."""
+    return _position_name(part) is not None
+
+
 def _position_arrays(dataset: rasterio.DatasetReader) -> list[str]:
     """Return the arrays of longitudes and latitudes, of a raster's shape, in the file that a raster is part of."""
     found: dict[str, str] = {}
@@ -135,8 +152,8 @@ def _position_arrays(dataset: rasterio.DatasetReader) -> list[str]:
                 parts = whole.subdatasets
         except (RasterioError, CPLE_BaseError):
             continue
-        for part in parts:
-            name = _POSITION.search(re.split(r"[:/]", part)[-1])
+        for part in filter(_holds_positions, parts):
+            name = _position_name(part)
             if name and _shape(part) == dataset.shape:
                 found.setdefault(name[1][:3].lower(), part)
     return [found["lon"], found["lat"]] if found.keys() >= {"lon", "lat"} else []

@@ -220,6 +220,7 @@ def write_jobs() -> None:
     Path("missing.toml").write_text('output = "a.tif"\n' + pair.format("gone.tif") + pair.format("dem.tif"))
     Path("blocked.toml").write_text('output = "qa.tif/a.tif"\n' + pair.format("dem.tif"))
     Path("failing.toml").write_text('output = "a.tif"\n' + pair.format("waves.tif"))
+    Path("netcdf.toml").write_text('output = "a.nc"\n' + pair.format("dem.tif"))
     Path("slurm.toml").write_text('output = "a.tif"\n' + pair.format("dem.tif") + '[cluster]\nkind = "slurm"\n')
     Path("held.toml").write_text('output = "a.tif"\n' + pair.format("dem.tif"))
     Path("held.record.jsonl").mkdir()
