@@ -92,7 +92,10 @@ def test_one_band_of_a_source_is_upsampled_as_if_it_were_alone(here: Command, tm
     with rasterio.open(both, "r+") as dataset:
         dataset.descriptions = ("low", "high")
         dataset.units = ("m", "mm")
+        dataset.scales, dataset.offsets = (1, 0.5), (0, 7)
     on_grid(values[1], place, tmp_path / "high.tif")
+    with rasterio.open("high.tif", "r+") as dataset:
+        dataset.descriptions, dataset.units, dataset.scales, dataset.offsets = ("high",), ("mm",), (0.5,), (7,)
     options: dict[str, Any] = {"method": SMOOTH}
     alone = mmsr_geo.upsample(tmp_path / "high.tif", SENTINEL_GUIDE, SCALE, **options)
     status, _, reported = here(
@@ -100,7 +103,7 @@ def test_one_band_of_a_source_is_upsampled_as_if_it_were_alone(here: Command, tm
     )
     assert (status, reported) == (0, "")
     with rasterio.open("out.tif") as made:
-        assert (made.descriptions, made.units) == (("high",), ("mm",))
+        assert (made.descriptions, made.units, made.scales, made.offsets) == (("high",), ("mm",), (0.5,), (7,))
         assert (made.read(1) == alone.values).all()
     Path("job.toml").write_text(
         f'output = "job.tif"\npairs = [{{source = "both.tif", guide = "{SENTINEL_GUIDE}"}}]\n'
@@ -111,7 +114,8 @@ def test_one_band_of_a_source_is_upsampled_as_if_it_were_alone(here: Command, tm
     assert mmsr_geo.plan(both, SENTINEL_GUIDE, SCALE, band=2, timed=False, **options).bands == 1
     lazy = mmsr_geo.upsample(both, SENTINEL_GUIDE, SCALE, band=2, **options)
     assert lazy.dims == ("y", "x")
-    assert (lazy.attrs["long_name"], lazy.attrs["units"]) == ("high", "mm")
+    assert sorted(map(str, lazy.attrs.items())) == sorted(map(str, alone.attrs.items()))
+    assert (lazy.attrs["long_name"], lazy.attrs["units"], lazy.attrs["scale_factor"]) == ("high", "mm", 0.5)
     assert (lazy.values == alone.values).all()
     array = xr.DataArray(values, dims=("band", *CROP.source.dims), coords=CROP.source.coords).assign_coords(band=[5, 7])
     for given, band in ((array, 7), (array.drop_vars("band"), 2), (array.transpose("y", "x", "band"), 7)):

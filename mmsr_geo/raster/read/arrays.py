@@ -31,6 +31,8 @@ BAND_DIMS = ("band", "bands", "variable")
 """Names of a dimension that holds bands."""
 _BAND_ATTRS = ("long_name", "units", "scale_factor", "add_offset")
 """Attributes that may have a value for each band."""
+_PLURAL_ATTRS = {"scales": "scale_factor", "offsets": "add_offset"}
+"""Names that rioxarray gives to attributes that differ between bands, and those of one band."""
 _LAZY_CHUNK = 1024
 """Side in pixels of the chunks of an array that is neither in memory nor of dask."""
 
@@ -226,9 +228,15 @@ def band_of(array: xr.DataArray, band: int) -> xr.DataArray:
     numbers = _numbers(labels) or tuple(range(1, count + 1))
     (place,) = places_of(array_name(array), [band], [str(label) for label in labels], numbers)
     taken = array if dim is None else array.isel({dim: place})
-    several = {key: array.attrs[key] for key in _BAND_ATTRS if isinstance(array.attrs.get(key), tuple | list)}
-    own = {key: values[place] for key, values in several.items() if len(values) == count}
-    return taken.assign_attrs(own) if count > 1 else taken
+    if count == 1:
+        return taken
+    taken = taken.copy(deep=False)
+    for key in (*_BAND_ATTRS, *_PLURAL_ATTRS):
+        values = array.attrs.get(key)
+        if isinstance(values, tuple | list) and len(values) == count:
+            taken.attrs.pop(key)
+            taken.attrs[_PLURAL_ATTRS.get(key, key)] = values[place]
+    return taken
 
 
 def spatial_dims(array: xr.DataArray, name: str) -> tuple[Hashable, Hashable]:
