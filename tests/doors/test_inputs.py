@@ -485,7 +485,7 @@ def test_an_output_is_no_input_whatever_it_is_called(source: Path, tmp_path: Pat
     paths = {"source": source, "guide": tmp_path / "guide.tif"}
     mask = on_grid(np.zeros((4, 4), "uint8"), GeoBox((4, 4), CROP.source.rio.transform(), 32618), tmp_path / "m.tif")
     options: dict[str, Any] = {"guide_mask": f"{mask}:0", "like": tmp_path / "like.tif"}
-    paths |= {"mask": mask, "like": options["like"], "model": tmp_path / "n.mmsr"}
+    paths |= {"mask": mask, "like": options["like"], "model": tmp_path / "model.tif"}
     if lost == "model":
         mmsr_geo.fit(source, SENTINEL_GUIDE, SCALE, params=QUICK).save(paths["model"])
         options |= {"model": paths["model"]}
