@@ -58,7 +58,7 @@ from mmsr_geo.pipeline.target_array import target_array, with_flags, with_uncert
 from mmsr_geo.pipeline.timing import measure_speed
 from mmsr_geo.raster.inspect.undeclared_nodata import warn_undeclared_nodata
 from mmsr_geo.raster.read.open import open_source
-from mmsr_geo.raster.write.destination import address_of
+from mmsr_geo.raster.write.destination import address_of, check_format
 from mmsr_geo.raster.write.encoding import Encoding
 from mmsr_geo.signatures import documented, grouped
 from mmsr_geo.spelling import option
@@ -89,7 +89,7 @@ def upsample(
 
     Args:
         source: Coarse raster: a path, or an array with a CRS. Each slice along other dimensions than y and x is
-            upsampled with a model of its own.
+            upsampled with a model of its own; `band` takes one band alone.
         guide: Finer raster in any CRS: a path, an array, a Dataset whose variables are bands, or a list of them, each
             on its own grid. A guide or mask that shares a dimension with the source, such as time, is matched by
             coordinate.
@@ -174,6 +174,9 @@ def upsample_to_file(  # noqa: PLR0913  (two inputs, two outputs and how they ar
         MmsrError: As for `upsample`.
     """
     *groups, processes = grouped("upsample_to_file", options, *OUTPUT_GROUPS, WorkerOptions)
+    for name in (output, qa):
+        if name is not None:
+            check_format(name)
     outputs = address_of(output), None if qa is None else address_of(qa)
     request = OutputRequest.of(source, guide, outputs, scale, groups, overwrite=overwrite)
     limit = None if processes.memory_limit is None else bytes_of(processes.memory_limit)
@@ -191,7 +194,6 @@ def fit(
     guide: GuideLike,
     scale: ScaleLike = None,
     *,
-    band: int | None = None,
     progress: Progress = no_progress,
     **options: Unpack[FitArguments],
 ) -> FittedModel:
@@ -201,7 +203,6 @@ def fit(
         source: Coarse raster, as for `upsample`, of one band.
         guide: Finer raster or rasters, as for `upsample`.
         scale: {scale}
-        band: {band}
         progress: Called as progress(stage, done, total). An exception that it raises stops the fit.
         **options: Any of the following.
 
@@ -215,7 +216,7 @@ def fit(
     """
     inputs, fitting = grouped("fit", options, Inputs, FitOptions)
     resolve_device(fitting.device)
-    pair = inputs.pair(inputs.source(source, band), guide, scale)
+    pair = inputs.pair(inputs.source(source), guide, scale)
     warn_of_reading([pair])
     warn_undeclared_nodata(pair.source, pair.guides.rasters)
     method = SceneFit(resolve_fit_params(fitting), fitting.seed, fitting.device, "warn", start_of(fitting))
@@ -231,7 +232,6 @@ def evaluate(  # noqa: PLR0913  (a pair, what it is compared with, and by which 
     *,
     truth: SourceLike | None = None,
     methods: Sequence[str] | str = EVALUATED,
-    band: int | None = None,
     progress: Progress = no_progress,
     **options: Unpack[EvaluateArguments],
 ) -> Evaluation:
@@ -246,7 +246,6 @@ def evaluate(  # noqa: PLR0913  (a pair, what it is compared with, and by which 
             is none: the methods are told which.
         methods: Names of methods as `method` takes them, and mmsr-adapt and mmsr-tile (mmsr with another fit),
             mmsr-always (mmsr whatever the guide check says) and published (the paper's fit, without back-projection).
-        band: {band}
         progress: Called as progress(stage, done, total). An exception that it raises stops the evaluation.
         **options: Any of the following. Those of the fit hold for mmsr.
 
@@ -260,7 +259,7 @@ def evaluate(  # noqa: PLR0913  (a pair, what it is compared with, and by which 
         MmsrError: As for `upsample`.
     """
     inputs, fitting, prediction = grouped("evaluate", options, Inputs, FitOptions, PredictionOptions)
-    pair = inputs.pair(inputs.source(source, band), guide, scale)
+    pair = inputs.pair(inputs.source(source), guide, scale)
     warn_of_reading([pair])
     warn_undeclared_nodata(pair.source, pair.guides.rasters)
     sensor = resolve_fit_params(fitting).sensor

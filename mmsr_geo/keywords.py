@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 class InputKeywords(TypedDict, total=False):
     """How source and guide are read."""
 
+    band: int | None
     bounds: Bounds | None
     min_coverage: float
     source_resolution: float | str | None

@@ -146,21 +146,19 @@ class PairOptions(_Checked):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BandOptions(_Checked):
-    """The band of a source that is used alone."""
-
-    band: int | None = _declare(
-        None, "Band of the source, counted from 1. Required if the source has several bands.", least=1
-    )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class InputOptions(_Checked):
     """How source and guide are read."""
 
+    band: int | None = _declare(
+        None,
+        "Band of the source to use alone, counted from 1. Default: all bands; a fit or an evaluation takes one band, "
+        "and needs this if the source has several.",
+        least=1,
+    )
     bounds: Bounds | None = _declare(
         None,
-        "Area to compute, as west, south, east, north in the CRS of the source. It is extended to whole source pixels.",
+        "Area to compute, as west, south, east, north in the CRS of the source (west is greater than east across the "
+        "antimeridian). It is extended to whole source pixels.",
         metavar="W,S,E,N",
     )
     min_coverage: float = _declare(
@@ -201,9 +199,9 @@ class InputOptions(_Checked):
     )
     source_mask: "MaskLike | None" = _declare(
         None,
-        "Mask of the source: pixels with a value other than 0, or with one of the given bits, are treated as nodata. "
-        "Landsat QA_PIXEL and Sentinel-2 SCL files are recognised by name.",
-        metavar="FILE[:BITS]",
+        "Mask of the source: pixels with a value other than 0, with one of the given bits, or beyond the given "
+        "threshold are treated as nodata. Landsat QA_PIXEL and Sentinel-2 SCL files are recognised by name.",
+        metavar="FILE[:BITS|>N]",
         path=True,
         job_type=str | None,
     )
@@ -211,7 +209,7 @@ class InputOptions(_Checked):
         None,
         "Mask of the guide, as for the source, for example of clouds. Where it masks the guide, the target is "
         "interpolated from the source alone.",
-        metavar="FILE[:BITS]",
+        metavar="FILE[:BITS|>N]",
         path=True,
         job_type=str | None,
     )
@@ -473,7 +471,7 @@ FUNCTIONS: Mapping[str, tuple[type, ...]] = {
     "evaluate": (InputOptions, FitOptions, PredictionOptions),
 }
 """Groups that each public function takes as keyword arguments."""
-OPTIONS: tuple[type, ...] = (PairOptions, BandOptions, *UPSAMPLE, FileOptions, WorkerOptions)
+OPTIONS: tuple[type, ...] = (PairOptions, *UPSAMPLE, FileOptions, WorkerOptions)
 """All groups."""
 
 

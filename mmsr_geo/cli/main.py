@@ -21,7 +21,6 @@ from mmsr_geo.options import (
     CONSISTENT,
     EVALUATED,
     METHODS,
-    BandOptions,
     FileOptions,
     FitOptions,
     MethodOptions,
@@ -118,7 +117,6 @@ def upsample(
 
 @cli.command()
 @arguments.pair
-@arguments.options(BandOptions)
 @click.option("-o", "--output", required=True, metavar="OUT.mmsr", help="File to save the model to.")
 @arguments.options(FitOptions)
 @arguments.output
@@ -181,7 +179,6 @@ def plan(
 
 @cli.command()
 @arguments.pair
-@arguments.options(BandOptions)
 @click.option(
     "--truth",
     metavar="FILE",

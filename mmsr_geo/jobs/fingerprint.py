@@ -12,7 +12,7 @@ from mmsr_geo._version import __version__
 from mmsr_geo.jobs.job import Entry, Job
 from mmsr_geo.options import PATHS
 from mmsr_geo.raster.read.files import files_of
-from mmsr_geo.raster.views.mask import path_and_bits
+from mmsr_geo.raster.views.mask import path_and_rule
 
 _BESIDE = (".aux.xml", ".msk", ".ovr")
 """Endings of GDAL's files next to a raster: statistics and tags, mask, overviews."""
@@ -44,7 +44,7 @@ def _inputs_of(entry: Entry) -> list[object]:
     for option in PATHS:
         given = entry.options.get(option)
         if isinstance(given, str):
-            files.append(path_and_bits(given)[0] if option.endswith("_mask") else given)
+            files.append(path_and_rule(given)[0] if option.endswith("_mask") else given)
     states = [[_state(file), *(_file_state(file + ending) for ending in _BESIDE)] for file in files]
     return [__version__, dict(entry.options), entry.model, states]
 

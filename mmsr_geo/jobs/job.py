@@ -22,8 +22,8 @@ from mmsr_geo.errors import JobError, MmsrError, OutputError, template_of
 from mmsr_geo.jobs.schema import KEY, NAME, ClusterTable, JobFile, OnError, Options, quoted, validation_messages
 from mmsr_geo.options import PATHS
 from mmsr_geo.raster.views.derived_bands import Derivation
-from mmsr_geo.raster.views.mask import path_and_bits
-from mmsr_geo.raster.write.destination import QA, ZARR, Address, address_of
+from mmsr_geo.raster.views.mask import path_and_rule
+from mmsr_geo.raster.write.destination import QA, ZARR, Address, address_of, check_format
 
 SAME_PLACE = 0.8
 """Share of their common extent that two sources of the same place must both cover."""
@@ -230,7 +230,7 @@ def _options(table: Options, filled: _Filled, mistakes: list[str]) -> dict[str, 
         if isinstance(options.get(option), str) and options[option] not in get_args(ModelMode):
             given = filled.text(options[option])
             options[option] = path = _absolute(given, filled.folder)
-            bare, shown = (path_and_bits(text)[0] if option.endswith("_mask") else text for text in (path, given))
+            bare, shown = (path_and_rule(text)[0] if option.endswith("_mask") else text for text in (path, given))
             if not _may_exist(path) and not _may_exist(bare):
                 mistakes.append(f"options.{option}: there is no file {shown}")
     for option, fill in (("guide_band", filled.guide_band), ("derive", filled.derivation)):
@@ -250,6 +250,10 @@ def _clashes(file: JobFile, entries: tuple[Entry, ...]) -> Iterator[str]:
     for option, pattern in (("output", file.output), ("qa", file.qa)):
         if pattern is not None and len(entries) > 1 and NAME not in pattern and not in_zarr:
             yield f"{option}: all {len(entries)} pairs would be written to {pattern}: add {NAME} to it"
+        try:
+            check_format(pattern or "")
+        except OutputError as error:
+            yield f"{option}: {template_of(error)}"
     names = Counter(os.path.normcase(entry.name) for entry in entries)  # on Windows A and a are one folder
     if repeated := [name for name, count in names.items() if count > 1]:
         yield f"pairs: several pairs have the same name ({', '.join(repeated[:3])}): give each pair its own name"

@@ -18,7 +18,7 @@ from mmsr_geo.pipeline.inputs import OUTPUT_GROUPS, GuideLike, Inputs, SourceLik
 from mmsr_geo.pipeline.pairs import choose_tiling, open_pairs
 from mmsr_geo.pipeline.plan import Plan
 from mmsr_geo.pipeline.slices import attributes_along, coordinates_along
-from mmsr_geo.raster.views.mask import path_and_bits
+from mmsr_geo.raster.views.mask import path_and_rule
 from mmsr_geo.raster.write.destination import QA, TAKEN, Address, ZarrGroupPath, check_apart, check_output
 from mmsr_geo.raster.write.encoding import Encoding, parse_creation_options
 from mmsr_geo.signatures import grouped
@@ -163,9 +163,9 @@ def _refuse_memory(plan: Plan, limit: int) -> None:
 
 
 def _paths(*given: object) -> list[object]:
-    """Return all inputs in one list, masks without their bits."""
+    """Return all inputs in one list, masks without their rules."""
     inputs = [item for value in given for item in (value if isinstance(value, list | tuple) else (value,))]
-    return [path_and_bits(item)[0] if isinstance(item, str) else item for item in inputs]
+    return [path_and_rule(item)[0] if isinstance(item, str) else item for item in inputs]
 
 
 def request_for(entry: Entry, *, overwrite: bool) -> OutputRequest:

@@ -61,9 +61,9 @@ class Inputs(InputOptions):
         )
         return Masks(source, guide)
 
-    def source(self, source: SourceLike, band: int | None = None) -> Raster:
+    def source(self, source: SourceLike) -> Raster:
         """Open a source of one band."""
-        return self.taken(open_source(source, band, nodata=self.source_nodata), self.masks())
+        return self.taken(open_source(source, self.band, nodata=self.source_nodata), self.masks())
 
     def taken(self, source: Raster, masks: Masks) -> Raster:
         """Return an opened source masked, and in pixels as coarse as what it shows."""

@@ -35,7 +35,7 @@ def open_pairs(source: SourceLike, guide: GuideLike, scale: ScaleLike, inputs: I
         method: The method, for the scale of a saved model.
     """
     scale = method.model_scale if scale is None else scale
-    template, slices = slices_of(source, inputs.source_nodata)
+    template, slices = slices_of(source, inputs.source_nodata, inputs.band)
     pairs = []
     for part, raster in slices:
         guides = [guide_for(one, part) for one in guide] if isinstance(guide, list | tuple) else guide_for(guide, part)

@@ -15,43 +15,46 @@ import xarray as xr
 from mmsr_geo.errors import InputError
 from mmsr_geo.nodata import NodataLike
 from mmsr_geo.raster.base import Raster
-from mmsr_geo.raster.read.arrays import BAND_DIMS, ArrayRaster, array_name, extra_dims, spatial_dims
+from mmsr_geo.raster.read.arrays import BAND_DIMS, ArrayRaster, array_name, band_of, extra_dims, spatial_dims
 from mmsr_geo.raster.read.file_array import BAND, file_array
 from mmsr_geo.raster.read.files import FileRaster
 from mmsr_geo.raster.read.open import open_source
-from mmsr_geo.raster.views.mask import Mask, MaskLike, open_mask, path_and_bits
+from mmsr_geo.raster.views.mask import Mask, MaskLike, open_mask, path_and_rule
 
 _CARRIED = ("long_name", "standard_name", "cell_methods", "comment")
 """CF attributes that describe a quantity, whatever its date and its resolution."""
 
 
 def slices_of(
-    source: str | PathLike[str] | xr.DataArray, nodata: NodataLike | None = None
+    source: str | PathLike[str] | xr.DataArray, nodata: NodataLike | None = None, band: int | None = None
 ) -> tuple[xr.DataArray, list[tuple[xr.DataArray, Raster]]]:
     """Open a source and split it into rasters of one band.
 
     Args:
         source: A path or an array.
         nodata: Nodata values of the source, see `open_source`.
+        band: Number of the band to take alone, from 1; None: all.
 
     Returns:
         The array that is the template of the target, not loaded, and its (y, x) slices in the order of its other
         dimensions, each with the raster that reads it.
 
     Raises:
-        InputError: The source cannot be used.
+        InputError: The source cannot be used, or has no such band.
         GridError: Its grid cannot be used.
     """
     rasters: list[FileRaster | ArrayRaster]
     if isinstance(source, xr.DataArray):
-        template, parts = source, _parts(source)
+        y, x = spatial_dims(source, array_name(source))
+        template = source if band is None else band_of(source, band).rio.set_spatial_dims(x_dim=x, y_dim=y)
+        parts = _parts(template)
         if not parts:
             raise InputError(f"{source.name or 'the source'} is empty: one of its dimensions has length 0")
         rasters = [ArrayRaster.of(part, nodata=nodata) for part in parts]
     else:
         if not isinstance(source, str | PathLike):
             open_source(source)  # raises InputError
-        file = FileRaster.open(source)
+        file = FileRaster.open(source, None if band is None else [band])
         template = file_array(file)
         parts = _parts(template)
         rasters = [FileRaster.open(source, (index,), nodata=nodata) for index in file.indexes]
@@ -133,7 +136,7 @@ def mask_for(mask: MaskLike, part: xr.DataArray) -> Mask:
         return open_mask(_slice_at(mask, _dims_of_slices(mask), part, "mask"))
     if not isinstance(mask, str | PathLike):
         return open_mask(mask)  # raises InputError
-    file = FileRaster.open(path_and_bits(mask)[0], quantity=False)
+    file = FileRaster.open(path_and_rule(mask)[0], quantity=False)
     if len(file.indexes) == 1:
         return open_mask(mask)
     array = file_array(file)

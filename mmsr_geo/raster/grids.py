@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from dataclasses import replace
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -299,24 +300,57 @@ def bounds_window(grid: GeoBox, bounds: tuple[float, float, float, float]) -> Wi
 
     Args:
         grid: The grid of the raster.
-        bounds: West, south, east, north, in the grid's CRS.
+        bounds: West, south, east, north, in the grid's CRS. In degrees west may be greater than east, as GeoJSON has it
+            across the antimeridian, and longitudes may be a full circle away from those of the raster.
 
     Raises:
-        GridError: The bounds are exchanged or not finite, or do not intersect the raster.
+        GridError: The bounds are exchanged or not finite, do not intersect the raster, cross the antimeridian where the
+            raster does not, or cross the longitude at which a world-wide raster is cut.
     """
     west, south, east, north = bounds
-    if not (west < east and south < north and all(map(math.isfinite, bounds))):
+    circle, extent = circle_of(grid), grid.boundingbox
+    if not (all(map(math.isfinite, bounds)) and south < north and (west < east or (circle and west > east))):
         raise GridError(f"bounds are finite numbers W,S,E,N with W < E and S < N, not {_listed(bounds)}")
+    if west > east and not _crosses(extent.left, extent.right, circle):
+        raise GridError(
+            f"the bounds {_listed(bounds)} have W > E, so they cross the antimeridian, which the raster at "
+            f"{_listed(extent)} does not: give W < E, with longitudes of the raster"
+        )
+    beyond = circle if west > east else 0.0
+    windows = (
+        _touched(grid, (west + turn, south, east + beyond + turn, north))
+        for turn in ((0.0, -circle, circle) if circle else (0.0,))
+    )
+    found = sorted((window for window in windows if window.height and window.width), key=lambda window: window.col)
+    if not found:
+        raise GridError(
+            f"the bounds {_listed(bounds)} do not intersect the raster at {_listed(extent)}: "
+            f"give W,S,E,N in its CRS, {_crs_name(grid)}"
+        )
+    whole = found[0]
+    for window in found[1:]:
+        if window.col > whole.col + whole.width:
+            raise GridError(
+                f"the bounds {_listed(bounds)} cross the longitude at which the raster at {_listed(extent)} is cut: "
+                "run the parts on both sides of it one by one"
+            )
+        whole = replace(whole, width=max(whole.width, window.col + window.width - whole.col))
+    return whole
+
+
+def _touched(grid: GeoBox, bounds: tuple[float, float, float, float]) -> Window:
+    """Return the window of a raster's pixels that touch bounds; empty if there are none."""
+    west, south, east, north = bounds
     cols, rows = _pixels(grid, np.array([west, east, east, west]), np.array([south, south, north, north]))
     left, right = math.floor(cols.min() + SNAP_PX), math.ceil(cols.max() - SNAP_PX)
     top, bottom = math.floor(rows.min() + SNAP_PX), math.ceil(rows.max() - SNAP_PX)
-    window = Window(top, left, bottom - top, right - left).intersection(Window.whole(grid.shape.yx))
-    if not (window.height and window.width):
-        raise GridError(
-            f"the bounds {_listed(bounds)} do not intersect the raster at {_listed(grid.boundingbox)}: "
-            f"give W,S,E,N in its CRS, {_crs_name(grid)}"
-        )
-    return window
+    return Window(top, left, bottom - top, right - left).intersection(Window.whole(grid.shape.yx))
+
+
+def _crosses(west: float, east: float, circle: float) -> bool:
+    """Return True if longitudes from west to east contain the antimeridian, not only as their edge."""
+    first = circle / 2 + circle * math.floor((west - circle / 2) / circle + 1 + SNAP_PX)
+    return first < east - SNAP_PX
 
 
 def covering_window(grid: GeoBox, other: GeoBox) -> Window:

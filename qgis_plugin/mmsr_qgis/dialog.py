@@ -38,7 +38,10 @@ DTYPES = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "float32", "flo
 
 _WITH_CONSISTENCY = tuple(name + suffix for name in METHODS for suffix in ("", CONSISTENT))
 _MODEL = "MMSR models (*.mmsr)"
-_BITS = "Bits that mark a pixel, counted from 0, such as 3,4. If empty, every value except 0 marks it."
+_BITS = (
+    "Bits that mark a pixel, counted from 0, such as 3,4, or a threshold such as >66 or <=2 for its values. If empty, "
+    "every value except 0 marks it."
+)
 
 _PAIR: Mapping[str, Field] = {
     "source": Layer(
@@ -82,8 +85,8 @@ _INPUTS: Mapping[str, Field] = {
         ),
     ),
     "derive": Text("Derived guide bands"),
-    "source_mask": Mask("Source mask", bits=Extra("Bits of the source mask", _BITS)),
-    "guide_mask": Mask("Guide mask", bits=Extra("Bits of the guide mask", _BITS)),
+    "source_mask": Mask("Source mask", bits=Extra("Bits or threshold of the source mask", _BITS)),
+    "guide_mask": Mask("Guide mask", bits=Extra("Bits or threshold of the guide mask", _BITS)),
     "mask_share": Number("Maximum masked share (0 to 1)", least=0, most=1),
     "source_nodata": Text(
         "No data values of the source",
@@ -126,6 +129,7 @@ FIELDS: Mapping[str, Mapping[str, Field]] = {
     "upsample": {
         **_PAIR,
         "method": Choice("Method", basic=True, among=("mmsr", *_WITH_CONSISTENCY)),
+        "band": Band("Source band", "Band to compute alone. If none is chosen, all bands are computed."),
         **_INPUTS,
         "fit": Choice("Fitting strategy"),
         "if_unhelpful": Choice("If the guide does not help"),

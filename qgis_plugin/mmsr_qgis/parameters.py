@@ -293,7 +293,7 @@ class Band(Field):
 
 @dataclass(frozen=True)
 class Mask(Field):
-    """A raster layer, and the bits in it that mark a pixel."""
+    """A raster layer, and the bits or the threshold by which it marks a pixel."""
 
     bits: Extra = Extra("", "")
 
@@ -302,15 +302,16 @@ class Mask(Field):
         return QgsProcessingParameterRasterLayer(option.key, tr(self.label), optional=True)
 
     def extras(self, option: Option) -> list[Parameter]:
-        """Return a line for the bits."""
+        """Return a line for the bits or the threshold."""
         return [self.bits.line(f"{option.key}_BITS")]
 
     def arguments(self, option: Option, values: Values) -> list[Argument]:
-        """Return the flag and FILE or FILE:BITS."""
+        """Return the flag and FILE, FILE:BITS or FILE>NUMBER."""
         if not values.has(option.key):
             return []
-        bits = values.text(f"{option.key}_BITS")
-        return [option.flag, values.layer_argument(values.layer(option.key), f":{bits}" if bits else "")]
+        rule = values.text(f"{option.key}_BITS")
+        suffix = rule if rule.startswith((">", "<")) else f":{rule}" if rule else ""
+        return [option.flag, values.layer_argument(values.layer(option.key), suffix)]
 
 
 @dataclass(frozen=True)

@@ -221,6 +221,8 @@ def test_the_commands_help_is_right_in_qgis_too(provider: Any, name: str) -> Non
         ({"DERIVE": "ndvi:nir=4,red=3;slope:dem=1"}, ["--derive", "ndvi:nir=4,red=3", "--derive", "slope:dem=1"]),
         ({"GUIDE_MASK": str(GUIDE)}, ["--guide-mask", str(GUIDE)]),
         ({"GUIDE_MASK": str(GUIDE), "GUIDE_MASK_BITS": "3,4"}, ["--guide-mask", f"{GUIDE}:3,4"]),
+        ({"GUIDE_MASK": str(GUIDE), "GUIDE_MASK_BITS": ">66"}, ["--guide-mask", f"{GUIDE}>66"]),
+        ({"BAND": 2}, ["--band", "2"]),
         ({"LIKE": str(GUIDE)}, ["--like", str(GUIDE)]),
         ({"LIKE_RESOLUTION": "25x20"}, ["--like", "25x20"]),
         ({"BOUNDS": "436000,436500,4176000,4176400 [EPSG:32618]"}, ["--bounds", "436000,4176000,436500,4176400"]),

@@ -85,6 +85,90 @@ def on_grid(values: NDArray[Any], grid: GeoBox, path: Path, **profile: Any) -> P
     return path
 
 
+def test_one_band_of_a_source_is_upsampled_as_if_it_were_alone(here: Command, tmp_path: Path) -> None:
+    values = np.stack([CROP.source.values, CROP.source.values + 1000])
+    place = GeoBox(values.shape[1:], CROP.source.rio.transform(), "EPSG:32618")
+    both = on_grid(values, place, tmp_path / "both.tif")
+    with rasterio.open(both, "r+") as dataset:
+        dataset.descriptions = ("low", "high")
+        dataset.units = ("m", "mm")
+        dataset.scales, dataset.offsets = (1, 0.5), (0, 7)
+    on_grid(values[1], place, tmp_path / "high.tif")
+    with rasterio.open("high.tif", "r+") as dataset:
+        dataset.descriptions, dataset.units, dataset.scales, dataset.offsets = ("high",), ("mm",), (0.5,), (7,)
+    options: dict[str, Any] = {"method": SMOOTH}
+    alone = mmsr_geo.upsample(tmp_path / "high.tif", SENTINEL_GUIDE, SCALE, **options)
+    status, _, reported = here(
+        *("upsample", both, SENTINEL_GUIDE, "-o", "out.tif", "--scale", SCALE, "--method", SMOOTH, "--band", 2, *PLAIN)
+    )
+    assert (status, reported) == (0, "")
+    with rasterio.open("out.tif") as made:
+        assert (made.descriptions, made.units, made.scales, made.offsets) == (("high",), ("mm",), (0.5,), (7,))
+        assert (made.read(1) == alone.values).all()
+    Path("job.toml").write_text(
+        f'output = "job.tif"\npairs = [{{source = "both.tif", guide = "{SENTINEL_GUIDE}"}}]\n'
+        f'[options]\nscale = {SCALE}\nmethod = "{SMOOTH}"\nband = 2\n'
+    )
+    assert mmsr_geo.batch("job.toml").count("done") == 1
+    assert (read("job.tif") == alone.values).all()
+    assert mmsr_geo.plan(both, SENTINEL_GUIDE, SCALE, band=2, timed=False, **options).bands == 1
+    lazy = mmsr_geo.upsample(both, SENTINEL_GUIDE, SCALE, band=2, **options)
+    assert lazy.dims == ("y", "x")
+    assert sorted(map(str, lazy.attrs.items())) == sorted(map(str, alone.attrs.items()))
+    assert (lazy.attrs["long_name"], lazy.attrs["units"], lazy.attrs["scale_factor"]) == ("high", "mm", 0.5)
+    assert (lazy.values == alone.values).all()
+    array = xr.DataArray(values, dims=("band", *CROP.source.dims), coords=CROP.source.coords).assign_coords(band=[5, 7])
+    for given, band in ((array, 7), (array.drop_vars("band"), 2), (array.transpose("y", "x", "band"), 7)):
+        assert (given.mmsr.upsample(SENTINEL_GUIDE, SCALE, band=band, **options).values == alone.values).all()
+    dates = xr.concat([array, array + 1], "time").assign_coords(time=[1, 2])
+    each = dates.mmsr.upsample(SENTINEL_GUIDE, SCALE, band=5, **options)
+    assert each.dims == ("time", "y", "x")
+    for wrong, name in ((both, 3), (array, 2), (CROP.source, 2)):
+        with pytest.raises(mmsr_geo.InputError, match=f"no data band {name}: its bands are"):
+            mmsr_geo.upsample(wrong, SENTINEL_GUIDE, SCALE, band=name, **options)
+
+
+def test_bounds_over_the_antimeridian_are_that_part_of_the_whole(here: Command, tmp_path: Path) -> None:
+    place = Affine(0.01, 0, 179.8, 0, -0.01, -16.5)
+    on_grid(CROP.source.values, GeoBox((24, 28), place, "EPSG:4326"), tmp_path / "source.tif")
+    on_grid(
+        np.random.default_rng(0).integers(1, 200, (96, 112)).astype("uint8"),
+        GeoBox((96, 112), place * Affine.scale(1 / SCALE), "EPSG:4326"),
+        tmp_path / "guide.tif",
+    )
+    options: dict[str, Any] = {"method": SMOOTH, "scale": SCALE}
+    whole = mmsr_geo.upsample("source.tif", "guide.tif", **options).values
+    part = mmsr_geo.upsample("source.tif", "guide.tif", bounds=(179.9, -16.7, -179.97, -16.6), **options)
+    assert part.shape == (40, 52)
+    assert np.allclose(part.x[[0, -1]], [179.90125, 180.02875])
+    assert np.allclose(part.values, whole[40:80, 40:92], atol=1e-3)
+    words = "--method", SMOOTH, "--scale", SCALE, "--bounds", "179.9,-16.7,-179.97,-16.6"
+    assert here("upsample", "source.tif", "guide.tif", "-o", "out.tif", *words, *PLAIN)[0] == 0
+    assert (read("out.tif")[0] == part.values).all()
+
+
+def test_a_threshold_masks_at_every_door(here: Command, source: Path, tmp_path: Path, on_target: GeoBox) -> None:
+    probability = np.zeros((96, 112), "uint8")
+    probability[20:60, 30:70] = 67
+    probability[70:, 80:] = 66
+    on_grid(probability, on_target, tmp_path / "clouds.tif")
+    on_grid((probability > 66).astype("uint8"), on_target, tmp_path / "mask.tif")
+    expected = mmsr_geo.upsample(source, SENTINEL_GUIDE, SCALE, method=SMOOTH, source_mask="mask.tif").values
+    assert np.isnan(expected).any()
+    for rule in ("clouds.tif>66", "clouds.tif >= 67"):
+        found = mmsr_geo.upsample(source, SENTINEL_GUIDE, SCALE, method=SMOOTH, source_mask=rule).values
+        assert np.array_equal(found, expected, equal_nan=True)
+    words = "--method", SMOOTH, "--scale", SCALE, "--source-mask", "clouds.tif>66", *PLAIN
+    assert here("upsample", source, SENTINEL_GUIDE, "-o", "out.tif", *words)[0] == 0
+    Path("job.toml").write_text(
+        f'output = "job.tif"\npairs = [{{source = "{source}", guide = "{SENTINEL_GUIDE}"}}]\n'
+        f'[options]\nscale = {SCALE}\nmethod = "{SMOOTH}"\nsource_mask = "clouds.tif>66"\n'
+    )
+    assert mmsr_geo.batch("job.toml").count("done") == 1
+    for path in ("out.tif", "job.tif"):
+        assert np.array_equal(read(path)[0], expected, equal_nan=True), path
+
+
 def test_guides_on_grids_of_their_own_are_one_guide(here: Command, source: Path, tmp_path: Path) -> None:
     optical = sentinel_guide()
     coarse = georeferenced(
@@ -401,7 +485,7 @@ def test_an_output_is_no_input_whatever_it_is_called(source: Path, tmp_path: Pat
     paths = {"source": source, "guide": tmp_path / "guide.tif"}
     mask = on_grid(np.zeros((4, 4), "uint8"), GeoBox((4, 4), CROP.source.rio.transform(), 32618), tmp_path / "m.tif")
     options: dict[str, Any] = {"guide_mask": f"{mask}:0", "like": tmp_path / "like.tif"}
-    paths |= {"mask": mask, "like": options["like"], "model": tmp_path / "n.mmsr"}
+    paths |= {"mask": mask, "like": options["like"], "model": tmp_path / "model.tif"}
     if lost == "model":
         mmsr_geo.fit(source, SENTINEL_GUIDE, SCALE, params=QUICK).save(paths["model"])
         options |= {"model": paths["model"]}

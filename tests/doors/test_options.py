@@ -39,7 +39,7 @@ DOORS: dict[str, Callable[..., Any]] = {
     "evaluate": mmsr_geo.evaluate,
 }
 """The command's name of each function."""
-OWN = {"source", "guide", "output", "scale", "qa", "overwrite", "progress", "band", "truth", "methods", "timed", "self"}
+OWN = {"source", "guide", "output", "scale", "qa", "overwrite", "progress", "truth", "methods", "timed", "self"}
 """Parameters that functions declare themselves."""
 
 

@@ -185,6 +185,49 @@ def test_bounds_elsewhere_or_askew_are_refused(bounds: tuple[float, float, float
         bounds_window(north_up(10, 10, 30), bounds)
 
 
+def degrees(west: float, east: float, res: float = 1) -> GeoBox:
+    """A grid of one-degree rows from 10 down to -10."""
+    return GeoBox((20, round((east - west) / res)), Affine(res, 0, west, 0, -1, 10), "EPSG:4326")
+
+
+@pytest.mark.parametrize(
+    ("grid", "west", "east", "columns"),
+    [
+        (degrees(179.7, 180.2, 0.01), 179.9, -179.9, (20, 40)),
+        (degrees(-180.3, -179.8, 0.01), 179.9, -179.9, (20, 40)),
+        (degrees(0, 360), 170, -170, (170, 190)),
+        (degrees(0, 360), -30, -10, (330, 350)),
+        (degrees(179.7, 180.2, 0.01), -179.95, -179.9, (35, 40)),
+        (degrees(0, 360), -180, 180, (0, 360)),
+        (degrees(-180, 180), -200, 200, (0, 360)),
+        (degrees(-180, 180), -10, 10, (170, 190)),
+    ],
+)
+def test_bounds_in_degrees_are_read_in_the_longitudes_of_the_raster(
+    grid: GeoBox, west: float, east: float, columns: tuple[int, int]
+) -> None:
+    first, end = columns
+    assert bounds_window(grid, (west, 0, east, 5)) == Window(5, first, 5, end - first)
+
+
+@pytest.mark.parametrize(
+    ("grid", "west", "east", "said"),
+    [
+        (degrees(160, 180), 170, -170, "antimeridian"),
+        (degrees(5, 7), 6, 5, "W > E.*antimeridian.*does not: give W < E"),
+        (degrees(-180, 180), 170, 190, "170,0,190,5 cross the longitude at which the raster at -180,-10,180,10 is cut"),
+        (degrees(0, 360), -10, 10, "is cut: run the parts on both sides"),
+        (degrees(0, 360), 6, 5, "is cut"),
+        (degrees(20, 40), 50, 60, "do not intersect"),
+    ],
+)
+def test_bounds_in_degrees_that_are_not_one_part_of_the_raster_are_refused(
+    grid: GeoBox, west: float, east: float, said: str
+) -> None:
+    with pytest.raises(GridError, match=said):
+        bounds_window(grid, (west, 0, east, 5))
+
+
 def test_resolution_in_metres_on_the_ellipsoid() -> None:
     degrees = GeoBox((10, 10), Affine(0.01, 0, 10, 0, -0.01, 60.05), "EPSG:4326")
     geod = Geod(ellps="WGS84")

@@ -14,6 +14,7 @@ from pyproj.exceptions import CRSError
 
 from mmsr_geo.errors import GridError
 from mmsr_geo.raster.grids import SNAP_PX, check_transform
+from mmsr_geo.raster.read.axis_units import refuse_unit
 from mmsr_geo.raster.read.units import factor_to_crs
 
 if TYPE_CHECKING:
@@ -28,6 +29,11 @@ if TYPE_CHECKING:
 
 _UNEVEN_PX = 0.01
 """Largest deviation from even steps, in pixels, of coordinates that were rounded as decimal numbers."""
+_POSITIONS = {
+    "x": {"lon", "longitude", "nav_lon", "xlong", "degrees_east", "degree_east"},
+    "y": {"lat", "latitude", "nav_lat", "xlat", "degrees_north", "degree_north"},
+}
+"""Names, standard names and units of the coordinates of a swath."""
 _ROUNDED_PX = 0.1
 """Largest deviation, in pixels, of coordinates that were rounded to float32: 0.03 arc seconds at 75 degrees."""
 
@@ -72,14 +78,23 @@ def array_grid(array: xr.DataArray, name: str) -> tuple[GeoBox, tuple[str, ...]]
             raise GridError(
                 f"{name} is georeferenced by ground control points only: warp it to a grid first with .rio.reproject"
             )
+        if positions := swath_positions(array):
+            raise swath(name, positions)
         raise GridError(
             f"{name} is not georeferenced: give it x and y coordinates, or a transform with .rio.write_transform(...)"
         )
+    positions = swath_positions(array)
+    if positions and stored is None and all(_counts(array, dim) for dim in (array.rio.y_dim, array.rio.x_dim)):
+        raise swath(name, positions)
     check_transform(transform, name)
     if crs is None:
         raise GridError(f"{name} has no CRS: assign the right one with .rio.write_crs(...)")
-    shape = array.sizes[array.rio.y_dim], array.sizes[array.rio.x_dim]
-    return GeoBox(shape, transform, crs), notes
+    dims = array.rio.y_dim, array.rio.x_dim
+    grid = GeoBox((array.sizes[dims[0]], array.sizes[dims[1]]), transform, crs)
+    left = [array.coords[dim] for dim in dims if dim in array.coords]
+    units = (coordinate.attrs.get("units") for coordinate in left if factor_of(coordinate, crs) == 1)
+    refuse_unit(units, grid, name, "multiply x and y by {factor} and set their units to {unit}")
+    return grid, notes
 
 
 def crs_of(array: xr.DataArray) -> CRS | None:
@@ -251,6 +266,13 @@ def _transform_of_coordinates(array: xr.DataArray, stored: Affine | None, edges:
         raise GridError(f"{name} has the same coordinates in all pixels: give it valid x and y coordinates")
     transform = centred * Affine.translation(-0.5, -0.5)
     if (uneven := _stray(transform, top, left)) > _allowed_px(array, dims):
+        if jump := _jump(top[0], _allowed_px(array, dims)):
+            before, after = jump
+            turned = f"array.{dims[1]} % 360" if after < 0 else f"(array.{dims[1]} + 180) % 360 - 180"
+            raise GridError(
+                f"{name} has longitudes that jump from {before:g} to {after:g}: make them continuous, as in "
+                f".assign_coords({dims[1]}={turned})"
+            )
         raise GridError(
             f"{name} has unevenly spaced coordinates (they deviate by {uneven:.2g} pixels): interpolate it to evenly "
             "spaced ones first"
@@ -290,6 +312,19 @@ def _stray(transform: Affine, top: Points, left: Points) -> float:
     off = max(np.abs(col - np.arange(top.shape[1]) - 0.5).max(), np.abs(row - 0.5).max())
     col, row = back * (left[0], left[1])
     return float(max(off, np.abs(col - 0.5).max(), np.abs(row - np.arange(left.shape[1]) - 0.5).max()))
+
+
+def _jump(longitudes: NDArray[np.float64], allowed_px: float) -> tuple[float, float] | None:
+    """Return the longitudes between which a full circle lies, if they are evenly spaced without it; otherwise None."""
+    steps = np.diff(longitudes)
+    if np.abs(longitudes).max() > 360 or not len(steps):
+        return None
+    most = int(np.abs(steps).argmax())
+    whole = np.concatenate([longitudes[: most + 1], longitudes[most + 1 :] - 360 * np.sign(steps[most])])
+    even = np.linspace(whole[0], whole[-1], len(whole))
+    step = abs(whole[-1] - whole[0]) / (len(whole) - 1)
+    is_even = np.abs(whole - even).max() <= allowed_px * step
+    return (float(longitudes[most]), float(longitudes[most + 1])) if is_even else None
 
 
 def _allowed_px(array: xr.DataArray, dims: tuple[Hashable, Hashable]) -> float:

@@ -33,6 +33,10 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 BAND_DIMS = ("band", "bands", "variable")
 """Names of a dimension that holds bands."""
+_BAND_ATTRS = ("long_name", "units", "scale_factor", "add_offset")
+"""Attributes that may have a value for each band."""
+_PLURAL_ATTRS = {"scales": "scale_factor", "offsets": "add_offset"}
+"""Names that rioxarray gives to attributes that differ between bands, and those of one band."""
 _LAZY_CHUNK = 1024
 """Side in pixels of the chunks of an array that is neither in memory nor of dask."""
 
@@ -235,6 +239,33 @@ def _fill_codes(raw: NDArray[Any], codes: Sequence[float], scale: float, offset:
 def extra_dims(source: xr.DataArray) -> list[Hashable]:
     """Return the dimensions of an array beyond those of its grid."""
     return [dim for dim in source.dims if dim not in (source.rio.y_dim, source.rio.x_dim)]
+
+
+def band_of(array: xr.DataArray, band: int) -> xr.DataArray:
+    """Return one band of an array, with those attributes that have a value for each band reduced to its own.
+
+    Args:
+        array: An array with a dimension of bands, or without one, which is band 1.
+        band: The number of the band: the value of its coordinate if those are numbers from 1, or its position from 1.
+
+    Raises:
+        InputError: There is no such band.
+    """
+    dim = next((dim for dim in array.dims if dim in BAND_DIMS), None)
+    count = 1 if dim is None else array.sizes[dim]
+    labels = range(1, count + 1) if dim is None or dim not in array.coords else array[dim].values.tolist()
+    numbers = _numbers(labels) or tuple(range(1, count + 1))
+    (place,) = places_of(array_name(array), [band], [str(label) for label in labels], numbers)
+    taken = array if dim is None else array.isel({dim: place})
+    if count == 1:
+        return taken
+    taken = taken.copy(deep=False)
+    for key in (*_BAND_ATTRS, *_PLURAL_ATTRS):
+        values = array.attrs.get(key)
+        if isinstance(values, tuple | list) and len(values) == count:
+            taken.attrs.pop(key)
+            taken.attrs[_PLURAL_ATTRS.get(key, key)] = values[place]
+    return taken
 
 
 def spatial_dims(array: xr.DataArray, name: str) -> tuple[Hashable, Hashable]:

@@ -28,9 +28,18 @@ def refuse_dtype(name: str, dtype: str | np.dtype[Any], *, quantity: bool = True
         )
 
 
-def classes(name: str) -> InputError:
-    """Return the error for a raster of classes."""
-    return InputError(f"{name} holds classes, which cannot be averaged: give a measured quantity")
+def classes(name: str, reason: str, otherwise: str) -> InputError:
+    """Return the error for a raster of classes.
+
+    Args:
+        name: The name of the raster.
+        reason: What says that its values are classes.
+        otherwise: What to do if they are none.
+    """
+    return InputError(
+        f"{name} holds classes ({reason}), which cannot be averaged: give a measured quantity, or, if these values are "
+        f"one, {otherwise}"
+    )
 
 
 def refuse_array(array: xr.DataArray, name: str, *, quantity: bool) -> None:
@@ -40,10 +49,13 @@ def refuse_array(array: xr.DataArray, name: str, *, quantity: bool) -> None:
         raise InputError(f"{name} has no pixels, its shape is {array.shape}: check the selection that it comes from")
     if not quantity:
         return
-    if set(FLAGS) & array.attrs.keys() and not codes_of(array.attrs):
-        raise classes(name)
+    flags = next((key for key in FLAGS if key in array.attrs), None)
+    if flags is not None and not codes_of(array.attrs):
+        raise classes(name, f"it has the attribute {flags}", f"delete that attribute, as in del array.attrs['{flags}']")
     if str(array.attrs.get("LAYER_TYPE", "")).lower() == "thematic":
-        raise classes(name)
+        raise classes(
+            name, "its attribute LAYER_TYPE is thematic", "delete that attribute, as in del array.attrs['LAYER_TYPE']"
+        )
 
 
 def refuse_bands(path: str, dataset: rasterio.DatasetReader, indexes: Sequence[int], *, quantity: bool) -> None:
@@ -58,5 +70,10 @@ def refuse_bands(path: str, dataset: rasterio.DatasetReader, indexes: Sequence[i
                 f"{path} has a colour table: give the quantity itself, or expand it to RGB (gdal_translate -expand rgb)"
             )
             raise InputError(msg)
-        if dataset.tags(index).get("LAYER_TYPE", layer).lower() == "thematic":
-            raise classes(path)
+        # The file's own tag may say that a band's is wrong: gdal_edit.py changes no band's.
+        if layer.lower() != "athematic" and dataset.tags(index).get("LAYER_TYPE", layer).lower() == "thematic":
+            raise classes(
+                path,
+                "its tag LAYER_TYPE is thematic",
+                "change that tag with gdal_edit.py -mo LAYER_TYPE=athematic",
+            )

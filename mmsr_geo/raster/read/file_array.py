@@ -15,7 +15,8 @@ import xarray as xr
 from rasterio.errors import RasterioError
 
 from mmsr_geo.errors import InputError
-from mmsr_geo.raster.read.files import FileRaster, example_of, opened
+from mmsr_geo.raster.read.advice import example_of
+from mmsr_geo.raster.read.files import FileRaster, opened
 
 BAND = "band"
 """Dimension of the bands of a file that says nothing of what they run along."""

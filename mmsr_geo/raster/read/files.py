@@ -17,11 +17,13 @@ from rasterio.enums import MaskFlags
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.windows import Window as RasterioWindow
 
-from mmsr_geo.errors import ChangedInputError, GridError, InputError
+from mmsr_geo.errors import ChangedInputError, InputError
 from mmsr_geo.nodata import Nodata, NodataLike
 from mmsr_geo.raster.base import BandTags, Pixels, ReadPlan, with_nodata_as_nan
 from mmsr_geo.raster.grids import check_transform
+from mmsr_geo.raster.read.advice import unlocated, unopened, without_bands, without_crs
 from mmsr_geo.raster.read.alpha import alpha_bands, quantity_in_alpha
+from mmsr_geo.raster.read.axis_units import refuse_unit
 from mmsr_geo.raster.read.band_names import places_of
 from mmsr_geo.raster.read.checks import refuse_bands
 from mmsr_geo.raster.read.codes import codes_of, is_code, note_of_codes
@@ -29,14 +31,11 @@ from mmsr_geo.raster.read.fills import declared_nodata
 from mmsr_geo.raster.read.sentinel2 import has_reflectance_tags, product_of, reflectance_scale
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
     from mmsr_geo.geometry import Window
-
-_MOST_PARTS = 20
-"""Parts of a container that are opened to name one as an example."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,10 +92,7 @@ class FileRaster:
         dataset = opened(path)
         with dataset:
             if not dataset.count:
-                advice = (
-                    f"name one of its parts, as in {example_of(dataset)}" if dataset.subdatasets else "give a raster"
-                )
-                raise InputError(f"{path} holds no bands: {advice}")
+                raise without_bands(path, dataset)
             stamp = _stamp(path)
             masking, notes = _masking(path, dataset, stamp) if quantity else (alpha_bands(dataset), ())
             indexes = _chosen(path, dataset, bands, masking)
@@ -217,27 +213,7 @@ def opened(path: str) -> rasterio.DatasetReader:
         try:
             return rasterio.open(path)
         except (RasterioError, CPLE_BaseError, OSError) as error:
-            raise InputError(
-                f"{path} cannot be opened as a raster ({_reason(path, error)}): check the path and the format"
-            ) from error
-
-
-def example_of(dataset: rasterio.DatasetReader) -> str:
-    """Return the name of a part of a container: the first that has an area, for a Zarr store lists coordinates too.
-
-    Raises InputError if GDAL can open none of them.
-    """
-    names, failures = dataset.subdatasets[:_MOST_PARTS], []
-    for name in names:
-        try:
-            with opened(name) as part:
-                if min(part.shape) > 1:
-                    return str(name)
-        except InputError as error:
-            failures.append(error)
-    if len(failures) == len(names):
-        raise failures[-1]
-    return str(names[0])
+            raise unopened(path, _reason(path, error)) from error
 
 
 def _masking(
@@ -356,14 +332,22 @@ def _file_grid(path: str, dataset: rasterio.DatasetReader) -> GeoBox:
     if not (dataset.width and dataset.height):
         raise InputError(f"{path} has no pixels ({dataset.height} x {dataset.width}): give another raster")
     if dataset.transform.is_identity:
-        if dataset.gcps[0] or dataset.rpcs:
-            kind = "ground control points" if dataset.gcps[0] else "rational polynomials"
-            raise GridError(f"{path} is georeferenced by {kind} only: warp it to a grid first with gdalwarp")
-        raise GridError(f"{path} is not georeferenced: give it a geotransform with gdal_translate -a_ullr")
+        raise unlocated(path, dataset)
     check_transform(dataset.transform, path)
     if dataset.crs is None:
-        raise GridError(f"{path} has no CRS: assign the right one with gdal_edit.py -a_srs EPSG:...")
-    return GeoBox((dataset.height, dataset.width), dataset.transform, dataset.crs)
+        raise without_crs(path, dataset)
+    grid = GeoBox((dataset.height, dataset.width), dataset.transform, dataset.crs)
+    if dataset.driver == "netCDF":
+        advice = "copy it to a GeoTIFF with gdal_translate -a_ullr and its corners (W N E S) times {factor}, in {unit}"
+        refuse_unit(_axis_units(dataset.tags()), grid, path, advice)
+    return grid
+
+
+def _axis_units(tags: Mapping[str, str]) -> list[str]:
+    """Return the units of x and y that the tags of a netCDF file declare."""
+    standard = {"projection_x_coordinate", "projection_y_coordinate"}
+    names = {"x", "y"} | {key.partition("#")[0] for key, value in tags.items() if value in standard}
+    return [tags[f"{name}#units"] for name in sorted(names) if f"{name}#units" in tags]
 
 
 def _waits(path: str) -> bool:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+import operator
 import os
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import astuple, dataclass, replace
 from os import PathLike, fspath
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, Self, TypeAlias
 
 import numpy as np
 import xarray as xr
@@ -35,20 +36,67 @@ _EXACT = {2: 2**11, 4: 2**24, 8: 2**53}
 """Largest integer up to which all are exact, by the size of a float in bytes."""
 
 
+_RULED = re.compile(r"(?P<path>.+?)\s*(?P<rule>(?<![<>])[<>]=?\s*[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?|:\d+(,\d+)*)")
+"""FILE:BITS or FILE>NUMBER."""
+_COMPARISONS: dict[str, Callable[[Any, float], Any]] = {
+    ">": operator.gt,
+    ">=": operator.ge,
+    "<": operator.lt,
+    "<=": operator.le,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Threshold:
+    """A comparison that is true for the values that mask a pixel, such as > 66."""
+
+    sign: str
+    """One of >, >=, <, <=."""
+    value: float
+
+    def __str__(self) -> str:
+        """Return it as an option has it: >66."""
+        return f"{self.sign}{self.value:g}"
+
+    def __call__(self, values: NDArray[Any]) -> NDArray[np.bool_]:
+        """Return True where a value meets it."""
+        return np.asarray(_COMPARISONS[self.sign](values, self.value), np.bool_)
+
+    def check(self, dtype: np.dtype[Any], name: str) -> None:
+        """Refuse a threshold that no value or every value of an integer dtype meets (OptionError)."""
+        if dtype.kind not in "iu":
+            return
+        ends = np.iinfo(dtype)
+        if bool(self(np.array(ends.min))) == bool(self(np.array(ends.max))):
+            raise OptionError(
+                f"{name}{self} masks {'every' if self(np.array(ends.min)) else 'no'} pixel: {dtype} has values from "
+                f"{ends.min} to {ends.max}; give a threshold between them, in the values as stored"
+            )
+
+
 @dataclass(frozen=True, slots=True)
 class MaskRule:
-    """Values of a mask that mask a pixel: those with any of the bits, those of the classes, or else all but zero."""
+    """Values of a mask that mask a pixel: by bits, by classes, by a threshold, or else all but zero."""
 
     bits: tuple[int, ...] = ()
     """Numbers of the bits, from 0, the lowest."""
     classes: tuple[int, ...] = ()
+    threshold: Threshold | None = None
 
     def __post_init__(self) -> None:
-        """Refuse bits that no integer has."""
+        """Refuse bits that no integer has, and rules of several kinds."""
         if wrong := [bit for bit in self.bits if not 0 <= bit < 64]:
             raise OptionError(f"a mask has no bit {wrong[0]}: bits are numbered from 0 to 63, as in QA_PIXEL.TIF:3,4")
-        if self.bits and self.classes:
-            raise OptionError("a mask is read by bits or by classes: give one of them")
+        if sum(map(bool, (self.bits, self.classes, self.threshold))) > 1:
+            raise OptionError("a mask is read by bits, by classes or by a threshold: give one of them")
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Return the rule of a text that `path_and_rule` split off: ":3,4" or ">66"."""
+        if text.startswith(":"):
+            return cls(bits=tuple(int(bit) for bit in text[1:].split(",")))
+        sign = text.rstrip("0123456789.+-eE")
+        return cls(threshold=Threshold(sign, float(text.removeprefix(sign))))
 
     def masked(self, raw: NDArray[Any], nodata: float | None, name: str) -> NDArray[np.bool_]:
         """Return True where stored values mask a pixel.
@@ -56,7 +104,7 @@ class MaskRule:
         Args:
             raw: Stored values of the mask, any shape.
             nodata: The nodata value of the mask. Pixels without data in the mask are masked, except for a nodata value
-                of 0 in a mask without bits and classes, where 0 means not masked.
+                of 0 in a mask without a rule, where 0 means not masked.
             name: The name of the mask, for messages.
 
         Returns:
@@ -65,7 +113,7 @@ class MaskRule:
         Raises:
             InputError: Values are not integers, and the mask has bits or classes.
         """
-        unmarked = nodata == 0 and not self.bits and not self.classes
+        unmarked = nodata == 0 and self == MaskRule()
         missing = np.zeros(raw.shape, np.bool_)
         if raw.dtype.kind == "f":
             missing = ~np.isfinite(raw)
@@ -81,6 +129,8 @@ class MaskRule:
             marked = self._any_bit(whole)
         elif self.classes:
             marked = np.isin(whole, self.classes)
+        elif self.threshold is not None:
+            marked = self.threshold(raw)
         else:
             marked = whole != 0
         return marked & ~missing if unmarked else marked | missing
@@ -116,33 +166,36 @@ def open_mask(mask: MaskLike, bits: Sequence[int] | None = None, *, band: int | 
     The rule applies to the stored values, before the mask is resampled to another grid.
 
     Args:
-        mask: A path, "FILE:BITS" with bits from 0 ("qa.tif:1,3,4": masked where any of them is set), or a DataArray.
-            Without bits, Landsat's QA_PIXEL and Sentinel-2's SCL are recognised by the name of the file, array or
-            band. QA_PIXEL masks fill, dilated cloud, cirrus, cloud and cloud shadow (Landsat Collection 2 Science
-            Product Guides LSDS-1618 and LSDS-1619). SCL masks no data, saturated or defective, cloud shadow, cloud of
-            medium and high probability, and thin cirrus (Sentinel-2 Products Specification Document). Of several
-            bands the one with such a name is taken.
+        mask: A path, "FILE:BITS" with bits from 0 ("qa.tif:1,3,4": masked where any of them is set), "FILE>66" with
+            >, >=, < or <= and a number in stored values, or a DataArray. Without bits and threshold, Landsat's QA_PIXEL
+            and Sentinel-2's SCL are recognised by the name of the file, array or band. QA_PIXEL masks fill, dilated
+            cloud, cirrus, cloud and cloud shadow (Landsat Collection 2 Science Product Guides LSDS-1618 and LSDS-1619).
+            SCL masks no data, saturated or defective, cloud shadow, cloud of medium and high probability, and thin
+            cirrus (Sentinel-2 Products Specification Document). Of several bands the one with such a name is taken.
         bits: The same as in "FILE:BITS".
         band: The number of the band of a file, such as that of a date; None: the only one, or that of a known name.
 
     Raises:
         InputError: The mask cannot be opened, or has several bands and none has a known name.
         GridError: The mask is not georeferenced.
-        OptionError: The dtype of the mask has no such bits.
+        OptionError: The dtype of the mask has no such bits, or the threshold is beyond its values.
     """
     opened: FileRaster | ArrayRaster
+    given = None if bits is None else MaskRule(bits=tuple(bits))
     match mask:
         case xr.DataArray():
             opened = ArrayRaster.of(mask, quantity=False)
         case str() | PathLike():
-            path, path_bits = path_and_bits(mask)
-            bits = path_bits if bits is None else bits
+            path, path_rule = path_and_rule(mask)
+            given = MaskRule.parse(path_rule) if path_rule and given is None else given
             opened = FileRaster.open(path, None if band is None else [band], quantity=False)
         case _:
             kind = type(mask).__name__
             raise InputError(f"a mask is a path or a DataArray, not {kind}: select one variable of a Dataset")
     number, known = _mask_band(opened)
-    rule = known or MaskRule() if bits is None else MaskRule(bits=tuple(bits))
+    rule = given or known or MaskRule()
+    if rule.threshold is not None:
+        rule.threshold.check(opened.dtype, opened.name)
     if rule.bits and opened.dtype.kind in "iu" and max(rule.bits) >= 8 * opened.dtype.itemsize:
         count = 8 * opened.dtype.itemsize
         raise OptionError(
@@ -252,7 +305,7 @@ class _RuledFile(RasterView):
 
     def __dask_tokenize__(self) -> object:
         """Return the state of the file and the rule."""
-        return type(self).__name__, self.raster.__dask_tokenize__(), self.rule.bits, self.rule.classes
+        return type(self).__name__, self.raster.__dask_tokenize__(), *astuple(self.rule)
 
 
 def _ruled_array(array: ArrayRaster, rule: MaskRule) -> ArrayRaster:
@@ -266,19 +319,20 @@ def _apply_rule(raw: NDArray[Any], rule: MaskRule, nodata: float | None, name: s
     return rule.masked(raw, nodata, name).astype(np.float32)
 
 
-def path_and_bits(mask: str | PathLike[str], *, windows: bool = os.name == "nt") -> tuple[str, tuple[int, ...] | None]:
-    """Split "FILE:BITS" into the path and the bits; None: no bits are given, or the whole text is the name of a file.
+def path_and_rule(mask: str | PathLike[str], *, windows: bool = os.name == "nt") -> tuple[str, str]:
+    """Split "FILE:BITS" or "FILE>NUMBER" into the path and the rule; the rule is empty if the whole text names a file.
 
     Args:
-        mask: The text, as in "qa.tif:3,4".
+        mask: The text, as in "qa.tif:3,4" or "clouds.tif>66".
         windows: Whether a single letter before a colon is a drive.
     """
-    path = fspath(mask)
-    match = re.fullmatch(r"(.+):(\d+(?:,\d+)*)", path)
-    is_drive = windows and match is not None and len(match[1]) == 1 and match[1].isalpha()
-    if match is None or is_drive or Path(path).exists():
-        return path, None
-    return match[1], tuple(int(bit) for bit in match[2].split(","))
+    text = fspath(mask)
+    match = _RULED.fullmatch(text)
+    if match is None or Path(text).exists():
+        return text, ""
+    path, rule = match["path"], match["rule"]
+    is_drive = windows and rule[0] == ":" and len(path) == 1 and path.isalpha()
+    return (text, "") if is_drive else (path, rule.replace(" ", ""))
 
 
 def _mask_band(opened: FileRaster | ArrayRaster) -> tuple[int, MaskRule | None]:

@@ -30,6 +30,8 @@ OURS = "MMSR_GEO_VERSION"
 """Attribute or tag that every target of mmsr_geo has."""
 UNFINISHED = ".mmsr_geo-unfinished"
 """Object that marks a group in an object store as incomplete."""
+_GEOTIFFS = {"tif", "tiff", "gtif", "gtiff", "geotiff", "cog"}
+"""Extensions of names of GeoTIFFs."""
 _VSIS3 = "/vsis3/"
 _LONGEST_NAME = 255 - len(".") - len(".12345678.part")
 """Longest name of an output in bytes, so that the name of its temporary folder fits into a file system's 255."""
@@ -87,6 +89,22 @@ def address_of(output: str | os.PathLike[str], folder: Path | None = None, group
     text = os.fspath(output)
     at = ObjectUrl(text.rstrip("/")) if "://" in text else (folder or Path()) / text
     return ZarrGroupPath(at, group) if at.name.endswith(ZARR) else at
+
+
+def check_format(output: str | os.PathLike[str]) -> None:
+    """Refuse the name of an output that promises another format than those that are written.
+
+    A name without an extension is a GeoTIFF, and so is one that ends in a dot and digits, as in LST_2021.07.
+
+    Raises:
+        OutputError: The name ends in an extension that is neither a GeoTIFF's nor .zarr.
+    """
+    extension = re.search(r"\.([A-Za-z]\w*)$", os.fspath(output).rstrip("/\\"))
+    if extension is not None and extension[1].lower() not in _GEOTIFFS and extension[0] != ZARR:
+        raise OutputError(
+            f"{os.fspath(output)} ends in {extension[0]}, and outputs are Cloud Optimized GeoTIFFs (.tif) or Zarr "
+            "stores (.zarr): give a name that ends so, and convert that file with gdal_translate"
+        )
 
 
 def check_output(output: str | os.PathLike[str] | ObjectUrl | ZarrGroupPath, *, overwrite: bool) -> None:

@@ -496,6 +496,14 @@
         <translation type="unfinished"></translation>
     </message>
     <message>
+        <source>Source band</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>Band to compute alone. If none is chosen, all bands are computed.</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
         <source>Fitting strategy</source>
         <translation type="unfinished"></translation>
     </message>
@@ -572,10 +580,6 @@
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>Source band</source>
-        <translation type="unfinished"></translation>
-    </message>
-    <message>
         <source>Truth (reference raster)</source>
         <translation type="unfinished"></translation>
     </message>
@@ -628,11 +632,11 @@
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>Bits of the source mask</source>
+        <source>Bits or threshold of the source mask</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>Bits of the guide mask</source>
+        <source>Bits or threshold of the guide mask</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
@@ -648,7 +652,7 @@
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>Bits that mark a pixel, counted from 0, such as 3,4. If empty, every value except 0 marks it.</source>
+        <source>Bits that mark a pixel, counted from 0, such as 3,4, or a threshold such as &gt;66 or &lt;=2 for its values. If empty, every value except 0 marks it.</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
@@ -684,7 +688,11 @@
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>Smallest part of the source's valid pixels, from 0 to 1, that the guide must cover. Lower it to accept a guide that covers less: the target is interpolated from the source alone where there is no guide.</source>
+        <source>Band of the source to use alone, counted from 1. Default: all bands; a fit or an evaluation takes one band, and needs this if the source has several.</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>Smallest part of the source, from 0 to 1, that the guide must cover. Lower it to accept a guide that covers less: the target is interpolated from the source alone where there is no guide.</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
@@ -696,7 +704,7 @@
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>Mask of the source: pixels with a value other than 0, or with one of the given bits, are treated as nodata. Landsat QA_PIXEL and Sentinel-2 SCL files are recognised by name.</source>
+        <source>Mask of the source: pixels with a value other than 0, with one of the given bits, or beyond the given threshold are treated as nodata. Landsat QA_PIXEL and Sentinel-2 SCL files are recognised by name.</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
@@ -793,10 +801,6 @@
     </message>
     <message>
         <source>Memory limit of each process, such as 4GB. Tiles are chosen to fit.</source>
-        <translation type="unfinished"></translation>
-    </message>
-    <message>
-        <source>Band of the source, counted from 1. Required if the source has several bands.</source>
         <translation type="unfinished"></translation>
     </message>
     <message>

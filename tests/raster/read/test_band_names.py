@@ -9,7 +9,7 @@ import pytest
 
 from mmsr_geo.raster.read.band_names import is_called, split_candidates
 from mmsr_geo.raster.views.derived_bands import Derivation
-from mmsr_geo.raster.views.mask import path_and_bits
+from mmsr_geo.raster.views.mask import MaskRule, Threshold, path_and_rule
 
 
 @pytest.mark.parametrize(
@@ -54,7 +54,27 @@ def test_the_longest_path_before_a_colon_comes_first() -> None:
 def test_the_colon_of_a_drive_does_not_begin_bits(
     mask: str, *, windows: bool, expected: tuple[str, tuple[int, ...] | None]
 ) -> None:
-    assert path_and_bits(mask, windows=windows) == expected
+    path, bits = expected
+    rule = "" if bits is None else f":{','.join(map(str, bits))}"
+    assert path_and_rule(mask, windows=windows) == (path, rule)
+
+
+@pytest.mark.parametrize(
+    ("mask", "path", "threshold"),
+    [
+        ("clouds.tif>66", "clouds.tif", Threshold(">", 66)),
+        ("clouds.tif >= 0.5", "clouds.tif", Threshold(">=", 0.5)),
+        (r"C:\x\qa.tif<=2", r"C:\x\qa.tif", Threshold("<=", 2)),
+        ("s3://bucket/a.tif<-1e3", "s3://bucket/a.tif", Threshold("<", -1000)),
+        ("a>b.tif", "a>b.tif", None),
+        ("a>5>6", "a>5", Threshold(">", 6)),
+        ("a.tif>nan", "a.tif>nan", None),
+        ("a.tif=3", "a.tif=3", None),
+    ],
+)
+def test_a_threshold_follows_the_name_of_the_mask(mask: str, path: str, threshold: Threshold | None) -> None:
+    found, rule = path_and_rule(mask)
+    assert (found, MaskRule.parse(rule) if rule else None) == (path, threshold and MaskRule(threshold=threshold))
 
 
 def test_a_band_of_a_file_on_a_drive_is_parsed() -> None:

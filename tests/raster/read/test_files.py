@@ -327,6 +327,93 @@ def test_what_cannot_be_sharpened_is_refused_in_one_line(tmp_path: Path) -> None
             assert "\n" not in str(caught.value), kind
 
 
+def degrees(**coords: NDArray[Any]) -> xr.DataArray:
+    """An array on (lat, lon), or on (rows, columns) where these are of two dimensions."""
+    flat = all(values.ndim == 1 for values in coords.values())
+    dims = ("lat", "lon") if flat else ("rows", "columns")
+    made = xr.DataArray(
+        picture(bands=1)[0].astype("float32"),
+        dims=dims,
+        coords={name: (name if flat else dims, values) for name, values in coords.items()},
+        name="heat",
+    )
+    made.lat.attrs.update(units="degrees_north", standard_name="latitude")
+    made.lon.attrs.update(units="degrees_east", standard_name="longitude")
+    return made
+
+
+LAT, LON = np.linspace(38, 37, 31), np.linspace(-76, -75, 45)
+EACH_LAT, EACH_LON = np.meshgrid(LAT, LON, indexing="ij")
+
+
+@pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
+def test_netcdf_files_are_refused_with_the_fix_that_is_right_for_them(tmp_path: Path) -> None:
+    path = tmp_path / "a.nc"
+    swath = degrees(lat=EACH_LAT, lon=EACH_LON)
+    each = {"heat": swath.values, "latitude_in": EACH_LAT, "longitude_in": EACH_LON}
+    separate = xr.Dataset({name: (("rows", "columns"), values) for name, values in each.items()})
+    part, without = f"netcdf:{path}:heat", swath.reset_coords(drop=True).to_dataset()
+    cases: list[tuple[xr.Dataset, str, str]] = [
+        (swath.to_dataset(), part, r"of each pixel \(a swath\) in place of a grid: warp it .* gdalwarp -geoloc$"),
+        (separate, part, "a swath.*in netcdf:.*:longitude_in and netcdf:.*:latitude_in: .*src_geoloc_array"),
+        (
+            without,
+            str(path),
+            "not georeferenced: if it is a swath, .*in another file.* -geoloc; if it is a grid.*-a_ullr",
+        ),
+        (
+            degrees(lat=np.sin(LAT) * 80, lon=LON).to_dataset(),
+            str(path),
+            "unevenly spaced coordinates.*gdalwarp -geoloc",
+        ),
+        (degrees(lat=LAT, lon=LON).to_dataset(), str(path), r"no CRS: copy it .*gdal_translate -a_srs EPSG:4326 \(its"),
+    ]
+    for dataset, name, said in cases:
+        path.unlink(missing_ok=True)
+        dataset.to_netcdf(path, engine="scipy")
+        with pytest.raises(GridError, match=said) as caught:
+            FileRaster.open(name)
+        assert "a_ullr" not in str(caught.value) or dataset is without
+        assert "gdal_edit" not in str(caught.value)
+
+
+def test_an_array_of_a_swath_on_a_projected_grid_too_is_a_grid() -> None:
+    corner = {"y": 4e6 - 30.0 * np.arange(31), "x": 5e5 + 30.0 * np.arange(45)}
+    swath = degrees(lat=EACH_LAT, lon=EACH_LON).rename(rows="y", columns="x")
+    assert ArrayRaster.of(swath.assign_coords(corner).rio.write_crs(UTM)).grid.affine.c == 5e5 - 15
+    with pytest.raises(GridError, match="a swath"):
+        ArrayRaster.of(swath.rio.write_crs(4326))
+
+
+@pytest.mark.parametrize(
+    ("west", "said"),
+    [
+        (179.9, "from 179.99 to -180: .* % 360.$"),
+        (-180.1, r"from 359.* to 0: .*\(lon=\(array.lon \+ 180\) % 360 - 180\)$"),
+    ],
+)
+def test_longitudes_that_jump_are_refused_with_what_makes_them_continuous(west: float, said: str) -> None:
+    lon = np.round((west + 0.01 * np.arange(45) + 180) % 360 - 180, 6)
+    if west < -180:
+        lon = np.round((lon + 180) % 360, 6)
+    made = degrees(lat=LAT, lon=lon).rio.write_crs(4326)
+    with pytest.raises(GridError, match=f"longitudes that jump {said}"):
+        ArrayRaster.of(made)
+    mended = made.assign_coords(lon=made.lon % 360 if west > 0 else (made.lon + 180) % 360 - 180)
+    assert ArrayRaster.of(mended).grid.affine.a == pytest.approx(0.01)
+
+
+def test_a_thematic_tag_that_is_changed_for_the_file_is_no_longer_believed(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.tif", picture(bands=1))
+    with rasterio.open(path, "r+") as dataset:
+        dataset.update_tags(1, LAYER_TYPE="thematic")
+    with pytest.raises(InputError, match=r"its tag LAYER_TYPE is thematic.*gdal_edit.py -mo LAYER_TYPE=athematic"):
+        FileRaster.open(path)
+    with rasterio.open(path, "r+") as dataset:
+        dataset.update_tags(LAYER_TYPE="athematic")
+    assert FileRaster.open(path).bands == ("1",)
+
+
 def test_a_file_that_breaks_later_says_where(tmp_path: Path) -> None:
     path = write(tmp_path / "a.tif", picture(height=300, width=300), compress="deflate")
     raster = FileRaster.open(path)

@@ -189,8 +189,42 @@ def test_what_is_no_mask_is_refused_in_one_line(tmp_path: Path) -> None:
         hidden(georeferenced(np.full((2, 3), 0.5, "float32"), PLACE), (2, 3), (1,))
     with pytest.raises(InputError, match="float32 values above 16777216"):
         hidden(georeferenced(np.full((2, 3), 2.0**25, "float32"), PLACE), (2, 3), (1,))
-    with pytest.raises(OptionError, match="by bits or by classes"):
+    with pytest.raises(OptionError, match="by bits, by classes or by a threshold"):
         MaskRule((1,), (2,))
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int16", "float32"])
+@pytest.mark.parametrize(
+    ("rule", "expected"),
+    [(">66", [0, 0, 1]), (">=66", [0, 1, 1]), ("<66", [1, 0, 0]), ("<= 66", [1, 1, 0]), (">-0.5", [1, 1, 1])],
+)
+def test_a_threshold_masks_by_stored_values_and_pixels_without_data(
+    tmp_path: Path, dtype: str, rule: str, expected: list[int]
+) -> None:
+    if dtype == "uint8" and rule == ">-0.5":
+        rule = ">5"
+    values = np.array([[10, 66, 67, 255 if dtype != "float32" else np.nan]], dtype)
+    path = write(tmp_path / "clouds.tif", values)
+    with rasterio.open(path, "r+") as dataset:
+        dataset.nodata = np.nan if dtype == "float32" else 255
+        dataset.scales = (0.01,)
+    assert hidden(f"{path}{rule}", (1, 4)).tolist() == [[bool(mark) for mark in (*expected, 1)]]
+
+
+def test_a_threshold_counts_before_the_name_of_a_mask_and_the_name_of_a_file_before_a_threshold(tmp_path: Path) -> None:
+    scl = write(tmp_path / "SCL.tif", np.array([[0, 4, 9]], "uint8"))
+    assert hidden(str(scl), (1, 3)).tolist() == [[True, False, True]]
+    assert hidden(f"{scl}>4", (1, 3)).tolist() == [[False, False, True]]
+    odd = write(tmp_path / "a>3", np.array([[0, 2, 4]], "uint8"))
+    assert hidden(str(odd), (1, 3)).tolist() == [[False, True, True]]
+    assert hidden(f"{odd}>3", (1, 3)).tolist() == [[False, False, True]]
+
+
+@pytest.mark.parametrize(("rule", "said"), [(">300", "no"), (">=0", "every"), ("<0", "no"), ("<=255", "every")])
+def test_a_threshold_beyond_the_values_of_the_dtype_is_refused(tmp_path: Path, rule: str, said: str) -> None:
+    path = write(tmp_path / "clouds.tif", np.array([[0, 2]], "uint8"))
+    with pytest.raises(OptionError, match=f"clouds.tif{rule} masks {said} pixel: uint8 has values from 0 to 255"):
+        open_mask(f"{path}{rule}")
 
 
 # The mask on the raster's pixels.

@@ -17,7 +17,14 @@ from mmsr_geo.errors import OutputError
 from mmsr_geo.geometry import Window
 from mmsr_geo.raster.write import destination
 from mmsr_geo.raster.write.cog import CogWriter
-from mmsr_geo.raster.write.destination import ZarrGroupPath, address_of, check_apart, check_name, check_output
+from mmsr_geo.raster.write.destination import (
+    ZarrGroupPath,
+    address_of,
+    check_apart,
+    check_format,
+    check_name,
+    check_output,
+)
 
 GRID = GeoBox((4, 4), Affine(10, 0, 0, 0, -10, 0), "EPSG:32618")
 
@@ -66,6 +73,21 @@ def test_files_stores_and_groups_are_checked_on_windows(tmp_path: Path, monkeypa
             check_output(output, overwrite=False)
     check_output(tmp_path / "sharp.tif", overwrite=False)
     check_output(ZarrGroupPath(tmp_path / "a.zarr", "2024-06"), overwrite=False)
+
+
+@pytest.mark.parametrize(
+    "name", ["a.nc", "a.IMG", "a.jp2", "a.vrt", "a.tif.gz", "s3://bucket/a.nc", "{name}.png", "a.nc/"]
+)
+def test_a_name_that_promises_another_format_is_refused(name: str) -> None:
+    with pytest.raises(OutputError, match=r"GeoTIFFs \(\.tif\) or Zarr stores \(\.zarr\): give a name that ends so"):
+        check_format(name)
+
+
+@pytest.mark.parametrize(
+    "name", ["a.tif", "a.TIFF", "a", "a.zarr", "a.zarr/", "s3://b/a.tif", "LST_2021.07", "out.d/a"]
+)
+def test_names_of_geotiffs_and_stores_are_taken(name: str) -> None:
+    check_format(name)
 
 
 def test_a_drive_letter_is_no_scheme_of_a_url() -> None:

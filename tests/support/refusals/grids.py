@@ -116,6 +116,28 @@ case(
 
 
 case(
+    "bounds over the antimeridian",
+    GridError,
+    "the bounds 170,-10,-170,10 have W > E, so they cross the antimeridian, which the raster at -60,-85,60,45 does "
+    "not: give W < E, with longitudes of the raster",
+    "West is greater than east, and the source, in degrees, does not cross the antimeridian.",
+    "Exchange the two if they are the wrong way round. If not, process each side of the antimeridian on its own.",
+    upsampling("--bounds 170,-10,-170,10", source="south.tif", bounds=(170, -10, -170, 10)),
+)
+
+
+case(
+    "bounds over the edge of the world",
+    GridError,
+    "the bounds 170,-10,190,10 cross the longitude at which the raster at -180,-90,180,90 is cut: run the parts on "
+    "both sides of it one by one",
+    "The bounds lie on both sides of the longitude at which a world-wide source begins and ends.",
+    "Process each side on its own.",
+    upsampling("--bounds 170,-10,190,10", source="world.tif", bounds=(170, -10, 190, 10)),
+)
+
+
+case(
     "no place on the guide's grid",
     GridError,
     "a part of the raster at -60,-85,60,45 (EPSG:4326) lies outside the domain of "

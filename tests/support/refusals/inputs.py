@@ -175,6 +175,9 @@ def write_odd_files() -> None:
     write("scales.tif", np.stack([scene(), scene()]))
     with rasterio.open("scales.tif", "r+") as dataset:
         dataset.scales = (0.1, 0.2)
+    Path("modis.hdf").write_bytes(bytes.fromhex("0e031301") + bytes(400))
+    swath().rename("heat").to_dataset().to_netcdf("swath.nc", engine="scipy")
+    write_sharded()
     Path("theirs.zarr").mkdir()
     Path("theirs.zarr/notes.txt").write_bytes(MINE)
     Path("ours.zarr").mkdir()
@@ -182,6 +185,27 @@ def write_odd_files() -> None:
     Path("ours.zarr/zarr.json").write_text(json.dumps(group))
     Path("tiles").mkdir()
     write("tiles/ortho.tif", texture(), AROUND)
+
+
+def write_sharded() -> None:
+    """Write the metadata of a Zarr array with shards, as outputs have them."""
+    chunks = {"name": "regular", "configuration": {"chunk_shape": list(SHAPE)}}
+    shards = {"chunk_shape": list(SHAPE), "codecs": [{"name": "bytes"}], "index_codecs": [{"name": "bytes"}]}
+    Path("sharded.zarr").mkdir()
+    Path("sharded.zarr/zarr.json").write_text(
+        json.dumps(
+            {
+                "zarr_format": 3,
+                "node_type": "array",
+                "shape": SHAPE,
+                "data_type": "float32",
+                "chunk_grid": chunks,
+                "chunk_key_encoding": {"name": "default"},
+                "fill_value": 0,
+                "codecs": [{"name": "sharding_indexed", "configuration": shards}],
+            }
+        )
+    )
 
 
 def write_masks() -> None:
@@ -202,6 +226,7 @@ def write_jobs() -> None:
     Path("missing.toml").write_text('output = "a.tif"\n' + pair.format("gone.tif") + pair.format("dem.tif"))
     Path("blocked.toml").write_text('output = "qa.tif/a.tif"\n' + pair.format("dem.tif"))
     Path("failing.toml").write_text('output = "a.tif"\n' + pair.format("waves.tif"))
+    Path("netcdf.toml").write_text('output = "a.nc"\n' + pair.format("dem.tif"))
     Path("slurm.toml").write_text('output = "a.tif"\n' + pair.format("dem.tif") + '[cluster]\nkind = "slurm"\n')
     Path("held.toml").write_text('output = "a.tif"\n' + pair.format("dem.tif"))
     Path("held.record.jsonl").mkdir()
@@ -230,6 +255,41 @@ def array(values: Values | None = None, **options: Any) -> xr.DataArray:
     return georeferenced(scene() if values is None else values, PLACE, **options)
 
 
+def swath(*dims: str) -> xr.DataArray:
+    """An array with a latitude and a longitude for each pixel, of the dimensions y and x unless others are given."""
+    dims = dims or ("y", "x")
+    lat, lon = np.meshgrid(np.linspace(38, 37, SHAPE[0]), np.linspace(-76, -75, SHAPE[1]), indexing="ij")
+    made = xr.DataArray(scene(), dims=dims, coords={"lat": (dims, lat), "lon": (dims, lon)})
+    made.lat.attrs.update(units="degrees_north", standard_name="latitude")
+    made.lon.attrs.update(units="degrees_east", standard_name="longitude")
+    return made
+
+
+def _with_units(x: Values, y: Values, units: str, crs: object) -> xr.DataArray:
+    made: xr.DataArray = xr.DataArray(scene(), dims=("y", "x"), coords={"y": y, "x": x})
+    made = made.rio.write_crs(crs)
+    for dim in ("x", "y"):
+        made[dim].attrs["units"] = units
+    return made
+
+
+def in_degrees(*, west: float, crs: object = 4326) -> xr.DataArray:
+    """An array of hundredths of degrees, which jump at 180."""
+    x = (west + 0.01 * np.arange(SHAPE[1]) + 180) % 360 - 180
+    return _with_units(x, 38 - 0.01 * np.arange(SHAPE[0]), "degrees", crs)
+
+
+def in_kilometres() -> xr.DataArray:
+    x, y = 435.745 + 0.03 * np.arange(SHAPE[1]), 4176.885 - 0.03 * np.arange(SHAPE[0])
+    return _with_units(x, y, "km", 32618)
+
+
+def in_radians() -> xr.DataArray:
+    """An image of a geostationary satellite with scan angles as coordinates."""
+    x, y = 0.05 + 5.6e-5 * np.arange(SHAPE[1]), 0.1 - 5.6e-5 * np.arange(SHAPE[0])
+    return _with_units(x, y, "rad", "+proj=geos +h=35786023 +lon_0=-75 +sweep=x +ellps=GRS80")
+
+
 def bare(name: str, transform: Affine) -> xr.DataArray:
     """An array without coordinates, whose place is reported by a grid mapping of its own."""
     made: xr.DataArray = array().drop_vars(["x", "y", "spatial_ref"]).rename(name)
@@ -244,13 +304,6 @@ def of_corners() -> xr.DataArray:
     place = PLACE * Affine.translation(2 / 3, 0)
     coords = {"y": place.f + place.e * np.arange(SHAPE[0]), "x": place.c + place.a * np.arange(SHAPE[1]), "epsg": 32618}
     return xr.DataArray(scene(), dims=("y", "x"), coords=coords, attrs={"transform": place})
-
-
-def swath(*dims: str) -> xr.DataArray:
-    """An array with 2-D latitudes and longitudes."""
-    rows, cols = np.mgrid[: SHAPE[0], : SHAPE[1]]
-    coords = {"lat": (dims, 37 - 0.01 * rows + 0.001 * cols), "lon": (dims, -76 + 0.01 * cols + 0.002 * rows)}
-    return xr.DataArray(scene(), dims=dims, coords=coords)
 
 
 def torn() -> xr.DataArray:

@@ -81,6 +81,17 @@ case(
 
 
 case(
+    "a job of another format",
+    JobError,
+    "netcdf.toml has 1 mistake: output: a.nc ends in .nc, and outputs are Cloud Optimized GeoTIFFs (.tif) or Zarr "
+    "stores (.zarr): give a name that ends so, and convert that file with gdal_translate",
+    "The name of the outputs in a job file ends as those of another format do.",
+    "Give a name that ends in .tif or .zarr.",
+    batching("netcdf.toml"),
+)
+
+
+case(
     "a job whose pair fails",
     JobError,
     "waves: …/waves.tif holds complex numbers: give its amplitude or another real "

@@ -27,6 +27,17 @@ from support.refusals.inputs import (
 )
 
 case(
+    "another format",
+    OutputError,
+    "sharp.nc ends in .nc, and outputs are Cloud Optimized GeoTIFFs (.tif) or Zarr stores (.zarr): give a name that "
+    "ends so, and convert that file with gdal_translate",
+    "The name of an output ends as those of another format do.",
+    "Give a name that ends in .tif or .zarr.",
+    upsampling(output="sharp.nc"),
+)
+
+
+case(
     "no dtype",
     OptionError,
     "a target cannot be stored as int64: choose one of uint8, int8, uint16, int16, "

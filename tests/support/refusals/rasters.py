@@ -26,9 +26,13 @@ from support.refusals.cases import (
 from support.refusals.inputs import (
     AROUND,
     PLACE,
+    SHAPE,
     array,
     bare,
     changing_files,
+    in_degrees,
+    in_kilometres,
+    in_radians,
     scene,
     swath,
     torn,
@@ -41,6 +45,38 @@ case(
     "A file is missing, may not be read, is truncated in its header, or has a format that GDAL does not know.",
     "Correct the path, or convert the file.",
     upsampling(source="text.tif"),
+)
+
+
+case(
+    "an HDF4 file",
+    InputError,
+    "modis.hdf is an HDF4 file, which this GDAL (…) cannot read: convert it to a GeoTIFF with the gdal_translate of "
+    "conda-forge (conda install -c conda-forge gdal libgdal-hdf4)",
+    "A file is HDF4, such as one of MODIS, and the GDAL of rasterio's wheels cannot read that format.",
+    "Convert the file, or one of its parts, with a GDAL that reads HDF4.",
+    upsampling(source="modis.hdf"),
+)
+
+
+case(
+    "a model as a raster",
+    InputError,
+    "scene.mmsr is a saved model, not a raster: give a raster here, and the model as ⟨model⟩",
+    "A saved model is given as a source or a guide.",
+    "Give it with `--model`.",
+    upsampling(source="scene.mmsr"),
+)
+
+
+case(
+    "a store of shards",
+    InputError,
+    "sharded.zarr is a Zarr array that this GDAL (…) cannot read (…): open it in Python with xarray.open_zarr and pass "
+    "the array, or write a .tif instead of a .zarr",
+    "A Zarr array has an encoding that GDAL cannot read, such as the shards of the outputs of mmsr_geo.",
+    "Pass it as an array, or write a GeoTIFF.",
+    upsampling(source="sharded.zarr"),
 )
 
 
@@ -128,9 +164,10 @@ case(
 case(
     "classes in a file",
     InputError,
-    "classes.tif holds classes, which cannot be averaged: give a measured quantity",
+    "classes.tif holds classes (its tag LAYER_TYPE is thematic), which cannot be averaged: give a measured quantity, "
+    "or, if these values are one, change that tag with gdal_edit.py -mo LAYER_TYPE=athematic",
     "A raster's tags say that it is thematic.",
-    "Give a measured quantity; for a guide, an image.",
+    "Give a measured quantity; for a guide, an image. If the tag is wrong, change it.",
     upsampling(source="classes.tif"),
 )
 
@@ -138,9 +175,10 @@ case(
 case(
     "classes in an array",
     InputError,
-    "the array holds classes, which cannot be averaged: give a measured quantity",
+    "the array holds classes (it has the attribute flag_values), which cannot be averaged: give a measured quantity, "
+    "or, if these values are one, delete that attribute, as in del array.attrs['flag_values']",
     "An array's attributes say that it holds flags.",
-    "Give a measured quantity.",
+    "Give a measured quantity. If the attribute is wrong, delete it.",
     arrays(shown(lambda: array().assign_attrs(flag_values=[1, 2]))),
 )
 
@@ -148,9 +186,10 @@ case(
 case(
     "a thematic array",
     InputError,
-    "the array holds classes, which cannot be averaged: give a measured quantity",
+    "the array holds classes (its attribute LAYER_TYPE is thematic), which cannot be averaged: give a measured "
+    "quantity, or, if these values are one, delete that attribute, as in del array.attrs['LAYER_TYPE']",
     "An array's attributes say that it is thematic.",
-    "Give a measured quantity.",
+    "Give a measured quantity. If the attribute is wrong, delete it.",
     arrays(shown(lambda: array().assign_attrs(LAYER_TYPE="thematic"))),
 )
 
@@ -315,6 +354,93 @@ case(
     "A file has no geotransform.",
     "Assign the coordinates of its corners.",
     upsampling(source="unplaced.tif"),
+)
+
+
+case(
+    "a swath",
+    GridError,
+    "swath.nc has the coordinates of each pixel (a swath) in place of a grid: warp it to a grid first with gdalwarp "
+    "-geoloc",
+    "A file has a latitude and a longitude for each pixel, as GDAL's geolocation arrays.",
+    "Warp it to a grid with `gdalwarp -geoloc`.",
+    upsampling(source="swath.nc"),
+)
+
+
+case(
+    "an array of a swath",
+    GridError,
+    "the array has the coordinates of each pixel (a swath) in place of a grid: warp it to a grid first with "
+    ".rio.reproject('EPSG:4326', src_geoloc_array=(array.lon, array.lat)) or, in a file, with gdalwarp -geoloc",
+    "An array has a latitude and a longitude for each pixel, and no x and y.",
+    "Warp it to a grid with `.rio.reproject`, after `.rio.set_spatial_dims` and `.rio.write_crs('EPSG:4326')`.",
+    arrays(shown(swath)),
+)
+
+
+case(
+    "an array of a swath with dims that no one knows",
+    GridError,
+    "the array has the coordinates of each pixel (a swath) in place of a grid: warp it to a grid first with "
+    ".rio.reproject('EPSG:4326', src_geoloc_array=(array.lon, array.lat)) or, in a file, with gdalwarp -geoloc",
+    "The same, with rows and columns that have other names than y and x.",
+    "The same.",
+    arrays(shown(lambda: swath().rename(y="rows", x="columns"))),
+)
+
+
+case(
+    "an array of a swath whose rows are counted",
+    GridError,
+    "the array has the coordinates of each pixel (a swath) in place of a grid: warp it to a grid first with "
+    ".rio.reproject('EPSG:4326', src_geoloc_array=(array.lon, array.lat)) or, in a file, with gdalwarp -geoloc",
+    "The same, with x and y that count the pixels.",
+    "The same.",
+    arrays(shown(lambda: swath().assign_coords(y=range(SHAPE[0]), x=range(SHAPE[1])).rio.write_crs(4326))),
+)
+
+
+case(
+    "longitudes that jump",
+    GridError,
+    "the array has longitudes that jump from 179.99 to -180: make them continuous, as in .assign_coords(x=array.x % "
+    "360)",
+    "The longitudes of an array jump by a full circle, at 180 or at 0 degrees.",
+    "Make them continuous.",
+    arrays(shown(lambda: in_degrees(west=179.8))),
+)
+
+
+case(
+    "kilometres",
+    GridError,
+    "the array has x and y in km, and the unit of its CRS is metre: multiply x and y by 1000 and set their units to "
+    "metre",
+    "The coordinates of an array, or of a netCDF file, are in another unit than the CRS has.",
+    "Convert the coordinates.",
+    arrays(shown(in_kilometres)),
+)
+
+
+case(
+    "scan angles",
+    GridError,
+    "the array has x and y in rad, and the unit of its CRS is metre: multiply x and y by the height of the satellite "
+    "(perspective_point_height) and set their units to metre",
+    "The coordinates of an image of a geostationary satellite are angles in radians.",
+    "Convert them to metres.",
+    arrays(shown(in_radians)),
+)
+
+
+case(
+    "degrees in a CRS of metres",
+    GridError,
+    "the array has x and y in degrees, and the unit of its CRS is metre: assign the CRS that these coordinates are in",
+    "The coordinates of an array are degrees, and its CRS has metres, or the other way round.",
+    "Assign the CRS of the coordinates.",
+    arrays(shown(lambda: in_degrees(west=-75.7, crs=32618))),
 )
 
 
@@ -680,4 +806,14 @@ case(
     "The dtype of a mask has no such bit.",
     "Number the bits from 0.",
     upsampling("--source-mask qa.tif:8", source_mask="qa.tif:8"),
+)
+
+
+case(
+    "a threshold beyond the type's",
+    OptionError,
+    "qa.tif>300 masks no pixel: uint8 has values from 0 to 255; give a threshold between them, in the values as stored",
+    "The threshold of a mask is met by no value of its dtype, or by all.",
+    "Give a threshold in the values as stored.",
+    upsampling("--source-mask 'qa.tif>300'", source_mask="qa.tif>300"),
 )
