@@ -206,7 +206,7 @@ def fit(
     inputs, fitting = grouped("fit", options, Inputs, FitOptions)
     resolve_device(fitting.device)
     pair = inputs.pair(inputs.source(source, band), guide, scale)
-    warn_undeclared_nodata(pair.source, pair.guides.rasters)
+    warn_undeclared_nodata(pair.source, pair.guides.quantities)
     method = SceneFit(resolve_fit_params(fitting), fitting.seed, fitting.device, "warn", start_of(fitting))
     return method.model_for(pair, progress)
 
@@ -249,7 +249,7 @@ def evaluate(  # noqa: PLR0913  (a pair, what it is compared with, and by which 
     """
     inputs, fitting, prediction = grouped("evaluate", options, Inputs, FitOptions, PredictionOptions)
     pair = inputs.pair(inputs.source(source, band), guide, scale)
-    warn_undeclared_nodata(pair.source, pair.guides.rasters)
+    warn_undeclared_nodata(pair.source, pair.guides.quantities)
     sensor = resolve_fit_params(fitting).sensor
     blur = sensor.psf if isinstance(sensor.psf, tuple) else (0.0, 0.0)
     if truth is None:

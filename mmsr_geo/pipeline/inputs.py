@@ -18,6 +18,7 @@ from mmsr_geo.raster.inspect.sensors import coarsening, resolution_of
 from mmsr_geo.raster.read.arrays import ArrayRaster, array_name
 from mmsr_geo.raster.read.files import FileRaster
 from mmsr_geo.raster.read.open import OneGuide, open_guides, open_source
+from mmsr_geo.raster.views.classes import with_class_bands
 from mmsr_geo.raster.views.coarsen import Coarsened
 from mmsr_geo.raster.views.derived_bands import parse_derivation
 from mmsr_geo.raster.views.guides import Guides
@@ -55,9 +56,12 @@ class Inputs(InputOptions):
                 source = Coarsened(source, down, across, self.mask_share)
         return source
 
-    def guides(self, guide: GuideLike) -> Guides:
-        """Open the guides with their masks and what is derived of them."""
-        rasters = open_guides(guide, guide_band=self.guide_band, guide_nodata=self.guide_nodata)
+    def guides(self, guide: GuideLike, around: GeoBox) -> Guides:
+        """Open the guides of a source on the grid `around`, with their classes, masks and what is derived of them."""
+        opened = open_guides(
+            guide, guide_band=self.guide_band, guide_nodata=self.guide_nodata, guide_classes=self.guide_classes
+        )
+        rasters = tuple(with_class_bands(raster, around) for raster in opened)
         masks = () if self.guide_mask is None else (open_mask(self.guide_mask),)
         derived = tuple(parse_derivation(text) for text in self.derive)
         return Guides(rasters, masks, self.mask_share, derived)
@@ -66,7 +70,7 @@ class Inputs(InputOptions):
         """Bring an opened source and its guides together."""
         pair = Pair.of(
             source,
-            guide if isinstance(guide, Guides) else self.guides(guide),
+            guide if isinstance(guide, Guides) else self.guides(guide, source.grid),
             scale,
             bounds=self.bounds,
             min_coverage=self.min_coverage,

@@ -17,6 +17,7 @@ from mmsr_geo.raster.base import BandTags, Pixels, ReadPlan, with_nodata_as_nan
 from mmsr_geo.raster.read.array_grid import array_grid
 from mmsr_geo.raster.read.band_names import places_of
 from mmsr_geo.raster.read.checks import refuse_array
+from mmsr_geo.raster.read.legends import SAID, Legend, array_legend
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Sequence
@@ -51,6 +52,8 @@ class ArrayRaster:
     """Other names of the bands: the values of a coordinate, the variables of a Dataset."""
     numbers: tuple[int, ...] = ()
     """The numbers of the bands, from 1: the values of their coordinate if those are such, as rioxarray's are."""
+    legends: tuple[Legend | None, ...] = ()
+    """The legend of each band that holds classes; empty if there is none."""
 
     def __post_init__(self) -> None:
         """Number the bands from 1 if no numbers are given."""
@@ -58,13 +61,16 @@ class ArrayRaster:
             object.__setattr__(self, "numbers", tuple(range(1, len(self.bands) + 1)))
 
     @classmethod
-    def of(cls, array: xr.DataArray, *, nodata: float | None = None, quantity: bool = True) -> ArrayRaster:
+    def of(
+        cls, array: xr.DataArray, *, nodata: float | None = None, quantity: bool = True, classes: bool = False
+    ) -> ArrayRaster:
         """Return an xarray array as a raster.
 
         Args:
             array: Dimensions (y, x) or (band, y, x), in any order.
             nodata: The nodata value in stored units, in place of the declared one; NaN is nodata in any case.
             quantity: Whether classes and booleans are refused.
+            classes: Whether bands that hold classes have legends, and are not refused.
 
         Raises:
             InputError: The array has other dimensions, or holds no measured quantity.
@@ -76,7 +82,7 @@ class ArrayRaster:
         if len(extra) > 1 or (extra and extra[0] not in BAND_DIMS):
             dims = ", ".join(map(str, array.dims))
             raise InputError(f"{name} has the dimensions {dims}: select one index of each but y, x and band with .isel")
-        refuse_array(array, name, quantity=quantity)
+        refuse_array(array, name, quantity=quantity, classes=not classes)
         grid = array_grid(array, name)
         ordered = array.transpose(*extra, y, x)
         raw = _dask_array(ordered)
@@ -104,6 +110,7 @@ class ArrayRaster:
             name=name,
             labels=tuple(map(str, labels)),
             numbers=_numbers(labels) if extra else (),
+            legends=_known_legends([array_legend(array.attrs, array.dtype, band) for band in bands] if classes else ()),
         )
 
     @classmethod
@@ -135,24 +142,40 @@ class ArrayRaster:
             band_tags=tuple(tags for raster in rasters for tags in raster.band_tags),
             name=name,
             labels=tuple(label for raster in rasters for label in raster.labels),
+            legends=_known_legends([legend for raster in rasters for legend in raster._legends]),
         )
 
     def taking(self, wanted: Sequence[int | str]) -> ArrayRaster:
         """Return the raster with some of its bands, by number, description or label; InputError if one is missing."""
-        places = places_of(self.name, wanted, self.bands, self.numbers, self.labels)
+        return self.at(places_of(self.name, wanted, self.bands, self.numbers, self.labels), legends=True)
+
+    def with_classes(self, said: Sequence[int | str]) -> ArrayRaster:
+        """Return the raster with some of its bands as classes; InputError if one is missing."""
+        places = set(places_of(self.name, said, self.bands, self.numbers, self.labels))
+        legends = [legend or (SAID if place in places else None) for place, legend in enumerate(self._legends)]
+        return replace(self, legends=_known_legends(legends))
+
+    def at(self, places: Sequence[int], *, legends: bool = False) -> ArrayRaster:
+        """Return the raster with the bands at some places, from 0, without their legends if those are not asked for."""
 
         def taken(values: tuple[_T, ...]) -> tuple[_T, ...]:
             return tuple(values[place] for place in places)
 
         return replace(
             self,
-            raw=self.raw[places],
+            raw=self.raw[list(places)],
             bands=taken(self.bands),
             raw_nodata=taken(self.raw_nodata),
             band_tags=taken(self.band_tags),
             labels=taken(self.labels) if self.labels else (),
             numbers=taken(self.numbers),
+            legends=_known_legends(taken(self._legends)) if legends else (),
         )
+
+    @property
+    def _legends(self) -> tuple[Legend | None, ...]:
+        """The legend of each band, or None."""
+        return self.legends or (None,) * len(self.bands)
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -257,6 +280,11 @@ def _numbers(labels: Sequence[object]) -> tuple[int, ...]:
     """Return the labels if they are different numbers from 1; otherwise an empty tuple."""
     numbers = tuple(label for label in labels if isinstance(label, int) and label > 0)
     return numbers if len(set(numbers)) == len(labels) else ()
+
+
+def _known_legends(legends: Sequence[Legend | None]) -> tuple[Legend | None, ...]:
+    """Return the legends of the bands; an empty tuple if none holds classes."""
+    return tuple(legends) if any(legends) else ()
 
 
 def _on_cluster(array: da.Array) -> bool:

@@ -27,22 +27,29 @@ def refuse_dtype(name: str, dtype: str | np.dtype[Any], *, quantity: bool = True
         )
 
 
-def classes(name: str) -> InputError:
+def holds_classes(name: str) -> InputError:
     """Return the error for a raster of classes."""
     return InputError(f"{name} holds classes, which cannot be averaged: give a measured quantity")
 
 
-def refuse_array(array: xr.DataArray, name: str, *, quantity: bool) -> None:
-    """Raise InputError for an array without pixels and, if it must be a quantity, for an array of classes."""
+def refuse_array(array: xr.DataArray, name: str, *, quantity: bool, classes: bool = True) -> None:
+    """Raise InputError for an array without pixels and, if it must be a quantity, for one that holds none.
+
+    Args:
+        array: The array.
+        name: Its name in messages.
+        quantity: Whether it must be a quantity.
+        classes: Whether classes are refused as well then.
+    """
     refuse_dtype(name, array.dtype, quantity=quantity)
     if not all(array.shape):
         raise InputError(f"{name} has no pixels, its shape is {array.shape}: check the selection that it comes from")
-    if not quantity:
+    if not quantity or not classes:
         return
     if {"flag_values", "flag_meanings", "flag_masks"} & array.attrs.keys():
-        raise classes(name)
+        raise holds_classes(name)
     if str(array.attrs.get("LAYER_TYPE", "")).lower() == "thematic":
-        raise classes(name)
+        raise holds_classes(name)
 
 
 def refuse_bands(path: str, dataset: rasterio.DatasetReader, indexes: Sequence[int], *, quantity: bool) -> None:
@@ -58,4 +65,4 @@ def refuse_bands(path: str, dataset: rasterio.DatasetReader, indexes: Sequence[i
             )
             raise InputError(msg)
         if dataset.tags(index).get("LAYER_TYPE", layer).lower() == "thematic":
-            raise classes(path)
+            raise holds_classes(path)

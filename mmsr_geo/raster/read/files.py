@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import stat
 import warnings
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from os import PathLike, fspath
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +22,7 @@ from mmsr_geo.raster.base import BandTags, Pixels, ReadPlan, with_nodata_as_nan
 from mmsr_geo.raster.grids import check_transform
 from mmsr_geo.raster.read.band_names import places_of
 from mmsr_geo.raster.read.checks import refuse_bands
+from mmsr_geo.raster.read.legends import Legend, file_legends
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -48,6 +49,8 @@ class FileRaster:
     """True if GDAL has a mask beyond nodata: an alpha band or a mask band."""
     alpha: int | None = field(default=None, repr=False)
     """Number of an alpha band that GDAL does not take for a mask: of int16, or next to an odd number of bands."""
+    legends: tuple[Legend | None, ...] = field(default=(), repr=False)
+    """The legend of each band that holds classes; empty if there is none."""
 
     @property
     def declares_nodata(self) -> bool:
@@ -62,6 +65,7 @@ class FileRaster:
         *,
         nodata: float | None = None,
         quantity: bool = True,
+        classes: Sequence[int | str] | None = None,
     ) -> FileRaster:
         """Read the metadata of a file.
 
@@ -71,6 +75,8 @@ class FileRaster:
             nodata: The nodata value in stored units, in place of the declared one; a mask band or an alpha band
                 counts in any case.
             quantity: Whether classes are refused.
+            classes: Numbers or descriptions of bands that hold classes, next to those whose metadata say so: they are
+                not refused, and have legends. None: there are no legends.
 
         Raises:
             InputError: The file cannot be opened or holds no measured quantity, or a band does not exist.
@@ -85,7 +91,8 @@ class FileRaster:
                 )
                 raise InputError(f"{path} holds no bands: {advice}")
             indexes = _chosen(path, dataset, bands)
-            refuse_bands(path, dataset, indexes, quantity=quantity)
+            legends = () if classes is None else _legends(path, dataset, indexes, classes)
+            refuse_bands(path, dataset, _measured(indexes, legends), quantity=quantity)
             at, flags = [i - 1 for i in indexes], dataset.mask_flag_enums
             dtypes, declared = dataset.dtypes, dataset.nodatavals
             alphas = [i for i, meaning in enumerate(dataset.colorinterp, start=1) if meaning == ColorInterp.alpha]
@@ -99,7 +106,18 @@ class FileRaster:
                 stamp=_stamp(path),
                 mask_bands=any(flag in (MaskFlags.per_dataset, MaskFlags.alpha) for i in at for flag in flags[i]),
                 alpha=next((i for i in alphas if MaskFlags.alpha not in flags[at[0]]), None),
+                legends=legends,
             )
+
+    def at(self, places: Sequence[int]) -> FileRaster:
+        """Return the raster with the bands at some places, from 0, without their legends."""
+        return replace(
+            self,
+            indexes=tuple(self.indexes[place] for place in places),
+            nodatavals=tuple(self.nodatavals[place] for place in places),
+            band_tags=tuple(self.band_tags[place] for place in places),
+            legends=(),
+        )
 
     @property
     def numbers(self) -> tuple[int, ...]:
@@ -211,6 +229,21 @@ def _chosen(path: str, dataset: rasterio.DatasetReader, wanted: Sequence[int | s
         return tuple(data)
     names = [dataset.descriptions[i - 1] or str(i) for i in data]
     return tuple(data[place] for place in places_of(path, wanted, names, data))
+
+
+def _legends(
+    path: str, dataset: rasterio.DatasetReader, indexes: Sequence[int], classes: Sequence[int | str]
+) -> tuple[Legend | None, ...]:
+    """Return the legends of the bands, of which some are said to be classes; an empty tuple if none holds classes."""
+    names = [dataset.descriptions[i - 1] or str(i) for i in indexes]
+    said = [indexes[place] for place in places_of(path, classes, names, indexes)]
+    legends = file_legends(path, dataset, indexes, said)
+    return legends if any(legends) else ()
+
+
+def _measured(indexes: Sequence[int], legends: Sequence[Legend | None]) -> list[int]:
+    """Return the numbers of the bands that hold no classes."""
+    return [i for place, i in enumerate(indexes) if not legends or legends[place] is None]
 
 
 def _tags(dataset: rasterio.DatasetReader, at: Sequence[int]) -> tuple[BandTags, ...]:

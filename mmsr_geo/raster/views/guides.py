@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from odc.geo.geobox import GeoBox
+from rasterio.enums import Resampling
 
 from mmsr_geo.raster.base import Raster
 from mmsr_geo.raster.grids import resolution_m
+from mmsr_geo.raster.views.classes import ClassShares, quantities_of, with_classes_of
 from mmsr_geo.raster.views.derived_bands import Derivation, Derived
 from mmsr_geo.raster.views.expressions import BandExpression
 from mmsr_geo.raster.views.mask import Mask, Masked
@@ -38,12 +41,35 @@ class Guides:
         """The grid of the guide with the smallest pixels."""
         return min((raster.grid for raster in self.rasters), key=lambda grid: math.prod(resolution_m(grid)))
 
+    @property
+    def quantities(self) -> tuple[Raster, ...]:
+        """The guides, or parts of them, that hold quantities."""
+        return tuple(part for raster in self.rasters for part in quantities_of(raster))
+
+    @property
+    def classes(self) -> tuple[ClassShares, ...]:
+        """The bands of classes, in the order of the guides."""
+        parts = (part for raster in self.rasters for part in (raster.rasters if isinstance(raster, Stacked) else (raster,)))
+        return tuple(part for part in parts if isinstance(part, ClassShares))
+
+    def with_classes_of(self, bands: Sequence[str]) -> Guides:
+        """Return the guides with the classes of a model's guide bands, in their order."""
+        return replace(self, rasters=with_classes_of(self.rasters, bands)) if self.classes else self
+
     def on(self, grid: GeoBox) -> Raster:
         """Return all guides on a grid as one raster, with their derived bands, and nodata where they are masked."""
-        placed = tuple(Warped(raster, grid) for raster in self.rasters)
-        guide: Raster = placed[0] if len(placed) == 1 else Stacked(placed)
+        placed = tuple(_placed(raster, grid) for raster in self.rasters)
+        # A single guide of several parts is stacked once more, so that its bands keep their own numbers.
+        guide = placed[0] if len(placed) == 1 and not isinstance(placed[0], Stacked) else Stacked(placed)
         if self.derived:
             guide = Derived(guide, self.derived)
         for mask in self.masks:
             guide = Masked(guide, mask, self.mask_share)
         return guide
+
+
+def _placed(raster: Raster, grid: GeoBox) -> Raster:
+    """Return a guide on a grid: classes that are not finer than it by their nearest pixel, so that none is mixed."""
+    if isinstance(raster, Stacked):
+        return Stacked(tuple(_placed(part, grid) for part in raster.rasters))
+    return Warped(raster, grid, Resampling.nearest) if isinstance(raster, ClassShares) else Warped(raster, grid)
