@@ -24,6 +24,7 @@ from mmsr_geo.raster.base import Raster
 from mmsr_geo.raster.read.arrays import BAND_DIMS, array_name, extra_dims, spatial_dims
 from mmsr_geo.raster.read.files import FileRaster
 from mmsr_geo.raster.read.open import open_source
+from mmsr_geo.raster.views.guides import Guides
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +48,14 @@ def open_pairs(source: SourceLike, guide: GuideLike, scale: ScaleLike, inputs: I
     scale = method.model_scale if scale is None else scale
     template, slices = slices_of(source, inputs.source_nodata)
     pairs = []
+    given: list[Any] = []
+    guides: Guides | None = None
     for part, raster in slices:
-        guides = [guide_for(one, part) for one in guide] if isinstance(guide, list | tuple) else guide_for(guide, part)
-        pairs.append(inputs.pair(inputs.taken(raster), guides, scale))
+        chosen = [guide_for(one, part) for one in (guide if isinstance(guide, list | tuple) else [guide])]
+        taken = inputs.taken(raster)
+        if guides is None or any(one is not before for one, before in zip(chosen, given, strict=True)):
+            given, guides = chosen, inputs.guides(chosen, taken.grid)  # once for all slices: classes are counted
+        pairs.append(inputs.pair(taken, guides, scale).with_classes_of(method.model_bands))
     return OpenedPairs(template, tuple(pairs))
 
 

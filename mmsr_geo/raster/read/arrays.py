@@ -142,7 +142,7 @@ class ArrayRaster:
             band_tags=tuple(tags for raster in rasters for tags in raster.band_tags),
             name=name,
             labels=tuple(label for raster in rasters for label in raster.labels),
-            legends=_known_legends([legend for raster in rasters for legend in raster._legends]),
+            legends=_known_legends([legend for raster in rasters for legend in raster.band_legends]),
         )
 
     def taking(self, wanted: Sequence[int | str]) -> ArrayRaster:
@@ -152,7 +152,7 @@ class ArrayRaster:
     def with_classes(self, said: Sequence[int | str]) -> ArrayRaster:
         """Return the raster with some of its bands as classes; InputError if one is missing."""
         places = set(places_of(self.name, said, self.bands, self.numbers, self.labels))
-        legends = [legend or (SAID if place in places else None) for place, legend in enumerate(self._legends)]
+        legends = [legend or (SAID if place in places else None) for place, legend in enumerate(self.band_legends)]
         return replace(self, legends=_known_legends(legends))
 
     def at(self, places: Sequence[int], *, legends: bool = False) -> ArrayRaster:
@@ -169,11 +169,11 @@ class ArrayRaster:
             band_tags=taken(self.band_tags),
             labels=taken(self.labels) if self.labels else (),
             numbers=taken(self.numbers),
-            legends=_known_legends(taken(self._legends)) if legends else (),
+            legends=_known_legends(taken(self.band_legends)) if legends else (),
         )
 
     @property
-    def _legends(self) -> tuple[Legend | None, ...]:
+    def band_legends(self) -> tuple[Legend | None, ...]:
         """The legend of each band, or None."""
         return self.legends or (None,) * len(self.bands)
 

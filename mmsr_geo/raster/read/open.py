@@ -136,9 +136,7 @@ def _name_of(guide: OneGuide) -> str:
             return _DATASET
 
 
-def _by_guide(
-    name: str, specs: Sequence[str | int] | str | int, names: Sequence[str]
-) -> tuple[list[str | int], ...]:
+def _by_guide(name: str, specs: Sequence[str | int] | str | int, names: Sequence[str]) -> tuple[list[str | int], ...]:
     """Return the bands that an option names of each guide."""
     bands: tuple[list[str | int], ...] = tuple([] for _ in names)
     for spec in [specs] if isinstance(specs, str | int) else specs:

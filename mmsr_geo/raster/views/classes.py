@@ -118,9 +118,8 @@ class ClassShares(RasterView):
         if strange and not shares.others:
             share = sum(share for _, share in strange)
             warnings.warn(
-                f"{self.raster.name} holds {_listed([code for code, _ in strange])} in {share:.1%} of its pixels, which "
-                f"the model does not know (it has {_listed(codes)}): the guide has a gap there; fit a new model to use "
-                "them",
+                f"{self.raster.name} holds {_listed([code for code, _ in strange])} ({share:.1%} of its pixels), and "
+                f"the model has bands of {_listed(codes)} only: the guide has a gap there; fit a new model to use all",
                 GuideWarning,
                 stacklevel=2,
             )
@@ -159,15 +158,21 @@ def with_class_bands(raster: Raster, around: GeoBox) -> Raster:
     quantities = [place for place, legend in enumerate(raster.legends) if legend is None]
     parts: list[Raster] = [raster.at(quantities)] if quantities else []
     parts += [
-        _settled(raster.at([place]), legend, around) for place, legend in enumerate(raster.legends) if legend is not None
+        _settled(raster.at([place]), legend, around)
+        for place, legend in enumerate(raster.legends)
+        if legend is not None
     ]
     return parts[0] if len(parts) == 1 else Stacked(tuple(parts))
 
 
+def parts_of(raster: Raster) -> tuple[Raster, ...]:
+    """Return the parts of a guide: its quantities as one raster, and each band of classes."""
+    return raster.rasters if isinstance(raster, Stacked) else (raster,)
+
+
 def quantities_of(raster: Raster) -> tuple[Raster, ...]:
     """Return the rasters of a guide that hold quantities."""
-    parts = raster.rasters if isinstance(raster, Stacked) else (raster,)
-    return tuple(part for part in parts if not isinstance(part, ClassShares))
+    return tuple(part for part in parts_of(raster) if not isinstance(part, ClassShares))
 
 
 def with_classes_of(rasters: Sequence[Raster], bands: Sequence[str]) -> tuple[Raster, ...]:
@@ -230,8 +235,8 @@ def _settled(raster: FileRaster | ArrayRaster, legend: Legend, around: GeoBox) -
         for code, count in _codes(raster.name, pixels):
             counts[code] = counts.get(code, 0) + count
         pairs = pixels.valid[:, 1:] & pixels.valid[:, :-1]
-        compared += np.count_nonzero(pairs)
-        alike += np.count_nonzero(pairs & (pixels.values[0, :, 1:] == pixels.values[0, :, :-1]))
+        compared += int(np.count_nonzero(pairs))
+        alike += int(np.count_nonzero(pairs & (pixels.values[0, :, 1:] == pixels.values[0, :, :-1])))
     if legend.colours and len(counts) > _PICTURE_COLOURS and _is_picture(counts, legend, alike / max(compared, 1)):
         raise InputError(
             f"{raster.name} has a colour table of which {len(counts)} colours are in use, as a picture has: expand it "
@@ -252,7 +257,7 @@ def _codes(name: str, pixels: Pixels) -> Iterator[tuple[int, int]]:
     values, counts = np.unique(pixels.values[0][pixels.valid], return_counts=True)
     if len(wrong := values[values != np.round(values)]):
         raise InputError(
-            f"{name} holds {wrong[0]:g}, and classes need whole numbers: give the classes themselves, not resampled ones"
+            f"{name} holds {wrong[0]:g}, and classes need whole numbers: give the original classes, not resampled ones"
         )
     if len(values) and np.abs(values).max() > _LARGEST_CODE:
         raise InputError(
@@ -272,9 +277,7 @@ def _counted_windows(grid: GeoBox, around: GeoBox) -> tuple[list[Window], bool]:
         part = whole
     if part.height * part.width <= _COUNTED_PX:
         strips = range(0, part.height, _STRIP_PX)
-        return [
-            Window(part.row + top, part.col, min(_STRIP_PX, part.height - top), part.width) for top in strips
-        ], True
+        return [Window(part.row + top, part.col, min(_STRIP_PX, part.height - top), part.width) for top in strips], True
     height, width = min(_WINDOW_PX, part.height), min(_WINDOW_PX, part.width)
     rows, cols = (
         sorted({start + (length - side) * step // (_WINDOWS - 1) for step in range(_WINDOWS)})

@@ -11,7 +11,7 @@ from rasterio.enums import Resampling
 
 from mmsr_geo.raster.base import Raster
 from mmsr_geo.raster.grids import resolution_m
-from mmsr_geo.raster.views.classes import ClassShares, quantities_of, with_classes_of
+from mmsr_geo.raster.views.classes import ClassShares, parts_of, quantities_of, with_classes_of
 from mmsr_geo.raster.views.derived_bands import Derivation, Derived
 from mmsr_geo.raster.views.expressions import BandExpression
 from mmsr_geo.raster.views.mask import Mask, Masked
@@ -49,7 +49,7 @@ class Guides:
     @property
     def classes(self) -> tuple[ClassShares, ...]:
         """The bands of classes, in the order of the guides."""
-        parts = (part for raster in self.rasters for part in (raster.rasters if isinstance(raster, Stacked) else (raster,)))
+        parts = (part for raster in self.rasters for part in parts_of(raster))
         return tuple(part for part in parts if isinstance(part, ClassShares))
 
     def with_classes_of(self, bands: Sequence[str]) -> Guides:
