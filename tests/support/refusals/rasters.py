@@ -109,8 +109,40 @@ case(
     InputError,
     "palette.tif has a colour table: give the quantity itself, or expand it to RGB (gdal_translate -expand rgb)",
     "A raster has a colour table: its values stand for colours.",
-    "Give the quantity itself, or expand it to RGB for a guide.",
+    "Give the quantity itself. A guide with a colour table is used as classes.",
     upsampling(source="palette.tif"),
+)
+
+
+case(
+    "a picture with a colour table",
+    InputError,
+    "picture.tif has a colour table of which 256 colours are in use, as a picture has: expand it to RGB "
+    "(gdal_translate -expand rgb), or pass ⟨guide_classes=1⟩ if they are classes",
+    "A guide has a colour table with more than 32 colours in use and no names, and most neighbours differ or the "
+    "colours are a ramp.",
+    "Expand it to RGB, give the quantity itself, or say that it holds classes.",
+    upsampling(guide="picture.tif"),
+)
+
+
+case(
+    "classes that are no whole numbers",
+    InputError,
+    "shares.tif holds 0.5, and classes need whole numbers: give the original classes, not resampled ones",
+    "`--guide-classes` names a band with fractions.",
+    "Give the original classes.",
+    upsampling("--guide-classes 1", guide="shares.tif", guide_classes=1),
+)
+
+
+case(
+    "a class with a large number",
+    InputError,
+    "words.tif holds the class 1073741824: renumber its classes to numbers up to 16777216",
+    "A class has a number that float32 does not hold exactly.",
+    "Renumber the classes.",
+    upsampling("--guide-classes 1", guide="words.tif", guide_classes=1),
 )
 
 
