@@ -107,7 +107,7 @@ def test_a_job_reads_all_pairs_by_the_classes_of_their_reference_scene(
         'output = "{name}_sharp.tif"\n'
         f'[[pairs]]\nsource = "{source.name}"\nguide = "{guide.name}"\n'
         '[[pairs]]\nsource = "later_lst.tif"\nguide = "later.tif"\n'
-        '[options]\nmodel = "first"\nscale = 4\nquality = "draft"\nthreads = 1\nguide_classes = "1"\n'
+        '[options]\nmodel = "shared"\nscale = 4\nquality = "draft"\nthreads = 1\nguide_classes = "1"\n'
     )
     mmsr_geo.batch(job)
     with rasterio.open(tmp_path / "later_lst_sharp.tif") as dataset:
