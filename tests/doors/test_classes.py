@@ -61,7 +61,7 @@ def test_scl_of_a_dataset_guides_by_its_classes(pair: tuple[Path, Path, NDArray[
     source, _, truth = pair
     codes, _ = scene()
     noise = np.random.default_rng(1).normal(0, 1, codes.shape).astype(np.float32)
-    bands = {"red": georeferenced(noise, FINE, UTM), "scl": georeferenced(codes, FINE, UTM)}
+    bands = {"red": georeferenced(noise, FINE), "scl": georeferenced(codes, FINE)}
     guide = xr.Dataset(bands)
     planned = mmsr_geo.plan(source, guide, 4, **QUICK)
     assert planned.as_dict()["guide_bands"] == ["red", *(f"scl class {code}" for code in CODES)]

@@ -70,11 +70,20 @@ class RasterSummary:
             ("CRS", _crs_name(raster)),
             ("pixel", f"{own} ({across:.4g} x {down:.4g} m)"),
             ("west, south, east, north", ", ".join(f"{value:.10g}" for value in box.bbox)),
+            *((("classes", self._classes_text()),) if raster.legends else ()),
             ("nodata", self._nodata_text()),
             ("valid", f"{self.valid_share:.1%}"),
             ("range", ranges + (", ..." if len(self.ranges) > 4 else "")),
             ("detail", self._detail_text()),
         ]
+
+    def _classes_text(self) -> str:
+        """Return which bands hold classes, and the names of some."""
+        bands = zip(self.raster.bands, self.raster.legends, strict=True)
+        held = [(band, legend) for band, legend in bands if legend is not None]
+        named = [f"{code} {name}" for _, legend in held for code, name in legend.names]
+        names = f": {', '.join(named[:6])}{', ...' if len(named) > 6 else ''}" if named else ""
+        return f"in band {', '.join(band for band, _ in held)}, which as a guide is one band per class{names}"
 
     def _nodata_text(self) -> str:
         if self.suspicion is not None:
@@ -96,7 +105,7 @@ class RasterSummary:
 
 def summary_of(path: str | PathLike[str]) -> RasterSummary:
     """Read a sample of a file and return its summary; raises InputError and GridError as reading does."""
-    raster = FileRaster.open(path)
+    raster = FileRaster.open(path, classes=())
     with rasterio.open(raster.path) as dataset:
         step = max(1.0, (dataset.height * dataset.width * dataset.count / SAMPLED_PX) ** 0.5)
         shape = max(1, int(dataset.height / step)), max(1, int(dataset.width / step))
@@ -110,9 +119,14 @@ def summary_of(path: str | PathLike[str]) -> RasterSummary:
     )
     valid = np.asarray(~np.ma.getmaskarray(sample).any(axis=0))
     window = _detail_window(raster, valid)
-    values = FileRaster.open(path, raster.indexes[:DETAIL_BANDS]).read(window).values
-    detail = tuple(oversampling(band) for band in values)
-    suspicion = find_undeclared_nodata(raster)
+    measured = [place for place in range(len(raster.bands)) if not raster.legends or raster.legends[place] is None]
+    looked_at = [place for place in measured if place < DETAIL_BANDS]
+    found = [oversampling(band) for band in raster.at(looked_at).read(window).values] if looked_at else []
+    # A class has no detail of its own, and any of its codes may be far from the others.
+    detail = tuple(
+        dict(zip(looked_at, found, strict=True)).get(place) for place in range(len(raster.bands[:DETAIL_BANDS]))
+    )
+    suspicion = find_undeclared_nodata(raster.at(measured)) if measured else None
     return RasterSummary(raster, driver, resolution_m(raster.grid), float(valid.mean()), ranges, detail, suspicion)
 
 

@@ -17,7 +17,7 @@ from mmsr_geo.raster.base import BandTags, Pixels, ReadPlan, with_nodata_as_nan
 from mmsr_geo.raster.read.array_grid import array_grid
 from mmsr_geo.raster.read.band_names import places_of
 from mmsr_geo.raster.read.checks import refuse_array
-from mmsr_geo.raster.read.legends import SAID, Legend, array_legend
+from mmsr_geo.raster.read.legends import SAID, Legend, array_legend, opened_legend
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Sequence
@@ -110,7 +110,7 @@ class ArrayRaster:
             name=name,
             labels=tuple(map(str, labels)),
             numbers=_numbers(labels) if extra else (),
-            legends=_known_legends([array_legend(array.attrs, array.dtype, band) for band in bands] if classes else ()),
+            legends=_known_legends(_array_legends(array, bands, labels) if classes else ()),
         )
 
     @classmethod
@@ -280,6 +280,16 @@ def _numbers(labels: Sequence[object]) -> tuple[int, ...]:
     """Return the labels if they are different numbers from 1; otherwise an empty tuple."""
     numbers = tuple(label for label in labels if isinstance(label, int) and label > 0)
     return numbers if len(set(numbers)) == len(labels) else ()
+
+
+def _array_legends(array: xr.DataArray, bands: Sequence[str], labels: Sequence[object]) -> list[Legend | None]:
+    if len(bands) == 1 and "band" in array.coords and array["band"].ndim == 0:
+        labels = [array["band"].item()]
+    return [
+        array_legend(array.attrs, array.dtype, band)
+        or (opened_legend(array.encoding, label) if isinstance(label, int) else None)
+        for band, label in zip(bands, labels, strict=True)
+    ]
 
 
 def _known_legends(legends: Sequence[Legend | None]) -> tuple[Legend | None, ...]:

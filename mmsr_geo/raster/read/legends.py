@@ -86,6 +86,20 @@ def array_legend(attrs: Mapping[Any, Any], dtype: np.dtype[Any], name: str) -> L
     return SAID if _is_called_classes(dtype, name, "") else None
 
 
+def opened_legend(encoding: Mapping[Any, Any], band: int) -> Legend | None:
+    """Return the legend of a band of the file that rioxarray has opened an array from, which drops colour tables."""
+    if "rasterio_dtype" not in encoding or "source" not in encoding:
+        return None
+    path = str(encoding["source"])
+    try:
+        with rasterio.open(path) as dataset:
+            if not 1 <= band <= dataset.count or dataset.dtypes[band - 1] != str(encoding["rasterio_dtype"]):
+                return None
+            return file_legends(path, dataset, (band,), ())[0]
+    except (RasterioError, OSError):
+        return None
+
+
 def _is_real(dtype: str) -> bool:
     return not dtype.startswith("complex")
 

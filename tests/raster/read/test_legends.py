@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import rasterio
+import rioxarray
 import xarray as xr
 from affine import Affine
 from numpy.typing import NDArray
@@ -19,6 +20,7 @@ from support.rasters import georeferenced
 UTM = "EPSG:32618"
 PLACE = Affine(10, 0, 500_000, 0, -10, 4_000_000)
 CODES = np.arange(60).reshape(6, 10) % 4 * 10
+BYTES = CODES.astype(np.uint8)
 
 CATEGORIES = "<CategoryNames><Category>none</Category><Category/><Category>water</Category></CategoryNames>"
 ROWS = '<Row index="0"><F>10</F><F>trees</F></Row><Row index="1"><F>20</F><F>grass</F></Row>'
@@ -33,9 +35,7 @@ def table(kind: str = "thematic", usage: str = "5", text: str = "2", rows: str =
     return f'<GDALRasterAttributeTable tableType="{kind}">{fields}{rows}</GDALRasterAttributeTable>'
 
 
-def write(
-    path: Path, values: NDArray[np.generic] = CODES.astype(np.uint8), *, aside: str = "", **profile: object
-) -> Path:
+def write(path: Path, values: NDArray[np.generic] = BYTES, *, aside: str = "", **profile: object) -> Path:
     """Write one band or (bands, h, w), with `aside` as what a file next to it says of band 1."""
     values = values if values.ndim == 3 else values[None]
     given = {"driver": "GTiff", "crs": UTM, "transform": PLACE, "dtype": values.dtype, **profile}
@@ -100,24 +100,26 @@ def test_flag_meanings_name_classes(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "dtype", "holds"),
+    ("name", "dtype", "found"),
     [
-        ("scl", "uint8", True),
-        ("SCL_20m", "float32", True),
-        ("pixel_qa", "uint16", True),
-        ("QA_PIXEL", "float64", True),
-        ("qa60", "uint16", True),
-        ("qa", "float32", False),
-        ("qa", "int16", False),
-        ("mask", "uint8", False),
-        ("sclera", "uint8", False),
-        ("dem", "uint8", False),
+        ("scl", "uint8", (None, SAID)),
+        ("SCL_20m", "float32", (None, SAID)),
+        ("pixel_qa", "uint16", (None, SAID)),
+        ("QA_PIXEL", "float64", (None, SAID)),
+        ("qa60", "uint16", (None, SAID)),
+        ("qa", "float32", ()),
+        ("qa", "int16", ()),
+        ("mask", "uint8", ()),
+        ("sclera", "uint8", ()),
+        ("dem", "uint8", ()),
     ],
 )
-def test_scl_and_qa_among_the_variables_of_a_dataset_are_classes(name: str, dtype: str, holds: bool) -> None:
+def test_scl_and_qa_among_the_variables_of_a_dataset_are_classes(
+    name: str, dtype: str, found: tuple[Legend | None, ...]
+) -> None:
     red = georeferenced(CODES.astype(np.float32), PLACE)
     dataset = xr.Dataset({"red": red, name: georeferenced(CODES.astype(dtype), PLACE)}).rio.write_crs(UTM)
-    assert legends(dataset) == ((None, SAID) if holds else ())
+    assert legends(dataset) == found
     assert legends(dataset, guide_band="red") == ()
 
 
@@ -142,3 +144,16 @@ def test_a_band_is_said_to_hold_classes(tmp_path: Path) -> None:
         open_guides(path, guide_band=[2], guide_classes=[1])
     named = georeferenced(CODES, PLACE).rename("cover")
     assert legends(named, guide_classes="cover:1") == legends(named, guide_classes="cover") == (SAID,)
+
+
+def test_an_array_that_rioxarray_has_opened_has_the_legend_of_its_file(tmp_path: Path) -> None:
+    path = write(tmp_path / "two.tif", np.stack([CODES, CODES]).astype(np.uint8), nodata=0)
+    Path(f"{path}.aux.xml").write_text(f'<PAMDataset><PAMRasterBand band="2">{CATEGORIES}</PAMRasterBand></PAMDataset>')
+    named = Legend(((0, "none"), (2, "water")))
+    for masked in (False, True):
+        array = rioxarray.open_rasterio(path, masked=masked)
+        assert isinstance(array, xr.DataArray)
+        assert legends(array) == (None, named)
+        assert legends(array.sel(band=2)) == (named,)
+        assert legends(array.isel(band=0, drop=True)) == ()
+        assert legends(array * 2) == ()  # no longer the codes of the file

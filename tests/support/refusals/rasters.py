@@ -150,8 +150,8 @@ case(
     "classes in a file",
     InputError,
     "classes.tif holds classes, which cannot be averaged: give a measured quantity",
-    "A raster's tags say that it is thematic.",
-    "Give a measured quantity; for a guide, an image.",
+    "A source's tags say that it is thematic.",
+    "Give a measured quantity. A guide may hold classes.",
     upsampling(source="classes.tif"),
 )
 
@@ -160,7 +160,7 @@ case(
     "classes in an array",
     InputError,
     "the array holds classes, which cannot be averaged: give a measured quantity",
-    "An array's attributes say that it holds flags.",
+    "The attributes of a source say that it holds flags.",
     "Give a measured quantity.",
     arrays(shown(lambda: array().assign_attrs(flag_values=[1, 2]))),
 )
