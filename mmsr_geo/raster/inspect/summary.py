@@ -65,12 +65,11 @@ class RasterSummary:
         ranges = ", ".join(f"{low:.6g} to {high:.6g}" for low, high in self.ranges[:4])
         return [
             ("size", f"{grid.shape.x} x {grid.shape.y} px, {counted(len(raster.bands), 'band')}"),
-            ("bands", bands),
+            ("bands", bands + self._classes_text()),
             ("type", f"{raster.dtype} ({self.driver})"),
             ("CRS", _crs_name(raster)),
             ("pixel", f"{own} ({across:.4g} x {down:.4g} m)"),
             ("west, south, east, north", ", ".join(f"{value:.10g}" for value in box.bbox)),
-            *((("classes", self._classes_text()),) if raster.legends else ()),
             ("nodata", self._nodata_text()),
             ("valid", f"{self.valid_share:.1%}"),
             ("range", ranges + (", ..." if len(self.ranges) > 4 else "")),
@@ -78,12 +77,14 @@ class RasterSummary:
         ]
 
     def _classes_text(self) -> str:
-        """Return which bands hold classes, and the names of some."""
+        """Return which bands hold classes, and the names of some; an empty text if none does."""
+        if not self.raster.legends:
+            return ""
         bands = zip(self.raster.bands, self.raster.legends, strict=True)
         held = [(band, legend) for band, legend in bands if legend is not None]
         named = [f"{code} {name}" for _, legend in held for code, name in legend.names]
         names = f": {', '.join(named[:6])}{', ...' if len(named) > 6 else ''}" if named else ""
-        return f"in band {', '.join(band for band, _ in held)}, which as a guide is one band per class{names}"
+        return f"; classes in {', '.join(band for band, _ in held)}{names}"
 
     def _nodata_text(self) -> str:
         if self.suspicion is not None:
@@ -92,6 +93,8 @@ class RasterSummary:
 
     def _detail_text(self) -> str:
         metres = self.suspected_m
+        if self.raster.legends and all(self.raster.legends):
+            return "not looked for in classes"
         if metres is None:
             small = min(self.raster.grid.shape.yx) < LEAST_PX
             return "too few pixels to check" if small else "no oversampling found"

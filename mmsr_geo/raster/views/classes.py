@@ -11,16 +11,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
+from rasterio.enums import Resampling
 
 from mmsr_geo.errors import GridError, GuideWarning, InputError
 from mmsr_geo.geometry import Window
 from mmsr_geo.raster.base import BandTags, Combine, Pixels, Raster, ReadPlan
-from mmsr_geo.raster.grids import covering_window
+from mmsr_geo.raster.grids import covering_window, near
 from mmsr_geo.raster.read.arrays import ArrayRaster
 from mmsr_geo.raster.read.files import FileRaster
 from mmsr_geo.raster.read.legends import Legend
 from mmsr_geo.raster.views.base import RasterView
 from mmsr_geo.raster.views.stack import Stacked
+from mmsr_geo.raster.views.warp import GridWarp, Warped
 from mmsr_geo.spelling import option
 
 MOST_CLASS_BANDS = 32
@@ -37,6 +39,8 @@ _FLAT = 0.5
 """Share of neighbours of one code below which a colour table of many colours is a picture's."""
 _RAMP = 0.25
 """Difference between colours of codes next to each other, over that of any two, below which they are a ramp."""
+_VALUES_AT_ONCE = 2**24
+"""Values that are resampled at once: 64 MB."""
 _LARGEST_CODE = 2**24
 """Largest code that float32 holds exactly."""
 _OTHER = "other classes"
@@ -94,6 +98,10 @@ class ClassShares(RasterView):
         under = self.raster.read_plan(window)
         return ReadPlan(under.reads, _Share(under.combine, self.codes, self.others))
 
+    def on(self, grid: GeoBox) -> Raster:
+        """Return the shares on another grid: averaged, or of the nearest pixel where pixels are not smaller there."""
+        return _Resampled(self, grid)
+
     @property
     def sentence(self) -> str:
         """Which classes have bands of their own, and which share one."""
@@ -134,13 +142,55 @@ class _Share:
 
     def __call__(self, parts: Sequence[Pixels]) -> Pixels:
         pixels = self.under(parts)
+        return self.of(pixels, range(len(self.codes) + self.others))
+
+    def of(self, pixels: Pixels, bands: Sequence[int]) -> Pixels:
+        """Return some of the bands for the pixels of the codes."""
         values = pixels.values[0]
-        shares = [(values == np.float32(code)).astype(np.float32) for code in self.codes]
-        known = np.add.reduce(shares) if shares else np.zeros_like(values)
-        if self.others:
-            shares.append(1 - known)
-        valid = pixels.valid if self.others else pixels.valid & (known > 0)
-        return Pixels.masked(np.where(valid, np.stack(shares), np.float32(np.nan)))
+        known = np.isin(values, np.array(self.codes, np.float32))
+        valid = pixels.valid if self.others else pixels.valid & known
+        shares = [values == np.float32(self.codes[band]) if band < len(self.codes) else ~known for band in bands]
+        return Pixels(np.where(valid, np.stack(shares), np.float32(np.nan)).astype(np.float32, copy=False), valid)
+
+
+@dataclass(frozen=True, slots=True)
+class _Resampled(RasterView):
+    """Shares on another grid; a few of them are in memory at a time on the grid of the codes, which may be fine."""
+
+    raster: ClassShares
+    grid: GeoBox
+
+    def read_plan(self, window: Window) -> ReadPlan:
+        """Return the read of the codes that a window needs; none where they do not reach."""
+        shares = self.raster
+        warp = GridWarp(near(shares.grid, self.grid), self.grid, Resampling.nearest)
+        native = warp.native_window(window)
+        if not (native.height and native.width):
+            return Warped(shares, self.grid).read_plan(window)
+        codes = shares.raster.read_plan(native)
+        return ReadPlan(
+            codes.reads, _Resample(_Share(codes.combine, shares.codes, shares.others), warp, native, window)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Resample:
+    share: _Share
+    warp: GridWarp
+    native: Window
+    window: Window
+
+    def __call__(self, parts: Sequence[Pixels]) -> Pixels:
+        pixels = self.share.under(parts)
+        count = len(self.share.codes) + self.share.others
+        step = max(1, _VALUES_AT_ONCE // pixels.valid.size)
+        values = [
+            self.warp.warp(
+                self.share.of(pixels, range(first, min(first + step, count))), self.native, self.window
+            ).values
+            for first in range(0, count, step)
+        ]
+        return Pixels.masked(np.concatenate(values))
 
 
 def with_class_bands(raster: Raster, around: GeoBox) -> Raster:

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from odc.geo.geobox import GeoBox
-from rasterio.enums import Resampling
 
+from mmsr_geo.errors import OptionError
 from mmsr_geo.raster.base import Raster
 from mmsr_geo.raster.grids import resolution_m
 from mmsr_geo.raster.views.classes import ClassShares, parts_of, quantities_of, with_classes_of
@@ -17,6 +17,7 @@ from mmsr_geo.raster.views.expressions import BandExpression
 from mmsr_geo.raster.views.mask import Mask, Masked
 from mmsr_geo.raster.views.stack import Stacked
 from mmsr_geo.raster.views.warp import Warped
+from mmsr_geo.spelling import option
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,9 +33,16 @@ class Guides:
     """Bands computed from the bands of the guides, and added to them."""
 
     def __post_init__(self) -> None:
-        """Refuse derived bands of bands that do not exist (OptionError)."""
+        """Refuse derived bands of bands that do not exist, or that are of classes (OptionError)."""
+        parts = [part for raster in self.rasters for part in parts_of(raster)]
+        of_classes = [isinstance(part, ClassShares) for part in parts for _ in part.bands]
+        bands = [band for part in parts for band in part.bands]
         for derivation in self.derived:
-            derivation.places(self.rasters)
+            if wrong := [bands[place] for place in derivation.places(self.rasters) if of_classes[place]]:
+                raise OptionError(
+                    f"{option('derive', str(derivation))} is of {wrong[0]}, which is the share of a class: name a band "
+                    "of a quantity"
+                )
 
     @property
     def finest(self) -> GeoBox:
@@ -69,7 +77,7 @@ class Guides:
 
 
 def _placed(raster: Raster, grid: GeoBox) -> Raster:
-    """Return a guide on a grid: classes that are not finer than it by their nearest pixel, so that none is mixed."""
+    """Return a guide on a grid, classes as shares."""
     if isinstance(raster, Stacked):
         return Stacked(tuple(_placed(part, grid) for part in raster.rasters))
-    return Warped(raster, grid, Resampling.nearest) if isinstance(raster, ClassShares) else Warped(raster, grid)
+    return raster.on(grid) if isinstance(raster, ClassShares) else Warped(raster, grid)

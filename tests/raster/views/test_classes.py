@@ -88,6 +88,17 @@ def test_a_window_is_the_same_part_of_the_whole(tmp_path: Path) -> None:
     np.testing.assert_array_equal(whole.read(window).values, values[:, *window.slices])
 
 
+def test_a_few_shares_at_a_time_are_all_of_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    codes = cover()
+    codes[:9, :12], codes[40, :7], codes[41, :5] = 0, 70, 90
+    guide = Guides((opened(write(tmp_path / "cover.tif", codes)),)).on(TARGET)
+    at_once = guide.read(Window.whole(TARGET.shape.yx))
+    monkeypatch.setattr("mmsr_geo.raster.views.classes._VALUES_AT_ONCE", 1)
+    one_by_one = guide.read(Window.whole(TARGET.shape.yx))
+    assert len(at_once.values) == 4
+    np.testing.assert_array_equal(one_by_one.values, at_once.values)
+
+
 def test_classes_that_are_not_finer_are_taken_from_the_nearest_pixel(tmp_path: Path) -> None:
     codes = cover()
     fine = GeoBox((SIDE * 3, SIDE * 3), PLACE * Affine.scale(1 / 3), UTM)

@@ -137,6 +137,16 @@ case(
 
 
 case(
+    "a band derived from classes",
+    OptionError,
+    '⟨derive="slope:dem=1"⟩ is of class 1, which is the share of a class: name a band of a quantity',
+    "A derived band uses a band of classes.",
+    "Name a band of a quantity.",
+    upsampling("--guide-classes 1 --derive slope:dem=1", guide="fields.tif", guide_classes=1, derive="slope:dem=1"),
+)
+
+
+case(
     "a class with a large number",
     InputError,
     "words.tif holds the class 1073741824: renumber its classes to numbers up to 16777216",
