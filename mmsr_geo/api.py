@@ -216,10 +216,10 @@ def fit(
     """
     inputs, fitting = grouped("fit", options, Inputs, FitOptions)
     resolve_device(fitting.device)
-    pair = inputs.pair(inputs.source(source), guide, scale)
-    warn_of_reading([pair])
-    warn_undeclared_nodata(pair.source, pair.guides.rasters)
     method = SceneFit(resolve_fit_params(fitting), fitting.seed, fitting.device, "warn", start_of(fitting))
+    pair = inputs.pair(inputs.source(source), guide, scale).with_classes_of(method.model_bands)
+    warn_of_reading([pair])
+    warn_undeclared_nodata(pair.source, pair.guides.quantities)
     with naming_what_is_empty(pair):
         return method.model_for(pair, progress)
 
@@ -259,9 +259,11 @@ def evaluate(  # noqa: PLR0913  (a pair, what it is compared with, and by which 
         MmsrError: As for `upsample`.
     """
     inputs, fitting, prediction = grouped("evaluate", options, Inputs, FitOptions, PredictionOptions)
+    start = start_of(fitting)
     pair = inputs.pair(inputs.source(source), guide, scale)
+    pair = pair.with_classes_of(None if start is None else start.guide_bands)
     warn_of_reading([pair])
-    warn_undeclared_nodata(pair.source, pair.guides.rasters)
+    warn_undeclared_nodata(pair.source, pair.guides.quantities)
     sensor = resolve_fit_params(fitting).sensor
     blur = sensor.psf if isinstance(sensor.psf, tuple) else (0.0, 0.0)
     if truth is None:

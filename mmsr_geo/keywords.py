@@ -32,6 +32,7 @@ class InputKeywords(TypedDict, total=False):
     source_resolution: float | str | None
     grid: OnGrid
     guide_band: Sequence[str | int] | str | int
+    guide_classes: Sequence[str | int] | str | int
     derive: Sequence[str] | str
     source_mask: MaskLike | None
     guide_mask: MaskLike | None

@@ -188,6 +188,14 @@ class InputOptions(_Checked):
         multiple=True,
         job_type=tuple[str | int, ...] | str | int,
     )
+    guide_classes: Sequence[str | int] | str | int = _declare(
+        (),
+        "Guide bands that hold classes such as land cover, named as in guide bands, each used as one band per class. "
+        "Default: those with a colour table, category names or flag meanings.",
+        metavar="[FILE:]BAND",
+        multiple=True,
+        job_type=tuple[str | int, ...] | str | int,
+    )
     derive: Sequence[str] | str = _declare(
         (),
         "Bands to compute from the guide and to use as well: an index or terrain band such as ndvi:nir=4,red=3 or "
@@ -243,7 +251,7 @@ class InputOptions(_Checked):
     def __post_init__(self) -> None:
         """Refuse what no raster can be read by, and keep sequences as tuples and numbers as floats (OptionError)."""
         _Checked.__post_init__(self)
-        for name in ("guide_band", "derive"):
+        for name in ("guide_band", "guide_classes", "derive"):
             value = getattr(self, name)
             several = tuple(value) if isinstance(value, list | tuple | set | frozenset) else (value,)
             _set(self, name, tuple(item if isinstance(item, str) else int(item) for item in several))

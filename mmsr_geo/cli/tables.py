@@ -71,6 +71,7 @@ def plan_rows(plan: Plan) -> list[tuple[str, str]]:
     rows = [
         ("source", f"{plan.pair.part.width} x {plan.pair.part.height} px of {source.name}{bands}"),
         ("guide", f"{guide.name}, {_counted(len(guide.bands), 'band')}"),
+        *(("guide classes", classes.sentence) for classes in plan.pair.guides.classes),
         ("target", f"{grid.shape.x} x {grid.shape.y} px of {across:.4g} x {down:.4g} m, scale {scale}{uncertainty}"),
         ("tiles", f"{len(plan.tiling) * plan.bands} of {tile_x} x {tile_y} px"),
         ("halo", f"{plan.halo.x} x {plan.halo.y} px around each tile, {plan.tiling.halo_share:.0%} more to compute"),
@@ -329,6 +330,8 @@ def result_lines(output: str, result: OutputResult, *, guided: bool) -> Iterator
         if not model.sensor.exact:
             band = f" of band {number}" if len(result.models) > 1 else ""
             yield f"Source pixels{band}: {model.measurement}."
+    for sentence in result.guide_classes:
+        yield f"Guide classes: {sentence}."
     yield from _flags_lines(result)
     if result.consistency_rmse:
         errors = ", ".join(f"{rmse:.4g}" for rmse in result.consistency_rmse)

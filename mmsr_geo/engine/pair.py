@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from itertools import product
 from typing import TYPE_CHECKING
@@ -126,6 +126,10 @@ class Pair:
     def whole(self) -> Window:
         """Window of all source pixels."""
         return Window.whole(self.source.grid.shape.yx)
+
+    def with_classes_of(self, bands: Sequence[str] | None) -> Pair:
+        """Return the pair with the classes of a model's guide bands in its guides; as it is if `bands` is None."""
+        return self if bands is None else replace(self, guides=self.guides.with_classes_of(bands))
 
     def read_plans(self, window: Window) -> tuple[ReadPlan, ReadPlan]:
         """Return the read plans of a window of source pixels, and of the same window of the guide."""

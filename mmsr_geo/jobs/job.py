@@ -209,7 +209,7 @@ class _Filled:
         return band
 
     def guide_band(self, given: str) -> str:
-        """Return a value of `guide_band` for the pair."""
+        """Return a value of `guide_band` or `guide_classes` for the pair."""
         return self.band(self.text(given))
 
     def derivation(self, given: str) -> str:
@@ -233,7 +233,8 @@ def _options(table: Options, filled: _Filled, mistakes: list[str]) -> dict[str, 
             bare, shown = (path_and_rule(text)[0] if option.endswith("_mask") else text for text in (path, given))
             if not _may_exist(path) and not _may_exist(bare):
                 mistakes.append(f"options.{option}: there is no file {shown}")
-    for option, fill in (("guide_band", filled.guide_band), ("derive", filled.derivation)):
+    bands = dict.fromkeys(("guide_band", "guide_classes"), filled.guide_band)
+    for option, fill in {**bands, "derive": filled.derivation}.items():
         if option in options:
             options[option] = _fill(options[option], fill)
     return options

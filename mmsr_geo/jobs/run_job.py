@@ -8,7 +8,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import quote
@@ -225,6 +225,9 @@ class _Running:
         store = store_at(f"{work_folder(self.job, entry)}/{tiles_key}")
         store_at(work_folder(self.job, entry)).remove_others(tiles_key)
         shared, log = self._shared_fit(entry, spec), self._log(entry)
+        if shared is not None and len(shared.pairs) == len(spec.pairs):  # another number is refused later
+            pairs = zip(spec.pairs, shared.pairs, strict=True)
+            spec = replace(spec, pairs=tuple(pair.with_classes_of(first.guide.bands) for pair, first in pairs))
         log.info("pair started: %s", entry.source)
         output_job = OutputJob(
             entry.name, spec, store, shown, keeps=True, skips=self.job.on_error == "skip", shared_fit=shared, log=log

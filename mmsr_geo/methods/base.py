@@ -177,6 +177,11 @@ class Method(Protocol):
         return None
 
     @property
+    def model_bands(self) -> tuple[str, ...] | None:
+        """Guide bands that a saved model is for; None if the method takes any."""
+        return None
+
+    @property
     def tile_fits(self) -> TileFits | None:
         """Fits of the single tiles; None if one model serves all tiles."""
         return None

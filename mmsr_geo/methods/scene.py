@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, get_args
 
@@ -30,6 +30,7 @@ from mmsr_geo.network.mmsr import NetworkParams
 from mmsr_geo.network.samples import Sample, Statistics
 from mmsr_geo.network.stacking import StackingWeights
 from mmsr_geo.options import IfUnhelpful, Quality, check_seed
+from mmsr_geo.raster.views.classes import class_of
 from mmsr_geo.spelling import option
 
 _TIMED_STEPS = 4
@@ -93,6 +94,11 @@ class SceneFit(Method):
         if self.params not in presets.values():
             return {}
         return {quality: replace(self, params=params) for quality, params in presets.items()}
+
+    @property
+    def model_bands(self) -> tuple[str, ...] | None:
+        """Guide bands of the model that the fit begins with; None without one."""
+        return None if self.start is None else self.start.guide_bands
 
     def receptive_field(self, pair: Pair) -> Halo:
         """Return the source pixels around a target pixel's own that the network will depend on."""
@@ -236,6 +242,11 @@ class SavedModel(Method):
         """Scale of the model."""
         return self.model.scale
 
+    @property
+    def model_bands(self) -> tuple[str, ...] | None:
+        """Guide bands of the model."""
+        return self.model.guide_bands
+
     def receptive_field(self, pair: Pair) -> Halo:
         """Return the source pixels around a target pixel's own that the model depends on.
 
@@ -280,6 +291,7 @@ def check_model(model: FittedModel, pair: Pair) -> None:
             f"the model is for {len(model.guide_bands)} guide bands ({', '.join(model.guide_bands)}), "
             f"this guide has {len(bands)} ({', '.join(bands)}): use a guide with the same bands, or fit a new model"
         )
+    _refuse_other_classes(model, bands)
     if model.scale != pair.scale:
         raise ModelFileError(
             f"the model is for scale {model.scale}, this pair has scale {pair.scale}: pass "
@@ -300,3 +312,14 @@ def check_start(start: FittedModel, params: FitParams, pair: Pair) -> None:
             f"the network of {option('from_model')} is for {len(start.guide_bands)} guide bands, and this guide has "
             f"{bands}: use a guide with the same bands, or leave out {option('from_model')}"
         )
+    _refuse_other_classes(start, pair.guide.bands)
+
+
+def _refuse_other_classes(model: FittedModel, bands: Sequence[str]) -> None:
+    """Refuse a guide of which a band is of another class than that of the model, or of a class where that is not."""
+    for ours, theirs in zip(model.guide_bands, bands, strict=True):
+        if class_of(ours) != class_of(theirs):
+            raise ModelFileError(
+                f"the model is for the guide band {ours}, and this guide has {theirs} in its place: use a guide with "
+                f"the same classes, named in {option('guide_classes')} if it does not declare them, or fit a new model"
+            )

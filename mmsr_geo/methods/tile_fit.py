@@ -87,6 +87,11 @@ class TileFit(Method):
         return None if self.scene is None else self.scene.model_scale
 
     @property
+    def model_bands(self) -> tuple[str, ...] | None:
+        """Guide bands of the saved model that is adapted; None if the model is fitted."""
+        return None if self.scene is None else self.scene.model_bands
+
+    @property
     def tile_fits(self) -> TileFits:
         """The method itself, because each tile has a fit of its own."""
         return self

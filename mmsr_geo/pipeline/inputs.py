@@ -22,6 +22,7 @@ from mmsr_geo.raster.inspect.undeclared_nodata import stored_raster
 from mmsr_geo.raster.read.arrays import ArrayRaster, array_name
 from mmsr_geo.raster.read.files import FileRaster
 from mmsr_geo.raster.read.open import OneGuide, open_guides, open_source
+from mmsr_geo.raster.views.classes import with_class_bands
 from mmsr_geo.raster.views.coarsen import Coarsened
 from mmsr_geo.raster.views.derived_bands import parse_derivation
 from mmsr_geo.raster.views.guides import Guides
@@ -75,19 +76,22 @@ class Inputs(InputOptions):
                 source = Coarsened(source, down, across, self.mask_share)
         return source
 
-    def guides(self, guide: GuideLike, mask: Mask | None) -> Guides:
-        """Open the guides with their mask and what is derived of them."""
-        rasters = open_guides(guide, guide_band=self.guide_band, guide_nodata=self.guide_nodata)
+    def guides(self, guide: GuideLike, mask: Mask | None, around: GeoBox) -> Guides:
+        """Open the guides of a source on the grid `around`, with their classes, mask and what is derived of them."""
+        opened = open_guides(
+            guide, guide_band=self.guide_band, guide_nodata=self.guide_nodata, guide_classes=self.guide_classes
+        )
+        rasters = tuple(with_class_bands(raster, around) for raster in opened)
         masks = () if mask is None else (mask,)
         derived = tuple(parse_derivation(text) for text in self.derive)
         return Guides(rasters, masks, self.mask_share, derived)
 
-    def pair(self, source: Raster, guide: GuideLike, scale: ScaleLike, masks: Masks | None = None) -> Pair:
+    def pair(self, source: Raster, guide: GuideLike | Guides, scale: ScaleLike, masks: Masks | None = None) -> Pair:
         """Bring an opened source and its guides together."""
         masks = masks or self.masks()
         pair = Pair.of(
             source,
-            self.guides(guide, masks.guide),
+            guide if isinstance(guide, Guides) else self.guides(guide, masks.guide, source.grid),
             scale,
             bounds=self.bounds,
             min_coverage=self.min_coverage,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
 import xarray as xr
 
@@ -14,6 +15,7 @@ from mmsr_geo.methods.base import Method
 from mmsr_geo.options import ScaleLike
 from mmsr_geo.pipeline.inputs import GuideLike, Inputs, SourceLike, warn_of_reading
 from mmsr_geo.pipeline.slices import guide_for, slices_of
+from mmsr_geo.raster.views.guides import Guides
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +39,16 @@ def open_pairs(source: SourceLike, guide: GuideLike, scale: ScaleLike, inputs: I
     scale = method.model_scale if scale is None else scale
     template, slices = slices_of(source, inputs.source_nodata, inputs.band)
     pairs = []
+    given: list[Any] = []
+    guides: Guides | None = None
     for part, raster in slices:
-        guides = [guide_for(one, part) for one in guide] if isinstance(guide, list | tuple) else guide_for(guide, part)
+        chosen = [guide_for(one, part) for one in (guide if isinstance(guide, list | tuple) else [guide])]
         masks = inputs.masks(part)
-        pairs.append(inputs.pair(inputs.taken(raster, masks), guides, scale, masks))
+        taken = inputs.taken(raster, masks)
+        if guides is None or any(one is not before for one, before in zip(chosen, given, strict=True)):
+            given, guides = chosen, inputs.guides(chosen, masks.guide, taken.grid)  # classes are counted once
+        guides = replace(guides, masks=() if masks.guide is None else (masks.guide,))
+        pairs.append(inputs.pair(taken, guides, scale, masks).with_classes_of(method.model_bands))
     warn_of_reading(pairs)
     return OpenedPairs(template, tuple(pairs))
 

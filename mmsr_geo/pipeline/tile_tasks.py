@@ -52,7 +52,7 @@ def fit_pair(  # noqa: PLR0913  (a pair, its method, and what to look for)
         UnhelpfulGuideError: The guide did not help, and the method treats that as an error.
         ModelFileError: A saved model is for another number of guide bands or another scale.
     """
-    warn_undeclared_nodata(pair.source, pair.guides.rasters if check_guides else (), arrays=check_arrays)
+    warn_undeclared_nodata(pair.source, pair.guides.quantities if check_guides else (), arrays=check_arrays)
     with naming_what_is_empty(pair):
         model = method.model_for(pair, progress)
     if uncertainty:

@@ -84,6 +84,11 @@ _INPUTS: Mapping[str, Field] = {
             "File name and band numbers or names, such as b.tif:4,3; c.tif:1. All bands of other files are used.",
         ),
     ),
+    "guide_classes": Text(
+        "Guide bands with classes",
+        "Bands that hold classes, such as land cover: numbers or names, and with additional guides b.tif:1; c.tif:2. "
+        "Bands with a colour table, category names or flag meanings are found without it.",
+    ),
     "derive": Text("Derived guide bands"),
     "source_mask": Mask("Source mask", bits=Extra("Bits or threshold of the source mask", _BITS)),
     "guide_mask": Mask("Guide mask", bits=Extra("Bits or threshold of the guide mask", _BITS)),

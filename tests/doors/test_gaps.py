@@ -21,7 +21,12 @@ METHODS: dict[str, dict[str, Any]] = {
     "guided-filter+consistency": {"method": "guided-filter+consistency"},
     "mmsr": {"quality": "draft", "psf": "none", "source_noise": "none"},
 }
-GAPS = {"1 %": 0.01, "3 %": 0.03, "stripes of 2 in 7": (2, 7), "stripes of 7 in 25": (7, 25)}
+GAPS: dict[str, float | tuple[int, int]] = {
+    "1 %": 0.01,
+    "3 %": 0.03,
+    "stripes of 2 in 7": (2, 7),
+    "stripes of 7 in 25": (7, 25),
+}
 """Shares of scattered pixels, and widths and distances of stripes."""
 PLACE = Affine(10, 0, 5e5, 0, -10, 4e6)
 

@@ -47,6 +47,8 @@ class OutputResult:
     """Tiles that were skipped; they have no data."""
     uncertainty: tuple[str, ...] = ()
     """`calibrated` or `not calibrated` (all nodata) for each band; empty if the uncertainty was not requested."""
+    guide_classes: tuple[str, ...] = ()
+    """Which classes of the guides are bands, for each guide band that holds classes."""
 
     @property
     def model(self) -> FittedModel:
@@ -83,6 +85,7 @@ def output_result(output_job: OutputJob, missed: tuple[float, ...]) -> OutputRes
         missed,
         tuple(output_job.failures),
         _calibrations(output_job),
+        _guide_classes(output_job),
     )
 
 
@@ -120,6 +123,7 @@ def output_tags(output_job: OutputJob, missed: Sequence[float]) -> dict[str, str
         "MMSR_GEO_SEED": str(options.get("seed", "")),
         "MMSR_GEO_GUIDE_GAIN": ",".join(gains),
         "MMSR_GEO_GUIDE_CHECK": ",".join(check.result for check in checks),
+        **({"MMSR_GEO_GUIDE_CLASSES": "; ".join(classes)} if (classes := _guide_classes(output_job)) else {}),
         **({"MMSR_GEO_GUIDE_ALIGNMENT": "; ".join(alignments)} if any(alignments) else {}),
         **({"MMSR_GEO_SOURCE_MEASUREMENT": "; ".join(measurements)} if any(measurements) else {}),
         "MMSR_GEO_OPTIONS": json.dumps(options, default=_plain),
@@ -132,6 +136,10 @@ def uncertainty_tags(output_job: OutputJob) -> dict[str, str]:
     """Return the tags of the uncertainty of each band; none if it was not requested."""
     states = ",".join(_calibrations(output_job))
     return {"MMSR_GEO_UNCERTAINTY": states, "MMSR_GEO_UNCERTAINTY_MEANING": UNCERTAINTY_MEANING} if states else {}
+
+
+def _guide_classes(output_job: OutputJob) -> tuple[str, ...]:
+    return tuple(classes.sentence for classes in output_job.spec.pairs[0].guides.classes)
 
 
 def _calibrations(output_job: OutputJob) -> tuple[str, ...]:

@@ -66,7 +66,7 @@ class RasterSummary:
         ranges = ", ".join(f"{low:.6g} to {high:.6g}" for low, high in self.ranges[:4])
         return [
             ("size", f"{grid.shape.x} x {grid.shape.y} px, {counted(len(raster.bands), 'band')}"),
-            ("bands", bands),
+            ("bands", bands + self._classes_text()),
             ("type", f"{raster.dtype} ({self.driver})"),
             ("CRS", _crs_name(raster)),
             ("pixel", f"{own} ({across:.4g} x {down:.4g} m)"),
@@ -77,6 +77,16 @@ class RasterSummary:
             ("detail", self._detail_text()),
         ]
 
+    def _classes_text(self) -> str:
+        """Return which bands hold classes, and the names of some; an empty text if none does."""
+        if not self.raster.legends:
+            return ""
+        bands = zip(self.raster.bands, self.raster.legends, strict=True)
+        held = [(band, legend) for band, legend in bands if legend is not None]
+        named = [f"{code} {name}" for _, legend in held for code, name in legend.names]
+        names = f": {', '.join(named[:6])}{', ...' if len(named) > 6 else ''}" if named else ""
+        return f"; classes in {', '.join(band for band, _ in held)}{names}"
+
     def _nodata_text(self) -> str:
         bands = dict.fromkeys(str(nodata) for nodata in self.raster.nodatavals if nodata is not None)
         declared = "; ".join(bands) or "none declared"
@@ -84,6 +94,8 @@ class RasterSummary:
 
     def _detail_text(self) -> str:
         metres = self.suspected_m
+        if self.raster.legends and all(self.raster.legends):
+            return "not looked for in classes"
         if metres is None:
             small = min(self.raster.grid.shape.yx) < LEAST_PX
             return "too few pixels to check" if small else "no oversampling found"
@@ -97,7 +109,7 @@ class RasterSummary:
 
 def summary_of(path: str | PathLike[str]) -> RasterSummary:
     """Read a sample of a file and return its summary; raises InputError and GridError as reading does."""
-    raster = FileRaster.open(path)
+    raster = FileRaster.open(path, classes=())
     with rasterio.open(raster.path) as dataset:
         step = max(1.0, (dataset.height * dataset.width * dataset.count / SAMPLED_PX) ** 0.5)
         shape = max(1, int(dataset.height / step)), max(1, int(dataset.width / step))
@@ -115,9 +127,14 @@ def summary_of(path: str | PathLike[str]) -> RasterSummary:
     )
     valid = np.asarray(~np.ma.getmaskarray(sample).any(axis=0))
     window = _detail_window(raster, valid)
-    values = FileRaster.open(path, raster.indexes[:DETAIL_BANDS]).read(window).values
-    detail = tuple(oversampling(band) for band in values)
-    suspicions = find_undeclared_nodata(raster)
+    measured = [place for place in range(len(raster.bands)) if not raster.legends or raster.legends[place] is None]
+    looked_at = [place for place in measured if place < DETAIL_BANDS]
+    found = [oversampling(band) for band in raster.at(looked_at).read(window).values] if looked_at else []
+    # A class has no detail of its own, and any of its codes may be far from the others.
+    detail = tuple(
+        dict(zip(looked_at, found, strict=True)).get(place) for place in range(len(raster.bands[:DETAIL_BANDS]))
+    )
+    suspicions = find_undeclared_nodata(raster.at(measured)) if measured else ()
     return RasterSummary(raster, driver, resolution_m(raster.grid), float(valid.mean()), ranges, detail, suspicions)
 
 

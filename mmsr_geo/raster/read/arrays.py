@@ -20,6 +20,7 @@ from mmsr_geo.raster.read.band_names import places_of
 from mmsr_geo.raster.read.checks import refuse_array
 from mmsr_geo.raster.read.codes import codes_of, is_code, note_of_codes
 from mmsr_geo.raster.read.fills import array_nodata
+from mmsr_geo.raster.read.legends import SAID, Legend, array_legend, opened_legend
 from mmsr_geo.raster.read.sentinel2 import has_reflectance_tags, reflectance_scale
 
 if TYPE_CHECKING:
@@ -61,6 +62,8 @@ class ArrayRaster:
     """The numbers of the bands, from 1: the values of their coordinate if those are such, as rioxarray's are."""
     notes: tuple[str, ...] = ()
     """What a user should know of how the array is read, each a message."""
+    legends: tuple[Legend | None, ...] = ()
+    """The legend of each band that holds classes; empty if there is none."""
 
     def __post_init__(self) -> None:
         """Number the bands from 1 if no numbers are given."""
@@ -68,13 +71,16 @@ class ArrayRaster:
             object.__setattr__(self, "numbers", tuple(range(1, len(self.bands) + 1)))
 
     @classmethod
-    def of(cls, array: xr.DataArray, *, nodata: NodataLike | None = None, quantity: bool = True) -> ArrayRaster:
+    def of(
+        cls, array: xr.DataArray, *, nodata: NodataLike | None = None, quantity: bool = True, classes: bool = False
+    ) -> ArrayRaster:
         """Return an xarray array as a raster.
 
         Args:
             array: Dimensions (y, x) or (band, y, x), in any order.
             nodata: Nodata values and ranges in stored units, in place of the declared ones; NaN is nodata in any case.
             quantity: Whether classes and booleans are refused.
+            classes: Whether bands that hold classes have legends, and are not refused.
 
         Raises:
             InputError: The array has other dimensions, or holds no measured quantity.
@@ -86,7 +92,7 @@ class ArrayRaster:
         if len(extra) > 1 or (extra and extra[0] not in BAND_DIMS):
             dims = ", ".join(map(str, array.dims))
             raise InputError(f"{name} has the dimensions {dims}: select one index of each but y, x and band with .isel")
-        refuse_array(array, name, quantity=quantity)
+        refuse_array(array, name, quantity=quantity, classes=not classes)
         grid, notes = array_grid(array, name)
         ordered = array.transpose(*extra, y, x)
         raw = _dask_array(ordered)
@@ -123,6 +129,7 @@ class ArrayRaster:
             labels=tuple(map(str, labels)),
             numbers=_numbers(labels) if extra else (),
             notes=notes,
+            legends=_known_legends(_array_legends(array, bands, labels) if classes else ()),
         )
 
     @classmethod
@@ -155,24 +162,40 @@ class ArrayRaster:
             name=name,
             labels=tuple(label for raster in rasters for label in raster.labels),
             notes=tuple(dict.fromkeys(note for raster in rasters for note in raster.notes)),
+            legends=_known_legends([legend for raster in rasters for legend in raster.band_legends]),
         )
 
     def taking(self, wanted: Sequence[int | str]) -> ArrayRaster:
         """Return the raster with some of its bands, by number, description or label; InputError if one is missing."""
-        places = places_of(self.name, wanted, self.bands, self.numbers, self.labels)
+        return self.at(places_of(self.name, wanted, self.bands, self.numbers, self.labels), legends=True)
+
+    def with_classes(self, said: Sequence[int | str]) -> ArrayRaster:
+        """Return the raster with some of its bands as classes; InputError if one is missing."""
+        places = set(places_of(self.name, said, self.bands, self.numbers, self.labels))
+        legends = [legend or (SAID if place in places else None) for place, legend in enumerate(self.band_legends)]
+        return replace(self, legends=_known_legends(legends))
+
+    def at(self, places: Sequence[int], *, legends: bool = False) -> ArrayRaster:
+        """Return the raster with the bands at some places, from 0, without their legends if those are not asked for."""
 
         def taken(values: tuple[_T, ...]) -> tuple[_T, ...]:
             return tuple(values[place] for place in places)
 
         return replace(
             self,
-            raw=self.raw[places],
+            raw=self.raw[list(places)],
             bands=taken(self.bands),
             raw_nodata=taken(self.raw_nodata),
             band_tags=taken(self.band_tags),
             labels=taken(self.labels) if self.labels else (),
             numbers=taken(self.numbers),
+            legends=_known_legends(taken(self.band_legends)) if legends else (),
         )
+
+    @property
+    def band_legends(self) -> tuple[Legend | None, ...]:
+        """The legend of each band, or None."""
+        return self.legends or (None,) * len(self.bands)
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -345,6 +368,21 @@ def _numbers(labels: Sequence[object]) -> tuple[int, ...]:
     """Return the labels if they are different numbers from 1; otherwise an empty tuple."""
     numbers = tuple(label for label in labels if isinstance(label, int) and label > 0)
     return numbers if len(set(numbers)) == len(labels) else ()
+
+
+def _array_legends(array: xr.DataArray, bands: Sequence[str], labels: Sequence[object]) -> list[Legend | None]:
+    if len(bands) == 1 and "band" in array.coords and array["band"].ndim == 0:
+        labels = [array["band"].item()]
+    return [
+        array_legend(array.attrs, array.dtype, band)
+        or (opened_legend(array.encoding, label) if isinstance(label, int) else None)
+        for band, label in zip(bands, labels, strict=True)
+    ]
+
+
+def _known_legends(legends: Sequence[Legend | None]) -> tuple[Legend | None, ...]:
+    """Return the legends of the bands; an empty tuple if none holds classes."""
+    return tuple(legends) if any(legends) else ()
 
 
 def _on_cluster(array: da.Array) -> bool:

@@ -28,7 +28,7 @@ def refuse_dtype(name: str, dtype: str | np.dtype[Any], *, quantity: bool = True
         )
 
 
-def classes(name: str, reason: str, otherwise: str) -> InputError:
+def holds_classes(name: str, reason: str, otherwise: str) -> InputError:
     """Return the error for a raster of classes.
 
     Args:
@@ -42,18 +42,26 @@ def classes(name: str, reason: str, otherwise: str) -> InputError:
     )
 
 
-def refuse_array(array: xr.DataArray, name: str, *, quantity: bool) -> None:
-    """Raise InputError for an array without pixels and, if it must be a quantity, for an array of classes."""
+def refuse_array(array: xr.DataArray, name: str, *, quantity: bool, classes: bool = True) -> None:
+    """Raise InputError for an array without pixels and, if it must be a quantity, for one that holds none.
+
+    Args:
+        array: The array.
+        name: Its name in messages.
+        quantity: Whether it must be a quantity.
+        classes: Whether classes are refused as well then.
+    """
     refuse_dtype(name, array.dtype, quantity=quantity)
     if not all(array.shape):
         raise InputError(f"{name} has no pixels, its shape is {array.shape}: check the selection that it comes from")
-    if not quantity:
+    if not quantity or not classes:
         return
     flags = next((key for key in FLAGS if key in array.attrs), None)
     if flags is not None and not codes_of(array.attrs):
-        raise classes(name, f"it has the attribute {flags}", f"delete that attribute, as in del array.attrs['{flags}']")
+        otherwise = f"delete that attribute, as in del array.attrs['{flags}']"
+        raise holds_classes(name, f"it has the attribute {flags}", otherwise)
     if str(array.attrs.get("LAYER_TYPE", "")).lower() == "thematic":
-        raise classes(
+        raise holds_classes(
             name, "its attribute LAYER_TYPE is thematic", "delete that attribute, as in del array.attrs['LAYER_TYPE']"
         )
 
@@ -72,7 +80,7 @@ def refuse_bands(path: str, dataset: rasterio.DatasetReader, indexes: Sequence[i
             raise InputError(msg)
         # The file's own tag may say that a band's is wrong: gdal_edit.py changes no band's.
         if layer.lower() != "athematic" and dataset.tags(index).get("LAYER_TYPE", layer).lower() == "thematic":
-            raise classes(
+            raise holds_classes(
                 path,
                 "its tag LAYER_TYPE is thematic",
                 "change that tag with gdal_edit.py -mo LAYER_TYPE=athematic",

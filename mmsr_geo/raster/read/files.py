@@ -28,6 +28,7 @@ from mmsr_geo.raster.read.band_names import places_of
 from mmsr_geo.raster.read.checks import refuse_bands
 from mmsr_geo.raster.read.codes import codes_of, is_code, note_of_codes
 from mmsr_geo.raster.read.fills import declared_nodata
+from mmsr_geo.raster.read.legends import Legend, file_legends
 from mmsr_geo.raster.read.sentinel2 import has_reflectance_tags, product_of, reflectance_scale
 
 if TYPE_CHECKING:
@@ -60,6 +61,8 @@ class FileRaster:
     """The codes of each band, which are nodata next to its quantity; empty if no band has some."""
     notes: tuple[str, ...] = field(default=(), repr=False)
     """What a user should know of how the file is read, each a message."""
+    legends: tuple[Legend | None, ...] = field(default=(), repr=False)
+    """The legend of each band that holds classes; empty if there is none."""
 
     @property
     def declares_nodata(self) -> bool:
@@ -74,6 +77,7 @@ class FileRaster:
         *,
         nodata: NodataLike | None = None,
         quantity: bool = True,
+        classes: Sequence[int | str] | None = None,
     ) -> FileRaster:
         """Read the metadata of a file.
 
@@ -83,6 +87,8 @@ class FileRaster:
             nodata: Nodata values and ranges in stored units, in place of the declared ones; a mask band or an alpha
                 band counts in any case.
             quantity: Whether classes are refused.
+            classes: Numbers or descriptions of bands that hold classes, next to those whose metadata say so: they are
+                not refused, and have legends. None: there are no legends.
 
         Raises:
             InputError: The file cannot be opened or holds no measured quantity, or a band does not exist.
@@ -96,7 +102,8 @@ class FileRaster:
             stamp = _stamp(path)
             masking, notes = _masking(path, dataset, stamp) if quantity else (alpha_bands(dataset), ())
             indexes = _chosen(path, dataset, bands, masking)
-            refuse_bands(path, dataset, indexes, quantity=quantity)
+            legends = () if classes is None else _legends(path, dataset, indexes, classes)
+            refuse_bands(path, dataset, _measured(indexes, legends), quantity=quantity)
             codes, said = _codes(path, dataset, indexes) if quantity else ((), ())
             at, flags = [i - 1 for i in indexes], dataset.mask_flag_enums
             dtypes = dataset.dtypes
@@ -113,7 +120,19 @@ class FileRaster:
                 alpha=next((i for i in masking if MaskFlags.alpha not in flags[at[0]]), None),
                 codes=codes,
                 notes=notes + said,
+                legends=legends,
             )
+
+    def at(self, places: Sequence[int]) -> FileRaster:
+        """Return the raster with the bands at some places, from 0, without their legends."""
+        return replace(
+            self,
+            indexes=tuple(self.indexes[place] for place in places),
+            nodatavals=tuple(self.nodatavals[place] for place in places),
+            band_tags=tuple(self.band_tags[place] for place in places),
+            codes=tuple(self.codes[place] for place in places) if self.codes else (),
+            legends=(),
+        )
 
     @property
     def numbers(self) -> tuple[int, ...]:
@@ -263,6 +282,21 @@ def _chosen(
             f"so with gdal_edit.py -colorinterp_{alphas[0]} undefined"
         )
     return tuple(data[place] for place in places_of(path, wanted, names, data))
+
+
+def _legends(
+    path: str, dataset: rasterio.DatasetReader, indexes: Sequence[int], classes: Sequence[int | str]
+) -> tuple[Legend | None, ...]:
+    """Return the legends of the bands, of which some are said to be classes; an empty tuple if none holds classes."""
+    names = [dataset.descriptions[i - 1] or str(i) for i in indexes]
+    said = [indexes[place] for place in places_of(path, classes, names, indexes)]
+    legends = file_legends(path, dataset, indexes, said)
+    return legends if any(legends) else ()
+
+
+def _measured(indexes: Sequence[int], legends: Sequence[Legend | None]) -> list[int]:
+    """Return the numbers of the bands that hold no classes."""
+    return [i for place, i in enumerate(indexes) if not legends or legends[place] is None]
 
 
 def _tags(path: str, dataset: rasterio.DatasetReader, at: Sequence[int]) -> tuple[BandTags, ...]:

@@ -68,6 +68,7 @@ def open_guides(
     *,
     guide_band: Sequence[str | int] | str | int = (),
     guide_nodata: NodataLike | None = None,
+    guide_classes: Sequence[str | int] | str | int = (),
 ) -> tuple[Raster, ...]:
     """Open one guide or several, each on a grid of its own; a Dataset's variables are its bands.
 
@@ -78,42 +79,49 @@ def open_guides(
             several are separated by commas ("a.tif:4,3"). All bands are taken from a guide that is not named; from a
             guide that is named, the given bands in this order.
         guide_nodata: Nodata values and ranges of all guides in stored units, in place of the declared ones.
+        guide_classes: The bands that hold classes, as in `guide_band`, next to those whose metadata say so. They have
+            legends.
 
     Raises:
         InputError: A guide cannot be opened or holds no measured quantity, or a band does not exist.
         GridError: A guide is not georeferenced.
-        OptionError: `guide_band` names no guide.
+        OptionError: `guide_band` or `guide_classes` names no guide.
     """
     guides: list[OneGuide] = list(guide) if isinstance(guide, list | tuple) else [cast("OneGuide", guide)]
     if not guides:
         raise OptionError("there is no guide: give at least one path or array")
     names = [_name_of(one) for one in guides]
-    wanted: list[list[str | int]] = [[] for _ in guides]
-    for spec in [guide_band] if isinstance(guide_band, str | int) else guide_band:
-        place, bands = _guide_and_bands(spec, names)
-        wanted[place].append(bands)
-    return tuple(_open_guide(one, bands or None, guide_nodata) for one, bands in zip(guides, wanted, strict=True))
+    wanted = _by_guide("guide_band", guide_band, names)
+    classes = _by_guide("guide_classes", guide_classes, names)
+    return tuple(
+        _open_guide(one, bands or None, guide_nodata, said)
+        for one, bands, said in zip(guides, wanted, classes, strict=True)
+    )
 
 
 def open_guide(guide: OneGuide) -> Raster:
     """Open one guide with all its bands; raises the errors of `open_guides`."""
-    return _open_guide(guide, None, None)
+    return _open_guide(guide, None, None, ())
 
 
-def _open_guide(guide: OneGuide, bands: Sequence[int | str] | None, nodata: NodataLike | None) -> Raster:
+def _open_guide(
+    guide: OneGuide, bands: Sequence[int | str] | None, nodata: NodataLike | None, classes: Sequence[int | str]
+) -> Raster:
     match guide:
         case xr.Dataset():
             variables = [guide[name] for name in guide.data_vars if guide[name].ndim > 1]
             if not variables:
                 raise InputError("the guide Dataset has no raster variable: give one with dimensions y and x")
-            rasters = [ArrayRaster.of(_variable(variable, guide), nodata=nodata) for variable in variables]
+            rasters = [
+                ArrayRaster.of(_variable(variable, guide), nodata=nodata, classes=True) for variable in variables
+            ]
             raster = rasters[0] if len(rasters) == 1 else ArrayRaster.stacked(rasters, _DATASET)
-            return raster if bands is None else raster.taking(bands)
+            return (raster if bands is None else raster.taking(bands)).with_classes(classes)
         case xr.DataArray():
-            raster = ArrayRaster.of(guide, nodata=nodata)
-            return raster if bands is None else raster.taking(bands)
+            raster = ArrayRaster.of(guide, nodata=nodata, classes=True)
+            return (raster if bands is None else raster.taking(bands)).with_classes(classes)
         case str() | PathLike():
-            return FileRaster.open(guide, bands, nodata=nodata)
+            return FileRaster.open(guide, bands, nodata=nodata, classes=classes)
         case _:
             kind = type(guide).__name__
             raise InputError(f"a guide is a path, a DataArray or a Dataset, not {kind}: give one of these")
@@ -129,14 +137,23 @@ def _name_of(guide: OneGuide) -> str:
             return _DATASET
 
 
-def _guide_and_bands(spec: str | int, names: Sequence[str]) -> tuple[int, str | int]:
+def _by_guide(name: str, specs: Sequence[str | int] | str | int, names: Sequence[str]) -> tuple[list[str | int], ...]:
+    """Return the bands that an option names of each guide."""
+    bands: tuple[list[str | int], ...] = tuple([] for _ in names)
+    for spec in [specs] if isinstance(specs, str | int) else specs:
+        place, band = _guide_and_bands(name, spec, names)
+        bands[place].append(band)
+    return bands
+
+
+def _guide_and_bands(name: str, spec: str | int, names: Sequence[str]) -> tuple[int, str | int]:
     """Return the position of the guide in FILE:BAND, and BAND; if there is one guide, FILE may be missing."""
     text = str(spec)
     for called, bands in split_candidates(text):
         matches = positions_called(called, names)
         if len(matches) > 1:
             raise OptionError(
-                f"{option('guide_band', text)}: {len(matches)} guides are called {called}; write the whole path as it "
+                f"{option(name, text)}: {len(matches)} guides are called {called}; write the whole path as it "
                 "was given, and give each guide once"
             )
         if matches:
@@ -144,7 +161,7 @@ def _guide_and_bands(spec: str | int, names: Sequence[str]) -> tuple[int, str | 
     if len(names) == 1:
         return 0, spec
     raise OptionError(
-        f"{option('guide_band', text)} names none of the {len(names)} guides: write FILE:BAND, as in {names[0]}:1"
+        f"{option(name, text)} names none of the {len(names)} guides: write FILE:BAND, as in {names[0]}:1"
     )
 
 

@@ -400,6 +400,14 @@
         <translation type="unfinished"></translation>
     </message>
     <message>
+        <source>Guide bands with classes</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
+        <source>Bands that hold classes, such as land cover: numbers or names, and with additional guides b.tif:1; c.tif:2. Bands with a colour table, category names or flag meanings are found without it.</source>
+        <translation type="unfinished"></translation>
+    </message>
+    <message>
         <source>Derived guide bands</source>
         <translation type="unfinished"></translation>
     </message>

@@ -100,3 +100,14 @@ def test_undeclared_nodata_is_suspected_and_the_fix_named(info: Info, tmp_path: 
     assert "none declared; suspected: -9999 is the value of" in reported
     assert "pass --source-nodata -9999 if it means nodata." in reported
     assert "suspected: -9999" not in info(saved(tmp_path / "declared.tif", values, 60.0, nodata=-9999))
+
+
+def test_classes_are_named(info: Info, tmp_path: Path) -> None:
+    codes = np.full((200, 200), 2, np.uint8)
+    codes[:, :90] = 1
+    path = saved(tmp_path / "cover.tif", codes, 10)
+    with rasterio.open(path, "r+") as dataset:
+        dataset.update_tags(1, flag_values="1,2", flag_meanings="trees grass")
+    reported = info(path)
+    assert "1; classes in 1: 1 trees, 2 grass" in reported
+    assert "not looked for in classes" in reported

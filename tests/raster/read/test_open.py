@@ -190,7 +190,7 @@ def test_a_band_that_is_no_quantity_may_stand_beside_the_ones_taken(tmp_path: Pa
         dataset.update_tags(2, LAYER_TYPE="thematic")
     assert taken(open_guides(path, guide_band=[1])[0]) == [1]
     with pytest.raises(InputError, match="classes"):
-        open_guides(path)
+        open_source(path, 2)
 
 
 @pytest.mark.parametrize("declared", [None, 105])

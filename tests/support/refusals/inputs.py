@@ -148,6 +148,14 @@ def write_what_is_no_quantity_or_has_no_place() -> None:
     with rasterio.open("palette.tif", "r+") as dataset:
         dataset.write_colormap(1, {value: (value, 0, 0, 255) for value in range(4)})
         dataset.colorinterp = (ColorInterp.palette,)
+    parts = np.random.default_rng(1).integers(0, 256, (68, 76), np.uint8)
+    write("picture.tif", parts, AROUND)
+    with rasterio.open("picture.tif", "r+") as dataset:
+        dataset.write_colormap(1, {value: (value, 255 - value, value // 2, 255) for value in range(256)})
+    fields = (texture(1)[0] > 500).astype(np.uint8)
+    write("fields.tif", 1 + fields, AROUND)
+    fields[:8, :40] = 2
+    write("later.tif", 1 + fields, AROUND)
     points = [
         GroundControlPoint(row, col, 435_730 + 30 * col, 4_176_900 - 30 * row) for row, col in ((0, 0), (0, 9), (9, 0))
     ]
@@ -241,6 +249,9 @@ def write_models() -> None:
     Path("text.mmsr").write_text("Dear colleague, please find the model attached.\n")
     model = mmsr_geo.fit("dem.tif", "ortho.tif", 2, params=replace(QUICK, ensemble=False))
     replace(model, check=mmsr_geo.GuideCheck()).save("scene.mmsr")
+    of_classes = replace(QUICK, ensemble=False)
+    model = mmsr_geo.fit("dem.tif", "fields.tif", 2, params=of_classes, guide_classes=1)
+    replace(model, check=mmsr_geo.GuideCheck()).save("fields.mmsr")
     draft = mmsr_geo.fit("dem.tif", "ortho.tif", 2, quality="draft", threads=1)
     draft.save("draft.mmsr")
     assert draft.members is not None

@@ -739,3 +739,16 @@ case(
     ),
     fault=raising("mmsr_geo.network.model_file.write_whole", NO_SPACE),
 )
+
+
+case(
+    "a model of other classes",
+    ModelFileError,
+    "the model is for the guide band red, and this guide has class 1 in its place: use a guide with the same classes, "
+    "named in ⟨guide_classes⟩ if it does not declare them, or fit a new model",
+    "`--model` or `--from` with a model for quantities and a guide of classes, or for another number of classes.",
+    "Use a guide with the same classes, or fit a new model.",
+    upsampling(
+        "--model scene.mmsr --guide-classes 1", method="mmsr", guide="fields.tif", model="scene.mmsr", guide_classes=1
+    ),
+)

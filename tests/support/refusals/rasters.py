@@ -156,8 +156,50 @@ case(
     InputError,
     "palette.tif has a colour table: give the quantity itself, or expand it to RGB (gdal_translate -expand rgb)",
     "A raster has a colour table: its values stand for colours.",
-    "Give the quantity itself, or expand it to RGB for a guide.",
+    "Give the quantity itself. A guide with a colour table is used as classes.",
     upsampling(source="palette.tif"),
+)
+
+
+case(
+    "a picture with a colour table",
+    InputError,
+    "picture.tif has a colour table of which 256 colours are in use, as a picture has: expand it to RGB "
+    "(gdal_translate -expand rgb), or pass ⟨guide_classes=1⟩ if they are classes",
+    "A guide has a colour table with more than 32 colours in use and no names, and most neighbours differ or the "
+    "colours are a ramp.",
+    "Expand it to RGB, give the quantity itself, or say that it holds classes.",
+    upsampling(guide="picture.tif"),
+)
+
+
+case(
+    "classes that are no whole numbers",
+    InputError,
+    "shares.tif holds 0.5, and classes need whole numbers: give the original classes, not resampled ones",
+    "`--guide-classes` names a band with fractions.",
+    "Give the original classes.",
+    upsampling("--guide-classes 1", guide="shares.tif", guide_classes=1),
+)
+
+
+case(
+    "a band derived from classes",
+    OptionError,
+    '⟨derive="slope:dem=1"⟩ is of class 1, which is the share of a class: name a band of a quantity',
+    "A derived band uses a band of classes.",
+    "Name a band of a quantity.",
+    upsampling("--guide-classes 1 --derive slope:dem=1", guide="fields.tif", guide_classes=1, derive="slope:dem=1"),
+)
+
+
+case(
+    "a class with a large number",
+    InputError,
+    "words.tif holds the class 1073741824: renumber its classes to numbers up to 16777216",
+    "A class has a number that float32 does not hold exactly.",
+    "Renumber the classes.",
+    upsampling("--guide-classes 1", guide="words.tif", guide_classes=1),
 )
 
 
@@ -166,8 +208,8 @@ case(
     InputError,
     "classes.tif holds classes (its tag LAYER_TYPE is thematic), which cannot be averaged: give a measured quantity, "
     "or, if these values are one, change that tag with gdal_edit.py -mo LAYER_TYPE=athematic",
-    "A raster's tags say that it is thematic.",
-    "Give a measured quantity; for a guide, an image. If the tag is wrong, change it.",
+    "A source's tags say that it is thematic.",
+    "Give a measured quantity; a guide may hold classes. If the tag is wrong, change it.",
     upsampling(source="classes.tif"),
 )
 
@@ -177,7 +219,7 @@ case(
     InputError,
     "the array holds classes (it has the attribute flag_values), which cannot be averaged: give a measured quantity, "
     "or, if these values are one, delete that attribute, as in del array.attrs['flag_values']",
-    "An array's attributes say that it holds flags.",
+    "The attributes of a source say that it holds flags.",
     "Give a measured quantity. If the attribute is wrong, delete it.",
     arrays(shown(lambda: array().assign_attrs(flag_values=[1, 2]))),
 )

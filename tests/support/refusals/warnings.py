@@ -177,3 +177,16 @@ case(
     "Choose another dtype, or a scale factor and an offset.",
     upsampling("--scale 2 --dtype uint8", scale=2, dtype="uint8"),
 )
+
+
+case(
+    "classes that a model does not know",
+    GuideWarning,
+    "later.tif holds class 3 (4.9% of its pixels), and the model has bands of classes 1, 2 only: the guide has a gap "
+    "there; fit a new model to use all",
+    "A saved model is used with a guide that holds further classes, and the model has no band for others.",
+    "Fit a new model. The target is interpolated from the source alone where those classes are.",
+    upsampling(
+        "--model fields.mmsr --guide-classes 1", method="mmsr", guide="later.tif", model="fields.mmsr", guide_classes=1
+    ),
+)
