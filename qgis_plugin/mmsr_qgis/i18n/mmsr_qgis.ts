@@ -700,7 +700,7 @@
         <translation type="unfinished"></translation>
     </message>
     <message>
-        <source>Smallest part of the source, from 0 to 1, that the guide must cover. Lower it to accept a guide that covers less: the target is interpolated from the source alone where there is no guide.</source>
+        <source>Smallest part of the source's valid pixels, from 0 to 1, that the guide must cover. Lower it to accept a guide that covers less: the target is interpolated from the source alone where there is no guide.</source>
         <translation type="unfinished"></translation>
     </message>
     <message>
