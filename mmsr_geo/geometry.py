@@ -25,16 +25,21 @@ class Scale:
     x: int
 
     def __post_init__(self) -> None:
-        """Raise GridError for a scale that refines nothing or is above LARGEST_SCALE."""
+        """Raise GridError for a scale that refines nothing."""
         if min(self.y, self.x) < 1 or max(self.y, self.x) < 2:
             msg = f"scale {self} refines nothing: pass a whole number of 2 or more, as in {option('scale', 4)}"
             raise GridError(msg)
+
+    @property
+    def checked(self) -> Scale:
+        """The scale, of a pair; GridError if it is above LARGEST_SCALE. What members are compared on is coarser."""
         if max(self.y, self.x) > LARGEST_SCALE:
             msg = (
                 f"scale {self} is above {LARGEST_SCALE}: pass a smaller {option('scale')}, or first average the guide "
                 "to larger pixels"
             )
             raise GridError(msg)
+        return self
 
     @classmethod
     def of(cls, scale: Scale | int | tuple[int, int]) -> Scale:
@@ -45,10 +50,10 @@ class Scale:
             OptionError: It is neither of the three.
         """
         if isinstance(scale, Scale):
-            return scale
+            return scale.checked
         pair = scale if isinstance(scale, tuple | list) else (scale, scale)
         if len(pair) == 2 and all(isinstance(step, Integral) and not isinstance(step, bool) for step in pair):
-            return cls(int(pair[0]), int(pair[1]))
+            return cls(int(pair[0]), int(pair[1])).checked
         msg = (
             f"the scale must be a whole number or a pair (down, across) of whole numbers, as in {option('scale', 4)}, "
             f"not {scale!r}"

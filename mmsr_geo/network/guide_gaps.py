@@ -13,7 +13,7 @@ FEATHER_PX = 2
 """Half of the target pixels over which a prediction fades into an interpolation next to a gap in the guide: enough that
 no edge is visible; more would cost detail (docs/decisions/007-feathering-at-guide-gaps.md)."""
 
-BRIDGED_VARIANCE = 8.0
+BRIDGED_VARIANCE = 3.0
 """Variance of a prediction's error where the guide is bridged, in that where it is valid: what a source pixel has
 beyond the prediction is first given to such pixels (docs/decisions/022-narrow-gaps.md)."""
 

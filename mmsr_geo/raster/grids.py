@@ -171,7 +171,7 @@ def nearest_scale(source_grid: GeoBox, guide_grid: GeoBox) -> Scale:
             f"scale under 2: the guide's pixels ({_metres(guide_grid)}) are hardly finer than the source's "
             f"({_metres(source_grid)}); give a finer guide, or the scale, as in {option('scale', 2)}"
         )
-    return Scale(y, x)
+    return Scale(y, x).checked
 
 
 def coverage(source_grid: GeoBox, guide_grid: GeoBox) -> float:

@@ -262,7 +262,7 @@ def test_undeclared_nodata_is_reported_and_fixed(here: Command, tmp_path: Path) 
     values = CROP.source.values.copy()
     values[5:9, 10:20] = -9999
     georeferenced(values, CROP.source.rio.transform()).rio.to_raster(tmp_path / "dem.tif")
-    sentence = "dem.tif: -9999 is the value of 6.0 % of the sampled pixels"
+    sentence = "dem.tif: -9999 is the value of 40 of 672 sampled pixels (6.0 %)"
     arguments = ("upsample", "dem.tif", SENTINEL_GUIDE, "--scale", SCALE, "--method", SMOOTH, "--threads", 1)
     status, reported, _ = here(*arguments, "-o", "bad.tif", "--progress", "json")
     warned = [each["message"] for each in map(json.loads, reported.splitlines()) if each["event"] == "warning"]

@@ -67,7 +67,8 @@ def test_a_scale_beyond_the_largest_is_refused_with_the_number() -> None:
     with pytest.raises(GridError, match=f"65 is above {LARGEST_SCALE}"):
         Scale.of(LARGEST_SCALE + 1)
     with pytest.raises(GridError, match="2 x 65"):
-        Scale(2, 65)
+        Scale.of((2, 65))
+    assert Scale(2, 65).area == 130  # of the averaged source that members are compared on
 
 
 def test_a_scale_prints_as_it_is_given_and_counts_its_pixels() -> None:

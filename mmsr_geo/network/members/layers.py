@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812  (torch's own convention)
 from torch import Tensor
 
-from mmsr_geo.geometry import LARGEST_SCALE, Scale
+from mmsr_geo.geometry import Scale
 from mmsr_geo.network.degradation import degrade, degrade_valid, fill_nodata
 from mmsr_geo.network.guide_check import reduce_sample
 from mmsr_geo.network.members.waves import Standard, Waves, WavesOfWindow, context
@@ -310,12 +310,12 @@ class Layers:
     def coarser(self) -> Layers | None:
         """Return the layers with the source averaged by `coarser_step`, the guide as it is; None where that is too far.
 
-        That is beyond LARGEST_SCALE, or where less than two source pixels would be left along a side.
+        That is where less than two source pixels would be left along a side.
         """
         step = coarser_step(self.scale)
         down, across = step.y * self.scale.y, step.x * self.scale.x
         sides = (side // factor for side, factor in zip(self.source.shape, (step.y, step.x), strict=True))
-        if max(down, across) > LARGEST_SCALE or min(sides) < 2:
+        if min(sides) < 2:
             return None
         source, valid = _averaged(self.source, self.source_valid, step)
         rows, columns = slice(0, len(source) * down), slice(0, source.shape[1] * across)

@@ -7,6 +7,8 @@ import math
 import torch
 from torch import Tensor
 
+from mmsr_geo.geometry import Scale
+
 TAIL = 4.0
 """Standard deviations from its centre at which a Gaussian is cut."""
 
@@ -41,6 +43,42 @@ def smoothed(layers: Tensor, valid: Tensor, deviation_px: float | tuple[float, f
     weights = valid.to(layers.dtype)
     sums, counted = (_convolved(values, deviation_px, tail) for values in (layers * weights, weights))
     return torch.where(counted > 1e-6, sums / counted.clamp_min(1e-6), torch.zeros_like(sums))
+
+
+def smoothed_means(layers: Tensor, valid: Tensor, deviation_px: tuple[float, float], scale: Scale) -> Tensor:
+    """Return the means over source pixels of the Gaussian means of valid pixels, for wide Gaussians and large scales.
+
+    As `smoothed` and `degrade_valid` but for the order of sums and divisions beside invalid pixels, by one matrix down
+    and one across: the time does not grow with the deviation.
+
+    Args:
+        layers: (C, H, W), finite also where invalid.
+        valid: (H, W) bool.
+        deviation_px: Standard deviation in pixels, down and across.
+        scale: Target pixels per source pixel.
+
+    Returns:
+        (C, h, w) in the dtype of the layers; 0 where no pixel within reach is valid.
+    """
+    sides = zip(valid.shape, deviation_px, (scale.y, scale.x), strict=True)
+    down, across = (_blurred_means(length, deviation, step).to(layers) for length, deviation, step in sides)
+    if bool(valid.all()):
+        return down @ layers @ across.T
+    weights = valid.to(layers.dtype)
+    counted = down @ weights @ across.T
+    return torch.where(counted > 1e-6, (down @ (layers * weights) @ across.T) / counted.clamp_min(1e-6), 0.0)
+
+
+def _blurred_means(length: int, deviation_px: float, step: int) -> Tensor:
+    """Return the matrix (length / step, length) of the means over `step` pixels of Gaussian means along a side."""
+    weights = torch.tensor(taps(deviation_px), dtype=torch.float64)
+    radius = len(weights) // 2
+    rows = torch.arange(length)
+    columns = (rows[:, None] + torch.arange(-radius, radius + 1)).clamp(0, length - 1)
+    matrix = torch.zeros(length // step * length, dtype=torch.float64)
+    at = (rows // step)[:, None] * length + columns
+    matrix.index_add_(0, at.flatten(), (weights / step).expand_as(at).flatten())
+    return matrix.reshape(length // step, length)
 
 
 def taps(deviation_px: float, tail: float = TAIL) -> list[float]:

@@ -8,8 +8,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
-from mmsr_geo.errors import NodataWarning
+from mmsr_geo.errors import InputError, NodataWarning
 from mmsr_geo.geometry import Window
 from mmsr_geo.nodata import Nodata, shown_number
 from mmsr_geo.raster.base import Raster
@@ -158,8 +159,16 @@ def _probes(raster: Raster) -> list[ProbeWindow]:
         cols = np.arange(window.col, window.col + window.width)
         border[(rows == 0) | (rows == height - 1)] = True
         border[:, (cols == 0) | (cols == width - 1)] = True
-        probes.append(ProbeWindow(raster.read(window).values, border))
+        probes.append(ProbeWindow(_values(raster, window), border))
     return probes
+
+
+def _values(raster: Raster, window: Window) -> NDArray[np.float32]:
+    """Return the values of a window; NaN if it cannot be read: what needs it says so, and a job goes on without it."""
+    try:
+        return raster.read(window).values
+    except InputError:
+        return np.full((len(raster.bands), *window.shape), np.nan, np.float32)
 
 
 def _windows(height: int, width: int) -> Iterator[Window]:

@@ -48,7 +48,7 @@ def unopened(path: str, reason: str) -> InputError:
         return InputError(
             f"{path} is a saved model, not a raster: give a raster here, and the model as {option('model')}"
         )
-    if "codec" in reason or (Path(path).is_dir() and any((Path(path) / name).exists() for name in _ZARR_FILES)):
+    if "codec" in reason or _is_zarr(path):
         return InputError(
             f"{path} is a Zarr array that {gdal} cannot read ({reason}): open it in Python with xarray.open_zarr and "
             "pass the array, or write a .tif instead of a .zarr"
@@ -125,6 +125,14 @@ def _head(path: str) -> bytes:
             return file.read(4096)
     except (OSError, ValueError):
         return b""
+
+
+def _is_zarr(path: str) -> bool:
+    """Return True for a folder that is a Zarr array or group, as far as this user may look."""
+    try:
+        return any((Path(path) / name).is_file() for name in _ZARR_FILES)
+    except (OSError, ValueError):
+        return False
 
 
 def _has_driver(name: str) -> bool:

@@ -14,7 +14,7 @@ from pyproj.exceptions import CRSError
 
 from mmsr_geo.errors import GridError
 from mmsr_geo.raster.grids import SNAP_PX, check_transform
-from mmsr_geo.raster.read.axis_units import refuse_unit
+from mmsr_geo.raster.read.axis_units import is_where_used, refuse_unit
 from mmsr_geo.raster.read.units import factor_to_crs
 
 if TYPE_CHECKING:
@@ -134,8 +134,10 @@ def _placed(
         declared = stored if is_stackstac else None
     factors = 1.0, 1.0
     if crs is not None and set(dims) <= array.coords.keys():
-        across, down = (factor_of(array.coords[dim], crs) for dim in reversed(dims))
-        factors = across, down
+        x, y = ((float(values[0]) + float(values[-1])) / 2 for values in (edges[0][0], edges[1][1]))
+        if not is_where_used((x, y), crs):  # else the unit stayed behind when they were converted
+            across, down = (factor_of(array.coords[dim], crs) for dim in reversed(dims))
+            factors = across, down
     if factors != (1.0, 1.0):
         top, left = (part * np.array(factors)[:, None] for part in edges)
         edges = top, left

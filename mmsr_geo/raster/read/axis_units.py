@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from pyproj import CRS as ProjCRS  # noqa: N811  (odc's is CRS)
 
 from mmsr_geo.errors import GridError
-from mmsr_geo.raster.read.units import METRES, RADIANS
+from mmsr_geo.raster.read.units import FARTHEST_M, METRES, RADIANS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -29,7 +29,7 @@ class _Unit:
 
     def is_on_earth(self, place: tuple[float, float]) -> bool:
         x, y = (abs(number) * self.size for number in place)
-        return x <= 3 * math.pi and y <= math.pi / 2 if self.angle else max(x, y) <= _FARTHEST_M
+        return x <= 3 * math.pi and y <= math.pi / 2 if self.angle else max(x, y) <= FARTHEST_M
 
 
 _DEGREES = ("degree", "degrees", "degrees_east", "degrees_north", "degree_east", "degree_north")
@@ -38,8 +38,6 @@ _UNITS = {
     **{name: _Unit(size, angle=True) for name, size in RADIANS.items()},
     **dict.fromkeys(_DEGREES, _Unit(math.radians(1), angle=True)),
 }
-_FARTHEST_M = 2.1e7
-"""Largest x or y of a place on Earth in metres: half the equator, and a little more."""
 _ALIKE = 1e-3
 """Relative difference of units that counts as none: those of the feet differ by 2e-6."""
 
@@ -68,22 +66,17 @@ def refuse_unit(declared: Iterable[object], grid: GeoBox, name: str, advice: str
         if unit is None or unit.is_like(own) or not unit.is_on_earth(center):
             continue
         mixed = unit.angle != is_angle
-        used = _is_where_used(center, crs)
+        used = is_where_used(center, crs)
         if used or (used is None and mixed and is_angle and own.is_on_earth(center)):
             continue
         problem = f"{name} has x and y in {text}, and the unit of its CRS is {axis.unit_name}"
         if not mixed:
             factor = f"{unit.size / own.size:.10g}"
             raise GridError(f"{problem}: {advice.format(factor=factor, unit=axis.unit_name)}")
-        if unit == _Unit(1.0, angle=True):
-            raise GridError(
-                f"{problem}: multiply x and y by the height of the satellite (perspective_point_height) and set their "
-                f"units to {axis.unit_name}"
-            )
         raise GridError(f"{problem}: assign the CRS that these coordinates are in")
 
 
-def _is_where_used(center: tuple[float, float], crs: CRS) -> bool | None:
+def is_where_used(center: tuple[float, float], crs: CRS) -> bool | None:
     """Return whether a place lies in the area in which a CRS is used; None if that is not known, or the whole world."""
     # A CRS that was read from a file has a code, but not what PROJ's database knows of it.
     area = ProjCRS.from_epsg(crs.epsg).area_of_use if crs.epsg else None

@@ -65,8 +65,8 @@ def file_array(raster: FileRaster) -> xr.DataArray:
     )
     mapping = bands[0].get("grid_mapping", tags.get("grid_mapping", "spatial_ref"))
     mapping = mapping if mapping.isidentifier() and mapping not in {*array.dims, *array.coords} else "spatial_ref"
-    array = array.rio.write_crs(crs, grid_mapping_name=mapping)
-    placed: xr.DataArray = array.rio.write_transform(raster.grid.affine, grid_mapping_name=mapping)
+    array = array.rio.write_crs(crs, grid_mapping_name=mapping, inplace=True)  # a copy would have all pixels
+    placed: xr.DataArray = array.rio.write_transform(raster.grid.affine, grid_mapping_name=mapping, inplace=True)
     return placed
 
 

@@ -27,12 +27,18 @@ _ANGLE = 1.0
 """Largest coordinate of a geostationary grid, without a unit, that is an angle in radians: a metre is less than any
 pixel of such a grid."""
 
+_TURN = 6.3
+"""Largest longitude in radians, and a little more."""
+FARTHEST_M = 2.1e7
+"""Largest x or y of a place on Earth in metres: half the equator, and a little more."""
+
 
 def factor_to_crs(unit: object, crs: CRS, largest: float) -> float:
     """Return what coordinates are multiplied by to be in the units of their CRS; 1 where nothing is known.
 
     Lengths are converted between their units. Angles in radians become degrees in a geographic CRS. In a geostationary
-    CRS they are scan angles, and are multiplied by the height of the satellite (CF conventions, appendix F).
+    CRS they are scan angles, and are multiplied by the height of the satellite (CF conventions, appendix F). A unit by
+    which the coordinates are no place on Earth does not count: metadata are often kept when coordinates are converted.
 
     Args:
         unit: The unit of the coordinates, as their attributes have it; None: none is declared.
@@ -46,10 +52,11 @@ def factor_to_crs(unit: object, crs: CRS, largest: float) -> float:
     own = axes[0].unit_conversion_factor or 1.0
     height = satellite_height(crs)
     if height is not None and (name in RADIANS or (not name and largest < _ANGLE)):
-        return RADIANS.get(name, 1.0) * height / own
+        radians = RADIANS.get(name, 1.0)
+        return radians * height / own if largest * radians < _ANGLE else 1.0
     if crs.is_geographic:
-        return RADIANS[name] / own if name in RADIANS else 1.0
-    return METRES[name] / own if name in METRES else 1.0
+        return RADIANS[name] / own if name in RADIANS and largest * RADIANS[name] <= _TURN else 1.0
+    return METRES[name] / own if name in METRES and largest * METRES[name] <= FARTHEST_M else 1.0
 
 
 def satellite_height(crs: CRS) -> float | None:

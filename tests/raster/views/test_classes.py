@@ -17,6 +17,7 @@ from mmsr_geo.errors import GuideWarning, InputError
 from mmsr_geo.geometry import Window
 from mmsr_geo.raster.base import Raster
 from mmsr_geo.raster.read.open import open_guides
+from mmsr_geo.raster.views.bridged import Bridged
 from mmsr_geo.raster.views.classes import (
     MOST_CLASS_BANDS,
     ClassShares,
@@ -73,7 +74,9 @@ def test_classes_become_shares_and_nodata_stays(tmp_path: Path) -> None:
     shares = opened(write(tmp_path / "cover.tif", codes))
     assert isinstance(shares, ClassShares)
     assert shares.bands == ("class 10", "class 20", "class 30")
-    read = Guides((shares,)).on(TARGET).read(Window.whole(TARGET.shape.yx))
+    guide = Guides((shares,)).on(TARGET)
+    assert isinstance(guide, Bridged)
+    read = guide.raster.read(Window.whole(TARGET.shape.yx))
     expected = shares_of(codes, (10, 20, 30))
     np.testing.assert_allclose(read.values, expected, atol=1e-6)
     np.testing.assert_array_equal(read.valid, np.isfinite(expected[0]))

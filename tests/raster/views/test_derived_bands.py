@@ -24,6 +24,7 @@ from mmsr_geo.raster.base import BandTags
 from mmsr_geo.raster.grids import resolution_m
 from mmsr_geo.raster.read.arrays import ArrayRaster
 from mmsr_geo.raster.read.open import open_guides
+from mmsr_geo.raster.views.bridged import Bridged
 from mmsr_geo.raster.views.derived_bands import (
     NORMALISED_DIFFERENCES,
     Derivation,
@@ -362,9 +363,10 @@ def test_derived_guides_on_the_target_are_the_same_by_window(part: tuple[int, ..
     texts = ("ndvi:nir=2,red=optical:1", "slope:dem=dem:1", "aspect:3")
     guide = Guides((optical, dem), (mask,), derived=tuple(map(Derivation.parse, texts))).on(fine)
     assert guide.bands == ("optical:1", "optical:2", "dem:1", "ndvi", "slope", "northness", "eastness")
-    whole = guide.read(Window.whole((24, 30)))
+    assert isinstance(guide, Bridged)
+    whole = guide.raster.read(Window.whole((24, 30)))
     window = Window(*part).intersection(Window.whole((24, 30)))
-    found = guide.read(window)
+    found = guide.raster.read(window)
     assert (found.valid == whole.valid[window.slices]).all()
     assert 0.6 < whole.valid.mean() < 0.95
     assert np.allclose(found.values, whole.values[(slice(None), *window.slices)], atol=3e-4, equal_nan=True)

@@ -21,7 +21,9 @@ from rasterio.enums import ColorInterp
 
 from mmsr_geo.errors import InputError, MmsrError, OptionError
 from mmsr_geo.geometry import Window
+from mmsr_geo.raster.base import Raster
 from mmsr_geo.raster.read.arrays import ArrayRaster
+from mmsr_geo.raster.views.bridged import Bridged
 from mmsr_geo.raster.views.guides import Guides
 from mmsr_geo.raster.views.mask import LANDSAT_QA_PIXEL, SENTINEL2_SCL, Masked, MaskRule, open_mask
 from mmsr_geo.raster.views.warp import Warped
@@ -358,21 +360,27 @@ def test_a_lazy_mask_reads_its_own_chunks_only() -> None:
     assert set(read) <= {(1, 1), (1, 2), (2, 1), (2, 2)}
 
 
+def unbridged(guides: Guides, grid: GeoBox) -> Raster:
+    guide = guides.on(grid)
+    assert isinstance(guide, Bridged)
+    return guide.raster
+
+
 def test_guides_are_masked_on_the_grid_asked_for() -> None:
     fine, native = GRID.zoom_out(1 / 2), GRID.zoom_out(3)
     guides = (raster(fine), raster(native, 1))
     marks = np.random.default_rng(6).random(fine.shape.yx) < 0.5
     mask = open_mask(mask_on(fine, marks))
     window = Window.whole((12, 15))
-    plain = Guides(guides).on(GRID).read(window)
+    plain = unbridged(Guides(guides), GRID).read(window)
     for share in (0.3, 0.5):
-        found = Guides(guides, (mask,), share).on(GRID).read(window)
+        found = unbridged(Guides(guides, (mask,), share), GRID).read(window)
         shares = marks.reshape(12, 2, 15, 2).mean(axis=(1, 3))
         assert (found.valid == plain.valid & (shares <= share)).all()
         assert (found.values[:, found.valid] == plain.values[:, found.valid]).all()
     own = np.eye(12, 15, dtype=bool)
     window = Window.whole(fine.shape.yx)
-    both = Guides(guides[:1], (mask, open_mask(mask_on(GRID, own)))).on(fine).read(window)
+    both = unbridged(Guides(guides[:1], (mask, open_mask(mask_on(GRID, own)))), fine).read(window)
     expected = raster(fine).read(window).valid & ~marks & ~np.repeat(np.repeat(own, 2, 0), 2, 1)
     assert (both.valid == expected).all()
-    assert isinstance(Guides(guides[:1]).on(fine), Warped)
+    assert isinstance(unbridged(Guides(guides[:1]), fine), Warped)

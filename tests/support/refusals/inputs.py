@@ -131,7 +131,7 @@ def write_rasters() -> None:
     write("cut_naip.tif", colours, AROUND, photometric="RGB", alpha="YES", compress="deflate")
     Path("cut_naip.tif").write_bytes(Path("cut_naip.tif").read_bytes()[:-300])
     colours[3] = 255
-    write("picture.tif", colours, AROUND, photometric="RGB", alpha="YES")
+    write("opaque.tif", colours, AROUND, photometric="RGB", alpha="YES")
     undeclared = scene()
     undeclared[:8, :8] = -9999
     write("undeclared.tif", undeclared)
@@ -185,6 +185,9 @@ def write_odd_files() -> None:
         dataset.scales = (0.1, 0.2)
     Path("modis.hdf").write_bytes(bytes.fromhex("0e031301") + bytes(400))
     swath().rename("heat").to_dataset().to_netcdf("swath.nc", engine="scipy")
+    in_kilometres().rename("heat").rename(x="easting", y="northing").to_dataset().to_netcdf(
+        "kilometres.nc", engine="scipy"
+    )
     write_sharded()
     Path("theirs.zarr").mkdir()
     Path("theirs.zarr/notes.txt").write_bytes(MINE)
@@ -249,9 +252,8 @@ def write_models() -> None:
     Path("text.mmsr").write_text("Dear colleague, please find the model attached.\n")
     model = mmsr_geo.fit("dem.tif", "ortho.tif", 2, params=replace(QUICK, ensemble=False))
     replace(model, check=mmsr_geo.GuideCheck()).save("scene.mmsr")
-    of_classes = replace(QUICK, ensemble=False)
-    model = mmsr_geo.fit("dem.tif", "fields.tif", 2, params=of_classes, guide_classes=1)
-    replace(model, check=mmsr_geo.GuideCheck()).save("fields.mmsr")
+    of_classes = mmsr_geo.fit("dem.tif", "fields.tif", 2, params=replace(QUICK, ensemble=False), guide_classes=1)
+    replace(of_classes, check=mmsr_geo.GuideCheck()).save("fields.mmsr")
     draft = mmsr_geo.fit("dem.tif", "ortho.tif", 2, quality="draft", threads=1)
     draft.save("draft.mmsr")
     assert draft.members is not None
@@ -293,12 +295,6 @@ def in_degrees(*, west: float, crs: object = 4326) -> xr.DataArray:
 def in_kilometres() -> xr.DataArray:
     x, y = 435.745 + 0.03 * np.arange(SHAPE[1]), 4176.885 - 0.03 * np.arange(SHAPE[0])
     return _with_units(x, y, "km", 32618)
-
-
-def in_radians() -> xr.DataArray:
-    """An image of a geostationary satellite with scan angles as coordinates."""
-    x, y = 0.05 + 5.6e-5 * np.arange(SHAPE[1]), 0.1 - 5.6e-5 * np.arange(SHAPE[0])
-    return _with_units(x, y, "rad", "+proj=geos +h=35786023 +lon_0=-75 +sweep=x +ellps=GRS80")
 
 
 def bare(name: str, transform: Affine) -> xr.DataArray:

@@ -31,8 +31,6 @@ from support.refusals.inputs import (
     bare,
     changing_files,
     in_degrees,
-    in_kilometres,
-    in_radians,
     scene,
     swath,
     torn,
@@ -249,12 +247,12 @@ case(
 case(
     "opacity asked for as a band",
     InputError,
-    "picture.tif has no data band 4: it is declared as alpha, which masks; if it holds data, declare it so with "
+    "opaque.tif has no data band 4: it is declared as alpha, which masks; if it holds data, declare it so with "
     "gdal_edit.py -colorinterp_4 undefined",
     "An option names a band that is declared as alpha and holds opacity: few values, or 0 and the largest nearly "
     "everywhere.",
     "Leave it out: it masks the others. If it holds data, change its declaration.",
-    fitting("--guide-band 1,4", guide="picture.tif", guide_band="1,4"),
+    fitting("--guide-band 1,4", guide="opaque.tif", guide_band="1,4"),
 )
 
 
@@ -457,22 +455,11 @@ case(
 case(
     "kilometres",
     GridError,
-    "the array has x and y in km, and the unit of its CRS is metre: multiply x and y by 1000 and set their units to "
-    "metre",
-    "The coordinates of an array, or of a netCDF file, are in another unit than the CRS has.",
+    "netcdf:kilometres.nc:heat has x and y in km, and the unit of its CRS is metre: copy it to a GeoTIFF with "
+    "gdal_translate -a_ullr and its corners (W N E S) times 1000, in metre",
+    "The coordinates of a netCDF file are in another unit than the CRS has. Those of an array are converted.",
     "Convert the coordinates.",
-    arrays(shown(in_kilometres)),
-)
-
-
-case(
-    "scan angles",
-    GridError,
-    "the array has x and y in rad, and the unit of its CRS is metre: multiply x and y by the height of the satellite "
-    "(perspective_point_height) and set their units to metre",
-    "The coordinates of an image of a geostationary satellite are angles in radians.",
-    "Convert them to metres.",
-    arrays(shown(in_radians)),
+    upsampling(source="netcdf:kilometres.nc:heat"),
 )
 
 
