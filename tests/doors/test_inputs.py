@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import warnings
 from collections.abc import Callable
 from dataclasses import replace
@@ -278,7 +279,7 @@ def test_undeclared_nodata_is_reported_and_fixed(here: Command, tmp_path: Path) 
         target = dataset.read(1, masked=True).filled(np.nan)
     missing = np.where(values == -9999, np.nan, values)
     consistent(target, missing)
-    with pytest.warns(mmsr_geo.NodataWarning, match=sentence):
+    with pytest.warns(mmsr_geo.NodataWarning, match=re.escape(sentence)):
         mmsr_geo.upsample("dem.tif", SENTINEL_GUIDE, SCALE, method=SMOOTH).compute()
     lazy = mmsr_geo.upsample("dem.tif", SENTINEL_GUIDE, SCALE, method=SMOOTH, source_nodata=-9999)
     assert lazy.rio.nodata == -9999

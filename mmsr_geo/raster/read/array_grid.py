@@ -78,14 +78,9 @@ def array_grid(array: xr.DataArray, name: str) -> tuple[GeoBox, tuple[str, ...]]
             raise GridError(
                 f"{name} is georeferenced by ground control points only: warp it to a grid first with .rio.reproject"
             )
-        if positions := swath_positions(array):
-            raise swath(name, positions)
         raise GridError(
             f"{name} is not georeferenced: give it x and y coordinates, or a transform with .rio.write_transform(...)"
         )
-    positions = swath_positions(array)
-    if positions and stored is None and all(_counts(array, dim) for dim in (array.rio.y_dim, array.rio.x_dim)):
-        raise swath(name, positions)
     check_transform(transform, name)
     if crs is None:
         raise GridError(f"{name} has no CRS: assign the right one with .rio.write_crs(...)")

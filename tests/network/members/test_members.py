@@ -18,7 +18,7 @@ from torch import Tensor
 
 from mmsr_geo.engine.flags import unhelpful_regions
 from mmsr_geo.errors import PixelError
-from mmsr_geo.geometry import Halo, Scale, Window
+from mmsr_geo.geometry import LARGEST_SCALE, Halo, Scale, Window
 from mmsr_geo.methods.scene import SceneFit
 from mmsr_geo.network.degradation import bicubic, degrade, make_consistent
 from mmsr_geo.network.fit import fit_samples
@@ -432,12 +432,15 @@ def test_every_member_predicts_the_smallest_windows(name: str) -> None:
             assert torch.isfinite(predicted(members, sample, scale)).all()
 
 
-def test_the_largest_scale_and_a_narrow_part_leave_the_interpolation() -> None:
+def test_a_narrow_part_is_left_out_and_the_largest_scale_has_evidence() -> None:
     wide, narrow = scene(16, 16, Scale(2, 2)), scene(1, 16, Scale(2, 2))
     members, *_ = fit_members([wide, narrow], Scale(2, 2), Statistics.of([wide]), NAMES)
     assert sum(members.weights.values()) == pytest.approx(1)
-    large = scene(9, 9, Scale(40, 40))
-    assert fit_members([large], Scale(40, 40), Statistics.of([large]), NAMES)[0].weights == {"minimum curvature": 1.0}
+    largest = Scale(LARGEST_SCALE, LARGEST_SCALE)
+    large = scene(12, 12, largest)
+    source = degrade((large.guide[0] + 0.3 * large.guide[1]).double(), largest).float()
+    sample = replace(large, source=source)
+    assert fit_members([sample], largest, Statistics.of([sample]), NAMES)[0].guided
 
 
 def test_a_draft_without_a_guided_member_says_that_the_guide_did_not_help() -> None:

@@ -185,9 +185,10 @@ def write_odd_files() -> None:
         dataset.scales = (0.1, 0.2)
     Path("modis.hdf").write_bytes(bytes.fromhex("0e031301") + bytes(400))
     swath().rename("heat").to_dataset().to_netcdf("swath.nc", engine="scipy")
-    in_kilometres().rename("heat").rename(x="easting", y="northing").to_dataset().to_netcdf(
-        "kilometres.nc", engine="scipy"
-    )
+    heat = in_kilometres().rename("heat")
+    for dim in ("x", "y"):
+        heat[dim].attrs["standard_name"] = f"projection_{dim}_coordinate"
+    heat.to_dataset().to_netcdf("kilometres.nc", engine="scipy")
     write_sharded()
     Path("theirs.zarr").mkdir()
     Path("theirs.zarr/notes.txt").write_bytes(MINE)
