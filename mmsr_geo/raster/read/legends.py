@@ -130,14 +130,20 @@ def _flag_names(attrs: Mapping[Any, Any]) -> tuple[tuple[int, str], ...]:
     return tuple(zip(map(int, texts), words, strict=True)) if len(texts) == len(words) else ()
 
 
+def _as_vrt(dataset: rasterio.DatasetReader) -> str:
+    """Return the description of a VRT of a file."""
+    path = f"/vsimem/{uuid.uuid4().hex}.vrt"
+    rasterio.shutil.copy(dataset, path, driver="VRT")
+    with rasterio.open(path) as copy:
+        text: str = copy.tags(ns="xml:VRT").get("xml:VRT", "")
+    rasterio.shutil.delete(path, driver="VRT")
+    return text
+
+
 def _tables(dataset: rasterio.DatasetReader) -> dict[int, tuple[tuple[int, str], ...]]:
     """Return the names of classes by band, from categories and attribute tables, which rasterio shows in a VRT only."""
-    path = f"/vsimem/{uuid.uuid4().hex}.vrt"
     try:
-        rasterio.shutil.copy(dataset, path, driver="VRT")
-        with rasterio.open(path) as copy:
-            text = copy.tags(ns="xml:VRT").get("xml:VRT", "")
-        rasterio.shutil.delete(path, driver="VRT")
+        text = dataset.tags(ns="xml:VRT").get("xml:VRT", "") if dataset.driver == "VRT" else _as_vrt(dataset)
         root = ET.fromstring(text)  # noqa: S314  (written by GDAL)
     except (RasterioError, ET.ParseError):
         return {}
