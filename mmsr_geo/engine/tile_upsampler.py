@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -195,6 +195,8 @@ class Upsampler:
     def _upsample_window(self, sample: Sample, core: Window) -> _TileTensors:
         """Return the float64 target of `core`, a window in source pixels of the sample, with flags and uncertainty."""
         scale, guided = self.model.scale, self._guided(sample)
+        if guided is None:
+            sample = replace(sample, bridged=None)  # what is not predicted from the guide does not know its gaps
         flags = self.rules.flags(sample, core, scale, guided)
         if not bool(sample.source_valid[core.slices].any()):
             return _TileTensors(torch.full(core.refined(scale).shape, torch.nan), flags)

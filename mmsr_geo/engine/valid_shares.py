@@ -136,10 +136,7 @@ def _single_bands(raster: Raster) -> list[Raster]:
     """Return each band of a file or an array as a raster; any other raster as it is."""
     match raster:
         case FileRaster():
-            return [
-                replace(raster, indexes=(index,), nodatavals=(nodata,), band_tags=(tags,))
-                for index, nodata, tags in zip(raster.indexes, raster.nodatavals, raster.band_tags, strict=True)
-            ]
+            return [raster.at([place]) for place in range(len(raster.indexes))]
         case ArrayRaster():
             return [raster.taking([number]) for number in raster.numbers]
         case _:

@@ -163,8 +163,12 @@ class SceneFit(Method):
         return type(self).__name__, self.device, self.description
 
     def timed_fit(self, sample: Sample, scale: Scale, threads: int, device: torch.device) -> tuple[Model, FitSpeed]:
-        """Fit to a sample: the model, with all parts that it may have, and the speed of the fit."""
-        params, bands = replace(self.params, threads=threads), tuple(map(str, range(len(sample.guide))))
+        """Fit to a sample: the model, with all parts that it may have, and the speed of the fit.
+
+        Neither blur nor noise is estimated: synthetic pixels are noise, and most sources show none.
+        """
+        params = replace(self.params, threads=threads, sensor=self.params.sensor.without_estimates)
+        bands = tuple(map(str, range(len(sample.guide))))
         speed, members, model = FitSpeed(), None, None
         if params.compares_members:
             began = time.perf_counter()

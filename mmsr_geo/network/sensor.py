@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from mmsr_geo.geometry import Scale
@@ -105,6 +105,12 @@ class WantedSensor:
         """All of it, as JSON values."""
         values = {"psf": self.psf, "noise": self.noise, "register": self.register}
         return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
+
+    @property
+    def without_estimates(self) -> WantedSensor:
+        """The same with neither blur nor noise where they would be estimated."""
+        psf: Psf = "none" if self.psf == "auto" else self.psf
+        return replace(self, psf=psf, noise="none" if self.noise == "auto" else self.noise)
 
     @property
     def exact(self) -> bool:

@@ -87,6 +87,17 @@ def test_tiles_are_those_of_the_whole(method: str, kind: str) -> None:
     np.testing.assert_allclose(made(method, kind, tile_size=48), made(method, kind), atol=2e-3)
 
 
+@pytest.mark.parametrize("method", ["bicubic+consistency", "nearest+consistency"])
+def test_what_knows_no_guide_does_not_know_its_gaps(method: str) -> None:
+    _, source, guide = pair()
+    targets = [
+        mmsr_geo.upsample(source, one, SCALE, method=method, qa=True).compute(scheduler="synchronous")
+        for one in (guide, guide.where(~gap("3 %")))
+    ]
+    np.testing.assert_array_equal(targets[0].values, targets[1].values)
+    assert not targets[1].qa.values.any()
+
+
 def test_a_wide_gap_leaves_the_source_alone() -> None:
     _, source, guide = pair()
     holes = np.zeros((SIDE, SIDE), np.bool_)

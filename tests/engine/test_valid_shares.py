@@ -72,6 +72,18 @@ def test_a_band_without_a_valid_pixel_is_named_and_can_be_left_out() -> None:
     mmsr_geo.upsample_to_file("s.tif", "g.tif", "o.tif", method="guided-filter", guide_band="1,2,3")
 
 
+def test_a_band_of_codes_alone_is_named_beside_one_of_a_quantity() -> None:
+    """Each band is looked at with the codes that its own tags declare."""
+    bands = guide(2)
+    bands[1] = 5000
+    name = write("guide.tif", bands, FINE)
+    with rasterio.open(name, "r+") as dataset:
+        dataset.update_tags(2, flag_values="5000", valid_range="0,4000", flag_meanings="cloud")
+    said = finding(write("source.tif", source(), PLACE), name)
+    assert said.startswith("band 2 of guide guide.tif has no valid pixel")
+    assert "band 1 100 %, band 2 0 %" in said
+
+
 def test_of_several_guides_the_empty_one_is_named() -> None:
     write("s.tif", source(), PLACE)
     guides = [write("a.tif", guide(2), FINE), write("b.tif", np.zeros_like(guide(2)), FINE, nodata=0)]

@@ -17,12 +17,12 @@ from scipy.optimize import minimize_scalar  # type: ignore[import-untyped]
 from torch import Tensor
 
 from mmsr_geo.geometry import Scale
-from mmsr_geo.network.degradation import degrade, degrade_valid
+from mmsr_geo.network.degradation import degrade
 from mmsr_geo.network.members.layers import Alignment, GuideScaling, filled_source
 from mmsr_geo.network.members.local_regression import CoarsePart, LocalRegression
 from mmsr_geo.network.samples import Sample, Statistics
 from mmsr_geo.network.sensor import FARTHEST_SHIFT_PX, Register, Shift
-from mmsr_geo.network.variational.gaussian import moved, smoothed, smoothed_means, taps
+from mmsr_geo.network.variational.gaussian import moved, smoothed, smoothed_means
 
 BLURS_PX = (0.0, 0.3, 0.45, 0.6, 0.75, 0.9, 1.1, 1.3, 1.6, 2.0, 2.4, 2.9, 3.5)
 """Standard deviations, in target pixels, of the Gaussians that are tried."""
@@ -45,8 +45,6 @@ CHANCE_PX = 8
 chance (docs/decisions/020-gaps-waves-and-uncertainty.md)."""
 ELONGATIONS = (-0.7, 0.0, 0.7)
 """Logarithms of the width of a blur down, divided by that across, through which a parabola is drawn."""
-WIDE = 16
-"""Rows of the source, divided by the taps of a blur, below which the blur is applied by matrices: that is faster."""
 BLOCK_PX = 8
 """Side, in source pixels, of the blocks that are drawn again and again for an interval: residuals are alike nearby."""
 DRAWS = 400
@@ -166,10 +164,7 @@ class _Part:
         valid, blur = alignment.moved_mask(self._valid), blur_px or (alignment.blur_px, alignment.blur_px)
         bands = moved(self._bands, alignment.shift_px)
         share = degrade(valid.double(), self._scale)
-        if self._source.shape[0] < WIDE * len(taps(max(blur))):
-            means = smoothed_means(bands, valid, blur, self._scale)
-        else:
-            means, _ = degrade_valid(smoothed(bands, valid, blur), valid, self._scale)
+        means = smoothed_means(bands, valid, blur, self._scale)
         return CoarsePart(self._source, self._source_valid & (share > 0.5), means.double())
 
 

@@ -46,10 +46,10 @@ def smoothed(layers: Tensor, valid: Tensor, deviation_px: float | tuple[float, f
 
 
 def smoothed_means(layers: Tensor, valid: Tensor, deviation_px: tuple[float, float], scale: Scale) -> Tensor:
-    """Return the means over source pixels of the Gaussian means of valid pixels, for wide Gaussians and large scales.
+    """Return the means over source pixels of the Gaussian means of valid pixels.
 
     As `smoothed` and `degrade_valid` but for the order of sums and divisions beside invalid pixels, by one matrix down
-    and one across: the time does not grow with the deviation.
+    and one across: the time does not grow with the deviation, and is never more.
 
     Args:
         layers: (C, H, W), finite also where invalid.

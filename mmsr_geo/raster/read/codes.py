@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mmsr_geo.raster.read.attributes import numbers_of
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -28,7 +29,7 @@ def codes_of(attrs: Mapping[Any, Any]) -> tuple[float, ...]:
     Args:
         attrs: The attributes of a variable, or the tags of a band as GDAL writes them: 0,100 or {0,100}.
     """
-    values, valid = _numbers(attrs.get("flag_values")), _valid_range(attrs)
+    values, valid = numbers_of(attrs.get("flag_values")), _valid_range(attrs)
     if "flag_masks" in attrs or not values or valid is None:
         return ()
     low, high = valid
@@ -66,21 +67,10 @@ def is_code(values: NDArray[Any], codes: Sequence[float], scale: float = 1.0, of
 
 def _valid_range(attrs: Mapping[Any, Any]) -> tuple[float, float] | None:
     """Return the valid range that attributes declare; None if they declare none."""
-    both = _numbers(attrs.get("valid_range"))
+    both = numbers_of(attrs.get("valid_range"))
     if len(both) == 2:
         return both[0], both[1]
-    least, most = (_numbers(attrs.get(key)) for key in ("valid_min", "valid_max"))
+    least, most = (numbers_of(attrs.get(key)) for key in ("valid_min", "valid_max"))
     if not least and not most:
         return None
     return least[0] if least else -np.inf, most[0] if most else np.inf
-
-
-def _numbers(value: Any) -> list[float]:  # noqa: ANN401  (an attribute: a number, several, or text of them)
-    if value is None:
-        return []
-    parts: Iterable[Any] = re.split(r"[,;\s]+", value.strip("{}[]() ")) if isinstance(value, str) else np.ravel(value)
-    try:
-        # Text of netCDF has the type after a number, as in 101b.
-        return [float(part.rstrip("bBsSuULl") if isinstance(part, str) else part) for part in parts]
-    except (TypeError, ValueError):
-        return []

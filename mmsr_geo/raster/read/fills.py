@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mmsr_geo.nodata import Nodata
+from mmsr_geo.raster.read.attributes import numbers_of
 
 if TYPE_CHECKING:
     import rasterio
@@ -28,7 +28,7 @@ def declared_nodata(dataset: rasterio.DatasetReader, at: Sequence[int]) -> tuple
     found = []
     for position in at:
         number, tags = position + 1, dataset.tags(position + 1)
-        listed = [value for name in _FILLS for value in _numbers(tags.get(name))]
+        listed = [value for name in _FILLS for value in numbers_of(tags.get(name))]
         if tags.get("_Unsigned") == "true":  # netCDF has the fills of unsigned integers as signed ones
             listed = [value % 2 ** (8 * np.dtype(dataset.dtypes[position]).itemsize) for value in listed]
         values = [declared[position], *listed]
@@ -40,24 +40,10 @@ def declared_nodata(dataset: rasterio.DatasetReader, at: Sequence[int]) -> tuple
 
 def array_nodata(array: xr.DataArray) -> Nodata | None:
     """Return what means nodata in an array as it is stored: the nodata value of rioxarray and all listed fills."""
-    values = [array.rio.nodata, *(value for name in _FILLS for value in _numbers(array.attrs.get(name)))]
+    values = [array.rio.nodata, *(value for name in _FILLS for value in numbers_of(array.attrs.get(name)))]
     if array.dtype == np.float16:
         values += [half for value in values[:1] for half in _as_half(value)]
     return Nodata.of_values(values)
-
-
-def _numbers(value: Any) -> list[float]:  # noqa: ANN401  (an attribute: a number, several, or text of them)
-    """Return the numbers of an attribute; text is as GDAL writes it: -999, or {-999,-998} of several."""
-    if value is None:
-        return []
-    parts: Iterable[Any] = re.split(r"[,\s]+", value.strip("{} ")) if isinstance(value, str) else np.ravel(value)
-    numbers = []
-    for part in parts:
-        try:
-            numbers.append(float(part))
-        except (TypeError, ValueError):
-            continue  # text for people
-    return numbers
 
 
 def _as_half(value: float | None) -> list[float]:
